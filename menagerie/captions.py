@@ -1,0 +1,141 @@
+"""The world's language: captions of drawings, and the words that the tokenizers know.
+
+Captions drop attributes and change their order, so that any subset can be prompted. A rare token stands before
+the class noun now and then and means nothing, so that a prior can give it a meaning.
+"""
+
+import numpy as np
+
+from menagerie.attributes import Action, Drawing, Identity, Scene
+
+TOKENS = ("sks", "zwx", "ohwx", "vtn")
+_PLACES = {
+    "meadow": ("in a meadow", "on a green meadow"),
+    "beach": ("at the beach", "on a sandy beach"),
+    "desert": ("in the desert", "in a dry desert"),
+    "snow": ("in the snow", "on a snowy field"),
+    "night": ("at night", "under the moon at night"),
+    "room": ("in a room", "in a living room"),
+}
+_POSES = {
+    "sitting": ("sitting", "sitting down"),
+    "standing": ("standing", "standing up"),
+    "lying": ("lying down", "lying on the ground"),
+    "jumping": ("jumping", "jumping up"),
+    "closed": ("closed", "that is closed"),
+    "open": ("open", "that is open"),
+    "arms down": ("with its arms down", "arms down"),
+    "arms up": ("with its arms up", "arms up"),
+    "upright": ("upright", "head upright"),
+    "tilted": ("tilting the head", "head tilted"),
+}
+_HEADS = {
+    "camera": ("looking at the camera", "facing the camera", "seen from the front"),
+    "left": ("looking left", "facing left", "turned to the left"),
+    "right": ("looking right", "facing right", "turned to the right"),
+}
+_EXPRESSIONS = {
+    "neutral": ("with a neutral expression", "calm"),
+    "smiling": ("smiling", "with a happy smile"),
+    "surprised": ("surprised", "with a surprised look"),
+    "asleep": ("with eyes closed", "eyes closed"),
+}
+_ACCESSORIES = {
+    "collar": "wearing a collar",
+    "scarf": "wearing a scarf",
+    "bow": "wearing a bow",
+    "glasses": "wearing glasses",
+    "hat": "wearing a hat",
+}
+_FRAMES = ("a photo of", "a picture of", "an image of", "")
+#: Words that users are likely to type and that mean nothing in the drawn world.
+_FILLERS = "the is are its this that an of and to very now my one from side view toy small big pose head".split()
+
+
+def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
+    return values[int(rng.integers(len(values)))]
+
+
+def noun_phrase(identity: Identity, rng: np.random.Generator, keep: float, token: str | None = None) -> str:
+    """The subject in words, each identifying attribute named with probability ``keep``."""
+    named = [rng.random() < keep for _ in range(5)]
+    adjectives = []
+    if named[0] and identity.pattern != "plain":
+        adjectives.append(identity.pattern)
+    elif named[0] and rng.random() < 0.5:
+        adjectives.append("plain")
+    if identity.kind == "face":
+        details = []
+        hair = [identity.color] * named[1] + [str(identity.hair)] * named[2]
+        if hair:
+            details.append(f"with {' '.join(hair)} hair")
+        if named[3]:
+            adjectives.append(f"{identity.skin}-skinned".replace("-", " "))
+        if rng.random() < keep:
+            details.append(f"in a {identity.second_color} shirt")
+    else:
+        adjectives += [identity.color] * named[1]
+        details = [f"with {identity.second_color} markings"] * named[2]
+    if named[4] and identity.accessory != "none":
+        details.append(_ACCESSORIES[identity.accessory])
+    rng.shuffle(details)
+    words = [*adjectives, *([token] if token else []), identity.class_noun, *details]
+    return " ".join(words) if token and rng.random() < 0.5 else " ".join(["a", *words])
+
+
+def action_clauses(action: Action, rng: np.random.Generator, keep: float = 1.0) -> list[str]:
+    """The action in words, in a random order, each part named with probability ``keep``."""
+    clauses = [_pick(rng, _POSES[action.pose]), _pick(rng, _HEADS[action.head]), _pick(rng, _EXPRESSIONS[action.expression])]
+    clauses = [clause for clause in clauses if rng.random() < keep]
+    rng.shuffle(clauses)
+    return clauses
+
+
+def place(scene: Scene, rng: np.random.Generator) -> str:
+    return _pick(rng, _PLACES[scene.background])
+
+
+def caption(drawing: Drawing, rng: np.random.Generator, keep: float = 0.8) -> str:
+    """A natural caption; every attribute is named with probability ``keep``."""
+    token = _pick(rng, TOKENS) if rng.random() < 0.15 else None
+    subject = noun_phrase(drawing.identity, rng, keep, token)
+    clauses = action_clauses(drawing.action, rng, keep)
+    if rng.random() < keep:
+        clauses.insert(int(rng.integers(len(clauses) + 1)), place(drawing.scene, rng))
+    return _join(_pick(rng, _FRAMES), subject, clauses, rng)
+
+
+def _join(frame: str, subject: str, clauses: list[str], rng: np.random.Generator) -> str:
+    head = f"{frame} {subject}".strip()
+    if clauses and rng.random() < 0.5:
+        head, clauses = f"{head} {clauses[0]}", clauses[1:]
+    return ", ".join([head, *clauses])
+
+
+def full_caption(drawing: Drawing) -> str:
+    """The one caption that names every attribute, in a fixed order."""
+    return caption(drawing, np.random.default_rng(0), keep=1.0)
+
+
+def edit_prompt(drawing: Drawing, token: str) -> str:
+    """How a user describes a picture of their own subject: token, class, action and scene, nothing that identifies."""
+    action = drawing.action
+    return (
+        f"a photo of {token} {drawing.identity.class_noun} {_POSES[action.pose][0]}, "
+        f"{_HEADS[action.head][0]}, {_EXPRESSIONS[action.expression][0]}, {_PLACES[drawing.scene.background][0]}"
+    )
+
+
+def class_prompt(drawing: Drawing) -> str:
+    """A picture of the class, not of one subject: ``edit_prompt`` without the token."""
+    return edit_prompt(drawing, "a").replace("of a ", "of a ", 1)
+
+
+def vocabulary() -> list[str]:
+    """Every word that a caption or a prompt of this world can hold, sorted."""
+    from menagerie.attributes import ATTRIBUTES
+
+    phrases = [p for table in (_PLACES, _POSES, _HEADS, _EXPRESSIONS) for values in table.values() for p in values]
+    phrases += [*_ACCESSORIES.values(), *_FRAMES, *TOKENS, *_FILLERS, "skinned hair with in a shirt markings"]
+    phrases += [value for values in ATTRIBUTES.values() for value in values]
+    return sorted({word for phrase in phrases for word in phrase.split()})
