@@ -102,7 +102,8 @@ class Drawing:
         """The index of each attribute's value in ``ATTRIBUTES``, or -1 where the subject has no such attribute."""
         named = {**vars(self.identity), **vars(self.scene), **vars(self.action)}
         return {
-            name: -1 if named[name] is None else values.index(named[name]) for name, values in ATTRIBUTES.items()
+            name: -1 if named[name] is None else values.index(named[name])
+            for name, values in ATTRIBUTES.items()
         }
 
 

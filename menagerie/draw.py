@@ -1,0 +1,57 @@
+"""The renderer: a ``Drawing`` becomes a picture, and the true mask of its subject. Pure and deterministic."""
+
+import numpy as np
+import numpy.typing as npt
+import skia
+
+from menagerie.animals import draw_animal
+from menagerie.attributes import Drawing
+from menagerie.brush import ellipse, fill_paint
+from menagerie.objects import draw_object
+from menagerie.people import draw_person
+from menagerie.scenery import SIDE, draw_scenery
+
+_DRAW = {"animal": draw_animal, "object": draw_object, "face": draw_person}
+_GROUND = 117.0
+
+
+def render(drawing: Drawing, size: int = 128) -> npt.NDArray[np.uint8]:
+    """The picture, (size, size, 3) RGB."""
+    surface, canvas = _surface(size)
+    draw_scenery(canvas, drawing.scene)
+    if drawing.identity.kind != "face":
+        lifted = drawing.action.pose == "jumping"
+        _place(canvas, drawing)
+        canvas.drawPath(ellipse(0, 0, 27 if lifted else 36, 3.5), fill_paint((20, 20, 30), 60))
+        canvas.restore()
+    _subject(canvas, drawing)
+    return surface[:, :, :3].copy()
+
+
+def mask(drawing: Drawing, size: int = 128) -> npt.NDArray[np.bool_]:
+    """Where the subject is, without its shadow: (size, size), true inside."""
+    surface, canvas = _surface(size)
+    canvas.clear(skia.ColorTRANSPARENT)
+    _subject(canvas, drawing)
+    return np.asarray(surface[:, :, 3] > 127)
+
+
+def _surface(size: int) -> tuple[npt.NDArray[np.uint8], skia.Canvas]:
+    pixels = np.zeros((size, size, 4), np.uint8)
+    canvas = skia.Surface(pixels, colorType=skia.kRGBA_8888_ColorType).getCanvas()
+    canvas.scale(size / SIDE, size / SIDE)
+    return pixels, canvas
+
+
+def _place(canvas: skia.Canvas, drawing: Drawing) -> None:
+    """Move the origin to the subject's place on the ground; the caller restores."""
+    scene = drawing.scene
+    canvas.save()
+    canvas.translate(SIDE / 2 + 6 * scene.x, SIDE if drawing.identity.kind == "face" else _GROUND)
+    canvas.scale(scene.scale, scene.scale)
+
+
+def _subject(canvas: skia.Canvas, drawing: Drawing) -> None:
+    _place(canvas, drawing)
+    _DRAW[drawing.identity.kind](canvas, drawing.identity, drawing.action, drawing.scene.side)
+    canvas.restore()
