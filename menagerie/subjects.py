@@ -1,0 +1,93 @@
+"""Subjects to personalise: references, a test picture, and edits whose true results are known."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from menagerie.attributes import (
+    ANIMALS,
+    EXPRESSIONS,
+    FACES,
+    HEADS,
+    OBJECTS,
+    Action,
+    Drawing,
+    Identity,
+    poses,
+    sample_action,
+    sample_identity,
+    sample_scene,
+    with_action,
+)
+
+TOKEN = "sks"  # noqa: S105 - a rare word of the vocabulary, no secret
+EDITS = ("pose", "head", "expression", "combination")
+_BENCHMARK_SEED = 240617236
+_BENCHMARK_NOUNS = (*(2 * ANIMALS), "cat", "dog", *(2 * OBJECTS), *(8 * FACES))
+#: The benchmark's share of animals, objects and faces, for any number of fresh subjects.
+_FRESH_KINDS = (ANIMALS, OBJECTS, ANIMALS, FACES, ANIMALS, OBJECTS, FACES)
+
+
+@dataclass(frozen=True)
+class DrawnEdit:
+    """One edit of a test picture: what it changes, and the picture that it should give."""
+
+    name: str
+    changed: tuple[str, ...]
+    truth: Drawing
+
+
+@dataclass(frozen=True)
+class DrawnSubject:
+    """One identity in several pictures: references to learn it from, one picture to edit, and the edits."""
+
+    name: str
+    identity: Identity
+    references: tuple[Drawing, ...]
+    test: Drawing
+    edits: tuple[DrawnEdit, ...]
+
+
+def benchmark() -> list[DrawnSubject]:
+    """The 28 subjects of the benchmark: 12 animals, 8 objects and 8 faces, always the same."""
+    return [
+        _subject(np.random.default_rng([_BENCHMARK_SEED, k]), f"{noun}-{k:02d}", noun)
+        for k, noun in enumerate(_BENCHMARK_NOUNS)
+    ]
+
+
+def fresh(count: int, seed: int) -> Iterator[DrawnSubject]:
+    """``count`` subjects that only ``seed`` decides, kinds in the benchmark's proportions."""
+    for k in range(count):
+        rng = np.random.default_rng([seed, k])
+        nouns = _FRESH_KINDS[k % len(_FRESH_KINDS)]
+        noun = nouns[int(rng.integers(len(nouns)))]
+        yield _subject(rng, f"{noun}-{seed}-{k:02d}", noun)
+
+
+def _subject(rng: np.random.Generator, name: str, noun: str, references: int = 4) -> DrawnSubject:
+    identity = sample_identity(rng, noun)
+    actions = [
+        Action(*named)
+        for named in zip(*(_spread(rng, values, references) for values in (poses(noun), HEADS, EXPRESSIONS)))
+    ]
+    drawings = tuple(Drawing(identity, sample_scene(rng), action) for action in actions)
+    test = Drawing(identity, sample_scene(rng), sample_action(rng, noun))
+    return DrawnSubject(name, identity, drawings, test, tuple(_edits(rng, test)))
+
+
+def _spread(rng: np.random.Generator, values: tuple[str, ...], count: int) -> list[str]:
+    """``count`` values in a random order, each as often as any other: varied references, as users are asked for."""
+    repeated = [value for _ in range(-(-count // len(values))) for value in rng.permutation(values)]
+    return [str(value) for value in rng.permutation(repeated[:count])]
+
+
+def _edits(rng: np.random.Generator, test: Drawing) -> Iterator[DrawnEdit]:
+    choices = {"pose": poses(test.identity.class_noun), "head": HEADS, "expression": EXPRESSIONS}
+    for name, changed in zip(EDITS, (("pose",), ("head",), ("expression",), ("pose", "head")), strict=True):
+        new = {}
+        for attribute in changed:
+            others = [v for v in choices[attribute] if v != getattr(test.action, attribute)]
+            new[attribute] = others[int(rng.integers(len(others)))]
+        yield DrawnEdit(name, changed, with_action(test, **new))
