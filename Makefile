@@ -1,0 +1,53 @@
+# Every target does its own set-up; it is quick when run again. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin
+TORCH := 2.13.0
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --python $(RUN)/python
+SEED ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench-report bench-edits clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## make the virtual environment (the other targets do it for you)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'LIPE needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
+	@echo 'Setting up $(VENV) (once) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/pip install --quiet --disable-pip-version-check uv
+	@if command -v nvidia-smi >/dev/null 2>&1; then $(UV) torch==$(TORCH); \
+	 else $(UV) torch==$(TORCH)+cpu 2>/dev/null || $(UV) --index $(TORCH_CPU_INDEX) torch==$(TORCH)+cpu; fi
+	@$(UV) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## learn a subject and edit it through the whole service: out/demo/sheet.png (SUBJECT= REFS= PROMPT= for your own)
+	@$(RUN)/python -m menagerie.demo --out out/demo \
+		$(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(REFS),--refs "$(REFS)") $(if $(PROMPT),--prompt "$(PROMPT)")
+
+check: setup ## lint, types and import contracts
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports
+
+test: check ## everything that CI runs
+	@$(RUN)/pytest
+
+format: setup ## rewrite the code in the house style
+	@$(RUN)/ruff check --fix-only --quiet .
+	@$(RUN)/ruff format .
+
+bench-report: setup ## measure the miniature checkpoint on fresh draws (SEED=)
+	@$(RUN)/python -m menagerie.report --captions 200 --seed $(SEED) --json out/report-$(SEED).json
+
+bench-edits: setup ## measure NIMA on 12 fresh subjects (SEED=)
+	@$(RUN)/python -m menagerie.evaluate --subjects 12 --seed $(SEED) --json out/edits-$(SEED).json
+
+clean: ## remove what was made: environment, outputs, caches
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
