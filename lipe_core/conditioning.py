@@ -1,0 +1,57 @@
+"""What the network is told besides x_t: the text, and SDXL's micro-conditioning (https://arxiv.org/abs/2307.01952, 2.2)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """One row for each image of a batch.
+
+    `prompt_embeds` are the hidden states of both text encoders side by side, `pooled_prompt_embeds` the projection of
+    the second; `time_ids` are (original height, original width, crop top, crop left, target height, target width) in
+    pixels.
+    """
+
+    prompt_embeds: Float[Tensor, "b n d"]
+    pooled_prompt_embeds: Float[Tensor, "b p"]
+    time_ids: Float[Tensor, "b 6"]
+
+    def __len__(self) -> int:
+        return len(self.prompt_embeds)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "Conditioning":
+        """The same rows on another device in another precision."""
+        return self._each(lambda rows: rows.to(device, dtype))
+
+    def select(self, rows: Int[Tensor, "k"]) -> "Conditioning":
+        """The rows with these indices, in this order; an index may come more than once."""
+        return self._each(lambda tensor: tensor[rows.to(tensor.device)])
+
+    def expand(self, batch: int) -> "Conditioning":
+        """A single row, `batch` times."""
+        if len(self) != 1:
+            raise ValueError(f"only a single row can be expanded, this conditioning has {len(self)}")
+        return self.select(torch.zeros(batch, dtype=torch.long))
+
+    def repeat(self, times: int) -> "Conditioning":
+        """Each row `times` times, the copies of a row side by side."""
+        return self.select(torch.arange(len(self)).repeat_interleave(times))
+
+    @classmethod
+    def concat(cls, parts: Sequence["Conditioning"]) -> "Conditioning":
+        """The rows of all parts, one after the other."""
+        return cls(
+            torch.cat([part.prompt_embeds for part in parts]),
+            torch.cat([part.pooled_prompt_embeds for part in parts]),
+            torch.cat([part.time_ids for part in parts]),
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Conditioning":
+        return Conditioning(
+            change(self.prompt_embeds), change(self.pooled_prompt_embeds), change(self.time_ids)
+        )

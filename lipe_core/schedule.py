@@ -1,0 +1,108 @@
+"""Noise levels: x_t = alpha_t x_0 + sigma_t eps, with alpha_t^2 = alphas_cumprod[t] and alpha_t^2 + sigma_t^2 = 1.
+
+Denoising Diffusion Implicit Models, https://arxiv.org/abs/2010.02502; the spacings of a coarse grid are table 2 of
+https://arxiv.org/abs/2305.08891. A pure table: no stateful scheduler, so inversion and sampling cannot disagree.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from lipe_core.shapes import Latents, RowTimesteps, Timesteps
+
+PredictionType = Literal["epsilon", "v_prediction"]
+Spacing = Literal["leading", "trailing", "linspace"]
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """The noise levels of a checkpoint and how it spaces a coarse grid over them.
+
+    `alphas_cumprod[t]` falls with t. Entry 0 is the clean end of every grid: 1 where the checkpoint says
+    `set_alpha_to_one`, the first trained level otherwise (SDXL).
+    """
+
+    alphas_cumprod: Float[Tensor, "levels"]
+    spacing: Spacing = "leading"
+    steps_offset: int = 1
+
+    @classmethod
+    def scaled_linear(cls, start: float = 0.00085, end: float = 0.012, levels: int = 1000) -> "NoiseSchedule":
+        """Stable Diffusion's table: betas linear in their square root."""
+        betas = torch.linspace(start**0.5, end**0.5, levels, dtype=torch.float32) ** 2
+        return cls(torch.cumprod(1 - betas, dim=0))
+
+    @property
+    def levels(self) -> int:
+        """How many noise levels the table has (1000 in SDXL); timesteps are 0 .. levels - 1."""
+        return len(self.alphas_cumprod)
+
+    def timesteps(self, steps: int) -> Timesteps:
+        """The grid of `steps` denoising steps: `steps + 1` timesteps, ascending, the first one 0 = clean.
+
+        The same numbers as diffusers' schedulers, save that a grid of theirs which evaluates the network at timestep
+        0 evaluates it at 1 here, because 0 is the clean end.
+        """
+        if not 1 <= steps < self.levels:
+            raise ValueError(f"steps must be between 1 and {self.levels - 1}, got {steps}")
+        if self.spacing == "leading":
+            grid = torch.arange(steps) * (self.levels // steps) + self.steps_offset
+        elif self.spacing == "trailing":
+            grid = torch.arange(self.levels, 0, -self.levels / steps, dtype=torch.float64).round().long() - 1
+            grid = grid[:steps].flip(0)
+        else:
+            grid = torch.linspace(0, self.levels - 1, steps, dtype=torch.float64).round().long()
+        return torch.cat([torch.zeros(1, dtype=torch.long), grid.clamp(1, self.levels - 1)])
+
+    def alpha(self, t: int) -> float:
+        """Weight of x_0 in x_t."""
+        return float(self.alphas_cumprod[t].double().sqrt())
+
+    def sigma(self, t: int) -> float:
+        """Weight of the noise in x_t."""
+        return float((1 - self.alphas_cumprod[t].double()).sqrt())
+
+    def snr(self, t: RowTimesteps) -> Float[Tensor, "b"]:
+        """alpha_t^2 / sigma_t^2; infinite at a clean end with alpha 1."""
+        level = self.alphas_cumprod.to(t.device)[t]
+        return level / (1 - level)
+
+    def add_noise(self, x_0: Latents, eps: Latents, t: RowTimesteps) -> Latents:
+        """x_t = alpha_t x_0 + sigma_t eps, each row at its own timestep."""
+        alpha, sigma = self._weights(t, x_0)
+        return alpha * x_0 + sigma * eps
+
+    def velocity(self, x_0: Latents, eps: Latents, t: RowTimesteps) -> Latents:
+        """v = alpha_t eps - sigma_t x_0 (https://arxiv.org/abs/2202.00512, appendix D)."""
+        alpha, sigma = self._weights(t, x_0)
+        return alpha * eps - sigma * x_0
+
+    def target(self, x_0: Latents, eps: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:
+        """What a network of this prediction type learns to answer for x_t."""
+        return eps if prediction_type == "epsilon" else self.velocity(x_0, eps, t)
+
+    def to_eps(
+        self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType
+    ) -> Latents:
+        """The noise in x_t according to a prediction of either type."""
+        if prediction_type == "epsilon":
+            return prediction
+        alpha, sigma = self._weights(t, x_t)
+        return alpha * prediction + sigma * x_t
+
+    def to_x0(
+        self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType
+    ) -> Latents:
+        """The clean latents in x_t according to a prediction of either type."""
+        alpha, sigma = self._weights(t, x_t)
+        if prediction_type == "epsilon":
+            return (x_t - sigma * prediction) / alpha
+        return alpha * x_t - sigma * prediction
+
+    def _weights(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        level = rearrange(self.alphas_cumprod.to(t.device)[t].double(), "b -> b 1 1 1")
+        return level.sqrt().to(like), (1 - level).sqrt().to(like)

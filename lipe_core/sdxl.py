@@ -1,0 +1,267 @@
+"""The base model: any checkpoint of Stable Diffusion XL's classes and folder layout, whatever its size.
+
+The only file that knows diffusers. It returns a few small objects; everything above speaks latents, conditioning and
+noise. https://arxiv.org/abs/2307.01952
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from einops import rearrange
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from lipe_core.conditioning import Conditioning
+from lipe_core.ddim import Denoiser, OnStep, no_progress, sample, unit_noise
+from lipe_core.guidance import guided
+from lipe_core.schedule import NoiseSchedule, PredictionType
+from lipe_core.shapes import Latents, Pixels, RowTimesteps
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A loaded checkpoint. `fingerprint` is the SHA-256 over its weight files: priors belong to one fingerprint."""
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    tokenizers: tuple[CLIPTokenizer, CLIPTokenizer]
+    text_encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
+    schedule: NoiseSchedule
+    prediction_type: PredictionType
+    zero_empty_prompt: bool
+    checkpoint: str
+    revision: str | None
+    fingerprint: str
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def factor(self) -> int:
+        """Pixels to a side of one latent."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def native_size(self) -> int:
+        """Side in pixels of the square pictures that the network was trained on."""
+        return int(self.unet.config.sample_size) * self.factor
+
+    def latent_shape(self, size: Size) -> tuple[int, int, int]:
+        """(channels, rows, columns) of the latents of pictures of this size."""
+        height, width = size
+        if height % self.factor or width % self.factor:
+            raise ValueError(f"picture sides must be multiples of {self.factor}, got {height} x {width}")
+        return int(self.unet.config.in_channels), height // self.factor, width // self.factor
+
+
+def load(
+    checkpoint: str | Path,
+    *,
+    revision: str | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> BaseModel:
+    """Load a folder, or a repository of the model hub, from safetensors files only.
+
+    `dtype` is the network's. The VAE never runs in float16, where SDXL's overflows to NaN.
+    """
+    is_folder = Path(checkpoint).is_dir()
+    folder = Path(
+        checkpoint
+        if is_folder
+        else StableDiffusionXLPipeline.download(str(checkpoint), revision=revision, use_safetensors=True)
+    )
+    vae_dtype = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
+    pipeline = StableDiffusionXLPipeline.from_pretrained(
+        folder,
+        dtype={"vae": vae_dtype, "default": dtype},
+        use_safetensors=True,
+        add_watermarker=False,
+        variant=None if (folder / "unet" / "diffusion_pytorch_model.safetensors").exists() else "fp16",
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    for network in (pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
+        network.requires_grad_(False).eval().to(device)
+    return BaseModel(
+        unet=pipeline.unet,
+        vae=pipeline.vae,
+        tokenizers=(pipeline.tokenizer, pipeline.tokenizer_2),
+        text_encoders=(pipeline.text_encoder, pipeline.text_encoder_2),
+        schedule=_schedule(scheduler),
+        prediction_type=scheduler.config.prediction_type,
+        zero_empty_prompt=bool(pipeline.config.force_zeros_for_empty_prompt),
+        checkpoint=str(checkpoint),
+        revision=revision if is_folder else folder.name,
+        fingerprint=_fingerprint(folder),
+        device=torch.device(device),
+        dtype=dtype,
+    )
+
+
+def encode_image(model: BaseModel, images: Sequence[Image.Image]) -> Latents:
+    """The VAE's mean of pictures of one size, normalised, float32. No sampling: the same picture, the same latents."""
+    pixels = to_pixels(images).to(model.device, model.vae.dtype)
+    with torch.no_grad():
+        mean = model.vae.encode(pixels).latent_dist.mean.float()
+    shift, scale = _latent_statistics(model)
+    return (mean - shift) / scale
+
+
+def decode(model: BaseModel, latents: Latents) -> list[Image.Image]:
+    """Pictures of latents."""
+    shift, scale = _latent_statistics(model)
+    with torch.no_grad():
+        pixels = model.vae.decode((latents.float() * scale + shift).to(model.vae.dtype)).sample
+    return to_images(pixels.float())
+
+
+def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Conditioning:
+    """Text of both encoders and the micro-conditioning of an uncropped picture of this size.
+
+    The empty prompt is the unconditional row of guidance: zeros where the checkpoint says so, as SDXL does.
+    """
+    embeds, pooled = [], torch.empty(0)
+    for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True):
+        tokens = tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        with torch.no_grad():
+            output = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
+        embeds.append(output.hidden_states[-2])
+        pooled = output[0]
+    keep = torch.tensor([bool(prompt) or not model.zero_empty_prompt for prompt in prompts])
+    keep = keep.to(model.device, model.dtype)
+    time_ids = torch.tensor([[*size, 0, 0, *size]], dtype=model.dtype, device=model.device)
+    return Conditioning(
+        prompt_embeds=torch.cat(embeds, dim=-1).to(keep) * rearrange(keep, "b -> b 1 1"),
+        pooled_prompt_embeds=pooled.to(keep) * rearrange(keep, "b -> b 1"),
+        time_ids=time_ids.expand(len(prompts), 6),
+    )
+
+
+def predict(model: BaseModel, x_t: Latents, t: RowTimesteps, conditioning: Conditioning) -> Latents:
+    """The network's own answer (noise or velocity) in float32. Gradients flow."""
+    conditioning = conditioning.to(model.device, model.dtype)
+    prediction: Tensor = model.unet(
+        x_t.to(model.dtype),
+        t,
+        encoder_hidden_states=conditioning.prompt_embeds,
+        added_cond_kwargs={
+            "text_embeds": conditioning.pooled_prompt_embeds,
+            "time_ids": conditioning.time_ids,
+        },
+        return_dict=False,
+    )[0]
+    return prediction.float()
+
+
+def denoiser(model: BaseModel, conditioning: Conditioning) -> Denoiser:
+    """The noise in x_t, without gradients, for as many rows as the conditioning has."""
+    conditioning = conditioning.to(model.device, model.dtype)
+
+    @torch.no_grad()
+    def denoise(x_t: Latents, t: int) -> Latents:
+        rows = torch.full((len(x_t),), t, device=x_t.device)
+        prediction = predict(model, x_t, rows, conditioning)
+        return model.schedule.to_eps(prediction, x_t.float(), rows, model.prediction_type)
+
+    return denoise
+
+
+def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tuple[int, ...]:
+    """Where the tokens of `words` stand in the encoded prompt, ascending; every occurrence counts.
+
+    A ValueError names a word that is not there, that the tokenizer does not know, or that was cut off with the end
+    of a prompt that is too long.
+    """
+    tokenizer = model.tokenizers[0]
+    ids = content_tokens(model, prompt)
+    positions: set[int] = set()
+    for word in words:
+        wanted = tokenizer(word, add_special_tokens=False).input_ids
+        if tokenizer.unk_token_id in wanted:
+            raise ValueError(f"the tokenizer of {model.checkpoint} does not know {word!r}; choose another token")
+        starts = [i for i in range(len(ids)) if wanted and ids[i : i + len(wanted)] == wanted]
+        if not starts:
+            raise ValueError(f"{word!r} is not among the first {len(ids)} tokens of the prompt {prompt!r}")
+        positions.update(1 + start + offset for start in starts for offset in range(len(wanted)))
+    return tuple(sorted(positions))
+
+
+def content_tokens(model: BaseModel, prompt: str) -> list[int]:
+    """The prompt's token ids without start, end and padding; they stand at positions 1, 2, ... of the sequence."""
+    tokenizer = model.tokenizers[0]
+    ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
+    return ids[: tokenizer.model_max_length - 2]
+
+
+def generate(
+    model: BaseModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    size: Size,
+    steps: int = 30,
+    guidance_scale: float = 5.0,
+    on_step: OnStep = no_progress,
+) -> list[Image.Image]:
+    """Paint prompt k with seed k, all in one batch, by plain DDIM. The adapter that is on, if any, takes part."""
+    x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)  # noqa: N806 (the paper's name)
+    cond = encode_prompt(model, prompts, size=size)
+    uncond = encode_prompt(model, [""] * len(prompts), size=size)
+    denoise = guided(partial(denoiser, model), cond, uncond, guidance_scale)
+    timesteps = model.schedule.timesteps(steps)
+    return decode(model, sample(denoise, model.schedule, x_T, timesteps, on_step=on_step))
+
+
+def to_pixels(images: Sequence[Image.Image]) -> Pixels:
+    """RGB pictures of one size as a batch in [-1, 1]."""
+    arrays = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    return rearrange(torch.from_numpy(arrays).float(), "b H W c -> b c H W") / 127.5 - 1
+
+
+def to_images(pixels: Pixels) -> list[Image.Image]:
+    """A batch in [-1, 1] as RGB pictures; values outside are clipped."""
+    bytes_ = ((pixels.cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return [Image.fromarray(array) for array in rearrange(bytes_, "b c H W -> b H W c").numpy()]
+
+
+def _schedule(scheduler: DDIMScheduler) -> NoiseSchedule:
+    table = scheduler.alphas_cumprod.clone()
+    table[0] = scheduler.final_alpha_cumprod
+    # A table rescaled to zero terminal SNR would divide by alpha = 0; diffusers' samplers use the same floor.
+    return NoiseSchedule(
+        table.clamp(min=2**-24), scheduler.config.timestep_spacing, scheduler.config.steps_offset
+    )
+
+
+def _latent_statistics(model: BaseModel) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
+    config = model.vae.config
+    shift = config.latents_mean or [config.shift_factor or 0.0]
+    scale = [deviation / config.scaling_factor for deviation in config.latents_std or [1.0]]
+    as_tensor = partial(torch.tensor, dtype=torch.float32, device=model.device)
+    return rearrange(as_tensor(shift), "c -> 1 c 1 1"), rearrange(as_tensor(scale), "c -> 1 c 1 1")
+
+
+def _fingerprint(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*/*.safetensors")):
+        digest.update(file.relative_to(folder).as_posix().encode())
+        with file.open("rb") as weights:
+            digest.update(hashlib.file_digest(weights, "sha256").digest())
+    return digest.hexdigest()
