@@ -1,20 +1,25 @@
-"""What the network is told besides x_t: the text, and SDXL's micro-conditioning (https://arxiv.org/abs/2307.01952, 2.2)."""
+"""What the network is told besides x_t: the text and SDXL's micro-conditioning.
+
+https://arxiv.org/abs/2307.01952, section 2.2.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
+
+from lipe_core.shapes import RowIndices
 
 
 @dataclass(frozen=True)
 class Conditioning:
     """One row for each image of a batch.
 
-    `prompt_embeds` are the hidden states of both text encoders side by side, `pooled_prompt_embeds` the projection of
-    the second; `time_ids` are (original height, original width, crop top, crop left, target height, target width) in
-    pixels.
+    `prompt_embeds` are the hidden states of both text encoders side by side, `pooled_prompt_embeds` the
+    projection of the second; `time_ids` are (original height, original width, crop top, crop left, target
+    height, target width) in pixels.
     """
 
     prompt_embeds: Float[Tensor, "b n d"]
@@ -28,7 +33,7 @@ class Conditioning:
         """The same rows on another device in another precision."""
         return self._each(lambda rows: rows.to(device, dtype))
 
-    def select(self, rows: Int[Tensor, "k"]) -> "Conditioning":
+    def select(self, rows: RowIndices) -> "Conditioning":
         """The rows with these indices, in this order; an index may come more than once."""
         return self._each(lambda tensor: tensor[rows.to(tensor.device)])
 

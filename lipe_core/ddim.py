@@ -1,4 +1,4 @@
-"""DDIM in both directions (https://arxiv.org/abs/2010.02502, eq. 13: the deterministic step as an ODE solver)."""
+"""DDIM in both directions: one deterministic step (https://arxiv.org/abs/2010.02502, eq. 13)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Trajectory:
         return self.latents[0]
 
     @property
-    def x_T(self) -> Latents:  # noqa: N802 (the paper's name)
+    def x_T(self) -> Latents:
         """The noisy end."""
         return self.latents[-1]
 
@@ -61,8 +61,8 @@ def invert(
 ) -> Trajectory:
     """Noise a picture so that `sample` would paint it again.
 
-    The plain step s -> t asks for the noise at (x_s, s), where sampling back will ask at (x_t, t): an error that
-    grows with the step. Each refinement asks again at the x_t just found (fixed point iteration,
+    The plain step s -> t asks for the noise at (x_s, s), where sampling back will ask at (x_t, t): an error
+    that grows with the step. Each refinement asks again at the x_t just found (fixed point iteration,
     https://arxiv.org/abs/2309.04907), for one more evaluation a step.
     """
     latents = [x_0]
@@ -80,7 +80,7 @@ def invert(
 def sample(
     denoise: Denoiser,
     schedule: NoiseSchedule,
-    x_T: Latents,  # noqa: N803 (the paper's name)
+    x_T: Latents,
     timesteps: Timesteps,
     *,
     on_step: OnStep = no_progress,
@@ -95,6 +95,6 @@ def sample(
 
 
 def unit_noise(seeds: Sequence[int], shape: tuple[int, int, int]) -> Float[Tensor, "b c h w"]:
-    """Standard normal latents on the CPU, row k a function of `seeds[k]` alone, whatever the batch or the device."""
+    """Standard normal latents, drawn on the CPU: row k depends on `seeds[k]` alone, whatever the batch."""
     rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(rows)

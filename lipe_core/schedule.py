@@ -1,7 +1,9 @@
-"""Noise levels: x_t = alpha_t x_0 + sigma_t eps, with alpha_t^2 = alphas_cumprod[t] and alpha_t^2 + sigma_t^2 = 1.
+"""Noise levels: x_t = alpha_t x_0 + sigma_t eps, with alpha_t^2 = alphas_cumprod[t] and alpha_t^2 +
+sigma_t^2 = 1.
 
-Denoising Diffusion Implicit Models, https://arxiv.org/abs/2010.02502; the spacings of a coarse grid are table 2 of
-https://arxiv.org/abs/2305.08891. A pure table: no stateful scheduler, so inversion and sampling cannot disagree.
+Denoising Diffusion Implicit Models, https://arxiv.org/abs/2010.02502; the spacings of a coarse grid are
+table 2 of https://arxiv.org/abs/2305.08891. A pure table: no stateful scheduler, so inversion and sampling
+cannot disagree.
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from lipe_core.shapes import Latents, RowTimesteps, Timesteps
+from lipe_core.shapes import Latents, PerRow, RowTimesteps, Timesteps
 
 PredictionType = Literal["epsilon", "v_prediction"]
 Spacing = Literal["leading", "trailing", "linspace"]
@@ -44,8 +46,8 @@ class NoiseSchedule:
     def timesteps(self, steps: int) -> Timesteps:
         """The grid of `steps` denoising steps: `steps + 1` timesteps, ascending, the first one 0 = clean.
 
-        The same numbers as diffusers' schedulers, save that a grid of theirs which evaluates the network at timestep
-        0 evaluates it at 1 here, because 0 is the clean end.
+        The same numbers as diffusers' schedulers, save that a grid of theirs which evaluates the network at
+        timestep 0 evaluates it at 1 here, because 0 is the clean end.
         """
         if not 1 <= steps < self.levels:
             raise ValueError(f"steps must be between 1 and {self.levels - 1}, got {steps}")
@@ -66,7 +68,7 @@ class NoiseSchedule:
         """Weight of the noise in x_t."""
         return float((1 - self.alphas_cumprod[t].double()).sqrt())
 
-    def snr(self, t: RowTimesteps) -> Float[Tensor, "b"]:
+    def snr(self, t: RowTimesteps) -> PerRow:
         """alpha_t^2 / sigma_t^2; infinite at a clean end with alpha 1."""
         level = self.alphas_cumprod.to(t.device)[t]
         return level / (1 - level)

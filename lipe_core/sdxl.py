@@ -1,16 +1,16 @@
 """The base model: any checkpoint of Stable Diffusion XL's classes and folder layout, whatever its size.
 
-The only file that knows diffusers. It returns a few small objects; everything above speaks latents, conditioning and
-noise. https://arxiv.org/abs/2307.01952
+The only file that knows diffusers. It returns a few small objects; everything above speaks latents,
+conditioning and noise. https://arxiv.org/abs/2307.01952
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from einops import rearrange
@@ -22,8 +22,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from lipe_core.conditioning import Conditioning
 from lipe_core.ddim import Denoiser, OnStep, no_progress, sample, unit_noise
 from lipe_core.guidance import guided
+from lipe_core.pixels import to_images, to_pixels
 from lipe_core.schedule import NoiseSchedule, PredictionType
-from lipe_core.shapes import Latents, Pixels, RowTimesteps
+from lipe_core.shapes import Latents, RowTimesteps
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -31,7 +32,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A loaded checkpoint. `fingerprint` is the SHA-256 over its weight files: priors belong to one fingerprint."""
+    """A loaded checkpoint. A prior belongs to one `fingerprint`, the SHA-256 over the weight files."""
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
@@ -109,11 +110,29 @@ def load(
     )
 
 
+def working_size(model: BaseModel, size: Size) -> Size:
+    """The size at which to work on a picture of this size: its own where the network copes with it.
+
+    Else the same shape at the area that the network was trained on, in sides that halve evenly down its
+    levels.
+    """
+    height, width = size
+    area = model.native_size**2
+    if height % model.factor == 0 and width % model.factor == 0 and area / 2 <= height * width <= area * 2:
+        return size
+    scale = math.sqrt(area / (height * width))
+    multiple = model.factor * 2 ** (len(model.unet.config.block_out_channels) - 1)
+    return (
+        max(1, round(height * scale / multiple)) * multiple,
+        max(1, round(width * scale / multiple)) * multiple,
+    )
+
+
 def encode_image(model: BaseModel, images: Sequence[Image.Image]) -> Latents:
-    """The VAE's mean of pictures of one size, normalised, float32. No sampling: the same picture, the same latents."""
+    """The VAE's mean of pictures of one size, normalised, float32: a picture has one encoding."""
     pixels = to_pixels(images).to(model.device, model.vae.dtype)
     with torch.no_grad():
-        mean = model.vae.encode(pixels).latent_dist.mean.float()
+        mean: Tensor = model.vae.encode(pixels).latent_dist.mean.float()
     shift, scale = _latent_statistics(model)
     return (mean - shift) / scale
 
@@ -186,8 +205,8 @@ def denoiser(model: BaseModel, conditioning: Conditioning) -> Denoiser:
 def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tuple[int, ...]:
     """Where the tokens of `words` stand in the encoded prompt, ascending; every occurrence counts.
 
-    A ValueError names a word that is not there, that the tokenizer does not know, or that was cut off with the end
-    of a prompt that is too long.
+    A ValueError names a word that is not there, that the tokenizer does not know, or that was cut off with
+    the end of a prompt that is too long.
     """
     tokenizer = model.tokenizers[0]
     ids = content_tokens(model, prompt)
@@ -195,7 +214,7 @@ def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tupl
     for word in words:
         wanted = tokenizer(word, add_special_tokens=False).input_ids
         if tokenizer.unk_token_id in wanted:
-            raise ValueError(f"the tokenizer of {model.checkpoint} does not know {word!r}; choose another token")
+            raise ValueError(f"the tokenizer of {model.checkpoint} does not know {word!r}; choose another")
         starts = [i for i in range(len(ids)) if wanted and ids[i : i + len(wanted)] == wanted]
         if not starts:
             raise ValueError(f"{word!r} is not among the first {len(ids)} tokens of the prompt {prompt!r}")
@@ -204,7 +223,7 @@ def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tupl
 
 
 def content_tokens(model: BaseModel, prompt: str) -> list[int]:
-    """The prompt's token ids without start, end and padding; they stand at positions 1, 2, ... of the sequence."""
+    """The prompt's token ids without start, end and padding; when encoded they stand at 1, 2, ..."""
     tokenizer = model.tokenizers[0]
     ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
     return ids[: tokenizer.model_max_length - 2]
@@ -220,25 +239,13 @@ def generate(
     guidance_scale: float = 5.0,
     on_step: OnStep = no_progress,
 ) -> list[Image.Image]:
-    """Paint prompt k with seed k, all in one batch, by plain DDIM. The adapter that is on, if any, takes part."""
-    x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)  # noqa: N806 (the paper's name)
+    """Paint prompt k from seed k, all in one batch, by plain DDIM. An adapter that is on takes part."""
+    x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)
     cond = encode_prompt(model, prompts, size=size)
     uncond = encode_prompt(model, [""] * len(prompts), size=size)
     denoise = guided(partial(denoiser, model), cond, uncond, guidance_scale)
     timesteps = model.schedule.timesteps(steps)
     return decode(model, sample(denoise, model.schedule, x_T, timesteps, on_step=on_step))
-
-
-def to_pixels(images: Sequence[Image.Image]) -> Pixels:
-    """RGB pictures of one size as a batch in [-1, 1]."""
-    arrays = np.stack([np.asarray(image.convert("RGB")) for image in images])
-    return rearrange(torch.from_numpy(arrays).float(), "b H W c -> b c H W") / 127.5 - 1
-
-
-def to_images(pixels: Pixels) -> list[Image.Image]:
-    """A batch in [-1, 1] as RGB pictures; values outside are clipped."""
-    bytes_ = ((pixels.cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return [Image.fromarray(array) for array in rearrange(bytes_, "b c H W -> b H W c").numpy()]
 
 
 def _schedule(scheduler: DDIMScheduler) -> NoiseSchedule:

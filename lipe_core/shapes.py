@@ -1,7 +1,7 @@
 """The tensors of the method by shape; what they hold and in which range.
 
-The letters are checked against each other inside one call, and only under pytest: `b` rows of a batch, `c` latent
-channels (4 in SDXL), `h w` latent rows and columns, `H W` pixels, `n` tokens, `d` and `p` widths.
+The letters are checked against each other inside one call, and only under pytest: `b` rows of a batch, `c`
+latent channels (4 in SDXL), `h w` latent rows and columns, `H W` pixels, `n` tokens, `d` and `p` widths.
 """
 
 from jaxtyping import Float, Int
@@ -22,8 +22,14 @@ PixelMask = Float[Tensor, "b 1 H W"]
 Timesteps = Int[Tensor, "k"]
 """Ascending; 0 = clean, larger = noisier."""
 
+PerRow = Float[Tensor, "b"]
+"""One number for each row of a batch."""
+
 RowTimesteps = Int[Tensor, "b"]
 """One timestep for each row of a batch."""
+
+RowIndices = Int[Tensor, "k"]
+"""Which rows to take."""
 
 Features = Float[Tensor, "n d"]
 """One feature vector a row."""

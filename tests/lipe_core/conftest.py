@@ -16,7 +16,22 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from lipe_core import sdxl
 
 TEXT_LENGTH = 24
-WORDS = "a photo of sks dog cat toy robot sitting jumping looking left in on the meadow beach with , .".split()
+WORDS = [
+    "a",
+    "photo",
+    "of",
+    "sks",
+    "dog",
+    "cat",
+    "toy",
+    "robot",
+    "sitting",
+    "jumping",
+    "in",
+    "meadow",
+    ",",
+    ".",
+]
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +76,14 @@ def write_checkpoint(
         add_watermarker=False,
     )
     pipeline.save_pretrained(folder)
-    # SDXL's own scheduler config carries this key, which EulerDiscreteScheduler does not know and does not write.
+    # SDXL's own scheduler config carries this key, which EulerDiscreteScheduler does not know and does not
+    # write.
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"set_alpha_to_one": False}))
 
 
 def _tokenizer(folder: Path) -> CLIPTokenizer:
-    """Byte-pair encoding whose merges spell each of WORDS as one token; other words fall apart into letters."""
+    """Byte-pair encoding whose merges spell each of WORDS as one token; other words fall apart."""
     letters = "abcdefghijklmnopqrstuvwxyz,."
     vocab = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
     merges: list[tuple[str, str]] = []
@@ -80,7 +96,9 @@ def _tokenizer(folder: Path) -> CLIPTokenizer:
                 merges.append((pieces[0], pieces[1]))
             pieces[:2] = [merged]
     return CLIPTokenizer(
-        vocab={piece: number for number, piece in enumerate(vocab)}, merges=merges, model_max_length=TEXT_LENGTH
+        vocab={piece: number for number, piece in enumerate(vocab)},
+        merges=merges,
+        model_max_length=TEXT_LENGTH,
     )
 
 

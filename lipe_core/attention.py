@@ -1,0 +1,177 @@
+"""Watching attention without changing it.
+
+The fused attention stays in charge of the outputs. Beside it, at the one wanted level, the probabilities of
+the few wanted tokens are computed anew: full maps never exist. Identity-aware maps as in LIPE, figure 4
+(https://arxiv.org/abs/2406.17236); their propagation along self-attention as in
+https://arxiv.org/abs/2309.02773.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from lipe_core.shapes import Mask
+
+Processor = Callable[..., Tensor]
+"""diffusers' seam: (attention layer, hidden states, encoder hidden states, ...) -> hidden states."""
+
+
+@contextmanager
+def use_processors(unet: Any, replace: Callable[[str, Processor], Processor]) -> Iterator[None]:
+    """Put `replace(layer name, its processor)` in every attention layer, and the old ones back after."""
+    before = dict(unet.attn_processors)
+    unet.set_attn_processor({name: replace(name, old) for name, old in before.items()})
+    try:
+        yield
+    finally:
+        unet.set_attn_processor(dict(before))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Which tokens of each prompt are looked for (`wanted`) and which are words at all (`content`).
+
+    Start, end and padding are no content: start-of-text absorbs most of the attention and would drown the
+    rest.
+    """
+
+    wanted: Bool[Tensor, "b n"]
+    content: Bool[Tensor, "b n"]
+
+    @classmethod
+    def of(cls, wanted: Sequence[Sequence[int]], content: Sequence[int], length: int) -> "Tokens":
+        """From the positions of the wanted tokens and the number of words' tokens of each row."""
+        at = torch.arange(length)
+        return cls(
+            torch.stack([torch.isin(at, torch.tensor(list(row))) for row in wanted]),
+            torch.stack([(at >= 1) & (at <= count) for count in content]),
+        )
+
+
+@dataclass
+class AttentionStore:
+    """Head means summed over layers since the last `pop`, at one level of rows x columns queries."""
+
+    size: tuple[int, int]
+    refine: int
+    wanted: list[Float[Tensor, "b q"]] = field(default_factory=list)
+    content: list[Float[Tensor, "b q"]] = field(default_factory=list)
+    affinity: Float[Tensor, "b q q"] | None = None
+
+    def pop(self) -> Mask:
+        """The wanted tokens' share of the content's attention since the last pop; the store is empty after.
+
+        With `refine` = k the map is moved k times along self-attention, A^k map: places that attend to the
+        subject become subject.
+        """
+        if not self.wanted:
+            raise RuntimeError("nothing was recorded: the network has not run since the last pop")
+        share = sum(self.wanted) / sum(self.content)
+        if self.affinity is not None:
+            transition = self.affinity / self.affinity.sum(dim=-1, keepdim=True)
+            for _ in range(self.refine):
+                share = einsum(transition, share, "b q k, b k -> b q")
+        self.wanted, self.content, self.affinity = [], [], None
+        return rearrange(share, "b (h w) -> b 1 h w", h=self.size[0])
+
+    def add_cross(self, attn: Any, hidden_states: Tensor, text: Tensor, tokens: Tokens) -> None:
+        """Record one cross-attention layer."""
+        queries, keys = _heads(attn.to_q(hidden_states), attn), _heads(attn.to_k(text), attn)
+        logits = einsum(queries, keys, "b head q d, b head n d -> b head q n").float() * attn.scale
+        mass = logits.softmax(dim=-1).mean(dim=1)
+        self.wanted.append(einsum(mass, tokens.wanted.to(mass), "b q n, b n -> b q"))
+        self.content.append(einsum(mass, tokens.content.to(mass), "b q n, b n -> b q"))
+
+    def add_self(self, attn: Any, hidden_states: Tensor) -> None:
+        """Record one self-attention layer, one head at a time."""
+        queries, keys = _heads(attn.to_q(hidden_states), attn), _heads(attn.to_k(hidden_states), attn)
+        for head in range(attn.heads):
+            logits = einsum(queries[:, head], keys[:, head], "b q d, b k d -> b q k").float() * attn.scale
+            mass = logits.softmax(dim=-1)
+            self.affinity = mass if self.affinity is None else self.affinity + mass
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """A processor that answers as `inner` does and shows the layer's input to `record`."""
+
+    inner: Processor
+    record: Callable[[Any, Tensor, Tensor | None], None]
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        self.record(attn, hidden_states, encoder_hidden_states)
+        return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
+
+
+@contextmanager
+def record_attention(
+    unet: Any, tokens: Tokens, *, latent_size: tuple[int, int], attention_tokens: int = 256, refine: int = 0
+) -> Iterator[AttentionStore]:
+    """Record the wanted tokens while inside; rows always are [uncond, cond], so the last rows of a batch
+    are recorded.
+
+    The level is the coarsest one with cross-attention that has at least `attention_tokens` queries (SDXL at
+    1024 pixels: 32 x 32), or the finest if none has.
+    """
+    level = _level(unet, latent_size, attention_tokens)
+    store = AttentionStore(_size(latent_size, level), refine)
+    rows = slice(-len(tokens.wanted), None)
+
+    def cross(attn: Any, hidden_states: Tensor, text: Tensor | None) -> None:
+        assert text is not None  # noqa: S101 (a cross-attention layer)
+        store.add_cross(attn, hidden_states[rows], text[rows], tokens)
+
+    def own(attn: Any, hidden_states: Tensor, text: Tensor | None) -> None:
+        store.add_self(attn, hidden_states[rows])
+
+    def replace(name: str, old: Processor) -> Processor:
+        if _layer_level(unet, name) != level:
+            return old
+        if _is_cross(name):
+            return Recorder(old, cross)
+        return Recorder(old, own) if refine else old
+
+    with use_processors(unet, replace):
+        yield store
+
+
+def _heads(projected: Tensor, attn: Any) -> Tensor:
+    return rearrange(projected, "b n (head d) -> b head n d", head=attn.heads)
+
+
+def _is_cross(name: str) -> bool:
+    return ".attn2." in name
+
+
+def _layer_level(unet: Any, name: str) -> int:
+    """How many times the latents were halved before this layer."""
+    block, index, *_ = name.split(".")
+    last = len(unet.down_blocks) - 1
+    if block == "down_blocks":
+        return int(index)
+    return last - int(index) if block == "up_blocks" else last
+
+
+def _size(latent_size: tuple[int, int], level: int) -> tuple[int, int]:
+    """Rows and columns after `level` halvings; a strided convolution rounds up."""
+    return -(-latent_size[0] // 2**level), -(-latent_size[1] // 2**level)
+
+
+def _level(unet: Any, latent_size: tuple[int, int], attention_tokens: int) -> int:
+    levels = sorted({_layer_level(unet, name) for name in unet.attn_processors if _is_cross(name)})
+    enough = [n for n in levels if math.prod(_size(latent_size, n)) >= attention_tokens]
+    return max(enough, default=levels[0])

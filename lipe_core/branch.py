@@ -1,0 +1,74 @@
+"""The network under one branch's prompts, source or target, watched for where it sees the subject."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lipe_core import sdxl
+from lipe_core.attention import Tokens, record_attention
+from lipe_core.conditioning import Conditioning
+from lipe_core.ddim import Denoiser
+from lipe_core.editor import InvalidRequest
+from lipe_core.guidance import Tally, counted, guided
+from lipe_core.sdxl import BaseModel, Size
+from lipe_core.shapes import Mask
+from lipe_core.subject import Subject
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One branch's prompts as the network takes them, and where in them the subject is named."""
+
+    cond: Conditioning
+    uncond: Conditioning
+    tokens: Tokens
+    latent_size: tuple[int, int]
+
+
+def encode_prompts(model: BaseModel, prompts: Sequence[str], subject: Subject, size: Size) -> Prompts:
+    """Encode prompts; an InvalidRequest tells which one the model cannot find the subject in."""
+    try:
+        wanted = [
+            sdxl.token_positions(model, prompt, (subject.token, subject.class_noun)) for prompt in prompts
+        ]
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+    content = [len(sdxl.content_tokens(model, prompt)) for prompt in prompts]
+    cond = sdxl.encode_prompt(model, prompts, size=size)
+    _, rows, columns = model.latent_shape(size)
+    return Prompts(
+        cond,
+        sdxl.encode_prompt(model, [""] * len(prompts), size=size),
+        Tokens.of(wanted, content, cond.prompt_embeds.shape[1]),
+        (rows, columns),
+    )
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The network under one branch's prompts: `denoise`, then `pop_map` for where it saw the subject."""
+
+    denoise: Denoiser
+    pop_map: Callable[[], Mask]
+    tally: Tally
+
+
+@contextmanager
+def attending(
+    model: BaseModel, prompts: Prompts, guidance_scale: float, *, attention_tokens: int, refine: int
+) -> Iterator[Branch]:
+    """The network under these prompts, watched while inside."""
+    tally = Tally()
+
+    def denoiser(conditioning: Conditioning) -> Denoiser:
+        return counted(sdxl.denoiser(model, conditioning), tally)
+
+    denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
+    with record_attention(
+        model.unet,
+        prompts.tokens,
+        latent_size=prompts.latent_size,
+        attention_tokens=attention_tokens,
+        refine=refine,
+    ) as store:
+        yield Branch(denoise, store.pop, tally)

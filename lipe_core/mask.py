@@ -1,0 +1,98 @@
+"""Attention map -> mask, and what is done with masks. LIPE, section 3.3 (https://arxiv.org/abs/2406.17236).
+
+A map is raw and has no scale; a mask is in [0, 1], 1 = may change. Lengths are fractions of the shorter
+side, so that one setting serves every resolution.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+
+from lipe_core.shapes import Mask, PerRow, PixelMask
+
+Threshold = float | Literal["otsu"]
+"""A level in [0, 1] between a map's lowest and highest value, or Otsu's choice for each map."""
+
+
+def subject_mask(maps: Mask, *, threshold: Threshold, dilation: float) -> Mask:
+    """Where the subject is: `maps` stretched to [0, 1], cut at the threshold and grown. Zeros and ones."""
+    maps = stretch(maps)
+    level = otsu(maps) if threshold == "otsu" else maps.new_full((len(maps),), threshold)
+    return dilate((maps > rearrange(level, "b -> b 1 1 1")).to(maps), dilation)
+
+
+def union(a: Mask, b: Mask) -> Mask:
+    """Either mask."""
+    return torch.maximum(a, b)
+
+
+def stretch(maps: Mask) -> Mask:
+    """Each row's values moved to [0, 1]; a flat map becomes zeros."""
+    low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    return (maps - low) / (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
+
+
+def resize(maps: Mask, size: tuple[int, int]) -> Mask:
+    """Maps or masks at another (height, width): averaged when shrinking, bilinear when growing."""
+    if size[0] <= maps.shape[2] and size[1] <= maps.shape[3]:
+        return F.adaptive_avg_pool2d(maps, size)
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
+def dilate(mask: Mask, radius: float) -> Mask:
+    """Each value becomes the highest one within a disc of this radius."""
+    cells = _cells(mask, radius)
+    if cells < 1:
+        return mask
+    reach = torch.arange(-cells, cells + 1, device=mask.device)
+    disc = reach[:, None] ** 2 + reach[None, :] ** 2 <= (cells + 0.5) ** 2
+    grown = mask
+    # A disc is a union of bars, one for each offset of a row; max over bars is max over the disc.
+    for offset, row in zip(reach.tolist(), disc, strict=True):
+        half = int(row.sum()) // 2
+        bar = F.max_pool2d(mask, (1, 2 * half + 1), stride=1, padding=(0, half))
+        grown = torch.maximum(grown, _shift(bar, offset))
+    return grown
+
+
+def feather(mask: Mask, radius: float) -> Mask:
+    """Soft edges: a Gaussian blur that reaches `radius` to both sides of an edge, not further."""
+    cells = _cells(mask, radius)
+    if cells < 1:
+        return mask
+    offsets = torch.arange(-cells, cells + 1, device=mask.device, dtype=mask.dtype)
+    weights = torch.exp(-0.5 * (2 * offsets / cells) ** 2)
+    weights = weights / weights.sum()
+    padded = F.pad(mask, (cells,) * 4, mode="replicate")
+    rows = F.conv2d(padded, rearrange(weights, "k -> 1 1 k 1"))
+    return F.conv2d(rows, rearrange(weights, "k -> 1 1 1 k")).clamp(0, 1)
+
+
+def otsu(maps: Mask) -> PerRow:
+    """The level that splits each row's values into the two classes furthest apart (Otsu 1979)."""
+    values, _ = rearrange(maps, "b 1 h w -> b (h w)").sort(dim=1)
+    count = values.shape[1]
+    below = torch.arange(1, count, device=maps.device, dtype=maps.dtype)
+    sums = values.cumsum(dim=1)
+    mean_below = sums[:, :-1] / below
+    mean_above = (sums[:, -1:] - sums[:, :-1]) / (count - below)
+    between = below * (count - below) * (mean_above - mean_below) ** 2
+    split = between.argmax(dim=1, keepdim=True)
+    return ((values.gather(1, split) + values.gather(1, split + 1)) / 2).squeeze(1)
+
+
+def soft_pixels(mask: Mask, size: tuple[int, int], radius: float) -> PixelMask:
+    """A mask at a picture's (height, width): still 1 where it was, exactly 0 beyond twice the radius."""
+    pixels = F.interpolate(mask.float(), size, mode="nearest")
+    return feather(dilate(pixels, radius), radius)
+
+
+def _cells(mask: Mask, fraction: float) -> int:
+    return round(fraction * min(mask.shape[2:]))
+
+
+def _shift(mask: Mask, offset: int) -> Mask:
+    padded = F.pad(mask, (0, 0, max(offset, 0), max(-offset, 0)))
+    return padded[:, :, : mask.shape[2]] if offset >= 0 else padded[:, :, -mask.shape[2] :]

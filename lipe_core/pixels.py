@@ -1,0 +1,33 @@
+"""Pictures as tensors and back."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image
+
+from lipe_core.shapes import PixelMask, Pixels
+
+
+def to_pixels(images: Sequence[Image.Image]) -> Pixels:
+    """RGB pictures of one size as a batch in [-1, 1]."""
+    arrays = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    return rearrange(torch.from_numpy(arrays).float(), "b H W c -> b c H W") / 127.5 - 1
+
+
+def to_images(pixels: Pixels) -> list[Image.Image]:
+    """A batch in [-1, 1] as RGB pictures; values outside are clipped."""
+    bytes_ = ((pixels.cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return [Image.fromarray(array) for array in rearrange(bytes_, "b c H W -> b H W c").numpy()]
+
+
+def to_mask(image: Image.Image) -> PixelMask:
+    """A greyscale picture as a mask: white = 1."""
+    return rearrange(torch.from_numpy(np.array(image.convert("L"))).float() / 255, "H W -> 1 1 H W")
+
+
+def to_grey(mask: PixelMask) -> Image.Image:
+    """A single mask as a greyscale picture."""
+    (plane,) = mask.squeeze(1).cpu()
+    return Image.fromarray((plane * 255).round().to(torch.uint8).numpy())
