@@ -1,0 +1,70 @@
+"""What the drawn truth says of an edited picture: did it happen, is it still the subject, is the rest untouched?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from menagerie.attributes import IDENTITY_ATTRIBUTES, Drawing
+from menagerie.draw import mask, render
+from menagerie.probe import Probe
+from menagerie.subjects import DrawnEdit
+
+#: An attribute that the probe judges worse than this on held-out drawings takes no part in a score.
+JUDGED_FROM = 0.95
+
+
+@dataclass(frozen=True)
+class Score:
+    """One edit judged. PSNR in dB; ``identity`` is a share of the subject's attributes, ``mask_iou`` of pixels."""
+
+    edit: str
+    success: bool
+    identity: float
+    background_psnr: float
+    background_psnr_composite: float
+    mask_iou: float
+    target_psnr: float
+
+
+def score(
+    probe: Probe,
+    test: Drawing,
+    edit: DrawnEdit,
+    *,
+    image: Image.Image,
+    uncomposited: Image.Image,
+    source_mask: Image.Image,
+) -> Score:
+    """Judge one edit of ``test``; ``uncomposited`` is the picture before the source's pixels came back."""
+    seen = {name: int(value[0]) for name, value in probe.judge([image]).items()}
+    meant = edit.truth.labels()
+    judged = {name for name, accuracy in probe.held_out.items() if accuracy >= JUDGED_FROM and meant[name] >= 0}
+    identity = [seen[name] == meant[name] for name in IDENTITY_ATTRIBUTES if name in judged]
+    source = render(test, image.width)
+    background = ~(mask(test, image.width) | mask(edit.truth, image.width))
+    return Score(
+        edit=edit.name,
+        success=all(seen[name] == meant[name] for name in edit.changed),
+        identity=float(np.mean(identity)),
+        background_psnr=psnr(np.asarray(uncomposited), source, background),
+        background_psnr_composite=psnr(np.asarray(image), source, background),
+        mask_iou=iou(np.asarray(source_mask) > 127, mask(test, image.width)),
+        target_psnr=psnr(np.asarray(image), render(edit.truth, image.width)),
+    )
+
+
+def psnr(
+    seen: npt.NDArray[np.uint8], meant: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_] | None = None
+) -> float:
+    """Peak signal-to-noise ratio in dB of (H, W, 3) bytes, over ``where`` (H, W) if given; at most 60 for equal ones."""
+    error = np.square(seen.astype(np.float64) - meant)
+    mean = float((error if where is None else error[where]).mean())
+    return min(60.0, 10 * float(np.log10(255**2 / max(mean, 1e-12))))
+
+
+def iou(seen: npt.NDArray[np.bool_], meant: npt.NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks; two empty ones agree."""
+    union = (seen | meant).sum()
+    return float((seen & meant).sum() / union) if union else 1.0

@@ -1,0 +1,60 @@
+"""Contact sheets: labelled pictures in rows, for a person to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+_GAP = 12
+_LINE = 17
+_PAPER, _INK, _FAINT = (250, 249, 246), (34, 34, 40), (120, 120, 128)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture with a short label, and a fainter note below it (wrapped to the picture's width)."""
+
+    image: Image.Image
+    label: str
+    note: str = ""
+
+
+def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Cell]]], side: int = 192) -> Image.Image:
+    """Rows of (heading, cells) on one sheet, each picture fitted into ``side`` x ``side`` pixels."""
+    bold, plain = ImageFont.load_default(16), ImageFont.load_default(13)
+    notes = [max((len(_wrap(cell.note, plain, side)) for cell in cells), default=0) for _, cells in rows]
+    heights = [side + _LINE * (3 + lines) + _GAP for lines in notes]
+    width = max(len(cells) for _, cells in rows) * (side + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, sum(heights) + 3 * _LINE), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, _GAP), title, fill=_INK, font=bold)
+    y = _GAP + 2 * _LINE
+    for (heading, cells), height in zip(rows, heights, strict=True):
+        draw.text((_GAP, y), heading, fill=_INK, font=bold)
+        for k, cell in enumerate(cells):
+            x, top = _GAP + k * (side + _GAP), y + _LINE + 6
+            sheet.paste(_fit(cell.image, side), (x, top))
+            draw.text((x, top + side + 3), cell.label, fill=_INK, font=plain)
+            for line, text in enumerate(_wrap(cell.note, plain, side)):
+                draw.text((x, top + side + 3 + _LINE * (line + 1)), text, fill=_FAINT, font=plain)
+        y += height
+    return sheet
+
+
+def _fit(image: Image.Image, side: int) -> Image.Image:
+    scale = side / max(image.size)
+    fitted = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    tile = Image.new("RGB", (side, side), _PAPER)
+    tile.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
+    return tile
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
