@@ -1,0 +1,208 @@
+"""The miniature models: SDXL's own classes, small enough for a CPU, and the folder that diffusers loads them from.
+
+Pictures are 128 x 128 and latents 16 x 16 x 16. Nothing here is our own class, so that whatever runs on this folder
+runs on SDXL. The latents' mean and deviation are folded into the VAE's two 1 x 1 convolutions (``normalize_latents``),
+because SDXL's pipeline reads ``latents_mean`` and ``latents_std`` for four channels only.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+CHECKPOINT = Path(__file__).parent / "checkpoint"
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Every size of the miniature; widths are channels of each level, outermost first."""
+
+    picture: int = 128
+    latent_channels: int = 16
+    vae_widths: tuple[int, ...] = (16, 32, 64, 128)
+    text_widths: tuple[int, int] = (96, 128)
+    text_layers: int = 3
+    text_length: int = 48
+    unet_widths: tuple[int, ...] = (64, 128, 192)
+    unet_layers: int = 1
+    head_width: int = 32
+    time_width: int = 32
+
+    @property
+    def latent(self) -> int:
+        """The side of a latent: every level of the VAE but the last halves the picture."""
+        return self.picture // 2 ** (len(self.vae_widths) - 1)
+
+
+def build_vae(sizes: Sizes) -> AutoencoderKL:
+    """A convolutional VAE without attention, which the widest pictures could not afford."""
+    levels = len(sizes.vae_widths)
+    return AutoencoderKL(
+        block_out_channels=sizes.vae_widths,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        latent_channels=sizes.latent_channels,
+        layers_per_block=1,
+        norm_num_groups=1,
+        mid_block_add_attention=False,
+        sample_size=sizes.picture,
+        scaling_factor=1.0,
+    )
+
+
+@torch.no_grad()
+def normalize_latents(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
+    """Fold (z - mean) / deviation, each of shape (channels,), into the encoder's last layer, its inverse into the decoder's first."""
+    encode, decode = vae.quant_conv, vae.post_quant_conv
+    channels = mean.numel()
+    encode.weight[:channels] /= deviation[:, None, None, None]
+    encode.bias[:channels] = (encode.bias[:channels] - mean) / deviation
+    encode.bias[channels:] -= 2 * deviation.log()  # the second half is the posterior's log variance
+    decode.bias += decode.weight[:, :, 0, 0] @ mean
+    decode.weight *= deviation[None, :, None, None]
+    vae.register_to_config(scaling_factor=1.0)
+
+
+def build_tokenizer(words: Iterable[str], length: int) -> CLIPTokenizer:
+    """A CLIP tokenizer for which each of ``words`` is one token, and any other text a run of its bytes."""
+    merges = _merges(words)
+    letters = _byte_letters()
+    tokens = [
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        *("".join(pair) for pair in merges),
+        _START,
+        _END,
+    ]
+    return CLIPTokenizer(
+        vocab={token: k for k, token in enumerate(tokens)},
+        merges=merges,
+        model_max_length=length,
+    )
+
+
+def _byte_letters() -> list[str]:
+    """The printable stand-ins of all bytes in byte-level BPE (GPT-2), in its own order."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    shifted = [256 + k for k in range(256 - len(plain))]
+    return [chr(code) for code in (*plain, *shifted)]
+
+
+def _merges(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Merge rules by which BPE joins every word: each word's pieces under the rules so far are joined from the left.
+
+    A later rule has a lower rank, so it cannot undo a word that earlier rules complete.
+    """
+    ranks: dict[tuple[str, str], int] = {}
+    for word in sorted(set(words), key=lambda word: (len(word), word)):
+        pieces = _pieces(word, ranks)
+        while len(pieces) > 1:
+            ranks.setdefault((pieces[0], pieces[1]), len(ranks))
+            pieces[:2] = [pieces[0] + pieces[1]]
+    return list(ranks)
+
+
+def _pieces(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
+    """``word`` in tokens: the best-ranked neighbouring pair is joined until no rule applies."""
+    pieces = [*word[:-1], f"{word[-1]}</w>"]
+    while True:
+        pairs = [pair for pair in zip(pieces, pieces[1:], strict=False) if pair in ranks]
+        if not pairs:
+            return pieces
+        best = min(pairs, key=ranks.__getitem__)
+        k = next(k for k in range(len(pieces) - 1) if (pieces[k], pieces[k + 1]) == best)
+        pieces[k : k + 2] = ["".join(best)]
+
+
+def build_text_encoders(
+    sizes: Sizes, tokenizer: CLIPTokenizer
+) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
+    """SDXL's two text encoders: the first gives tokens only, the second also the pooled caption."""
+
+    def config(width: int) -> CLIPTextConfig:
+        return CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=4 * width,
+            projection_dim=width,
+            num_hidden_layers=sizes.text_layers,
+            num_attention_heads=width // 32,
+            max_position_embeddings=sizes.text_length,
+            hidden_act="gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+
+    first, second = sizes.text_widths
+    return CLIPTextModel(config(first)), CLIPTextModelWithProjection(config(second))
+
+
+def build_unet(sizes: Sizes) -> UNet2DConditionModel:
+    """SDXL's UNet with cross-attention at every level: there are 256 tokens at most."""
+    levels = len(sizes.unet_widths)
+    return UNet2DConditionModel(
+        sample_size=sizes.latent,
+        in_channels=sizes.latent_channels,
+        out_channels=sizes.latent_channels,
+        block_out_channels=sizes.unet_widths,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        layers_per_block=sizes.unet_layers,
+        # diffusers reads attention_head_dim as the number of heads of each level, as SDXL's own config does.
+        attention_head_dim=tuple(width // sizes.head_width for width in sizes.unet_widths),
+        cross_attention_dim=sum(sizes.text_widths),
+        use_linear_projection=True,
+        norm_num_groups=16,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=sizes.time_width,
+        projection_class_embeddings_input_dim=sizes.text_widths[1] + 6 * sizes.time_width,
+    )
+
+
+def build_scheduler() -> EulerDiscreteScheduler:
+    """SDXL's noise levels, for a model that predicts v (Salimans and Ho 2022, section 4)."""
+    return EulerDiscreteScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        timestep_spacing="leading",
+        steps_offset=1,
+        interpolation_type="linear",
+    )
+
+
+def assemble(
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    text_encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
+    unet: UNet2DConditionModel,
+) -> StableDiffusionXLPipeline:
+    """The pipeline that ``save_pretrained`` writes and plain diffusers loads.
+
+    The empty prompt is encoded, not zeroed: it is what caption dropout trains.
+    """
+    return StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=text_encoders[0],
+        text_encoder_2=text_encoders[1],
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        force_zeros_for_empty_prompt=False,
+        add_watermarker=False,
+    )
+
+
+def encode_tokens(text_encoders: tuple[nn.Module, nn.Module], ids: Tensor) -> tuple[Tensor, Tensor]:
+    """What SDXL gives its UNet for token ids (b, n): embeddings (b, n, d) of both encoders, and the pooled (b, p)."""
+    first = text_encoders[0](ids, output_hidden_states=True)
+    second = text_encoders[1](ids, output_hidden_states=True)
+    return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1), second.text_embeds

@@ -1,0 +1,71 @@
+"""Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon): momentum, orthogonalised, for hidden matrices.
+
+A convolution is the matrix (outputs, inputs x kernel). Updates are scaled to AdamW's usual size (Liu et al. 2025,
+"Muon is scalable for LLM training", equation 4), so that one learning rate serves both optimizers.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+
+
+class Muon(torch.optim.Optimizer):
+    """Steps parameters of two or more dimensions; decay is decoupled as in AdamW."""
+
+    def __init__(
+        self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:
+        if closure is not None:
+            raise ValueError("Muon takes no closure")
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+                nesterov = parameter.grad.lerp(state["momentum"], group["momentum"])
+                update = orthogonalize(nesterov.flatten(1))
+                scale = 0.2 * max(update.shape) ** 0.5
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * scale)
+
+
+def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
+    """The nearest (semi-)orthogonal matrix, roughly: singular values between 0.7 and 1.2 (Newton-Schulz, quintic)."""
+    x = matrix.bfloat16()
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / (x.norm() + 1e-7)
+    a, b, c = _QUINTIC
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.T if tall else x).to(matrix.dtype)
+
+
+def optimizers(
+    model: nn.Module, lr: float, weight_decay: float = 0.0, adam_share: float = 1.0
+) -> list[torch.optim.Optimizer]:
+    """Muon for hidden matrices; AdamW, at ``adam_share`` of the rate, for vectors, embeddings, first and last layers."""
+    ends = ("conv_in", "conv_out", "embedding", "add_")
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    hidden = [p for name, p in named if p.ndim > 1 and not any(end in name for end in ends)]
+    chosen = {id(p) for p in hidden}
+    rest = [p for _, p in named if id(p) not in chosen]
+    adam = torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True)
+    for optimizer, share in (
+        (muon := Muon(hidden, lr=lr, weight_decay=weight_decay), 1.0),
+        (adam, adam_share),
+    ):
+        for group in optimizer.param_groups:
+            group["share"] = share
+    return [muon, adam]

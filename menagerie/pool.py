@@ -1,0 +1,131 @@
+"""A pool of drawings encoded once: training reads latents from disk and makes a new caption at each use.
+
+Drawing k of a pool is a function of (seed, k), so only latents are kept. A pool may grow while it is read.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from tqdm import tqdm
+
+from menagerie.attributes import Drawing, sample_drawing
+from menagerie.draw import render
+
+_CHUNK = 256
+
+
+def drawing_of(seed: int, index: int) -> Drawing:
+    """The drawing that a pool of this seed has at ``index``."""
+    return sample_drawing(np.random.default_rng([seed, index]))
+
+
+def to_pixels(pictures: npt.NDArray[np.uint8]) -> Tensor:
+    """(n, size, size, 3) bytes -> (n, 3, size, size) in [-1, 1], channels last in memory."""
+    return (torch.from_numpy(pictures).float() / 127.5 - 1).permute(0, 3, 1, 2)
+
+
+def to_pictures(pixels: Tensor) -> npt.NDArray[np.uint8]:
+    """The inverse of ``to_pixels``; values out of [-1, 1] are clipped."""
+    return (
+        ((pixels.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    )
+
+
+def render_chunk(seed: int, start: int, count: int, size: int) -> npt.NDArray[np.uint8]:
+    """Drawings ``start .. start + count`` of a pool, (count, size, size, 3)."""
+    return np.stack([render(drawing_of(seed, start + k), size) for k in range(count)])
+
+
+def render_many(seed: int, count: int, size: int, workers: int) -> npt.NDArray[np.uint8]:
+    """The first ``count`` drawings of a pool, drawn by several processes."""
+    jobs = [(seed, start, min(_CHUNK, count - start), size) for start in range(0, count, _CHUNK)]
+    if workers < 2:
+        return np.concatenate([render_chunk(*job) for job in jobs])
+    with multiprocessing.get_context("spawn").Pool(workers) as processes:
+        return np.concatenate(processes.starmap(render_chunk, jobs))
+
+
+@torch.no_grad()
+def encode_pictures(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8]) -> Tensor:
+    """Scaled latents (n, c, h, w) of (n, size, size, 3) pictures: the posterior's mean, computed in bfloat16."""
+    device = vae.device
+    with torch.autocast(device.type, torch.bfloat16):
+        posterior = vae.encode(to_pixels(pictures).to(device)).latent_dist
+    return posterior.mean.float() * vae.config.scaling_factor
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Latents on disk: one float16 file of shape (capacity, c, h, w), of which the first ``count()`` are there."""
+
+    folder: Path
+    seed: int
+    capacity: int
+    shape: tuple[int, int, int]
+
+    def count(self) -> int:
+        """How many latents are there; rows are written before they are counted."""
+        file = self.folder / "count"
+        return int(file.read_text()) if file.exists() else 0
+
+    def latents(self, mode: str = "r") -> npt.NDArray[np.float16]:
+        path = self.folder / "latents.f16"
+        if mode == "r+" and not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            mode = "w+"
+        return np.memmap(path, np.float16, mode, shape=(self.capacity, *self.shape))
+
+    def grow(self, vae_folder: Path, target: int, size: int, workers: int) -> None:
+        """Draw and encode until ``target`` latents are there, in ``workers`` processes of one thread each."""
+        start, target = self.count(), min(target, self.capacity)
+        file = self.latents("r+")
+        jobs = [
+            (vae_folder, self.seed, k, min(_CHUNK, target - k), size) for k in range(start, target, _CHUNK)
+        ]
+        with tqdm(total=target, initial=start, desc="pool", mininterval=5) as bar:
+            for (_, _, first, count, _), rows in zip(jobs, _map(_encoded_chunk, jobs, workers), strict=True):
+                file[first : first + count] = rows
+                _write_count(self.folder, first + count)
+                bar.update(count)
+
+    def grow_beside(self, vae_folder: Path, target: int, size: int) -> None:
+        """``grow`` in a process beside this one, which ends with it."""
+        arguments = (vae_folder, target, size, 1)
+        multiprocessing.get_context("spawn").Process(target=self.grow, args=arguments, daemon=True).start()
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, list[Drawing]]:
+        """``size`` latents (size, c, h, w) and their drawings, uniformly from what is there."""
+        indices = rng.integers(self.count(), size=size)
+        rows = torch.from_numpy(self.latents()[indices].astype(np.float32))
+        return rows, [drawing_of(self.seed, int(index)) for index in indices]
+
+
+def _map(work: Callable[[tuple], npt.NDArray], jobs: list[tuple], workers: int) -> Iterator[npt.NDArray]:
+    if workers < 2:
+        yield from map(work, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as processes:
+        yield from processes.imap(work, jobs)
+
+
+def _encoded_chunk(job: tuple[Path, int, int, int, int]) -> npt.NDArray[np.float16]:
+    folder, seed, start, count, size = job
+    torch.set_num_threads(1)
+    vae = AutoencoderKL.from_pretrained(folder).to(memory_format=torch.channels_last).eval()
+    pictures = render_chunk(seed, start, count, size)
+    encoded = [encode_pictures(vae, pictures[k : k + 32]) for k in range(0, count, 32)]
+    return torch.cat(encoded).numpy().astype(np.float16)
+
+
+def _write_count(folder: Path, count: int) -> None:
+    partial = folder / "count.partial"
+    partial.write_text(str(count))
+    os.replace(partial, folder / "count")

@@ -1,0 +1,151 @@
+"""Make the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --out out/pretrain --resume``.
+
+The stages run in order: vae, text, unet, decoder, probe, export; each can be run alone, and goes on where it was
+with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32), ``states`` and ``pictures``
+(loss curves, reconstructions, samples). ``export`` writes the averaged weights in half precision.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from menagerie import probe
+from menagerie.captions import vocabulary
+from menagerie.models import (
+    CHECKPOINT,
+    Sizes,
+    assemble,
+    build_text_encoders,
+    build_tokenizer,
+    build_unet,
+    build_vae,
+)
+from menagerie.pool import Pool
+from menagerie.stages.loop import Settings
+from menagerie.stages.text import train_text
+from menagerie.stages.unet import train_unet
+from menagerie.stages.vae import train_decoder, train_vae
+
+#: Share of the minutes, batch and peak learning rate of each stage.
+STAGES = {
+    "vae": (0.2, 32, 6e-3),
+    "text": (0.04, 64, 1.5e-3),
+    "unet": (0.6, 64, 3e-3),
+    "decoder": (0.1, 32, 3e-3),
+    "probe": (0.06, 64, 2e-3),
+    "export": (0.0, 1, 0.0),
+}
+PUNCTUATION = (",", ".")
+_FIRST = 12_000  # drawings encoded before the UNet starts; a process beside it encodes the others
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parse(argv)
+    torch.manual_seed(options.seed)
+    if options.start_from is not None and not (options.out / "pipeline" / "vae").exists():
+        shutil.copytree(options.start_from, options.out / "pipeline", dirs_exist_ok=True)
+    names = list(STAGES) if options.stage == "all" else [options.stage]
+    for name in names:
+        run_stage(name, settings_of(name, options, alone=len(names) == 1), options)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m menagerie.pretrain", description=__doc__)
+    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all")
+    parser.add_argument(
+        "--minutes", type=float, default=180.0, help="wall clock of the stage, or of all of them"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/pretrain"))
+    parser.add_argument("--resume", action="store_true", help="go on from the states in OUT")
+    parser.add_argument("--from", dest="start_from", type=Path, help="a checkpoint folder to start from")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="where export writes")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, help="instead of the stage's own")
+    parser.add_argument("--lr", type=float, help="instead of the stage's own")
+    parser.add_argument("--pool", type=int, default=100_000, help="drawings encoded for the UNet")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw and encode")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(argv)
+
+
+def settings_of(stage: str, options: argparse.Namespace, alone: bool) -> Settings:
+    share, batch, lr = STAGES[stage]
+    return Settings(
+        out=options.out,
+        minutes=options.minutes * (1.0 if alone else share),
+        batch=options.batch or batch,
+        lr=options.lr or lr,
+        device=options.device,
+        resume=options.resume,
+        seed=options.seed,
+        workers=options.workers,
+    )
+
+
+def run_stage(
+    stage: str, settings: Settings, options: argparse.Namespace, sizes: Sizes | None = None
+) -> None:
+    """Train one part of the pipeline under OUT and put it back there."""
+    sizes, folder = sizes or Sizes(), settings.out / "pipeline"
+    match stage:
+        case "vae":
+            train_vae(build_vae(sizes), settings).save_pretrained(folder / "vae")
+        case "text":
+            tokenizer = build_tokenizer([*vocabulary(), *PUNCTUATION], sizes.text_length)
+            encoders = build_text_encoders(sizes, tokenizer)
+            train_text(tokenizer, encoders, settings)
+            for name, part in zip(_TEXT_PARTS, (tokenizer, tokenizer, *encoders), strict=True):
+                part.save_pretrained(folder / name)
+        case "unet":
+            pool = pool_of(settings, sizes, options.pool)
+            pool.grow(folder / "vae", min(options.pool, _FIRST), sizes.picture, settings.workers)
+            pool.grow_beside(folder / "vae", options.pool, sizes.picture)
+            average = train_unet(load(folder, sizes, fresh_unet=options.start_from is None), pool, settings)
+            average.model.save_pretrained(folder / "unet")
+        case "decoder":
+            vae = AutoencoderKL.from_pretrained(folder / "vae")
+            train_decoder(vae, settings).save_pretrained(folder / "vae")
+        case "probe":
+            probe.train(AutoencoderKL.from_pretrained(folder / "vae"), settings)
+        case "export":
+            export(settings.out, options.checkpoint, sizes)
+
+
+_TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
+
+
+def pool_of(settings: Settings, sizes: Sizes, capacity: int) -> Pool:
+    shape = (sizes.latent_channels, sizes.latent, sizes.latent)
+    return Pool(settings.out / f"pool-{capacity}", settings.seed + 1, capacity, shape)
+
+
+def load(folder: Path, sizes: Sizes, fresh_unet: bool) -> StableDiffusionXLPipeline:
+    """The pipeline under OUT; its UNet new if none is there yet or ``fresh_unet``."""
+    there = (folder / "unet").exists() and not fresh_unet
+    return assemble(
+        AutoencoderKL.from_pretrained(folder / "vae").eval(),
+        CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        (
+            CLIPTextModel.from_pretrained(folder / "text_encoder"),
+            CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2"),
+        ),
+        UNet2DConditionModel.from_pretrained(folder / "unet") if there else build_unet(sizes),
+    )
+
+
+def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
+    """The averaged weights as they are now, in half precision; the newest states are preferred to the folder's parts."""
+    pipeline = load(out / "pipeline", sizes, fresh_unet=True)
+    for name, module, part in (("unet", pipeline.unet, None), ("decoder", pipeline.vae, None)):
+        state = out / "states" / f"{name}.pt"
+        if state.exists():
+            module.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["average"])
+    pipeline.to(dtype=torch.float16).save_pretrained(checkpoint, safe_serialization=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Group normalisation whose backward pass is a few whole-tensor operations: on a CPU torch's own takes a third of a step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class _QuickGroupNorm(torch.autograd.Function):
+    """y = gain * (x - mean) / deviation + bias, moments over each group of channels and all places."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
+        b, c = x.shape[:2]
+        y, mean, rstd = torch.native_group_norm(
+            x, gain.to(x.dtype), bias.to(x.dtype), b, c, x[0, 0].numel(), groups, eps
+        )
+        ctx.save_for_backward(x, gain, mean, rstd)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, gain, mean, rstd = ctx.saved_tensors
+        (b, c), groups = x.shape[:2], mean.shape[1]
+        mean, rstd = mean.float(), rstd.float()
+        places = tuple(range(2, x.ndim))
+        dy_sum = dy.sum(places, dtype=torch.float32).view(b, groups, -1)
+        dyx_sum = (dy * x).sum(places, dtype=torch.float32).view(b, groups, -1)
+        normal_sum = (dyx_sum - dy_sum * mean[..., None]) * rstd[
+            ..., None
+        ]  # sum of dy * (x - mean) / deviation
+        size = x[0].numel() // groups
+        g = gain.float().view(groups, -1)
+        a1, a2 = (dy_sum * g).sum(-1) / size, (normal_sum * g).sum(-1) / size
+        of_x = -(rstd**2) * a2
+        constant = -rstd * a1 - of_x * mean
+        shape = (b, c, *[1] * len(places))
+
+        def wide(group_values: Tensor) -> Tensor:
+            return group_values[..., None].expand(b, groups, c // groups).reshape(shape).to(x.dtype)
+
+        dx = torch.addcmul(wide(constant), x, wide(of_x))
+        dx.addcmul_(dy, (rstd[..., None] * g).reshape(shape).to(x.dtype))
+        return dx, normal_sum.sum(0).view(c).to(gain.dtype), dy_sum.sum(0).view(c).to(gain.dtype), None, None
+
+
+@contextmanager
+def quick_group_norm(model: nn.Module) -> Iterator[None]:
+    """Within it every ``nn.GroupNorm`` of ``model`` uses the quick backward pass."""
+    norms = [module for module in model.modules() if type(module) is nn.GroupNorm]
+    for norm in norms:
+        norm.forward = _forward_of(norm)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del norm.forward
+
+
+def _forward_of(norm: nn.GroupNorm) -> Any:
+    return lambda x: _QuickGroupNorm.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)

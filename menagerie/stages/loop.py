@@ -1,0 +1,165 @@
+"""What all stages share: a budget of wall-clock time, a state on disk, an average of the weights, a loss curve."""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a stage runs. ``minutes`` is the whole budget of the stage, over all resumed runs."""
+
+    out: Path
+    minutes: float
+    batch: int = 64
+    lr: float = 2e-3
+    warmup: int = 100
+    device: str = "cpu"
+    resume: bool = False
+    save_every: float = 180.0
+    seed: int = 0
+    workers: int = 2
+
+    def state_file(self, stage: str) -> Path:
+        return self.out / "states" / f"{stage}.pt"
+
+
+@dataclass
+class Progress:
+    """How far a stage has come; it is saved with the stage's state."""
+
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+
+    def record(self, loss: float, samples: int) -> None:
+        """Count one step; the curve keeps an average over about fifty."""
+        self.step += 1
+        self.samples += samples
+        last = self.losses[-1][1] if self.losses else loss
+        keep = min(0.98, 1 - 1 / self.step)
+        self.losses.append((self.samples, keep * last + (1 - keep) * loss))
+
+
+def steps(progress: Progress, settings: Settings, stage: str, save: Callable[[], None]) -> Iterator[float]:
+    """The elapsed share of the budget before each step, until it is spent; saves now and then, and at the end."""
+    budget = settings.minutes * 60
+    last = saved = time.monotonic()
+    with tqdm(
+        total=round(budget), initial=round(progress.seconds), unit="s", desc=stage, mininterval=10
+    ) as bar:
+        while progress.seconds < budget:
+            yield progress.seconds / budget
+            now = time.monotonic()
+            progress.seconds += now - last
+            last = now
+            if progress.losses:
+                shown = {
+                    "step": progress.step,
+                    "samples": progress.samples,
+                    "loss": f"{progress.losses[-1][1]:.4f}",
+                }
+                bar.set_postfix(shown, refresh=False)
+            bar.update(round(progress.seconds) - bar.n)
+            if now - saved > settings.save_every:
+                saved = now
+                save()
+    save()
+
+
+def learning_rate(fraction: float, step: int, peak: float, warmup: int) -> float:
+    """Linear warm-up over ``warmup`` steps, then a cosine over the budget down to 2 % of the peak."""
+    return (
+        peak
+        * min(1.0, (step + 1) / warmup)
+        * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
+    )
+
+
+def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """``rate`` to every group, times the group's ``share`` where it has one."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group.get("share", 1.0)
+
+
+class Average:
+    """An exponential moving average of a model's weights, quick at first: decay min(limit, (1 + n) / (10 + n))."""
+
+    def __init__(self, model: nn.Module, limit: float = 0.999):
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.limit = limit
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self.limit, (1 + step) / (10 + step))
+        mine, theirs = list(self.model.parameters()), [p.detach() for p in model.parameters()]
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+@dataclass
+class Trainable:
+    """A model with its average, optimizers and progress: what a state on disk holds."""
+
+    model: nn.Module
+    average: Average
+    optimizers: list[torch.optim.Optimizer]
+    progress: Progress
+
+    def step(self, loss: Tensor, clip: float, samples: int) -> None:
+        """One update from ``loss``."""
+        self.model.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.average.update(self.model, self.progress.step)
+        self.progress.record(loss.item(), samples)
+
+    def save(self, path: Path) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "progress": vars(self.progress),
+        }
+        write_state(path, state)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        vars(self.progress).update(state["progress"])
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Atomically: a run that dies while writing leaves the state before it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def draw_curve(progress: Progress, path: Path, title: str) -> None:
+    """The loss over samples, both on logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4))
+    axes = figure.subplots()
+    axes.plot(*zip(*progress.losses, strict=True))
+    axes.set(xlabel="samples", ylabel="loss (average over 50 steps)", title=title, xscale="log", yscale="log")
+    axes.grid(True, which="both", alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)

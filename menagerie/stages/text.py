@@ -1,0 +1,89 @@
+"""The text encoders' start: from a caption's tokens, and from its pooled vector, every attribute must be told.
+
+Attributes that the caption does not name have no better answer than their frequencies, and add only a constant. So
+"an orange cat with white markings" is bound before the UNet sees it, which saves it many samples.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from menagerie.attributes import ATTRIBUTES, sample_drawing
+from menagerie.captions import caption
+from menagerie.models import encode_tokens
+from menagerie.stages.loop import Progress, Settings, draw_curve, learning_rate, set_learning_rate, steps
+
+
+class AttributeReader(nn.Module):
+    """Thrown away after the stage: one learnt query per attribute over the tokens, and one linear map of the pooled."""
+
+    def __init__(self, width: int, pooled: int, values: list[int]):
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(len(values), width) / width**0.5)
+        self.from_tokens = nn.ModuleList(nn.Linear(width, count) for count in values)
+        self.from_pooled = nn.ModuleList(nn.Linear(pooled, count) for count in values)
+
+    def forward(self, tokens: Tensor, pooled: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Logits (b, values) per attribute, from tokens (b, n, width) and from pooled (b, p)."""
+        attention = torch.einsum("ad,bnd->ban", self.queries, tokens).softmax(dim=-1)
+        read = torch.einsum("ban,bnd->abd", attention, tokens)
+        return (
+            [head(row) for head, row in zip(self.from_tokens, read, strict=True)],
+            [head(pooled) for head in self.from_pooled],
+        )
+
+
+def captioned(rng: np.random.Generator, count: int) -> tuple[list[str], Tensor]:
+    """``count`` captions of fresh drawings, and their labels (count, attributes); half of the captions name everything."""
+    drawings = [sample_drawing(rng) for _ in range(count)]
+    captions = [caption(drawing, rng, keep=1.0 if rng.random() < 0.5 else 0.8) for drawing in drawings]
+    return captions, torch.tensor([list(drawing.labels().values()) for drawing in drawings])
+
+
+def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Token ids (b, n), padded and cut as SDXL's pipeline does."""
+    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+
+def train_text(
+    tokenizer: CLIPTokenizer,
+    encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
+    settings: Settings,
+) -> Progress:
+    """Train both encoders in place; they are small and learn in minutes, so that nothing is kept for a resume."""
+    width = sum(encoder.config.hidden_size for encoder in encoders)
+    reader = AttributeReader(width, encoders[1].config.projection_dim, [len(v) for v in ATTRIBUTES.values()])
+    model = nn.ModuleList([*encoders, reader]).to(settings.device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.99), fused=True)
+    rng = np.random.default_rng([settings.seed, 1])
+    progress = Progress()
+
+    def save() -> None:
+        if progress.losses:
+            draw_curve(
+                progress,
+                settings.out / "pictures" / "text-loss.png",
+                "text encoders: attributes from captions",
+            )
+
+    for fraction in steps(progress, settings, "text", save):
+        set_learning_rate([optimizer], learning_rate(fraction, progress.step, settings.lr, settings.warmup))
+        captions, labels = captioned(rng, settings.batch)
+        ids = tokenize(tokenizer, captions).to(settings.device)
+        with torch.autocast(settings.device, torch.bfloat16):
+            read = reader(*encode_tokens(encoders, ids))
+        loss = sum(
+            cross_entropy(logits.float(), labels[:, k].to(settings.device), ignore_index=-1)
+            for heads in read
+            for k, logits in enumerate(heads)
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        progress.record(loss.item() / (2 * len(ATTRIBUTES)), settings.batch)
+    for encoder in encoders:
+        encoder.eval()
+    return progress

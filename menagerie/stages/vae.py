@@ -1,0 +1,129 @@
+"""The VAE: squared error with a touch of absolute error and of KL, on crops first and whole pictures last.
+
+Then the encoder is frozen for good, because the UNet learns its latents; the decoder alone may be trained on.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image
+from torch import Tensor
+
+from menagerie.models import normalize_latents
+from menagerie.muon import optimizers
+from menagerie.pool import encode_pictures, render_many, to_pictures, to_pixels
+from menagerie.quick_norm import quick_group_norm
+from menagerie.stages.loop import (
+    Average,
+    Progress,
+    Settings,
+    Trainable,
+    draw_curve,
+    learning_rate,
+    set_learning_rate,
+    steps,
+)
+
+_KL = 2e-5
+_ABSOLUTE = 0.05
+_WHOLE_FROM = 0.75
+_LATENT_NOISE = 0.05
+
+
+def train_vae(vae: AutoencoderKL, settings: Settings, pictures: int = 16000) -> AutoencoderKL:
+    """Train the whole VAE; returns the averaged weights with latents of mean 0 and deviation 1 per channel."""
+    average = _train(vae, settings, "vae", pictures, optimizers(vae, settings.lr, adam_share=0.4))
+    fresh = render_many(settings.seed + 101, 512, vae.config.sample_size, 1)
+    latents = torch.cat([encode_pictures(average, fresh[k : k + 32]) for k in range(0, len(fresh), 32)])
+    normalize_latents(average, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
+    return average
+
+
+def train_decoder(vae: AutoencoderKL, settings: Settings, pictures: int = 16000) -> AutoencoderKL:
+    """Train the decoder alone, on latents with a little noise, so that it bears with a UNet's errors."""
+    vae.requires_grad_(False)
+    vae.decoder.requires_grad_(True)
+    vae.post_quant_conv.requires_grad_(True)
+    return _train(vae, settings, "decoder", pictures, optimizers(vae, settings.lr, adam_share=0.4))
+
+
+def _train(
+    vae: AutoencoderKL, settings: Settings, stage: str, count: int, chosen: list[torch.optim.Optimizer]
+) -> AutoencoderKL:
+    vae.to(settings.device, memory_format=torch.channels_last).train()
+    run = Trainable(vae, Average(vae, limit=0.998), chosen, Progress())
+    if settings.resume and settings.state_file(stage).exists():
+        run.load(settings.state_file(stage))
+    side = vae.config.sample_size
+    data = render_many(settings.seed + 7 + run.progress.step, count, side, settings.workers)
+    held_out = render_many(settings.seed + 99, 64, side, 1)
+    rng = np.random.default_rng([settings.seed, run.progress.step])
+    folder = settings.out / "pictures"
+
+    def save() -> None:
+        run.save(settings.state_file(stage))
+        draw_curve(run.progress, folder / f"{stage}-loss.png", f"{stage}: squared error")
+        print(
+            f" {stage}: {reconstruct(run.average.model, held_out, folder / f'{stage}.png'):.2f} dB held out",
+            flush=True,
+        )
+
+    with quick_group_norm(vae):
+        for fraction in steps(run.progress, settings, stage, save):
+            set_learning_rate(
+                chosen, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup)
+            )
+            x = to_pixels(crops(data, rng, settings.batch, whole=fraction > _WHOLE_FROM)).to(settings.device)
+            with torch.autocast(settings.device, torch.bfloat16):
+                painted, kl = _decoded(vae, x, frozen=stage == "decoder")
+            error = painted.float() - x
+            loss = error.square().mean() + _ABSOLUTE * error.abs().mean() + _KL * kl
+            run.step(loss, clip=0.5, samples=len(x))
+    return run.average.model
+
+
+def _decoded(vae: AutoencoderKL, x: Tensor, frozen: bool) -> tuple[Tensor, Tensor]:
+    """The pictures through the VAE, with noise on the latents, and the KL divergence per latent value."""
+    if frozen:
+        with torch.no_grad():
+            z = vae.encode(x).latent_dist.mean
+        level = _LATENT_NOISE * torch.rand(len(z), 1, 1, 1, device=z.device)
+        return vae.decode(z + level * torch.randn_like(z)).sample, torch.zeros((), device=z.device)
+    posterior = vae.encode(x).latent_dist
+    mean, logvar = posterior.mean.float(), posterior.logvar.float().clamp(-12, 4)
+    z = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
+    return vae.decode(z).sample, 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+
+
+def crops(
+    data: npt.NDArray[np.uint8], rng: np.random.Generator, batch: int, whole: bool
+) -> npt.NDArray[np.uint8]:
+    """``batch`` crops of half the side, or a quarter as many whole pictures: the same number of pixels."""
+    side = data.shape[1]
+    if whole:
+        return data[rng.integers(len(data), size=max(1, batch // 4))]
+    rows = rng.integers(len(data), size=batch)
+    y, x = rng.integers(side // 2 + 1, size=(2, batch))
+    half = side // 2
+    return np.stack([data[r, a : a + half, b : b + half] for r, a, b in zip(rows, y, x, strict=True)])
+
+
+@torch.no_grad()
+def reconstruct(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8], sheet: Path | None = None) -> float:
+    """Mean PSNR (dB) of pictures through the VAE; ``sheet`` shows the first eight above their copies."""
+    copies = []
+    for k in range(0, len(pictures), 16):
+        with torch.autocast(vae.device.type, torch.bfloat16):
+            latents = encode_pictures(vae, pictures[k : k + 16]) / vae.config.scaling_factor
+            copies.append(to_pictures(vae.decode(latents).sample))
+    painted = np.concatenate(copies)
+    if sheet is not None:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.concatenate([np.concatenate(row[:8], 1) for row in (pictures, painted)], 0)).save(
+            sheet
+        )
+    error = ((painted.astype(np.float32) - pictures) ** 2).mean((1, 2, 3)).clip(min=1e-3)
+    return float((10 * np.log10(255**2 / error)).mean())
