@@ -98,15 +98,16 @@ def secret(folder: Path) -> str:
 
 
 def stop(child: subprocess.Popen[bytes], stop_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Ask, wait, and only then kill."""
-    if child.poll() is not None:
-        return
-    child.send_signal(stop_signal)
-    try:
-        child.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    """Ask, wait, and only then kill; what the child itself started (its own session) goes with it."""
+    if child.poll() is None:
+        child.send_signal(stop_signal)
+        try:
+            child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _private(path: str, flags: int) -> int:
