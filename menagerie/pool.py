@@ -99,7 +99,13 @@ class Pool:
     def grow_beside(self, vae_folder: Path, target: int, size: int) -> None:
         """``grow`` in a process beside this one, which ends with it."""
         arguments = (vae_folder, target, size, 1)
-        multiprocessing.get_context("spawn").Process(target=self.grow, args=arguments, daemon=True).start()
+        multiprocessing.get_context("spawn").Process(
+            target=self._grow_aside, args=arguments, daemon=True
+        ).start()
+
+    def _grow_aside(self, vae_folder: Path, target: int, size: int, workers: int) -> None:
+        os.setsid()  # Linux shares the processor between sessions first: the training keeps its cores
+        self.grow(vae_folder, target, size, workers)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, list[Drawing]]:
         """``size`` latents (size, c, h, w) and their drawings, uniformly from what is there."""

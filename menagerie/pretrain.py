@@ -140,7 +140,7 @@ def load(folder: Path, sizes: Sizes, fresh_unet: bool) -> StableDiffusionXLPipel
 def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
     """The averaged weights as they are now, in half precision; the newest states are preferred to the folder's parts."""
     pipeline = load(out / "pipeline", sizes, fresh_unet=True)
-    for name, module, part in (("unet", pipeline.unet, None), ("decoder", pipeline.vae, None)):
+    for name, module in (("unet", pipeline.unet), ("decoder", pipeline.vae)):
         state = out / "states" / f"{name}.pt"
         if state.exists():
             module.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["average"])

@@ -16,6 +16,7 @@ from menagerie.captions import caption
 from menagerie.models import encode_tokens
 from menagerie.muon import optimizers
 from menagerie.pool import Pool
+from menagerie.quick_norm import quick_group_norm
 from menagerie.stages.loop import (
     Average,
     Progress,
@@ -90,7 +91,11 @@ def train_unet(pipeline: StableDiffusionXLPipeline, pool: Pool, settings: Settin
         e.to(device).eval().requires_grad_(False) for e in (pipeline.text_encoder, pipeline.text_encoder_2)
     )
     table = NoiseTable(pipeline.scheduler.alphas_cumprod.to(device))
-    chosen, average, progress = optimizers(unet, settings.lr, weight_decay=0.01), Average(unet), Progress()
+    chosen, average, progress = (
+        optimizers(unet, settings.lr, weight_decay=0.01, adam_share=0.4),
+        Average(unet),
+        Progress(),
+    )
     run = Trainable(unet, average, chosen, progress)
     state_file = settings.state_file("unet")
     if settings.resume and state_file.exists():
@@ -106,22 +111,23 @@ def train_unet(pipeline: StableDiffusionXLPipeline, pool: Pool, settings: Settin
         draw_curve(progress, settings.out / "pictures" / "unet-loss.png", "UNet: min-SNR weighted loss")
         sample_sheet(pipeline, average.model, settings.out / "pictures" / f"unet-{progress.samples:07d}.png")
 
-    for fraction in steps(progress, settings, "unet", save):
-        set_learning_rate(chosen, learning_rate(fraction, progress.step, settings.lr, settings.warmup))
-        latents, drawings = pool.batch(rng, settings.batch)
-        ids = tokenize(pipeline.tokenizer, batch_captions(drawings, rng)).to(device)
-        t = spread_timesteps(len(latents), len(table.alphas_cumprod), generator).to(device)
-        noise = torch.randn(latents.shape, generator=generator)
-        x_t, target = table.mix(latents.to(device), noise.to(device), t)
-        with torch.autocast(device, torch.bfloat16), plain_attention(device):
-            with torch.no_grad():
-                embeds, pooled = encode_tokens(encoders, ids)
-            extra = {"text_embeds": pooled, "time_ids": time_ids.expand(len(t), -1).to(device)}
-            v = unet(
-                x_t.contiguous(memory_format=torch.channels_last), t, embeds, added_cond_kwargs=extra
-            ).sample
-        loss = ((v.float() - target).square().mean(dim=(1, 2, 3)) * table.weight(t)).mean()
-        run.step(loss, clip=1.0, samples=len(t))
+    with quick_group_norm(unet):
+        for fraction in steps(progress, settings, "unet", save):
+            set_learning_rate(chosen, learning_rate(fraction, progress.step, settings.lr, settings.warmup))
+            latents, drawings = pool.batch(rng, settings.batch)
+            ids = tokenize(pipeline.tokenizer, batch_captions(drawings, rng)).to(device)
+            t = spread_timesteps(len(latents), len(table.alphas_cumprod), generator).to(device)
+            noise = torch.randn(latents.shape, generator=generator)
+            x_t, target = table.mix(latents.to(device), noise.to(device), t)
+            with torch.autocast(device, torch.bfloat16), plain_attention(device):
+                with torch.no_grad():
+                    embeds, pooled = encode_tokens(encoders, ids)
+                extra = {"text_embeds": pooled, "time_ids": time_ids.expand(len(t), -1).to(device)}
+                v = unet(
+                    x_t.contiguous(memory_format=torch.channels_last), t, embeds, added_cond_kwargs=extra
+                ).sample
+            loss = ((v.float() - target).square().mean(dim=(1, 2, 3)) * table.weight(t)).mean()
+            run.step(loss, clip=1.0, samples=len(t))
     return average
 
 
