@@ -229,6 +229,24 @@ def content_tokens(model: BaseModel, prompt: str) -> list[int]:
     return ids[: tokenizer.model_max_length - 2]
 
 
+def paint(
+    model: BaseModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    size: Size,
+    steps: int = 30,
+    guidance_scale: float = 5.0,
+    on_step: OnStep = no_progress,
+) -> Latents:
+    """Latents of prompt k from seed k, all in one batch, by plain DDIM. An adapter that is on takes part."""
+    x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)
+    cond = encode_prompt(model, prompts, size=size)
+    uncond = encode_prompt(model, [""] * len(prompts), size=size)
+    denoise = guided(partial(denoiser, model), cond, uncond, guidance_scale)
+    return sample(denoise, model.schedule, x_T, model.schedule.timesteps(steps), on_step=on_step)
+
+
 def generate(
     model: BaseModel,
     prompts: Sequence[str],
@@ -239,22 +257,18 @@ def generate(
     guidance_scale: float = 5.0,
     on_step: OnStep = no_progress,
 ) -> list[Image.Image]:
-    """Paint prompt k from seed k, all in one batch, by plain DDIM. An adapter that is on takes part."""
-    x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)
-    cond = encode_prompt(model, prompts, size=size)
-    uncond = encode_prompt(model, [""] * len(prompts), size=size)
-    denoise = guided(partial(denoiser, model), cond, uncond, guidance_scale)
-    timesteps = model.schedule.timesteps(steps)
-    return decode(model, sample(denoise, model.schedule, x_T, timesteps, on_step=on_step))
+    """The pictures of `paint`."""
+    return decode(
+        model,
+        paint(model, prompts, seeds, size=size, steps=steps, guidance_scale=guidance_scale, on_step=on_step),
+    )
 
 
 def _schedule(scheduler: DDIMScheduler) -> NoiseSchedule:
     table = scheduler.alphas_cumprod.clone()
     table[0] = scheduler.final_alpha_cumprod
     # A table rescaled to zero terminal SNR would divide by alpha = 0; diffusers' samplers use the same floor.
-    return NoiseSchedule(
-        table.clamp(min=2**-24), scheduler.config.timestep_spacing, scheduler.config.steps_offset
-    )
+    return NoiseSchedule(table.clamp(min=2**-24), scheduler.config.timestep_spacing, scheduler.config.steps_offset)
 
 
 def _latent_statistics(model: BaseModel) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:

@@ -1,0 +1,84 @@
+"""LoRA on the attention layers: on, off, out as tensors. The only file that knows peft.
+
+LoRA, https://arxiv.org/abs/2106.09685. LIPE trains the attention layers only (section 3.2).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from torch import Tensor
+
+from lipe_core.prior import InvalidPrior, Prior
+from lipe_core.randomness import stream
+from lipe_core.sdxl import BaseModel
+
+TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+"""The four projections of every self- and cross-attention layer."""
+
+_PREFIX = "unet."
+
+
+@contextmanager
+def new_adapter(model: BaseModel, *, rank: int, alpha: float, dropout: float, seed: int) -> Iterator[str]:
+    """A fresh adapter on the network while inside; yields its name. The seed decides its first weights."""
+    with _attached(
+        model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(TARGETS))
+    ) as name:
+        draw = stream("adapter", seed)
+        for key, weight in parameters(model).items():
+            if "lora_A" in key:
+                bound = weight.shape[1] ** -0.5
+                weight.data.copy_((torch.rand(weight.shape, generator=draw) * 2 - 1) * bound)
+        yield name
+
+
+@contextmanager
+def use_adapter(model: BaseModel, prior: Prior) -> Iterator[None]:
+    """The prior's adapter on the network while inside; after, the network is the base model again."""
+    ranks = {tensor.shape[0] for key, tensor in prior.adapter.items() if key.endswith("lora_A.weight")}
+    if len(ranks) != 1:
+        raise InvalidPrior(f"an adapter must have one rank, this one has {sorted(ranks) or 'no LoRA tensors'}")
+    rank = ranks.pop()
+    with _attached(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS))) as name:
+        tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in prior.adapter.items()}
+        if {key: tensor.shape for key, tensor in tensors.items()} != {
+            key: tensor.shape for key, tensor in get_peft_model_state_dict(model.unet, adapter_name=name).items()
+        }:
+            raise InvalidPrior("the adapter's tensors do not fit this base model's attention layers")
+        set_peft_model_state_dict(model.unet, tensors, adapter_name=name)
+        model.unet.requires_grad_(False)
+        yield
+
+
+def parameters(model: BaseModel) -> dict[str, torch.nn.Parameter]:
+    """The adapter's own parameters, float32, by name."""
+    return {name: weight for name, weight in model.unet.named_parameters() if "lora_" in name}
+
+
+def exported(model: BaseModel, name: str) -> dict[str, Tensor]:
+    """The adapter as diffusers' `load_lora_weights` reads it, on the CPU, its scale alpha / rank multiplied in."""
+    config = model.unet.peft_config[name]
+    scale = config.lora_alpha / config.r
+    return {
+        f"{_PREFIX}{key}": tensor.detach().float().cpu() * (scale if "lora_B" in key else 1.0)
+        for key, tensor in get_peft_model_state_dict(model.unet, adapter_name=name).items()
+    }
+
+
+@contextmanager
+def _attached(model: BaseModel, config: LoraConfig) -> Iterator[str]:
+    unet: Any = model.unet
+    if getattr(unet, "_hf_peft_config_loaded", False):
+        raise RuntimeError("the network already has an adapter on: leave its `with` block first")
+    name = "prior"
+    try:
+        unet.add_adapter(config, adapter_name=name)
+        for weight in parameters(model).values():
+            weight.data = weight.data.float()
+        yield name
+    finally:
+        unet.unload_lora()
+        unet.requires_grad_(False)

@@ -1,0 +1,91 @@
+"""Words for pictures: captions of the references, and action prompts for the regularization set.
+
+LIPE, section 3.2 (https://arxiv.org/abs/2406.17236): captions name what an edit changes (action, pose,
+expression, view, surroundings). They leave out what identifies, so that the identity binds to the token.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from PIL import Image
+
+from lipe_core.randomness import stream
+from lipe_core.subject import Sample, Subject
+
+Captioner = Callable[[Image.Image, Subject], str]
+"""(picture, subject) -> caption. A vision-language model, or `plain_caption`."""
+
+Category = Literal["animal", "object", "person"]
+LONGEST_CAPTION = 500
+
+_VIEWS = ("looking at the camera", "looking left", "looking right", "seen from the side", "seen from behind")
+_PLACES = ("in a meadow", "at the beach", "in the desert", "in the snow", "at night", "in a living room")
+_ACTIONS: dict[Category, tuple[str, ...]] = {
+    "animal": ("sitting", "standing", "lying down", "jumping", "running", "walking", "sleeping", "eating"),
+    "object": (
+        "standing upright",
+        "lying on its side",
+        "that is open",
+        "that is closed",
+        "held up",
+        "turned",
+    ),
+    "person": ("smiling", "laughing", "surprised", "with eyes closed", "talking", "tilting the head", "calm"),
+}
+
+
+class InvalidCaptions(ValueError):
+    """The captions do not fit the references; the message says what to change."""
+
+
+def plain_caption(image: Image.Image, subject: Subject) -> str:
+    """The captioner that needs no model: it names the subject and nothing else."""
+    return f"a photo of {subject.phrase}"
+
+
+def identity_set(
+    references: Sequence[Image.Image],
+    subject: Subject,
+    captions: Sequence[str | None] | None = None,
+    captioner: Captioner = plain_caption,
+) -> list[Sample]:
+    """The references with their captions. A caption that the user gave wins over the captioner's."""
+    if not references:
+        raise InvalidCaptions("give at least one reference picture of the subject")
+    given = list(captions) if captions is not None else [None] * len(references)
+    if len(given) != len(references):
+        raise InvalidCaptions(f"{len(references)} references need as many captions, got {len(given)}")
+    return [
+        Sample(
+            image,
+            name_subject(caption if caption and caption.strip() else captioner(image, subject), subject),
+        )
+        for image, caption in zip(references, given, strict=True)
+    ]
+
+
+def name_subject(caption: str, subject: Subject) -> str:
+    """The caption, cleaned and bounded, with the subject named once: "a dog runs" -> "a sks dog runs".
+
+    A caption that names the subject stays as it is; one without the class noun begins with the subject.
+    """
+    clean = " ".join("".join(c if c.isprintable() else " " for c in caption).split())[:LONGEST_CAPTION]
+    noun = re.escape(subject.class_noun)
+    if re.search(rf"\b{re.escape(subject.token)}\s+{noun}\b", clean, re.IGNORECASE):
+        return clean
+    named, count = re.subn(rf"\b{noun}\b", subject.phrase, clean, count=1, flags=re.IGNORECASE)
+    return named if count else f"a photo of {subject.phrase}, {clean}".rstrip(", ")
+
+
+def class_prompts(class_noun: str, count: int, seed: int, category: Category = "animal") -> list[str]:
+    """`count` action prompts for the class, none twice as long as the bank lasts, decided by the seed."""
+    bank = [
+        f"a photo of a {class_noun} {action}, {view}, {place}"
+        for action in _ACTIONS[category]
+        for view in _VIEWS
+        for place in _PLACES
+    ]
+    order = torch.randperm(len(bank), generator=stream("class prompts", seed)).tolist()
+    return [bank[order[k % len(order)]] for k in range(count)]

@@ -1,0 +1,73 @@
+"""The regularization set: what the untuned model paints for the class's action prompts, each with its own prompt.
+
+LIPE, section 3.2 (https://arxiv.org/abs/2406.17236). It depends on base model, prompts and seed alone, so it is made
+once and shared by all subjects of a class. The painted latents are kept as they are: a round trip through the
+VAE would only blur them.
+"""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from lipe_core import dataset, sdxl
+from lipe_core.dataset import EncodedSet
+from lipe_core.ddim import OnStep, no_progress
+from lipe_core.sdxl import BaseModel
+
+_ROWS_AT_ONCE = 8
+
+
+def regularization_set(
+    model: BaseModel,
+    prompts: Sequence[str],
+    *,
+    seed: int = 0,
+    steps: int = 30,
+    guidance_scale: float = 5.0,
+    cache: Path | None = None,
+    on_step: OnStep = no_progress,
+) -> EncodedSet:
+    """Paint each prompt once, prompt k from seed + k, or take the set from `cache` if it was ever painted.
+
+    Processes that ask for the same set at once paint it once: the others wait at the lock.
+    """
+    if not prompts:
+        raise ValueError("a regularization set needs at least one class prompt")
+    if cache is None:
+        return _paint(model, prompts, seed, steps, guidance_scale, on_step)
+    key = [model.fingerprint, list(prompts), seed, steps, guidance_scale, str(model.dtype)]
+    file = cache / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.safetensors"
+    cache.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            dataset.save(_paint(model, prompts, seed, steps, guidance_scale, on_step), file)
+    return dataset.load(file)
+
+
+def _advance(on_step: OnStep, done: int, total: int, step: int, _: int) -> None:
+    on_step(done + step, total)
+
+
+def _paint(
+    model: BaseModel, prompts: Sequence[str], seed: int, steps: int, guidance_scale: float, on_step: OnStep
+) -> EncodedSet:
+    size = (model.native_size, model.native_size)
+    starts = range(0, len(prompts), _ROWS_AT_ONCE)
+    total = len(starts) * steps
+    latents = []
+    for part, start in enumerate(starts):
+        some = prompts[start : start + _ROWS_AT_ONCE]
+        seeds = [seed + start + k for k in range(len(some))]
+        latents.append(
+            sdxl.paint(
+                model, some, seeds, size=size, steps=steps, guidance_scale=guidance_scale,
+                on_step=partial(_advance, on_step, part * steps, total),
+            )
+        )  # fmt: skip
+    return dataset.with_captions(model, torch.cat(latents), prompts)
