@@ -79,7 +79,7 @@ def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
     Raises InvalidPrior for missing, cut or changed files, PriorMismatch for another base model.
     """
     try:
-        manifest = Manifest(**json.loads((folder / MANIFEST).read_text()))
+        manifest = _read((folder / MANIFEST).read_text())
         data = (folder / ADAPTER).read_bytes()
     except (OSError, ValueError, TypeError) as error:
         raise InvalidPrior(f"{folder} holds no prior ({error}): learn it again") from error
@@ -94,3 +94,8 @@ def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
         return Prior(load_file(folder / ADAPTER), manifest)
     except SafetensorError as error:
         raise InvalidPrior(f"{folder / ADAPTER} is no safetensors file: {error}") from error
+
+
+def _read(text: str) -> Manifest:
+    known = json.loads(text)
+    return Manifest(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})

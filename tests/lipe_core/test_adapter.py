@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import StableDiffusionXLPipeline
+
+from lipe_core import adapter, sdxl
+from lipe_core.prior import ADAPTER, InvalidPrior, Manifest, Prior, save_prior
+from lipe_core.sdxl import BaseModel
+
+
+def made(model: BaseModel, rank: int = 4, alpha: float = 8.0) -> Prior:
+    """An adapter with weights that are not zero, as if it had been trained."""
+    with adapter.new_adapter(model, rank=rank, alpha=alpha, dropout=0.0, seed=1) as name:
+        for key, weight in adapter.parameters(model).items():
+            if "lora_B" in key:
+                weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
+        tensors = adapter.exported(model, name)
+    return Prior(tensors, Manifest("sks", "dog", model.checkpoint, None, model.fingerprint, (), (), {}, ()))
+
+
+def answer(model: BaseModel) -> torch.Tensor:
+    x_t = torch.randn(1, *model.latent_shape((64, 64)), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return sdxl.predict(model, x_t, torch.tensor([500]), sdxl.encode_prompt(model, ["a sks dog"], size=(64, 64)))
+
+
+def test_a_new_adapter_changes_nothing_and_one_with_weights_does(model: BaseModel) -> None:
+    base = answer(model)
+    with adapter.new_adapter(model, rank=4, alpha=4, dropout=0.0, seed=1):
+        torch.testing.assert_close(answer(model), base)
+    with adapter.use_adapter(model, made(model)):
+        assert not torch.allclose(answer(model), base, atol=1e-4)
+    assert torch.equal(answer(model), base)
+
+
+def test_plain_diffusers_loads_it_and_answers_the_same(model: BaseModel, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    prior = made(model)
+    save_prior(prior.adapter, prior.manifest, tmp_path / "prior")
+    pipeline = StableDiffusionXLPipeline.from_pretrained(tiny_checkpoint)
+    pipeline.load_lora_weights(tmp_path / "prior", weight_name=ADAPTER)
+    theirs = answer(sdxl.BaseModel(**{**vars(model), "unet": pipeline.unet}))
+    with adapter.use_adapter(model, prior):
+        torch.testing.assert_close(answer(model), theirs)
+
+
+def test_an_exception_inside_takes_the_adapter_off(model: BaseModel) -> None:
+    base = answer(model)
+    with pytest.raises(KeyError), adapter.use_adapter(model, made(model)):
+        raise KeyError
+    assert torch.equal(answer(model), base)
+
+
+def test_two_adapters_at_once_are_refused(model: BaseModel) -> None:
+    prior = made(model)
+    with (
+        adapter.use_adapter(model, prior),
+        pytest.raises(RuntimeError, match="already"),
+        adapter.use_adapter(model, prior),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("change", ["no tensors", "a missing one", "another shape"])
+def test_an_adapter_that_does_not_fit_is_refused(model: BaseModel, change: str) -> None:
+    prior = made(model)
+    tensors = {} if change == "no tensors" else dict(prior.adapter)
+    if tensors:
+        name = next(iter(tensors))
+        tensor = tensors.pop(name)
+        if change == "another shape":
+            tensors[name] = torch.cat([tensor, tensor], dim=1)
+    base = answer(model)
+    with pytest.raises(InvalidPrior), adapter.use_adapter(model, Prior(tensors, prior.manifest)):
+        pass
+    assert torch.equal(answer(model), base)

@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from lipe_core.loss import denoising_loss, dreambooth_loss, min_snr_weight
+from lipe_core.schedule import NoiseSchedule
+
+SCHEDULE = NoiseSchedule.scaled_linear()
+T = torch.tensor([1, 200, 500, 999])
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_min_snr_weighs_the_clean_picture_by_min_snr_gamma(prediction_type: str) -> None:
+    """In terms of x_0 the error of either prediction type is weighted by min(SNR, gamma)."""
+    generator = torch.Generator().manual_seed(0)
+    x_0, eps, wrong = (torch.randn(4, 4, 8, 8, generator=generator, dtype=torch.float64) for _ in range(3))
+    x_t = SCHEDULE.add_noise(x_0, eps, T)
+    target = SCHEDULE.target(x_0, eps, T, prediction_type)  # type: ignore[arg-type]
+    prediction = target + wrong
+    weight = min_snr_weight(SCHEDULE, T, 5.0, prediction_type)  # type: ignore[arg-type]
+    error = SCHEDULE.to_x0(prediction, x_t, T, prediction_type) - x_0  # type: ignore[arg-type]
+    expected = SCHEDULE.snr(T).clamp(max=5.0) * error.square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(denoising_loss(prediction, target, weight), expected, rtol=1e-4, atol=0)
+
+
+def test_preservation_is_weighted_as_a_whole_whatever_its_size() -> None:
+    instance, preservation = torch.tensor([1.0, 3.0]), torch.tensor([4.0, 5.0, 6.0])
+    assert dreambooth_loss(instance, preservation, 0.5).item() == pytest.approx(2 + 0.5 * 5)
+
+
+def test_without_preservation_samples_only_the_subject_counts() -> None:
+    assert dreambooth_loss(torch.tensor([1.0, 3.0]), torch.zeros(0), 1.0).item() == 2

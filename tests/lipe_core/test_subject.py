@@ -1,0 +1,13 @@
+import pytest
+
+from lipe_core.subject import InvalidSubject, Subject
+
+
+def test_phrase_names_token_and_class() -> None:
+    assert Subject("sks", "dog").phrase == "sks dog"
+
+
+@pytest.mark.parametrize(("token", "noun"), [("dog", "dog"), ("", "dog"), ("s k", "dog"), ("sks", ""), ("sks", " dog")])
+def test_names_that_cannot_work_are_refused(token: str, noun: str) -> None:
+    with pytest.raises(InvalidSubject):
+        Subject(token, noun)
