@@ -1,0 +1,61 @@
+"""Which network addresses a stranger may make this service dial: the global ones.
+
+IPv6 has several ways to spell an IPv4 address. Each is unwrapped before it is judged, or `::ffff:127.0.0.1`
+would open the door that `127.0.0.1` does not.
+"""
+
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
+
+NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
+COMPATIBLE = IPv6Network("::/96")  # RFC 4291, 2.5.5.1, deprecated
+LOW_32_BITS = 0xFFFFFFFF
+
+
+class Forbidden(ValueError):
+    """The URL leads where this service must not go; the message says why."""
+
+
+def is_global(address: IPv4Address | IPv6Address | str) -> bool:
+    """True for an address of the public Internet, also when it wraps an IPv4 address that is one."""
+    ip = ip_address(address) if isinstance(address, str) else address
+    if isinstance(ip, IPv6Address):
+        if any(not is_global(inner) for inner in _wrapped(ip)):
+            return False
+        if ip.ipv4_mapped is not None or ip in NAT64[0]:
+            return True
+        if ip.is_site_local or ip.scope_id is not None:
+            return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def resolve(url: str, *, allow_private: bool = False) -> tuple[str, ...]:
+    """The addresses behind an http(s) URL: dial these and no others, or the name may answer differently.
+
+    Raises Forbidden for another scheme, a user name, a name without an address, or one that is not global
+    (any of several: a name must not hide a private address behind a public one).
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Forbidden("the URL must start with http:// or https:// and name a host")
+    if parts.username is not None or parts.password is not None:
+        raise Forbidden("the URL must not carry a user name or a password")
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, ValueError) as error:
+        raise Forbidden(f"the host {parts.hostname!r} has no address") from error
+    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not allow_private and not all(is_global(address) for address in addresses):
+        raise Forbidden(f"the host {parts.hostname!r} is not on the public Internet")
+    return addresses
+
+
+def _wrapped(ip: IPv6Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 address carries."""
+    inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    low = IPv4Address(int(ip) & LOW_32_BITS)
+    if any(ip in network for network in NAT64) or ip in COMPATIBLE:
+        inner.append(low)
+    return [address for address in inner if address is not None]

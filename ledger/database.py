@@ -1,0 +1,94 @@
+"""The engine, the base of all rows, and the one place that commits."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, MetaData, create_engine, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import DateTime
+
+from ledger.settings import Settings
+
+UnitOfWork = Callable[[], AbstractContextManager[Session]]
+CONSTRAINT_NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+MIGRATION_LOCK = 0x11BE  # any constant: two programs that migrate at once take turns
+
+
+class Row(DeclarativeBase):
+    """The base of every table. Times are stored with their zone."""
+
+    metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
+    type_annotation_map = {  # noqa: RUF012
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[str]: JSONB,
+    }
+
+
+def new_id(prefix: str) -> str:
+    """A public identifier such as `job_9f1c...`: nobody can guess it, and one sees what it names."""
+    return f"{prefix}_{uuid4().hex}"
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine for one process: make it after the fork, connections do not survive one."""
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "options": "-c lock_timeout=10000 -c statement_timeout=30000"},
+    )
+
+
+def unit_of_work(engine: Engine) -> UnitOfWork:
+    """`with begin() as session:` is one transaction: committed at the end, rolled back on any exception."""
+
+    @contextmanager
+    def begin() -> Iterator[Session]:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    return begin
+
+
+def migrate(settings: Settings | None = None) -> None:
+    """Bring the database to the newest schema. Safe to run from several programs at once."""
+    engine = make_engine((settings or Settings()).database_url)  # type: ignore[call-arg]
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            command.upgrade(migration_config(connection), "head")
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+def migration_config(connection: object) -> Config:
+    """Alembic's settings over an open connection, wherever the migrations are installed."""
+    package = find_spec("migrations")
+    if package is None or not package.submodule_search_locations:
+        raise FileNotFoundError("the package `migrations` is not installed")
+    config = Config()
+    config.set_main_option("script_location", str(Path(next(iter(package.submodule_search_locations)))))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,73 @@
+"""Every setting of the service, read once from environment variables with the prefix LIPE_."""
+
+from pathlib import Path
+
+from pydantic import SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SHORTEST_PEPPER = 16
+
+
+class Settings(BaseSettings):
+    """Frozen. `.env.example` lists all of them; a test keeps the two alike.
+
+    Raises pydantic.ValidationError where a required one is missing or one contradicts its description.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LIPE_", frozen=True, env_file=None, extra="ignore")
+
+    database_url: str
+    """SQLAlchemy URL: postgresql+psycopg://user:password@host/database."""
+    broker_url: str
+    """Redis protocol: redis://:password@host:port/0."""
+    s3_endpoint_url: str
+    """Where this service reaches the objects."""
+    s3_public_endpoint_url: str = ""
+    """Where the users reach them (signed URLs); empty: the same as s3_endpoint_url."""
+    s3_region: str = "us-east-1"
+    s3_bucket: str = "lipe"
+    s3_access_key_id: str
+    s3_secret_access_key: SecretStr
+
+    key_pepper: SecretStr
+    """HMAC key of the API keys. Another pepper makes every key invalid."""
+    base_model: str = ""
+    """Checkpoint folder or hub id. The workers need it."""
+    base_model_revision: str = ""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    data_dir: Path = Path("data")
+    """Caches and checkpoints of the workers; may be lost."""
+    allow_private_urls: bool = False
+    """Webhooks may go to private networks. For local use only."""
+
+    lease_seconds: float = 60.0
+    """A worker that reports no progress for so long loses its job."""
+    max_attempts: int = 3
+    stranded_seconds: float = 15.0
+    """A queued job that nobody claimed for so long is rung for again."""
+    signed_url_seconds: int = 900
+    idempotency_hours: int = 24
+    max_queued_jobs: int = 100
+    """For each project."""
+    max_upload_bytes: int = 32 * 1024 * 1024
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_the_driver(cls, url: str) -> str:
+        scheme, colon, rest = url.partition("://")
+        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not colon:
+            raise ValueError("must be a PostgreSQL URL: postgresql+psycopg://user:password@host/database")
+        return f"postgresql+psycopg://{rest}"
+
+    @field_validator("key_pepper")
+    @classmethod
+    def _is_long_enough(cls, pepper: SecretStr) -> SecretStr:
+        if len(pepper.get_secret_value()) < SHORTEST_PEPPER:
+            raise ValueError(f"must have at least {SHORTEST_PEPPER} characters")
+        return pepper
+
+    @property
+    def public_endpoint_url(self) -> str:
+        """The storage's address as the users see it."""
+        return self.s3_public_endpoint_url or self.s3_endpoint_url
