@@ -35,6 +35,7 @@ class Row(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
+        dict[str, str]: JSONB,
         list[str]: JSONB,
     }
 
@@ -73,7 +74,7 @@ def unit_of_work(engine: Engine) -> UnitOfWork:
 
 def migrate(settings: Settings | None = None) -> None:
     """Bring the database to the newest schema. Safe to run from several programs at once."""
-    engine = make_engine((settings or Settings()).database_url)  # type: ignore[call-arg]
+    engine = make_engine((settings or Settings()).database_url)
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})

@@ -1,0 +1,207 @@
+"""Objects in S3, through boto3: one implementation for every S3-compatible server.
+
+Keys are scoped by project, job and attempt and carry the content's hash, so nothing is ever overwritten with
+other bytes. A row points at an object only after `put` has read it back.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ledger.settings import Settings
+
+CHUNK_BYTES = 1 << 20
+HASH_DIGITS = 16
+
+
+class StorageError(RuntimeError):
+    """The object store did not do what was asked; trying again may help."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object that was read back: its key, size in bytes and SHA-256 (hex)."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The one bucket. Cheap to make; connects at the first use."""
+
+    settings: Settings
+
+    def put(self, prefix: str, name: str, content: bytes | Path, content_type: str) -> StoredObject:
+        """Store under `<prefix><hash>-<name>` and read it back. Raises StorageError."""
+        body = content if isinstance(content, bytes) else content.read_bytes()
+        sha256 = hashlib.sha256(body).hexdigest()
+        stored = StoredObject(f"{prefix}{sha256[:HASH_DIGITS]}-{name}", len(body), sha256)
+        with _named("put", stored.key):
+            self._client.put_object(Bucket=self.settings.s3_bucket, Key=stored.key, Body=body, ContentType=content_type)
+        if not self.verify(stored):
+            raise StorageError(f"object {stored.key} is not what was put")
+        return stored
+
+    def verify(self, stored: StoredObject) -> bool:
+        """Whether the object exists with exactly this size and hash. It is read: ETags are not portable."""
+        digest, size = hashlib.sha256(), 0
+        try:
+            with self._open(stored.key) as body:
+                while chunk := body.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += len(chunk)
+        except StorageError:
+            return False
+        return (size, digest.hexdigest()) == (stored.size, stored.sha256)
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes. Raises StorageError."""
+        with self._open(key) as body:
+            return body.read()
+
+    def download(self, key: str, file: Path) -> None:
+        """Write the object to `file`, whole or not at all. Raises StorageError."""
+        unfinished = file.with_name(f".{file.name}.unfinished")
+        unfinished.write_bytes(self.get(key))
+        unfinished.replace(file)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that start with `prefix`, in the server's order."""
+        with _named("list", prefix):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.settings.s3_bucket, Prefix=prefix):
+                yield from (entry["Key"] for entry in page.get("Contents", ()))
+
+    def delete(self, key: str) -> None:
+        """Delete one object; it need not exist."""
+        with _named("delete", key):
+            self._client.delete_object(Bucket=self.settings.s3_bucket, Key=key)
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Delete all that starts with `prefix` (it ends with a slash); the number deleted."""
+        if not prefix.endswith("/"):
+            raise ValueError("a prefix ends with a slash, or job_1 would take job_10 with it")
+        # One at a time: bulk deletion needs a checksum header that not every server agrees on.
+        doomed = list(self.keys(prefix))
+        for key in doomed:
+            self.delete(key)
+        return len(doomed)
+
+    def presign_get(self, key: str, *, filename: str | None = None) -> str:
+        """A short-lived URL that the public can read, at the public endpoint."""
+        naming = {"ResponseContentDisposition": f'attachment; filename="{filename}"'} if filename else {}
+        return self._presign("get_object", {"Key": key, **naming})
+
+    def presign_put(self, key: str, content_type: str) -> str:
+        """A short-lived URL to PUT the object to, with exactly this content type."""
+        return self._presign("put_object", {"Key": key, "ContentType": content_type})
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket if it is not there."""
+        with _named("make bucket", self.settings.s3_bucket):
+            if not self.is_ready():
+                self._client.create_bucket(Bucket=self.settings.s3_bucket)
+
+    def is_ready(self) -> bool:
+        """Whether the bucket answers."""
+        try:
+            self._client.head_bucket(Bucket=self.settings.s3_bucket)
+        except (ClientError, BotoCoreError):
+            return False
+        return True
+
+    def _open(self, key: str) -> "_Body":
+        with _named("get", key):
+            return _Body(self._client.get_object(Bucket=self.settings.s3_bucket, Key=key)["Body"], key)
+
+    def _presign(self, operation: str, parameters: dict[str, str]) -> str:
+        url: str = self._public_client.generate_presigned_url(
+            operation,
+            Params={"Bucket": self.settings.s3_bucket, **parameters},
+            ExpiresIn=self.settings.signed_url_seconds,
+        )
+        return url
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._make_client(self.settings.s3_endpoint_url)
+
+    @cached_property
+    def _public_client(self) -> Any:
+        return self._make_client(self.settings.public_endpoint_url)
+
+    def _make_client(self, endpoint_url: str) -> Any:
+        # A session of its own: boto3's default one is shared between threads and reads the user's AWS files.
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=endpoint_url,
+            region_name=self.settings.s3_region,
+            aws_access_key_id=self.settings.s3_access_key_id,
+            aws_secret_access_key=self.settings.s3_secret_access_key.get_secret_value(),
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                connect_timeout=5,
+                read_timeout=60,
+                retries={"total_max_attempts": 4, "mode": "standard"},
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Body:
+    """A response being read; a connection that breaks in the middle is a StorageError, too."""
+
+    stream: BinaryIO
+    key: str
+
+    def read(self, size: int | None = None) -> bytes:
+        with _named("read", self.key):
+            return self.stream.read(size) if size is not None else self.stream.read()
+
+    def __enter__(self) -> "_Body":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stream.close()
+
+
+@dataclass(frozen=True)
+class _named:
+    """Turn the library's exceptions into StorageError, with the operation and the key."""
+
+    operation: str
+    key: str
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ClientError | BotoCoreError | OSError):
+            raise StorageError(f"cannot {self.operation} {self.key}: {error}") from error
+
+
+def image_prefix(project_id: str, image_id: str) -> str:
+    """Where one uploaded picture lies."""
+    return f"projects/{project_id}/images/{image_id}/"
+
+
+def job_prefix(project_id: str, job_id: str) -> str:
+    """Where all that a job's attempts made lies."""
+    return f"projects/{project_id}/jobs/{job_id}/"
+
+
+def attempt_prefix(project_id: str, job_id: str, epoch: int) -> str:
+    """Where one attempt writes: a lost one cannot touch what another made."""
+    return f"{job_prefix(project_id, job_id)}{epoch}/"
