@@ -1,0 +1,90 @@
+"""Uploaded pictures, normalised before they came here."""
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Mapped, Session
+
+from ledger.columns import Id, Moment, ProjectId
+from ledger.database import Row
+from ledger.pages import Cursor, Page, newest
+from ledger.storage import StoredObject
+
+
+class Image(Row):
+    """One picture: `width` and `height` in pixels, the object's key, size in bytes and hash."""
+
+    __tablename__ = "images"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    key: Mapped[str]
+    size: Mapped[int]
+    sha256: Mapped[str]
+    content_type: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    created_at: Mapped[Moment]
+
+
+class InUse(Exception):
+    """The picture belongs to a subject or an edit; delete those first."""
+
+
+def add(
+    session: Session,
+    project_id: str,
+    image_id: str,
+    stored: StoredObject,
+    *,
+    width: int,
+    height: int,
+    content_type: str = "image/png",
+) -> Image:
+    """Record a picture whose object is stored. The id is `database.new_id("img")`: the key contains it."""
+    image = Image(
+        id=image_id,
+        project_id=project_id,
+        key=stored.key,
+        size=stored.size,
+        sha256=stored.sha256,
+        content_type=content_type,
+        width=width,
+        height=height,
+    )
+    session.add(image)
+    session.flush()
+    return image
+
+
+def get(session: Session, project_id: str, image_id: str) -> Image | None:
+    """The project's picture, if there is one."""
+    return session.scalars(select(Image).where(Image.project_id == project_id, Image.id == image_id)).first()
+
+
+def get_many(session: Session, project_id: str, image_ids: list[str]) -> list[Image]:
+    """Those of the pictures that the project has, in the order asked for."""
+    query = select(Image).where(Image.project_id == project_id, Image.id.in_(image_ids))
+    found = {image.id: image for image in session.scalars(query)}
+    return [found[image_id] for image_id in image_ids if image_id in found]
+
+
+def listing(session: Session, project_id: str, *, limit: int = 20, after: Cursor | None = None) -> Page[Image]:
+    """The project's pictures, newest first."""
+    return newest(session, select(Image).where(Image.project_id == project_id), Image, limit=limit, after=after)
+
+
+def delete(session: Session, project_id: str, image_id: str) -> Image | None:
+    """Remove the row; the caller deletes its object after the commit. Raises InUse. None: not there."""
+    from ledger.edits import Edit
+    from ledger.subjects import Reference
+
+    used = select(exists().where(Reference.image_id == image_id) | exists().where(Edit.uses(image_id)))
+    image = session.scalars(
+        select(Image).where(Image.project_id == project_id, Image.id == image_id).with_for_update()
+    ).first()
+    if image is None:
+        return None
+    if session.scalar(used):
+        raise InUse(f"{image_id} belongs to a subject or an edit")
+    session.execute(delete_from(Image).where(Image.id == image_id))
+    return image

@@ -1,0 +1,84 @@
+"""Subjects: who or what is to be learnt, with its reference pictures."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ForeignKey, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from ledger.columns import Id, Moment, ProjectId
+from ledger.database import Row, new_id
+from ledger.images import Image
+from ledger.pages import Cursor, Page, newest
+
+
+class Reference(Row):
+    """One reference picture of a subject, with the user's caption if there is one."""
+
+    __tablename__ = "subject_references"
+
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), index=True)
+    caption: Mapped[str | None]
+    image: Mapped[Image] = relationship(lazy="joined")
+
+
+class Subject(Row):
+    """`token` is the rare word that will mean this subject, `class_noun` what it is an instance of."""
+
+    __tablename__ = "subjects"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    name: Mapped[str]
+    class_noun: Mapped[str]
+    token: Mapped[str]
+    consent: Mapped[bool]
+    user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
+    created_at: Mapped[Moment]
+    references: Mapped[list[Reference]] = relationship(order_by=Reference.position, lazy="selectin")
+
+
+def create(
+    session: Session,
+    project_id: str,
+    *,
+    name: str,
+    class_noun: str,
+    token: str,
+    images: Sequence[Image],
+    captions: Sequence[str | None] | None = None,
+    consent: bool = False,
+    metadata: dict[str, str] | None = None,
+) -> Subject:
+    """A subject over pictures of the same project; `captions` has one entry for each of them."""
+    if any(image.project_id != project_id for image in images):
+        raise ValueError("a reference belongs to another project")
+    subject = Subject(
+        id=new_id("sub"),
+        project_id=project_id,
+        name=name,
+        class_noun=class_noun,
+        token=token,
+        consent=consent,
+        user_metadata=metadata or {},
+        references=[
+            Reference(position=position, image=image, caption=caption)
+            for position, (image, caption) in enumerate(zip(images, captions or [None] * len(images), strict=True))
+        ],
+    )
+    session.add(subject)
+    session.flush()
+    return subject
+
+
+def get(session: Session, project_id: str, subject_id: str) -> Subject | None:
+    """The project's subject, if there is one."""
+    mine = (Subject.project_id == project_id, Subject.id == subject_id)
+    return session.scalars(select(Subject).where(*mine)).first()
+
+
+def listing(session: Session, project_id: str, *, limit: int = 20, after: Cursor | None = None) -> Page[Subject]:
+    """The project's subjects, newest first."""
+    mine = select(Subject).where(Subject.project_id == project_id)
+    return newest(session, mine, Subject, limit=limit, after=after)
