@@ -1,6 +1,6 @@
 """Edits: what was asked of which picture. The results are the job's artefacts, the parameters the job's."""
 
-from sqlalchemy import ColumnElement, ForeignKey, or_, select
+from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Id, Moment, ProjectId
@@ -23,11 +23,6 @@ class Edit(Row):
     source_prompt: Mapped[str | None]
     target_prompts: Mapped[list[str]]
     created_at: Mapped[Moment]
-
-    @classmethod
-    def uses(cls, image_id: str) -> ColumnElement[bool]:
-        """Whether a row reads the picture."""
-        return or_(cls.image_id == image_id, cls.mask_image_id == image_id)
 
 
 def create(

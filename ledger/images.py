@@ -1,7 +1,8 @@
 """Uploaded pictures, normalised before they came here."""
 
 from sqlalchemy import delete as delete_from
-from sqlalchemy import exists, select
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session
 
 from ledger.columns import Id, Moment, ProjectId
@@ -75,16 +76,12 @@ def listing(session: Session, project_id: str, *, limit: int = 20, after: Cursor
 
 def delete(session: Session, project_id: str, image_id: str) -> Image | None:
     """Remove the row; the caller deletes its object after the commit. Raises InUse. None: not there."""
-    from ledger.edits import Edit
-    from ledger.subjects import Reference
-
-    used = select(exists().where(Reference.image_id == image_id) | exists().where(Edit.uses(image_id)))
-    image = session.scalars(
-        select(Image).where(Image.project_id == project_id, Image.id == image_id).with_for_update()
-    ).first()
+    image = get(session, project_id, image_id)
     if image is None:
         return None
-    if session.scalar(used):
-        raise InUse(f"{image_id} belongs to a subject or an edit")
-    session.execute(delete_from(Image).where(Image.id == image_id))
+    try:
+        with session.begin_nested():  # the foreign keys know better than a query that another may outrun
+            session.execute(delete_from(Image).where(Image.id == image_id))
+    except IntegrityError as error:
+        raise InUse(f"{image_id} belongs to a subject or an edit") from error
     return image

@@ -28,9 +28,7 @@ class Prompts:
 def encode_prompts(model: BaseModel, prompts: Sequence[str], subject: Subject, size: Size) -> Prompts:
     """Encode prompts; an InvalidRequest tells which one the model cannot find the subject in."""
     try:
-        wanted = [
-            sdxl.token_positions(model, prompt, (subject.token, subject.class_noun)) for prompt in prompts
-        ]
+        wanted = [sdxl.token_positions(model, prompt, (subject.token, subject.class_noun)) for prompt in prompts]
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
     content = [len(sdxl.content_tokens(model, prompt)) for prompt in prompts]

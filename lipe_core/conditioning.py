@@ -57,6 +57,4 @@ class Conditioning:
         )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Conditioning":
-        return Conditioning(
-            change(self.prompt_embeds), change(self.pooled_prompt_embeds), change(self.time_ids)
-        )
+        return Conditioning(change(self.prompt_embeds), change(self.pooled_prompt_embeds), change(self.time_ids))

@@ -91,6 +91,4 @@ def _require_subject(which: str, prompt: str, subject: Subject) -> None:
     if not prompt.strip():
         raise InvalidRequest(f"the {which} prompt is empty: describe the picture, naming {subject.phrase!r}")
     if not re.search(rf"(?<!\w){re.escape(subject.phrase)}(?!\w)", prompt, re.IGNORECASE):
-        raise InvalidRequest(
-            f"the {which} prompt {prompt!r} does not name the subject: write {subject.phrase!r} in it"
-        )
+        raise InvalidRequest(f"the {which} prompt {prompt!r} does not name the subject: write {subject.phrase!r} in it")

@@ -34,7 +34,7 @@ def stretch(maps: Mask) -> Mask:
     return (maps - low) / (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
 
 
-def resize(maps: Mask, size: tuple[int, int]) -> Mask:
+def resize(maps: Mask, size: tuple[int, int]) -> PixelMask:
     """Maps or masks at another (height, width): averaged when shrinking, bilinear when growing."""
     if size[0] <= maps.shape[2] and size[1] <= maps.shape[3]:
         return F.adaptive_avg_pool2d(maps, size)
@@ -86,7 +86,7 @@ def otsu(maps: Mask) -> PerRow:
 def soft_pixels(mask: Mask, size: tuple[int, int], radius: float) -> PixelMask:
     """A mask at a picture's (height, width): still 1 where it was, exactly 0 beyond twice the radius."""
     pixels = F.interpolate(mask.float(), size, mode="nearest")
-    return feather(dilate(pixels, radius), radius)
+    return torch.maximum(pixels, feather(dilate(pixels, radius), radius))
 
 
 def _cells(mask: Mask, fraction: float) -> int:

@@ -137,9 +137,7 @@ def invert_source(
         maps[t] = masks.resize(branch.pop_map(), (x_0.shape[2], x_0.shape[3]))
         return eps
 
-    trajectory = invert(
-        watched, schedule, x_0, timesteps, refinements=config.inversion_refinements, on_step=on_step
-    )
+    trajectory = invert(watched, schedule, x_0, timesteps, refinements=config.inversion_refinements, on_step=on_step)
     wanted = [seen for t, seen in maps.items() if low <= t <= high] or list(maps.values())
     return trajectory, torch.stack(wanted).mean(dim=0)
 

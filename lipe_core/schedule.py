@@ -87,18 +87,14 @@ class NoiseSchedule:
         """What a network of this prediction type learns to answer for x_t."""
         return eps if prediction_type == "epsilon" else self.velocity(x_0, eps, t)
 
-    def to_eps(
-        self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType
-    ) -> Latents:
+    def to_eps(self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:
         """The noise in x_t according to a prediction of either type."""
         if prediction_type == "epsilon":
             return prediction
         alpha, sigma = self._weights(t, x_t)
         return alpha * prediction + sigma * x_t
 
-    def to_x0(
-        self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType
-    ) -> Latents:
+    def to_x0(self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:
         """The clean latents in x_t according to a prediction of either type."""
         alpha, sigma = self._weights(t, x_t)
         if prediction_type == "epsilon":

@@ -4,6 +4,7 @@ A convolution is the matrix (outputs, inputs x kernel). Updates are scaled to Ad
 "Muon is scalable for LLM training", equation 4), so that one learning rate serves both optimizers.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 
 import torch
@@ -15,9 +16,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 class Muon(torch.optim.Optimizer):
     """Steps parameters of two or more dimensions; decay is decoupled as in AdamW."""
 
-    def __init__(
-        self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
-    ):
+    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -25,31 +24,46 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise ValueError("Muon takes no closure")
         for group in self.param_groups:
+            # Matrices of one shape are orthogonalised together: there are hundreds of small ones.
+            alike: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                nesterov = parameter.grad.lerp(state["momentum"], group["momentum"])
-                update = orthogonalize(nesterov.flatten(1))
-                scale = 0.2 * max(update.shape) ** 0.5
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * scale)
+                if parameter.grad is not None:
+                    alike[parameter.shape[0], parameter[0].numel()].append(parameter)
+            for shape, parameters in alike.items():
+                updates = orthogonalize(
+                    torch.stack([self._nesterov(p, group["momentum"]).view(shape) for p in parameters])
+                )
+                scale = 0.2 * max(shape) ** 0.5
+                for parameter, update in zip(parameters, updates, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * scale)
+
+    def _nesterov(self, parameter: nn.Parameter, momentum: float) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
+        gradient = parameter.grad.contiguous()
+        state["momentum"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(state["momentum"], momentum).flatten(1)
 
 
-def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly: singular values between 0.7 and 1.2 (Newton-Schulz, quintic)."""
-    x = matrix.bfloat16()
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
+def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
+    """For each of (k, m, n) roughly the nearest orthogonal matrix: singular values between 0.7 and 1.2.
+
+    The quintic Newton-Schulz iteration p(G) X, of which only the small Gram matrix G = X X^T is iterated.
+    """
+    if matrices.shape[1] > matrices.shape[2]:
+        return orthogonalize(matrices.mT, steps).mT
     a, b, c = _QUINTIC
+    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    gram = x @ x.mT
+    identity = torch.eye(gram.shape[-1], device=x.device)
+    product = identity
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+        polynomial = a * identity + b * gram + c * (gram @ gram)
+        product = polynomial @ product
+        gram = polynomial @ gram @ polynomial
+    return product @ x
 
 
 def optimizers(

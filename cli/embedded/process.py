@@ -42,16 +42,17 @@ def running(
     *,
     is_ready: Callable[[], bool],
     environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
     stdin: str = "",
     stop_signal: signal.Signals = signal.SIGTERM,
     patience: float = 60.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in `folder` (its log, lock and process record live there) until the block ends."""
+    """Run a program until the block ends. Its log, lock and process record live in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
         record = folder / "process.json"
         _stop_orphan(record, stop_signal)
-        child = _spawn(argv, folder, environment, stdin)
+        child = _spawn(argv, folder / "log", cwd or folder, environment, stdin)
         try:
             _remember(child, record)
             _wait_until_ready(child, is_ready, patience, folder / "log")
@@ -125,16 +126,16 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 def _spawn(
-    argv: Sequence[str], folder: Path, environment: Mapping[str, str] | None, stdin: str
+    argv: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str] | None, stdin: str
 ) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop the servers in order.
-    with (folder / "log").open("ab") as log:
+    with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603
             argv,
-            cwd=folder,
+            cwd=cwd,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )

@@ -30,10 +30,16 @@ class Supervisor:
         self.name = name
         self.failure: str | None = None
         self.child: subprocess.Popen[bytes] | None = None
-        self._start = lambda: running(argv, folder, environment=environment, is_ready=is_ready)
         self._log = folder / "log"
         self._stopping = threading.Event()
         self._ready = threading.Event()
+        self._start = lambda: running(
+            argv,
+            folder,
+            environment=environment,
+            cwd=Path.cwd(),
+            is_ready=lambda: self._stopping.is_set() or is_ready(),
+        )
         self._thread = threading.Thread(target=self._care, name=f"supervisor of {name}")
 
     @contextmanager

@@ -1,0 +1,101 @@
+"""The `lipe` command. Thin: every command calls one thing, imported when the command runs."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cli import keys
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="LIPE: personalised, non-rigid image editing.")
+app.add_typer(keys.app, name="keys")
+
+
+@app.command()
+def up(
+    data: Annotated[Path, typer.Option(help="Everything the service keeps lies in this folder.")] = Path("data"),
+    port: Annotated[int, typer.Option(help="The API's port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="The API's address.")] = "127.0.0.1",
+    base_model: Annotated[str | None, typer.Option(help="Checkpoint folder or hub id (LIPE_BASE_MODEL).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line when ready, for scripts.")] = False,
+) -> None:
+    """Start the whole service on this machine; Ctrl-C stops all of it."""
+    from cli.embedded.process import FolderInUse, StartError
+    from cli.embedded.up import embedded_service
+
+    console = Console(stderr=True)
+    for signal_number in STOP_SIGNALS:
+        signal.signal(signal_number, _interrupt)
+    try:
+        with (
+            console.status("starting") as status,
+            embedded_service(
+                data, port=port, host=host, base_model=base_model, on_start=lambda name: status.update(f"starting {name}")
+            ) as service,
+        ):
+            status.stop()
+            if as_json:
+                print(json.dumps({"url": service.url, "api_key": service.api_key}), flush=True)
+            else:
+                console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)")
+                console.print(f"API key, shown once: [bold]{service.api_key}[/]")
+                console.print("Ctrl-C stops it.")
+            while not (failure := service.failure()):
+                time.sleep(0.5)
+            raise StartError(failure)
+    except KeyboardInterrupt:
+        console.print("stopped")
+    except (StartError, FolderInUse) as error:
+        console.print(f"[red]{error}[/]", highlight=False)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def api(host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve the REST API."""
+    import uvicorn
+
+    uvicorn.run("api.app:make_app", factory=True, host=host, port=port, log_level="info", server_header=False)
+
+
+@app.command()
+def worker(
+    queues: Annotated[str, typer.Option(help="Of priors, edits, webhooks; commas between.")] = "priors,edits",
+) -> None:
+    """Take jobs from the queues: one at a time on the GPU, many at a time for webhooks."""
+    from worker.app import serve
+
+    serve(queues.split(","))
+
+
+@app.command()
+def dispatcher() -> None:
+    """Ring for what waits, and bring back what a dead worker left."""
+    from worker.dispatcher import serve
+
+    serve()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    from ledger.database import migrate as run
+
+    run()
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    """The first signal unwinds whatever runs; the next ones must not interrupt the stopping itself."""
+    for other in STOP_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    app()

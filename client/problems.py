@@ -1,0 +1,43 @@
+"""The service's refusals (RFC 9457 problem documents) as exceptions."""
+
+from typing import Any
+
+import httpx
+
+
+class Problem(Exception):
+    """The service refused a request. `code` is from the documented list, `retryable` says whether to try again."""
+
+    def __init__(self, status: int, code: str, detail: str, *, retryable: bool, body: dict[str, Any]) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.retryable = retryable
+        self.body = body
+
+
+class JobFailed(Exception):
+    """A job ended, but did not succeed. `job` is its last state."""
+
+    def __init__(self, job: Any) -> None:
+        reason = f": {job.error.code}: {job.error.detail}" if job.error else ""
+        super().__init__(f"job {job.id} {job.status}{reason}")
+        self.job = job
+
+
+def raise_for_problem(answer: httpx.Response) -> None:
+    """Nothing for a success; else the answer's problem document as an exception. Its body must have been read."""
+    if answer.is_success:
+        return
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    raise Problem(
+        answer.status_code,
+        body.get("code", "unknown"),
+        body.get("detail") or body.get("title") or answer.text[:200],
+        retryable=bool(body.get("retryable", answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR)),
+        body=body,
+    )

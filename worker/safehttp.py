@@ -1,0 +1,139 @@
+"""Post to an address that a stranger chose, without letting them aim us at our own network.
+
+The name is resolved once, every address it has must be global, and exactly these addresses are dialled: a
+name that answers differently the second time (DNS rebinding) gains nothing. Redirects and proxies do not
+exist here, and the whole exchange has one deadline, because a receiver that drips a byte a second never
+trips a per-read timeout.
+"""
+
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import certifi
+import httpcore
+from ledger.addresses import resolve
+
+MAX_ANSWER_BYTES = 64 * 1024
+
+
+class Unreachable(Exception):
+    """No answer: the name, the connection, TLS, the protocol or the deadline failed. The message says
+    which.
+    """
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`body` holds at most the first MAX_ANSWER_BYTES; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    seconds: float = 15.0,
+    allow_private: bool = False,
+) -> Answer:
+    """Send one POST. Raises Unreachable, or ledger.addresses.Forbidden for an address that is not global."""
+    deadline = time.monotonic() + seconds
+    addresses = resolve(url, allow_private=allow_private)
+    dialler = _Dialler(addresses, deadline)
+    try:
+        with (
+            httpcore.ConnectionPool(ssl_context=_tls(), network_backend=dialler) as pool,
+            pool.stream("POST", url, headers=[*headers.items()], content=body) as response,
+        ):
+            return Answer(
+                response.status,
+                {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers},
+                _bounded(response.iter_stream()),
+            )
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+        raise Unreachable(f"{type(error).__name__}: {error}") from error
+
+
+def _bounded(chunks: Iterable[bytes]) -> bytes:
+    body = b""
+    for chunk in chunks:
+        body += chunk
+        if len(body) >= MAX_ANSWER_BYTES:
+            break
+    return body[:MAX_ANSWER_BYTES]
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.load_default_certs()  # the operator's own authorities (SSL_CERT_FILE) count too
+    return context
+
+
+class _Dialler(httpcore.NetworkBackend):
+    """Connects to the checked addresses, whatever host the URL names; Host and SNI stay the URL's."""
+
+    def __init__(self, addresses: tuple[str, ...], deadline: float) -> None:
+        self._addresses = addresses
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        failure: Exception = httpcore.ConnectError("no address")
+        for position, address in enumerate(self._addresses):
+            share = _remaining(self._deadline) / (len(self._addresses) - position)
+            try:
+                stream = httpcore.SyncBackend().connect_tcp(
+                    address, port, share, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _DeadlineStream(stream, self._deadline)
+        raise failure
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    """A stream whose every wait ends at the one deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _remaining(self._deadline))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _remaining(self._deadline))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        stream = self._stream.start_tls(ssl_context, server_hostname, _remaining(self._deadline))
+        return _DeadlineStream(stream, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _remaining(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise httpcore.ReadTimeout("the receiver took too long")
+    return seconds
