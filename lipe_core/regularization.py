@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,13 +23,25 @@ from lipe_core.sdxl import BaseModel
 _ROWS_AT_ONCE = 8
 
 
+@dataclass(frozen=True)
+class RegularizationConfig:
+    """How many pictures of the class, and how they are painted. The values are ours; the paper names none."""
+
+    count: int = 48
+    steps: int = 30
+    guidance_scale: float = 5.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.steps < 1 or self.guidance_scale < 1:
+            raise ValueError("a regularization set needs count and steps of at least 1, and guidance_scale of 1 or more")
+
+
 def regularization_set(
     model: BaseModel,
     prompts: Sequence[str],
+    config: RegularizationConfig = RegularizationConfig(),
     *,
-    seed: int = 0,
-    steps: int = 30,
-    guidance_scale: float = 5.0,
     cache: Path | None = None,
     on_step: OnStep = no_progress,
 ) -> EncodedSet:
@@ -39,14 +52,14 @@ def regularization_set(
     if not prompts:
         raise ValueError("a regularization set needs at least one class prompt")
     if cache is None:
-        return _paint(model, prompts, seed, steps, guidance_scale, on_step)
-    key = [model.fingerprint, list(prompts), seed, steps, guidance_scale, str(model.dtype)]
+        return _paint(model, prompts, config, on_step)
+    key = [model.fingerprint, list(prompts), asdict(config), str(model.dtype)]
     file = cache / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.safetensors"
     cache.mkdir(parents=True, exist_ok=True)
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
-            dataset.save(_paint(model, prompts, seed, steps, guidance_scale, on_step), file)
+            dataset.save(_paint(model, prompts, config, on_step), file)
     return dataset.load(file)
 
 
@@ -55,19 +68,19 @@ def _advance(on_step: OnStep, done: int, total: int, step: int, _: int) -> None:
 
 
 def _paint(
-    model: BaseModel, prompts: Sequence[str], seed: int, steps: int, guidance_scale: float, on_step: OnStep
+    model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep
 ) -> EncodedSet:
     size = (model.native_size, model.native_size)
     starts = range(0, len(prompts), _ROWS_AT_ONCE)
-    total = len(starts) * steps
+    total = len(starts) * config.steps
     latents = []
     for part, start in enumerate(starts):
         some = prompts[start : start + _ROWS_AT_ONCE]
-        seeds = [seed + start + k for k in range(len(some))]
+        seeds = [config.seed + start + k for k in range(len(some))]
         latents.append(
             sdxl.paint(
-                model, some, seeds, size=size, steps=steps, guidance_scale=guidance_scale,
-                on_step=partial(_advance, on_step, part * steps, total),
+                model, some, seeds, size=size, steps=config.steps, guidance_scale=config.guidance_scale,
+                on_step=partial(_advance, on_step, part * config.steps, total),
             )
         )  # fmt: skip
     return dataset.with_captions(model, torch.cat(latents), prompts)

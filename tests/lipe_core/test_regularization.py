@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from lipe_core import sdxl
-from lipe_core.regularization import regularization_set
+from lipe_core.regularization import RegularizationConfig, regularization_set
 from lipe_core.sdxl import BaseModel
 
 PROMPTS = ("a dog sitting", "a dog jumping", "a dog lying down")
 
 
 def test_each_picture_is_the_models_own_of_its_own_prompt_and_seed(model: BaseModel) -> None:
-    painted = regularization_set(model, PROMPTS, seed=7, steps=2)
+    painted = regularization_set(model, PROMPTS, RegularizationConfig(steps=2, seed=7))
     assert painted.captions == PROMPTS
     alone = sdxl.paint(model, [PROMPTS[2]], [9], size=(64, 64), steps=2)
     torch.testing.assert_close(painted.latents[2:], alone, rtol=1e-4, atol=1e-4)
@@ -23,7 +23,7 @@ def test_a_set_is_painted_once_even_when_asked_for_at_once(model: BaseModel, tmp
 
     def make(_: int) -> torch.Tensor:
         cached = regularization_set(
-            model, PROMPTS, steps=2, cache=tmp_path, on_step=lambda step, total: steps.append(step)
+            model, PROMPTS, RegularizationConfig(steps=2), cache=tmp_path, on_step=lambda step, total: steps.append(step)
         )
         return cached.latents
 
@@ -34,8 +34,8 @@ def test_a_set_is_painted_once_even_when_asked_for_at_once(model: BaseModel, tmp
 
 
 def test_other_prompts_make_another_set(model: BaseModel, tmp_path: Path) -> None:
-    regularization_set(model, PROMPTS, steps=2, cache=tmp_path)
-    other = regularization_set(model, PROMPTS[:1], steps=2, cache=tmp_path)
+    regularization_set(model, PROMPTS, RegularizationConfig(steps=2), cache=tmp_path)
+    other = regularization_set(model, PROMPTS[:1], RegularizationConfig(steps=2), cache=tmp_path)
     assert other.captions == PROMPTS[:1]
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 

@@ -1,0 +1,61 @@
+"""A checkpoint's own settings: networks differ in size by a factor of a thousand, and no one default fits them all.
+
+A folder may hold `lipe.json`, {"prior": {...}, "nima": {...}, "regularization": {...}}, with what suits it; a request's
+own parameters win over it, and what neither names keeps its default.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lipe_core.nima import NimaConfig
+from lipe_core.regularization import RegularizationConfig
+from lipe_core.train import PriorConfig
+
+FILE = "lipe.json"
+Config = TypeVar("Config", PriorConfig, NimaConfig, RegularizationConfig)
+
+
+class InvalidParameters(ValueError):
+    """A parameter that does not exist, or whose value cannot be; the message names it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What suits one checkpoint, by field name; empty where the defaults do."""
+
+    prior: Mapping[str, Any]
+    nima: Mapping[str, Any]
+    regularization: Mapping[str, Any]
+
+    def prior_config(self, asked: Mapping[str, Any] = {}) -> PriorConfig:  # noqa: B006 (never written to)
+        """Settings of a training: the request's, then the recipe's, then the defaults."""
+        return _configured(PriorConfig, self.prior, asked)
+
+    def nima_config(self, asked: Mapping[str, Any] = {}) -> NimaConfig:  # noqa: B006
+        """Settings of an edit."""
+        return _configured(NimaConfig, self.nima, asked)
+
+    def regularization_config(self, asked: Mapping[str, Any] = {}) -> RegularizationConfig:  # noqa: B006
+        """Settings of the regularization set."""
+        return _configured(RegularizationConfig, self.regularization, asked)
+
+
+def recipe_of(checkpoint: str | Path) -> Recipe:
+    """The recipe in a checkpoint's folder; an empty one for a folder without, and for a hub id."""
+    file = Path(checkpoint) / FILE
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    return Recipe(known.get("prior", {}), known.get("nima", {}), known.get("regularization", {}))
+
+
+def _configured(kind: type[Config], recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> Config:
+    names = {field.name for field in fields(kind)}
+    if unknown := sorted(set(asked) - names):
+        raise InvalidParameters(f"unknown parameters {', '.join(unknown)}: choose from {', '.join(sorted(names))}")
+    values = {**recipe, **asked}
+    try:
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except (TypeError, ValueError) as error:
+        raise InvalidParameters(str(error)) from error
