@@ -73,7 +73,7 @@ class AttentionStore:
         """
         if not self.wanted:
             raise RuntimeError("nothing was recorded: the network has not run since the last pop")
-        share = sum(self.wanted) / sum(self.content)
+        share = torch.stack(self.wanted).sum(dim=0) / torch.stack(self.content).sum(dim=0)
         if self.affinity is not None:
             transition = self.affinity / self.affinity.sum(dim=-1, keepdim=True)
             for _ in range(self.refine):

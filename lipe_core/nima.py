@@ -116,7 +116,7 @@ def edit(
     parameters = _parameters(model, request, config, size)
     return [
         _finish(request, row, config, image, source_mask, changed, clock.timings, evaluations, parameters)
-        for row, image, changed in zip(rows, painted, edit_mask.split(1), strict=True)
+        for row, image, changed in zip(rows, painted, edit_mask[:, None], strict=True)
     ]
 
 

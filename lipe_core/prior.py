@@ -97,5 +97,6 @@ def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
 
 
 def _read(text: str) -> Manifest:
-    known = json.loads(text)
-    return Manifest(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+    known: dict[str, Any] = json.loads(text)
+    known.update({name: tuple(value) for name, value in known.items() if isinstance(value, list)})
+    return Manifest(**known)

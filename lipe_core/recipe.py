@@ -30,15 +30,15 @@ class Recipe:
     nima: Mapping[str, Any]
     regularization: Mapping[str, Any]
 
-    def prior_config(self, asked: Mapping[str, Any] = {}) -> PriorConfig:  # noqa: B006 (never written to)
+    def prior_config(self, asked: Mapping[str, Any] = {}) -> PriorConfig:
         """Settings of a training: the request's, then the recipe's, then the defaults."""
         return _configured(PriorConfig, self.prior, asked)
 
-    def nima_config(self, asked: Mapping[str, Any] = {}) -> NimaConfig:  # noqa: B006
+    def nima_config(self, asked: Mapping[str, Any] = {}) -> NimaConfig:
         """Settings of an edit."""
         return _configured(NimaConfig, self.nima, asked)
 
-    def regularization_config(self, asked: Mapping[str, Any] = {}) -> RegularizationConfig:  # noqa: B006
+    def regularization_config(self, asked: Mapping[str, Any] = {}) -> RegularizationConfig:
         """Settings of the regularization set."""
         return _configured(RegularizationConfig, self.regularization, asked)
 
@@ -54,8 +54,9 @@ def _configured(kind: type[Config], recipe: Mapping[str, Any], asked: Mapping[st
     names = {field.name for field in fields(kind)}
     if unknown := sorted(set(asked) - names):
         raise InvalidParameters(f"unknown parameters {', '.join(unknown)}: choose from {', '.join(sorted(names))}")
-    values = {**recipe, **asked}
+    values: dict[str, Any] = {**recipe, **asked}
+    values.update({name: tuple(value) for name, value in values.items() if isinstance(value, list)})
     try:
-        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        return kind(**values)
     except (TypeError, ValueError) as error:
         raise InvalidParameters(str(error)) from error

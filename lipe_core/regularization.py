@@ -34,7 +34,9 @@ class RegularizationConfig:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.steps < 1 or self.guidance_scale < 1:
-            raise ValueError("a regularization set needs count and steps of at least 1, and guidance_scale of 1 or more")
+            raise ValueError(
+                "a regularization set needs count and steps of at least 1, and guidance_scale of 1 or more"
+            )
 
 
 def regularization_set(
@@ -67,9 +69,7 @@ def _advance(on_step: OnStep, done: int, total: int, step: int, _: int) -> None:
     on_step(done + step, total)
 
 
-def _paint(
-    model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep
-) -> EncodedSet:
+def _paint(model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep) -> EncodedSet:
     size = (model.native_size, model.native_size)
     starts = range(0, len(prompts), _ROWS_AT_ONCE)
     total = len(starts) * config.steps

@@ -116,9 +116,7 @@ def _tail(canvas: skia.Canvas, noun: str, coat: Coat, root: Point, pose: str) ->
         paint_shape(canvas, ellipse(x - 2, y - 2, 5, 5), coat.main)
 
 
-def _neck_wear(
-    canvas: skia.Canvas, identity: Identity, coat: Coat, center: Point, radius: float, side: int
-) -> None:
+def _neck_wear(canvas: skia.Canvas, identity: Identity, coat: Coat, center: Point, radius: float, side: int) -> None:
     x, y = center[0] - side * 2, center[1] + radius * 0.92
     if identity.accessory == "collar":
         collar(canvas, x, y + 1.5, radius * 0.72, coat.accessory)
@@ -170,16 +168,10 @@ def _ears(canvas: skia.Canvas, identity: Identity, coat: Coat, center: Point, r:
                 INK,
             )
         elif noun == "bear":
-            paint_shape(
-                canvas, ellipse(ex + s * r * 0.1, y - r * 0.72, r * 0.4 * size, r * 0.4 * size), coat.main
-            )
-            paint_shape(
-                canvas, ellipse(ex + s * r * 0.1, y - r * 0.72, r * 0.18, r * 0.18), coat.second, coat.second
-            )
+            paint_shape(canvas, ellipse(ex + s * r * 0.1, y - r * 0.72, r * 0.4 * size, r * 0.4 * size), coat.main)
+            paint_shape(canvas, ellipse(ex + s * r * 0.1, y - r * 0.72, r * 0.18, r * 0.18), coat.second, coat.second)
         elif noun == "rabbit":
-            paint_shape(
-                canvas, ellipse(x + s * r * 0.4, y - r * 1.35, r * 0.26, r * 0.72 * size, s * 10), coat.main
-            )
+            paint_shape(canvas, ellipse(x + s * r * 0.4, y - r * 1.35, r * 0.26, r * 0.72 * size, s * 10), coat.main)
             paint_shape(
                 canvas,
                 ellipse(x + s * r * 0.4, y - r * 1.35, r * 0.11, r * 0.5 * size, s * 10),
@@ -188,9 +180,7 @@ def _ears(canvas: skia.Canvas, identity: Identity, coat: Coat, center: Point, r:
             )
 
 
-def _head(
-    canvas: skia.Canvas, identity: Identity, coat: Coat, action: Action, center: Point, r: float
-) -> None:
+def _head(canvas: skia.Canvas, identity: Identity, coat: Coat, action: Action, center: Point, r: float) -> None:
     x, y = center
     turn = TURN[action.head]
     _ears(canvas, identity, coat, center, r, turn)
@@ -208,15 +198,9 @@ def _head(
     wide, high = _BUILDS[identity.class_noun].muzzle
     mx, my = x + turn * r * 0.78, y + r * 0.38
     paint_shape(canvas, ellipse(mx, my, r * wide, r * high), coat.second, shade(coat.main, 0.4))
-    canvas.drawPath(
-        ellipse(mx + turn * r * wide * 0.72, my - r * high * 0.62, r * 0.17, r * 0.13), fill_paint(INK)
-    )
+    canvas.drawPath(ellipse(mx + turn * r * wide * 0.72, my - r * high * 0.62, r * 0.17, r * 0.13), fill_paint(INK))
     mouth(canvas, mx + turn * r * 0.08, my + r * 0.14, r * 0.34, action.expression)
-    eyes = (
-        [(x + s * r * 0.4, y - r * 0.22) for s in (-1, 1)]
-        if turn == 0
-        else [(x + turn * r * 0.3, y - r * 0.24)]
-    )
+    eyes = [(x + s * r * 0.4, y - r * 0.22) for s in (-1, 1)] if turn == 0 else [(x + turn * r * 0.3, y - r * 0.24)]
     for ex, ey in eyes:
         eye(canvas, ex, ey, r * 0.25, action.expression, turn)
     if identity.accessory == "glasses":

@@ -101,10 +101,7 @@ class Drawing:
     def labels(self) -> dict[str, int]:
         """The index of each attribute's value in ``ATTRIBUTES``, or -1 where the subject has no such attribute."""
         named = {**vars(self.identity), **vars(self.scene), **vars(self.action)}
-        return {
-            name: -1 if named[name] is None else values.index(named[name])
-            for name, values in ATTRIBUTES.items()
-        }
+        return {name: -1 if named[name] is None else values.index(named[name]) for name, values in ATTRIBUTES.items()}
 
 
 def poses(class_noun: str) -> tuple[str, ...]:

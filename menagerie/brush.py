@@ -24,9 +24,7 @@ OUTLINE = 1.5
 
 def shade(color: RGB, factor: float) -> RGB:
     """The colour darkened (factor < 1) or lightened (factor > 1)."""
-    return tuple(
-        int(np.clip(c * factor if factor <= 1 else 255 - (255 - c) * (2 - factor), 0, 255)) for c in color
-    )  # type: ignore[return-value]
+    return tuple(int(np.clip(c * factor if factor <= 1 else 255 - (255 - c) * (2 - factor), 0, 255)) for c in color)  # type: ignore[return-value]
 
 
 def fill_paint(color: RGB, alpha: int = 255) -> skia.Paint:
@@ -34,9 +32,7 @@ def fill_paint(color: RGB, alpha: int = 255) -> skia.Paint:
 
 
 def stroke_paint(color: RGB, width: float) -> skia.Paint:
-    paint = skia.Paint(
-        AntiAlias=True, Color=skia.Color(*color), Style=skia.Paint.kStroke_Style, StrokeWidth=width
-    )
+    paint = skia.Paint(AntiAlias=True, Color=skia.Color(*color), Style=skia.Paint.kStroke_Style, StrokeWidth=width)
     paint.setStrokeCap(skia.Paint.kRound_Cap)
     paint.setStrokeJoin(skia.Paint.kRound_Join)
     return paint

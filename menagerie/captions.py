@@ -49,9 +49,7 @@ _ACCESSORIES = {
 }
 _FRAMES = ("a photo of", "a picture of", "an image of", "")
 #: Words that users are likely to type and that mean nothing in the drawn world.
-_FILLERS = (
-    "the is are its this that an of and to very now my one from side view toy small big pose head".split()
-)
+_FILLERS = ("the is are its this that an of and to very now", "my one from side view toy small big pose head")
 
 
 def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
@@ -141,9 +139,7 @@ def vocabulary() -> list[str]:
     """Every word that a caption or a prompt of this world can hold, sorted."""
     from menagerie.attributes import ATTRIBUTES
 
-    phrases = [
-        p for table in (_PLACES, _POSES, _HEADS, _EXPRESSIONS) for values in table.values() for p in values
-    ]
+    phrases = [p for table in (_PLACES, _POSES, _HEADS, _EXPRESSIONS) for values in table.values() for p in values]
     phrases += [*_ACCESSORIES.values(), *_FRAMES, *TOKENS, *_FILLERS, "skinned hair with in a shirt markings"]
     phrases += [value for values in ATTRIBUTES.values() for value in values]
     return sorted({word for phrase in phrases for word in phrase.split()})

@@ -36,9 +36,7 @@ def mouth(canvas: skia.Canvas, x: float, y: float, r: float, expression: str) ->
         canvas.drawLine(x - r * 0.5, y, x + r * 0.5, y, stroke_paint(INK, 1.8))
 
 
-def glasses(
-    canvas: skia.Canvas, eyes: list[tuple[float, float]], r: float, color: RGB, temple: float
-) -> None:
+def glasses(canvas: skia.Canvas, eyes: list[tuple[float, float]], r: float, color: RGB, temple: float) -> None:
     """Rings around the eyes; ``temple`` is where the arm ends beyond them, 0 for none."""
     edge, rim = stroke_paint(INK, 4.6), stroke_paint(color, 2.8)
     for x, y in eyes:
@@ -54,18 +52,14 @@ def glasses(
 def hat(canvas: skia.Canvas, x: float, y: float, r: float, color: RGB) -> None:
     """A top hat whose brim lies at (x, y)."""
     paint_shape(canvas, box(x - r * 0.58, y - r * 0.85, x + r * 0.58, y, 2), color)
-    canvas.drawPath(
-        box(x - r * 0.58, y - r * 0.3, x + r * 0.58, y - r * 0.06, 0), fill_paint(shade(color, 0.55))
-    )
+    canvas.drawPath(box(x - r * 0.58, y - r * 0.3, x + r * 0.58, y - r * 0.06, 0), fill_paint(shade(color, 0.55)))
     paint_shape(canvas, box(x - r * 0.98, y - r * 0.12, x + r * 0.98, y + r * 0.12, 2.5), color)
 
 
 def bow(canvas: skia.Canvas, x: float, y: float, r: float, color: RGB) -> None:
     """A ribbon tied at (x, y)."""
     for side in (-1, 1):
-        paint_shape(
-            canvas, polygon((x, y), (x + side * r, y - r * 0.75), (x + side * r, y + r * 0.75)), color
-        )
+        paint_shape(canvas, polygon((x, y), (x + side * r, y - r * 0.75), (x + side * r, y + r * 0.75)), color)
     paint_shape(canvas, ellipse(x, y, r * 0.34, r * 0.34), shade(color, 0.75))
 
 

@@ -17,10 +17,13 @@ JUDGED_FROM = 0.95
 
 @dataclass(frozen=True)
 class Score:
-    """One edit judged. PSNR in dB; ``identity`` is a share of the subject's attributes, ``mask_iou`` of pixels."""
+    """One edit judged. PSNR in dB; ``identity`` is a share of the subject's attributes, ``mask_iou`` of pixels.
+
+    ``success`` is None where the probe cannot tell: no changed attribute is one that it judges well enough.
+    """
 
     edit: str
-    success: bool
+    success: bool | None
     identity: float
     background_psnr: float
     background_psnr_composite: float
@@ -42,11 +45,12 @@ def score(
     meant = edit.truth.labels()
     judged = {name for name, accuracy in probe.held_out.items() if accuracy >= JUDGED_FROM and meant[name] >= 0}
     identity = [seen[name] == meant[name] for name in IDENTITY_ATTRIBUTES if name in judged]
+    changed = [seen[name] == meant[name] for name in edit.changed if name in judged]
     source = render(test, image.width)
     background = ~(mask(test, image.width) | mask(edit.truth, image.width))
     return Score(
         edit=edit.name,
-        success=all(seen[name] == meant[name] for name in edit.changed),
+        success=all(changed) if changed else None,
         identity=float(np.mean(identity)),
         background_psnr=psnr(np.asarray(uncomposited), source, background),
         background_psnr_composite=psnr(np.asarray(image), source, background),
@@ -58,7 +62,7 @@ def score(
 def psnr(
     seen: npt.NDArray[np.uint8], meant: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_] | None = None
 ) -> float:
-    """Peak signal-to-noise ratio in dB of (H, W, 3) bytes, over ``where`` (H, W) if given; at most 60 for equal ones."""
+    """Peak signal-to-noise ratio in dB of (H, W, 3) bytes, over ``where`` (H, W) if given; at most 60."""
     error = np.square(seen.astype(np.float64) - meant)
     mean = float((error if where is None else error[where]).mean())
     return min(60.0, 10 * float(np.log10(255**2 / max(mean, 1e-12))))

@@ -7,6 +7,7 @@ because SDXL's pipeline reads ``latents_mean`` and ``latents_std`` for four chan
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -57,7 +58,7 @@ def build_vae(sizes: Sizes) -> AutoencoderKL:
 
 @torch.no_grad()
 def normalize_latents(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
-    """Fold (z - mean) / deviation, each of shape (channels,), into the encoder's last layer, its inverse into the decoder's first."""
+    """Fold (z - mean) / deviation, both (channels,), into the encoder's last layer, its inverse into the decoder's."""
     encode, decode = vae.quant_conv, vae.post_quant_conv
     channels = mean.numel()
     encode.weight[:channels] /= deviation[:, None, None, None]
@@ -111,7 +112,7 @@ def _pieces(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
     """``word`` in tokens: the best-ranked neighbouring pair is joined until no rule applies."""
     pieces = [*word[:-1], f"{word[-1]}</w>"]
     while True:
-        pairs = [pair for pair in zip(pieces, pieces[1:], strict=False) if pair in ranks]
+        pairs = [pair for pair in pairwise(pieces) if pair in ranks]
         if not pairs:
             return pieces
         best = min(pairs, key=ranks.__getitem__)
@@ -119,9 +120,7 @@ def _pieces(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
         pieces[k : k + 2] = ["".join(best)]
 
 
-def build_text_encoders(
-    sizes: Sizes, tokenizer: CLIPTokenizer
-) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
+def build_text_encoders(sizes: Sizes, tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
     """SDXL's two text encoders: the first gives tokens only, the second also the pooled caption."""
 
     def config(width: int) -> CLIPTextConfig:

@@ -46,9 +46,7 @@ def _face(
         bow(canvas, top[0] - (turn or -1) * 12, top[1] + 3, 9, coat.accessory)
 
 
-def _backpack(
-    canvas: skia.Canvas, coat: Coat, turn: int, pose: str, wide: float
-) -> tuple[Point, Point, float]:
+def _backpack(canvas: skia.Canvas, coat: Coat, turn: int, pose: str, wide: float) -> tuple[Point, Point, float]:
     half = (27 if turn == 0 else 20) * wide
     for s in (-1, 1) if turn == 0 else (-turn,):
         paint_shape(canvas, ellipse(s * half, -28, 7, 20), shade(coat.main, 0.6))
@@ -84,9 +82,7 @@ def _robot(canvas: skia.Canvas, coat: Coat, turn: int, pose: str, wide: float) -
     paint_shape(canvas, ellipse(0, -95, 3.6, 3.6), coat.second)
     coat.paint(canvas, box(-23, -88, 23, -51, 7), (0, -69, 23, 18))
     if turn:
-        paint_shape(
-            canvas, box(turn * 22 - 5, -74, turn * 22 + 5, -60, 3), coat.second, shade(coat.main, 0.4)
-        )
+        paint_shape(canvas, box(turn * 22 - 5, -74, turn * 22 + 5, -60, 3), coat.second, shade(coat.main, 0.4))
     return (turn * 7, -73), (0, -87), 20
 
 

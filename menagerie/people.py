@@ -54,9 +54,7 @@ def draw_person(canvas: skia.Canvas, identity: Identity, action: Action, side: i
     canvas.restore()
 
 
-def _features(
-    canvas: skia.Canvas, identity: Identity, coat: Coat, action: Action, skin: RGB, turn: int
-) -> None:
+def _features(canvas: skia.Canvas, identity: Identity, coat: Coat, action: Action, skin: RGB, turn: int) -> None:
     x = turn * 10
     gap = 11 if turn == 0 else 8.5
     eyes = [(x - gap, -2.0), (x + gap, -2.0)]
@@ -101,6 +99,4 @@ def _hair_front(canvas: skia.Canvas, hair: str, color: RGB, rx: float, ry: float
     cap.close()
     paint_shape(canvas, cap, color)
     if hair == "short":
-        paint_shape(
-            canvas, polygon((-turn * rx * 0.2 - 14, -17), (0, -ry - 7), (14 - turn * rx * 0.2, -17)), color
-        )
+        paint_shape(canvas, polygon((-turn * rx * 0.2 - 14, -17), (0, -ry - 7), (14 - turn * rx * 0.2, -17)), color)

@@ -34,9 +34,7 @@ def to_pixels(pictures: npt.NDArray[np.uint8]) -> Tensor:
 
 def to_pictures(pixels: Tensor) -> npt.NDArray[np.uint8]:
     """The inverse of ``to_pixels``; values out of [-1, 1] are clipped."""
-    return (
-        ((pixels.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    )
+    return ((pixels.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def render_chunk(seed: int, start: int, count: int, size: int) -> npt.NDArray[np.uint8]:
@@ -87,9 +85,7 @@ class Pool:
         """Draw and encode until ``target`` latents are there, in ``workers`` processes of one thread each."""
         start, target = self.count(), min(target, self.capacity)
         file = self.latents("r+")
-        jobs = [
-            (vae_folder, self.seed, k, min(_CHUNK, target - k), size) for k in range(start, target, _CHUNK)
-        ]
+        jobs = [(vae_folder, self.seed, k, min(_CHUNK, target - k), size) for k in range(start, target, _CHUNK)]
         with tqdm(total=target, initial=start, desc="pool", mininterval=5) as bar:
             for (_, _, first, count, _), rows in zip(jobs, _map(_encoded_chunk, jobs, workers), strict=True):
                 file[first : first + count] = rows
@@ -99,9 +95,7 @@ class Pool:
     def grow_beside(self, vae_folder: Path, target: int, size: int) -> None:
         """``grow`` in a process beside this one, which ends with it."""
         arguments = (vae_folder, target, size, 1)
-        multiprocessing.get_context("spawn").Process(
-            target=self._grow_aside, args=arguments, daemon=True
-        ).start()
+        multiprocessing.get_context("spawn").Process(target=self._grow_aside, args=arguments, daemon=True).start()
 
     def _grow_aside(self, vae_folder: Path, target: int, size: int, workers: int) -> None:
         os.setsid()  # Linux shares the processor between sessions first: the training keeps its cores

@@ -1,4 +1,4 @@
-"""Make the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --out out/pretrain --resume``.
+"""Make the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --resume``.
 
 The stages run in order: vae, text, unet, decoder, probe, export; each can be run alone, and goes on where it was
 with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32), ``states`` and ``pictures``
@@ -56,9 +56,7 @@ def main(argv: list[str] | None = None) -> None:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m menagerie.pretrain", description=__doc__)
     parser.add_argument("--stage", choices=[*STAGES, "all"], default="all")
-    parser.add_argument(
-        "--minutes", type=float, default=180.0, help="wall clock of the stage, or of all of them"
-    )
+    parser.add_argument("--minutes", type=float, default=180.0, help="wall clock of the stage, or of all of them")
     parser.add_argument("--out", type=Path, default=Path("out/pretrain"))
     parser.add_argument("--resume", action="store_true", help="go on from the states in OUT")
     parser.add_argument("--from", dest="start_from", type=Path, help="a checkpoint folder to start from")
@@ -86,9 +84,7 @@ def settings_of(stage: str, options: argparse.Namespace, alone: bool) -> Setting
     )
 
 
-def run_stage(
-    stage: str, settings: Settings, options: argparse.Namespace, sizes: Sizes | None = None
-) -> None:
+def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes: Sizes | None = None) -> None:
     """Train one part of the pipeline under OUT and put it back there."""
     sizes, folder = sizes or Sizes(), settings.out / "pipeline"
     match stage:
@@ -138,7 +134,7 @@ def load(folder: Path, sizes: Sizes, fresh_unet: bool) -> StableDiffusionXLPipel
 
 
 def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
-    """The averaged weights as they are now, in half precision; the newest states are preferred to the folder's parts."""
+    """The averaged weights as they are now, in half precision; the newest states win over the folder's parts."""
     pipeline = load(out / "pipeline", sizes, fresh_unet=True)
     for name, module in (("unet", pipeline.unet), ("decoder", pipeline.vae)):
         state = out / "states" / f"{name}.pt"

@@ -1,4 +1,4 @@
-"""The judge: a small convolutional classifier of every attribute, trained on drawings and on what a model makes of them.
+"""The judge: a small classifier of every attribute, trained on drawings and on what the VAE makes of them.
 
 It sees drawings clean, through the VAE, blurred, noisy and shifted, so that a painted picture's softness does not
 mislead it. Its accuracy on fresh drawings is kept beside its weights and printed with every result it gives.
@@ -7,6 +7,7 @@ mislead it. Its accuracy on fresh drawings is kept beside its weights and printe
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class ProbeNet(nn.Module):
     def __init__(self, widths: tuple[int, ...] = _WIDTHS):
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 5, stride=2, padding=2)]
-        for width, wider in zip(widths, widths[1:], strict=False):
+        for width, wider in pairwise(widths):
             layers += [nn.GroupNorm(1, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)]
             layers += [nn.GroupNorm(1, width), nn.SiLU(), nn.Conv2d(width, wider, 3, stride=2, padding=1)]
         layers += [nn.GroupNorm(1, widths[-1]), nn.SiLU()]

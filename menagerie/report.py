@@ -112,9 +112,7 @@ def main(argv: list[str] | None = None) -> Report:
         drawings = [drawing_of(pool_seed, k) for k in range(options.captions)]
         captions = [full_caption(drawing) for drawing in drawings]
         pictures = paint(pipeline, captions, options.seed, options.steps, options.guidance_scale)
-        vae_psnr = reconstruct(
-            pipeline.vae.eval(), render_many(pool_seed, min(200, options.captions), 128, 1)
-        )
+        vae_psnr = reconstruct(pipeline.vae.eval(), render_many(pool_seed, min(200, options.captions), 128, 1))
     report = Report(round(vae_psnr, 3), agreement(drawings, pictures, probe), probe.held_out)
     print(render_table(report))
     if options.json:

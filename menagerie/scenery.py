@@ -101,9 +101,7 @@ def _room(canvas: skia.Canvas, horizon: float, rng: np.random.Generator) -> None
     cross = stroke_paint((250, 250, 250), 2.5)
     canvas.drawLine(window, 12, window, 48, cross)
     canvas.drawLine(window - 17, 30, window + 17, 30, cross)
-    paint_shape(
-        canvas, box(picture - 11, 16, picture + 11, 34, 1), (120, 160, 130), shade((176, 122, 88), 0.7)
-    )
+    paint_shape(canvas, box(picture - 11, 16, picture + 11, 34, 1), (120, 160, 130), shade((176, 122, 88), 0.7))
     canvas.drawPath(ellipse(64 + rng.uniform(-10, 10), SIDE - 13, 52, 11), fill_paint((150, 72, 84)))
 
 

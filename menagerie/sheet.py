@@ -43,7 +43,9 @@ def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Cell]]], side: 
 
 def _fit(image: Image.Image, side: int) -> Image.Image:
     scale = side / max(image.size)
-    fitted = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    fitted = image.convert("RGB").resize(
+        (round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS
+    )
     tile = Image.new("RGB", (side, side), _PAPER)
     tile.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return tile

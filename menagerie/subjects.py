@@ -68,10 +68,8 @@ def fresh(count: int, seed: int) -> Iterator[DrawnSubject]:
 
 def _subject(rng: np.random.Generator, name: str, noun: str, references: int = 4) -> DrawnSubject:
     identity = sample_identity(rng, noun)
-    actions = [
-        Action(*named)
-        for named in zip(*(_spread(rng, values, references) for values in (poses(noun), HEADS, EXPRESSIONS)))
-    ]
+    spread = [_spread(rng, values, references) for values in (poses(noun), HEADS, EXPRESSIONS)]
+    actions = [Action(*named) for named in zip(*spread, strict=True)]
     drawings = tuple(Drawing(identity, sample_scene(rng), action) for action in actions)
     test = Drawing(identity, sample_scene(rng), sample_action(rng, noun))
     return DrawnSubject(name, identity, drawings, test, tuple(_edits(rng, test)))

@@ -55,9 +55,7 @@ def steps(progress: Progress, settings: Settings, stage: str, save: Callable[[],
     """The elapsed share of the budget before each step, until it is spent; saves now and then, and at the end."""
     budget = settings.minutes * 60
     last = saved = time.monotonic()
-    with tqdm(
-        total=round(budget), initial=round(progress.seconds), unit="s", desc=stage, mininterval=10
-    ) as bar:
+    with tqdm(total=round(budget), initial=round(progress.seconds), unit="s", desc=stage, mininterval=10) as bar:
         while progress.seconds < budget:
             yield progress.seconds / budget
             now = time.monotonic()
@@ -79,11 +77,7 @@ def steps(progress: Progress, settings: Settings, stage: str, save: Callable[[],
 
 def learning_rate(fraction: float, step: int, peak: float, warmup: int) -> float:
     """Linear warm-up over ``warmup`` steps, then a cosine over the budget down to 2 % of the peak."""
-    return (
-        peak
-        * min(1.0, (step + 1) / warmup)
-        * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
-    )
+    return peak * min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:

@@ -36,7 +36,7 @@ class AttributeReader(nn.Module):
 
 
 def captioned(rng: np.random.Generator, count: int) -> tuple[list[str], Tensor]:
-    """``count`` captions of fresh drawings, and their labels (count, attributes); half of the captions name everything."""
+    """``count`` captions of fresh drawings and their labels (count, attributes); half of them name everything."""
     drawings = [sample_drawing(rng) for _ in range(count)]
     captions = [caption(drawing, rng, keep=1.0 if rng.random() < 0.5 else 0.8) for drawing in drawings]
     return captions, torch.tensor([list(drawing.labels().values()) for drawing in drawings])

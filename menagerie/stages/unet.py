@@ -102,9 +102,7 @@ def train_unet(pipeline: StableDiffusionXLPipeline, pool: Pool, settings: Settin
         run.load(state_file)
     rng = np.random.default_rng([settings.seed, 2, progress.step])
     generator = torch.Generator().manual_seed(settings.seed + progress.step)
-    time_ids = torch.tensor(
-        [[unet.config.sample_size * 8.0] * 2 + [0.0] * 2 + [unet.config.sample_size * 8.0] * 2]
-    )
+    time_ids = torch.tensor([[unet.config.sample_size * 8.0] * 2 + [0.0] * 2 + [unet.config.sample_size * 8.0] * 2])
 
     def save() -> None:
         run.save(state_file)
@@ -123,9 +121,7 @@ def train_unet(pipeline: StableDiffusionXLPipeline, pool: Pool, settings: Settin
                 with torch.no_grad():
                     embeds, pooled = encode_tokens(encoders, ids)
                 extra = {"text_embeds": pooled, "time_ids": time_ids.expand(len(t), -1).to(device)}
-                v = unet(
-                    x_t.contiguous(memory_format=torch.channels_last), t, embeds, added_cond_kwargs=extra
-                ).sample
+                v = unet(x_t.contiguous(memory_format=torch.channels_last), t, embeds, added_cond_kwargs=extra).sample
             loss = ((v.float() - target).square().mean(dim=(1, 2, 3)) * table.weight(t)).mean()
             run.step(loss, clip=1.0, samples=len(t))
     return average

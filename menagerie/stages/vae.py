@@ -73,9 +73,7 @@ def _train(
 
     with quick_group_norm(vae):
         for fraction in steps(run.progress, settings, stage, save):
-            set_learning_rate(
-                chosen, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup)
-            )
+            set_learning_rate(chosen, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
             x = to_pixels(crops(data, rng, settings.batch, whole=fraction > _WHOLE_FROM)).to(settings.device)
             with torch.autocast(settings.device, torch.bfloat16):
                 painted, kl = _decoded(vae, x, frozen=stage == "decoder")
@@ -98,9 +96,7 @@ def _decoded(vae: AutoencoderKL, x: Tensor, frozen: bool) -> tuple[Tensor, Tenso
     return vae.decode(z).sample, 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
 
 
-def crops(
-    data: npt.NDArray[np.uint8], rng: np.random.Generator, batch: int, whole: bool
-) -> npt.NDArray[np.uint8]:
+def crops(data: npt.NDArray[np.uint8], rng: np.random.Generator, batch: int, whole: bool) -> npt.NDArray[np.uint8]:
     """``batch`` crops of half the side, or a quarter as many whole pictures: the same number of pixels."""
     side = data.shape[1]
     if whole:
@@ -122,8 +118,6 @@ def reconstruct(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8], sheet: Path
     painted = np.concatenate(copies)
     if sheet is not None:
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.concatenate([np.concatenate(row[:8], 1) for row in (pictures, painted)], 0)).save(
-            sheet
-        )
+        Image.fromarray(np.concatenate([np.concatenate(row[:8], 1) for row in (pictures, painted)], 0)).save(sheet)
     error = ((painted.astype(np.float32) - pictures) ** 2).mean((1, 2, 3)).clip(min=1e-3)
     return float((10 * np.log10(255**2 / error)).mean())

@@ -23,7 +23,11 @@ def test_a_set_is_painted_once_even_when_asked_for_at_once(model: BaseModel, tmp
 
     def make(_: int) -> torch.Tensor:
         cached = regularization_set(
-            model, PROMPTS, RegularizationConfig(steps=2), cache=tmp_path, on_step=lambda step, total: steps.append(step)
+            model,
+            PROMPTS,
+            RegularizationConfig(steps=2),
+            cache=tmp_path,
+            on_step=lambda step, total: steps.append(step),
         )
         return cached.latents
 
