@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     max_queued_jobs: int = 100
     """For each project."""
     max_upload_bytes: int = 32 * 1024 * 1024
+    min_image_side: int = 64
+    """Pixels; uploads with a shorter side are refused. SDXL learns little from less than 256."""
 
     @field_validator("database_url")
     @classmethod
