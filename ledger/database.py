@@ -12,6 +12,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, MetaData, create_engine, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import DateTime
 
@@ -25,6 +27,8 @@ CONSTRAINT_NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
+"""What is raised when the database does not answer (in time): trying again may help."""
 MIGRATION_LOCK = 0x11BE  # any constant: two programs that migrate at once take turns
 
 
@@ -70,6 +74,16 @@ def unit_of_work(engine: Engine) -> UnitOfWork:
             yield session
 
     return begin
+
+
+def is_ready(engine: Engine) -> bool:
+    """Whether the database answers."""
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except UNAVAILABLE:
+        return False
+    return True
 
 
 def migrate(settings: Settings | None = None) -> None:

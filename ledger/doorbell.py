@@ -6,6 +6,7 @@ from collections.abc import Callable
 from celery import Celery
 from celery.exceptions import CeleryError
 from kombu.exceptions import KombuError
+from redis import Redis
 from redis.exceptions import RedisError
 
 from ledger.settings import Settings
@@ -40,3 +41,13 @@ def make_doorbell(settings: Settings) -> Doorbell:
         return True
 
     return ring
+
+
+def is_ready(settings: Settings) -> bool:
+    """Whether the broker answers."""
+    timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+    try:
+        with Redis.from_url(settings.broker_url, **timeouts) as broker:
+            return bool(broker.ping())
+    except (RedisError, OSError):
+        return False

@@ -1,0 +1,45 @@
+"""A retry is a new job: terminal states are final."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ledger import jobs
+from ledger.jobs import Job
+from ledger.states import State
+
+RETRYABLE = frozenset({State.FAILED, State.CANCELED, State.EXPIRED})
+
+
+class NotRetryable(Exception):
+    """The job is not over, has succeeded, or was retried before; the message says which."""
+
+
+def retry(session: Session, project_id: str, job_id: str, *, request_id: str | None = None) -> Job | None:
+    """A new job for the same prior or edit, with the same parameters. Raises NotRetryable. None: not there."""
+    mine = (Job.project_id == project_id, Job.id == job_id)
+    job = session.scalars(select(Job).where(*mine).with_for_update()).first()
+    if job is None:
+        return None
+    if job.status not in RETRYABLE:
+        raise NotRetryable(f"it is {job.status}: only a job that failed, was canceled or expired can be retried")
+    newest = _newest(session, job)
+    if newest is not None and newest.id != job.id:
+        raise NotRetryable(f"it was retried before, as {newest.id}")
+    return jobs.submit(
+        session,
+        project_id,
+        "prior" if job.kind == "prior" else "edit",
+        subject_id=job.subject_id,
+        prior_id=job.prior_id,
+        edit_id=job.edit_id,
+        parameters=job.parameters,
+        metadata=job.user_metadata,
+        webhook_url=job.webhook_url,
+        request_id=request_id,
+    )
+
+
+def _newest(session: Session, job: Job) -> Job | None:
+    if job.edit_id is not None:
+        return jobs.of_edit(session, job.project_id, job.edit_id)
+    return jobs.of_prior(session, job.project_id, job.prior_id) if job.prior_id is not None else None
