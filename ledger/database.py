@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import uuid4
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, MetaData, create_engine, text
+from sqlalchemy import Engine, MetaData, create_engine, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -49,9 +50,9 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid4().hex}"
 
 
-def now() -> datetime:
-    """This moment, in UTC."""
-    return datetime.now(UTC)
+def now(session: Session) -> datetime:
+    """This moment by the database's clock: the only one that all programs share."""
+    return session.scalars(select(func.clock_timestamp())).one()
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
@@ -67,6 +68,8 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
 def unit_of_work(engine: Engine) -> UnitOfWork:
     """`with begin() as session:` is one transaction: committed at the end, rolled back on any exception."""
+    # Foreign keys name tables: a program that uses only some of the modules needs all of them in the metadata.
+    import_module("ledger.tables")
 
     @contextmanager
     def begin() -> Iterator[Session]:

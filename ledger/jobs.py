@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
-from sqlalchemy import ForeignKey, Index, func, select, text, update
+from sqlalchemy import ForeignKey, Index, exists, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger import artefacts, outbox, priors, webhooks
@@ -89,6 +89,7 @@ class Claim:
     kind: Kind
     epoch: int
     attempt: int
+    seconds_queued: float
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def events_after(session: Session, job: Job, events: list[JobEvent], sequence: i
     """`events` (of the table, above `sequence`) with the job's latest progress put in its place, if it is newer."""
     if job.progress_sequence <= sequence or not job.progress:
         return events
-    latest = JobEvent(job.progress_sequence, f"{job.kind}.progress", now(), dict(job.progress), terminal=False)
+    latest = JobEvent(job.progress_sequence, f"{job.kind}.progress", now(session), dict(job.progress), terminal=False)
     return sorted([*events, latest], key=lambda event: event.sequence)
 
 
@@ -211,7 +212,8 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
     if job is None:
         return None
     _record(session, job, State.RUNNING)
-    return Claim(job.id, job.project_id, job.kind, job.epoch, job.attempt)  # type: ignore[arg-type]
+    seconds_queued = (now(session) - job.queued_at).total_seconds()
+    return Claim(job.id, job.project_id, job.kind, job.epoch, job.attempt, seconds_queued)  # type: ignore[arg-type]
 
 
 def renew(session: Session, claim: Claim, progress: Progress, *, lease_seconds: float) -> Control:
@@ -291,6 +293,12 @@ def release(session: Session, claim: Claim, *, charge: bool) -> bool:
     return True
 
 
+def is_over(session: Session, job_id: str) -> bool:
+    """Whether the job has ended, or is gone: nobody needs its checkpoint any more."""
+    live = select(Job.id).where(Job.id == job_id, Job.state.not_in(TERMINAL))
+    return session.scalars(live).first() is None
+
+
 def cancel(session: Session, project_id: str, job_id: str) -> Job | None:
     """The user's wish: at once if the job waits, at the next step if it runs, nothing if it is over."""
     mine = (Job.project_id == project_id, Job.id == job_id)
@@ -298,7 +306,7 @@ def cancel(session: Session, project_id: str, job_id: str) -> Job | None:
     if job is None:
         return None
     if job.status not in TERMINAL and job.cancel_requested_at is None:
-        job.cancel_requested_at = now()
+        job.cancel_requested_at = now(session)
         if job.status is State.QUEUED:
             _end(session, job, State.CANCELED)
     return job
@@ -324,19 +332,22 @@ def reap(session: Session, *, max_attempts: int, limit: int = 100) -> int:
     return len(lost)
 
 
-def ring_stranded(session: Session, *, seconds: float, limit: int = 100) -> int:
-    """Announce again the queued jobs whose last announcement is older than `seconds`: it may have been lost."""
+def ring_stranded(session: Session, kind: Kind, *, seconds: float, limit: int = 8) -> int:
+    """Announce again what was last announced more than `seconds` ago: the message may be lost. The number.
+
+    Only the `limit` oldest that wait: while every worker is busy, messages must not pile up for a long queue.
+    """
+    oldest = select(Job.id).where(Job.state == State.QUEUED, Job.kind == kind).order_by(Job.created_at).limit(limit)
     long_ago = func.clock_timestamp() - timedelta(seconds=seconds)
     query = (
         select(Job)
-        .where(Job.state == State.QUEUED, Job.rung_at < long_ago)
-        .order_by(Job.created_at)
-        .limit(limit)
+        .where(Job.id.in_(oldest.scalar_subquery()), Job.state == State.QUEUED, Job.rung_at < long_ago)
+        .where(~exists().where(outbox.Entry.identifier == Job.id))
         .with_for_update(skip_locked=True)
     )
     stranded = list(session.scalars(query))
     for job in stranded:
-        job.rung_at = now()
+        job.rung_at = now(session)
         outbox.add(session, _task(job), job.id)
     return len(stranded)
 
@@ -357,7 +368,7 @@ def _requeue(session: Session, job: Job, *, charge: bool) -> None:
     check(job.status, State.QUEUED)
     job.state, job.lease_until, job.worker = State.QUEUED, None, None
     job.attempt = job.attempt if charge else job.attempt - 1
-    job.queued_at = job.rung_at = now()
+    job.queued_at = job.rung_at = now(session)
     _record(session, job, State.QUEUED)
     outbox.add(session, _task(job), job.id)
 
@@ -369,7 +380,7 @@ def _fail(session: Session, job: Job, code: str, detail: str) -> None:
 
 def _end(session: Session, job: Job, state: State) -> None:
     check(job.status, state)
-    job.state, job.lease_until, job.finished_at = state, None, now()
+    job.state, job.lease_until, job.finished_at = state, None, now(session)
     _record(session, job, state)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Mapped, Session
 
 from ledger.columns import Id, Moment, ProjectId
-from ledger.database import Row, now
+from ledger.database import Row
 
 ID_BYTES = 8
 SECRET_BYTES = 32
@@ -77,7 +77,9 @@ def authenticate(session: Session, pepper: str, token: str) -> Key | None:
 def revoke(session: Session, project_id: str, key_id: str) -> bool:
     """End a key at once; False if the project has no such live key."""
     mine = (Key.project_id == project_id, Key.id == key_id, Key.revoked_at.is_(None))
-    return bool(session.scalars(update(Key).where(*mine).values(revoked_at=now()).returning(Key.id)).first())
+    return bool(
+        session.scalars(update(Key).where(*mine).values(revoked_at=func.clock_timestamp()).returning(Key.id)).first()
+    )
 
 
 def of_project(session: Session, project_id: str) -> list[Key]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from ledger.categories import Category, category_of
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id
 from ledger.images import Image
@@ -33,6 +34,7 @@ class Subject(Row):
     name: Mapped[str]
     class_noun: Mapped[str]
     token: Mapped[str]
+    category: Mapped[str]  # animal, object or person
     consent: Mapped[bool]
     user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
     created_at: Mapped[Moment]
@@ -48,10 +50,14 @@ def create(
     token: str,
     images: Sequence[Image],
     captions: Sequence[str | None] | None = None,
+    category: Category | None = None,
     consent: bool = False,
     metadata: dict[str, str] | None = None,
 ) -> Subject:
-    """A subject over pictures of the same project; `captions` has one entry for each of them."""
+    """A subject over pictures of the same project; `captions` has one entry for each of them.
+
+    The category is derived from the class noun unless it is given.
+    """
     if any(image.project_id != project_id for image in images):
         raise ValueError("a reference belongs to another project")
     subject = Subject(
@@ -60,6 +66,7 @@ def create(
         name=name,
         class_noun=class_noun,
         token=token,
+        category=category or category_of(class_noun),
         consent=consent,
         user_metadata=metadata or {},
         references=[

@@ -1,28 +1,24 @@
-"""Webhooks: where a project wants its events sent, and each event's way there.
+"""Webhooks: where a project wants its events sent, and the announcement of an event.
 
-A delivery is written in the transaction of its event, its body as the bytes that every attempt will send. When
-to try next is `next_attempt_at`; taking a delivery pushes it forward by a lease, so a sender that dies costs
-one lease.
+A delivery is written in the transaction of its event, its body as the bytes that every attempt will send. Its way
+from there is in `deliveries.py`.
 """
 
 import json
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ForeignKey, Index, exists, func, or_, select, text, update
+from sqlalchemy import ForeignKey, Index, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger import outbox
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id, now
 from ledger.pages import Cursor, Page, newest
-from ledger.projects import Project
 from ledger.webhook_secrets import new_secret
 
 TASK = "lipe.webhook"
 LARGEST_BODY = 20_000
-Outcome = Literal["delivered", "retry", "exhausted", "disabled"]
 
 
 class Endpoint(Row):
@@ -40,7 +36,10 @@ class Endpoint(Row):
 
 
 class Delivery(Row):
-    """One event on its way to one URL. `endpoint_id` is None where the URL came with the request."""
+    """One event on its way to one URL. `endpoint_id` is None where the URL came with the request.
+
+    `message_id` and `body` are the same at every attempt; `rung_at` is when a worker was last called for it.
+    """
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -49,9 +48,7 @@ class Delivery(Row):
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
-    endpoint_id: Mapped[str | None] = mapped_column(
-        ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), index=True
-    )
+    endpoint_id: Mapped[str | None] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), index=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     message_id: Mapped[str]
     event_type: Mapped[str]
@@ -60,29 +57,16 @@ class Delivery(Row):
     state: Mapped[str]  # pending, then one of delivered, exhausted, disabled
     attempts: Mapped[int]
     next_attempt_at: Mapped[datetime]
+    rung_at: Mapped[datetime]
     last_status: Mapped[int | None]
     last_error: Mapped[str | None]
     delivered_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 
 
-@dataclass(frozen=True)
-class Sending:
-    """A delivery taken for attempt number `attempt` (1, 2, ...)."""
-
-    delivery_id: str
-    message_id: str
-    url: str
-    secrets: tuple[str, ...]
-    body: bytes
-    attempt: int
-
-
 def create_endpoint(session: Session, project_id: str, url: str, events: list[str] | None = None) -> Endpoint:
     """A new endpoint with a secret of its own. The caller has checked the URL's address."""
-    endpoint = Endpoint(
-        id=new_id("whk"), project_id=project_id, url=url, events=events or [], secrets=[new_secret()]
-    )
+    endpoint = Endpoint(id=new_id("whk"), project_id=project_id, url=url, events=events or [], secrets=[new_secret()])
     session.add(endpoint)
     session.flush()
     return endpoint
@@ -94,9 +78,7 @@ def get_endpoint(session: Session, project_id: str, endpoint_id: str) -> Endpoin
     return session.scalars(select(Endpoint).where(*mine)).first()
 
 
-def endpoints(
-    session: Session, project_id: str, *, limit: int = 20, after: Cursor | None = None
-) -> Page[Endpoint]:
+def endpoints(session: Session, project_id: str, *, limit: int = 20, after: Cursor | None = None) -> Page[Endpoint]:
     """The project's endpoints, newest first."""
     mine = select(Endpoint).where(Endpoint.project_id == project_id)
     return newest(session, mine, Endpoint, limit=limit, after=after)
@@ -114,7 +96,7 @@ def update_endpoint(
     endpoint.url = url if url is not None else endpoint.url
     endpoint.events = events if events is not None else endpoint.events
     if disabled is not None:
-        endpoint.disabled_at = (endpoint.disabled_at or now()) if disabled else None
+        endpoint.disabled_at = (endpoint.disabled_at or now(session)) if disabled else None
     session.flush()
 
 
@@ -139,7 +121,8 @@ def announce(
     ]
     if webhook_url is not None:
         targets.append((None, webhook_url))
-    body = _body(event_type, data)
+    moment = now(session)
+    body = _body(event_type, moment, data)
     for endpoint_id, url in targets:
         delivery = Delivery(
             id=new_id("dlv"),
@@ -152,16 +135,17 @@ def announce(
             body=body,
             state="pending",
             attempts=0,
-            next_attempt_at=func.clock_timestamp(),
+            next_attempt_at=moment,
+            rung_at=moment,
         )
         session.add(delivery)
         outbox.add(session, TASK, delivery.id)
 
 
-def _body(event_type: str, data: dict[str, Any]) -> bytes:
+def _body(event_type: str, moment: datetime, data: dict[str, Any]) -> bytes:
     """The message (Standard Webhooks 1.0, "Payload structure"), without its longest part if it is too long."""
-    message = {"type": event_type, "timestamp": now().isoformat(), "data": data}
+    message = {"type": event_type, "timestamp": moment.isoformat(), "data": data}
     body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
     if len(body) > LARGEST_BODY and "metadata" in data:
-        return _body(event_type, {key: value for key, value in data.items() if key != "metadata"})
+        return _body(event_type, moment, {key: value for key, value in data.items() if key != "metadata"})
     return body

@@ -1,0 +1,37 @@
+"""Every table, so that the metadata is whole: foreign keys name tables, not modules."""
+
+from ledger import (
+    artefacts,
+    edits,
+    erasures,
+    events,
+    idempotency,
+    images,
+    jobs,
+    keys,
+    outbox,
+    priors,
+    projects,
+    subjects,
+    webhooks,
+)
+from ledger.database import Row
+
+TABLES = (
+    projects.Project,
+    keys.Key,
+    images.Image,
+    subjects.Subject,
+    subjects.Reference,
+    priors.Prior,
+    edits.Edit,
+    jobs.Job,
+    events.Event,
+    artefacts.Artefact,
+    outbox.Entry,
+    webhooks.Endpoint,
+    webhooks.Delivery,
+    idempotency.Request,
+    erasures.Erasure,
+)
+METADATA = Row.metadata

@@ -1,0 +1,55 @@
+"""`.env.example` lists every setting with its default; settings refuse what contradicts their description."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+from pydantic_core import PydanticUndefined
+
+from ledger.settings import Settings
+
+EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
+
+
+def test_the_example_lists_every_setting_with_its_default() -> None:
+    lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
+    listed = dict(line.split("=", 1) for line in lines)
+    assert listed == {f"LIPE_{name.upper()}": _shown(name) for name in Settings.model_fields}
+
+
+def test_the_example_says_which_settings_are_required() -> None:
+    said, comment = set(), ""
+    for line in EXAMPLE.read_text().splitlines():
+        if "=" in line and not line.startswith("#"):
+            if "Required." in comment:
+                said.add(line.split("=")[0].removeprefix("LIPE_").lower())
+            comment = ""
+        else:
+            comment = line
+    assert said == {name for name, field in Settings.model_fields.items() if field.is_required()}
+
+
+def test_settings_come_from_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in settings.model_dump().items():
+        shown = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        monkeypatch.setenv(f"LIPE_{name.upper()}", shown)
+    assert Settings() == settings
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"database_url": "mysql://somewhere/db"}, {"key_pepper": "short"}, {"max_attempts": "many"}]
+)
+def test_a_contradiction_is_refused(settings: Settings, wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**{**settings.model_dump(), **wrong})
+
+
+def test_secrets_do_not_show(settings: Settings) -> None:
+    assert settings.s3_secret_access_key.get_secret_value() not in repr(settings)
+
+
+def _shown(name: str) -> str:
+    default = Settings.model_fields[name].default
+    if default is PydanticUndefined:
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)
