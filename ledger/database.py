@@ -52,7 +52,8 @@ def new_id(prefix: str) -> str:
 
 def now(session: Session) -> datetime:
     """This moment by the database's clock: the only one that all programs share."""
-    return session.scalars(select(func.clock_timestamp())).one()
+    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return moment
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
