@@ -1,0 +1,61 @@
+"""The application: `uvicorn api.app:make_app --factory`."""
+
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+
+from api import logs, openapi, problems
+from api.auth import GUARDED, Gate, described
+from api.bounds import BoundedBody
+from api.problems import documented
+from api.request_id import RequestId
+from api.routes import edits, health, images, jobs, priors, subjects, webhooks
+from api.service import lifespan
+from ledger.settings import Settings
+
+LARGEST_JSON = 256 * 1024
+FORM_OVERHEAD = 64 * 1024
+TAGS = [
+    {"name": "images", "description": "Pictures, normalised on arrival."},
+    {"name": "subjects", "description": "Who or what is to be learnt."},
+    {"name": "priors", "description": "What was learnt of a subject."},
+    {"name": "edits", "description": "Pictures with the subject changed."},
+    {"name": "jobs", "description": "Work that takes its time."},
+    {"name": "webhooks", "description": "Events, signed, to your own server."},
+    {"name": "health", "description": "For the operator."},
+]
+
+
+def make_app(settings: Settings | None = None) -> FastAPI:
+    """The API over `settings`, or over the environment's. Raises pydantic.ValidationError where one is missing."""
+    settings = settings or Settings()
+    logs.configure()
+    app = FastAPI(
+        title="LIPE",
+        version=version("lipe"),
+        description="Personalised, non-rigid image editing: learn a subject, then change its pose, expression or view.",
+        openapi_tags=TAGS,
+        lifespan=lifespan(settings),
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.add_middleware(Gate)
+    app.add_middleware(BoundedBody, bound=partial(_bound, settings))
+    app.add_middleware(RequestId)  # the outermost: every refusal carries the id, too
+    app.include_router(_v1())
+    app.include_router(health.router)
+    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
+    return app
+
+
+def _v1() -> APIRouter:
+    refusals = documented("unauthenticated", "insufficient_scope", "invalid_request", "internal", "unavailable")
+    v1 = APIRouter(prefix=GUARDED, dependencies=[described], responses=refusals)
+    for resource in (images, subjects, priors, edits, jobs, webhooks):
+        v1.include_router(resource.router)
+    return v1
+
+
+def _bound(settings: Settings, path: str) -> int:
+    return settings.max_upload_bytes + FORM_OVERHEAD if path == f"{GUARDED}/images" else LARGEST_JSON

@@ -1,0 +1,34 @@
+"""A file that a job made, with a signed URL to fetch it from."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from api.fields import Answered
+from api.service import Service
+from ledger.artefacts import Artefact
+
+
+class ArtefactBody(Answered):
+    """One file; `role` says what it is: adapter, manifest, image, source_mask, edit_mask, uncomposited, preview."""
+
+    role: str
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    details: dict[str, Any]
+    url: Annotated[str, Field(description="Signed, valid for a few minutes, made fresh for each answer.")]
+
+
+def artefact_body(service: Service, artefact: Artefact) -> ArtefactBody:
+    """The row, with a fresh URL."""
+    return ArtefactBody(
+        role=artefact.role,
+        name=artefact.name,
+        content_type=artefact.content_type,
+        size=artefact.size,
+        sha256=artefact.sha256,
+        details=artefact.details,
+        url=service.storage.presign_get(artefact.key, filename=artefact.name),
+    )

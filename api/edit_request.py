@@ -1,0 +1,117 @@
+"""What an edit may ask for."""
+
+import re
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from api.fields import Asked, Id, Metadata, Seed, Text, WebhookUrl
+from api.problems import Problem
+
+MOST_PROMPTS = 8
+MOST_SEEDS = 8
+MOST_PICTURES = 16
+LARGEST_RANDOM_SEED = 2**31
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Prompt = Annotated[Text, Field(max_length=500)]
+
+
+class NimaParameters(Asked):
+    """Settings of NIMA. What is left out is the base model's own recipe."""
+
+    steps: Annotated[int | None, Field(ge=1, le=200)] = None
+    guidance_scale: Annotated[float | None, Field(ge=1, le=30)] = None
+    source_guidance_scale: Annotated[float | None, Field(ge=1, le=30)] = None
+    strength: Annotated[float | None, Field(gt=0, le=1)] = None
+    renoise: Share | None = None
+    inversion_refinements: Annotated[int | None, Field(ge=0, le=10)] = None
+    mask_mode: Literal["union", "source", "none"] | None = None
+    threshold: Share | Literal["otsu"] | None = None
+    dilation: Annotated[float | None, Field(ge=0, le=0.5)] = None
+    feather: Annotated[float | None, Field(ge=0, le=0.5)] = None
+    map_window: tuple[Share, Share] | None = None
+    map_momentum: Share | None = None
+    attention_tokens: Annotated[int | None, Field(ge=16, le=4096)] = None
+    refine: Annotated[int | None, Field(ge=0, le=10)] = None
+    blend_start: Share | None = None
+    blend_stop: Share | None = None
+    composite: bool | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> "NimaParameters":
+        if self.map_window is not None and self.map_window[0] > self.map_window[1]:
+            raise ValueError("map_window must run upwards")
+        if self.blend_start is not None and self.blend_stop is not None and self.blend_start > self.blend_stop:
+            raise ValueError("blend_start must not be above blend_stop")
+        if self.strength is not None and self.steps is not None and round(self.strength * self.steps) < 1:
+            raise ValueError("strength leaves no step to do: raise it, or steps")
+        return self
+
+
+class NewEdit(Asked):
+    """Exactly one of `subject_id` (its newest ready prior) and `prior_id`, and of `prompt` and `prompts`.
+
+    The picture is painted once for each prompt and seed. `seed` with `n` means n seeds, counting from it; without
+    any, one is drawn.
+    """
+
+    subject_id: Id | None = None
+    prior_id: Id | None = None
+    image_id: Id
+    prompt: Annotated[Prompt | None, Field(description='Names the subject: "a photo of sks dog jumping".')] = None
+    prompts: Annotated[list[Prompt] | None, Field(min_length=1, max_length=MOST_PROMPTS)] = None
+    source_prompt: Annotated[Prompt | None, Field(description="What the picture shows now.")] = None
+    method: Literal["nima"] = "nima"
+    parameters: NimaParameters = NimaParameters()
+    seed: Seed | None = None
+    seeds: Annotated[list[Seed] | None, Field(min_length=1, max_length=MOST_SEEDS)] = None
+    n: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
+    mask_image_id: Annotated[Id | None, Field(description="White where the picture may change.")] = None
+    metadata: Metadata = Field(default_factory=dict)
+    webhook_url: WebhookUrl | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> "NewEdit":
+        if (self.subject_id is None) == (self.prior_id is None):
+            raise ValueError("give either subject_id or prior_id")
+        if (self.prompt is None) == (self.prompts is None):
+            raise ValueError("give either prompt or prompts")
+        if self.seeds is not None and (self.seed is not None or self.n != 1):
+            raise ValueError("give either seeds, or seed and n")
+        for name, values in (("prompts", self.prompts), ("seeds", self.seeds)):
+            if values is not None and len(set(values)) != len(values):
+                raise ValueError(f"{name} must not repeat")
+        if len(self.target_prompts()) * len(self.seeds or range(self.n)) > MOST_PICTURES:
+            raise ValueError(f"prompts times seeds must be at most {MOST_PICTURES} pictures")
+        if len(self.seeds or range(self.n)) > 1 and self.parameters.renoise == 0:
+            raise ValueError("without renoise all seeds give one picture: give one seed, or raise renoise")
+        return self
+
+    def target_prompts(self) -> list[str]:
+        """All prompts, however they were given."""
+        return self.prompts or [self.prompt or ""]
+
+    def chosen_seeds(self) -> list[int]:
+        """The seeds, drawn if none was given."""
+        if self.seeds is not None:
+            return self.seeds
+        first = self.seed if self.seed is not None else secrets.randbelow(LARGEST_RANDOM_SEED)
+        return [first + k for k in range(self.n)]
+
+
+def require_subject(asked: NewEdit, phrase: str) -> None:
+    """Every prompt must name the subject as `phrase` ("sks dog"). Raises Problem."""
+    named = re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)", re.IGNORECASE)
+    for param, prompt in _prompts(asked):
+        if not prompt:
+            raise Problem("prompt_empty", f"describe the picture, naming {phrase!r}", param=param)
+        if not named.search(prompt):
+            raise Problem("prompt_without_subject", f"write {phrase!r} in the prompt {prompt!r}", param=param)
+
+
+def _prompts(asked: NewEdit) -> list[tuple[str, Any]]:
+    many = [(f"prompts[{position}]", prompt) for position, prompt in enumerate(asked.prompts or [])]
+    one = [("prompt", asked.prompt), ("source_prompt", asked.source_prompt)]
+    return many + [(param, prompt) for param, prompt in one if prompt is not None]

@@ -1,0 +1,58 @@
+"""The types of fields that several resources share."""
+
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from api.problems import Problem
+from ledger.addresses import Forbidden, resolve
+from ledger.settings import Settings
+
+LONGEST_METADATA = 16
+
+
+def _clean(text: str) -> str:
+    """Postgres cannot store a NUL, and no name or prompt needs other control characters."""
+    if any(not character.isprintable() and character not in "\n\t" for character in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
+Name = Annotated[Text, Field(min_length=1, max_length=200)]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}$")]
+PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,40}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**53)]  # JavaScript reads larger ones wrongly
+Metadata = Annotated[
+    dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
+    Field(max_length=LONGEST_METADATA, description="Your own pairs; they come back in answers and webhooks."),
+]
+WebhookUrl = Annotated[Text, Field(min_length=1, max_length=2000)]
+Moment = Annotated[AwareDatetime, Field(description="RFC 3339, in UTC.")]
+
+
+class Asked(BaseModel):
+    """A request body: a field that it does not know is refused, or a typing error would be silence."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def given(self) -> dict[str, Any]:
+        """What was really asked for, as JSON."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class Answered(BaseModel):
+    """An answer body, made from a row."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+def check_url(settings: Settings, url: str | None, *, param: str) -> None:
+    """Raise Problem for a URL that this service must not call. It asks the name server: not inside a transaction."""
+    if url is None:
+        return
+    try:
+        resolve(url, allow_private=settings.allow_private_urls)
+    except Forbidden as error:
+        raise Problem("webhook_url_forbidden", f"{error}: give a URL that the service may call", param=param) from error

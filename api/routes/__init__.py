@@ -1,0 +1,1 @@
+"""One module a resource, its request and answer bodies beside its routes."""

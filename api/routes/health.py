@@ -1,0 +1,56 @@
+"""For the operator: does the process live, can it work, how do the queues stand."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from api.service import Here
+from ledger import database, doorbell, gauges
+
+router = APIRouter(tags=["health"])
+
+
+class Readiness(BaseModel):
+    """Which of the parts answer. Without the broker jobs are still taken: they start when it is back."""
+
+    database: bool
+    broker: bool
+    storage: bool
+
+
+@router.get("/healthz", operation_id="healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", operation_id="readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+async def readyz(service: Here, response: Response) -> Any:
+    """Whether database, broker and storage answer; 503 names those that do not."""
+    ready = Readiness(
+        database=await run_in_threadpool(database.is_ready, service.engine),
+        broker=await run_in_threadpool(doorbell.is_ready, service.settings),
+        storage=await run_in_threadpool(service.storage.is_ready),
+    )
+    response.status_code = 200 if all(ready.model_dump().values()) else 503
+    return ready
+
+
+@router.get("/metrics", operation_id="metrics", response_class=Response)
+def metrics(service: Here) -> Response:
+    """Prometheus: read from the database, so that every process tells the same."""
+    registry = CollectorRegistry()
+    depth = Gauge("lipe_jobs", "Unfinished jobs.", ["kind", "state"], registry=registry)
+    age = Gauge("lipe_jobs_oldest_seconds", "Age of the oldest unfinished job.", ["kind", "state"], registry=registry)
+    leases = Gauge("lipe_expired_leases", "Running jobs whose worker does not answer.", registry=registry)
+    waiting = Gauge("lipe_undelivered_webhooks", "Webhook deliveries that are still to be made.", registry=registry)
+    with service.begin() as session:
+        for queue in gauges.queues(session):
+            depth.labels(queue.kind, queue.state).set(queue.depth)
+            age.labels(queue.kind, queue.state).set(queue.oldest_seconds)
+        leases.set(gauges.expired_leases(session))
+        waiting.set(gauges.undelivered_webhooks(session))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,60 @@
+"""What every request needs: the settings and the three ways out, to database, storage and broker."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter
+from fastapi import Depends, FastAPI, Request
+from sqlalchemy import Engine
+
+from ledger.database import UnitOfWork, make_engine, unit_of_work
+from ledger.doorbell import Doorbell, make_doorbell
+from ledger.settings import Settings
+from ledger.storage import Storage
+
+DECODERS = 2
+
+
+@dataclass(frozen=True)
+class Service:
+    """One for the process. `decoding` bounds how many pictures are in memory unpacked at once."""
+
+    settings: Settings
+    engine: Engine
+    begin: UnitOfWork
+    storage: Storage
+    ring: Doorbell
+    decoding: CapacityLimiter
+
+
+def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
+    """Opens the service with the application, closes it with it."""
+
+    @asynccontextmanager
+    async def opened(app: FastAPI) -> AsyncIterator[None]:
+        engine = make_engine(settings.database_url)
+        app.state.service = Service(
+            settings,
+            engine,
+            unit_of_work(engine),
+            Storage(settings),
+            make_doorbell(settings),
+            CapacityLimiter(DECODERS),
+        )
+        try:
+            yield
+        finally:
+            engine.dispose()
+
+    return opened
+
+
+def service_of(request: Request) -> Service:
+    """The process's service."""
+    service: Service = request.app.state.service
+    return service
+
+
+Here = Annotated[Service, Depends(service_of)]

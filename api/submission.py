@@ -1,0 +1,101 @@
+"""Taking a job: committed with its idempotent answer, then announced, then (`Prefer: wait=n`) waited for.
+
+A 202 means that the row is committed. Whether the doorbell could be rung does not matter: the outbox holds it.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+from anyio import sleep
+from fastapi import Depends, Header
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from api.idempotency import Once
+from api.job_body import JobBody
+from api.problems import Problem
+from api.service import Service
+from ledger import jobs, outbox
+from ledger.database import UNAVAILABLE
+from ledger.idempotency import Answer
+from ledger.jobs import Job
+from ledger.states import TERMINAL
+
+LONGEST_WAIT = 60
+POLL_SECONDS = 0.25
+REFUSALS = (
+    "not_found",
+    "idempotency_key_in_flight",
+    "invalid_request",
+    "webhook_url_forbidden",
+    "idempotency_key_reused",
+    "too_many_queued_jobs",
+)
+"""What every route that makes a job may answer."""
+
+log = logging.getLogger(__name__)
+
+
+def _wait(
+    prefer: Annotated[
+        str | None, Header(description=f"`wait=n`: hold the answer until the job ends, n <= {LONGEST_WAIT} seconds.")
+    ] = None,
+) -> int:
+    """RFC 7240: what cannot be understood is ignored; what is too long is cut."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", prefer or "", re.IGNORECASE)
+    return min(int(found[1]), LONGEST_WAIT) if found else 0
+
+
+Waiting = Annotated[int, Depends(_wait)]
+
+
+async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Response:
+    """202 with the job that `make` writes, and where to follow it."""
+
+    def create(session: Session) -> Answer:
+        _refuse_if_full(session, once)
+        job = make(session)
+        return Answer(202, JobBody.of(job).model_dump(mode="json"), {"Location": f"/v1/jobs/{job.id}"})
+
+    answer = await run_in_threadpool(once, create)
+    await run_in_threadpool(ring, once.service, answer.body["id"])
+    if not wait:
+        return JSONResponse(answer.body, answer.status, answer.headers)
+    body = await _waited(once, answer.body["id"], wait)
+    headers = {**answer.headers, "Preference-Applied": f"wait={wait}"}
+    return JSONResponse(body or answer.body, answer.status, headers)
+
+
+def _refuse_if_full(session: Session, once: Once) -> None:
+    bound = once.service.settings.max_queued_jobs
+    if jobs.count_queued(session, once.project_id) >= bound:
+        detail = f"{bound} jobs are waiting already: wait for some of them, or cancel them"
+        raise Problem("too_many_queued_jobs", detail, headers={"Retry-After": "30"})
+
+
+def ring(service: Service, identifier: str) -> None:
+    """Announce what is committed: from here on nothing may make the request fail."""
+    try:
+        outbox.publish(service.begin, service.ring, identifier=identifier)
+    except UNAVAILABLE as error:
+        log.warning("the dispatcher will ring for %s: %s", identifier, error)
+
+
+async def _waited(once: Once, job_id: str, seconds: int) -> dict[str, object] | None:
+    """The job when it ended, or as it stands after so many seconds; None if it was erased meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        body = await run_in_threadpool(_read, once, job_id)
+        if body is None or body.status in TERMINAL or time.monotonic() >= deadline:
+            return body.model_dump(mode="json") if body else None
+        await sleep(POLL_SECONDS)
+
+
+def _read(once: Once, job_id: str) -> JobBody | None:
+    with once.service.begin() as session:
+        job = jobs.get(session, once.project_id, job_id)
+        return JobBody.of(job) if job else None
