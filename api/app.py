@@ -50,7 +50,15 @@ def make_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _v1() -> APIRouter:
-    refusals = documented("unauthenticated", "insufficient_scope", "invalid_request", "internal", "unavailable")
+    refusals = documented(
+        "malformed_request",
+        "unauthenticated",
+        "insufficient_scope",
+        "body_too_large",
+        "invalid_request",
+        "internal",
+        "unavailable",
+    )
     v1 = APIRouter(prefix=GUARDED, dependencies=[described], responses=refusals)
     for resource in (images, subjects, priors, edits, jobs, webhooks):
         v1.include_router(resource.router)

@@ -31,11 +31,15 @@ class EventBody(BaseModel):
     data: dict[str, Any]
 
 
-def stream(service: Service, project_id: str, job_id: str, after: int) -> EventSourceResponse:
+class JobEvents(EventSourceResponse):
+    """Named, so that OpenAPI knows the media type."""
+
+    media_type = "text/event-stream"
+
+
+def stream(service: Service, project_id: str, job_id: str, after: int) -> JobEvents:
     """Everything after event number `after`, to the terminal event."""
-    return EventSourceResponse(
-        _events(service, project_id, job_id, after), ping=KEEP_ALIVE_SECONDS, send_timeout=SEND_SECONDS
-    )
+    return JobEvents(_events(service, project_id, job_id, after), ping=KEEP_ALIVE_SECONDS, send_timeout=SEND_SECONDS)
 
 
 async def _events(service: Service, project_id: str, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:

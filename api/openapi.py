@@ -17,13 +17,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path in document["paths"].values():
             for operation in path.values():
                 for answer in operation["responses"].values():
-                    content = answer.get("content", {})
-                    if (
-                        content.get("application/json", {})
-                        .get("schema", {})
-                        .get("$ref", "")
-                        .endswith("/ProblemDocument")
-                    ):
-                        content[MEDIA_TYPE] = content.pop("application/json")
+                    _name_problem(answer.get("content", {}))
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _name_problem(content: dict[str, Any]) -> None:
+    for media_type, entry in list(content.items()):
+        if entry.get("schema", {}).get("$ref", "").endswith("/ProblemDocument"):
+            content[MEDIA_TYPE] = content.pop(media_type)

@@ -74,7 +74,7 @@ class DownloadableImage(ImageBody):
     response_model=ImageBody,
     openapi_extra=BODY,
     responses=documented(
-        "malformed_request",
+        "invalid_request",
         "idempotency_key_in_flight",
         "body_too_large",
         "image_too_large",

@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
-from sse_starlette import EventSourceResponse
 
 from api import job_events, problems
 from api.auth import Me
@@ -92,9 +91,9 @@ async def retry_job(job_id: PathId, request: Request, once: Creating, wait: Wait
 @router.get(
     "/{job_id}/events",
     operation_id="follow_job",
-    response_class=EventSourceResponse,
+    response_class=job_events.JobEvents,
     responses={
-        200: {"description": "`text/event-stream`: see EventBody.", "model": job_events.EventBody},
+        200: {"description": "Each event's `data` is an EventBody.", "model": job_events.EventBody},
         204: {"description": "The job is over and `Last-Event-ID` was its last event: do not come back."},
         **documented("not_found"),
     },

@@ -1,0 +1,59 @@
+"""The whole of it by REST: images, subject, prior, edit, results."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from ledger.storage import Storage
+
+
+def test_from_references_to_results(
+    api: TestClient, storage: Storage, subject: dict[str, Any], upload: Callable[..., str], work: Callable[..., None]
+) -> None:
+    answer = api.post(
+        f"/v1/subjects/{subject['id']}/priors",
+        json={"parameters": {"steps": 10, "rank": 4}, "regularization": {"count": 8}, "metadata": {"order": "7"}},
+        headers={"X-Request-Id": "my-request"},
+    )
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["location"] == job["urls"]["self"] == f"/v1/jobs/{job['id']}"
+    assert answer.headers["x-request-id"] == job["request_id"] == "my-request"
+    assert job["parameters"] == {"prior": {"steps": 10, "rank": 4}, "regularization": {"count": 8}}
+    assert (job["status"], job["kind"], job["metadata"]) == ("queued", "prior", {"order": "7"})
+    work(job["id"])
+
+    job = api.get(job["urls"]["self"]).json()
+    assert (job["status"], job["metrics"]) == ("succeeded", {"training": 2.5})
+    prior = api.get(job["urls"]["result"]).json()
+    assert prior["manifest"] == {"base": "test"}
+    assert [artefact["role"] for artefact in prior["artefacts"]] == ["adapter", "manifest"]
+    assert [body["id"] for body in api.get(f"/v1/subjects/{subject['id']}/priors").json()["data"]] == [prior["id"]]
+
+    asked = {
+        "subject_id": subject["id"],
+        "image_id": upload("white"),
+        "prompts": ["sks dog jumping", "a SKS dog sleeping"],
+        "seeds": [3, 4],
+        "parameters": {"steps": 5, "renoise": 0.5, "map_window": [0.1, 0.6]},
+    }
+    answer = api.post("/v1/edits", json=asked)
+    assert answer.status_code == 202, answer.json()
+    job = answer.json()
+    assert job["parameters"] == {"nima": asked["parameters"], "seeds": [3, 4]}
+    assert job["prior_id"] == prior["id"]
+    rows = [(prompt, seed) for prompt in asked["prompts"] for seed in (3, 4)]
+    roles = ("image", "source_mask", "edit_mask", "uncomposited")
+    work(job["id"], [(role, {"prompt": prompt, "seed": seed}) for prompt, seed in rows for role in roles])
+
+    edit = api.get(job["urls"]["result"]).json()
+    assert [(result["prompt"], result["seed"]) for result in edit["results"]] == rows
+    assert edit["status"] == "succeeded"
+    assert all(result[role]["role"] == role for result in edit["results"] for role in roles)
+    assert [body["id"] for body in api.get("/v1/edits").json()["data"]] == [edit["id"]]
+    assert storage.get(next(key for key in storage.keys(f"projects/{_project(storage, job['id'])}/jobs/{job['id']}/")))
+
+
+def _project(storage: Storage, job_id: str) -> str:
+    return next(key.split("/")[1] for key in storage.keys("projects/") if job_id in key)
