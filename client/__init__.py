@@ -1,18 +1,21 @@
 """A small typed client of the LIPE service."""
 
 from client.client import Client
-from client.models import Artefact, Image, Job, Progress, Subject
+from client.models import Artefact, Endpoint, Image, Job, Prior, Progress, Result, Subject
 from client.problems import JobFailed, Problem
 from client.webhooks import verify_webhook
 
 __all__ = [
     "Artefact",
     "Client",
+    "Endpoint",
     "Image",
     "Job",
     "JobFailed",
+    "Prior",
     "Problem",
     "Progress",
+    "Result",
     "Subject",
     "verify_webhook",
 ]

@@ -6,15 +6,18 @@ import httpx
 
 
 class Problem(Exception):
-    """The service refused a request. `code` is from the documented list, `retryable` says whether to try again."""
+    """The service refused a request. `code` is from the documented list, `retryable`: it may help to try again."""
 
-    def __init__(self, status: int, code: str, detail: str, *, retryable: bool, body: dict[str, Any]) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, *, retryable: bool, body: dict[str, Any], retry_after: float = 0.0
+    ) -> None:
         super().__init__(f"{status} {code}: {detail}")
         self.status = status
         self.code = code
         self.detail = detail
         self.retryable = retryable
         self.body = body
+        self.retry_after = retry_after
 
 
 class JobFailed(Exception):
@@ -40,4 +43,9 @@ def raise_for_problem(answer: httpx.Response) -> None:
         body.get("detail") or body.get("title") or answer.text[:200],
         retryable=bool(body.get("retryable", answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR)),
         body=body,
+        retry_after=_seconds(answer.headers.get("retry-after", "")),
     )
+
+
+def _seconds(header: str) -> float:
+    return float(header) if header.isascii() and header.isdigit() else 0.0
