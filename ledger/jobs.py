@@ -285,11 +285,17 @@ def finish_canceled(session: Session, claim: Claim) -> bool:
 
 
 def release(session: Session, claim: Claim, *, charge: bool) -> bool:
-    """Give a job back to the queue, its checkpoint kept; a draining worker's attempt is not charged."""
+    """Give a job back to the queue, its checkpoint kept; a draining worker's attempt is not charged.
+
+    A job that the user cancelled meanwhile ends. False: not the effective attempt.
+    """
     job = _lock_held(session, claim)
     if job is None:
         return False
-    _requeue(session, job, charge=charge)
+    if job.cancel_requested_at is not None:
+        _end(session, job, State.CANCELED)
+    else:
+        _requeue(session, job, charge=charge)
     return True
 
 

@@ -8,47 +8,105 @@ no message waits behind a training while another worker is idle; no ETA tasks, w
 its memory.
 """
 
+import os
+import socket
+from collections.abc import Callable, Sequence
+from functools import cache
+from multiprocessing.sharedctypes import RawValue
+from typing import TYPE_CHECKING
 
 from celery import Celery
+from celery.signals import worker_shutting_down
+
+from ledger.database import UnitOfWork, make_engine, unit_of_work
+from ledger.doorbell import QUEUES
 from ledger.settings import Settings
+from worker.webhooks import deliver
 
-QUEUES = {"lipe.prior": "priors", "lipe.edit": "edits", "lipe.webhook": "webhooks"}
+if TYPE_CHECKING:
+    from worker.process import Process
+
+WEBHOOKS_AT_ONCE = 8
 
 
-def make_app(settings: Settings) -> Celery:
-    """The application with its three tasks. Torch is imported by the first task, never by the parent
-    process.
-    """
+def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -> Celery:
+    """The application with its three tasks. Torch is imported by a child's first task, never by the parent."""
     app = Celery("lipe", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         result_backend=None,
         task_ignore_result=True,
         task_acks_late=False,
-        task_default_queue="edits",
         task_routes={name: {"queue": queue} for name, queue in QUEUES.items()},
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_send_task_events=False,
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={"visibility_timeout": 3600, "socket_keepalive": True},
+        broker_transport_options={"visibility_timeout": 3600, "socket_keepalive": True, "socket_timeout": 30},
     )
-    draining = _draining_flag()
+
+    @cache
+    def begin() -> UnitOfWork:
+        return unit_of_work(make_engine(settings.database_url))
+
+    @cache
+    def process() -> "Process":
+        from worker.process import make_process
+
+        return make_process(settings, begin(), draining)
+
+    def perform(job_id: str) -> None:
+        from worker.perform import perform
+
+        perform(process(), job_id)
 
     @app.task(name="lipe.prior")
     def prior(job_id: str) -> None:
-        _perform(settings, job_id, draining)
+        perform(job_id)
 
     @app.task(name="lipe.edit")
     def edit(job_id: str) -> None:
-        _perform(settings, job_id, draining)
+        perform(job_id)
 
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:
-        from worker.webhooks import deliver
-
-        deliver(settings, delivery_id)
+        deliver(begin(), delivery_id, allow_private=settings.allow_private_urls)
 
     return app
+
+
+def serve(queues: Sequence[str]) -> None:
+    """Work on the queues until SIGTERM: jobs in one child process, webhooks in threads.
+
+    SIGTERM drains: a running job stops at its next step, keeps its checkpoint and goes back to the queue.
+    """
+    sends = set(queues) == {QUEUES["lipe.webhook"]}
+    if unknown := set(queues) - set(QUEUES.values()):
+        raise ValueError(f"there is no queue {', '.join(sorted(unknown))}: choose from {', '.join(QUEUES.values())}")
+    if QUEUES["lipe.webhook"] in queues and not sends:
+        raise ValueError("webhooks need a worker of their own: they would wait behind every training")
+    settings = Settings()
+    if not settings.base_model and not sends:
+        raise ValueError("LIPE_BASE_MODEL is not set: the workers of priors and edits need a checkpoint")
+    # Shared with the child that is forked later; without a lock, which a killed child could keep for ever.
+    flag = RawValue("b", 0)
+
+    def drain(**signal: object) -> None:
+        flag.value = 1
+
+    worker_shutting_down.connect(drain, weak=False)
+    worker = make_app(settings, lambda: bool(flag.value)).Worker(
+        queues=list(queues),
+        hostname=f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}",
+        pool="threads" if sends else "prefork",
+        concurrency=WEBHOOKS_AT_ONCE if sends else 1,
+        loglevel="INFO",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.start()
+    raise SystemExit(worker.exitcode)

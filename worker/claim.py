@@ -4,16 +4,24 @@ The lease is renewed by progress alone. A worker that is alive but stuck loses i
 from the dead finds its writes refused, because another attempt has a newer epoch.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from sqlalchemy.orm import Session, sessionmaker
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ledger import jobs
-from ledger.jobs import Claim, Control
+from ledger.database import UNAVAILABLE, UnitOfWork
+from ledger.jobs import Claim, Control, Progress
+from ledger.storage import StorageError
 
 RENEW_SECONDS = 0.2
+OUTAGE_SECONDS = 5.0
+STORAGE_WAITS = (1, 2, 4, 8, 15, 30, 30, 30)
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 
 class Canceled(Exception):
@@ -25,8 +33,94 @@ class Draining(Exception):
 
 
 class Lost(Exception):
-    """The lease ran out and the job is another attempt's: stop, write nothing."""
+    """The job is another attempt's, over or erased: stop, write nothing."""
 
 
+@dataclass(frozen=True)
+class File:
+    """A file that an attempt made; what its fields mean is in `ledger.artefacts`."""
+
+    role: str
+    name: str
+    content_type: str
+    content: bytes
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Made:
+    """All that an attempt made, still to be stored; `manifest` is a prior's."""
+
+    files: list[File]
+    resolved: dict[str, Any]
+    manifest: dict[str, Any] | None = None
+
+
+@dataclass
 class Attempt:
-    """One attempt at one job."""
+    """One attempt at one job: `report` is its heartbeat, `seconds` what each stage took."""
+
+    begin: UnitOfWork
+    claim: Claim
+    lease_seconds: float
+    draining: Callable[[], bool]
+    seconds: dict[str, float] = field(default_factory=dict)
+    _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
+    _stage_began: tuple[int, float] = (0, 0.0)
+    _next_renewal: float = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside, and report that it began."""
+        start = time.monotonic()
+        self.report(name, 0, 1)
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    def report(self, stage: str, step: int, total: int, **details: Any) -> None:
+        """Step `step` of `total` is done. Writes at most once in RENEW_SECONDS, and at a stage's beginning and end.
+
+        Raises Canceled, Draining or Lost: the only way in which a job is told to stop.
+        """
+        moment = time.monotonic()
+        begins = stage != self._latest.stage
+        if begins:
+            self._stage_began = (step, moment)
+        self._latest = Progress(stage, step, total, details | {"eta_seconds": self._eta(step, total, moment)})
+        if self.draining():
+            raise Draining
+        if moment >= self._next_renewal or begins or step == total:
+            self._renew(moment)
+
+    def reporter(self, stage: str) -> Callable[[int, int], None]:
+        """`report` of one stage, as lipe_core's `on_step` wants it."""
+        return lambda step, total: self.report(stage, step, total)
+
+    def insist(self, operation: Callable[[], Result]) -> Result:
+        """Do it again and again through an outage of the storage. Raises StorageError when it lasts too long."""
+        for wait in STORAGE_WAITS:
+            try:
+                return operation()
+            except StorageError as error:
+                log.warning("job %s: %s; again in %d s", self.claim.job_id, error, wait)
+            for _ in range(wait):
+                time.sleep(1)
+                self.report(self._latest.stage, self._latest.step, self._latest.total, **self._latest.details)
+        return operation()
+
+    def _renew(self, moment: float) -> None:
+        self._next_renewal = moment + RENEW_SECONDS
+        try:
+            with self.begin() as session:
+                control = jobs.renew(session, self.claim, self._latest, lease_seconds=self.lease_seconds)
+        except UNAVAILABLE as error:
+            # Work on: nobody else can claim the job meanwhile, and the next renewal tells whose it is.
+            log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)
+            self._next_renewal = moment + OUTAGE_SECONDS
+            return
+        if control is not Control.GO_ON:
+            raise Canceled if control is Control.CANCEL else Lost
+
+    def _eta(self, step: int, total: int, moment: float) -> float | None:
+        first, start = self._stage_began
+        return round((moment - start) / (step - first) * (total - step), 1) if step > first else None

@@ -1,6 +1,112 @@
-"""Ring for what waits. Two small loops in one process, each pass one or two indexed queries.
+"""Ring for what waits, bring back what a dead worker held, sweep what was erased: one loop of small chores.
 
-The dispatcher publishes outbox rows whose immediate publish failed, webhook deliveries that are due, and queued
-jobs that nobody claimed for a while (a doorbell may be lost with the broker). The reaper brings back what a dead
-worker held. Several may run at once: a row is taken with SKIP LOCKED, and a doorbell rung twice costs nothing.
+Each chore is one or two indexed queries. Several dispatchers may run at once: a row is taken with SKIP LOCKED, and
+a doorbell rung twice costs nothing. An outage of the database, the broker or the storage costs time only: each
+chore is tried again at its next turn.
 """
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ledger import deliveries, erasures, idempotency, jobs, outbox
+from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
+from ledger.doorbell import Doorbell, make_doorbell
+from ledger.settings import Settings
+from ledger.storage import Storage, StorageError
+
+TICK_SECONDS = 0.25
+BACKOFF_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class BrokerAway(Exception):
+    """The broker takes no messages; the outbox keeps them."""
+
+
+@dataclass
+class Chore:
+    """What to do every `seconds`; `due` is by the monotonic clock."""
+
+    name: str
+    seconds: float
+    run: Callable[[], object]
+    due: float = 0.0
+
+
+def serve() -> None:
+    """Dispatch until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings, stop = Settings(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    begin = unit_of_work(make_engine(settings.database_url, pool_size=1))
+    work = chores(settings, begin, make_doorbell(settings), Storage(settings))
+    log.info("dispatcher ready")
+    while not stop.wait(TICK_SECONDS):
+        for chore in work:
+            run_if_due(chore)
+
+
+def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Storage) -> list[Chore]:
+    """All that a dispatcher does. Doorbells come last: they ring for what the others found."""
+
+    def rescue() -> None:
+        with begin() as session:
+            if lost := jobs.reap(session, max_attempts=settings.max_attempts):
+                log.warning("reaped %d jobs whose workers stopped answering", lost)
+            jobs.ring_stranded(session, "prior", seconds=settings.stranded_seconds)
+            jobs.ring_stranded(session, "edit", seconds=settings.stranded_seconds)
+
+    def ring_webhooks() -> None:
+        with begin() as session:
+            deliveries.ring_due(session, seconds=settings.stranded_seconds)
+
+    def forget() -> None:
+        with begin() as session:
+            idempotency.forget_expired(session)
+
+    def sweep() -> None:
+        with begin() as session:
+            left = erasures.unfinished(session)
+        for erasure_id in left:
+            erasures.sweep(begin, storage, erasure_id)
+
+    def publish() -> None:
+        answers: list[bool] = []
+
+        def noted(task: str, identifier: str) -> bool:
+            answers.append(ring(task, identifier))
+            return answers[-1]
+
+        outbox.publish(begin, noted)
+        if not all(answers):
+            raise BrokerAway("doorbells wait in the outbox")
+
+    return [
+        Chore("rescue", 1.0, rescue),
+        Chore("webhooks", 0.5, ring_webhooks),
+        Chore("forget", 60.0, forget),
+        Chore("sweep", 10.0, sweep),
+        Chore("doorbells", 0.0, publish),
+    ]
+
+
+def run_if_due(chore: Chore) -> None:
+    """Run the chore at its time; after an outage, wait a little."""
+    if time.monotonic() < chore.due:
+        return
+    wait = chore.seconds
+    try:
+        chore.run()
+    except (*UNAVAILABLE, StorageError, BrokerAway) as error:
+        log.warning("%s: %s", chore.name, error)
+        wait = BACKOFF_SECONDS
+    except Exception:
+        log.exception("%s", chore.name)
+        wait = BACKOFF_SECONDS
+    chore.due = time.monotonic() + wait

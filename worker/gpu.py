@@ -4,9 +4,11 @@ import gc
 import logging
 import resource
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
@@ -30,22 +32,33 @@ class Gpu:
     """One process's GPU. Nothing is loaded before it is asked for: a parent that forks stays clean."""
 
     checkpoint: str
+    revision: str | None = None
     device: str = "auto"
     _model: BaseModel | None = None
     _priors: OrderedDict[str, Prior] = field(default_factory=OrderedDict)
+
+    @property
+    def name(self) -> str:
+        """The checkpoint as users may see it: a hub id, or the folder's name without where it lies."""
+        return Path(self.checkpoint).name if Path(self.checkpoint).is_dir() else self.checkpoint
 
     def base_model(self) -> BaseModel:
         """The base model, loaded at the first call: bf16 on CUDA, fp32 on a CPU."""
         if self._model is None:
             device = torch.device(self._device())
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-            self._model = sdxl.load(self.checkpoint, device=device, dtype=dtype)
+            self._model = sdxl.load(self.checkpoint, revision=self.revision, device=device, dtype=dtype)
         return self._model
 
-    def prior(self, sha256: str, folder: Path) -> Prior:
-        """The prior whose adapter file has this hash; the latest PRIORS_KEPT stay in memory."""
+    def prior(self, sha256: str, fetch: Callable[[Path], None]) -> Prior:
+        """The prior whose adapter file has this hash; the latest PRIORS_KEPT stay in memory, none on disk.
+
+        `fetch` writes its two files into a folder. Raises InvalidPrior and PriorMismatch.
+        """
         if sha256 not in self._priors:
-            self._priors[sha256] = load_prior(folder, self.base_model().fingerprint)
+            with TemporaryDirectory() as folder:
+                fetch(Path(folder))
+                self._priors[sha256] = load_prior(Path(folder), self.base_model().fingerprint)
         self._priors.move_to_end(sha256)
         while len(self._priors) > PRIORS_KEPT:
             self._priors.popitem(last=False)
@@ -64,6 +77,18 @@ class Gpu:
 
     def _device(self) -> str:
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+
+
+@contextmanager
+def lean(model: BaseModel) -> Iterator[None]:
+    """Less memory for more time, inside: activations are computed again, pictures decoded one by one."""
+    model.unet.enable_gradient_checkpointing()
+    model.vae.enable_slicing()
+    try:
+        yield
+    finally:
+        model.unet.disable_gradient_checkpointing()
+        model.vae.disable_slicing()
 
 
 def leaner(rungs: Sequence[Callable[[], Result]]) -> Result:

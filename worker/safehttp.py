@@ -15,6 +15,7 @@ from typing import Any
 
 import certifi
 import httpcore
+
 from ledger.addresses import resolve
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -96,9 +97,7 @@ class _Dialler(httpcore.NetworkBackend):
         for position, address in enumerate(self._addresses):
             share = _remaining(self._deadline) / (len(self._addresses) - position)
             try:
-                stream = httpcore.SyncBackend().connect_tcp(
-                    address, port, share, local_address, socket_options
-                )
+                stream = httpcore.SyncBackend().connect_tcp(address, port, share, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:

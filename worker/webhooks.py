@@ -8,26 +8,55 @@ that dies here costs one lease, not a delivery.
 import base64
 import hashlib
 import hmac
+import logging
+import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
 
-from worker.safehttp import Answer
+from ledger import deliveries
+from ledger.addresses import Forbidden
+from ledger.database import UnitOfWork
+from ledger.deliveries import Outcome
+from worker.safehttp import Answer, Unreachable, post
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.1
 LONGEST_WAIT_SECONDS = 86_400
 GONE = 410
+TIMEOUT_SECONDS = 15.0
+LEASE_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What one attempt means for the delivery; `retry_in` (seconds) belongs to "retry" alone."""
 
-    outcome: Literal["delivered", "retry", "exhausted", "disabled"]
+    outcome: Outcome
     retry_in: float | None = None
+
+
+def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None:
+    """Make one attempt at the delivery; nothing if it is not there to be taken."""
+    with begin() as session:
+        sending = deliveries.take(session, delivery_id, LEASE_SECONDS)
+    if sending is None:
+        return
+    answer, error = None, None
+    fields = headers(sending.secrets, sending.message_id, int(time.time()), sending.body)
+    try:
+        answer = post(sending.url, sending.body, fields, seconds=TIMEOUT_SECONDS, allow_private=allow_private)
+    except (Unreachable, Forbidden) as reason:
+        error = str(reason)
+    status = answer.status if answer is not None else None
+    verdict = judge(answer, sending.attempt, chance=random.random())  # noqa: S311
+    log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, verdict.outcome)
+    with begin() as session:
+        deliveries.settle(session, delivery_id, sending.attempt, verdict.outcome, verdict.retry_in, status, error)
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:

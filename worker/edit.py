@@ -1,0 +1,134 @@
+"""An edit job: a picture, prompts and a prior in, edited pictures with their masks out."""
+
+import io
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ledger import edits, images, jobs, priors, subjects
+from ledger.priors import Prior as PriorRow
+from lipe_core import nima, prior
+from lipe_core.captions import plain_caption
+from lipe_core.editor import Edit, EditRequest, InvalidRequest
+from lipe_core.nima import NimaConfig
+from lipe_core.prior import InvalidPrior, Prior
+from lipe_core.recipe import recipe_of
+from lipe_core.sdxl import BaseModel
+from lipe_core.subject import Subject
+from worker.claim import Attempt, File, Lost, Made
+from worker.gpu import lean, leaner
+from worker.process import Process
+
+ROLES = ("image", "source_mask", "edit_mask", "uncomposited")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the job asks for, with everything it names fetched."""
+
+    request: EditRequest
+    prior: Prior | None
+    method: str
+    parameters: dict[str, Any]
+
+
+def paint(process: Process, attempt: Attempt) -> Made:
+    """Make the job's edits."""
+    model = process.gpu.base_model()
+    with attempt.stage("loading"):
+        order = _load(process, attempt)
+    if order.method != "nima":
+        raise InvalidRequest(f"there is no method {order.method!r}: choose nima")
+    config = recipe_of(model.checkpoint).nima_config(order.parameters.get("nima", {}))
+    made = _edit(model, order, config, attempt)
+    for stage in made[0].timings:
+        attempt.seconds[stage] = made[0].timings[stage]
+    resolved = {
+        "base_model": process.gpu.name,
+        "revision": model.revision,
+        "fingerprint": model.fingerprint,
+        "adapter_sha256": order.prior.manifest.adapter_sha256 if order.prior else None,
+        "nima": asdict(config),
+        "seeds": list(order.request.seeds),
+        "source_prompt": order.request.source_prompt,
+        "target_prompts": list(order.request.target_prompts),
+        "evaluations": made[0].evaluations,
+    }
+    return Made([file for number, edit in enumerate(made, start=1) for file in _files(number, edit)], resolved)
+
+
+def _load(process: Process, attempt: Attempt) -> Order:
+    project_id = attempt.claim.project_id
+    with process.begin() as session:
+        job = jobs.get(session, project_id, attempt.claim.job_id)
+        edit = edits.get(session, project_id, job.edit_id) if job is not None and job.edit_id else None
+        if job is None or edit is None:
+            raise Lost
+        subject = subjects.get(session, project_id, edit.subject_id)
+        image = images.get(session, project_id, edit.image_id)
+        mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
+        learnt = priors.get(session, project_id, edit.prior_id) if edit.prior_id else None
+    if subject is None or image is None:
+        raise Lost
+
+    def picture(key: str) -> Image.Image:
+        return Image.open(io.BytesIO(attempt.insist(partial(process.storage.get, key))))
+
+    who = Subject(subject.token, subject.class_noun)
+    photo = picture(image.key).convert("RGB")
+    request = EditRequest(
+        image=photo,
+        source_prompt=edit.source_prompt or plain_caption(photo, who),
+        target_prompts=tuple(edit.target_prompts),
+        subject=who,
+        seeds=tuple(job.parameters.get("seeds") or (0,)),
+        mask=picture(mask.key).convert("L") if mask is not None else None,
+    )
+    return Order(request, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters)
+
+
+def _prior(process: Process, attempt: Attempt, row: PriorRow) -> Prior:
+    key, sha256 = row.adapter_key, row.adapter_sha256
+    if key is None or sha256 is None:
+        raise InvalidPrior(f"the prior {row.id} is not learnt yet")
+
+    def fetch(folder: Path) -> None:
+        attempt.insist(partial(process.storage.download, key, folder / prior.ADAPTER))
+        (folder / prior.MANIFEST).write_text(json.dumps(row.manifest))
+
+    return process.gpu.prior(sha256, fetch)
+
+
+def _edit(model: BaseModel, order: Order, config: NimaConfig, attempt: Attempt) -> list[Edit]:
+    def report(step: int, steps: int) -> None:
+        attempt.report("inverting" if step <= steps // 2 else "editing", step, steps)
+
+    def edited(request: EditRequest) -> list[Edit]:
+        return nima.edit(model, request, config, prior=order.prior, on_step=report)
+
+    def one_by_one() -> list[Edit]:
+        """Rows do not depend on each other: one at a time they come out the same, each with its own inversion."""
+        request = order.request
+        with lean(model):
+            return [
+                edit
+                for prompt in request.target_prompts
+                for seed in request.seeds
+                for edit in edited(replace(request, target_prompts=(prompt,), seeds=(seed,)))
+            ]
+
+    return leaner([lambda: edited(order.request), one_by_one])
+
+
+def _files(number: int, edit: Edit) -> list[File]:
+    details = {"target_prompt": edit.target_prompt, "seed": edit.seed}
+    files = []
+    for role in ROLES:
+        content = io.BytesIO()
+        getattr(edit, role).save(content, "PNG")
+        files.append(File(role, f"{role}-{number}.png", "image/png", content.getvalue(), details))
+    return files

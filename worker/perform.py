@@ -1,0 +1,142 @@
+"""From a doorbell to the job's end: claim, work, store, finish. Every way out of a job is in this file."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ledger import jobs
+from ledger.artefacts import NewArtefact
+from ledger.database import UNAVAILABLE
+from ledger.jobs import Claim
+from ledger.states import State
+from ledger.storage import StorageError, attempt_prefix
+from lipe_core.captions import InvalidCaptions
+from lipe_core.editor import InvalidRequest
+from lipe_core.prior import InvalidPrior, PriorMismatch
+from lipe_core.recipe import InvalidParameters
+from lipe_core.subject import InvalidSubject
+from lipe_core.train import TrainingDiverged
+from worker import edit, train
+from worker.claim import Attempt, Canceled, Draining, Lost, Made
+from worker.gpu import GpuOutOfMemory, free
+from worker.process import Process
+
+CODES: dict[type[Exception], str] = {
+    InvalidRequest: "invalid_request",
+    InvalidParameters: "invalid_parameters",
+    InvalidSubject: "invalid_subject",
+    InvalidCaptions: "invalid_captions",
+    PriorMismatch: "prior_mismatch",
+    InvalidPrior: "invalid_prior",
+    TrainingDiverged: "training_diverged",
+    GpuOutOfMemory: "gpu_out_of_memory",
+    StorageError: "storage_unavailable",
+}
+"""What a job fails with, by what was raised; a subclass stands before its class."""
+
+DATABASE_PATIENCE_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def perform(process: Process, job_id: str) -> None:
+    """Take the job and bring it to its end; nothing if it is not there to be taken."""
+    start = time.monotonic()
+    process.gpu.base_model()  # before the claim: loading cannot report, and may outlast a lease
+    loading = time.monotonic() - start
+    if process.draining():
+        return  # the dispatcher rings for it again
+    with process.begin() as session:
+        claim = jobs.claim(session, job_id, process.name, lease_seconds=process.settings.lease_seconds)
+    if claim is None:
+        return
+    attempt = Attempt(process.begin, claim, process.settings.lease_seconds, process.draining, {"loading": loading})
+    log.info("job %s: attempt %d begins", job_id, claim.attempt)
+    process.gpu.reset_peak()
+    try:
+        made = (train.learn if claim.kind == "prior" else edit.paint)(process, attempt)
+        _succeed(process, attempt, made)
+    except Draining:
+        _end(process, lambda session: jobs.release(session, claim, charge=False))
+    except Canceled:
+        _end(process, lambda session: jobs.finish_canceled(session, claim))
+    except Lost:
+        pass
+    except UNAVAILABLE:
+        log.exception("job %s: the database is away; the reaper gives the job to another attempt", job_id)
+    except Exception as error:
+        _fail(process, attempt, error)
+    log.info("job %s: attempt %d ends", job_id, claim.attempt)
+    _clean_up(process, claim)
+
+
+def _succeed(process: Process, attempt: Attempt, made: Made) -> None:
+    claim = attempt.claim
+    prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
+    stored: list[NewArtefact] = []
+    with attempt.stage("uploading"):
+        for file in made.files:
+            put = attempt.insist(partial(process.storage.put, prefix, file.name, file.content, file.content_type))
+            stored.append(NewArtefact(file.role, file.name, file.content_type, put, file.details))
+            attempt.report("uploading", len(stored), len(made.files))
+    metrics = _metrics(process, attempt)
+
+    def finish(session: Session) -> bool:
+        return jobs.finish(
+            session, claim, stored, resolved=made.resolved, metrics=metrics, manifest=made.manifest
+        ) or jobs.finish_canceled(session, claim)
+
+    _end(process, finish)
+
+
+def _fail(process: Process, attempt: Attempt, error: Exception) -> None:
+    code = next((code for kind, code in CODES.items() if isinstance(error, kind)), "internal_error")
+    if code == "internal_error":
+        log.exception("job %s failed", attempt.claim.job_id)
+        detail = f"an unexpected {type(error).__name__}; the worker's log tells more"
+    else:
+        log.warning("job %s failed: %s: %s", attempt.claim.job_id, code, error)
+        detail = str(error)
+    metrics = _metrics(process, attempt)
+    _end(process, lambda session: jobs.finish_failed(session, attempt.claim, code, detail, metrics))
+
+
+def _end(process: Process, write: Callable[[Session], bool]) -> None:
+    """The job's last write, through a short outage of the database. After a long one the reaper has the job."""
+    deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
+    while True:
+        try:
+            with process.begin() as session:
+                write(session)
+            return
+        except UNAVAILABLE:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def _metrics(process: Process, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "seconds_queued": round(attempt.claim.seconds_queued, 3),
+        **{f"seconds_{stage}": round(seconds, 3) for stage, seconds in attempt.seconds.items()},
+        "peak_memory_bytes": process.gpu.peak_memory(),
+        "worker": process.name,
+        "attempt": attempt.claim.attempt,
+    }
+
+
+def _clean_up(process: Process, claim: Claim) -> None:
+    """Delete what an attempt stored in vain, and checkpoints that nobody needs; give memory back."""
+    free()
+    with suppress(*UNAVAILABLE, StorageError):
+        with process.begin() as session:
+            job = jobs.get(session, claim.project_id, claim.job_id)
+        # A commit whose answer was lost is still a success: only the row knows.
+        if job is None or job.status is not State.SUCCEEDED or job.epoch != claim.epoch:
+            process.storage.delete_prefix(attempt_prefix(claim.project_id, claim.job_id, claim.epoch))
+        train.forget_checkpoints(process)

@@ -1,0 +1,41 @@
+"""What one worker process holds from job to job. Made after the fork: connections and CUDA do not survive one."""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.database import UnitOfWork
+from ledger.settings import Settings
+from ledger.storage import Storage
+from worker.gpu import Gpu
+
+
+@dataclass(frozen=True)
+class Process:
+    """`draining` tells whether the worker was asked to stop; `name` is what jobs call it."""
+
+    settings: Settings
+    begin: UnitOfWork
+    storage: Storage
+    gpu: Gpu
+    draining: Callable[[], bool]
+    name: str
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where trainings keep their state, for the next attempt on this machine."""
+        return self.settings.data_dir / "checkpoints"
+
+
+def make_process(settings: Settings, begin: UnitOfWork, draining: Callable[[], bool]) -> Process:
+    """Nothing is loaded and nothing connected yet."""
+    return Process(
+        settings,
+        begin,
+        Storage(settings),
+        Gpu(settings.base_model, settings.base_model_revision or None, settings.device),
+        draining,
+        f"{socket.gethostname()}:{os.getpid()}",
+    )
