@@ -6,10 +6,11 @@ Category = Literal["animal", "object", "person"]
 
 _PEOPLE = frozenset(
     """
-    actor actress adult artist athlete aunt baby boy boyfriend bride brother chef child children cousin dad dancer
-    daughter doctor face family father female firefighter friend gentleman girl girlfriend grandfather grandma
-    grandmother grandpa groom guy head human husband infant kid lady male man men model mom mother mum musician nurse
-    parent people person player portrait singer sister soldier son teacher teenager toddler uncle wife woman women worker
+    actor actress adult artist athlete aunt baby boy boyfriend bride brother chef child children cousin dad
+    dancer daughter doctor face family father female firefighter friend gentleman girl girlfriend grandfather
+    grandma grandmother grandpa groom guy head human husband infant kid lady male man men model mom mother mum
+    musician nurse parent people person player portrait singer sister soldier son teacher teenager toddler uncle
+    wife woman women worker
     """.split()  # noqa: SIM905
 )
 _ANIMALS = frozenset(

@@ -1,0 +1,56 @@
+"""The service's programs as real processes over the embedded servers, on the tiny checkpoint."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from cli.embedded.process import running
+from cli.embedded.up import lipe
+from ledger.settings import Settings
+from tests.tiny_checkpoint import write_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint: random weights, 64-pixel pictures."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(folder)
+    return folder
+
+
+@pytest.fixture
+def settings(settings: Settings, checkpoint: Path) -> Settings:
+    """Short times: a lost worker is noticed within two seconds."""
+    return settings.model_copy(
+        update={"base_model": str(checkpoint), "device": "cpu", "lease_seconds": 2.0, "stranded_seconds": 1.0}
+    )
+
+
+@pytest.fixture
+def program(settings: Settings, engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Popen[bytes]]]:
+    """`program("worker", "--queues", "priors")` starts it; the test's end stops it."""
+    with ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(
+            running(
+                lipe(*arguments),
+                tmp_path / "-".join((*arguments, str(len(list(tmp_path.iterdir()))))).replace("/", "_"),
+                environment=_environment(settings),
+                cwd=ROOT,
+                is_ready=lambda: True,
+            )
+        )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    values = {
+        f"LIPE_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in settings.model_dump().items()
+    }
+    return {**values, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
