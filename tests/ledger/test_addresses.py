@@ -1,0 +1,56 @@
+"""Only the public Internet may be dialled, however an address is spelt."""
+
+import pytest
+
+from ledger.addresses import Forbidden, is_global, resolve
+
+PRIVATE = [
+    "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1",
+    "::1", "::", "fe80::1", "fc00::1", "fd12::1", "fec0::1", "ff02::1", "2001:db8::1",
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254",  # v4-mapped
+    "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1",  # NAT64
+    "2002:7f00:1::", "2002:a00:1::1", "::127.0.0.1", "::a9fe:a9fe",  # 6to4, v4-compatible
+    "2001:0:7f00:1::",  # Teredo
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_private_address_is_not_global(address: str) -> None:
+    assert not is_global(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
+def test_a_public_address_is_global(address: str) -> None:
+    assert is_global(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/hook", "http://[::1]/hook", "http://[::ffff:127.0.0.1]:8000/", "http://localhost/",
+        "http://2130706433/", "http://0x7f000001/", "http://127.1/", "http://0/", "http://169.254.169.254/latest",
+    ],
+)  # fmt: skip
+def test_a_url_to_this_machine_is_refused_however_it_is_spelt(url: str) -> None:
+    with pytest.raises(Forbidden):
+        resolve(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://8.8.8.8/", "file:///etc/passwd", "http://", "//8.8.8.8/", "http://user:password@8.8.8.8/",
+        "http://8.8.8.8:99999/", "http://name.invalid/", "",
+    ],
+)  # fmt: skip
+def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
+    with pytest.raises(Forbidden):
+        resolve(url, allow_private=True)
+
+
+def test_private_networks_can_be_allowed_and_the_addresses_are_given() -> None:
+    assert resolve("http://127.0.0.1:8000/hook", allow_private=True) == ("127.0.0.1",)
+    assert resolve("https://8.8.8.8/hook") == ("8.8.8.8",)

@@ -1,0 +1,89 @@
+"""After an erasure no row and no object derived from the subject remains, but the record."""
+
+from collections.abc import Callable
+
+from sqlalchemy import func, select
+
+from ledger import edits, erasures, idempotency, images, jobs, subjects
+from ledger.artefacts import NewArtefact
+from ledger.database import UnitOfWork, new_id
+from ledger.idempotency import Answer
+from ledger.jobs import Claim, Job
+from ledger.projects import Project
+from ledger.storage import Storage, attempt_prefix, image_prefix
+from ledger.subjects import Subject
+from ledger.tables import TABLES
+
+KEPT = {"projects": 1, "erasures": 1, "images": 1, "outbox": 1}  # the test picture; a doorbell that nobody answers
+
+
+def test_nothing_of_the_subject_remains(
+    begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, job: Job, claim: Callable[..., Claim]
+) -> None:
+    attempt = claim(job)
+    prefix = attempt_prefix(project.id, job.id, attempt.epoch)
+    reference = subject.references[0].image_id
+    objects = [
+        storage.put(prefix, "adapter.safetensors", b"weights", "application/octet-stream"),
+        storage.put(image_prefix(project.id, reference), "image.png", b"picture", "image/png"),
+    ]
+    made = [NewArtefact("adapter", "adapter.safetensors", "application/octet-stream", objects[0])]
+    with begin() as session:
+        jobs.finish(session, attempt, made, resolved={}, metrics={}, manifest={})
+        picture = storage.put(image_prefix(project.id, "img_test"), "image.png", b"test", "image/png")
+        images.add(session, project.id, "img_test", picture, width=64, height=64)
+        edits.create(
+            session, project.id, subject_id=subject.id, prior_id=job.prior_id, image_id="img_test",
+            target_prompts=["a photo of sks dog"],
+        )  # fmt: skip
+        idempotency.remember(session, project.id, "key", b"", Answer(201, {"id": subject.id}))
+    with begin() as session:
+        erasure = erasures.erase_subject(session, project.id, subject.id)
+    erasures.sweep(begin, storage, erasure.id)
+    with begin() as session:
+        counts = {table.__tablename__: session.scalar(select(func.count()).select_from(table)) for table in TABLES}
+        assert erasures.unfinished(session) == []
+    assert {name: count for name, count in counts.items() if count} == KEPT
+    assert list(storage.keys(f"projects/{project.id}/")) == [picture.key]
+
+
+def test_a_picture_that_another_subject_uses_stays(begin: UnitOfWork, project: Project, subject: Subject) -> None:
+    with begin() as session:
+        shared = images.get_many(session, project.id, [reference.image_id for reference in subject.references])[:1]
+        subjects.create(session, project.id, name="Twin", class_noun="dog", token="twn", images=shared)
+    with begin() as session:
+        erasure = erasures.erase_subject(session, project.id, subject.id)
+        assert images.get(session, project.id, shared[0].id) is not None
+    assert len(erasure.prefixes) == 2
+
+
+def test_a_running_attempt_finds_its_job_gone(
+    begin: UnitOfWork, project: Project, subject: Subject, job: Job, claim: Callable[..., Claim]
+) -> None:
+    attempt = claim(job)
+    with begin() as session:
+        erasures.erase_subject(session, project.id, subject.id)
+    with begin() as session:
+        progress = jobs.Progress("training", 1, 9)
+        assert jobs.renew(session, attempt, progress, lease_seconds=60) is jobs.Control.LOST
+        assert not jobs.finish(session, attempt, [], resolved={}, metrics={})
+        assert jobs.is_over(session, job.id)
+
+
+def test_an_erasure_that_was_interrupted_is_finished_later(
+    begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    with begin() as session:
+        erasure = erasures.erase_subject(session, project.id, subject.id)
+    with begin() as session:
+        assert erasures.unfinished(session) == [erasure.id]
+    erasures.sweep(begin, storage, erasure.id)
+    erasures.sweep(begin, storage, erasure.id)
+    with begin() as session:
+        assert erasures.unfinished(session) == []
+
+
+def test_another_project_erases_nothing(begin: UnitOfWork, subject: Subject) -> None:
+    with begin() as session:
+        assert erasures.erase_subject(session, new_id("prj"), subject.id) is None
+        assert subjects.get(session, subject.project_id, subject.id) is not None

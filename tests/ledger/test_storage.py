@@ -1,0 +1,82 @@
+"""The object store over real S3: what is put is read back; signed URLs open exactly what they name."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ledger.database import new_id
+from ledger.settings import Settings
+from ledger.storage import Storage, StorageError, StoredObject, attempt_prefix, job_prefix
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A place of this test's own: the bucket is shared."""
+    return attempt_prefix(new_id("prj"), "job_1", 1)
+
+
+def test_put_reads_back_what_it_stored(storage: Storage, prefix: str) -> None:
+    stored = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
+    assert (stored.size, storage.get(stored.key)) == (7, b"content")
+    assert storage.verify(stored)
+    assert not storage.verify(StoredObject(stored.key, 7, "0" * 64))
+    assert not storage.verify(StoredObject(f"{prefix}absent", 7, stored.sha256))
+
+
+def test_other_content_gets_another_key(storage: Storage, prefix: str) -> None:
+    first = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
+    second = storage.put(prefix, "a.bin", b"another", "application/octet-stream")
+    assert storage.get(first.key) == b"content"
+    assert sorted(storage.keys(prefix)) == sorted([first.key, second.key])
+
+
+def test_a_download_is_whole_or_absent(storage: Storage, prefix: str, tmp_path: Path) -> None:
+    stored = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
+    storage.download(stored.key, tmp_path / "a.bin")
+    with pytest.raises(StorageError):
+        storage.download(f"{prefix}absent", tmp_path / "b.bin")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a.bin": b"content"}
+
+
+def test_a_prefix_takes_no_neighbour_along(storage: Storage) -> None:
+    project = new_id("prj")
+    for job in ("job_1", "job_10"):
+        storage.put(attempt_prefix(project, job, 1), "a.bin", b"content", "application/octet-stream")
+    assert storage.delete_prefix(job_prefix(project, "job_1")) == 1
+    assert len(list(storage.keys(job_prefix(project, "job_10")))) == 1
+    with pytest.raises(ValueError, match="slash"):
+        storage.delete_prefix(f"projects/{project}/jobs/job_1")
+
+
+def test_a_signed_url_opens_its_object_and_no_other(storage: Storage, prefix: str) -> None:
+    stored = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
+    other = storage.put(prefix, "b.bin", b"secret", "application/octet-stream")
+    url = storage.presign_get(stored.key, filename="rex.bin")
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"content"
+    for wrong in (url.replace(stored.key, other.key), url.split("?")[0]):
+        with pytest.raises(urllib.error.HTTPError) as refusal, urllib.request.urlopen(wrong):
+            pass
+        refusal.value.close()
+
+
+def test_a_signed_url_takes_an_upload(storage: Storage, prefix: str) -> None:
+    url = storage.presign_put(f"{prefix}upload", "image/png")
+    request = urllib.request.Request(url, b"content", {"Content-Type": "image/png"}, method="PUT")
+    with urllib.request.urlopen(request):
+        pass
+    assert storage.get(f"{prefix}upload") == b"content"
+
+
+def test_a_store_that_is_away_is_a_storage_error(settings: Settings) -> None:
+    away = Storage(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}))
+    assert not away.is_ready()
+    for call in (
+        lambda: away.get("key"),
+        lambda: away.put("prefix/", "name", b"", "text/plain"),
+        lambda: list(away.keys("prefix/")),
+    ):
+        with pytest.raises(StorageError):
+            call()
