@@ -65,9 +65,7 @@ with postgres.serve(folder / "p", durable=False), valkey.serve(folder / "v"), s3
         stack.enter_context(valkey.serve(tmp_path / "v"))
         stack.enter_context(s3.serve(tmp_path / "s"))
         psycopg.connect(_dsn(url)).close()
-        assert not [
-            process for process in left if process.is_running() and str(tmp_path) in _command(process)
-        ]
+        assert not [process for process in left if process.is_running() and str(tmp_path) in _command(process)]
     assert not [process for process in psutil.process_iter() if str(tmp_path) in _command(process)]
 
 
@@ -81,9 +79,7 @@ def test_a_taken_port_is_tried_again_on_another(tmp_path: Path) -> None:
         def start(port: int):
             tried.append(port)
             first = taken.getsockname()[1] if len(tried) == 1 else port
-            return running(
-                [sys.executable, "-c", bind, str(first)], tmp_path, is_ready=lambda: _bound(first, taken)
-            )
+            return running([sys.executable, "-c", bind, str(first)], tmp_path, is_ready=lambda: _bound(first, taken))
 
         with on_free_port(start) as port:
             assert len(tried) == 2

@@ -37,13 +37,9 @@ def test_either_secret_verifies_while_one_is_rotated() -> None:
 
 def test_a_changed_body_and_an_old_timestamp_are_refused() -> None:
     with pytest.raises(WebhookVerificationError):
-        Webhook(_secret(b"a")).verify(
-            BODY + b" ", headers([_secret(b"a")], "msg_1", int(time.time()), BODY)
-        )
+        Webhook(_secret(b"a")).verify(BODY + b" ", headers([_secret(b"a")], "msg_1", int(time.time()), BODY))
     with pytest.raises(WebhookVerificationError):
-        Webhook(_secret(b"a")).verify(
-            BODY, headers([_secret(b"a")], "msg_1", int(time.time()) - 3600, BODY)
-        )
+        Webhook(_secret(b"a")).verify(BODY, headers([_secret(b"a")], "msg_1", int(time.time()) - 3600, BODY))
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 299])

@@ -1,0 +1,111 @@
+"""An attempt's heartbeat: what it writes, how seldom, and the three words that stop it."""
+
+import time
+
+import pytest
+
+from ledger import jobs
+from ledger.database import UnitOfWork, make_engine, unit_of_work
+from ledger.jobs import Job
+from ledger.projects import Project
+from ledger.storage import StorageError
+from tests.ledger.conftest import make_job, make_subject
+from worker import claim as claiming
+from worker.claim import Attempt, Canceled, Draining, Lost
+
+
+@pytest.fixture
+def attempt(begin: UnitOfWork, project: Project) -> Attempt:
+    """An attempt at a fresh job."""
+    with begin() as session:
+        job = make_job(session, make_subject(session, project.id))
+        claim = jobs.claim(session, job.id, "test worker", lease_seconds=60)
+    return Attempt(begin, claim, 60.0, lambda: False)
+
+
+def test_progress_is_written_with_its_eta_but_not_at_every_step(begin: UnitOfWork, attempt: Attempt) -> None:
+    for step in range(100):
+        attempt.report("training", step, 200, loss=0.5)
+    assert row(begin, attempt).sequence <= 4  # queued, running, the stage's beginning, and perhaps one more
+    time.sleep(claiming.RENEW_SECONDS)
+    attempt.report("training", 100, 200, loss=0.25)
+    progress = row(begin, attempt).progress
+    assert (progress["stage"], progress["step"], progress["total"], progress["loss"]) == ("training", 100, 200, 0.25)
+    assert progress["eta_seconds"] == pytest.approx(claiming.RENEW_SECONDS, abs=0.3)
+
+
+def test_a_stages_beginning_and_end_are_always_written(begin: UnitOfWork, attempt: Attempt) -> None:
+    for stage in ("loading", "training"):
+        with attempt.stage(stage):
+            attempt.report(stage, 3, 3)
+            assert (row(begin, attempt).progress["stage"], row(begin, attempt).progress["step"]) == (stage, 3)
+    assert attempt.seconds.keys() == {"loading", "training"}
+
+
+def test_a_cancel_stops_it(begin: UnitOfWork, attempt: Attempt) -> None:
+    with begin() as session:
+        jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
+    with pytest.raises(Canceled):
+        attempt.report("training", 1, 2)
+
+
+def test_another_attempt_stops_it(begin: UnitOfWork, attempt: Attempt) -> None:
+    with begin() as session:
+        jobs.release(session, attempt.claim, charge=True)
+        jobs.claim(session, attempt.claim.job_id, "another worker", lease_seconds=60)
+    with pytest.raises(Lost):
+        attempt.report("training", 1, 2)
+
+
+def test_draining_stops_it_at_the_very_next_step(begin: UnitOfWork, attempt: Attempt) -> None:
+    attempt.report("training", 1, 9)
+    attempt.draining = lambda: True
+    with pytest.raises(Draining):
+        attempt.report("training", 2, 9)
+
+
+def test_it_works_on_while_the_database_is_away(begin: UnitOfWork, attempt: Attempt) -> None:
+    attempt.begin = unit_of_work(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    attempt.report("training", 1, 9)
+    attempt.report("training", 2, 9)
+    attempt.begin, attempt._next_renewal = begin, 0.0
+    attempt.report("training", 3, 9)
+    assert row(begin, attempt).progress["step"] == 3
+
+
+def test_a_storage_outage_is_waited_out_while_the_lease_lives(
+    begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "STORAGE_WAITS", (1, 1))
+    failures = [StorageError("away"), StorageError("away")]
+
+    def upload() -> str:
+        if failures:
+            raise failures.pop()
+        return "stored"
+
+    attempt.report("uploading", 0, 2)
+    before = row(begin, attempt).lease_until
+    assert attempt.insist(upload) == "stored"
+    assert row(begin, attempt).lease_until > before
+
+
+def test_a_storage_outage_that_lasts_is_an_error_and_a_cancel_ends_the_waiting(
+    begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upload() -> None:
+        raise StorageError("away")
+
+    monkeypatch.setattr(claiming, "STORAGE_WAITS", (1,))
+    with pytest.raises(StorageError):
+        attempt.insist(upload)
+    monkeypatch.setattr(claiming, "STORAGE_WAITS", (60,))
+    with begin() as session:
+        jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
+    with pytest.raises(Canceled):
+        attempt.insist(upload)
+
+
+def row(begin: UnitOfWork, attempt: Attempt) -> Job:
+    with begin() as session:
+        return session.get_one(Job, attempt.claim.job_id)

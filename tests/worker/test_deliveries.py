@@ -1,0 +1,245 @@
+"""Deliveries to real receivers over HTTP: what each kind of answer makes of them."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from standardwebhooks import Webhook
+
+from ledger import deliveries, outbox, webhooks
+from ledger.database import UnitOfWork
+from ledger.jobs import Job
+from ledger.projects import Project
+from ledger.webhooks import Delivery, Endpoint
+from tests.ledger.conftest import make_job, make_subject
+from worker import webhooks as sender
+from worker.webhooks import RETRY_SECONDS, deliver
+
+
+class Receiver(ThreadingHTTPServer):
+    """Answers each POST with the next of `answers` (the last one again and again) and remembers what came."""
+
+    daemon_threads = True
+
+    def __init__(self, *answers: Callable[[BaseHTTPRequestHandler], None] | int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers, self.seen = list(answers), []
+        self.url = f"http://127.0.0.1:{self.server_port}/hook"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.seen.append((dict(self.headers), body))
+        answer = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
+        if callable(answer):
+            answer(self)
+        else:
+            self.send_response(answer)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@contextmanager
+def receiving(*answers: Callable[[BaseHTTPRequestHandler], None] | int) -> Iterator[Receiver]:
+    with Receiver(*answers) as receiver:
+        thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            receiver.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def job(begin: UnitOfWork, project: Project) -> Job:
+    """A job to announce events of."""
+    with begin() as session:
+        return make_job(session, make_subject(session, project.id))
+
+
+def test_a_delivery_arrives_signed_as_the_stored_bytes(begin: UnitOfWork, job: Job) -> None:
+    with receiving(200) as receiver:
+        endpoint, delivery = announced(begin, job, receiver.url)
+        deliver(begin, delivery.id, allow_private=True)
+        deliver(begin, delivery.id, allow_private=True)  # a doorbell rung twice
+    (headers, body), *more = receiver.seen
+    assert more == []
+    assert body == delivery.body
+    sent = {name.lower(): value for name, value in headers.items()}
+    assert Webhook(endpoint.secrets[0]).verify(body, sent)["data"] == {"job_id": job.id}
+    settled = current(begin, delivery)
+    assert (settled.state, settled.attempts, settled.last_status) == ("delivered", 1, 200)
+    assert settled.delivered_at is not None
+
+
+def test_a_failure_is_tried_again_at_its_time_under_the_same_id(begin: UnitOfWork, job: Job) -> None:
+    with receiving(500, 200) as receiver:
+        _, delivery = announced(begin, job, receiver.url)
+        deliver(begin, delivery.id, allow_private=True)
+        failed = current(begin, delivery)
+        assert (failed.state, failed.last_status) == ("pending", 500)
+        wait = (failed.next_attempt_at - failed.created_at).total_seconds()
+        assert wait == pytest.approx(RETRY_SECONDS[0], abs=2)
+        deliver(begin, delivery.id, allow_private=True)
+        assert len(receiver.seen) == 1  # not due yet
+        make_due(begin, delivery)
+        deliver(begin, delivery.id, allow_private=True)
+    assert current(begin, delivery).state == "delivered"
+    assert len({headers["webhook-id"] for headers, _ in receiver.seen}) == 1
+    assert len({body for _, body in receiver.seen}) == 1
+
+
+def test_gone_disables_the_endpoint(begin: UnitOfWork, job: Job) -> None:
+    with receiving(410) as receiver:
+        endpoint, delivery = announced(begin, job, receiver.url)
+        deliver(begin, delivery.id, allow_private=True)
+    assert current(begin, delivery).state == "disabled"
+    with begin() as session:
+        assert session.get_one(Endpoint, endpoint.id).disabled_at is not None
+        webhooks.announce(session, job.project_id, job.id, "prior.failed", {}, None)
+        assert len(list(session.scalars(select(Delivery)))) == 1
+
+
+def test_a_redirect_is_not_followed(begin: UnitOfWork, job: Job) -> None:
+    def elsewhere(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(307)
+        request.send_header("location", target.url)
+        request.send_header("content-length", "0")
+        request.end_headers()
+
+    with receiving(200) as target, receiving(elsewhere) as receiver:
+        _, delivery = announced(begin, job, receiver.url)
+        deliver(begin, delivery.id, allow_private=True)
+    assert target.seen == []
+    assert (current(begin, delivery).state, current(begin, delivery).last_status) == ("pending", 307)
+
+
+@pytest.mark.parametrize("silence", ["hangs", "drips"])
+def test_a_slow_receiver_costs_its_deadline_and_no_more(
+    begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch, silence: str
+) -> None:
+    monkeypatch.setattr(sender, "TIMEOUT_SECONDS", 0.5)
+    over = threading.Event()
+
+    def slow(request: BaseHTTPRequestHandler) -> None:
+        while not over.wait(0.05):
+            if silence == "drips":
+                try:
+                    request.wfile.write(b"H")
+                except OSError:
+                    return
+
+    with receiving(slow) as receiver:
+        _, delivery = announced(begin, job, receiver.url)
+        start = time.monotonic()
+        deliver(begin, delivery.id, allow_private=True)
+        elapsed = time.monotonic() - start
+        over.set()
+    assert elapsed < 2
+    assert (current(begin, delivery).state, current(begin, delivery).last_status) == ("pending", None)
+    assert current(begin, delivery).last_error
+
+
+def test_a_dead_receiver_is_tried_to_the_end_then_shown_and_replayable(begin: UnitOfWork, job: Job) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        _, delivery = announced(begin, job, f"http://127.0.0.1:{taken.getsockname()[1]}/")
+        for _ in range(len(RETRY_SECONDS) + 1):
+            assert current(begin, delivery).state == "pending"
+            deliver(begin, delivery.id, allow_private=True)
+            make_due(begin, delivery)
+    exhausted = current(begin, delivery)
+    assert (exhausted.state, exhausted.attempts) == ("exhausted", len(RETRY_SECONDS) + 1)
+    with begin() as session:
+        again = deliveries.redeliver(session, job.project_id, delivery.id)
+        assert (again.state, again.attempts, again.message_id) == ("pending", 0, delivery.message_id)
+        assert deliveries.redeliver(session, "prj_other", delivery.id) is None
+
+
+def test_a_private_address_is_never_dialled(begin: UnitOfWork, job: Job) -> None:
+    with receiving(200) as receiver:
+        _, delivery = announced(begin, job, receiver.url)
+        deliver(begin, delivery.id, allow_private=False)
+    assert receiver.seen == []
+    assert "public Internet" in current(begin, delivery).last_error
+
+
+def test_a_long_answer_is_cut(begin: UnitOfWork, job: Job) -> None:
+    def flood(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        try:
+            for _ in range(1000):
+                request.wfile.write(b"x" * 65536)
+        except OSError:
+            pass
+
+    with receiving(flood) as receiver:
+        _, delivery = announced(begin, job, receiver.url)
+        deliver(begin, delivery.id, allow_private=True)
+    assert current(begin, delivery).state == "delivered"
+
+
+def test_a_sender_that_died_costs_one_lease(begin: UnitOfWork, job: Job) -> None:
+    _, delivery = announced(begin, job, "http://127.0.0.1:1/")
+    drain_outbox(begin)
+    with begin() as session:
+        first = deliveries.take(session, delivery.id, lease=0.05)  # and then it dies
+    time.sleep(0.1)
+    with begin() as session:
+        assert deliveries.ring_due(session, seconds=60) == 1
+        assert deliveries.ring_due(session, seconds=60) == 0
+    with begin() as session:
+        second = deliveries.take(session, delivery.id, lease=60)
+        assert (first.attempt, second.attempt, second.message_id) == (1, 2, first.message_id)
+        assert deliveries.take(session, delivery.id, lease=60) is None
+    with begin() as session:
+        deliveries.settle(session, delivery.id, first.attempt, "exhausted", None, None, "late")
+    assert current(begin, delivery).state == "pending"  # the first sender's word counts no more
+
+
+def test_endpoints_choose_their_events_and_a_request_brings_its_own_url(begin: UnitOfWork, job: Job) -> None:
+    with begin() as session:
+        webhooks.create_endpoint(session, job.project_id, "http://all.example/")
+        webhooks.create_endpoint(session, job.project_id, "http://edits.example/", ["edit.failed"])
+        webhooks.announce(session, job.project_id, job.id, "prior.failed", {}, "http://own.example/")
+        page = deliveries.listing(session, job.project_id)
+        assert {delivery.url for delivery in page.rows} == {"http://all.example/", "http://own.example/"}
+        assert deliveries.listing(session, "prj_other").rows == []
+        own = next(delivery for delivery in page.rows if delivery.endpoint_id is None)
+        taken = deliveries.take(session, own.id, lease=60)
+        assert taken.secrets == tuple(session.get_one(Project, job.project_id).webhook_secrets)
+
+
+def announced(begin: UnitOfWork, job: Job, url: str) -> tuple[Endpoint, Delivery]:
+    with begin() as session:
+        endpoint = webhooks.create_endpoint(session, job.project_id, url)
+        webhooks.announce(session, job.project_id, job.id, "prior.succeeded", {"job_id": job.id}, None)
+        return endpoint, session.scalars(select(Delivery)).one()
+
+
+def current(begin: UnitOfWork, delivery: Delivery) -> Delivery:
+    with begin() as session:
+        return session.get_one(Delivery, delivery.id)
+
+
+def make_due(begin: UnitOfWork, delivery: Delivery) -> None:
+    with begin() as session:
+        earlier = Delivery.created_at - timedelta(hours=1)
+        session.execute(update(Delivery).where(Delivery.id == delivery.id).values(next_attempt_at=earlier))
+
+
+def drain_outbox(begin: UnitOfWork) -> None:
+    outbox.publish(begin, lambda task, identifier: True)

@@ -1,0 +1,60 @@
+"""The dispatcher's chores: they ring for what waits, and an outage costs them a pause."""
+
+import pytest
+from sqlalchemy import func, select
+
+from ledger import erasures, jobs, outbox
+from ledger.database import UnitOfWork, make_engine, unit_of_work
+from ledger.jobs import Job
+from ledger.projects import Project
+from ledger.settings import Settings
+from ledger.states import State
+from ledger.storage import Storage
+from tests.ledger.conftest import make_job, make_subject
+from worker import dispatcher
+from worker.dispatcher import Chore, chores, run_if_due
+
+
+@pytest.fixture
+def job(begin: UnitOfWork, project: Project) -> Job:
+    """A queued job."""
+    with begin() as session:
+        return make_job(session, make_subject(session, project.id))
+
+
+def test_one_round_reaps_rings_and_sweeps(begin: UnitOfWork, settings: Settings, storage: Storage, job: Job) -> None:
+    with begin() as session:
+        jobs.claim(session, job.id, "a worker that dies", lease_seconds=-1)
+        other = make_job(session, make_subject(session, job.project_id))
+        erasures.erase_subject(session, job.project_id, other.subject_id)
+    outbox.publish(begin, lambda task, identifier: True)
+    rung: list[tuple[str, str]] = []
+    for chore in chores(settings, begin, lambda *message: rung.append(message) or True, storage):
+        run_if_due(chore)
+    assert rung == [("lipe.prior", job.id)]
+    with begin() as session:
+        assert session.get_one(Job, job.id).state == State.QUEUED
+        assert erasures.unfinished(session) == []
+
+
+def test_a_broker_that_is_away_loses_nothing(
+    begin: UnitOfWork, settings: Settings, storage: Storage, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    doorbells = chores(settings, begin, lambda task, identifier: False, storage)[-1]
+    run_if_due(doorbells)
+    run_if_due(doorbells)  # it pauses
+    assert [record.message for record in caplog.records] == ["doorbells: doorbells wait in the outbox"]
+    with begin() as session:
+        assert session.scalar(select(func.count()).select_from(outbox.Entry)) == 1
+
+
+@pytest.mark.parametrize("failing", ["database", "chore"])
+def test_a_chore_that_fails_pauses_and_goes_on(
+    settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(dispatcher, "BACKOFF_SECONDS", 0.0)
+    away = unit_of_work(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    work = chores(settings, away, lambda *message: True, storage)
+    chore = work[0] if failing == "database" else Chore("broken", 1.0, lambda: 1 / 0)
+    for _ in range(2):
+        run_if_due(chore)

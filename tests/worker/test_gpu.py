@@ -1,0 +1,86 @@
+"""The way out of a full memory, and the priors that stay."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import ImageChops
+
+from lipe_core import sdxl
+from lipe_core.prior import Manifest, save_prior
+from tests.tiny_checkpoint import write_checkpoint
+from worker import gpu
+from worker.gpu import Gpu, GpuOutOfMemory, lean, leaner
+
+
+def full() -> str:
+    raise torch.OutOfMemoryError("full")
+
+
+def test_the_first_rung_that_fits_is_taken() -> None:
+    assert leaner([lambda: "first", full]) == "first"
+    assert leaner([full, lambda: "second"]) == "second"
+
+
+def test_a_job_that_fits_nowhere_is_refused_and_other_errors_pass() -> None:
+    with pytest.raises(GpuOutOfMemory):
+        leaner([full, full])
+    with pytest.raises(ZeroDivisionError):
+        leaner([lambda: 1 / 0, lambda: "second"])
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
+    """The tiny checkpoint on the CPU."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(folder)
+    return Gpu(str(folder), device="cpu")
+
+
+def test_the_base_model_is_loaded_once_and_its_place_is_not_shown(device: Gpu) -> None:
+    assert device.base_model() is device.base_model()
+    assert device.name == Path(device.checkpoint).name
+
+
+def test_lean_paints_the_same_and_is_undone(device: Gpu) -> None:
+    model = device.base_model()
+    latents = torch.zeros(2, *model.latent_shape((64, 64)))
+    plain = sdxl.decode(model, latents)
+    with lean(model):
+        one_by_one = sdxl.decode(model, latents)
+        for before, after in zip(plain, one_by_one, strict=True):
+            assert max(high for _, high in ImageChops.difference(before, after).getextrema()) <= 1
+        assert model.unet.is_gradient_checkpointing
+    assert not model.unet.is_gradient_checkpointing
+    assert not model.vae.use_slicing
+
+
+def test_the_latest_priors_stay_in_memory(device: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "PRIORS_KEPT", 2)
+    fetched: list[str] = []
+
+    def fetch(name: str) -> Callable[[Path], None]:
+        def write(folder: Path) -> None:
+            fetched.append(name)
+            save_prior({"lora": torch.zeros(1)}, _manifest(device), folder)
+
+        return write
+
+    for name in ("a", "b", "a", "c", "a", "b"):
+        device.prior(name, fetch(name))
+    assert fetched == ["a", "b", "c", "b"]
+
+
+def _manifest(device: Gpu) -> Manifest:
+    return Manifest(
+        token="sks",
+        class_noun="dog",
+        base_model=device.name,
+        revision=None,
+        fingerprint=device.base_model().fingerprint,
+        captions=(),
+        class_prompts=(),
+        config={},
+        losses=(),
+    )
