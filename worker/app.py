@@ -16,7 +16,7 @@ from multiprocessing.sharedctypes import RawValue
 from typing import TYPE_CHECKING
 
 from celery import Celery
-from celery.signals import worker_shutting_down
+from celery.signals import worker_process_init, worker_shutting_down
 
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import QUEUES
@@ -30,7 +30,7 @@ WEBHOOKS_AT_ONCE = 8
 
 
 def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -> Celery:
-    """The application with its three tasks. Torch is imported by a child's first task, never by the parent."""
+    """The application with its three tasks. Torch is imported by the child, never by the parent."""
     app = Celery("lipe", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         result_backend=None,
@@ -38,6 +38,7 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
         task_acks_late=False,
         task_routes={name: {"queue": queue} for name, queue in QUEUES.items()},
         worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=600.0,  # a child is up when the base model is loaded
         worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -57,6 +58,10 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
         from worker.process import make_process
 
         return make_process(settings, begin(), draining)
+
+    @worker_process_init.connect(weak=False)
+    def load(**signal: object) -> None:
+        process().gpu.base_model()  # so that the first job does not wait for it
 
     def perform(job_id: str) -> None:
         from worker.perform import perform
