@@ -173,7 +173,7 @@ def _results(service: Service, made: list[Artefact]) -> list[EditResult]:
     """One for each picture, in the job's order, with the masks that belong to the same prompt and seed."""
     grouped: dict[tuple[str | None, int | None], dict[str, ArtefactBody]] = {}
     for artefact in made:
-        key = artefact.details.get("prompt"), artefact.details.get("seed")
+        key = artefact.details.get("target_prompt"), artefact.details.get("seed")
         grouped.setdefault(key, {})[artefact.role] = artefact_body(service, artefact)
     shared = grouped.get((None, None), {})
     return [

@@ -69,15 +69,15 @@ class PriorBody(Answered):
     id: str
     subject_id: str
     adapter_sha256: str | None
-    manifest: Annotated[dict[str, Any] | None, Field(description="Base model and settings it was learnt with.")]
     ready_at: Moment | None
     created_at: Moment
 
 
 class DownloadablePrior(PriorBody):
-    """With its newest job and, once ready, its files: the adapter, the manifest."""
+    """With its newest job and, once ready, its manifest and its files: adapter and manifest."""
 
     job_id: str | None
+    manifest: Annotated[dict[str, Any] | None, Field(description="Base model and settings it was learnt with.")]
     artefacts: list[ArtefactBody]
 
 
@@ -145,5 +145,6 @@ def get_prior(prior_id: PathId, service: Here, me: Me) -> Any:
         return DownloadablePrior(
             **PriorBody.model_validate(prior).model_dump(),
             job_id=job.id if job else None,
+            manifest=prior.manifest,
             artefacts=[artefact_body(service, artefact) for artefact in made],
         )

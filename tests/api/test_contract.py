@@ -1,0 +1,107 @@
+"""The wire and its description are one: codes, media types, names, parameters."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import NewKey
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from api.app import LARGEST_JSON
+from api.edit_request import NimaParameters
+from api.problems import KINDS
+from api.routes.priors import PriorParameters, RegularizationParameters
+from lipe_core.nima import NimaConfig
+from lipe_core.regularization import RegularizationConfig
+from lipe_core.train import PriorConfig
+
+DOCS = Path(__file__).parents[2] / "docs" / "problems.md"
+
+
+def test_the_page_of_problems_is_the_table() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (yes|no) \| .{20,} \|$", DOCS.read_text(), re.MULTILINE)
+    assert rows == [(code, str(kind.status), "yes" if kind.retryable else "no") for code, kind in KINDS.items()]
+
+
+@pytest.mark.parametrize(
+    ("asked", "config", "kept_back"),
+    [
+        (NimaParameters, NimaConfig, set()),
+        (PriorParameters, PriorConfig, {"compute_dtype"}),  # the operator's
+        (RegularizationParameters, RegularizationConfig, set()),
+    ],
+)
+def test_parameters_are_those_of_the_method(asked: Any, config: Any, kept_back: set[str]) -> None:
+    assert set(asked.model_fields) == {field.name for field in fields(config)} - kept_back
+
+
+def test_openapi_names_every_operation_and_every_problem(app: FastAPI) -> None:
+    operations = [
+        (path, operation) for path, methods in app.openapi()["paths"].items() for operation in methods.values()
+    ]
+    names = [operation["operationId"] for _, operation in operations]
+    assert len(set(names)) == len(names) > 25
+    for path, operation in operations:
+        assert re.fullmatch(r"[a-z_]+", operation["operationId"])
+        assert operation["tags"]
+        assert operation["description"]
+        refusals = {status for status in operation["responses"] if status >= "4"}
+        assert not path.startswith("/v1") or {"401", "403", "422", "500", "503"} <= refusals
+        for status in refusals - ({"503"} if path == "/readyz" else set()):
+            assert list(operation["responses"][status]["content"]) == ["application/problem+json"]
+    assert "HTTPValidationError" not in app.openapi()["components"]["schemas"]
+
+
+def test_what_the_framework_refuses_is_a_problem_too(api: TestClient) -> None:
+    kind = {"Content-Type": "application/json"}
+    for answer, status, code in (
+        (api.get("/v1/nothing"), 404, "not_found"),
+        (api.get("/nothing"), 404, "not_found"),
+        (api.get("/v1/images/"), 404, "not_found"),
+        (api.put("/v1/images"), 405, "method_not_allowed"),
+        (api.post("/v1/edits"), 422, "invalid_request"),
+        (api.post("/v1/edits", content=b"{", headers=kind), 422, "invalid_request"),
+        (api.post("/v1/edits", content=b"[]", headers=kind), 422, "invalid_request"),
+        (api.post("/v1/edits", content=b"\xff", headers=kind), 400, "malformed_request"),
+        (api.get("/v1/jobs", params={"limit": 101}), 422, "invalid_request"),
+        (api.get("/v1/images/%00"), 422, "invalid_request"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == status
+    assert "POST" in api.put("/v1/images").headers["allow"]
+
+
+def test_every_fault_is_listed_with_its_place(api: TestClient) -> None:
+    body = api.post("/v1/edits", json={"image_id": 1, "parameters": {"steps": 0}}).json()
+    assert {error["param"] for error in body["errors"]} == {"image_id", "parameters.steps"}
+    assert body["param"] == body["errors"][0]["param"]
+
+
+def test_a_body_is_bounded_before_it_is_read(api: TestClient) -> None:
+    long = b" " * (LARGEST_JSON + 1)
+    announced = api.post("/v1/edits", content=long, headers={"Content-Type": "application/json"})
+    counted = api.post("/v1/edits", content=iter([long]), headers={"Content-Type": "application/json"})
+    for answer in (announced, counted):
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+def test_a_request_id_is_echoed_if_it_is_sane(api: TestClient) -> None:
+    assert api.get("/v1/jobs", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    for odd in ("", "x" * 129, "a b", "a\\u0022"):
+        assert api.get("/v1/jobs", headers={"X-Request-Id": odd}).headers["x-request-id"].startswith("req_")
+
+
+def test_an_unforeseen_failure_tells_nothing(app: FastAPI, api: TestClient, new_key: NewKey, project: Any) -> None:
+    @app.get("/v1/broken")
+    def broken() -> None:
+        raise RuntimeError("secret")
+
+    client = TestClient(app, headers=dict(api.headers), raise_server_exceptions=False)
+    answer = client.get("/v1/broken")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "secret" not in answer.text
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]

@@ -1,0 +1,71 @@
+"""What is down: the broker costs nothing, the database and the storage a problem that may be retried."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import NewKey, png
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from api.app import make_app
+from ledger.database import UnitOfWork
+from ledger.outbox import Entry
+from ledger.projects import Project
+from ledger.settings import Settings
+
+NOWHERE = "127.0.0.1:9"
+
+
+@pytest.fixture
+def without(settings: Settings, project: Project, new_key: NewKey) -> Iterator[Callable[..., TestClient]]:
+    """`without(broker_url=...)`: the application with another setting."""
+    opened: list[TestClient] = []
+
+    def open_with(**changes: str) -> TestClient:
+        app = make_app(settings.model_copy(update=changes))
+        client = TestClient(app, headers={"Authorization": f"Bearer {new_key(project)}"})
+        opened.append(client.__enter__())
+        return client
+
+    yield open_with
+    for client in opened:
+        client.__exit__(None, None, None)
+
+
+def test_a_broker_that_is_down_loses_nothing(
+    without: Callable[..., TestClient], subject: dict[str, Any], begin: UnitOfWork
+) -> None:
+    api = without(broker_url=f"redis://{NOWHERE}/0")
+    answer = api.post(f"/v1/subjects/{subject['id']}/priors")
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    with begin() as session:
+        assert [(entry.topic, entry.identifier) for entry in session.scalars(select(Entry))] == [
+            ("lipe.prior", answer.json()["id"])
+        ]
+    assert api.get("/readyz").status_code == 503
+    assert api.get("/readyz").json() == {"database": True, "broker": False, "storage": True}
+
+
+def test_a_broker_that_is_there_is_rung(api: TestClient, subject: dict[str, Any], begin: UnitOfWork) -> None:
+    assert api.post(f"/v1/subjects/{subject['id']}/priors").status_code == 202
+    with begin() as session:
+        assert session.scalars(select(Entry)).all() == []
+    assert api.get("/readyz").status_code == 200
+
+
+def test_without_the_database(without: Callable[..., TestClient]) -> None:
+    api = without(database_url=f"postgresql+psycopg://u:p@{NOWHERE}/x")
+    answer = api.get("/v1/jobs")
+    assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (503, "unavailable", True)
+    assert answer.headers["retry-after"]
+    assert api.get("/healthz").status_code == 200
+    assert api.get("/readyz").json()["database"] is False
+    assert api.get("/metrics").json()["code"] == "unavailable"
+
+
+def test_without_the_storage(without: Callable[..., TestClient]) -> None:
+    api = without(s3_endpoint_url=f"http://{NOWHERE}")
+    answer = api.post("/v1/images", content=png())
+    assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (503, "storage_unavailable", True)
+    assert api.get("/v1/images").json()["data"] == []
