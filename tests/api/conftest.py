@@ -1,10 +1,13 @@
 """The application over the real servers, called as two projects; and a job's life without a GPU."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -111,3 +114,18 @@ def prior(api: TestClient, subject: dict[str, Any], work: Callable[..., None]) -
     job = api.post(f"/v1/subjects/{subject['id']}/priors").raise_for_status().json()
     work(job["id"])
     return str(job["prior_id"])
+
+
+@pytest.fixture
+def server(app: FastAPI) -> Iterator[str]:
+    """The application behind a real uvicorn: its URL."""
+    uvicorn_server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=uvicorn_server.run)
+    thread.start()
+    while not uvicorn_server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    port = uvicorn_server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    uvicorn_server.should_exit = True
+    thread.join()

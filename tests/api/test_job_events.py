@@ -1,0 +1,103 @@
+"""Server-sent events over a real server: everything once, in order, to the end; replay after a break."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import httpx
+import pytest
+from conftest import NewKey
+from fastapi.testclient import TestClient
+
+from api import job_events
+from ledger import jobs
+from ledger.database import UnitOfWork
+from ledger.jobs import Progress
+from ledger.projects import Project
+
+Event = dict[str, Any]
+
+
+@pytest.fixture
+def job(api: TestClient, subject: dict[str, Any]) -> str:
+    """A queued training."""
+    return str(api.post(f"/v1/subjects/{subject['id']}/priors").raise_for_status().json()["id"])
+
+
+@pytest.fixture
+def listen(server: str, project: Project, new_key: NewKey) -> Callable[..., Iterator[Event]]:
+    """`listen(job_id, last)`: the events, as parsed fields."""
+    headers = {"Authorization": f"Bearer {new_key(project)}"}
+
+    def events(job_id: str, last: int | None = None) -> Iterator[Event]:
+        again = {} if last is None else {"Last-Event-ID": str(last)}
+        url = f"{server}/v1/jobs/{job_id}/events"
+        with httpx.stream("GET", url, headers=headers | again, timeout=20) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            event: Event = {}
+            for line in answer.iter_lines():
+                if not line and event:
+                    yield event | {"data": json.loads(event["data"])}
+                    event = {}
+                elif line and not line.startswith(":"):
+                    name, _, value = line.partition(": ")
+                    event[name] = value
+
+    return events
+
+
+def test_a_job_is_followed_to_its_end(
+    listen: Callable[..., Iterator[Event]], job: str, begin: UnitOfWork, work: Callable[..., None]
+) -> None:
+    events = listen(job)
+    assert next(events)["event"] == "prior.queued"
+    worker = threading.Thread(target=work, args=(job,))
+    worker.start()
+    rest = list(events)
+    worker.join()
+    assert [event["event"] for event in rest] == ["prior.running", "prior.succeeded"]
+    assert [int(event["id"]) for event in rest] == [2, 3]
+    last = rest[-1]["data"]
+    assert (last["sequence"], last["type"], last["data"]["status"]) == (3, "prior.succeeded", "succeeded")
+
+
+def test_progress_is_the_newest_and_in_its_place(
+    listen: Callable[..., Iterator[Event]], job: str, begin: UnitOfWork
+) -> None:
+    with begin() as session:
+        claim = jobs.claim(session, job, "worker-1", lease_seconds=60)
+        assert claim
+    for step in (1, 2, 3):
+        with begin() as session:
+            jobs.renew(session, claim, Progress("training", step, 9, {"loss": 0.5}), lease_seconds=60)
+    seen = list(islice(listen(job), 3))
+    assert [event["event"] for event in seen] == ["prior.queued", "prior.running", "prior.progress"]
+    assert seen[2]["data"]["data"] == {"stage": "training", "step": 3, "total": 9, "loss": 0.5}
+    assert [int(event["id"]) for event in seen] == [1, 2, 5]
+
+
+def test_a_reader_that_comes_back_gets_what_it_missed(
+    api: TestClient, server: str, listen: Callable[..., Iterator[Event]], job: str, work: Callable[..., None]
+) -> None:
+    work(job)
+    assert [event["event"] for event in listen(job, 1)] == ["prior.running", "prior.succeeded"]
+    assert [event["event"] for event in listen(job, 2)] == ["prior.succeeded"]
+    over = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": "3"})
+    assert over.status_code == 204  # tells an EventSource not to come back
+    odd = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": "x"})
+    assert (odd.status_code, odd.json()["code"]) == (422, "invalid_request")
+
+
+def test_a_cancel_ends_the_stream(api: TestClient, listen: Callable[..., Iterator[Event]], job: str) -> None:
+    events = listen(job)
+    next(events)
+    api.post(f"/v1/jobs/{job}/cancel")
+    assert [event["event"] for event in events] == ["prior.canceled"]
+
+
+def test_silence_is_kept_alive(monkeypatch: pytest.MonkeyPatch, server: str, api: TestClient, job: str) -> None:
+    monkeypatch.setattr(job_events, "KEEP_ALIVE_SECONDS", 0.2)
+    with httpx.stream("GET", f"{server}/v1/jobs/{job}/events", headers=dict(api.headers), timeout=5) as answer:
+        assert any(line.startswith(":") for line in answer.iter_lines())

@@ -1,0 +1,97 @@
+"""Webhook endpoints and deliveries."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from standardwebhooks import Webhook
+
+from api.app import make_app
+from ledger.settings import Settings
+
+HOOK = "http://127.0.0.1:9/hook"
+
+
+def test_an_endpoint_lives(api: TestClient) -> None:
+    made = api.post("/v1/webhook-endpoints", json={"url": HOOK, "events": ["edit.succeeded"]})
+    assert made.status_code == 201
+    path = made.headers["location"]
+    (secret,) = made.json()["secrets"]
+    Webhook(secret)  # it reads as one of the standard
+    assert "secrets" not in api.get(path).json()
+    assert api.get(f"{path}/secret").json() == {"secrets": [secret]}
+    assert api.get("/v1/webhook-secret").json()["secrets"][0].startswith("whsec_")
+    changed = api.patch(path, json={"events": [], "disabled": True}).json()
+    assert changed["events"] == []
+    assert changed["disabled_at"]
+    assert api.patch(path, json={"disabled": False}).json()["disabled_at"] is None
+    assert [row["url"] for row in api.get("/v1/webhook-endpoints").json()["data"]] == [HOOK]
+    assert api.delete(path).status_code == 204
+    assert api.get(path).status_code == 404
+
+
+def test_events_come_from_a_closed_list(api: TestClient) -> None:
+    answer = api.post("/v1/webhook-endpoints", json={"url": HOOK, "events": ["edit.painted"]})
+    assert (answer.status_code, answer.json()["param"]) == (422, "events[0]")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://localhost/",
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://2130706433/",
+        "http://0/",
+        "ftp://93.184.216.34/",
+        "http://host.invalid/",
+        "javascript:alert(1)",
+        "not a url",
+        "http://user:word@93.184.216.34/",
+    ],
+)
+def test_private_and_unreachable_urls_are_refused(
+    api: TestClient, settings: Settings, subject: dict[str, Any], url: str
+) -> None:
+    public = make_app(settings.model_copy(update={"allow_private_urls": False}))
+    with TestClient(public, headers=dict(api.headers)) as client:
+        for path, asked, param in (
+            ("/v1/webhook-endpoints", {"url": url}, "url"),
+            (f"/v1/subjects/{subject['id']}/priors", {"webhook_url": url}, "webhook_url"),
+        ):
+            answer = client.post(path, json=asked)
+            assert (answer.status_code, answer.json()["code"]) == (422, "webhook_url_forbidden"), answer.text
+            assert answer.json()["param"] == param
+        assert client.get("/v1/jobs").json()["data"] == []
+        assert client.get("/v1/webhook-endpoints").json()["data"] == []
+
+
+def test_a_public_address_is_taken(api: TestClient, settings: Settings) -> None:
+    public = make_app(settings.model_copy(update={"allow_private_urls": False}))
+    with TestClient(public, headers=dict(api.headers)) as client:
+        assert client.post("/v1/webhook-endpoints", json={"url": "http://93.184.216.34/"}).status_code == 201
+
+
+def test_deliveries_are_listed_and_sent_again(
+    api: TestClient, subject: dict[str, Any], work: Callable[..., None]
+) -> None:
+    endpoint = api.post("/v1/webhook-endpoints", json={"url": HOOK}).json()["id"]
+    asked = {"webhook_url": "http://127.0.0.1:9/own", "metadata": {"order": "7"}}
+    job = api.post(f"/v1/subjects/{subject['id']}/priors", json=asked).json()["id"]
+    work(job)
+    found = api.get("/v1/webhook-deliveries", params={"job_id": job, "state": "pending"}).json()["data"]
+    assert {row["url"] for row in found} == {HOOK, "http://127.0.0.1:9/own"}
+    (mine,) = api.get("/v1/webhook-deliveries", params={"endpoint_id": endpoint}).json()["data"]
+    assert mine["body"]["type"] == mine["event_type"] == "prior.succeeded"
+    assert mine["body"]["data"]["metadata"] == {"order": "7"}
+    again = api.post(f"/v1/webhook-deliveries/{mine['id']}/redeliver")
+    assert (again.status_code, again.json()["state"], again.json()["message_id"]) == (
+        202,
+        "pending",
+        mine["message_id"],
+    )
+    assert api.get("/v1/webhook-deliveries", params={"state": "delivered"}).json()["data"] == []
