@@ -1,0 +1,16 @@
+"""The client against a real uvicorn with the real servers behind it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from client import Client
+from ledger.projects import Project
+from tests.api.conftest import NewKey, app, new_key, png, server, work  # noqa: F401
+
+
+@pytest.fixture
+def lipe(server: str, project: Project, new_key: NewKey) -> Iterator[Client]:  # noqa: F811
+    """A client with a key of `project`."""
+    with Client(server, new_key(project)) as client:
+        yield client
