@@ -36,7 +36,11 @@ def up(
         with (
             console.status("starting") as status,
             embedded_service(
-                data, port=port, host=host, base_model=base_model, on_start=lambda name: status.update(f"starting {name}")
+                data,
+                port=port,
+                host=host,
+                base_model=base_model,
+                on_start=lambda name: status.update(f"starting {name}"),
             ) as service,
         ):
             status.stop()
@@ -71,7 +75,10 @@ def worker(
     """Take jobs from the queues: one at a time on the GPU, many at a time for webhooks."""
     from worker.app import serve
 
-    serve(queues.split(","))
+    try:
+        serve(queues.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()

@@ -17,8 +17,9 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from ledger.tables import METADATA
+from tests import typechecker
 
-install_import_hook("lipe_core", "beartype.beartype")
+install_import_hook("lipe_core", f"{typechecker.__name__}.checked")
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +65,16 @@ def server_settings(server_folder: Path, database_url: str, broker_url: str, obj
     )
     migrate(settings)
     return settings
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint: random weights, 64-pixel pictures."""
+    from tests.tiny_checkpoint import write_checkpoint  # diffusers takes seconds to import: only who needs it pays
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(folder)
+    return folder
 
 
 @pytest.fixture

@@ -64,6 +64,16 @@ class Gpu:
             self._priors.popitem(last=False)
         return self._priors[sha256]
 
+    def is_usable(self) -> bool:
+        """False after an error that broke the CUDA context for good: every later call in this process would fail."""
+        if self._device() != "cuda":
+            return True
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError:
+            return False
+        return True
+
     def peak_memory(self) -> int:
         """Bytes at the peak since `reset_peak`: the GPU's where there is one, else this process's."""
         if torch.cuda.is_available() and self._device() == "cuda":

@@ -71,8 +71,10 @@ def perform(process: Process, job_id: str) -> None:
         log.exception("job %s: the database is away; the reaper gives the job to another attempt", job_id)
     except Exception as error:
         _fail(process, attempt, error)
-    log.info("job %s: attempt %d ends", job_id, claim.attempt)
+    if not process.gpu.is_usable():
+        raise SystemExit("the GPU is broken for this process: a new one must take the next job")
     _clean_up(process, claim)
+    log.info("job %s: attempt %d ends", job_id, claim.attempt)
 
 
 def _succeed(process: Process, attempt: Attempt, made: Made) -> None:

@@ -175,9 +175,7 @@ def _gone(process: psutil.Process, patience: float) -> bool:
     return False
 
 
-def _wait_until_ready(
-    child: subprocess.Popen[bytes], is_ready: Callable[[], bool], patience: float, log: Path
-) -> None:
+def _wait_until_ready(child: subprocess.Popen[bytes], is_ready: Callable[[], bool], patience: float, log: Path) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if child.poll() is not None:

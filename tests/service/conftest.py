@@ -12,17 +12,8 @@ from sqlalchemy import Engine
 from cli.embedded.process import running
 from cli.embedded.up import lipe
 from ledger.settings import Settings
-from tests.tiny_checkpoint import write_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny checkpoint: random weights, 64-pixel pictures."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    write_checkpoint(folder)
-    return folder
 
 
 @pytest.fixture

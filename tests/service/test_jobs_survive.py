@@ -1,23 +1,20 @@
 """Real processes: what a killed, a draining and a cancelled worker leave behind, and how the job ends."""
 
-import io
 import signal
 import time
 from collections.abc import Callable
 from subprocess import Popen
-from typing import Any
 
 import psutil
-from PIL import Image
 
-from ledger import artefacts, edits, events, images, jobs, priors, subjects
-from ledger.database import UnitOfWork, new_id
+from ledger import jobs, priors
+from ledger.database import UnitOfWork
 from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
-from ledger.storage import Storage, StoredObject, image_prefix
-from ledger.subjects import Subject
+from ledger.storage import Storage
+from tests.orders import current, edit, history, learn, make_subject, verified
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 150
@@ -101,60 +98,6 @@ def test_a_job_that_cannot_be_done_fails_with_its_code(
     assert ended(begin, nameless).error_code == "invalid_request"
 
 
-def make_subject(begin: UnitOfWork, storage: Storage, project: Project) -> Subject:
-    rows = [put_image(begin, storage, project, shade) for shade in (40, 120, 200)]
-    with begin() as session:
-        return subjects.create(
-            session, project.id, name="Rex", class_noun="dog", token="sks", images=rows,
-            captions=["a dog sitting", None, "a photo of sks dog jumping"],
-        )  # fmt: skip
-
-
-def put_image(begin: UnitOfWork, storage: Storage, project: Project, shade: int) -> images.Image:
-    content = io.BytesIO()
-    Image.linear_gradient("L").resize((64, 64)).point(lambda level: (level + shade) % 256).convert("RGB").save(
-        content, "PNG"
-    )
-    image_id = new_id("img")
-    stored = storage.put(image_prefix(project.id, image_id), "image.png", content.getvalue(), "image/png")
-    with begin() as session:
-        return images.add(session, project.id, image_id, stored, width=64, height=64)
-
-
-def learn(begin: UnitOfWork, project: Project, subject: Subject, **config: Any) -> Job:
-    parameters = {"prior": {"rank": 2, **config}, "regularization": {"count": 2, "steps": 2}}
-    with begin() as session:
-        prior = priors.create(session, project.id, subject.id)
-        return jobs.submit(
-            session, project.id, "prior", subject_id=subject.id, prior_id=prior.id, parameters=parameters
-        )
-
-
-def edit(
-    begin: UnitOfWork,
-    storage: Storage,
-    project: Project,
-    subject: Subject,
-    prior_id: str | None,
-    prompts: list[str] | None = None,
-) -> Job:
-    image = put_image(begin, storage, project, 0)
-    with begin() as session:
-        row = edits.create(
-            session, project.id, subject_id=subject.id, prior_id=prior_id, image_id=image.id,
-            target_prompts=prompts or ["a photo of sks dog jumping", "a photo of sks dog sitting"],
-        )  # fmt: skip
-        return jobs.submit(
-            session, project.id, "edit", subject_id=subject.id, prior_id=prior_id, edit_id=row.id,
-            parameters={"nima": {"steps": 3}, "seeds": [7]},
-        )  # fmt: skip
-
-
-def current(begin: UnitOfWork, job: Job) -> Job:
-    with begin() as session:
-        return session.get_one(Job, job.id)
-
-
 def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
     def reached() -> bool:
         now = current(begin, job)
@@ -167,19 +110,6 @@ def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
 def ended(begin: UnitOfWork, job: Job, seconds: float = 120) -> Job:
     wait_for(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)
-
-
-def history(begin: UnitOfWork, job: Job) -> list[events.JobEvent]:
-    with begin() as session:
-        return events.after(session, job.project_id, job.id, 0)
-
-
-def verified(begin: UnitOfWork, storage: Storage, job: Job) -> list[artefacts.Artefact]:
-    with begin() as session:
-        made = artefacts.of_job(session, job.project_id, job.id)
-    for artefact in made:
-        assert storage.verify(StoredObject(artefact.key, artefact.size, artefact.sha256))
-    return made
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:

@@ -1,0 +1,272 @@
+"""Every way out of a job, in this process, on the tiny checkpoint: state, code, and what is left behind."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from ledger import edits, jobs, priors
+from ledger.database import UnitOfWork
+from ledger.jobs import Job
+from ledger.projects import Project
+from ledger.settings import Settings
+from ledger.states import State
+from ledger.storage import Storage, StorageError
+from ledger.subjects import Subject
+from tests.orders import current, edit, history, learn, make_subject, put_image, verified
+from worker import claim as claiming
+from worker import perform as performing
+from worker.gpu import Gpu
+from worker.perform import perform
+from worker.process import Process, make_process
+
+
+@pytest.fixture(scope="module")
+def gpu(checkpoint: Path) -> Gpu:
+    """The tiny checkpoint, loaded once."""
+    return Gpu(str(checkpoint), device="cpu")
+
+
+@pytest.fixture
+def process(settings: Settings, begin: UnitOfWork, gpu: Gpu) -> Process:
+    """A worker process that was not told to stop."""
+    return replace(make_process(settings, begin, lambda: False), gpu=gpu)
+
+
+@pytest.fixture
+def subject(begin: UnitOfWork, storage: Storage, project: Project) -> Subject:
+    """A dog."""
+    return make_subject(begin, storage, project)
+
+
+def test_a_prior_is_learnt_and_edits(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    job = learn(begin, project, subject, steps=3)
+    perform(process, job.id)
+    perform(process, job.id)  # a doorbell rung twice
+    learnt = current(begin, job)
+    assert (learnt.state, learnt.attempt, learnt.error_detail) == (State.SUCCEEDED, 1, None)
+    assert learnt.resolved["captions"] == ["a sks dog sitting", "a photo of sks dog", "a photo of sks dog jumping"]
+    assert (learnt.resolved["prior"]["steps"], learnt.resolved["regularization"]["count"]) == (3, 2)
+    stages = ("queued", "loading", "captioning", "regularizing", "training", "uploading")
+    assert learnt.metrics.keys() == {f"seconds_{stage}" for stage in stages} | {
+        "peak_memory_bytes", "worker", "attempt",
+    }  # fmt: skip
+    changed = edit(begin, storage, project, subject, job.prior_id, prompts=["a photo of sks dog jumping"])
+    perform(process, changed.id)
+    assert current(begin, changed).error_detail is None
+    made = verified(begin, storage, changed)
+    assert [artefact.role for artefact in made] == ["image", "source_mask", "edit_mask", "uncomposited"]
+    assert made[0].details == {"target_prompt": "a photo of sks dog jumping", "seed": 7}
+    assert all(Image.open(io.BytesIO(storage.get(artefact.key))).size == (64, 64) for artefact in made)
+    assert current(begin, changed).resolved["seeds"] == [7]
+
+
+def test_outside_the_users_mask_the_picture_keeps_its_bytes(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    image, mask = (put_image(begin, storage, project, shade) for shade in (0, 0))
+    black = io.BytesIO()
+    Image.new("L", (64, 64)).save(black, "PNG")
+    stored = storage.put(f"projects/{project.id}/images/{mask.id}/", "mask.png", black.getvalue(), "image/png")
+    with begin() as session:
+        session.get_one(type(mask), mask.id).key = stored.key
+        row = edits.create(
+            session, project.id, subject_id=subject.id, prior_id=None, image_id=image.id, mask_image_id=mask.id,
+            target_prompts=["a photo of sks dog jumping"],
+        )  # fmt: skip
+        parameters = {"nima": {"steps": 2, "mask_mode": "source"}}
+        job = jobs.submit(session, project.id, "edit", subject_id=subject.id, edit_id=row.id, parameters=parameters)
+    perform(process, job.id)
+    result = verified(begin, storage, job)[0]
+    pixels = [Image.open(io.BytesIO(storage.get(key))).convert("RGB").tobytes() for key in (result.key, image.key)]
+    assert pixels[0] == pixels[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"steps": 0}, "invalid_parameters"),
+        ({"no_such": 1}, "invalid_parameters"),
+        ({"steps": "many"}, "invalid_parameters"),
+        ({"steps": 3, "learning_rate": 1e30, "max_gradient_norm": 1e30, "warmup": 0}, "training_diverged"),
+    ],
+)
+def test_a_bad_training_fails_with_its_code(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject, wrong: dict[str, Any], code: str
+) -> None:
+    job = learn(begin, project, subject, **wrong)
+    perform(process, job.id)
+    failed = current(begin, job)
+    assert (failed.state, failed.error_code) == (State.FAILED, code), failed.error_detail
+    assert failed.metrics["attempt"] == 1
+    assert list(process.checkpoints.glob("*")) == []
+
+
+def test_an_edit_with_a_prior_of_another_model_or_none_fails(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    learning = learn(begin, project, subject, steps=1)
+    unready = edit(begin, storage, project, subject, learning.prior_id)
+    perform(process, unready.id)
+    assert current(begin, unready).error_code == "invalid_prior"
+    perform(process, learning.id)
+    with begin() as session:
+        prior = session.get_one(priors.Prior, learning.prior_id)
+        prior.manifest = prior.manifest | {"fingerprint": "another"}
+    foreign = edit(begin, storage, project, subject, learning.prior_id)
+    perform(process, foreign.id)
+    assert current(begin, foreign).error_code == "prior_mismatch"
+
+
+def test_an_unknown_method_and_a_nameless_prompt_fail(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    nameless = edit(begin, storage, project, subject, None, prompts=["a photo of a dog jumping"])
+    unknown = edit(begin, storage, project, subject, None)
+    with begin() as session:
+        session.get_one(edits.Edit, unknown.edit_id).method = "magic"
+    for job in (nameless, unknown):
+        perform(process, job.id)
+        assert current(begin, job).error_code == "invalid_request"
+
+
+def test_a_full_memory_is_tried_leaner_then_refused_and_the_next_job_is_unharmed(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        """A memory that is full for the first `times` trainings."""
+
+        def __init__(self, times: int) -> None:
+            self.times, self.learn_prior = times, performing.train.learn_prior
+
+        def __call__(self, *arguments: Any, **options: Any) -> Any:
+            self.times -= 1
+            if self.times >= 0:
+                raise torch.OutOfMemoryError("full")
+            return self.learn_prior(*arguments, **options)
+
+    expected = {1: (State.SUCCEEDED, None), 2: (State.FAILED, "gpu_out_of_memory"), 0: (State.SUCCEEDED, None)}
+    for times, outcome in expected.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(performing.train, "learn_prior", Full(times))
+            job = learn(begin, project, subject, steps=2)
+            perform(process, job.id)
+        assert (current(begin, job).state, current(begin, job).error_code) == outcome
+
+
+def test_an_upload_that_cannot_be_done_fails_without_another_training(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def put(storage: Storage, prefix: str, name: str, *rest: Any) -> None:
+        tried.append(name)
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(claiming, "STORAGE_WAITS", (0, 0))
+    job = learn(begin, project, subject, steps=2)
+    monkeypatch.setattr(Storage, "put", put)
+    perform(process, job.id)
+    assert (current(begin, job).error_code, current(begin, job).attempt) == ("storage_unavailable", 1)
+    assert tried == ["adapter.safetensors"] * 3
+
+
+def test_an_unexpected_error_tells_the_user_no_secrets(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise KeyError("postgresql://user:password@host")
+
+    monkeypatch.setattr(performing.train, "learn_prior", broken)
+    job = learn(begin, project, subject, steps=2)
+    perform(process, job.id)
+    assert current(begin, job).error_code == "internal_error"
+    assert "password" not in current(begin, job).error_detail
+
+
+@pytest.mark.parametrize("when", ["training", "uploading"])
+def test_a_cancel_leaves_no_object_and_no_checkpoint(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch, when: str,
+) -> None:  # fmt: skip
+    job = learn(begin, project, subject, steps=3)
+    at_stage(monkeypatch, when, lambda: cancel(begin, job))
+    perform(process, job.id)
+    assert [event.type for event in history(begin, job)] == ["prior.queued", "prior.running", "prior.canceled"]
+    assert list(storage.keys(f"projects/{project.id}/jobs/")) == []
+    assert list(process.checkpoints.glob("*")) == []
+
+
+def test_a_success_whose_lease_was_lost_is_not_written_and_its_objects_go(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    job = learn(begin, project, subject, steps=2)
+
+    def steal() -> None:
+        with begin() as session:
+            thief = session.get_one(Job, job.id)
+            thief.epoch += 1
+
+    at_stage(monkeypatch, "uploading", steal)
+    perform(process, job.id)
+    assert current(begin, job).state == State.RUNNING  # the thief's
+    assert list(storage.keys(f"projects/{project.id}/jobs/")) == []
+
+
+def test_a_draining_worker_takes_nothing_and_keeps_nothing(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject
+) -> None:
+    job = learn(begin, project, subject, steps=2)
+    perform(replace(process, draining=lambda: True), job.id)
+    assert (current(begin, job).state, current(begin, job).epoch) == (State.QUEUED, 0)
+
+
+def test_a_checkpoint_of_other_settings_or_cut_off_is_begun_anew(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject
+) -> None:
+    job = learn(begin, project, subject, steps=2)
+    process.checkpoints.mkdir(parents=True)
+    fingerprint = process.gpu.base_model().fingerprint[:12]
+    (process.checkpoints / f"{job.id}.{fingerprint}.safetensors").write_bytes(b"cut off")
+    (process.checkpoints / f"job_gone.{fingerprint}.safetensors").write_bytes(b"of a job that is gone")
+    perform(process, job.id)
+    assert current(begin, job).state == State.SUCCEEDED
+    assert list(process.checkpoints.glob("*")) == []
+
+
+def test_a_broken_gpu_ends_the_process_but_not_the_jobs_fate(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gpu, "is_usable", lambda gpu: False)
+    job = learn(begin, project, subject, steps=0)
+    with pytest.raises(SystemExit):
+        perform(process, job.id)
+    assert current(begin, job).state == State.FAILED
+
+
+def at_stage(monkeypatch: pytest.MonkeyPatch, stage: str, act: Callable[[], None]) -> None:
+    """Do something once, right after the stage has begun."""
+    report = claiming.Attempt.report
+    acted: list[str] = []
+
+    def watched(attempt: claiming.Attempt, name: str, step: int, total: int, **details: Any) -> None:
+        report(attempt, name, step, total, **details)
+        if name == stage and not acted:
+            acted.append(name)
+            act()
+            attempt._next_renewal = 0.0
+
+    monkeypatch.setattr(claiming.Attempt, "report", watched)
+
+
+def cancel(begin: UnitOfWork, job: Job) -> None:
+    with begin() as session:
+        jobs.cancel(session, job.project_id, job.id)
