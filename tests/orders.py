@@ -1,6 +1,8 @@
 """Orders to the worker, with real objects: a subject with pictures, a prior job, an edit job; and how they stand."""
 
 import io
+import time
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
@@ -85,3 +87,11 @@ def verified(begin: UnitOfWork, storage: Storage, job: Job) -> list[artefacts.Ar
     for artefact in made:
         assert storage.verify(StoredObject(artefact.key, artefact.size, artefact.sha256))
     return made
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    """Until the condition holds; an AssertionError after that many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

@@ -89,6 +89,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_alive(folder: Path) -> bool:
+    """Whether the process that `running` started in this folder still runs."""
+    try:
+        known = json.loads((folder / "process.json").read_text())
+        process = psutil.Process(known["pid"])
+        return process.create_time() == known["started"] and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return False
+
+
 def secret(folder: Path) -> str:
     """The folder's password: random, made once, readable by its owner only."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cli.embedded import postgres, s3, valkey
-from cli.embedded.process import StartError, free_port, secret
+from cli.embedded.process import StartError, free_port, is_alive, secret
 from cli.embedded.supervisor import Supervisor
 
 PROGRAMS = {
@@ -32,9 +32,13 @@ class Service:
     data_dir: Path
     environment: Mapping[str, str]
     programs: Mapping[str, Supervisor]
+    servers: tuple[str, ...]
 
     def failure(self) -> str | None:
-        """Why a program cannot go on, if one cannot."""
+        """Why the service cannot go on, if it cannot: a program that dies again and again, or a dead server."""
+        for name in self.servers:
+            if not is_alive(self.data_dir / name):
+                return f"{name} ended; its log is {self.data_dir / name / 'log'}"
         return next((program.failure for program in self.programs.values() if program.failure), None)
 
 
@@ -57,7 +61,8 @@ def embedded_service(
     """
     data_dir = data_dir.resolve()
     with ExitStack() as stack:
-        settings = {**_servers(stack, data_dir, on_start), **_settings(data_dir, base_model), **(environment or {})}
+        addresses, servers = _servers(stack, data_dir, on_start)
+        settings = {**addresses, **_settings(data_dir, base_model), **(environment or {})}
         on_start("migrate")
         _run("migrate", environment=settings)
         key = _run("keys", "create", "--name", "lipe up", "--quiet", environment=settings)
@@ -69,7 +74,7 @@ def embedded_service(
             is_ready = _ready(url) if name == "api" else _at_once
             program = Supervisor(name, lipe(*arguments), data_dir / name, environment=settings, is_ready=is_ready)
             programs[name] = stack.enter_context(program.caring())
-        yield Service(url, key, data_dir, settings, programs)
+        yield Service(url, key, data_dir, settings, programs, servers)
 
 
 def lipe(*arguments: str) -> list[str]:
@@ -77,25 +82,31 @@ def lipe(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli.main", *arguments]
 
 
-def _servers(stack: ExitStack, data_dir: Path, on_start: Callable[[str], None]) -> dict[str, str]:
-    """The servers' addresses as settings; those that the environment names already are left out."""
+def _servers(
+    stack: ExitStack, data_dir: Path, on_start: Callable[[str], None]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The started servers' addresses as settings, and their names; none for those that the environment names."""
     settings: dict[str, str] = {}
+    started: list[str] = []
+
+    def starting(name: str) -> Path:
+        on_start(name)
+        started.append(name)
+        return data_dir / name
+
     if "LIPE_DATABASE_URL" not in os.environ:
-        on_start("postgres")
-        settings["LIPE_DATABASE_URL"] = stack.enter_context(postgres.serve(data_dir / "postgres"))
+        settings["LIPE_DATABASE_URL"] = stack.enter_context(postgres.serve(starting("postgres")))
     if "LIPE_BROKER_URL" not in os.environ:
-        on_start("valkey")
-        settings["LIPE_BROKER_URL"] = stack.enter_context(valkey.serve(data_dir / "valkey"))
+        settings["LIPE_BROKER_URL"] = stack.enter_context(valkey.serve(starting("valkey")))
     if "LIPE_S3_ENDPOINT_URL" not in os.environ:
-        on_start("s3")
-        storage = stack.enter_context(s3.serve(data_dir / "s3"))
+        storage = stack.enter_context(s3.serve(starting("s3")))
         settings |= {
             "LIPE_S3_ENDPOINT_URL": storage.endpoint_url,
             "LIPE_S3_BUCKET": storage.bucket,
             "LIPE_S3_ACCESS_KEY_ID": storage.access_key_id,
             "LIPE_S3_SECRET_ACCESS_KEY": storage.secret_access_key,
         }
-    return settings
+    return settings, tuple(started)
 
 
 def _settings(data_dir: Path, base_model: str | Path | None) -> dict[str, str]:

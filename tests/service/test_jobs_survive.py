@@ -1,7 +1,6 @@
 """Real processes: what a killed, a draining and a cancelled worker leave behind, and how the job ends."""
 
 import signal
-import time
 from collections.abc import Callable
 from subprocess import Popen
 
@@ -14,7 +13,7 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
-from tests.orders import current, edit, history, learn, make_subject, verified
+from tests.orders import current, edit, history, learn, make_subject, verified, wait_for
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 150
@@ -110,10 +109,3 @@ def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
 def ended(begin: UnitOfWork, job: Job, seconds: float = 120) -> Job:
     wait_for(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

@@ -1,0 +1,68 @@
+"""From pictures to an edited picture by the API alone, over real processes; the worker is killed in mid-training."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from subprocess import Popen
+
+import httpx
+import psutil
+from PIL import Image
+
+from cli.embedded.process import free_port
+from client import Client
+from ledger import keys
+from ledger.database import UnitOfWork
+from ledger.projects import Project
+from ledger.settings import Settings
+
+Program = Callable[..., Popen[bytes]]
+STEPS = 120
+
+
+def test_a_killed_worker_costs_a_user_nothing_but_time(
+    begin: UnitOfWork, project: Project, settings: Settings, program: Program, tmp_path: Path
+) -> None:
+    port = free_port()
+    program("api", "--port", str(port))
+    program("dispatcher")
+    worker = program("worker", "--queues", "priors,edits")
+    with begin() as session:
+        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test")[1]
+    with Client(f"http://127.0.0.1:{port}", key) as lipe:
+        while not _ready(port):
+            pass
+        references = [lipe.upload_image(_picture(colour)) for colour in ("red", "green", "blue")]
+        rex = lipe.create_subject(name="Rex", class_noun="dog", references=references)
+        small = {"count": 2, "steps": 2}
+        job = lipe.train_prior(rex, parameters={"steps": STEPS, "rank": 2}, regularization=small)
+        for progress in lipe.progress(job):
+            if progress.stage == "training" and (progress.step or 0) > 60:  # beyond the checkpoint at 50
+                for process in [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]:
+                    process.kill()
+                break
+        program("worker", "--queues", "priors,edits")
+        assert lipe.wait(job).attempt == 2
+
+        prompts = ["a photo of sks dog jumping", "a photo of sks dog sitting"]
+        job = lipe.wait(lipe.edit(subject=rex, image=references[0], prompts=prompts, seed=3, parameters={"steps": 3}))
+        results = lipe.results(job)
+        assert [(result.prompt, result.seed) for result in results] == [(prompt, 3) for prompt in prompts]
+        for result in results:
+            for artefact in (result.image, result.source_mask, result.edit_mask, result.uncomposited):
+                assert artefact is not None
+                with Image.open(lipe.download(artefact, tmp_path / "file.png")) as image:
+                    assert image.size == (96, 96)
+
+
+def _ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _picture(colour: str) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (96, 96), colour).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,71 @@
+"""`lipe up`: the whole service from nothing, used through its API, and nothing left of it afterwards."""
+
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+import psutil
+from PIL import Image
+
+from cli.embedded.up import embedded_service
+from client import Client, verify_webhook
+from tests.orders import wait_for
+from tests.worker.test_deliveries import receiving
+
+
+def test_from_references_to_an_edited_picture(checkpoint: Path, tmp_path: Path) -> None:
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    with (
+        receiving(200) as receiver,
+        embedded_service(tmp_path / "data", base_model=checkpoint, environment=environment) as service,
+        Client(service.url, service.api_key) as lipe,
+    ):
+        endpoint = lipe.create_webhook_endpoint(receiver.url)
+        references = [lipe.upload_image(picture(shade)) for shade in (10, 90, 170)]
+        rex = lipe.create_subject(name="Rex", class_noun="dog", token="sks", references=references)
+        learning = lipe.train_prior(rex, parameters={"steps": 4, "rank": 2}, regularization={"count": 2, "steps": 2})
+        assert lipe.wait(learning).status == "succeeded"
+        editing = lipe.edit(
+            subject=rex,
+            image=lipe.upload_image(picture(0)),
+            prompts=["a photo of sks dog jumping", "a photo of sks dog sitting"],
+            parameters={"steps": 2},
+        )
+        assert lipe.wait(editing).status == "succeeded"
+        results = lipe.results(editing)
+        files = [lipe.download(result.image, tmp_path / f"{number}.png") for number, result in enumerate(results)]
+        assert [Image.open(io.BytesIO(file.read_bytes())).size for file in files] == [(64, 64), (64, 64)]
+        lipe.delete_subject(rex)
+        assert service.failure() is None
+        wait_for(lambda: len(receiver.seen) == 2, seconds=20)
+        programs = [psutil.Process(program.child.pid) for program in service.programs.values()]
+        valkey = json.loads((tmp_path / "data" / "valkey" / "process.json").read_text())["pid"]
+        os.kill(valkey, signal.SIGKILL)
+        wait_for(lambda: "valkey ended" in (service.failure() or ""), seconds=5)
+        objects = [file.name for file in (tmp_path / "data" / "s3" / "objects").rglob("*") if file.is_file()]
+    assert sorted(verified(endpoint.secrets[0], *sent) for sent in receiver.seen) == [
+        "edit.succeeded", "prior.succeeded",
+    ]  # fmt: skip
+    assert len(objects) == 1  # the test picture: of the erased subject nothing is left
+    assert not any(program.is_running() for program in programs)
+    assert [process for process in psutil.process_iter() if belongs(process, tmp_path)] == []
+
+
+def picture(shade: int) -> bytes:
+    content = io.BytesIO()
+    shades = Image.linear_gradient("L").resize((64, 64)).point(lambda level: (level + shade) % 256)
+    shades.convert("RGB").save(content, "PNG")
+    return content.getvalue()
+
+
+def verified(secret: str, headers: dict[str, str], body: bytes) -> str:
+    return verify_webhook(secret, {name.lower(): value for name, value in headers.items()}, body)["type"]
+
+
+def belongs(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return str(folder) in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
