@@ -36,7 +36,10 @@ def resolve(url: str, *, allow_private: bool = False) -> tuple[str, ...]:
     Raises Forbidden for another scheme, a user name, a name without an address, or one that is not global
     (any of several: a name must not hide a private address behind a public one).
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Forbidden(f"the URL cannot be read: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise Forbidden("the URL must start with http:// or https:// and name a host")
     if parts.username is not None or parts.password is not None:

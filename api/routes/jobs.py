@@ -102,7 +102,7 @@ def follow_job(
     job_id: PathId,
     service: Here,
     me: Me,
-    last_event_id: Annotated[int, Header(ge=0, description="The last event that you have seen.")] = 0,
+    last_event_id: Annotated[int, Header(ge=0, lt=2**31, description="The last event that you have seen.")] = 0,
 ) -> Response:
     """The job's events, as they happen, until it is over."""
     with service.begin() as session:

@@ -4,7 +4,6 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import NewKey
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -12,6 +11,7 @@ from api.auth import READING
 from ledger import keys
 from ledger.database import UnitOfWork
 from ledger.projects import Project
+from tests.api.conftest import NewKey
 
 
 def _operations(app: FastAPI) -> list[tuple[str, str]]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NewKey
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -17,6 +16,8 @@ from api.routes.priors import PriorParameters, RegularizationParameters
 from lipe_core.nima import NimaConfig
 from lipe_core.regularization import RegularizationConfig
 from lipe_core.train import PriorConfig
+from tests.api.conftest import NewKey
+from worker.perform import CODES
 
 DOCS = Path(__file__).parents[2] / "docs" / "problems.md"
 
@@ -24,6 +25,11 @@ DOCS = Path(__file__).parents[2] / "docs" / "problems.md"
 def test_the_page_of_problems_is_the_table() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (yes|no) \| .{20,} \|$", DOCS.read_text(), re.MULTILINE)
     assert rows == [(code, str(kind.status), "yes" if kind.retryable else "no") for code, kind in KINDS.items()]
+
+
+def test_the_page_lists_what_jobs_fail_with() -> None:
+    page = DOCS.read_text().partition("## Failed jobs")[2]
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {*CODES.values(), "worker_lost", "internal_error"}
 
 
 @pytest.mark.parametrize(

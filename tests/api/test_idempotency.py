@@ -4,8 +4,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from conftest import png
 from fastapi.testclient import TestClient
+
+from tests.api.conftest import png
 
 
 def test_twenty_at_once_make_one_job(api: TestClient, subject: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import NewKey
 from fastapi.testclient import TestClient
 
 from api import job_events
@@ -16,6 +15,7 @@ from ledger import jobs
 from ledger.database import UnitOfWork
 from ledger.jobs import Progress
 from ledger.projects import Project
+from tests.api.conftest import NewKey
 
 Event = dict[str, Any]
 
@@ -86,8 +86,9 @@ def test_a_reader_that_comes_back_gets_what_it_missed(
     assert [event["event"] for event in listen(job, 2)] == ["prior.succeeded"]
     over = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": "3"})
     assert over.status_code == 204  # tells an EventSource not to come back
-    odd = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": "x"})
-    assert (odd.status_code, odd.json()["code"]) == (422, "invalid_request")
+    for odd in ("x", "-1", "1" * 30):
+        refused = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": odd})
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
 
 
 def test_a_cancel_ends_the_stream(api: TestClient, listen: Callable[..., Iterator[Event]], job: str) -> None:

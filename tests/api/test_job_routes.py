@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import NewKey
 from fastapi.testclient import TestClient
 
 from api.app import make_app
@@ -14,6 +13,7 @@ from ledger import jobs
 from ledger.database import UnitOfWork
 from ledger.projects import Project
 from ledger.settings import Settings
+from tests.api.conftest import NewKey
 
 Work = Callable[..., None]
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import NewKey, png
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
@@ -13,6 +12,7 @@ from ledger.database import UnitOfWork
 from ledger.outbox import Entry
 from ledger.projects import Project
 from ledger.settings import Settings
+from tests.api.conftest import NewKey, png
 
 NOWHERE = "127.0.0.1:9"
 

@@ -6,7 +6,6 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from conftest import png
 from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import func, select
@@ -15,6 +14,7 @@ from ledger.database import UnitOfWork
 from ledger.projects import Project
 from ledger.storage import Storage
 from ledger.tables import METADATA
+from tests.api.conftest import png
 
 Upload = Callable[..., str]
 Refused = Callable[..., dict[str, Any]]

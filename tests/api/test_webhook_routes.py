@@ -51,6 +51,8 @@ def test_events_come_from_a_closed_list(api: TestClient) -> None:
         "http://host.invalid/",
         "javascript:alert(1)",
         "not a url",
+        "http://[",
+        "http://127.0.0.1:99999/",
         "http://user:word@93.184.216.34/",
     ],
 )

@@ -17,7 +17,7 @@ from ledger.projects import Project
 from ledger.settings import Settings
 
 Program = Callable[..., Popen[bytes]]
-STEPS = 120
+STEPS = 75
 
 
 def test_a_killed_worker_costs_a_user_nothing_but_time(
@@ -37,7 +37,7 @@ def test_a_killed_worker_costs_a_user_nothing_but_time(
         small = {"count": 2, "steps": 2}
         job = lipe.train_prior(rex, parameters={"steps": STEPS, "rank": 2}, regularization=small)
         for progress in lipe.progress(job):
-            if progress.stage == "training" and (progress.step or 0) > 60:  # beyond the checkpoint at 50
+            if progress.stage == "training" and (progress.step or 0) > 50:  # beyond the checkpoint at 50
                 for process in [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]:
                     process.kill()
                 break
