@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ledger import jobs
+from ledger import attempts
+from ledger.attempts import Claim, Control, Progress
 from ledger.database import UNAVAILABLE, UnitOfWork
-from ledger.jobs import Claim, Control, Progress
 from ledger.storage import StorageError
 
 RENEW_SECONDS = 0.2
@@ -112,7 +112,7 @@ class Attempt:
         self._next_renewal = moment + RENEW_SECONDS
         try:
             with self.begin() as session:
-                control = jobs.renew(session, self.claim, self._latest, lease_seconds=self.lease_seconds)
+                control = attempts.renew(session, self.claim, self._latest, lease_seconds=self.lease_seconds)
         except UNAVAILABLE as error:
             # Work on: nobody else can claim the job meanwhile, and the next renewal tells whose it is.
             log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import deliveries, erasures, idempotency, jobs, outbox
+from ledger import deliveries, erasures, idempotency, outbox
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
 from ledger.settings import Settings
@@ -55,12 +55,12 @@ def serve() -> None:
 def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Storage) -> list[Chore]:
     """All that a dispatcher does. Doorbells come last: they ring for what the others found."""
 
-    def rescue() -> None:
+    def rescue_jobs() -> None:
         with begin() as session:
-            if lost := jobs.reap(session, max_attempts=settings.max_attempts):
+            if lost := rescue.reap(session, max_attempts=settings.max_attempts):
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
-            jobs.ring_stranded(session, "prior", seconds=settings.stranded_seconds)
-            jobs.ring_stranded(session, "edit", seconds=settings.stranded_seconds)
+            rescue.ring_stranded(session, "prior", seconds=settings.stranded_seconds)
+            rescue.ring_stranded(session, "edit", seconds=settings.stranded_seconds)
 
     def ring_webhooks() -> None:
         with begin() as session:
@@ -88,7 +88,7 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Stora
             raise BrokerAway("doorbells wait in the outbox")
 
     return [
-        Chore("rescue", 1.0, rescue),
+        Chore("rescue", 1.0, rescue_jobs),
         Chore("webhooks", 0.5, ring_webhooks),
         Chore("forget", 60.0, forget),
         Chore("sweep", 10.0, sweep),

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ledger import jobs
+from ledger import attempts, jobs
 from ledger.artefacts import NewArtefact
+from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
-from ledger.jobs import Claim
 from ledger.states import State
 from ledger.storage import StorageError, attempt_prefix
 from lipe_core.captions import InvalidCaptions
@@ -52,7 +52,7 @@ def perform(process: Process, job_id: str) -> None:
     if process.draining():
         return  # the dispatcher rings for it again
     with process.begin() as session:
-        claim = jobs.claim(session, job_id, process.name, lease_seconds=process.settings.lease_seconds)
+        claim = attempts.claim(session, job_id, process.name, lease_seconds=process.settings.lease_seconds)
     if claim is None:
         return
     attempt = Attempt(process.begin, claim, process.settings.lease_seconds, process.draining, {"loading": loading})
@@ -62,9 +62,9 @@ def perform(process: Process, job_id: str) -> None:
         made = (train.learn if claim.kind == "prior" else edit.paint)(process, attempt)
         _succeed(process, attempt, made)
     except Draining:
-        _end(process, lambda session: jobs.release(session, claim, charge=False))
+        _end(process, lambda session: attempts.release(session, claim, charge=False))
     except Canceled:
-        _end(process, lambda session: jobs.finish_canceled(session, claim))
+        _end(process, lambda session: attempts.finish_canceled(session, claim))
     except Lost:
         pass
     except UNAVAILABLE:
@@ -89,9 +89,9 @@ def _succeed(process: Process, attempt: Attempt, made: Made) -> None:
     metrics = _metrics(process, attempt)
 
     def finish(session: Session) -> bool:
-        return jobs.finish(
+        return attempts.finish(
             session, claim, stored, resolved=made.resolved, metrics=metrics, manifest=made.manifest
-        ) or jobs.finish_canceled(session, claim)
+        ) or attempts.finish_canceled(session, claim)
 
     _end(process, finish)
 
@@ -105,7 +105,7 @@ def _fail(process: Process, attempt: Attempt, error: Exception) -> None:
         log.warning("job %s failed: %s: %s", attempt.claim.job_id, code, error)
         detail = str(error)
     metrics = _metrics(process, attempt)
-    _end(process, lambda session: jobs.finish_failed(session, attempt.claim, code, detail, metrics))
+    _end(process, lambda session: attempts.finish_failed(session, attempt.claim, code, detail, metrics))
 
 
 def _end(process: Process, write: Callable[[Session], bool]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from api.app import make_app
-from ledger import jobs, keys, projects
+from ledger import attempts, keys, projects
 from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
 from ledger.projects import Project
@@ -88,7 +88,7 @@ def work(begin: UnitOfWork, storage: Storage) -> Callable[..., None]:
 
     def run(job_id: str, files: list[tuple[str, dict[str, Any]]] = [("adapter", {}), ("manifest", {})]) -> None:  # noqa: B006
         with begin() as session:
-            claim = jobs.claim(session, job_id, "worker-1", lease_seconds=60)
+            claim = attempts.claim(session, job_id, "worker-1", lease_seconds=60)
             assert claim is not None
         prefix = attempt_prefix(claim.project_id, job_id, claim.epoch)
         made = [
@@ -103,7 +103,9 @@ def work(begin: UnitOfWork, storage: Storage) -> Callable[..., None]:
         ]
         manifest = {"base": "test"} if claim.kind == "prior" else None
         with begin() as session:
-            assert jobs.finish(session, claim, made, resolved={"seed": 1}, metrics={"training": 2.5}, manifest=manifest)
+            assert attempts.finish(
+                session, claim, made, resolved={"seed": 1}, metrics={"training": 2.5}, manifest=manifest
+            )
 
     return run
 

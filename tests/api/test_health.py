@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import func, update
 
-from ledger import jobs
+from ledger import attempts
 from ledger.database import UnitOfWork
 from ledger.jobs import Job
 
@@ -29,7 +29,7 @@ def test_depth_age_leases_and_deliveries(
     waiting, lost, done = (api.post(path, json={"webhook_url": "http://127.0.0.1:9/"}).json()["id"] for _ in range(3))
     work(done)
     with begin() as session:
-        assert jobs.claim(session, lost, "worker-1", lease_seconds=-1)
+        assert attempts.claim(session, lost, "worker-1", lease_seconds=-1)
         an_hour_ago = func.clock_timestamp() - timedelta(hours=1)
         session.execute(update(Job).where(Job.id == waiting).values(queued_at=an_hour_ago))
     seen = _samples(api)

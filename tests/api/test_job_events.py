@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api import job_events
-from ledger import jobs
+from ledger import attempts
+from ledger.attempts import Progress
 from ledger.database import UnitOfWork
-from ledger.jobs import Progress
 from ledger.projects import Project
 from tests.api.conftest import NewKey
 
@@ -67,11 +67,11 @@ def test_progress_is_the_newest_and_in_its_place(
     listen: Callable[..., Iterator[Event]], job: str, begin: UnitOfWork
 ) -> None:
     with begin() as session:
-        claim = jobs.claim(session, job, "worker-1", lease_seconds=60)
+        claim = attempts.claim(session, job, "worker-1", lease_seconds=60)
         assert claim
     for step in (1, 2, 3):
         with begin() as session:
-            jobs.renew(session, claim, Progress("training", step, 9, {"loss": 0.5}), lease_seconds=60)
+            attempts.renew(session, claim, Progress("training", step, 9, {"loss": 0.5}), lease_seconds=60)
     seen = list(islice(listen(job), 3))
     assert [event["event"] for event in seen] == ["prior.queued", "prior.running", "prior.progress"]
     assert seen[2]["data"]["data"] == {"stage": "training", "step": 3, "total": 9, "loss": 0.5}

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import make_app
-from ledger import jobs
+from ledger import attempts
 from ledger.database import UnitOfWork
 from ledger.projects import Project
 from ledger.settings import Settings
@@ -66,7 +66,7 @@ def test_cancel_and_retry(api: TestClient, job: dict[str, Any], work: Work) -> N
 
 def test_a_running_job_is_asked_to_stop(api: TestClient, job: dict[str, Any], begin: UnitOfWork) -> None:
     with begin() as session:
-        assert jobs.claim(session, job["id"], "worker-1", lease_seconds=60)
+        assert attempts.claim(session, job["id"], "worker-1", lease_seconds=60)
     etag = api.get(job["urls"]["self"]).headers["etag"]
     body = api.post(job["urls"]["cancel"]).json()
     assert body["status"] == "running"

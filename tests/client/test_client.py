@@ -11,7 +11,7 @@ import pytest
 from client import Client, Job, JobFailed, Problem, Progress, Subject
 from client import client as client_module
 from client.events import parse
-from ledger import jobs
+from ledger import attempts
 from ledger.database import UnitOfWork
 from tests.api.conftest import png
 
@@ -60,14 +60,14 @@ def test_from_references_to_files(lipe: Client, rex: Subject, work: Work, tmp_pa
 def test_progress_has_its_step(lipe: Client, rex: Subject, begin: UnitOfWork) -> None:
     job = lipe.train_prior(rex)
     with begin() as session:
-        claim = jobs.claim(session, job.id, "worker-1", lease_seconds=60)
+        claim = attempts.claim(session, job.id, "worker-1", lease_seconds=60)
         assert claim
-        jobs.renew(session, claim, jobs.Progress("training", 2, 9), lease_seconds=60)
+        attempts.renew(session, claim, attempts.Progress("training", 2, 9), lease_seconds=60)
     events = lipe.progress(job, after=2)
     progress = next(events)
     assert (progress.stage, progress.step, progress.total, progress.is_last) == ("training", 2, 9, False)
     with begin() as session:
-        assert jobs.finish_failed(session, claim, "gpu_out_of_memory", "too large", {})
+        assert attempts.finish_failed(session, claim, "gpu_out_of_memory", "too large", {})
     assert [event.type for event in events] == ["prior.failed"]
     with pytest.raises(JobFailed, match="gpu_out_of_memory: too large") as caught:
         lipe.wait(job)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session
 
-from ledger import images, jobs, priors, subjects
+from ledger import attempts, images, jobs, priors, subjects
+from ledger.attempts import Claim
 from ledger.database import UnitOfWork, new_id
-from ledger.jobs import Claim, Job
+from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.storage import StoredObject, image_prefix
 from ledger.subjects import Subject
@@ -33,7 +34,7 @@ def claim(begin: UnitOfWork) -> Callable[..., Claim]:
 
     def take(job: Job, lease_seconds: float = 60.0) -> Claim:
         with begin() as session:
-            taken = jobs.claim(session, job.id, "test worker", lease_seconds=lease_seconds)
+            taken = attempts.claim(session, job.id, "test worker", lease_seconds=lease_seconds)
         assert taken is not None
         return taken
 

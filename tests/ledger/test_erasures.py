@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from sqlalchemy import func, select
 
-from ledger import edits, erasures, idempotency, images, jobs, subjects
+from ledger import attempts, edits, erasures, idempotency, images, jobs, subjects
 from ledger.artefacts import NewArtefact
+from ledger.attempts import Claim
 from ledger.database import UnitOfWork, new_id
 from ledger.idempotency import Answer
-from ledger.jobs import Claim, Job
+from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.storage import Storage, attempt_prefix, image_prefix
 from ledger.subjects import Subject
@@ -29,7 +30,7 @@ def test_nothing_of_the_subject_remains(
     ]
     made = [NewArtefact("adapter", "adapter.safetensors", "application/octet-stream", objects[0])]
     with begin() as session:
-        jobs.finish(session, attempt, made, resolved={}, metrics={}, manifest={})
+        attempts.finish(session, attempt, made, resolved={}, metrics={}, manifest={})
         picture = storage.put(image_prefix(project.id, "img_test"), "image.png", b"test", "image/png")
         images.add(session, project.id, "img_test", picture, width=64, height=64)
         edits.create(
@@ -64,9 +65,9 @@ def test_a_running_attempt_finds_its_job_gone(
     with begin() as session:
         erasures.erase_subject(session, project.id, subject.id)
     with begin() as session:
-        progress = jobs.Progress("training", 1, 9)
-        assert jobs.renew(session, attempt, progress, lease_seconds=60) is jobs.Control.LOST
-        assert not jobs.finish(session, attempt, [], resolved={}, metrics={})
+        progress = attempts.Progress("training", 1, 9)
+        assert attempts.renew(session, attempt, progress, lease_seconds=60) is attempts.Control.LOST
+        assert not attempts.finish(session, attempt, [], resolved={}, metrics={})
         assert jobs.is_over(session, job.id)
 
 

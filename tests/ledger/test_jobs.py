@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from ledger import artefacts, events, jobs, outbox, priors
+from ledger import artefacts, attempts, events, jobs, outbox, priors, rescue
 from ledger.artefacts import NewArtefact
+from ledger.attempts import Claim, Control, Progress
 from ledger.database import UnitOfWork
 from ledger.events import Event
-from ledger.jobs import Claim, Control, Job, Progress
+from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.states import TERMINAL, TRANSITIONS, IllegalTransition, State, check
 from ledger.storage import StoredObject
@@ -23,10 +24,10 @@ from tests.ledger.conftest import make_job
 Claiming = Callable[..., Claim]
 MADE = [NewArtefact("adapter", "adapter.safetensors", "application/octet-stream", StoredObject("key", 3, "a" * 64))]
 ENDS: dict[str, Callable[..., Any]] = {
-    "finish": lambda session, claim: jobs.finish(session, claim, MADE, resolved={}, metrics={}, manifest={"x": 1}),
-    "finish_failed": lambda session, claim: jobs.finish_failed(session, claim, "invalid_request", "no", {}),
-    "finish_canceled": jobs.finish_canceled,
-    "release": lambda session, claim: jobs.release(session, claim, charge=False),
+    "finish": lambda session, claim: attempts.finish(session, claim, MADE, resolved={}, metrics={}, manifest={"x": 1}),
+    "finish_failed": lambda session, claim: attempts.finish_failed(session, claim, "invalid_request", "no", {}),
+    "finish_canceled": attempts.finish_canceled,
+    "release": lambda session, claim: attempts.release(session, claim, charge=False),
 }
 
 
@@ -36,7 +37,7 @@ def test_exactly_one_of_many_workers_gets_the_job(begin: UnitOfWork, job: Job) -
     def race(worker: str) -> None:
         start.wait()
         with begin() as session:
-            claims.append(jobs.claim(session, job.id, worker, lease_seconds=60))
+            claims.append(attempts.claim(session, job.id, worker, lease_seconds=60))
 
     threads = [threading.Thread(target=race, args=(f"worker {number}",)) for number in range(8)]
     for thread in threads:
@@ -86,7 +87,7 @@ def test_an_end_is_final(begin: UnitOfWork, job: Job, claim: Claiming, late: str
 def test_a_queued_job_is_canceled_at_once(begin: UnitOfWork, job: Job) -> None:
     assert cancel(begin, job).state == State.CANCELED
     with begin() as session:
-        assert jobs.claim(session, job.id, "late", lease_seconds=60) is None
+        assert attempts.claim(session, job.id, "late", lease_seconds=60) is None
 
 
 def test_a_running_job_is_canceled_at_its_next_renewal(begin: UnitOfWork, job: Job, claim: Claiming) -> None:
@@ -178,8 +179,8 @@ def test_only_the_oldest_of_a_long_queue_are_rung_for(begin: UnitOfWork, subject
         queue = [make_job(session, subject).id for _ in range(5)]
     take_outbox(begin)
     with begin() as session:
-        assert jobs.ring_stranded(session, "prior", seconds=-1, limit=2) == 2
-        assert jobs.ring_stranded(session, "edit", seconds=-1, limit=2) == 0
+        assert rescue.ring_stranded(session, "prior", seconds=-1, limit=2) == 2
+        assert rescue.ring_stranded(session, "edit", seconds=-1, limit=2) == 0
     assert [identifier for _, identifier in take_outbox(begin)] == queue[:2]
 
 
@@ -281,17 +282,17 @@ def cancel(begin: UnitOfWork, job: Job) -> Job:
 
 def renew(begin: UnitOfWork, claim: Claim, step: int = 1) -> Control:
     with begin() as session:
-        return jobs.renew(session, claim, Progress("training", step, 9, {"loss": 0.5}), lease_seconds=60)
+        return attempts.renew(session, claim, Progress("training", step, 9, {"loss": 0.5}), lease_seconds=60)
 
 
 def reap(begin: UnitOfWork) -> int:
     with begin() as session:
-        return jobs.reap(session, max_attempts=3)
+        return rescue.reap(session, max_attempts=3)
 
 
 def ring_stranded(begin: UnitOfWork, seconds: float) -> int:
     with begin() as session:
-        return jobs.ring_stranded(session, "prior", seconds=seconds)
+        return rescue.ring_stranded(session, "prior", seconds=seconds)
 
 
 def take_outbox(begin: UnitOfWork) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ledger import jobs
+from ledger import attempts, jobs
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.jobs import Job
 from ledger.projects import Project
@@ -19,7 +19,7 @@ def attempt(begin: UnitOfWork, project: Project) -> Attempt:
     """An attempt at a fresh job."""
     with begin() as session:
         job = make_job(session, make_subject(session, project.id))
-        claim = jobs.claim(session, job.id, "test worker", lease_seconds=60)
+        claim = attempts.claim(session, job.id, "test worker", lease_seconds=60)
     return Attempt(begin, claim, 60.0, lambda: False)
 
 
@@ -51,8 +51,8 @@ def test_a_cancel_stops_it(begin: UnitOfWork, attempt: Attempt) -> None:
 
 def test_another_attempt_stops_it(begin: UnitOfWork, attempt: Attempt) -> None:
     with begin() as session:
-        jobs.release(session, attempt.claim, charge=True)
-        jobs.claim(session, attempt.claim.job_id, "another worker", lease_seconds=60)
+        attempts.release(session, attempt.claim, charge=True)
+        attempts.claim(session, attempt.claim.job_id, "another worker", lease_seconds=60)
     with pytest.raises(Lost):
         attempt.report("training", 1, 2)
 

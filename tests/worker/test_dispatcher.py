@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import func, select
 
-from ledger import erasures, jobs, outbox
+from ledger import attempts, erasures, outbox
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.jobs import Job
 from ledger.projects import Project
@@ -24,7 +24,7 @@ def job(begin: UnitOfWork, project: Project) -> Job:
 
 def test_one_round_reaps_rings_and_sweeps(begin: UnitOfWork, settings: Settings, storage: Storage, job: Job) -> None:
     with begin() as session:
-        jobs.claim(session, job.id, "a worker that dies", lease_seconds=-1)
+        attempts.claim(session, job.id, "a worker that dies", lease_seconds=-1)
         other = make_job(session, make_subject(session, job.project_id))
         erasures.erase_subject(session, job.project_id, other.subject_id)
     outbox.publish(begin, lambda task, identifier: True)
