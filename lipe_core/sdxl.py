@@ -88,7 +88,7 @@ def load(
         dtype={"vae": vae_dtype, "default": dtype},
         use_safetensors=True,
         add_watermarker=False,
-        variant=None if (folder / "unet" / "diffusion_pytorch_model.safetensors").exists() else "fp16",
+        variant=_variant(folder),
     )
     pipeline.set_progress_bar_config(disable=True)
     scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
@@ -262,6 +262,13 @@ def generate(
         model,
         paint(model, prompts, seeds, size=size, steps=steps, guidance_scale=guidance_scale, on_step=on_step),
     )
+
+
+def _variant(folder: Path) -> str | None:
+    """ "fp16" where the folder holds nothing else, as many published checkpoints do."""
+    weights = folder / "unet" / "diffusion_pytorch_model"
+    half, full = (weights.with_suffix(suffix).exists() for suffix in (".fp16.safetensors", ".safetensors"))
+    return "fp16" if half and not full else None
 
 
 def _schedule(scheduler: DDIMScheduler) -> NoiseSchedule:

@@ -29,9 +29,9 @@ class Sizes:
     text_widths: tuple[int, int] = (96, 128)
     text_layers: int = 3
     text_length: int = 48
-    unet_widths: tuple[int, ...] = (64, 128, 192)
+    unet_widths: tuple[int, ...] = (48, 96, 192)
     unet_layers: int = 1
-    head_width: int = 32
+    head_width: int = 48
     time_width: int = 32
 
     @property

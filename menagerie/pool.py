@@ -20,6 +20,7 @@ from menagerie.attributes import Drawing, sample_drawing
 from menagerie.draw import render
 
 _CHUNK = 256
+_FACTOR = 8  # pixels to a side of one latent
 
 
 def drawing_of(seed: int, index: int) -> Drawing:
@@ -81,25 +82,16 @@ class Pool:
             mode = "w+"
         return np.memmap(path, np.float16, mode, shape=(self.capacity, *self.shape))
 
-    def grow(self, vae_folder: Path, target: int, size: int, workers: int) -> None:
+    def grow(self, vae_folder: Path, target: int, workers: int) -> None:
         """Draw and encode until ``target`` latents are there, in ``workers`` processes of one thread each."""
         start, target = self.count(), min(target, self.capacity)
-        file = self.latents("r+")
+        file, size = self.latents("r+"), _FACTOR * self.shape[-1]
         jobs = [(vae_folder, self.seed, k, min(_CHUNK, target - k), size) for k in range(start, target, _CHUNK)]
         with tqdm(total=target, initial=start, desc="pool", mininterval=5) as bar:
             for (_, _, first, count, _), rows in zip(jobs, _map(_encoded_chunk, jobs, workers), strict=True):
                 file[first : first + count] = rows
                 _write_count(self.folder, first + count)
                 bar.update(count)
-
-    def grow_beside(self, vae_folder: Path, target: int, size: int) -> None:
-        """``grow`` in a process beside this one, which ends with it."""
-        arguments = (vae_folder, target, size, 1)
-        multiprocessing.get_context("spawn").Process(target=self._grow_aside, args=arguments, daemon=True).start()
-
-    def _grow_aside(self, vae_folder: Path, target: int, size: int, workers: int) -> None:
-        os.setsid()  # Linux shares the processor between sessions first: the training keeps its cores
-        self.grow(vae_folder, target, size, workers)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, list[Drawing]]:
         """``size`` latents (size, c, h, w) and their drawings, uniformly from what is there."""

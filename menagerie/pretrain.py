@@ -40,7 +40,6 @@ STAGES = {
     "export": (0.0, 1, 0.0),
 }
 PUNCTUATION = (",", ".")
-_FIRST = 12_000  # drawings encoded before the UNet starts; a process beside it encodes the others
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -97,10 +96,10 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             for name, part in zip(_TEXT_PARTS, (tokenizer, tokenizer, *encoders), strict=True):
                 part.save_pretrained(folder / name)
         case "unet":
-            pool = pool_of(settings, sizes, options.pool)
-            pool.grow(folder / "vae", min(options.pool, _FIRST), sizes.picture, settings.workers)
-            pool.grow_beside(folder / "vae", options.pool, sizes.picture)
-            average = train_unet(load(folder, sizes, fresh_unet=options.start_from is None), pool, settings)
+            small, whole = (pool_of(settings, sizes, options.pool, side) for side in (sizes.latent // 2, sizes.latent))
+            for pool in (small, whole):
+                pool.grow(folder / "vae", options.pool, settings.workers)
+            average = train_unet(load(folder, sizes, fresh_unet=options.start_from is None), small, whole, settings)
             average.model.save_pretrained(folder / "unet")
         case "decoder":
             vae = AutoencoderKL.from_pretrained(folder / "vae")
@@ -114,9 +113,9 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
 
 
-def pool_of(settings: Settings, sizes: Sizes, capacity: int) -> Pool:
-    shape = (sizes.latent_channels, sizes.latent, sizes.latent)
-    return Pool(settings.out / f"pool-{capacity}", settings.seed + 1, capacity, shape)
+def pool_of(settings: Settings, sizes: Sizes, capacity: int, side: int) -> Pool:
+    shape = (sizes.latent_channels, side, side)
+    return Pool(settings.out / f"pool-{side}-{capacity}", settings.seed + 1, capacity, shape)
 
 
 def load(folder: Path, sizes: Sizes, fresh_unet: bool) -> StableDiffusionXLPipeline:

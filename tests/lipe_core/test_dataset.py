@@ -16,7 +16,9 @@ def samples(*sizes: tuple[int, int]) -> list[Sample]:
 def test_pictures_of_any_size_become_rows_of_the_native_size(model: BaseModel) -> None:
     encoded = dataset.encode(model, samples((64, 64), (200, 100), (70, 300)))
     assert encoded.latents.shape == (3, *model.latent_shape((model.native_size,) * 2))
-    torch.testing.assert_close(encoded.latents[:1], sdxl.encode_image(model, [samples((64, 64))[0].image]))
+    torch.testing.assert_close(
+        encoded.latents[:1], sdxl.encode_image(model, [samples((64, 64))[0].image]), rtol=1e-3, atol=1e-3
+    )
     assert encoded.captions == ("a sks dog 0", "a sks dog 1", "a sks dog 2")
 
 

@@ -120,7 +120,7 @@ def test_vae_never_runs_in_float16(tiny_checkpoint):
 def test_positions_of_words(model):
     prompt = "a photo of sks toy robot , sitting"
     assert sdxl.token_positions(model, prompt, ["sks", "toy robot"]) == (4, 5, 6)
-    assert sdxl.token_positions(model, "dog in a meadow , dog", ["dog"]) == (1, 6)
+    assert sdxl.token_positions(model, "dog in a photo , dog", ["dog"]) == (1, 6)
     assert sdxl.content_tokens(model, "a dog") == model.tokenizers[0]("a dog").input_ids[1:-1]
 
 
