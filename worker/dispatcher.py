@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import deliveries, erasures, idempotency, outbox
+from ledger import deliveries, erasures, idempotency, outbox, rescue
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
 from ledger.settings import Settings
