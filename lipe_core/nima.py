@@ -25,7 +25,7 @@ from lipe_core.pixels import to_grey, to_mask
 from lipe_core.prior import Prior
 from lipe_core.schedule import NoiseSchedule
 from lipe_core.sdxl import BaseModel, Size
-from lipe_core.shapes import Latents, Mask, Timesteps
+from lipe_core.shapes import Latents, Mask, PixelMask, Timesteps
 
 MaskMode = Literal["union", "source", "none"]
 """Blend with the source and the target silhouette (the paper), with the source's alone, or not at all."""
@@ -104,7 +104,9 @@ def edit(
                 source, model.schedule, x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
             )
             source_mask = find_source_mask(source_map, request.mask, config)
+            silhouette = find_silhouette(source_map, request.mask, (request.image.height, request.image.width), config)
         with clock.stage("editing"), watch(target_prompts, config.guidance_scale) as target:
+            source_mask = source_mask.expand(len(rows), -1, -1, -1)
             x_T = renoised(model.schedule, trajectory, source_mask, seeds, config.renoise)
             x_0, edit_mask = edit_latents(
                 target, model.schedule, trajectory, x_T, source_mask, config,
@@ -115,7 +117,7 @@ def edit(
     evaluations = source.tally.evaluations + target.tally.evaluations // len(rows)
     parameters = _parameters(model, request, config, size)
     return [
-        _finish(request, row, config, image, source_mask, changed, clock.timings, evaluations, parameters)
+        _finish(request, row, config, image, silhouette, changed, clock.timings, evaluations, parameters)
         for row, image, changed in zip(rows, painted, edit_mask[:, None], strict=True)
     ]
 
@@ -156,7 +158,6 @@ def edit_latents(
     Returns the clean latents and the last edit mask. The running mean of the target's maps starts from the
     source mask, because the first, noisiest maps are diffuse.
     """
-    source_mask = source_mask.expand(len(x_T), -1, -1, -1)
     x_t, edit_mask, seen = x_T, source_mask, source_mask
     grid = trajectory.timesteps.tolist()
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
@@ -173,13 +174,20 @@ def edit_latents(
 
 
 def find_source_mask(source_map: Mask, user_mask: Image.Image | None, config: NimaConfig) -> Mask:
-    """Where the subject is in the source. The user's own mask wins; a cell that it touches may change."""
+    """Which latents the subject's old place covers. The user's own mask wins; a cell that it touches may change."""
     if config.mask_mode == "none":
         return torch.ones_like(source_map)
     if user_mask is not None:
         drawn = masks.resize(to_mask(user_mask), (source_map.shape[2], source_map.shape[3]))
         return (drawn > 0).to(source_map)
     return masks.subject_mask(source_map, threshold=config.threshold, dilation=config.dilation)
+
+
+def find_silhouette(source_map: Mask, user_mask: Image.Image | None, size: Size, config: NimaConfig) -> PixelMask:
+    """Where the subject is in the source, to the pixel and not grown: the mask that a user is shown."""
+    if user_mask is not None:
+        return to_mask(user_mask)
+    return masks.subject_mask(masks.resize(source_map, size), threshold=config.threshold, dilation=0.0)
 
 
 def renoised(
@@ -202,7 +210,7 @@ def _finish(
     row: tuple[str, int],
     config: NimaConfig,
     painted: Image.Image,
-    source_mask: Mask,
+    silhouette: PixelMask,
     edit_mask: Mask,
     timings: dict[str, float],
     evaluations: int,
@@ -217,7 +225,7 @@ def _finish(
         image=composite(painted, picture, changed) if config.composite else painted,
         target_prompt=row[0],
         seed=row[1],
-        source_mask=to_grey(masks.soft_pixels(source_mask, size, 0.0)),
+        source_mask=to_grey(silhouette),
         edit_mask=changed,
         uncomposited=painted,
         timings=dict(timings),

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from lipe_core import sdxl
 from tests.tiny_checkpoint import write_checkpoint
+
+torch.set_num_threads(1)  # networks so small only wait for each other's threads
 
 
 @pytest.fixture(scope="session")

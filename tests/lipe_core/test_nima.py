@@ -1,0 +1,135 @@
+"""The edit as a whole, on a random network: what must hold whatever the network has learnt."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lipe_core import nima, sdxl
+from lipe_core.ddim import Trajectory
+from lipe_core.editor import EditRequest, InvalidRequest
+from lipe_core.nima import NimaConfig
+from lipe_core.sdxl import BaseModel
+from lipe_core.subject import Subject
+
+SUBJECT = Subject("sks", "dog")
+SOURCE = "a photo of sks dog sitting"
+TARGET = "a photo of sks dog jumping"
+CONFIG = NimaConfig(steps=4, map_window=(0.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    return Image.fromarray(noise)
+
+
+def request(photo: Image.Image, *targets: str, seeds: tuple[int, ...] = (0,), mask: Image.Image | None = None):
+    return EditRequest(photo, SOURCE, targets or (TARGET,), SUBJECT, seeds, mask)
+
+
+def half_mask() -> Image.Image:
+    """The left half may change."""
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 0, 32, 64))
+    return mask
+
+
+def test_outside_the_mask_the_picture_keeps_its_bytes(model: BaseModel, photo: Image.Image) -> None:
+    (edit,) = nima.edit(model, request(photo, mask=half_mask()), NimaConfig(steps=4, mask_mode="source"))
+    kept = np.asarray(edit.edit_mask) == 0
+    assert 0.3 < kept.mean() < 0.6
+    assert (np.asarray(edit.image)[kept] == np.asarray(photo)[kept]).all()
+    assert (np.asarray(edit.image)[~kept] != np.asarray(photo)[~kept]).any()
+
+
+def test_latents_outside_the_mask_end_as_the_sources(model: BaseModel, photo: Image.Image) -> None:
+    ended: list[tuple[Trajectory, torch.Tensor, torch.Tensor]] = []
+
+    class Watched:
+        def __call__(self, branch, schedule, trajectory, *rest):
+            x_0, edit_mask = edit_latents(branch, schedule, trajectory, *rest)
+            ended.append((trajectory, x_0, edit_mask))
+            return x_0, edit_mask
+
+    edit_latents = nima.edit_latents
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nima, "edit_latents", Watched())
+        nima.edit(model, request(photo), NimaConfig(steps=4, threshold=0.9, dilation=0.0))
+    ((trajectory, x_0, edit_mask),) = ended
+    outside = (edit_mask == 0).expand_as(x_0)
+    assert outside.any()
+    assert torch.equal(x_0[outside], trajectory.x_0.expand_as(x_0)[outside])
+
+
+def test_prompts_share_one_inversion_and_come_out_as_if_alone(model: BaseModel, photo: Image.Image) -> None:
+    first, second = nima.edit(model, request(photo, TARGET, "sks dog in a meadow"), CONFIG)
+    (alone,) = nima.edit(model, request(photo, "sks dog in a meadow"), CONFIG)
+    assert (first.target_prompt, second.target_prompt) == (TARGET, "sks dog in a meadow")
+    difference = np.abs(np.asarray(second.uncomposited, int) - np.asarray(alone.uncomposited, int))
+    assert np.quantile(difference, 0.99) <= 1
+    # 4 steps of one inversion row, and 4 of two guided rows for each prompt
+    assert first.evaluations == second.evaluations == alone.evaluations == 4 + 8
+
+
+def test_each_seed_is_a_picture_of_its_own(model: BaseModel, photo: Image.Image) -> None:
+    config = NimaConfig(steps=4, renoise=1.0, mask_mode="none")
+    seven, eight = nima.edit(model, request(photo, seeds=(7, 8)), config)
+    (alone,) = nima.edit(model, request(photo, seeds=(8,)), config)
+    assert np.abs(np.asarray(seven.image, int) - np.asarray(eight.image, int)).max() > 8
+    assert np.abs(np.asarray(alone.image, int) - np.asarray(eight.image, int)).max() <= 2
+
+
+def test_seeds_without_noise_of_their_own_are_refused(model: BaseModel, photo: Image.Image) -> None:
+    with pytest.raises(InvalidRequest, match="renoise"):
+        nima.edit(model, request(photo, seeds=(1, 2)), CONFIG)
+
+
+def test_a_picture_of_another_size_comes_back_in_its_own(model: BaseModel, photo: Image.Image) -> None:
+    wide = photo.resize((150, 100))
+    (edit,) = nima.edit(model, request(wide), CONFIG)
+    assert edit.image.size == edit.source_mask.size == edit.edit_mask.size == (150, 100)
+    kept = np.asarray(edit.edit_mask) == 0
+    assert (np.asarray(edit.image)[kept] == np.asarray(wide)[kept]).all()
+    assert edit.parameters["height"], edit.parameters["width"] == sdxl.working_size(model, (100, 150))
+
+
+def test_the_network_is_as_before_even_when_a_step_raises(model: BaseModel, photo: Image.Image) -> None:
+    before = dict(model.unet.attn_processors)
+
+    def refuse(step: int, steps: int) -> None:
+        if step == 6:
+            raise KeyError(steps)
+
+    with pytest.raises(KeyError, match="8"):
+        nima.edit(model, request(photo), CONFIG, on_step=refuse)
+    assert model.unet.attn_processors == before
+
+
+def test_progress_counts_both_passes(model: BaseModel, photo: Image.Image) -> None:
+    seen: list[tuple[int, int]] = []
+    nima.edit(model, request(photo), CONFIG, on_step=lambda step, steps: seen.append((step, steps)))
+    assert seen == [(step, 8) for step in range(1, 9)]
+
+
+def test_with_no_mask_nothing_of_the_source_is_put_back(model: BaseModel, photo: Image.Image) -> None:
+    (edit,) = nima.edit(model, request(photo), NimaConfig(steps=4, mask_mode="none"))
+    assert np.asarray(edit.edit_mask).min() == 255
+    assert (np.asarray(edit.image) == np.asarray(edit.uncomposited)).all()
+
+
+def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Image.Image) -> None:
+    (edit,) = nima.edit(model, request(photo), CONFIG)
+    names = NimaConfig.__dataclass_fields__
+    again = NimaConfig(**{name: value for name, value in edit.parameters.items() if name in names})
+    (repeated,) = nima.edit(model, request(photo, edit.parameters["target_prompt"]), again)
+    assert (np.asarray(repeated.image) == np.asarray(edit.image)).all()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"strength": 0}, {"strength": 1.5}, {"renoise": -0.1}, {"map_window": (0.5, 0.2)}, {"blend_stop": 2.0}],
+)
+def test_contradictory_settings_are_refused(settings: dict) -> None:
+    with pytest.raises(InvalidRequest):
+        NimaConfig(**settings)

@@ -1,0 +1,35 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lipe_core.nima import NimaConfig
+from lipe_core.recipe import InvalidParameters, recipe_of
+from lipe_core.regularization import RegularizationConfig
+from lipe_core.train import PriorConfig
+
+
+def written(folder: Path, **recipe: dict) -> Path:
+    (folder / "lipe.json").write_text(json.dumps(recipe))
+    return folder
+
+
+def test_the_request_wins_over_the_checkpoint_and_the_checkpoint_over_the_defaults(tmp_path: Path) -> None:
+    recipe = recipe_of(written(tmp_path, prior={"steps": 7, "rank": 3}, nima={"map_window": [0.1, 0.4]}))
+    assert recipe.prior_config({"rank": 5}) == PriorConfig(steps=7, rank=5)
+    assert recipe.nima_config() == NimaConfig(map_window=(0.1, 0.4))
+    assert recipe.regularization_config() == RegularizationConfig()
+
+
+def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path) -> None:
+    assert recipe_of(tmp_path).prior_config() == PriorConfig()
+    assert recipe_of("somebody/sdxl").nima_config({"steps": 3}) == NimaConfig(steps=3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [({"step": 3}, "unknown parameters step"), ({"steps": 0}, "steps"), ({"steps": "many"}, "str")],
+)
+def test_parameters_that_cannot_be_are_named(tmp_path: Path, asked: dict, message: str) -> None:
+    with pytest.raises(InvalidParameters, match=message):
+        recipe_of(tmp_path).prior_config(asked)
