@@ -6,6 +6,7 @@ with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, flo
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -140,6 +141,10 @@ def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
         if state.exists():
             module.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["average"])
     pipeline.to(dtype=torch.float16).save_pretrained(checkpoint, safe_serialization=True)
+    for name in ("text_encoder", "text_encoder_2"):
+        # transformers loads a network in the precision that its config names, diffusers in float32: they must agree.
+        config = checkpoint / name / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

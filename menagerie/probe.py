@@ -96,14 +96,14 @@ def _predict(net: ProbeNet, pixels: Tensor) -> list[Tensor]:
     return [logits.argmax(dim=1).cpu() for logits in net(pixels.to(next(net.parameters()).device))]
 
 
-def train(vae: AutoencoderKL, settings: Settings, path: Path = WEIGHTS, pictures: int = 24_000) -> Probe:
+def train(vae: AutoencoderKL, settings: Settings, path: Path = WEIGHTS) -> Probe:
     """Train the judge, measure it on drawings it never saw, and save both."""
     torch.manual_seed(settings.seed)
     net = ProbeNet().to(settings.device, memory_format=torch.channels_last).train()
     progress = Progress()
     run = Trainable(net, Average(net, limit=0.998), optimizers(net, settings.lr, weight_decay=0.02), progress)
-    data, labels = _drawings(settings.seed + 31, pictures, settings.workers)
-    softened = _through(vae, data, int(_ROUND_TRIPS * pictures))
+    data, labels = _drawings(settings.seed + 31, settings.pictures, settings.workers)
+    softened = _through(vae, data, int(_ROUND_TRIPS * settings.pictures))
     rng = np.random.default_rng([settings.seed, 3])
 
     def save() -> None:
@@ -113,7 +113,7 @@ def train(vae: AutoencoderKL, settings: Settings, path: Path = WEIGHTS, pictures
     with quick_group_norm(net):
         for fraction in steps(progress, settings, "probe", save):
             set_learning_rate(run.optimizers, learning_rate(fraction, progress.step, settings.lr, settings.warmup))
-            rows = rng.integers(pictures, size=settings.batch)
+            rows = rng.integers(settings.pictures, size=settings.batch)
             rows[::3] = rng.integers(len(softened), size=len(rows[::3]))
             chosen = [softened[r] if r < len(softened) else data[r] for r in rows]
             pixels = augment(to_pixels(np.stack(chosen)), rng).to(settings.device)

@@ -28,6 +28,8 @@ class Settings:
     save_every: float = 180.0
     seed: int = 0
     workers: int = 2
+    pictures: int = 24_000
+    """How many drawings the VAE and the probe are trained on."""
 
     def state_file(self, stage: str) -> Path:
         return self.out / "states" / f"{stage}.pt"

@@ -78,6 +78,7 @@ def train_text(
             cross_entropy(logits.float(), labels[:, k].to(settings.device), ignore_index=-1)
             for heads in read
             for k, logits in enumerate(heads)
+            if (labels[:, k] >= 0).any()
         )
         optimizer.zero_grad()
         loss.backward()

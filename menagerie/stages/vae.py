@@ -33,32 +33,30 @@ _WHOLE_FROM = 0.75
 _LATENT_NOISE = 0.05
 
 
-def train_vae(vae: AutoencoderKL, settings: Settings, pictures: int = 16000) -> AutoencoderKL:
+def train_vae(vae: AutoencoderKL, settings: Settings) -> AutoencoderKL:
     """Train the whole VAE; returns the averaged weights with latents of mean 0 and deviation 1 per channel."""
-    average = _train(vae, settings, "vae", pictures, optimizers(vae, settings.lr, adam_share=0.4))
+    average = _train(vae, settings, "vae", optimizers(vae, settings.lr, adam_share=0.4))
     fresh = render_many(settings.seed + 101, 512, vae.config.sample_size, 1)
     latents = torch.cat([encode_pictures(average, fresh[k : k + 32]) for k in range(0, len(fresh), 32)])
     normalize_latents(average, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
     return average
 
 
-def train_decoder(vae: AutoencoderKL, settings: Settings, pictures: int = 16000) -> AutoencoderKL:
+def train_decoder(vae: AutoencoderKL, settings: Settings) -> AutoencoderKL:
     """Train the decoder alone, on latents with a little noise, so that it bears with a UNet's errors."""
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True)
     vae.post_quant_conv.requires_grad_(True)
-    return _train(vae, settings, "decoder", pictures, optimizers(vae, settings.lr, adam_share=0.4))
+    return _train(vae, settings, "decoder", optimizers(vae, settings.lr, adam_share=0.4))
 
 
-def _train(
-    vae: AutoencoderKL, settings: Settings, stage: str, count: int, chosen: list[torch.optim.Optimizer]
-) -> AutoencoderKL:
+def _train(vae: AutoencoderKL, settings: Settings, stage: str, chosen: list[torch.optim.Optimizer]) -> AutoencoderKL:
     vae.to(settings.device, memory_format=torch.channels_last).train()
     run = Trainable(vae, Average(vae, limit=0.998), chosen, Progress())
     if settings.resume and settings.state_file(stage).exists():
         run.load(settings.state_file(stage))
     side = vae.config.sample_size
-    data = render_many(settings.seed + 7 + run.progress.step, count, side, settings.workers)
+    data = render_many(settings.seed + 7 + run.progress.step, settings.pictures, side, settings.workers)
     held_out = render_many(settings.seed + 99, 64, side, 1)
     rng = np.random.default_rng([settings.seed, run.progress.step])
     folder = settings.out / "pictures"

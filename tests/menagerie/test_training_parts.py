@@ -1,0 +1,66 @@
+"""What makes training quick must compute what the plain form computes."""
+
+import torch
+from torch import nn
+
+from menagerie.models import Sizes, build_tokenizer, build_vae, normalize_latents
+from menagerie.muon import Muon, orthogonalize
+from menagerie.quick_norm import quick_group_norm
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    for shape in ((3, 20, 50), (2, 50, 20)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
+        assert values.min() > 0.5
+        assert values.max() < 1.4
+
+
+def test_muon_finds_a_minimum() -> None:
+    target = torch.randn(8, 6, generator=torch.Generator().manual_seed(1))
+    weight = nn.Parameter(torch.zeros(8, 6))
+    optimizer = Muon([weight], lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (weight - target).square().mean().backward()
+        optimizer.step()
+    assert (weight - target).abs().mean() < 0.1
+
+
+def test_quick_group_norm_has_the_gradients_of_the_plain_one() -> None:
+    torch.manual_seed(0)
+    norm = nn.GroupNorm(4, 12)
+    nn.init.normal_(norm.weight)
+    x = torch.randn(3, 12, 5, 6, requires_grad=True)
+    towards = torch.randn(3, 12, 5, 6)
+    plain = torch.autograd.grad((norm(x) * towards).sum(), (x, norm.weight, norm.bias))
+    with quick_group_norm(norm):
+        quick = torch.autograd.grad((norm(x) * towards).sum(), (x, norm.weight, norm.bias))
+    for ours, theirs in zip(quick, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert "forward" not in vars(norm)
+
+
+def test_each_word_is_one_token_and_other_text_is_a_run_of_bytes() -> None:
+    words = ["dog", "dogs", "do", "meadow", "looking", "look", ","]
+    tokenizer = build_tokenizer(words, 16)
+    for word in words:
+        assert len(tokenizer(word, add_special_tokens=False).input_ids) == 1
+    strange = tokenizer("Ünknown", add_special_tokens=False).input_ids
+    assert len(strange) > 1
+    assert tokenizer.decode(strange).strip() == "ünknown"
+
+
+def test_normalised_latents_decode_to_the_same_picture() -> None:
+    torch.manual_seed(0)
+    vae = build_vae(Sizes(picture=32, vae_widths=(8, 8, 8, 8), latent_channels=4)).eval()
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        before = vae.encode(pixels).latent_dist
+        painted = vae.decode(before.mean).sample
+        normalize_latents(vae, torch.tensor([0.5, -1.0, 0.0, 2.0]), torch.tensor([0.5, 2.0, 1.0, 3.0]))
+        after = vae.encode(pixels).latent_dist
+        torch.testing.assert_close(vae.decode(after.mean).sample, painted, rtol=1e-3, atol=1e-4)
+    expected = (before.mean - torch.tensor([0.5, -1.0, 0.0, 2.0])[:, None, None]) / torch.tensor([0.5, 2.0, 1.0, 3.0])[
+        :, None, None
+    ]
+    torch.testing.assert_close(after.mean, expected, rtol=1e-4, atol=1e-5)

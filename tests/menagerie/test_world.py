@@ -1,0 +1,98 @@
+"""The drawn world: same seed, same picture; an edit changes its subject and nothing else."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageFilter
+
+from menagerie.attributes import ATTRIBUTES, KIND_OF, Drawing, poses, sample_drawing, with_action
+from menagerie.captions import TOKENS, caption, class_prompt, edit_prompt, full_caption, vocabulary
+from menagerie.draw import mask, render
+from menagerie.subjects import EDITS, TOKEN, benchmark, fresh
+
+
+def drawings(count: int, seed: int = 0) -> list[Drawing]:
+    rng = np.random.default_rng(seed)
+    return [sample_drawing(rng) for _ in range(count)]
+
+
+def grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The mask with two pixels more on every side: outlines are drawn softly."""
+    return np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(5))) > 0
+
+
+def test_a_drawing_is_a_function_of_its_seed() -> None:
+    for first, second in zip(drawings(20), drawings(20), strict=True):
+        assert first == second
+        assert (render(first) == render(second)).all()
+
+
+def test_the_subject_fills_the_frame_but_not_all_of_it() -> None:
+    shares = [mask(drawing).mean() for drawing in drawings(200)]
+    assert min(shares) > 0.05
+    assert max(shares) < 0.75
+
+
+@pytest.mark.parametrize("attribute", ["pose", "head", "expression"])
+def test_an_action_changes_nothing_outside_the_subject_and_its_shadow(attribute: str) -> None:
+    for drawing in drawings(60, seed=3):
+        values = poses(drawing.identity.class_noun) if attribute == "pose" else ATTRIBUTES[attribute]
+        for value in values:
+            other = with_action(drawing, **{attribute: value})
+            changed = (render(drawing) != render(other)).any(axis=2)
+            covered = grown(mask(drawing) | mask(other))
+            covered[100:] = True  # shadows lie on the ground
+            assert not (changed & ~covered).any()
+
+
+def test_every_value_of_every_attribute_is_drawn_and_labelled() -> None:
+    labels = [drawing.labels() for drawing in drawings(2000)]
+    for name, values in ATTRIBUTES.items():
+        assert {row[name] for row in labels} - {-1} == set(range(len(values)))
+
+
+def test_captions_use_known_words_only() -> None:
+    known = set(vocabulary())
+    rng = np.random.default_rng(1)
+    for drawing in drawings(300):
+        for text in (caption(drawing, rng), full_caption(drawing), edit_prompt(drawing, TOKEN), class_prompt(drawing)):
+            assert set(text.replace(",", " ").split()) <= known
+
+
+def test_edit_prompts_never_tell_what_identifies() -> None:
+    telling = {*ATTRIBUTES["color"], *ATTRIBUTES["pattern"], *ATTRIBUTES["accessory"], *ATTRIBUTES["hair"], "wearing"}
+    for drawing in drawings(200):
+        words = set(edit_prompt(drawing, TOKEN).replace(",", " ").split())
+        assert not words & (telling - {"none"})
+        assert {TOKEN, drawing.identity.class_noun} <= words
+        assert TOKEN not in class_prompt(drawing).split()
+
+
+def test_a_token_means_nothing() -> None:
+    rng = np.random.default_rng(2)
+    with_token = [d for d in drawings(600) if any(token in caption(d, rng).split() for token in TOKENS)]
+    assert 40 < len(with_token) < 200
+
+
+def test_the_benchmark_has_28_subjects_of_three_kinds() -> None:
+    subjects = benchmark()
+    assert len(subjects) == len({subject.name for subject in subjects}) == 28
+    assert {subject.identity.kind for subject in subjects} == {"animal", "object", "face"}
+    assert subjects == benchmark()
+
+
+def test_every_subject_has_varied_references_and_four_edits_with_their_truth() -> None:
+    for subject in [*benchmark(), *fresh(7, seed=5)]:
+        assert 3 <= len(subject.references) <= 5
+        assert all(drawing.identity == subject.identity for drawing in subject.references)
+        assert len({drawing.scene for drawing in subject.references} | {subject.test.scene}) == 5
+        assert tuple(edit.name for edit in subject.edits) == EDITS
+        for edit in subject.edits:
+            before, after = subject.test.labels(), edit.truth.labels()
+            assert {name for name in before if before[name] != after[name]} == set(edit.changed)
+
+
+def test_fresh_subjects_are_the_seeds_own() -> None:
+    assert list(fresh(5, seed=1)) == list(fresh(7, seed=1))[:5]
+    assert list(fresh(5, seed=1)) != list(fresh(5, seed=2))
+    assert {KIND_OF[subject.identity.class_noun] for subject in fresh(12, seed=1)} == {"animal", "object", "face"}
