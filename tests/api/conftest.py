@@ -42,17 +42,18 @@ def new_key(begin: UnitOfWork, settings: Settings) -> NewKey:
     return create
 
 
-@pytest.fixture
-def app(settings: Settings, engine: Engine) -> FastAPI:
-    """The application, over empty tables."""
-    return make_app(settings)
+@pytest.fixture(scope="session")
+def app(server_settings: Settings) -> Iterator[FastAPI]:
+    """The application, open for all tests; `engine` empties its tables for each."""
+    opened = make_app(server_settings)
+    with TestClient(opened):
+        yield opened
 
 
 @pytest.fixture
-def api(app: FastAPI, project: Project, new_key: NewKey) -> Iterator[TestClient]:
+def api(app: FastAPI, project: Project, new_key: NewKey) -> TestClient:
     """A client with a key of `project`."""
-    with TestClient(app, headers={"Authorization": f"Bearer {new_key(project)}"}) as client:
-        yield client
+    return TestClient(app, headers={"Authorization": f"Bearer {new_key(project)}"})
 
 
 @pytest.fixture
@@ -119,9 +120,9 @@ def prior(api: TestClient, subject: dict[str, Any], work: Callable[..., None]) -
 
 
 @pytest.fixture
-def server(app: FastAPI) -> Iterator[str]:
-    """The application behind a real uvicorn: its URL."""
-    uvicorn_server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+def server(settings: Settings, engine: Engine) -> Iterator[str]:
+    """An application of its own behind a real uvicorn: its URL."""
+    uvicorn_server = uvicorn.Server(uvicorn.Config(make_app(settings), port=0, log_level="warning"))
     thread = threading.Thread(target=uvicorn_server.run)
     thread.start()
     while not uvicorn_server.started:

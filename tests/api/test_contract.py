@@ -9,14 +9,14 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api.app import LARGEST_JSON
+from api.app import LARGEST_JSON, make_app
 from api.edit_request import NimaParameters
 from api.problems import KINDS
 from api.routes.priors import PriorParameters, RegularizationParameters
+from ledger.settings import Settings
 from lipe_core.nima import NimaConfig
 from lipe_core.regularization import RegularizationConfig
 from lipe_core.train import PriorConfig
-from tests.api.conftest import NewKey
 from worker.perform import CODES
 
 DOCS = Path(__file__).parents[2] / "docs" / "problems.md"
@@ -101,13 +101,15 @@ def test_a_request_id_is_echoed_if_it_is_sane(api: TestClient) -> None:
         assert api.get("/v1/jobs", headers={"X-Request-Id": odd}).headers["x-request-id"].startswith("req_")
 
 
-def test_an_unforeseen_failure_tells_nothing(app: FastAPI, api: TestClient, new_key: NewKey, project: Any) -> None:
+def test_an_unforeseen_failure_tells_nothing(settings: Settings, api: TestClient) -> None:
+    app = make_app(settings)
+
     @app.get("/v1/broken")
     def broken() -> None:
         raise RuntimeError("secret")
 
-    client = TestClient(app, headers=dict(api.headers), raise_server_exceptions=False)
-    answer = client.get("/v1/broken")
+    with TestClient(app, headers=dict(api.headers), raise_server_exceptions=False) as client:
+        answer = client.get("/v1/broken")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "secret" not in answer.text
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
