@@ -6,6 +6,7 @@ expression, view, surroundings). They leave out what identifies, so that the ide
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Literal
 
 import torch
@@ -20,20 +21,14 @@ Captioner = Callable[[Image.Image, Subject], str]
 Category = Literal["animal", "object", "person"]
 LONGEST_CAPTION = 500
 
-_VIEWS = ("looking at the camera", "looking left", "looking right", "seen from the side", "seen from behind")
-_PLACES = ("in a meadow", "at the beach", "in the desert", "in the snow", "at night", "in a living room")
 _ACTIONS: dict[Category, tuple[str, ...]] = {
     "animal": ("sitting", "standing", "lying down", "jumping", "running", "walking", "sleeping", "eating"),
-    "object": (
-        "standing upright",
-        "lying on its side",
-        "that is open",
-        "that is closed",
-        "held up",
-        "turned",
-    ),
-    "person": ("smiling", "laughing", "surprised", "with eyes closed", "talking", "tilting the head", "calm"),
+    "object": ("closed", "open", "with its arms up", "with its arms down", "lying on its side", "upside down"),
+    "person": ("upright", "tilting the head", "talking", "waving", "walking", "sitting"),
 }
+_LOOKS = ("with a neutral expression", "smiling", "surprised", "with eyes closed", "with its mouth open")
+_VIEWS = ("looking at the camera", "looking left", "looking right", "seen from the side", "seen from behind")
+_PLACES = ("in a meadow", "at the beach", "in the desert", "in the snow", "at night", "in a living room")
 
 
 class InvalidCaptions(ValueError):
@@ -79,13 +74,21 @@ def name_subject(caption: str, subject: Subject) -> str:
     return named if count else f"a photo of {subject.phrase}, {clean}".rstrip(", ")
 
 
-def class_prompts(class_noun: str, count: int, seed: int, category: Category = "animal") -> list[str]:
-    """`count` action prompts for the class, none twice as long as the bank lasts, decided by the seed."""
-    bank = [
-        f"a photo of a {class_noun} {action}, {view}, {place}"
-        for action in _ACTIONS[category]
-        for view in _VIEWS
-        for place in _PLACES
+def class_prompts(
+    class_noun: str,
+    count: int,
+    seed: int,
+    category: Category = "animal",
+    is_known: Callable[[str], bool] = lambda phrase: True,
+) -> list[str]:
+    """`count` action prompts for the class, none twice before the bank is used up, decided by the seed.
+
+    Phrases that are not `is_known` are left out where others remain: the base model would paint them at random.
+    """
+    banks = [
+        [phrase for phrase in bank if is_known(phrase)] or list(bank)
+        for bank in (_ACTIONS[category], _VIEWS, _LOOKS, _PLACES)
     ]
-    order = torch.randperm(len(bank), generator=stream("class prompts", seed)).tolist()
-    return [bank[order[k % len(order)]] for k in range(count)]
+    prompts = [f"a photo of a {class_noun} {', '.join(phrases)}" for phrases in product(*banks)]
+    order = torch.randperm(len(prompts), generator=stream("class prompts", seed)).tolist()
+    return [prompts[order[k % len(order)]] for k in range(count)]

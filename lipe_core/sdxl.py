@@ -222,6 +222,12 @@ def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tupl
     return tuple(sorted(positions))
 
 
+def knows(model: BaseModel, phrase: str) -> bool:
+    """Whether each word is one token: a word that the tokenizer has to spell was hardly ever seen in training."""
+    tokenizer = model.tokenizers[0]
+    return all(len(tokenizer(word, add_special_tokens=False).input_ids) == 1 for word in phrase.split())
+
+
 def content_tokens(model: BaseModel, prompt: str) -> list[int]:
     """The prompt's token ids without start, end and padding; when encoded they stand at 1, 2, ..."""
     tokenizer = model.tokenizers[0]

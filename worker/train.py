@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from ledger import jobs, subjects
 from ledger.subjects import Subject
-from lipe_core import captions, dataset, prior, subject
+from lipe_core import captions, dataset, prior, sdxl, subject
 from lipe_core.captions import Category
 from lipe_core.dataset import EncodedSet
 from lipe_core.prior import Manifest
@@ -38,7 +38,9 @@ def learn(process: Process, attempt: Attempt) -> Made:
         samples = captions.identity_set(pictures, who, [reference.caption for reference in row.references])
         identity = dataset.encode(model, samples)
     with attempt.stage("regularizing"):
-        prompts = captions.class_prompts(row.class_noun, painting.count, painting.seed, cast(Category, row.category))
+        prompts = captions.class_prompts(
+            row.class_noun, painting.count, painting.seed, cast(Category, row.category), partial(sdxl.knows, model)
+        )
         regularization = regularization_set(
             model, prompts, painting,
             cache=process.settings.data_dir / "regularization", on_step=attempt.reporter("regularizing"),

@@ -46,3 +46,12 @@ def test_class_prompts_are_diverse_and_decided_by_the_seed(category: str) -> Non
     assert all("fox" in prompt for prompt in prompts)
     assert prompts == class_prompts("fox", 40, seed=3, category=category)  # type: ignore[arg-type]
     assert prompts != class_prompts("fox", 40, seed=4, category=category)  # type: ignore[arg-type]
+
+
+def test_phrases_that_the_model_cannot_know_are_left_out_while_others_remain() -> None:
+    known = {"jumping", "looking left", "smiling", "at night"}
+    assert (
+        class_prompts("fox", 3, seed=0, is_known=known.__contains__)
+        == ["a photo of a fox jumping, looking left, smiling, at night"] * 3
+    )
+    assert len(set(class_prompts("fox", 40, seed=0, is_known=lambda phrase: False))) == 40

@@ -124,6 +124,11 @@ def test_positions_of_words(model):
     assert sdxl.content_tokens(model, "a dog") == model.tokenizers[0]("a dog").input_ids[1:-1]
 
 
+def test_words_that_must_be_spelled_are_not_known(model):
+    assert sdxl.knows(model, "a photo of sks dog")
+    assert not sdxl.knows(model, "a photo of a zebra")
+
+
 @pytest.mark.parametrize(
     ("prompt", "word", "message"),
     [
