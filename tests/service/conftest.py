@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def settings(settings: Settings, checkpoint: Path) -> Settings:
-    """Short times: a lost worker is noticed within two seconds."""
+    """Short times: a lost worker is noticed within six seconds."""
     return settings.model_copy(
-        update={"base_model": str(checkpoint), "device": "cpu", "lease_seconds": 2.0, "stranded_seconds": 1.0}
+        update={"base_model": str(checkpoint), "device": "cpu", "lease_seconds": 6.0, "stranded_seconds": 1.0}
     )
 
 

@@ -58,7 +58,7 @@ def test_a_draining_worker_hands_the_job_back_uncharged(
     worker = program("worker", "--queues", "priors")
     at_step(begin, job, 10)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(60) == 0
+    assert worker.wait(120) == 0
     released = current(begin, job)
     assert (released.state, released.attempt, released.epoch) == (State.QUEUED, 0, 1)
     assert len(list((settings.data_dir / "checkpoints").glob(f"{job.id}.*"))) == 1
@@ -76,8 +76,8 @@ def test_a_cancelled_training_stops_at_once_and_leaves_nothing(
     at_step(begin, job, 55)
     with begin() as session:
         jobs.cancel(session, project.id, job.id)
-    assert ended(begin, job, seconds=10).state == State.CANCELED
-    wait_for(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")), seconds=10)
+    assert ended(begin, job, seconds=30).state == State.CANCELED
+    wait_for(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")), seconds=30)
     assert [event.type for event in history(begin, job)] == ["prior.queued", "prior.running", "prior.canceled"]
     assert list(storage.keys(f"projects/{project.id}/jobs/{job.id}/")) == []
     next_job = learn(begin, project, make_subject(begin, storage, project), steps=3)
@@ -103,9 +103,9 @@ def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
         assert now.status not in TERMINAL, f"{now.error_code}: {now.error_detail}"
         return now.progress.get("stage") == "training" and now.progress["step"] >= step
 
-    wait_for(reached, seconds=120)
+    wait_for(reached, seconds=300)
 
 
-def ended(begin: UnitOfWork, job: Job, seconds: float = 120) -> Job:
+def ended(begin: UnitOfWork, job: Job, seconds: float = 300) -> Job:
     wait_for(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)
