@@ -17,7 +17,7 @@ from ledger.projects import Project
 from ledger.settings import Settings
 
 Program = Callable[..., Popen[bytes]]
-STEPS = 75
+STEPS = 120
 
 
 def test_a_killed_worker_costs_a_user_nothing_but_time(
