@@ -28,7 +28,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 demo: setup ## learn a subject and edit it through the whole service: out/demo/sheet.png (SUBJECT= REFS= PROMPT= for your own)
 	@$(RUN)/python -m menagerie.demo --out out/demo \
-		$(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(REFS),--refs "$(REFS)") $(if $(PROMPT),--prompt "$(PROMPT)")
+		$(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(REFS),--refs "$(REFS)") $(if $(PROMPT),--prompt "$(PROMPT)") \
+		$(if $(CONSENT),--consent)
 
 check: setup ## lint, types and import contracts
 	@$(RUN)/ruff check .

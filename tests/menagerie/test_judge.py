@@ -1,0 +1,66 @@
+"""The judge itself is judged: on true pictures it must say what the drawing says."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from menagerie.attributes import ATTRIBUTES
+from menagerie.draw import mask, render
+from menagerie.judge import JUDGED_FROM, iou, psnr, score
+from menagerie.probe import Probe, load_probe
+from menagerie.subjects import DrawnEdit, DrawnSubject, fresh
+
+
+@pytest.fixture(scope="module")
+def probe() -> Probe:
+    return load_probe()
+
+
+@pytest.fixture(scope="module")
+def subjects() -> list[DrawnSubject]:
+    return list(fresh(20, seed=77))
+
+
+def judged(probe: Probe, subject: DrawnSubject, edit: DrawnEdit, image: np.ndarray, mask_image: np.ndarray):
+    picture = Image.fromarray(image)
+    return score(
+        probe, subject.test, edit, image=picture, uncomposited=picture, source_mask=Image.fromarray(mask_image)
+    )
+
+
+def test_the_true_picture_is_a_success_and_the_untouched_one_is_not(probe: Probe, subjects: list[DrawnSubject]) -> None:
+    true, untouched = [], []
+    for subject in subjects:
+        silhouette = mask(subject.test).astype(np.uint8) * 255
+        for edit in subject.edits:
+            true.append(judged(probe, subject, edit, render(edit.truth), silhouette))
+            untouched.append(judged(probe, subject, edit, render(subject.test), silhouette))
+    assert np.mean([s.success for s in true if s.success is not None]) > 0.9
+    assert np.mean([s.success for s in untouched if s.success is not None]) < 0.1
+    assert np.mean([s.identity for s in true]) > 0.9
+    assert all(s.mask_iou == 1 and s.target_psnr == 60 for s in true)
+    assert all(s.background_psnr == 60 for s in untouched)
+
+
+def test_another_subject_is_not_taken_for_this_one(probe: Probe, subjects: list[DrawnSubject]) -> None:
+    pairs = zip(subjects, subjects[7:], strict=False)  # of the same kind
+    silhouette = np.zeros((128, 128), np.uint8)
+    scores = [judged(probe, mine, mine.edits[0], render(other.test), silhouette) for mine, other in pairs]
+    assert np.mean([s.identity for s in scores]) < 0.6
+
+
+def test_the_probe_knows_how_good_it_is(probe: Probe) -> None:
+    assert set(probe.held_out) == set(ATTRIBUTES)
+    for name in ("class_noun", "color", "background", "pose", "head"):
+        assert probe.held_out[name] >= JUDGED_FROM
+
+
+def test_psnr_and_iou_on_known_numbers() -> None:
+    black, grey = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 51, np.uint8)
+    assert psnr(black, grey) == pytest.approx(20 * np.log10(5), abs=1e-6)
+    assert psnr(black, black) == 60
+    left, top = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    left[:, :2], top[:2] = True, True
+    assert iou(left, top) == pytest.approx(4 / 12)
+    assert iou(left & ~left, top & ~top) == 1
+    assert psnr(black, grey, where=left) == pytest.approx(psnr(black, grey))
