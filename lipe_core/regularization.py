@@ -8,7 +8,9 @@ VAE would only blur them.
 import fcntl
 import hashlib
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from lipe_core.ddim import OnStep, no_progress
 from lipe_core.sdxl import BaseModel
 
 _ROWS_AT_ONCE = 8
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def regularization_set(
 ) -> EncodedSet:
     """Paint each prompt once, prompt k from seed + k, or take the set from `cache` if it was ever painted.
 
-    Processes that ask for the same set at once paint it once: the others wait at the lock.
+    Processes that ask for the same set at once paint it once: the others wait, and report step 0 meanwhile.
     """
     if not prompts:
         raise ValueError("a regularization set needs at least one class prompt")
@@ -58,11 +61,25 @@ def regularization_set(
     key = [model.fingerprint, list(prompts), asdict(config), str(model.dtype)]
     file = cache / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.safetensors"
     cache.mkdir(parents=True, exist_ok=True)
-    with file.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    total = config.steps * len(range(0, len(prompts), _ROWS_AT_ONCE))
+    with _alone(file.with_suffix(".lock"), waiting=lambda: on_step(0, total)):
         if not file.exists():
             dataset.save(_paint(model, prompts, config, on_step), file)
     return dataset.load(file)
+
+
+@contextmanager
+def _alone(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock; `waiting` is called while another process has it, and may raise to give up."""
+    with file.open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(_POLL_SECONDS)
+        yield
 
 
 def _advance(on_step: OnStep, done: int, total: int, step: int, _: int) -> None:
