@@ -12,7 +12,7 @@ _PAPER, _INK, _FAINT = (250, 249, 246), (34, 34, 40), (120, 120, 128)
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture with a short label, and a fainter note below it (wrapped to the picture's width)."""
+    """One picture with a label, and a fainter note below it, both wrapped to the picture's width."""
 
     image: Image.Image
     label: str
@@ -22,21 +22,25 @@ class Cell:
 def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Cell]]], side: int = 192) -> Image.Image:
     """Rows of (heading, cells) on one sheet, each picture fitted into ``side`` x ``side`` pixels."""
     bold, plain = ImageFont.load_default(16), ImageFont.load_default(13)
-    notes = [max((len(_wrap(cell.note, plain, side)) for cell in cells), default=0) for _, cells in rows]
-    heights = [side + _LINE * (3 + lines) + _GAP for lines in notes]
+    texts = [
+        (heading, [(cell.image, _wrap(cell.label, plain, side), _wrap(cell.note, plain, side)) for cell in cells])
+        for heading, cells in rows
+    ]
+    lines = [max((len(label) + len(note) for _, label, note in cells), default=0) for _, cells in texts]
+    heights = [side + _LINE * (2 + count) + _GAP for count in lines]
     width = max(len(cells) for _, cells in rows) * (side + _GAP) + _GAP
     sheet = Image.new("RGB", (width, sum(heights) + 3 * _LINE), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_GAP, _GAP), title, fill=_INK, font=bold)
     y = _GAP + 2 * _LINE
-    for (heading, cells), height in zip(rows, heights, strict=True):
+    for (heading, cells), height in zip(texts, heights, strict=True):
         draw.text((_GAP, y), heading, fill=_INK, font=bold)
-        for k, cell in enumerate(cells):
+        for k, (image, label, note) in enumerate(cells):
             x, top = _GAP + k * (side + _GAP), y + _LINE + 6
-            sheet.paste(_fit(cell.image, side), (x, top))
-            draw.text((x, top + side + 3), cell.label, fill=_INK, font=plain)
-            for line, text in enumerate(_wrap(cell.note, plain, side)):
-                draw.text((x, top + side + 3 + _LINE * (line + 1)), text, fill=_FAINT, font=plain)
+            sheet.paste(_fit(image, side), (x, top))
+            for line, text in enumerate([*label, *note]):
+                ink = _INK if line < len(label) else _FAINT
+                draw.text((x, top + side + 3 + _LINE * line), text, fill=ink, font=plain)
         y += height
     return sheet
 
