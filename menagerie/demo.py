@@ -204,6 +204,7 @@ def _sheet(lipe: Client, story: Story, results: list[Result], out: Path) -> Imag
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what was started is stopped, too
     options.out.mkdir(parents=True, exist_ok=True)
     if options.refs or options.prompt:
         if not (options.subject and options.refs and options.prompt):
