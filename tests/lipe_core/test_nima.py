@@ -91,7 +91,7 @@ def test_a_picture_of_another_size_comes_back_in_its_own(model: BaseModel, photo
     assert edit.image.size == edit.source_mask.size == edit.edit_mask.size == (150, 100)
     kept = np.asarray(edit.edit_mask) == 0
     assert (np.asarray(edit.image)[kept] == np.asarray(wide)[kept]).all()
-    assert edit.parameters["height"], edit.parameters["width"] == sdxl.working_size(model, (100, 150))
+    assert (edit.parameters["height"], edit.parameters["width"]) == sdxl.working_size(model, (100, 150))
 
 
 def test_the_network_is_as_before_even_when_a_step_raises(model: BaseModel, photo: Image.Image) -> None:
