@@ -197,12 +197,10 @@ def renoised(
 
     Variances add up: sqrt(1 - a) old + sqrt(a) new has the old one's deviation where both are independent.
     """
-    x_T, t = trajectory.x_T, int(trajectory.timesteps[-1])
-    eps = (x_T - schedule.alpha(t) * trajectory.x_0) / schedule.sigma(t)
+    x_T = trajectory.x_T
     fresh = unit_noise(seeds, (x_T.shape[1], x_T.shape[2], x_T.shape[3])).to(x_T)
     share = amount * source_mask
-    mixed = (1 - share).sqrt() * eps + share.sqrt() * fresh
-    return schedule.alpha(t) * trajectory.x_0 + schedule.sigma(t) * mixed
+    return (1 - share).sqrt() * x_T + share.sqrt() * fresh
 
 
 def _finish(

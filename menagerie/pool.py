@@ -1,6 +1,6 @@
 """A pool of drawings encoded once: training reads latents from disk and makes a new caption at each use.
 
-Drawing k of a pool is a function of (seed, k), so only latents are kept. A pool may grow while it is read.
+Drawing k of a pool is a function of (seed, k), so only what is slow to make is kept. A pool may grow while it is read.
 """
 
 import multiprocessing
@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,13 @@ from tqdm import tqdm
 
 from menagerie.attributes import Drawing, sample_drawing
 from menagerie.draw import render
+from menagerie.emphasis import emphasis
 
 _CHUNK = 256
 _FACTOR = 8  # pixels to a side of one latent
+_Mode = Literal["r", "r+"]
+_Job = tuple[Path, int, int, int, int]
+_Rows = tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]
 
 
 def drawing_of(seed: int, index: int) -> Drawing:
@@ -63,7 +68,7 @@ def encode_pictures(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8]) -> Tens
 
 @dataclass(frozen=True)
 class Pool:
-    """Latents on disk: one float16 file of shape (capacity, c, h, w), of which the first ``count()`` are there."""
+    """Latents and their emphasis on disk, float16 files of ``capacity`` rows of which the first ``count()`` are there."""
 
     folder: Path
     seed: int
@@ -71,36 +76,46 @@ class Pool:
     shape: tuple[int, int, int]
 
     def count(self) -> int:
-        """How many latents are there; rows are written before they are counted."""
+        """How many rows are there; they are written before they are counted."""
         file = self.folder / "count"
         return int(file.read_text()) if file.exists() else 0
 
-    def latents(self, mode: str = "r") -> npt.NDArray[np.float16]:
-        path = self.folder / "latents.f16"
+    def latents(self, mode: _Mode = "r") -> npt.NDArray[np.float16]:
+        """(capacity, c, h, w)."""
+        return self._rows("latents.f16", self.shape, mode)
+
+    def emphasis(self, mode: _Mode = "r") -> npt.NDArray[np.float16]:
+        """(capacity, h, w)."""
+        return self._rows("emphasis.f16", self.shape[1:], mode)
+
+    def _rows(self, name: str, shape: tuple[int, ...], mode: _Mode) -> npt.NDArray[np.float16]:
+        path = self.folder / name
         if mode == "r+" and not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            mode = "w+"
-        return np.memmap(path, np.float16, mode, shape=(self.capacity, *self.shape))
+            return np.memmap(path, np.float16, "w+", shape=(self.capacity, *shape))
+        return np.memmap(path, np.float16, mode, shape=(self.capacity, *shape))
 
     def grow(self, vae_folder: Path, target: int, workers: int) -> None:
-        """Draw and encode until ``target`` latents are there, in ``workers`` processes of one thread each."""
+        """Draw and encode until ``target`` rows are there, in ``workers`` processes of one thread each."""
         start, target = self.count(), min(target, self.capacity)
-        file, size = self.latents("r+"), _FACTOR * self.shape[-1]
-        jobs = [(vae_folder, self.seed, k, min(_CHUNK, target - k), size) for k in range(start, target, _CHUNK)]
+        latents, weights, side = self.latents("r+"), self.emphasis("r+"), self.shape[-1]
+        jobs = [(vae_folder, self.seed, k, min(_CHUNK, target - k), side) for k in range(start, target, _CHUNK)]
         with tqdm(total=target, initial=start, desc="pool", mininterval=5) as bar:
             for (_, _, first, count, _), rows in zip(jobs, _map(_encoded_chunk, jobs, workers), strict=True):
-                file[first : first + count] = rows
+                latents[first : first + count], weights[first : first + count] = rows
                 _write_count(self.folder, first + count)
                 bar.update(count)
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, list[Drawing]]:
-        """``size`` latents (size, c, h, w) and their drawings, uniformly from what is there."""
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, list[Drawing]]:
+        """``size`` latents (size, c, h, w), their emphasis (size, h, w) and drawings, uniformly from what is there."""
         indices = rng.integers(self.count(), size=size)
-        rows = torch.from_numpy(self.latents()[indices].astype(np.float32))
-        return rows, [drawing_of(self.seed, int(index)) for index in indices]
+        latents, weights = (
+            torch.from_numpy(rows[indices].astype(np.float32)) for rows in (self.latents(), self.emphasis())
+        )
+        return latents, weights, [drawing_of(self.seed, int(index)) for index in indices]
 
 
-def _map(work: Callable[[tuple], npt.NDArray], jobs: list[tuple], workers: int) -> Iterator[npt.NDArray]:
+def _map(work: Callable[[_Job], _Rows], jobs: list[_Job], workers: int) -> Iterator[_Rows]:
     if workers < 2:
         yield from map(work, jobs)
         return
@@ -108,13 +123,14 @@ def _map(work: Callable[[tuple], npt.NDArray], jobs: list[tuple], workers: int) 
         yield from processes.imap(work, jobs)
 
 
-def _encoded_chunk(job: tuple[Path, int, int, int, int]) -> npt.NDArray[np.float16]:
-    folder, seed, start, count, size = job
+def _encoded_chunk(job: _Job) -> _Rows:
+    folder, seed, start, count, side = job
     torch.set_num_threads(1)
     vae = AutoencoderKL.from_pretrained(folder).to(memory_format=torch.channels_last).eval()
-    pictures = render_chunk(seed, start, count, size)
+    pictures = render_chunk(seed, start, count, _FACTOR * side)
     encoded = [encode_pictures(vae, pictures[k : k + 32]) for k in range(0, count, 32)]
-    return torch.cat(encoded).numpy().astype(np.float16)
+    weights = np.stack([emphasis(drawing_of(seed, start + k), side) for k in range(count)])
+    return torch.cat(encoded).numpy().astype(np.float16), weights
 
 
 def _write_count(folder: Path, count: int) -> None:
