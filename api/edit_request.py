@@ -2,11 +2,12 @@
 
 import re
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from api.fields import Asked, Id, Metadata, Seed, Text, WebhookUrl
+from api.method_parameters import PARAMETERS, AnyParameters, Method, NimaParameters
 from api.problems import Problem
 
 MOST_PROMPTS = 8
@@ -14,40 +15,7 @@ MOST_SEEDS = 8
 MOST_PICTURES = 16
 LARGEST_RANDOM_SEED = 2**31
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Prompt = Annotated[Text, Field(max_length=500)]
-
-
-class NimaParameters(Asked):
-    """Settings of NIMA. What is left out is the base model's own recipe."""
-
-    steps: Annotated[int | None, Field(ge=1, le=200)] = None
-    guidance_scale: Annotated[float | None, Field(ge=1, le=30)] = None
-    source_guidance_scale: Annotated[float | None, Field(ge=1, le=30)] = None
-    strength: Annotated[float | None, Field(gt=0, le=1)] = None
-    renoise: Share | None = None
-    inversion_refinements: Annotated[int | None, Field(ge=0, le=10)] = None
-    mask_mode: Literal["union", "source", "none"] | None = None
-    threshold: Share | Literal["otsu"] | None = None
-    dilation: Annotated[float | None, Field(ge=0, le=0.5)] = None
-    feather: Annotated[float | None, Field(ge=0, le=0.5)] = None
-    map_window: tuple[Share, Share] | None = None
-    map_momentum: Share | None = None
-    attention_tokens: Annotated[int | None, Field(ge=16, le=4096)] = None
-    refine: Annotated[int | None, Field(ge=0, le=10)] = None
-    blend_start: Share | None = None
-    blend_stop: Share | None = None
-    composite: bool | None = None
-
-    @model_validator(mode="after")
-    def _agree(self) -> "NimaParameters":
-        if self.map_window is not None and self.map_window[0] > self.map_window[1]:
-            raise ValueError("map_window must run upwards")
-        if self.blend_start is not None and self.blend_stop is not None and self.blend_start > self.blend_stop:
-            raise ValueError("blend_start must not be above blend_stop")
-        if self.strength is not None and self.steps is not None and round(self.strength * self.steps) < 1:
-            raise ValueError("strength leaves no step to do: raise it, or steps")
-        return self
 
 
 class NewEdit(Asked):
@@ -63,14 +31,21 @@ class NewEdit(Asked):
     prompt: Annotated[Prompt | None, Field(description='Names the subject: "a photo of sks dog jumping".')] = None
     prompts: Annotated[list[Prompt] | None, Field(min_length=1, max_length=MOST_PROMPTS)] = None
     source_prompt: Annotated[Prompt | None, Field(description="What the picture shows now.")] = None
-    method: Literal["nima"] = "nima"
-    parameters: NimaParameters = NimaParameters()
+    method: Annotated[Method, Field(description="NIMA is LIPE's own, the others are its rivals.")] = "nima"
+    parameters: Annotated[AnyParameters, Field(description="The method's own settings.")] = NimaParameters()
+    use_prior: Annotated[bool, Field(description="False: the base model alone, the subject's prior left out.")] = True
     seed: Seed | None = None
     seeds: Annotated[list[Seed] | None, Field(min_length=1, max_length=MOST_SEEDS)] = None
     n: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
     mask_image_id: Annotated[Id | None, Field(description="White where the picture may change.")] = None
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
+
+    @field_validator("parameters", mode="plain", json_schema_input_type=AnyParameters)
+    @classmethod
+    def _of_its_method(cls, value: Any, info: ValidationInfo) -> Any:
+        method: Method = info.data.get("method", "nima")  # a method that does not exist is refused already
+        return PARAMETERS[method].model_validate(value)
 
     @model_validator(mode="after")
     def _agree(self) -> "NewEdit":
@@ -85,8 +60,12 @@ class NewEdit(Asked):
                 raise ValueError(f"{name} must not repeat")
         if len(self.target_prompts()) * len(self.seeds or range(self.n)) > MOST_PICTURES:
             raise ValueError(f"prompts times seeds must be at most {MOST_PICTURES} pictures")
-        if len(self.seeds or range(self.n)) > 1 and self.parameters.renoise == 0:
-            raise ValueError("without renoise all seeds give one picture: give one seed, or raise renoise")
+        if len(self.seeds or range(self.n)) > 1 and not self.parameters.is_seeded():
+            raise ValueError(
+                "this method draws no noise, so all seeds give one picture: give one seed (NIMA: or renoise)"
+            )
+        if not self.use_prior and (self.prior_id is not None or self.method == "dreamctrl"):
+            raise ValueError("without a prior give subject_id, and another method than dreamctrl")
         return self
 
     def target_prompts(self) -> list[str]:

@@ -6,15 +6,17 @@ The worker's side is in `attempts.py`, the dispatcher's in `rescue.py`, and how 
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ForeignKey, Index, func, select, text
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import ColumnElement, ForeignKey, Index, and_, func, or_, select, text
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from ledger import outbox, transitions
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id, now
+from ledger.edits import Edit
 from ledger.events import JobEvent
 from ledger.pages import Cursor, Page, newest
 from ledger.states import TERMINAL, State
+from ledger.subjects import Reference
 
 Kind = Literal["prior", "edit"]
 
@@ -165,6 +167,15 @@ def is_over(session: Session, job_id: str) -> bool:
     return session.scalars(live).first() is None
 
 
+def lacks_words(session: Session, job_id: str) -> bool:
+    """Whether the job waits, and has a picture that its user did not describe: a reference, or an edit's picture."""
+    reference = select(Reference).where(Reference.subject_id == Job.subject_id, _is_blank(Reference.caption))
+    picture = select(Edit).where(Edit.id == Job.edit_id, _is_blank(Edit.source_prompt))
+    lacks = or_(and_(Job.kind == "prior", reference.exists()), and_(Job.kind == "edit", picture.exists()))
+    waiting = select(Job.id).where(Job.id == job_id, Job.state == State.QUEUED, lacks)
+    return session.scalars(waiting).first() is not None
+
+
 def cancel(session: Session, project_id: str, job_id: str) -> Job | None:
     """The user's wish: at once if the job waits, at the next step if it runs, nothing if it is over."""
     mine = (Job.project_id == project_id, Job.id == job_id)
@@ -176,3 +187,7 @@ def cancel(session: Session, project_id: str, job_id: str) -> Job | None:
         if job.status is State.QUEUED:
             transitions.end(session, job, State.CANCELED)
     return job
+
+
+def _is_blank(words: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
+    return func.coalesce(func.trim(words), "") == ""

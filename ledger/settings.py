@@ -1,8 +1,10 @@
 """Every setting of the service, read once from environment variables with the prefix LIPE_."""
 
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHORTEST_PEPPER = 16
@@ -14,7 +16,9 @@ class Settings(BaseSettings):
     Raises pydantic.ValidationError where a required one is missing or one contradicts its description.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LIPE_", frozen=True, env_file=None, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="LIPE_", frozen=True, env_file=None, extra="ignore", hide_input_in_errors=True
+    )
 
     database_url: str
     """SQLAlchemy URL: postgresql+psycopg://user:password@host/database."""
@@ -36,6 +40,15 @@ class Settings(BaseSettings):
     base_model_revision: str = ""
     device: str = "auto"
     """auto, cpu or cuda."""
+    captioner: str = ""
+    """Checkpoint folder or hub id of a vision-language model; empty: captions name the subject and nothing else."""
+    captioner_revision: str = ""
+    prompt_writer_url: str = ""
+    """OpenAI-compatible, up to /v1. Writes the class prompts; empty: they come from the built-in bank."""
+    prompt_writer_model: str = ""
+    prompt_writer_key: SecretStr = SecretStr("")
+    prompt_writer_timeout_seconds: float = Field(60.0, gt=0)
+    """For one request."""
     data_dir: Path = Path("data")
     """Caches and checkpoints of the workers; may be lost."""
     allow_private_urls: bool = False
@@ -68,6 +81,14 @@ class Settings(BaseSettings):
         if len(pepper.get_secret_value()) < SHORTEST_PEPPER:
             raise ValueError(f"must have at least {SHORTEST_PEPPER} characters")
         return pepper
+
+    @model_validator(mode="after")
+    def _names_a_whole_endpoint(self) -> Self:
+        url = urlsplit(self.prompt_writer_url)
+        is_url = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+        if self.prompt_writer_url and not (is_url and self.prompt_writer_model.strip()):
+            raise ValueError("prompt_writer_url must begin with http:// or https://, and prompt_writer_model be given")
+        return self
 
     @property
     def public_endpoint_url(self) -> str:

@@ -1,16 +1,19 @@
-"""LoRA on the attention layers: on, off, out as tensors. The only file that knows peft.
+"""What a training tunes and an edit puts on: LoRA on the attention layers. The only file that knows peft.
 
 LoRA, https://arxiv.org/abs/2106.09685. LIPE trains the attention layers only (section 3.2).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
+from lipe_core.full_attention import trainable_attention, use_attention
 from lipe_core.prior import InvalidPrior, Prior
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
@@ -19,6 +22,30 @@ TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 """The four projections of every self- and cross-attention layer."""
 
 _PREFIX = "unet."
+
+
+Tuning = Literal["lora", "full_attention"]
+"""A low-rank addition to the four projections, or all attention weights themselves (the paper)."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a training may change, float32, by name; and that as the tensors of a prior."""
+
+    weights: dict[str, torch.nn.Parameter]
+    export: Callable[[], dict[str, Tensor]]
+
+
+@contextmanager
+def tuned(model: BaseModel, tuning: Tuning, *, rank: int, alpha: float, dropout: float, seed: int) -> Iterator[Tuned]:
+    """The network ready to be trained while inside, and the base model again after. `rank` and what follows it
+    are a LoRA's."""
+    if tuning == "full_attention":
+        with trainable_attention(model) as weights:
+            yield Tuned(weights, lambda: {f"{_PREFIX}{k}": w.detach().cpu().clone() for k, w in weights.items()})
+    else:
+        with new_adapter(model, rank=rank, alpha=alpha, dropout=dropout, seed=seed) as name:
+            yield Tuned(parameters(model), partial(exported, model, name))
 
 
 @contextmanager
@@ -37,13 +64,20 @@ def new_adapter(model: BaseModel, *, rank: int, alpha: float, dropout: float, se
 
 @contextmanager
 def use_adapter(model: BaseModel, prior: Prior) -> Iterator[None]:
-    """The prior's adapter on the network while inside; after, the network is the base model again."""
-    ranks = {tensor.shape[0] for key, tensor in prior.adapter.items() if key.endswith("lora_A.weight")}
+    """The prior's weights on the network while inside; after, the network is the base model again."""
+    tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in prior.adapter.items()}
+    using = _use_lora if any("lora_" in key for key in tensors) else use_attention
+    with using(model, tensors):
+        yield
+
+
+@contextmanager
+def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[None]:
+    ranks = {tensor.shape[0] for key, tensor in tensors.items() if key.endswith("lora_A.weight")}
     if len(ranks) != 1:
-        raise InvalidPrior(f"an adapter must have one rank, this one has {sorted(ranks) or 'no LoRA tensors'}")
+        raise InvalidPrior(f"an adapter must have one rank, this one has {sorted(ranks) or 'none'}")
     rank = ranks.pop()
     with _attached(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS))) as name:
-        tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in prior.adapter.items()}
         if {key: tensor.shape for key, tensor in tensors.items()} != {
             key: tensor.shape for key, tensor in get_peft_model_state_dict(model.unet, adapter_name=name).items()
         }:

@@ -25,10 +25,16 @@ class Prompts:
     latent_size: tuple[int, int]
 
 
-def encode_prompts(model: BaseModel, prompts: Sequence[str], subject: Subject, size: Size) -> Prompts:
-    """Encode prompts; an InvalidRequest tells which one the model cannot find the subject in."""
+def encode_prompts(
+    model: BaseModel, prompts: Sequence[str], subject: Subject, size: Size, *, personal: bool = True
+) -> Prompts:
+    """Encode prompts; an InvalidRequest tells which one the model cannot find the subject in.
+
+    Prompts that are not `personal` name the subject by its class noun alone.
+    """
+    words = (subject.token, subject.class_noun) if personal else (subject.class_noun,)
     try:
-        wanted = [sdxl.token_positions(model, prompt, (subject.token, subject.class_noun)) for prompt in prompts]
+        wanted = [sdxl.token_positions(model, prompt, words) for prompt in prompts]
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
     content = [len(sdxl.content_tokens(model, prompt)) for prompt in prompts]

@@ -15,8 +15,8 @@ from PIL import Image
 from lipe_core.randomness import stream
 from lipe_core.subject import Sample, Subject
 
-Captioner = Callable[[Image.Image, Subject], str]
-"""(picture, subject) -> caption. A vision-language model, or `plain_caption`."""
+Captioner = Callable[[Sequence[Image.Image], Subject], Sequence[str]]
+"""(pictures of one subject) -> a caption for each. A vision-language model (`vlm.captioner`), or `plain_captions`."""
 
 Category = Literal["animal", "object", "person"]
 LONGEST_CAPTION = 500
@@ -36,29 +36,34 @@ class InvalidCaptions(ValueError):
 
 
 def plain_caption(image: Image.Image, subject: Subject) -> str:
-    """The captioner that needs no model: it names the subject and nothing else."""
+    """A caption that needs no model: it names the subject and nothing else."""
     return f"a photo of {subject.phrase}"
+
+
+def plain_captions(images: Sequence[Image.Image], subject: Subject) -> list[str]:
+    """The captioner that needs no model."""
+    return [plain_caption(image, subject) for image in images]
 
 
 def identity_set(
     references: Sequence[Image.Image],
     subject: Subject,
     captions: Sequence[str | None] | None = None,
-    captioner: Captioner = plain_caption,
+    captioner: Captioner = plain_captions,
 ) -> list[Sample]:
-    """The references with their captions. A caption that the user gave wins over the captioner's."""
+    """The references with their captions. A caption that the user gave wins over the captioner's.
+
+    The captioner is asked once, for all pictures that have none.
+    """
     if not references:
         raise InvalidCaptions("give at least one reference picture of the subject")
     given = list(captions) if captions is not None else [None] * len(references)
     if len(given) != len(references):
         raise InvalidCaptions(f"{len(references)} references need as many captions, got {len(given)}")
-    return [
-        Sample(
-            image,
-            name_subject(caption if caption and caption.strip() else captioner(image, subject), subject),
-        )
-        for image, caption in zip(references, given, strict=True)
-    ]
+    bare = [k for k, caption in enumerate(given) if not (caption and caption.strip())]
+    written = captioner([references[k] for k in bare], subject) if bare else []
+    wanted = {k: caption or "" for k, caption in enumerate(given)} | dict(zip(bare, written, strict=True))
+    return [Sample(image, name_subject(wanted[k], subject)) for k, image in enumerate(references)]
 
 
 def name_subject(caption: str, subject: Subject) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from lipe_core import sdxl
 from lipe_core.conditioning import Conditioning
 from lipe_core.randomness import stream
-from lipe_core.sdxl import BaseModel
+from lipe_core.sdxl import BaseModel, Size
 from lipe_core.shapes import Latents, RowIndices
 from lipe_core.subject import Sample
 
@@ -33,21 +33,55 @@ class EncodedSet:
     def __len__(self) -> int:
         return len(self.captions)
 
+    @classmethod
+    def concat(cls, parts: Sequence["EncodedSet"]) -> "EncodedSet":
+        """The rows of all parts, one after the other; they must have one size."""
+        return cls(
+            torch.cat([part.latents for part in parts]),
+            Conditioning.concat([part.conditioning for part in parts]),
+            tuple(caption for part in parts for caption in part.captions),
+        )
+
     def select(self, rows: RowIndices) -> "EncodedSet":
         """The rows with these indices, in this order."""
         captions = tuple(self.captions[row] for row in rows.tolist())
         return EncodedSet(self.latents[rows], self.conditioning.select(rows), captions)
 
 
-def encode(model: BaseModel, samples: Sequence[Sample]) -> EncodedSet:
-    """Encode samples, each fitted into the network's native square, on the model's device; kept on the CPU."""
+def encode(model: BaseModel, samples: Sequence[Sample]) -> tuple[EncodedSet, ...]:
+    """Encode samples on the model's device, kept on the CPU: one set for each size, so that nothing is squeezed.
+
+    A picture keeps its shape and takes the area that the network was trained on; what its sides lose to be
+    multiples is cut off evenly, and the network is told (SDXL, https://arxiv.org/abs/2307.01952, sections 2.2, 2.3).
+    """
     if not samples:
         raise ValueError("there is nothing to encode: give at least one sample")
-    side = model.native_size
-    images = [ImageOps.fit(sample.image.convert("RGB"), (side, side), Image.Resampling.LANCZOS) for sample in samples]
+    buckets: dict[Size, list[Sample]] = {}
+    for sample in samples:
+        buckets.setdefault(sdxl.native_shape(model, (sample.image.height, sample.image.width)), []).append(sample)
+    return tuple(_encode_bucket(model, size, bucket) for size, bucket in buckets.items())
+
+
+def _encode_bucket(model: BaseModel, size: Size, samples: Sequence[Sample]) -> EncodedSet:
+    height, width = size
+    images = [ImageOps.fit(s.image.convert("RGB"), (width, height), Image.Resampling.LANCZOS) for s in samples]
     parts = [images[k : k + _ROWS_AT_ONCE] for k in range(0, len(images), _ROWS_AT_ONCE)]
     latents = torch.cat([sdxl.encode_image(model, part).cpu() for part in parts])
-    return with_captions(model, latents, [sample.caption for sample in samples])
+    encoded = with_captions(model, latents, [sample.caption for sample in samples])
+    time_ids = torch.tensor([_time_ids((sample.image.height, sample.image.width), size) for sample in samples])
+    return replace(encoded, conditioning=replace(encoded.conditioning, time_ids=time_ids))
+
+
+def _time_ids(original: Size, size: Size) -> tuple[float, ...]:
+    """SDXL's micro-conditioning of a picture fitted into `size`.
+
+    A larger original counts as one of `size`, because that is what an edit will ask for; a smaller one is called small,
+    so that its blur is not learnt as the subject's look.
+    """
+    scale = max(size[0] / original[0], size[1] / original[1])
+    top, left = (round((scale * side - target) / 2) for side, target in zip(original, size, strict=True))
+    height, width = (min(side, target) for side, target in zip(original, size, strict=True))
+    return tuple(map(float, (height, width, top, left, *size)))
 
 
 def with_captions(model: BaseModel, latents: Latents, captions: Sequence[str]) -> EncodedSet:
@@ -57,8 +91,19 @@ def with_captions(model: BaseModel, latents: Latents, captions: Sequence[str]) -
     return EncodedSet(latents.float().cpu(), conditioning, tuple(captions))
 
 
-def batch(encoded: EncodedSet, step: int, size: int, seed: int) -> EncodedSet:
-    """The rows of one step. Every row comes once in each round, in an order that (seed, round) decides."""
+def batch(buckets: Sequence[EncodedSet], step: int, size: int, seed: int) -> EncodedSet:
+    """The rows of one step, all of one bucket; a bucket's turns are as many as its rows, in an order of (seed, round).
+
+    Within a bucket every row comes once in each of its own rounds.
+    """
+    turns = [k for k, bucket in enumerate(buckets) for _ in range(len(bucket))]
+    round_, place = divmod(step, len(turns))
+    order = [turns[k] for k in torch.randperm(len(turns), generator=stream("bucket", seed, round_)).tolist()]
+    chosen = order[place]
+    return _rows(buckets[chosen], round_ * len(buckets[chosen]) + order[:place].count(chosen), size, seed)
+
+
+def _rows(encoded: EncodedSet, step: int, size: int, seed: int) -> EncodedSet:
     count = len(encoded)
     places = range(step * size, (step + 1) * size)
     orders = {

@@ -1,7 +1,6 @@
 """What training minimises: DreamBooth's two terms, weighted by min-SNR."""
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
 
 from lipe_core.schedule import NoiseSchedule, PredictionType
 from lipe_core.shapes import Latents, PerRow, RowTimesteps
@@ -21,13 +20,10 @@ def denoising_loss(prediction: Latents, target: Latents, weight: PerRow) -> PerR
     return weight * (prediction - target).square().mean(dim=(1, 2, 3))
 
 
-def dreambooth_loss(
-    instance: Float[Tensor, " i"], preservation: Float[Tensor, " c"], preservation_weight: float
-) -> Float[Tensor, ""]:
-    """mean(instance) + weight * mean(preservation) (https://arxiv.org/abs/2208.12242, section 3.3).
+def dreambooth_weights(instance: int, preservation: int, preservation_weight: float) -> PerRow:
+    """Each row's weight in mean(instance) + w * mean(preservation), instance rows first.
 
-    The two vectors stay apart to the end, so that neither their sizes nor their weights can mix. Without
-    preservation samples the second term is absent.
+    DreamBooth, https://arxiv.org/abs/2208.12242, section 3.3. As weights of rows, the loss is one sum that may be taken
+    in parts, whatever rows a part holds.
     """
-    loss = instance.mean()
-    return loss + preservation_weight * preservation.mean() if len(preservation) else loss
+    return torch.tensor([1 / instance] * instance + [preservation_weight / max(preservation, 1)] * preservation)

@@ -30,7 +30,11 @@ class PriorMismatch(InvalidPrior):
 
 @dataclass(frozen=True)
 class Manifest:
-    """How a prior came about: enough to repeat it, and to refuse it where it does not belong."""
+    """How a prior came about: enough to repeat it, and to refuse it where it does not belong.
+
+    `captioner` is the model that captioned references, None where the user's captions or none were taken;
+    `prompt_writer` the one that wrote the class prompts, None where they are the built-in bank's.
+    """
 
     token: str
     class_noun: str
@@ -43,6 +47,8 @@ class Manifest:
     losses: tuple[float, ...]
     libraries: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in _LIBRARIES})
     adapter_sha256: str = ""
+    captioner: str | None = None
+    prompt_writer: str | None = None
 
     @property
     def subject(self) -> Subject:

@@ -8,14 +8,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lipe_core.nima import NimaConfig
 from lipe_core.regularization import RegularizationConfig
 from lipe_core.train import PriorConfig
 
 FILE = "lipe.json"
-Config = TypeVar("Config", PriorConfig, NimaConfig, RegularizationConfig)
+Config = TypeVar("Config")
 
 
 class InvalidParameters(ValueError):
@@ -32,15 +32,15 @@ class Recipe:
 
     def prior_config(self, asked: Mapping[str, Any] = {}) -> PriorConfig:
         """Settings of a training: the request's, then the recipe's, then the defaults."""
-        return _configured(PriorConfig, self.prior, asked)
+        return configured(PriorConfig, self.prior, asked)
 
     def nima_config(self, asked: Mapping[str, Any] = {}) -> NimaConfig:
         """Settings of an edit."""
-        return _configured(NimaConfig, self.nima, asked)
+        return configured(NimaConfig, self.nima, asked)
 
     def regularization_config(self, asked: Mapping[str, Any] = {}) -> RegularizationConfig:
         """Settings of the regularization set."""
-        return _configured(RegularizationConfig, self.regularization, asked)
+        return configured(RegularizationConfig, self.regularization, asked)
 
 
 def recipe_of(checkpoint: str | Path) -> Recipe:
@@ -50,8 +50,9 @@ def recipe_of(checkpoint: str | Path) -> Recipe:
     return Recipe(known.get("prior", {}), known.get("nima", {}), known.get("regularization", {}))
 
 
-def _configured(kind: type[Config], recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> Config:
-    names = {field.name for field in fields(kind)}
+def configured(kind: type[Config], recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> Config:
+    """Any settings class: what is asked for, then the recipe's, then its defaults. Raises InvalidParameters."""
+    names = {field.name for field in fields(cast(Any, kind))}
     if unknown := sorted(set(asked) - names):
         raise InvalidParameters(f"unknown parameters {', '.join(unknown)}: choose from {', '.join(sorted(names))}")
     values: dict[str, Any] = {**recipe, **asked}

@@ -1,7 +1,7 @@
 """The base model: any checkpoint of Stable Diffusion XL's classes and folder layout, whatever its size.
 
-The only file that knows diffusers. It returns a few small objects; everything above speaks latents,
-conditioning and noise. https://arxiv.org/abs/2307.01952
+The only file that knows diffusers, but for a method that is diffusers' own (baselines/ledits.py). It returns
+a few small objects; everything above speaks latents, conditioning and noise. https://arxiv.org/abs/2307.01952
 """
 
 import hashlib
@@ -111,16 +111,21 @@ def load(
 
 
 def working_size(model: BaseModel, size: Size) -> Size:
-    """The size at which to work on a picture of this size: its own where the network copes with it.
-
-    Else the same shape at the area that the network was trained on, in sides that halve evenly down its
-    levels.
-    """
+    """At which size to work on a picture of this size: its own where the network copes with it, or `native_shape`."""
     height, width = size
     area = model.native_size**2
     if height % model.factor == 0 and width % model.factor == 0 and area / 2 <= height * width <= area * 2:
         return size
-    scale = math.sqrt(area / (height * width))
+    return native_shape(model, size)
+
+
+def native_shape(model: BaseModel, size: Size) -> Size:
+    """The shape of a picture of this size, at the area that the network was trained on.
+
+    Sides halve evenly down the network's levels.
+    """
+    height, width = size
+    scale = math.sqrt(model.native_size**2 / (height * width))
     multiple = model.factor * 2 ** (len(model.unet.config.block_out_channels) - 1)
     return (
         max(1, round(height * scale / multiple)) * multiple,

@@ -1,41 +1,40 @@
 """Stage 1: learn a subject's identity prior. LIPE, section 3.2 (https://arxiv.org/abs/2406.17236).
 
-DreamBooth's prior preservation on a LoRA of the attention layers: one batch holds pictures of the subject and
-pictures of its class, each with its own caption. Noise, timesteps and order of step i are functions of (seed, i)
-alone, so a resumed run equals an unbroken one.
+DreamBooth's prior preservation on the attention layers: one step has pictures of the subject and pictures of its
+class, each with its own caption. Noise, timesteps and order of step i are functions of (seed, i) alone, so a resumed
+run equals an unbroken one.
 """
 
-import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from jaxtyping import Float
 from torch import Tensor
+from torch.optim import Optimizer
 
-from lipe_core import adapter, sdxl
+from lipe_core import adapter, sdxl, training_state
+from lipe_core.adapter import Tuning
 from lipe_core.conditioning import Conditioning
-from lipe_core.dataset import EncodedSet, batch, write_tensors
-from lipe_core.loss import denoising_loss, dreambooth_loss, min_snr_weight
-from lipe_core.randomness import stream
+from lipe_core.dataset import EncodedSet, batch
+from lipe_core.loss import denoising_loss, dreambooth_weights, min_snr_weight
+from lipe_core.noising import Rows, noised
 from lipe_core.sdxl import BaseModel
-from lipe_core.shapes import Latents, RowTimesteps
+from lipe_core.training_state import TrainState
 
 OnTrainStep = Callable[[int, int, float], None]
 """(step, steps, loss) after each step; it may raise to stop the training, which is checkpointed first."""
 
 OnPreview = Callable[[int], None]
-"""(step), with the adapter on: the place to paint a picture with the model."""
+"""(step), with what is learnt so far on: the place to paint a picture with the model."""
+
+_VALIDATION_DRAWS = 4
 
 
 class TrainingDiverged(RuntimeError):
     """The loss is not a number any more."""
-
-
-class InvalidCheckpoint(ValueError):
-    """The checkpoint belongs to another training."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,11 @@ class PriorConfig:
     """Settings of a training. None of these values is the paper's, which published none.
 
     `batch_size` pictures of the subject and `preservation_batch_size` of its class make a step;
-    `caption_dropout` is the share of captions left empty, for guidance. `compute_dtype` is autocast's.
+    `caption_dropout` is the share of captions left empty, for guidance. `compute_dtype` is autocast's. `tuning`
+    "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`, `alpha` and
+    `dropout` are a LoRA's alone. `ema` is the decay of the weights' running mean, which is then the result; 0 = the
+    last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is taken, and training stops early
+    when `patience` of them (0 = any number) are no better than the best before.
     """
 
     steps: int = 500
@@ -51,6 +54,7 @@ class PriorConfig:
     preservation_batch_size: int = 1
     learning_rate: float = 1e-4
     warmup: int = 20
+    tuning: Tuning = "lora"
     rank: int = 16
     alpha: float = 16.0
     dropout: float = 0.0
@@ -59,6 +63,9 @@ class PriorConfig:
     min_snr_gamma: float = 5.0
     caption_dropout: float = 0.05
     max_gradient_norm: float = 1.0
+    ema: float = 0.0
+    validate_every: int = 0
+    patience: int = 0
     compute_dtype: str = "bfloat16"
     seed: int = 0
 
@@ -66,34 +73,35 @@ class PriorConfig:
         for name in ("steps", "batch_size", "rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "alpha", "min_snr_gamma", "max_gradient_norm"):
+        for name in ("preservation_batch_size", "min_snr_gamma", "validate_every", "patience"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        for name in ("learning_rate", "alpha", "max_gradient_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        if not 0 <= self.caption_dropout < 1 or not 0 <= self.dropout < 1:
-            raise ValueError("caption_dropout and dropout are shares in [0, 1)")
+        for name in ("caption_dropout", "dropout", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
+        if self.patience and not self.validate_every:
+            raise ValueError("patience counts validations: set validate_every, too")
+        if self.tuning not in ("lora", "full_attention"):
+            raise ValueError(f"tuning must be lora or full_attention, got {self.tuning!r}")
         if self.compute_dtype not in ("bfloat16", "float32"):
             raise ValueError(f"compute_dtype must be bfloat16 or float32, got {self.compute_dtype!r}")
 
 
-@dataclass
-class TrainState:
-    """How far a training is; the adapter's weights and moments live in network and optimizer."""
-
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class Learned:
-    """What a training gives: the adapter's tensors as diffusers reads them, and the loss of every step."""
+    """What a training gives: the prior's tensors, the loss of every step, and (step, loss) of every validation."""
 
     adapter: dict[str, Tensor]
     losses: tuple[float, ...]
+    validations: tuple[tuple[int, float], ...] = ()
 
 
 def learn_prior(
     model: BaseModel,
-    identity: EncodedSet,
+    identity: Sequence[EncodedSet],
     regularization: EncodedSet | None,
     config: PriorConfig = PriorConfig(),
     *,
@@ -102,84 +110,120 @@ def learn_prior(
     preview_every: int = 0,
     checkpoint: Path | None = None,
     checkpoint_every: int = 50,
+    rows_at_once: int | None = None,
 ) -> Learned:
-    """Train an adapter on the subject's pictures; `regularization` keeps the class what it was.
+    """Train on the subject's pictures, a set for each size; `regularization` keeps the class what it was.
 
-    With `checkpoint`, a training that was stopped goes on from that file. Raises TrainingDiverged when the loss
-    becomes NaN; whatever is raised, the model is the base model again.
+    With `checkpoint`, a training that was stopped goes on from that file. With `rows_at_once`, a step's rows go
+    through the network in parts whose gradients add up: the same step in less memory. Raises TrainingDiverged when the
+    loss becomes NaN; whatever is raised, the model is the base model again.
     """
-    empty = sdxl.encode_prompt(model, [""], size=_size(model, identity))
-    with adapter.new_adapter(
-        model, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed
-    ) as name:
-        weights = adapter.parameters(model)
-        optimizer = torch.optim.AdamW(weights.values(), lr=0.0, weight_decay=config.weight_decay)
-        state = _resume(checkpoint, config, weights, optimizer)
-        model.unet.train()
-        try:
-            while state.step < config.steps:
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(state.step, config)
-                loss = training_loss(model, identity, regularization, empty, config, state.step)
-                if not torch.isfinite(loss):
-                    raise TrainingDiverged(f"the loss is {loss.item()} at step {state.step}: lower learning_rate")
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(weights.values(), config.max_gradient_norm)
-                optimizer.step()
-                state.step += 1
-                state.losses.append(loss.item())
-                if checkpoint and state.step % checkpoint_every == 0:
-                    _save(checkpoint, config, state, weights, optimizer)
-                if preview_every and state.step % preview_every == 0:
-                    model.unet.eval()
-                    on_preview(state.step)
-                    model.unet.train()
-                _report(on_step, checkpoint, config, state, weights, optimizer)
-        finally:
-            model.unet.eval()
-        return Learned(adapter.exported(model, name), tuple(state.losses))
+    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
+    with adapter.tuned(
+        model, config.tuning, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed
+    ) as tuned:
+        optimizer = torch.optim.AdamW(tuned.weights.values(), lr=0.0, weight_decay=config.weight_decay)
+        state = training_state.resume(checkpoint, asdict(config), tuned.weights, optimizer)
+
+        def keep() -> None:
+            if checkpoint:
+                training_state.save(checkpoint, asdict(config), state, tuned.weights, optimizer)
+
+        while state.step < config.steps and not state.is_on_plateau(config.patience):
+            rows = step_rows(model, identity, regularization, empty, config, state.step)
+            loss = update(model, rows, config, state.step, optimizer, rows_at_once or len(rows[0].t))
+            state.advance(loss, tuned.weights, config.ema)
+            if _is_due(config.validate_every, state):
+                state.validations.append((state.step, validation_loss(model, identity, empty, config)))
+            if _is_due(checkpoint_every, state):
+                keep()
+            if _is_due(preview_every, state):
+                on_preview(state.step)
+            try:
+                on_step(state.step, config.steps, loss)
+            except BaseException:
+                keep()
+                raise
+        for name, mean in state.average.items():
+            tuned.weights[name].data.copy_(mean)
+        return Learned(tuned.export(), tuple(state.losses), tuple(state.validations))
 
 
-def training_loss(
+def step_rows(
     model: BaseModel,
-    identity: EncodedSet,
+    identity: Sequence[EncodedSet],
     regularization: EncodedSet | None,
     empty: Conditioning,
     config: PriorConfig,
     step: int,
-) -> Tensor:
-    """DreamBooth's loss of one step: both kinds of samples go through the network as one batch."""
+) -> list[Rows]:
+    """All rows of one step, the subject's and the class's as one where they have one size."""
     parts = [batch(identity, step, config.batch_size, config.seed)]
     if regularization is not None and config.preservation_batch_size:
-        parts.append(batch(regularization, step, config.preservation_batch_size, config.seed + 1))
-    x_0 = torch.cat([part.latents for part in parts]).to(model.device)
-    conditioning = Conditioning.concat([part.conditioning for part in parts]).to(model.device, model.dtype)
-    t, eps, kept = draw(x_0, model.schedule.levels, config, step)
-    conditioning = _drop_captions(conditioning, empty, kept)
+        parts.append(batch([regularization], step, config.preservation_batch_size, config.seed + 1))
+    instance, preservation = len(parts[0]), sum(len(part) for part in parts[1:])
+    weight = dreambooth_weights(instance, preservation, config.preservation_weight)
+    weights = [weight[:instance], weight[instance:]]
+    if len({part.latents.shape[1:] for part in parts}) == 1:
+        parts, weights = [EncodedSet.concat(parts)], [weight]
+    return [
+        noised(part, weight, empty, config.caption_dropout, model.schedule.levels, ("noise", config.seed, step, k))
+        for k, (part, weight) in enumerate(zip(parts, weights, strict=False))
+    ]
+
+
+def update(
+    model: BaseModel, step_rows: Sequence[Rows], config: PriorConfig, step: int, optimizer: Optimizer, rows_at_once: int
+) -> float:
+    """One step of the optimizer; returns the loss, which must be a number."""
+    optimizer.zero_grad()
+    total = 0.0
+    model.unet.train()
+    try:
+        for rows in step_rows:
+            for places in _parts(len(rows.t), rows_at_once):
+                loss = weighted_loss(model, rows.select(places), config)
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.item()
+    finally:
+        model.unet.eval()
+    if not math.isfinite(total):
+        raise TrainingDiverged(f"the loss is {total} at step {step}: lower learning_rate")
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, config)
+        torch.nn.utils.clip_grad_norm_(group["params"], config.max_gradient_norm)
+    optimizer.step()
+    return total
+
+
+def weighted_loss(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Tensor, ""]:
+    """The rows' share of the step's loss."""
+    x_0, eps, t = rows.x_0.to(model.device), rows.eps.to(model.device), rows.t.to(model.device)
     x_t = model.schedule.add_noise(x_0, eps, t)
     with torch.autocast(
         model.device.type, torch.bfloat16, enabled=config.compute_dtype == "bfloat16" != str(model.dtype)[6:]
     ):
-        prediction = sdxl.predict(model, x_t, t, conditioning)
+        prediction = sdxl.predict(model, x_t, t, rows.conditioning)
     target = model.schedule.target(x_0, eps, t, model.prediction_type)
-    weight = min_snr_weight(model.schedule, t, config.min_snr_gamma, model.prediction_type)
-    losses = denoising_loss(prediction, target, weight)
-    return dreambooth_loss(losses[: config.batch_size], losses[config.batch_size :], config.preservation_weight)
+    weight = rows.weight.to(model.device)
+    if config.min_snr_gamma:
+        weight = weight * min_snr_weight(model.schedule, t, config.min_snr_gamma, model.prediction_type)
+    return denoising_loss(prediction, target, weight).sum()
 
 
-def draw(x_0: Latents, levels: int, config: PriorConfig, step: int) -> tuple[RowTimesteps, Latents, Tensor]:
-    """Timesteps, noise, and which captions are kept, of one step: a function of (seed, step).
-
-    Timesteps are one from each equal part of the schedule: uniform, with less variance than chance.
-    """
-    source = stream("noise", config.seed, step)
-    rows = len(x_0)
-    places = (torch.randperm(rows, generator=source) + torch.rand(rows, generator=source)) / rows
-    t = (places * levels).long().clamp(1, levels - 1)
-    eps = torch.randn(x_0.shape, generator=source)
-    kept = torch.rand(rows, generator=source) >= config.caption_dropout
-    return t.to(x_0.device), eps.to(x_0), kept.to(x_0.device)
+def validation_loss(
+    model: BaseModel, identity: Sequence[EncodedSet], empty: Conditioning, config: PriorConfig
+) -> float:
+    """The mean loss of all references on noise that does not depend on the step, every caption kept."""
+    count = sum(len(bucket) for bucket in identity) * _VALIDATION_DRAWS
+    levels, total = model.schedule.levels, 0.0
+    for k, bucket in enumerate(identity):
+        for draw in range(_VALIDATION_DRAWS):
+            weight = torch.ones(len(bucket)) / count
+            rows = noised(bucket, weight, empty, 0.0, levels, ("validation", config.seed, k, draw))
+            with torch.no_grad():
+                total += weighted_loss(model, rows, config).item()
+    return total
 
 
 def learning_rate(step: int, config: PriorConfig) -> float:
@@ -189,69 +233,9 @@ def learning_rate(step: int, config: PriorConfig) -> float:
     return config.learning_rate * rise * fall
 
 
-def _drop_captions(conditioning: Conditioning, empty: Conditioning, kept: Tensor) -> Conditioning:
-    nothing = empty.expand(len(conditioning)).to(conditioning.prompt_embeds.device, conditioning.prompt_embeds.dtype)
-    return Conditioning(
-        torch.where(kept[:, None, None], conditioning.prompt_embeds, nothing.prompt_embeds),
-        torch.where(kept[:, None], conditioning.pooled_prompt_embeds, nothing.pooled_prompt_embeds),
-        conditioning.time_ids,
-    )
+def _parts(count: int, size: int) -> list[Tensor]:
+    return [torch.arange(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def _size(model: BaseModel, encoded: EncodedSet) -> tuple[int, int]:
-    return encoded.latents.shape[2] * model.factor, encoded.latents.shape[3] * model.factor
-
-
-def _report(
-    on_step: OnTrainStep,
-    checkpoint: Path | None,
-    config: PriorConfig,
-    state: TrainState,
-    weights: dict[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    try:
-        on_step(state.step, config.steps, state.losses[-1])
-    except BaseException:
-        if checkpoint:
-            _save(checkpoint, config, state, weights, optimizer)
-        raise
-
-
-def _save(
-    checkpoint: Path,
-    config: PriorConfig,
-    state: TrainState,
-    weights: dict[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    tensors = {f"weight.{name}": weight.detach().cpu().contiguous() for name, weight in weights.items()}
-    for name, weight in weights.items():
-        for moment, value in optimizer.state[weight].items():
-            tensors[f"{moment}.{name}"] = value.detach().cpu().contiguous()
-    metadata = {
-        "config": json.dumps(asdict(config)), "step": str(state.step), "losses": json.dumps(state.losses),
-    }  # fmt: skip
-    write_tensors(tensors, checkpoint, metadata)
-
-
-def _resume(
-    checkpoint: Path | None,
-    config: PriorConfig,
-    weights: dict[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> TrainState:
-    """The state in the checkpoint, its tensors put into place; a new state if there is none."""
-    if checkpoint is None or not checkpoint.exists():
-        return TrainState()
-    with safe_open(checkpoint, framework="pt") as stored:
-        metadata = stored.metadata()
-        if json.loads(metadata["config"]) != asdict(config):
-            raise InvalidCheckpoint(f"{checkpoint} belongs to a training with other settings: remove it to start anew")
-        for name, weight in weights.items():
-            weight.data.copy_(stored.get_tensor(f"weight.{name}"))
-            optimizer.state[weight] = {
-                moment: stored.get_tensor(f"{moment}.{name}").to(weight.device if moment != "step" else "cpu")
-                for moment in ("step", "exp_avg", "exp_avg_sq")
-            }
-    return TrainState(int(metadata["step"]), json.loads(metadata["losses"]))
+def _is_due(every: int, state: TrainState) -> bool:
+    return every > 0 and state.step % every == 0

@@ -1,4 +1,4 @@
-"""Which parts of a drawing the UNet should learn hardest: a face is a few of 256 latents, and decides half of its words.
+"""Which parts of a drawing the UNet should learn hardest: a face is a few of 256 latents, and half of its words.
 
 The loss is weighed by these maps. Where the noise leaves no doubt of the drawing, weights do not move the optimum;
 they only share out the steps: without them, sky and grass take most.
@@ -28,5 +28,7 @@ def _detail(drawing: Drawing, side: int) -> npt.NDArray[np.bool_]:
     bare = replace(drawing, identity=replace(drawing.identity, accessory="none"))
     size = 2 * side
     drawn = render(drawing, size).astype(np.int16)
-    changed = [np.abs(drawn - render(variant, size)).max(axis=2) for variant in (with_action(drawing, expression=other), bare)]
+    changed = [
+        np.abs(drawn - render(variant, size)).max(axis=2) for variant in (with_action(drawing, expression=other), bare)
+    ]
     return (np.maximum(*changed) > _SEEN).reshape(side, 2, side, 2).any(axis=(1, 3))

@@ -1,42 +1,32 @@
 """Does it work? ``python -m menagerie.evaluate --subjects 12 --seed 1 --json FILE``: the drawn truth judges real edits.
 
-Fresh subjects are learnt from their references alone; prompts name token, class, action and scene, never what
-identifies. Three runs share test pictures, prompts and priors: NIMA, NIMA without its mask, and NIMA on the untuned
-base. All runs' figures come with the probe's own accuracy, which is their ceiling.
+Fresh subjects are learnt from their references alone (``study``). Three runs share test pictures, prompts and priors:
+NIMA, NIMA without its mask, and NIMA on the untuned base. All runs' figures come with the probe's own accuracy, which
+is their ceiling.
 """
 
 import argparse
 import json
-import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from lipe_core import captions, dataset, nima, sdxl, train
-from lipe_core.captions import Category
-from lipe_core.editor import Edit, EditRequest
-from lipe_core.nima import NimaConfig
-from lipe_core.prior import Manifest, Prior
+from lipe_core import nima, sdxl
+from lipe_core.editor import Edit
 from lipe_core.recipe import Recipe, recipe_of
-from lipe_core.regularization import regularization_set
 from lipe_core.sdxl import BaseModel
-from lipe_core.subject import Subject
-from menagerie.attributes import Drawing
-from menagerie.captions import edit_prompt
-from menagerie.draw import render
 from menagerie.judge import Score, score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import Probe, load_probe
 from menagerie.sheet import Cell, contact_sheet
-from menagerie.subjects import EDITS, TOKEN, DrawnSubject, fresh
+from menagerie.study import edit_request, learn, picture
+from menagerie.subjects import EDITS, DrawnSubject, fresh
 
-CATEGORIES: dict[str, Category] = {"animal": "animal", "object": "object", "face": "person"}
 RUNS = ("nima", "unmasked", "no_prior")
 #: What the issue of the first release asks of 12 fresh subjects, for the table; (run, figure) -> at least.
 TARGETS = {"edit_success": 0.75, "pose_success": 0.80, "identity": 0.85, "background_psnr": 30.0, "mask_iou": 0.65}
@@ -70,55 +60,6 @@ def _mean(values: Sequence[float | bool | None]) -> float:
     return round(float(np.mean(np.array(values, dtype=float))), 4) if values else float("nan")
 
 
-def learn(
-    model: BaseModel, recipe: Recipe, drawn: DrawnSubject, cache: Path, bar: tqdm
-) -> tuple[Prior, dict[str, float]]:
-    """The prior of one drawn subject, and the seconds of its stages."""
-    subject = Subject(TOKEN, drawn.identity.class_noun)
-    start = time.perf_counter()
-    painting = recipe.regularization_config()
-    prompts = captions.class_prompts(
-        subject.class_noun, painting.count, painting.seed, CATEGORIES[drawn.identity.kind], partial(sdxl.knows, model)
-    )
-    painted = regularization_set(model, prompts, painting, cache=cache)
-    regularized = time.perf_counter()
-    samples = captions.identity_set(
-        [picture(drawing) for drawing in drawn.references],
-        subject,
-        [edit_prompt(drawing, TOKEN) for drawing in drawn.references],
-    )
-    config = recipe.prior_config()
-    learned = train.learn_prior(
-        model,
-        dataset.encode(model, samples),
-        painted,
-        config,
-        on_step=lambda step, steps, loss: bar.set_postfix_str(f"{drawn.name}: learning {step}/{steps}, {loss:.3f}"),
-    )
-    seconds = {"regularizing": regularized - start, "training": time.perf_counter() - regularized}
-    manifest = Manifest(
-        subject.token, subject.class_noun, model.checkpoint, model.revision, model.fingerprint,
-        tuple(sample.caption for sample in samples), tuple(prompts), asdict(config), learned.losses,
-    )  # fmt: skip
-    return Prior(learned.adapter, manifest), seconds
-
-
-def edits_of(model: BaseModel, config: NimaConfig, drawn: DrawnSubject, prior: Prior | None) -> list[Edit]:
-    """All edits of one drawn subject; they share one inversion."""
-    request = EditRequest(
-        picture(drawn.test),
-        edit_prompt(drawn.test, TOKEN),
-        tuple(edit_prompt(edit.truth, TOKEN) for edit in drawn.edits),
-        Subject(TOKEN, drawn.identity.class_noun),
-    )
-    return nima.edit(model, request, config, prior=prior)
-
-
-def picture(drawing: Drawing) -> Image.Image:
-    """The drawing as the models see it."""
-    return Image.fromarray(render(drawing))
-
-
 def evaluate(
     model: BaseModel, recipe: Recipe, probe: Probe, subjects: Sequence[DrawnSubject], cache: Path, sheets: Path | None
 ) -> dict[str, Tally]:
@@ -128,11 +69,12 @@ def evaluate(
     configs = {"nima": nima_config, "unmasked": replace(nima_config, mask_mode="none", composite=False)}
     with tqdm(total=len(subjects) * len(RUNS), unit="run", desc="evaluating") as bar:
         for drawn in subjects:
-            prior, learning = learn(model, recipe, drawn, cache, bar)
+            prior, learning = learn(model, recipe, drawn, cache, on_step=partial(_show, bar, drawn.name))
             rows = []
             for run, tally in tallies.items():
                 bar.set_postfix_str(f"{drawn.name}: {run}")
-                made = edits_of(model, configs.get(run, nima_config), drawn, None if run == "no_prior" else prior)
+                config, used = configs.get(run, nima_config), None if run == "no_prior" else prior
+                made = nima.edit(model, edit_request(drawn), config, prior=used)
                 judged = [_judge(probe, drawn, k, edit) for k, edit in enumerate(made)]
                 tally.scores += judged
                 for stage, seconds in {**(learning if run == "nima" else {}), **made[0].timings}.items():
@@ -143,6 +85,10 @@ def evaluate(
                 sheets.mkdir(parents=True, exist_ok=True)
                 contact_sheet(drawn.name, [_references(drawn), *rows]).save(sheets / f"{drawn.name}.png")
     return tallies
+
+
+def _show(bar: tqdm, name: str, step: int, steps: int, loss: float) -> None:
+    bar.set_postfix_str(f"{name}: learning {step}/{steps}, {loss:.3f}")
 
 
 def _judge(probe: Probe, drawn: DrawnSubject, k: int, edit: Edit) -> Score:

@@ -68,7 +68,7 @@ def encode_pictures(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8]) -> Tens
 
 @dataclass(frozen=True)
 class Pool:
-    """Latents and their emphasis on disk, float16 files of ``capacity`` rows of which the first ``count()`` are there."""
+    """Latents and their emphasis on disk, float16: ``capacity`` rows, of which the first ``count()`` are there."""
 
     folder: Path
     seed: int

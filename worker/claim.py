@@ -7,8 +7,11 @@ from the dead finds its writes refused, because another attempt has a newer epoc
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any, TypeVar
 
 from ledger import attempts
@@ -18,6 +21,7 @@ from ledger.storage import StorageError
 
 RENEW_SECONDS = 0.2
 OUTAGE_SECONDS = 5.0
+PATIENCE_SECONDS = 1.0
 STORAGE_WAITS = (1, 2, 4, 8, 15, 30, 30, 30)
 Result = TypeVar("Result")
 
@@ -105,8 +109,29 @@ class Attempt:
                 log.warning("job %s: %s; again in %d s", self.claim.job_id, error, wait)
             for _ in range(wait):
                 time.sleep(1)
-                self.report(self._latest.stage, self._latest.step, self._latest.total, **self._latest.details)
+                self._report_again()
         return operation()
+
+    def beside(self, operation: Callable[[], Result]) -> Result:
+        """Do in a thread what ends by itself but cannot report, and report meanwhile.
+
+        An attempt that is told to stop does not wait for the thread's end: the operation must not need it.
+        """
+        outcome: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(operation())
+            except Exception as error:
+                outcome.set_exception(error)
+
+        Thread(target=run, daemon=True).start()
+        while not wait_for([outcome], PATIENCE_SECONDS).done:
+            self._report_again()
+        return outcome.result()
+
+    def _report_again(self) -> None:
+        self.report(self._latest.stage, self._latest.step, self._latest.total, **self._latest.details)
 
     def _renew(self, moment: float) -> None:
         self._next_renewal = moment + RENEW_SECONDS

@@ -11,14 +11,15 @@ from PIL import Image
 
 from ledger import edits, images, jobs, priors, subjects
 from ledger.priors import Prior as PriorRow
-from lipe_core import nima, prior
+from lipe_core import prior
+from lipe_core.baselines import METHODS
 from lipe_core.captions import plain_caption
 from lipe_core.editor import Edit, EditRequest, InvalidRequest
-from lipe_core.nima import NimaConfig
 from lipe_core.prior import InvalidPrior, Prior
-from lipe_core.recipe import recipe_of
+from lipe_core.recipe import configured, recipe_of
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
+from worker.captioner import CaptionModel, captioner
 from worker.claim import Attempt, File, Lost, Made
 from worker.gpu import lean, leaner
 from worker.process import Process
@@ -28,9 +29,13 @@ ROLES = ("image", "source_mask", "edit_mask", "uncomposited")
 
 @dataclass(frozen=True)
 class Order:
-    """What the job asks for, with everything it names fetched."""
+    """What the job asks for, with everything it names fetched.
+
+    `captioner` describes the picture where the user did not, if there is one; until then the source prompt is plain.
+    """
 
     request: EditRequest
+    captioner: CaptionModel | None
     prior: Prior | None
     method: str
     parameters: dict[str, Any]
@@ -41,9 +46,16 @@ def paint(process: Process, attempt: Attempt) -> Made:
     model = process.gpu.base_model()
     with attempt.stage("loading"):
         order = _load(process, attempt)
-    if order.method != "nima":
-        raise InvalidRequest(f"there is no method {order.method!r}: choose nima")
-    config = recipe_of(model.checkpoint).nima_config(order.parameters.get("nima", {}))
+    if order.method not in METHODS:
+        raise InvalidRequest(f"there is no method {order.method!r}: choose {', '.join(METHODS)}")
+    asked = order.parameters.get(order.method, {})
+    recipe = recipe_of(model.checkpoint).nima if order.method == "nima" else {}
+    config = configured(METHODS[order.method].config, recipe, asked)
+    if order.captioner is not None:
+        with attempt.stage("captioning"):
+            caption = captioner(order.captioner, model, attempt.reporter("captioning"))
+            told = replace(order.request, source_prompt=caption([order.request.image], order.request.subject)[0])
+            order = replace(order, request=told)
     made = _edit(model, order, config, attempt)
     for stage in made[0].timings:
         attempt.seconds[stage] = made[0].timings[stage]
@@ -52,9 +64,11 @@ def paint(process: Process, attempt: Attempt) -> Made:
         "revision": model.revision,
         "fingerprint": model.fingerprint,
         "adapter_sha256": order.prior.manifest.adapter_sha256 if order.prior else None,
-        "nima": asdict(config),
+        "method": order.method,
+        order.method: asdict(config),
         "seeds": list(order.request.seeds),
         "source_prompt": order.request.source_prompt,
+        "captioner": order.captioner.name if order.captioner else None,
         "target_prompts": list(order.request.target_prompts),
         "evaluations": made[0].evaluations,
     }
@@ -80,15 +94,17 @@ def _load(process: Process, attempt: Attempt) -> Order:
 
     who = Subject(subject.token, subject.class_noun)
     photo = picture(image.key).convert("RGB")
+    given = (edit.source_prompt or "").strip()
     request = EditRequest(
         image=photo,
-        source_prompt=edit.source_prompt or plain_caption(photo, who),
+        source_prompt=given or plain_caption(photo, who),
         target_prompts=tuple(edit.target_prompts),
         subject=who,
         seeds=tuple(job.parameters.get("seeds") or (0,)),
         mask=picture(mask.key).convert("L") if mask is not None else None,
     )
-    return Order(request, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters)
+    writer = None if given else process.caption_model
+    return Order(request, writer, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters)
 
 
 def _prior(process: Process, attempt: Attempt, row: PriorRow) -> Prior:
@@ -103,12 +119,14 @@ def _prior(process: Process, attempt: Attempt, row: PriorRow) -> Prior:
     return process.gpu.prior(sha256, fetch)
 
 
-def _edit(model: BaseModel, order: Order, config: NimaConfig, attempt: Attempt) -> list[Edit]:
+def _edit(model: BaseModel, order: Order, config: Any, attempt: Attempt) -> list[Edit]:
+    method = METHODS[order.method]
+
     def report(step: int, steps: int) -> None:
-        attempt.report("inverting" if step <= steps // 2 else "editing", step, steps)
+        attempt.report("inverting" if order.method == "nima" and step <= steps // 2 else "editing", step, steps)
 
     def edited(request: EditRequest) -> list[Edit]:
-        return nima.edit(model, request, config, prior=order.prior, on_step=report)
+        return method.edit(model, request, config, prior=order.prior, on_step=report)
 
     def one_by_one() -> list[Edit]:
         """Rows do not depend on each other: one at a time they come out the same, each with its own inversion."""

@@ -39,8 +39,8 @@ class Gpu:
 
     @property
     def name(self) -> str:
-        """The checkpoint as users may see it: a hub id, or the folder's name without where it lies."""
-        return Path(self.checkpoint).name if Path(self.checkpoint).is_dir() else self.checkpoint
+        """The checkpoint as users may see it."""
+        return shown(self.checkpoint)
 
     def base_model(self) -> BaseModel:
         """The base model, loaded at the first call: bf16 on CUDA, fp32 on a CPU."""
@@ -87,6 +87,26 @@ class Gpu:
 
     def _device(self) -> str:
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+
+
+def shown(checkpoint: str) -> str:
+    """A checkpoint as users may see it: a hub id, or the folder's name without where it lies."""
+    folder = Path(checkpoint).expanduser()
+    return folder.name if folder.is_absolute() or folder.is_dir() else checkpoint
+
+
+@contextmanager
+def away(model: BaseModel) -> Iterator[None]:
+    """The base model waits in main memory, inside, and leaves the GPU to another."""
+    networks = (model.unet, model.vae, *model.text_encoders)
+    try:
+        for network in networks:
+            network.to("cpu")
+        free()
+        yield
+    finally:
+        for network in networks:
+            network.to(model.device)
 
 
 @contextmanager

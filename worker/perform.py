@@ -22,6 +22,7 @@ from lipe_core.recipe import InvalidParameters
 from lipe_core.subject import InvalidSubject
 from lipe_core.train import TrainingDiverged
 from worker import edit, train
+from worker.captioner import CaptionerUnavailable
 from worker.claim import Attempt, Canceled, Draining, Lost, Made
 from worker.gpu import GpuOutOfMemory, free
 from worker.process import Process
@@ -34,6 +35,7 @@ CODES: dict[type[Exception], str] = {
     PriorMismatch: "prior_mismatch",
     InvalidPrior: "invalid_prior",
     TrainingDiverged: "training_diverged",
+    CaptionerUnavailable: "captioner_unavailable",
     GpuOutOfMemory: "gpu_out_of_memory",
     StorageError: "storage_unavailable",
 }
@@ -47,7 +49,7 @@ log = logging.getLogger(__name__)
 def perform(process: Process, job_id: str) -> None:
     """Take the job and bring it to its end; nothing if it is not there to be taken."""
     start = time.monotonic()
-    process.gpu.base_model()  # before the claim: loading cannot report, and may outlast a lease
+    _load_models(process, job_id)  # before the claim: loading cannot report, and may outlast a lease
     loading = time.monotonic() - start
     if process.draining():
         return  # the dispatcher rings for it again
@@ -75,6 +77,17 @@ def perform(process: Process, job_id: str) -> None:
         raise SystemExit("the GPU is broken for this process: a new one must take the next job")
     _clean_up(process, claim)
     log.info("job %s: attempt %d ends", job_id, claim.attempt)
+
+
+def _load_models(process: Process, job_id: str) -> None:
+    base = process.gpu.base_model()
+    if process.caption_model is None:
+        return
+    with process.begin() as session:
+        is_needed = jobs.lacks_words(session, job_id)
+    if is_needed:
+        with suppress(Exception):  # the attempt meets it again, and there it becomes the job's
+            process.caption_model.load(base)
 
 
 def _succeed(process: Process, attempt: Attempt, made: Made) -> None:

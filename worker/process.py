@@ -9,12 +9,17 @@ from pathlib import Path
 from ledger.database import UnitOfWork
 from ledger.settings import Settings
 from ledger.storage import Storage
+from lipe_core.llm import ChatEndpoint
+from worker.captioner import CaptionModel
 from worker.gpu import Gpu
 
 
 @dataclass(frozen=True)
 class Process:
-    """`draining` tells whether the worker was asked to stop; `name` is what jobs call it."""
+    """`draining` tells whether the worker was asked to stop; `name` is what jobs call it.
+
+    `caption_model` and `prompt_writer` are None where the settings name none.
+    """
 
     settings: Settings
     begin: UnitOfWork
@@ -22,6 +27,8 @@ class Process:
     gpu: Gpu
     draining: Callable[[], bool]
     name: str
+    caption_model: CaptionModel | None = None
+    prompt_writer: ChatEndpoint | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -38,4 +45,15 @@ def make_process(settings: Settings, begin: UnitOfWork, draining: Callable[[], b
         Gpu(settings.base_model, settings.base_model_revision or None, settings.device),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",
+        CaptionModel(settings.captioner, settings.captioner_revision or None) if settings.captioner else None,
+        _prompt_writer(settings) if settings.prompt_writer_url else None,
+    )
+
+
+def _prompt_writer(settings: Settings) -> ChatEndpoint:
+    return ChatEndpoint(
+        settings.prompt_writer_url,
+        settings.prompt_writer_key.get_secret_value(),
+        settings.prompt_writer_model,
+        settings.prompt_writer_timeout_seconds,
     )

@@ -1,6 +1,9 @@
 """A prior job: the subject's references in, an adapter with its manifest out."""
 
+import hashlib
 import io
+import json
+import logging
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,14 +18,19 @@ from ledger.subjects import Subject
 from lipe_core import captions, dataset, prior, sdxl, subject
 from lipe_core.captions import Category
 from lipe_core.dataset import EncodedSet
+from lipe_core.llm import MOST_PROMPTS, ClassPromptsError, write_class_prompts
 from lipe_core.prior import Manifest
 from lipe_core.recipe import recipe_of
-from lipe_core.regularization import regularization_set
+from lipe_core.regularization import RegularizationConfig, regularization_set
 from lipe_core.sdxl import BaseModel
-from lipe_core.train import InvalidCheckpoint, Learned, PriorConfig, learn_prior
+from lipe_core.train import Learned, PriorConfig, learn_prior
+from lipe_core.training_state import InvalidCheckpoint
+from worker.captioner import captioner
 from worker.claim import Attempt, File, Lost, Made
 from worker.gpu import lean, leaner
 from worker.process import Process
+
+log = logging.getLogger(__name__)
 
 
 def learn(process: Process, attempt: Attempt) -> Made:
@@ -34,13 +42,14 @@ def learn(process: Process, attempt: Attempt) -> Made:
     recipe = recipe_of(model.checkpoint)
     config = recipe.prior_config(parameters.get("prior", {}))
     painting = recipe.regularization_config(parameters.get("regularization", {}))
+    given = [reference.caption for reference in row.references]
+    writer = None if all(caption and caption.strip() for caption in given) else process.caption_model
     with attempt.stage("captioning"):
-        samples = captions.identity_set(pictures, who, [reference.caption for reference in row.references])
+        caption = captioner(writer, model, attempt.reporter("captioning"))
+        samples = captions.identity_set(pictures, who, given, caption)
         identity = dataset.encode(model, samples)
     with attempt.stage("regularizing"):
-        prompts = captions.class_prompts(
-            row.class_noun, painting.count, painting.seed, cast(Category, row.category), partial(sdxl.knows, model)
-        )
+        prompts, prompt_writer = _class_prompts(process, attempt, model, row, painting)
         regularization = regularization_set(
             model, prompts, painting,
             cache=process.settings.data_dir / "regularization", on_step=attempt.reporter("regularizing"),
@@ -53,8 +62,10 @@ def learn(process: Process, attempt: Attempt) -> Made:
         base_model=process.gpu.name,
         revision=model.revision,
         fingerprint=model.fingerprint,
-        captions=identity.captions,
+        captions=tuple(sample.caption for sample in samples),
         class_prompts=tuple(prompts),
+        captioner=writer.name if writer else None,
+        prompt_writer=prompt_writer,
         config={"prior": asdict(config), "regularization": asdict(painting)},
         losses=learned.losses,
     )
@@ -84,35 +95,57 @@ def _load(process: Process, attempt: Attempt) -> tuple[dict[str, Any], Subject, 
     return job.parameters, row, pictures
 
 
+def _class_prompts(
+    process: Process, attempt: Attempt, model: BaseModel, row: Subject, painting: RegularizationConfig
+) -> tuple[list[str], str | None]:
+    """Action prompts for the class, and the language model that wrote them: None where they are the built-in bank's."""
+    endpoint, cache = process.prompt_writer, process.settings.data_dir / "class_prompts"
+    if endpoint is not None and painting.count <= MOST_PROMPTS:
+        try:
+            write = partial(write_class_prompts, endpoint, row.class_noun, painting.count, cache=cache)
+            return attempt.beside(write), endpoint.model
+        except ClassPromptsError as error:
+            log.warning("job %s: the built-in class prompts are taken: %s", attempt.claim.job_id, error)
+    category, knows = cast(Category, row.category), partial(sdxl.knows, model)
+    return captions.class_prompts(row.class_noun, painting.count, painting.seed, category, knows), None
+
+
 def _train(
     process: Process,
     attempt: Attempt,
     model: BaseModel,
-    identity: EncodedSet,
+    identity: tuple[EncodedSet, ...],
     regularization: EncodedSet,
     config: PriorConfig,
 ) -> Learned:
-    # The base model is in the name: weights that were tuned for another one must not be continued.
-    checkpoint = process.checkpoints / f"{attempt.claim.job_id}.{model.fingerprint[:12]}.safetensors"
+    # What is learnt from is in the name, since weights that were tuned on something else must not be continued: another
+    # base model, or other words, where the captioner or the prompt writer answers differently by now.
+    words = [part.captions for part in (*identity, regularization)]
+    lesson = hashlib.sha256(json.dumps([model.fingerprint, words]).encode()).hexdigest()[:12]
+    checkpoint = process.checkpoints / f"{attempt.claim.job_id}.{lesson}.safetensors"
 
-    def run() -> Learned:
+    def run(rows_at_once: int | None = None) -> Learned:
         return learn_prior(
-            model, identity, regularization, config, checkpoint=checkpoint,
+            model, identity, regularization, config, checkpoint=checkpoint, rows_at_once=rows_at_once,
             on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
         )  # fmt: skip
 
-    def resumed() -> Learned:
+    def resumed(rows_at_once: int | None = None) -> Learned:
         try:
-            return run()
+            return run(rows_at_once)
         except (InvalidCheckpoint, SafetensorError):
             checkpoint.unlink()  # other settings, or cut off by a power failure: begin anew
-            return run()
+            return run(rows_at_once)
 
     def leanly() -> Learned:
         with lean(model):
             return resumed()
 
-    return leaner([resumed, leanly])
+    def row_by_row() -> Learned:
+        with lean(model):
+            return resumed(rows_at_once=1)
+
+    return leaner([resumed, leanly, row_by_row])
 
 
 def _made(learned: Learned, manifest: Manifest) -> Made:
@@ -129,6 +162,8 @@ def _made(learned: Learned, manifest: Manifest) -> Made:
         "fingerprint": manifest.fingerprint,
         "adapter_sha256": manifest.adapter_sha256,
         "captions": list(manifest.captions),
+        "captioner": manifest.captioner,
+        "prompt_writer": manifest.prompt_writer,
         **manifest.config,
     }
     return Made(files, resolved, asdict(manifest))

@@ -24,6 +24,7 @@ from ledger.images import Image
 from ledger.jobs import Job
 from ledger.priors import Prior
 from ledger.states import State
+from ledger.subjects import Subject
 
 router = APIRouter(prefix="/edits", tags=["edits"])
 
@@ -75,9 +76,8 @@ async def create_edit(asked: NewEdit, request: Request, service: Here, once: Cre
     parameters = {asked.method: asked.parameters.given(), "seeds": asked.chosen_seeds()}
 
     def make(session: Session) -> Job:
-        prior = _prior(session, once.project_id, asked)
-        subject = subjects.get(session, once.project_id, prior.subject_id)
-        assert subject is not None  # noqa: S101 - a prior's foreign key
+        prior = _prior(session, once.project_id, asked) if asked.use_prior else None
+        subject = _subject(session, once.project_id, prior.subject_id if prior else asked.subject_id or "")
         require_subject(asked, f"{subject.token} {subject.class_noun}")
         image = _image(session, once.project_id, asked.image_id, param="image_id")
         if asked.mask_image_id is not None:
@@ -86,7 +86,7 @@ async def create_edit(asked: NewEdit, request: Request, service: Here, once: Cre
             session,
             once.project_id,
             subject_id=subject.id,
-            prior_id=prior.id,
+            prior_id=prior.id if prior else None,
             image_id=image.id,
             mask_image_id=asked.mask_image_id,
             method=asked.method,
@@ -98,7 +98,7 @@ async def create_edit(asked: NewEdit, request: Request, service: Here, once: Cre
             once.project_id,
             "edit",
             subject_id=subject.id,
-            prior_id=prior.id,
+            prior_id=prior.id if prior else None,
             edit_id=edit.id,
             parameters=parameters,
             metadata=asked.metadata,
@@ -143,14 +143,19 @@ def _prior(session: Session, project_id: str, asked: NewEdit) -> Prior:
         if prior.ready_at is None:
             raise Problem("prior_not_ready", "wait until its job has succeeded", param="prior_id")
         return prior
-    subject_id = asked.subject_id or ""
-    if subjects.get(session, project_id, subject_id) is None:
-        raise problems.not_found("subject", subject_id, param="subject_id")
-    default = priors.default(session, project_id, subject_id)
+    subject = _subject(session, project_id, asked.subject_id or "")
+    default = priors.default(session, project_id, subject.id)
     if default is None:
-        detail = f"the subject has no ready prior: POST /v1/subjects/{subject_id}/priors and wait for its job"
+        detail = f"the subject has no ready prior: POST /v1/subjects/{subject.id}/priors and wait for its job"
         raise Problem("prior_not_ready", detail, param="subject_id")
     return default
+
+
+def _subject(session: Session, project_id: str, subject_id: str) -> Subject:
+    subject = subjects.get(session, project_id, subject_id)
+    if subject is None:
+        raise problems.not_found("subject", subject_id, param="subject_id")
+    return subject
 
 
 def _image(session: Session, project_id: str, image_id: str, *, param: str) -> Image:

@@ -1,6 +1,6 @@
 """Priors: what was learnt of a subject. Asking for one starts a training."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import Field
@@ -31,6 +31,7 @@ class PriorParameters(Asked):
     preservation_batch_size: Annotated[int | None, Field(ge=0, le=16)] = None
     learning_rate: Annotated[float | None, Field(gt=0, le=0.1)] = None
     warmup: Annotated[int | None, Field(ge=0, le=20_000)] = None
+    tuning: Literal["lora", "full_attention"] | None = None
     rank: Annotated[int | None, Field(ge=1, le=256)] = None
     alpha: Annotated[float | None, Field(gt=0, le=512)] = None
     dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
@@ -39,6 +40,9 @@ class PriorParameters(Asked):
     min_snr_gamma: Annotated[float | None, Field(gt=0, le=100)] = None
     caption_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
     max_gradient_norm: Annotated[float | None, Field(gt=0, le=1000)] = None
+    ema: Annotated[float | None, Field(ge=0, lt=1)] = None
+    validate_every: Annotated[int | None, Field(ge=0, le=20_000)] = None
+    patience: Annotated[int | None, Field(ge=0, le=1000)] = None
     seed: Seed | None = None
 
 

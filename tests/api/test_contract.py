@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import LARGEST_JSON, make_app
-from api.edit_request import NimaParameters
+from api.method_parameters import PARAMETERS
 from api.problems import KINDS
 from api.routes.priors import PriorParameters, RegularizationParameters
 from ledger.settings import Settings
-from lipe_core.nima import NimaConfig
+from lipe_core.baselines import METHODS
 from lipe_core.regularization import RegularizationConfig
 from lipe_core.train import PriorConfig
 from worker.perform import CODES
@@ -35,7 +35,7 @@ def test_the_page_lists_what_jobs_fail_with() -> None:
 @pytest.mark.parametrize(
     ("asked", "config", "kept_back"),
     [
-        (NimaParameters, NimaConfig, set()),
+        *((PARAMETERS[name], method.config, set()) for name, method in METHODS.items()),
         (PriorParameters, PriorConfig, {"compute_dtype"}),  # the operator's
         (RegularizationParameters, RegularizationConfig, set()),
     ],

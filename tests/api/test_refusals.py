@@ -208,6 +208,10 @@ def test_a_reference_of_another_project(
         ({"seeds": [1, 1]}, 422, "invalid_request", "body"),
         ({"seed": -1}, 422, "invalid_request", "seed"),
         ({"n": 2, "parameters": {"renoise": 0}}, 422, "invalid_request", "body"),
+        ({"n": 2, "method": "ddim"}, 422, "invalid_request", "body"),
+        ({"method": "masactrl", "parameters": {"renoise": 0.5}}, 422, "invalid_request", "parameters.renoise"),
+        ({"method": "ledits", "parameters": {"steps": 1}}, 422, "invalid_request", "parameters.steps"),
+        ({"use_prior": False}, 422, "invalid_request", "body"),
         ({"webhook_url": "ftp://example.org"}, 422, "webhook_url_forbidden", "webhook_url"),
         ({"webhook_url": "http://host.invalid/"}, 422, "webhook_url_forbidden", "webhook_url"),
         ({"webhook_url": "http://user:word@127.0.0.1/"}, 422, "webhook_url_forbidden", "webhook_url"),
@@ -225,6 +229,16 @@ def test_edits(
 ) -> None:
     asked = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG} | change
     assert refused(status, code, api.post, "/v1/edits", json=asked)["param"] == param
+
+
+def test_another_method_on_the_base_model_alone_needs_no_prior(
+    api: TestClient, subject: dict[str, Any], upload: Upload
+) -> None:
+    asked = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": DOG, "use_prior": False, "seed": 1}
+    answer = api.post("/v1/edits", json=asked | {"method": "sdedit", "parameters": {"strength": 0.5}})
+    assert answer.status_code == 202, answer.json()
+    assert answer.json()["parameters"] == {"sdedit": {"strength": 0.5}, "seeds": [1]}
+    assert answer.json()["prior_id"] is None
 
 
 def test_a_prior_that_is_not_ready(api: TestClient, refused: Refused, subject: dict[str, Any], upload: Upload) -> None:

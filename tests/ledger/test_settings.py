@@ -37,15 +37,41 @@ def test_settings_come_from_the_environment(settings: Settings, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"database_url": "mysql://somewhere/db"}, {"key_pepper": "short"}, {"max_attempts": "many"}]
+    "wrong",
+    [
+        {"database_url": "mysql://somewhere/db"},
+        {"key_pepper": "short"},
+        {"max_attempts": "many"},
+        {"prompt_writer_url": "https://api.example.com/v1"},
+        {"prompt_writer_url": "https://api.example.com/v1", "prompt_writer_model": " "},
+        {"prompt_writer_url": "api.example.com/v1", "prompt_writer_model": "m"},
+        {"prompt_writer_url": "http://localhost:port/v1", "prompt_writer_model": "m"},
+        {"prompt_writer_timeout_seconds": "0"},
+    ],
 )
 def test_a_contradiction_is_refused(settings: Settings, wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Settings(**{**settings.model_dump(), **wrong})
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "https://api.example.com/v1"])
+def test_a_whole_endpoint_is_taken(settings: Settings, url: str) -> None:
+    named = {"prompt_writer_url": url, "prompt_writer_model": "m"}
+    assert Settings(**{**settings.model_dump(), **named}).prompt_writer_url == url
+
+
 def test_secrets_do_not_show(settings: Settings) -> None:
-    assert settings.s3_secret_access_key.get_secret_value() not in repr(settings)
+    keyed = settings.model_copy(update={"prompt_writer_key": SecretStr("sk-secret")})
+    assert settings.s3_secret_access_key.get_secret_value() not in repr(keyed)
+    assert "sk-secret" not in repr(keyed)
+
+
+def test_a_refusal_shows_no_secrets_either(settings: Settings) -> None:
+    plain = {"prompt_writer_key": "sk-secret", "prompt_writer_url": "nowhere"}
+    for wrong in (plain, {"key_pepper": "sk-secret"}):
+        with pytest.raises(ValidationError) as refusal:
+            Settings(**{**settings.model_dump(), **wrong})
+        assert "sk-secret" not in str(refusal.value)
 
 
 def _shown(name: str) -> str:

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 from PIL import Image
 
@@ -28,8 +30,23 @@ def test_a_caption_is_bounded() -> None:
 
 
 def test_the_users_caption_wins_over_the_captioner() -> None:
-    samples = identity_set([PICTURE] * 3, DOG, ["a dog sits", None, " "], lambda image, subject: "a dog by a model")
-    assert [s.caption for s in samples] == ["a sks dog sits", "a sks dog by a model", "a sks dog by a model"]
+    pictures = [Image.new("RGB", (side, side)) for side in (8, 9, 10)]
+    asked: list[list[int]] = []
+
+    def captioner(images: Sequence[Image.Image], subject: Subject) -> list[str]:
+        asked.append([image.width for image in images])
+        return [f"a dog, {image.width} wide" for image in images]
+
+    samples = identity_set(pictures, DOG, ["a dog sits", None, " "], captioner)
+    assert [s.caption for s in samples] == ["a sks dog sits", "a sks dog, 9 wide", "a sks dog, 10 wide"]
+    assert [s.image for s in samples] == pictures
+    assert asked == [[9, 10]]
+    identity_set(pictures, DOG, ["a dog sits"] * 3, captioner)
+    assert len(asked) == 1
+
+
+def test_without_captions_and_model_the_subject_alone_is_named() -> None:
+    assert [s.caption for s in identity_set([PICTURE] * 2, DOG)] == ["a photo of sks dog"] * 2
 
 
 def test_captions_must_match_the_references() -> None:

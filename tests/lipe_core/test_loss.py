@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lipe_core.loss import denoising_loss, dreambooth_loss, min_snr_weight
+from lipe_core.loss import denoising_loss, dreambooth_weights, min_snr_weight
 from lipe_core.schedule import NoiseSchedule
 
 SCHEDULE = NoiseSchedule.scaled_linear()
@@ -23,9 +23,9 @@ def test_min_snr_weighs_the_clean_picture_by_min_snr_gamma(prediction_type: str)
 
 
 def test_preservation_is_weighted_as_a_whole_whatever_its_size() -> None:
-    instance, preservation = torch.tensor([1.0, 3.0]), torch.tensor([4.0, 5.0, 6.0])
-    assert dreambooth_loss(instance, preservation, 0.5).item() == pytest.approx(2 + 0.5 * 5)
+    losses = torch.tensor([1.0, 3.0, 4.0, 5.0, 6.0])
+    assert (dreambooth_weights(2, 3, 0.5) @ losses).item() == pytest.approx(2 + 0.5 * 5)
 
 
 def test_without_preservation_samples_only_the_subject_counts() -> None:
-    assert dreambooth_loss(torch.tensor([1.0, 3.0]), torch.zeros(0), 1.0).item() == 2
+    assert (dreambooth_weights(2, 0, 1.0) @ torch.tensor([1.0, 3.0])).item() == 2

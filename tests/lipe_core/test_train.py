@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from lipe_core.dataset import EncodedSet
 from lipe_core.prior import Manifest, Prior
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Sample
-from lipe_core.train import InvalidCheckpoint, PriorConfig, TrainingDiverged, learn_prior, training_loss
+from lipe_core.train import PriorConfig, TrainingDiverged, learn_prior, validation_loss
+from lipe_core.training_state import InvalidCheckpoint
 
 CONFIG = PriorConfig(steps=5, batch_size=2, preservation_batch_size=1, rank=4, learning_rate=1e-3)
 
@@ -18,31 +20,31 @@ class Stopped(Exception):
     pass
 
 
-def encoded(model: BaseModel, noun: str, count: int) -> EncodedSet:
+def encoded(model: BaseModel, noun: str, *sizes: tuple[int, int]) -> tuple[EncodedSet, ...]:
     return dataset.encode(
-        model, [Sample(Image.new("RGB", (64, 64), (60 * k, 90, 0)), f"a {noun}") for k in range(count)]
+        model, [Sample(Image.new("RGB", size, (60 * k, 90, 0)), f"a {noun}") for k, size in enumerate(sizes)]
     )
 
 
 @pytest.fixture(scope="module")
-def identity(model: BaseModel) -> EncodedSet:
-    return encoded(model, "sks dog", 3)
+def identity(model: BaseModel) -> tuple[EncodedSet, ...]:
+    return encoded(model, "sks dog", *[(64, 64)] * 3)
 
 
 @pytest.fixture(scope="module")
 def regularization(model: BaseModel) -> EncodedSet:
-    return encoded(model, "dog", 2)
+    return encoded(model, "dog", (64, 64), (64, 64))[0]
 
 
 @pytest.fixture(scope="module")
-def unbroken(model: BaseModel, identity: EncodedSet, regularization: EncodedSet) -> train.Learned:
+def unbroken(model: BaseModel, identity: tuple[EncodedSet, ...], regularization: EncodedSet) -> train.Learned:
     return learn_prior(model, identity, regularization, CONFIG)
 
 
 @pytest.mark.parametrize("stop", [1, 4])
 def test_a_stopped_and_resumed_training_equals_an_unbroken_one_bit_for_bit(
     model: BaseModel,
-    identity: EncodedSet,
+    identity: tuple[EncodedSet, ...],
     regularization: EncodedSet,
     unbroken: train.Learned,
     tmp_path: Path,
@@ -64,7 +66,7 @@ def test_a_stopped_and_resumed_training_equals_an_unbroken_one_bit_for_bit(
     assert all(torch.equal(resumed.adapter[name], tensor) for name, tensor in unbroken.adapter.items())
 
 
-def test_whatever_happens_the_model_is_the_base_model_again(model: BaseModel, identity: EncodedSet) -> None:
+def test_whatever_happens_the_model_is_the_base_model_again(model: BaseModel, identity: tuple[EncodedSet, ...]) -> None:
     before = {name: tensor.clone() for name, tensor in model.unet.state_dict().items()}
 
     def refuse(step: int, steps: int, loss: float) -> None:
@@ -79,25 +81,88 @@ def test_whatever_happens_the_model_is_the_base_model_again(model: BaseModel, id
     assert not model.unet.training
 
 
-def test_training_lowers_the_loss_on_the_subject(model: BaseModel, identity: EncodedSet) -> None:
-    config = PriorConfig(steps=30, batch_size=3, rank=8, learning_rate=5e-3, warmup=2, caption_dropout=0.0)
+@pytest.mark.parametrize("tuning", ["lora", "full_attention"])
+def test_training_lowers_the_loss_on_the_subject(
+    model: BaseModel, identity: tuple[EncodedSet, ...], tuning: str
+) -> None:
+    rate = {"lora": 5e-3, "full_attention": 1e-3}[tuning]
+    config = PriorConfig(
+        steps=30, batch_size=3, rank=8, learning_rate=rate, warmup=2, caption_dropout=0.0, tuning=tuning
+    )
+    base = {name: tensor.clone() for name, tensor in model.unet.state_dict().items()}
     before = fixed_loss(model, identity, config)
     learned = learn_prior(model, identity, None, config)
-    manifest = Manifest("sks", "dog", model.checkpoint, None, model.fingerprint, (), (), {}, learned.losses)
-    with adapter.use_adapter(model, Prior(learned.adapter, manifest)):
+    assert fixed_loss(model, identity, config) == before
+    with adapter.use_adapter(model, prior_of(model, learned)):
         assert fixed_loss(model, identity, config) < 0.95 * before
+    assert all(torch.equal(tensor, base[name]) for name, tensor in model.unet.state_dict().items())
 
 
-def fixed_loss(model: BaseModel, identity: EncodedSet, config: PriorConfig) -> float:
-    """The mean loss on ten draws of noise that the training of this config never meets."""
-    empty = sdxl.encode_prompt(model, [""], size=(64, 64))
-    steps = range(config.steps, config.steps + 10)
-    with torch.no_grad():
-        return sum(training_loss(model, identity, None, empty, config, step).item() for step in steps) / len(steps)
+def prior_of(model: BaseModel, learned: train.Learned) -> Prior:
+    manifest = Manifest("sks", "dog", model.checkpoint, None, model.fingerprint, (), (), {}, learned.losses)
+    return Prior(learned.adapter, manifest)
+
+
+def fixed_loss(model: BaseModel, identity: tuple[EncodedSet, ...], config: PriorConfig) -> float:
+    return validation_loss(model, identity, sdxl.encode_prompt(model, [""], size=(64, 64)), config)
+
+
+def test_rows_one_at_a_time_make_the_same_step(
+    model: BaseModel, identity: tuple[EncodedSet, ...], regularization: EncodedSet
+) -> None:
+    config = replace(CONFIG, steps=1, compute_dtype="float32")
+    together = learn_prior(model, identity, regularization, config)
+    apart = learn_prior(model, identity, regularization, config, rows_at_once=1)
+    assert apart.losses == pytest.approx(together.losses, rel=1e-5)
+    for name, tensor in together.adapter.items():
+        torch.testing.assert_close(apart.adapter[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_references_of_two_shapes_are_learnt_beside_square_pictures_of_the_class(
+    model: BaseModel, regularization: EncodedSet
+) -> None:
+    identity = encoded(model, "sks dog", (64, 64), (128, 64), (64, 128))
+    sizes: set[tuple[int, ...]] = set()
+    for step in range(3):
+        empty = sdxl.encode_prompt(model, [""], size=(64, 64))
+        for rows in train.step_rows(model, identity, regularization, empty, CONFIG, step):
+            sizes.add(tuple(rows.x_0.shape[2:]))
+    assert len(sizes) == 3
+    learned = learn_prior(model, identity, regularization, replace(CONFIG, steps=3))
+    assert len(learned.losses) == 3
+
+
+def test_the_running_mean_is_the_result_and_survives_a_stop(
+    model: BaseModel, identity: tuple[EncodedSet, ...], unbroken: train.Learned, tmp_path: Path
+) -> None:
+    config, checkpoint = replace(CONFIG, ema=0.5, preservation_batch_size=0), tmp_path / "checkpoint.safetensors"
+
+    def stop_there(step: int, steps: int, loss: float) -> None:
+        if step == 3:
+            raise Stopped
+
+    whole = learn_prior(model, identity, None, config)
+    with pytest.raises(Stopped):
+        learn_prior(model, identity, None, config, checkpoint=checkpoint, on_step=stop_there)
+    resumed = learn_prior(model, identity, None, config, checkpoint=checkpoint)
+    last = learn_prior(model, identity, None, replace(config, ema=0.0))
+    assert last.losses == whole.losses == resumed.losses
+    assert all(torch.equal(resumed.adapter[name], tensor) for name, tensor in whole.adapter.items())
+    norm = sum(tensor.square().sum().item() for name, tensor in whole.adapter.items() if "lora_B" in name)
+    assert norm < sum(tensor.square().sum().item() for name, tensor in last.adapter.items() if "lora_B" in name)
+
+
+def test_training_stops_when_validation_does_not_get_better(model: BaseModel, identity: tuple[EncodedSet, ...]) -> None:
+    config = PriorConfig(steps=40, rank=2, learning_rate=1e-12, validate_every=2, patience=2)
+    learned = learn_prior(model, identity, None, config)
+    assert len(learned.losses) < 40
+    assert [step for step, _ in learned.validations] == list(range(2, len(learned.losses) + 1, 2))
+    losses = [loss for _, loss in learned.validations]
+    assert min(losses[-2:]) >= min(losses[:-2])
 
 
 def test_the_first_weights_are_the_seeds_alone(
-    model: BaseModel, identity: EncodedSet, regularization: EncodedSet
+    model: BaseModel, identity: tuple[EncodedSet, ...], regularization: EncodedSet
 ) -> None:
     torch.manual_seed(1234)
     again = learn_prior(model, identity, regularization, CONFIG)
@@ -106,20 +171,22 @@ def test_the_first_weights_are_the_seeds_alone(
     assert again.losses == other.losses
 
 
-def test_a_checkpoint_of_other_settings_is_refused(model: BaseModel, identity: EncodedSet, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_settings_is_refused(
+    model: BaseModel, identity: tuple[EncodedSet, ...], tmp_path: Path
+) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     learn_prior(model, identity, None, PriorConfig(steps=2, rank=2), checkpoint=checkpoint, checkpoint_every=1)
     with pytest.raises(InvalidCheckpoint, match="other settings"):
         learn_prior(model, identity, None, PriorConfig(steps=3, rank=2), checkpoint=checkpoint)
 
 
-def test_a_loss_that_is_no_number_is_named(model: BaseModel, identity: EncodedSet) -> None:
-    broken = EncodedSet(identity.latents * float("nan"), identity.conditioning, identity.captions)
+def test_a_loss_that_is_no_number_is_named(model: BaseModel, identity: tuple[EncodedSet, ...]) -> None:
+    broken = (replace(identity[0], latents=identity[0].latents * float("nan")),)
     with pytest.raises(TrainingDiverged, match="learning_rate"):
         learn_prior(model, broken, None, CONFIG)
 
 
-def test_previews_come_at_their_steps_with_the_adapter_on(model: BaseModel, identity: EncodedSet) -> None:
+def test_previews_come_at_their_steps_with_the_adapter_on(model: BaseModel, identity: tuple[EncodedSet, ...]) -> None:
     seen: list[tuple[int, bool]] = []
 
     def look(step: int) -> None:
@@ -130,7 +197,18 @@ def test_previews_come_at_their_steps_with_the_adapter_on(model: BaseModel, iden
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"rank": 0}, {"learning_rate": 0.0}, {"caption_dropout": 1.0}, {"compute_dtype": "float16"}]
+    "wrong",
+    [
+        {"steps": 0},
+        {"rank": 0},
+        {"learning_rate": 0.0},
+        {"caption_dropout": 1.0},
+        {"compute_dtype": "float16"},
+        {"tuning": "half"},
+        {"patience": 2},
+        {"ema": 1.0},
+        {"preservation_batch_size": -1},
+    ],
 )
 def test_settings_that_contradict_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011

@@ -1,6 +1,7 @@
 """An attempt's heartbeat: what it writes, how seldom, and the three words that stop it."""
 
 import time
+from threading import Event
 
 import pytest
 
@@ -104,6 +105,37 @@ def test_a_storage_outage_that_lasts_is_an_error_and_a_cancel_ends_the_waiting(
         jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
     with pytest.raises(Canceled):
         attempt.insist(upload)
+
+
+def test_what_cannot_report_is_done_beside_while_the_lease_lives(
+    begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "PATIENCE_SECONDS", 0.05)
+    attempt.report("regularizing", 0, 2)
+    before = row(begin, attempt).lease_until
+
+    def answer() -> str:
+        deadline = time.monotonic() + 10
+        while row(begin, attempt).lease_until == before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return "renewed" if row(begin, attempt).lease_until > before else "starved"
+
+    assert attempt.beside(answer) == "renewed"
+    with pytest.raises(ZeroDivisionError):
+        attempt.beside(lambda: 1 / 0)
+
+
+def test_a_cancel_does_not_wait_for_what_is_done_beside(
+    begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "PATIENCE_SECONDS", 0.05)
+    with begin() as session:
+        jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
+    over = Event()
+    with pytest.raises(Canceled):
+        attempt.beside(lambda: over.wait(30))
+    assert not over.is_set()
+    over.set()
 
 
 def row(begin: UnitOfWork, attempt: Attempt) -> Job:

@@ -14,34 +14,15 @@ from ledger import edits, jobs, priors
 from ledger.database import UnitOfWork
 from ledger.jobs import Job
 from ledger.projects import Project
-from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage, StorageError
-from ledger.subjects import Subject
-from tests.orders import current, edit, history, learn, make_subject, put_image, verified
+from ledger.subjects import Reference, Subject
+from tests.orders import current, edit, history, learn, put_image, verified
 from worker import claim as claiming
 from worker import perform as performing
 from worker.gpu import Gpu
 from worker.perform import perform
-from worker.process import Process, make_process
-
-
-@pytest.fixture(scope="module")
-def gpu(checkpoint: Path) -> Gpu:
-    """The tiny checkpoint, loaded once."""
-    return Gpu(str(checkpoint), device="cpu")
-
-
-@pytest.fixture
-def process(settings: Settings, begin: UnitOfWork, gpu: Gpu) -> Process:
-    """A worker process that was not told to stop."""
-    return replace(make_process(settings, begin, lambda: False), gpu=gpu)
-
-
-@pytest.fixture
-def subject(begin: UnitOfWork, storage: Storage, project: Project) -> Subject:
-    """A dog."""
-    return make_subject(begin, storage, project)
+from worker.process import Process
 
 
 def test_a_prior_is_learnt_and_edits(
@@ -109,6 +90,18 @@ def test_a_bad_training_fails_with_its_code(
     assert list(process.checkpoints.glob("*")) == []
 
 
+@pytest.mark.parametrize("method", ["ddim", "sdedit"])
+def test_another_method_edits_by_name(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, method: str
+) -> None:
+    job = edit(begin, storage, project, subject, None, method=method)
+    perform(process, job.id)
+    done = current(begin, job)
+    assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
+    assert (done.resolved["method"], done.resolved[method]["steps"]) == (method, 3)
+    assert len(verified(begin, storage, job)) == 2 * 4
+
+
 def test_an_edit_with_a_prior_of_another_model_or_none_fails(
     process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
 ) -> None:
@@ -152,7 +145,7 @@ def test_a_full_memory_is_tried_leaner_then_refused_and_the_next_job_is_unharmed
                 raise torch.OutOfMemoryError("full")
             return self.learn_prior(*arguments, **options)
 
-    expected = {1: (State.SUCCEEDED, None), 2: (State.FAILED, "gpu_out_of_memory"), 0: (State.SUCCEEDED, None)}
+    expected = {2: (State.SUCCEEDED, None), 3: (State.FAILED, "gpu_out_of_memory"), 0: (State.SUCCEEDED, None)}
     for times, outcome in expected.items():
         with monkeypatch.context() as patch:
             patch.setattr(performing.train, "learn_prior", Full(times))
@@ -229,16 +222,28 @@ def test_a_draining_worker_takes_nothing_and_keeps_nothing(
     assert (current(begin, job).state, current(begin, job).epoch) == (State.QUEUED, 0)
 
 
-def test_a_checkpoint_of_other_settings_or_cut_off_is_begun_anew(
-    process: Process, begin: UnitOfWork, project: Project, subject: Subject
+def test_a_checkpoint_that_was_cut_off_is_begun_anew(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = learn(begin, project, subject, steps=2)
-    process.checkpoints.mkdir(parents=True)
-    fingerprint = process.gpu.base_model().fingerprint[:12]
-    (process.checkpoints / f"{job.id}.{fingerprint}.safetensors").write_bytes(b"cut off")
-    (process.checkpoints / f"job_gone.{fingerprint}.safetensors").write_bytes(b"of a job that is gone")
+    stopped(process, begin, job, monkeypatch).write_bytes(b"cut off")
+    (process.checkpoints / "job_gone.0123456789ab.safetensors").write_bytes(b"of a job that is gone")
     perform(process, job.id)
     assert current(begin, job).state == State.SUCCEEDED
+    assert list(process.checkpoints.glob("*")) == []
+
+
+def test_a_training_whose_words_changed_is_begun_anew(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_off, unbroken = (learn(begin, project, subject, steps=3) for _ in range(2))
+    stopped(process, begin, broken_off, monkeypatch)
+    with begin() as session:
+        session.get_one(Reference, (subject.id, 1)).caption = "a dog in a meadow"
+    for job in (broken_off, unbroken):
+        perform(process, job.id)
+    adapters = {current(begin, job).resolved["adapter_sha256"] for job in (broken_off, unbroken)}
+    assert len(adapters) == 1
     assert list(process.checkpoints.glob("*")) == []
 
 
@@ -265,6 +270,17 @@ def at_stage(monkeypatch: pytest.MonkeyPatch, stage: str, act: Callable[[], None
             attempt._next_renewal = 0.0
 
     monkeypatch.setattr(claiming.Attempt, "report", watched)
+
+
+def stopped(process: Process, begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The checkpoint of a training that its worker, told to stop, gave back."""
+    told: list[bool] = []
+    with monkeypatch.context() as patch:
+        at_stage(patch, "training", lambda: told.append(True))
+        perform(replace(process, draining=lambda: bool(told)), job.id)
+    assert (current(begin, job).state, current(begin, job).attempt) == (State.QUEUED, 0)
+    (checkpoint,) = process.checkpoints.glob(f"{job.id}.*")
+    return checkpoint
 
 
 def cancel(begin: UnitOfWork, job: Job) -> None:

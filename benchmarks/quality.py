@@ -1,0 +1,141 @@
+"""Every system on the same work: ``python -m benchmarks.quality --systems lipe,masactrl --subjects 28 --out FOLDER``.
+
+The drawn benchmark's subjects are learnt from their references and edited by each system; the drawn truth judges.
+What is done already in OUT is not done again, so that a run may be stopped, and systems added. Writes table.md,
+table.json, one sheet for each subject and plots.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from benchmarks.quality_report import Run, write_report
+from benchmarks.systems import SYSTEMS, System
+from lipe_core import sdxl
+from lipe_core.baselines import METHODS
+from lipe_core.editor import Edit
+from lipe_core.prior import InvalidPrior, Prior, load_prior, save_prior
+from lipe_core.recipe import Recipe, recipe_of
+from lipe_core.sdxl import BaseModel
+from menagerie.judge import score
+from menagerie.models import CHECKPOINT
+from menagerie.probe import Probe, load_probe
+from menagerie.study import Data, edit_request, learn
+from menagerie.subjects import DrawnSubject, benchmark, fresh
+
+_PICTURES = ("image", "edit_mask", "source_mask")
+
+
+def run(
+    model: BaseModel,
+    probe: Probe,
+    drawn: DrawnSubject,
+    name: str,
+    seed: int,
+    out: Path,
+) -> Run:
+    """One system on one subject, from OUT if it was done there with the same weights and settings."""
+    system, recipe = SYSTEMS[name], recipe_of(model.checkpoint)
+    config = config_of(system, recipe)
+    key = [drawn.name, name, seed, asdict(config), _prior_settings(system, recipe), model.fingerprint, probe.held_out]
+    folder = out / "runs" / hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
+    if not (folder / "run.json").exists():
+        prior = learnt(model, recipe, drawn, system.prior, out / "priors") if system.prior else None
+        request = edit_request(drawn, seed)
+        _keep(folder, drawn, name, probe, METHODS[system.method].edit(model, request, config, prior=prior))
+    return Run.read(folder)
+
+
+def config_of(system: System, recipe: Recipe) -> Any:
+    """The method's own settings; NIMA's are the checkpoint's recipe."""
+    base = recipe.nima_config() if system.method == "nima" else METHODS[system.method].config()
+    return replace(base, **system.changes)
+
+
+def learnt(model: BaseModel, recipe: Recipe, drawn: DrawnSubject, data: Data, folder: Path) -> Prior:
+    """The subject's prior, from the folder if it was learnt there with the same weights and settings."""
+    settings = json.dumps([_recipe_settings(recipe), model.fingerprint, data])
+    place = folder / f"{drawn.name}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+    try:
+        return load_prior(place, model.fingerprint)
+    except InvalidPrior:
+        prior, _ = learn(model, recipe, drawn, folder / "regularization", data=data)
+        return save_prior(prior.adapter, prior.manifest, place)
+
+
+def _keep(folder: Path, drawn: DrawnSubject, name: str, probe: Probe, made: Sequence[Edit]) -> None:
+    """Judge the edits and write them; run.json comes last, and whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = []
+    for k, edit in enumerate(made):
+        scores.append(asdict(score(
+            probe, drawn.test, drawn.edits[k],
+            image=edit.image, uncomposited=edit.uncomposited, source_mask=edit.source_mask,
+        )))  # fmt: skip
+        for role in _PICTURES:
+            image: Image.Image = getattr(edit, role)
+            image.save(folder / f"{role}-{k}.png")
+    facts = {
+        "subject": drawn.name,
+        "kind": drawn.identity.kind,
+        "system": name,
+        "seconds": sum(made[0].timings.values()) / len(made),
+        "evaluations": made[0].evaluations,
+        "scores": scores,
+    }
+    partial_file = folder / "run.partial"
+    partial_file.write_text(json.dumps(facts, indent=2))
+    os.replace(partial_file, folder / "run.json")
+
+
+def _recipe_settings(recipe: Recipe) -> list[dict[str, Any]]:
+    return [asdict(recipe.prior_config()), asdict(recipe.regularization_config())]
+
+
+def _prior_settings(system: System, recipe: Recipe) -> list[Any]:
+    return [system.prior, *_recipe_settings(recipe)] if system.prior else []
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parse(argv)
+    probe, model = load_probe(), sdxl.load(options.checkpoint, device=options.device)
+    subjects = list(fresh(options.subjects, options.seed)) if options.fresh else benchmark()[: options.subjects]
+    runs: list[Run] = []
+    with tqdm(total=len(subjects) * len(options.systems), unit="run", desc="quality") as bar:
+        for drawn in subjects:
+            for name in options.systems:
+                bar.set_postfix_str(f"{drawn.name}: {name}")
+                runs.append(run(model, probe, drawn, name, options.seed, options.out))
+                bar.update()
+    print(write_report(runs, subjects, probe.held_out, options.out))
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("--systems", type=_systems, default=list(SYSTEMS), help=", ".join(SYSTEMS))
+    parser.add_argument("--subjects", type=int, default=28, help="the first so many")
+    parser.add_argument("--fresh", action="store_true", help="subjects that the seed draws, not the benchmark's")
+    parser.add_argument("--seed", type=int, default=0, help="of the edits")
+    parser.add_argument("--out", type=Path, default=Path("out/quality"))
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--device", default="cpu")
+    return parser.parse_args(argv)
+
+
+def _systems(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(";" if ";" in text else ",") if name.strip()]
+    if unknown := sorted(set(names) - set(SYSTEMS)):
+        raise argparse.ArgumentTypeError(f"unknown systems {unknown}: choose from {'; '.join(SYSTEMS)}")
+    return names
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What the quality benchmark shows: one table, one sheet for each subject, quality against time."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lipe_core.metrics.bootstrap import Interval, bootstrap_mean
+from menagerie.draw import mask
+from menagerie.sheet import Cell, contact_sheet
+from menagerie.study import picture
+from menagerie.subjects import DrawnSubject
+
+Scores = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One system on one subject: ``seconds`` an edit, ``scores`` one for each edit (``menagerie.judge.Score``)."""
+
+    subject: str
+    kind: str
+    system: str
+    seconds: float
+    evaluations: int
+    scores: Scores
+    folder: Path
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        return cls(**json.loads((folder / "run.json").read_text()), folder=folder)
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _of_all(name: str) -> Callable[[Run], float | None]:
+    return lambda run: _mean([float(score[name]) for score in run.scores if score[name] is not None])
+
+
+def _identity_given_success(run: Run) -> float | None:
+    return _mean([score["identity"] for score in run.scores if score["success"]])
+
+
+#: Heading of each column, and a subject's figure; None where it has none.
+COLUMNS: Mapping[str, Callable[[Run], float | None]] = {
+    "edit success": _of_all("success"),
+    "identity": _of_all("identity"),
+    "identity given success": _identity_given_success,
+    "background dB": _of_all("background_psnr"),
+    "composited dB": _of_all("background_psnr_composite"),
+    "mask IoU": _of_all("mask_iou"),
+    "dB to the truth": _of_all("target_psnr"),
+    "seconds": lambda run: run.seconds,
+    "evaluations": lambda run: float(run.evaluations),
+}
+
+
+def table(runs: Sequence[Run]) -> dict[str, dict[str, Interval]]:
+    """For each system, each column's mean over subjects with its 95 % bootstrap interval."""
+    systems = list(dict.fromkeys(run.system for run in runs))
+    cells: dict[str, dict[str, Interval]] = {}
+    for system in systems:
+        own = [run for run in runs if run.system == system]
+        columns = {name: [value for run in own if (value := of(run)) is not None] for name, of in COLUMNS.items()}
+        cells[system] = {name: bootstrap_mean(values) for name, values in columns.items() if values}
+    return cells
+
+
+def as_markdown(cells: Mapping[str, Mapping[str, Interval]], held_out: Mapping[str, float], subjects: int) -> str:
+    """The table, and below it how far the judge can be trusted."""
+    lines = [f"| system | {' | '.join(COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    lines += [
+        f"| {system} | " + " | ".join(_shown(row[name]) if name in row else "-" for name in COLUMNS) + " |"
+        for system, row in cells.items()
+    ]
+    judged = ", ".join(f"{name} {value:.1%}" for name, value in held_out.items())
+    return "\n".join([*lines, "", f"{subjects} subjects, 4 edits each; 95 % bootstrap. Probe, held out: {judged}."])
+
+
+def _shown(cell: Interval) -> str:
+    digits = 2 if abs(cell.mean) < 10 else 1
+    return f"{cell.mean:.{digits}f} ({cell.low:.{digits}f} to {cell.high:.{digits}f})"
+
+
+def write_report(
+    runs: Sequence[Run], subjects: Sequence[DrawnSubject], held_out: Mapping[str, float], out: Path
+) -> str:
+    """Write table.md, table.json, quality.png and sheets; returns the table."""
+    cells = table(runs)
+    text = as_markdown(cells, held_out, len(subjects))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "table.md").write_text(text + "\n")
+    figures = {system: {name: asdict(cell) for name, cell in row.items()} for system, row in cells.items()}
+    (out / "table.json").write_text(json.dumps({"systems": figures, "probe": dict(held_out)}, indent=2) + "\n")
+    plot(cells, out / "quality.png")
+    (out / "sheets").mkdir(exist_ok=True)
+    for drawn in subjects:
+        sheet(drawn, [run for run in runs if run.subject == drawn.name]).save(out / "sheets" / f"{drawn.name}.png")
+    return text
+
+
+def plot(cells: Mapping[str, Mapping[str, Interval]], path: Path) -> None:
+    """Three qualities of each system against its seconds an edit; bars are the intervals."""
+    from matplotlib.figure import Figure
+
+    names = ("edit success", "identity given success", "background dB")
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
+        for system, row in cells.items():
+            if name in row:
+                x, y = row["seconds"].mean, row[name]
+                axes.errorbar(x, y.mean, yerr=[[y.mean - y.low], [y.high - y.mean]], fmt="o", capsize=3)
+                axes.annotate(system, (x, y.mean), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        axes.set(xscale="log", xlabel="seconds an edit", title=name)
+        axes.grid(True, alpha=0.3)
+    figure.savefig(path, dpi=90)
+
+
+def sheet(drawn: DrawnSubject, runs: Sequence[Run]) -> Image.Image:
+    """References and truth on top, then one row for each system with its masks."""
+    truths = [Cell(picture(edit.truth), f"truth: {edit.name}") for edit in drawn.edits]
+    references = [Cell(picture(drawing), f"reference {k}") for k, drawing in enumerate(drawn.references, start=1)]
+    true_mask = Cell(Image.fromarray(mask(drawn.test)), "true mask")
+    rows = [
+        ("references", references),
+        ("what is asked", [Cell(picture(drawn.test), "test picture"), true_mask, *truths]),
+    ]
+    for run in runs:
+        cells = [_cell(run, "source_mask", 0, "source mask"), _cell(run, "edit_mask", 0, "edit mask")]
+        for k, score in enumerate(run.scores):
+            verdict = {None: "not judged", True: "done", False: "not done"}[score["success"]]
+            note = f"identity {score['identity']:.0%}, background {score['background_psnr_composite']:.0f} dB"
+            cells.append(_cell(run, "image", k, f"{score['edit']}: {verdict}", note))
+        rows.append((run.system, cells))
+    return contact_sheet(drawn.name, rows)
+
+
+def _cell(run: Run, role: str, k: int, label: str, note: str = "") -> Cell:
+    return Cell(Image.open(run.folder / f"{role}-{k}.png"), label, note)

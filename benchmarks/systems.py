@@ -1,0 +1,37 @@
+"""The systems that are compared: LIPE, the same without one of its parts, and what a user would otherwise reach for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from menagerie.study import Data
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the table: a method of `lipe_core`, what differs from its settings, and what its prior is learnt from.
+
+    A method without a prior is what its paper has: the untuned base model.
+    """
+
+    method: str
+    prior: Data | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+SYSTEMS: Mapping[str, System] = {
+    "lipe": System("nima", "full"),
+    "lipe, plain captions": System("nima", "plain_captions"),
+    "lipe, no regularization": System("nima", "no_regularization"),
+    "lipe, no mask": System("nima", "full", {"mask_mode": "none", "composite": False}),
+    "lipe, source mask only": System("nima", "full", {"mask_mode": "source"}),
+    "ddim with prior": System("ddim", "full"),
+    "dreamctrl": System("dreamctrl", "full"),
+    "nima, no prior": System("nima"),
+    "masactrl": System("masactrl"),
+    "local blend": System("local_blend"),
+    "ledits++": System("ledits"),
+    "sdedit": System("sdedit"),
+    "ddim": System("ddim"),
+    "imagic": System("imagic"),
+}

@@ -1,0 +1,34 @@
+"""The systems that LIPE is compared with, and LIPE's own NIMA among them: each a config and an `edit` of one shape.
+
+They are written from their papers, with the papers' defaults, over the same base model, schedule and masks.
+Evaluations are counted alike, and none puts the source's pixels back unless its paper does.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from lipe_core import nima
+from lipe_core.baselines import ddim_edit, dreamctrl, imagic, ledits, local_blend, masactrl, sdedit
+from lipe_core.editor import Edit
+
+
+class Method(NamedTuple):
+    """`edit(model, request, config, *, prior=None, on_step=no_progress)`, and the class of its config."""
+
+    config: type[Any]
+    edit: Callable[..., list[Edit]]
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "nima": Method(nima.NimaConfig, nima.edit),
+        "ddim": Method(ddim_edit.DdimConfig, ddim_edit.edit),
+        "sdedit": Method(sdedit.SdeditConfig, sdedit.edit),
+        "local_blend": Method(local_blend.LocalBlendConfig, local_blend.edit),
+        "masactrl": Method(masactrl.MasaCtrlConfig, masactrl.edit),
+        "dreamctrl": Method(dreamctrl.DreamCtrlConfig, dreamctrl.edit),
+        "imagic": Method(imagic.ImagicConfig, imagic.edit),
+        "ledits": Method(ledits.LeditsConfig, ledits.edit),
+    }
+)

@@ -1,0 +1,63 @@
+"""Networks and processors of transformers' classes, read from folders and repositories that others made.
+
+What is read is data: safetensors files only, and code that lies beside them is never run.
+"""
+
+import re
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+
+class InvalidModel(ValueError):
+    """The folder or repository does not hold the model that is needed; the message says what is missing."""
+
+
+def pretrained(
+    classes: Any,
+    families: Container[type],
+    checkpoint: str | Path,
+    revision: str | None,
+    dtype: torch.dtype,
+    kind: str,
+) -> torch.nn.Module:
+    """A network of one of transformers' classes, frozen, every weight of it read from safetensors files.
+
+    `families` are the configs that these classes are for; `kind` names in messages what was wanted. Raises
+    InvalidModel also where weights are missing or of another shape: transformers would start them at random, and only
+    log it.
+    """
+    from transformers import AutoConfig  # late: whoever only names InvalidModel does not wait for it
+
+    config = read(AutoConfig, checkpoint, revision, kind)
+    if type(config) not in families:
+        raise InvalidModel(f"{checkpoint} holds a {config.model_type} model, not {kind}")
+    network, report = read(
+        classes, checkpoint, revision, kind, dtype=dtype, use_safetensors=True, output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    if missing := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
+        raise InvalidModel(f"{checkpoint} is not {kind}: it lacks {len(missing)} of its tensors, such as {missing[0]}")
+    frozen: torch.nn.Module = network.requires_grad_(False).eval()
+    return frozen
+
+
+def read(classes: Any, checkpoint: str | Path, revision: str | None, kind: str, **options: Any) -> Any:
+    """Whatever `classes.from_pretrained` gives, its errors as InvalidModel with advice. No code is ever run."""
+    options["trust_remote_code"] = False  # None would ask at the terminal
+    folder = Path(checkpoint).expanduser()
+    is_hub_id = isinstance(checkpoint, str) and re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", checkpoint)
+    if not folder.is_dir() and not is_hub_id:
+        raise InvalidModel(f"the folder {checkpoint} does not exist: name a folder, or a repository such as org/name")
+    if folder.is_dir() and "use_safetensors" in options and not any(folder.glob("*.safetensors")):
+        pickles = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
+        found = f"only {pickles[0].name}, which may run code when it is read" if pickles else "no weights at all"
+        raise InvalidModel(f"{checkpoint} holds {found}: save the model in the safetensors format")
+    try:
+        return classes.from_pretrained(folder if folder.is_dir() else checkpoint, revision=revision, **options)
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidModel(f"{checkpoint} cannot be read as {kind}: {reason}") from error

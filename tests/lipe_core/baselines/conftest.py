@@ -1,0 +1,90 @@
+"""A base model with three levels of attention, eight latent channels and v-prediction; a picture; a prior."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from PIL import Image
+
+from lipe_core import adapter, sdxl
+from lipe_core.editor import EditRequest
+from lipe_core.prior import Manifest, Prior
+from lipe_core.sdxl import BaseModel
+from lipe_core.subject import Subject
+from tests.tiny_checkpoint import write_checkpoint
+
+SOURCE, TARGET = "a photo of sks dog sitting", "a photo of sks dog jumping"
+
+MakeRequest = Callable[..., EditRequest]
+
+
+@pytest.fixture(scope="session")
+def deep_model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    """Latents 16 x 16, attention there and at 8 x 8 and 4 x 4."""
+    folder = tmp_path_factory.mktemp("deep_checkpoint")
+    write_checkpoint(folder, latent_channels=8, prediction_type="v_prediction")
+    _add_a_level(folder / "unet")
+    return sdxl.load(folder)
+
+
+def _add_a_level(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text()) | {
+        "sample_size": 16,
+        "block_out_channels": (8, 16, 16),
+        "down_block_types": ("CrossAttnDownBlock2D",) * 3,
+        "up_block_types": ("CrossAttnUpBlock2D",) * 3,
+    }
+    torch.manual_seed(0)
+    UNet2DConditionModel.from_config(config).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def photo() -> Image.Image:
+    """32 x 32, blurred noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((32, 32), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="session")
+def ask(photo: Image.Image) -> MakeRequest:
+    """ask(*target prompts, seeds=, mask=, source=, image=)."""
+
+    def request(
+        *targets: str,
+        seeds: tuple[int, ...] = (0,),
+        mask: Image.Image | None = None,
+        source: str = SOURCE,
+        image: Image.Image = photo,
+    ) -> EditRequest:
+        return EditRequest(image, source, targets or (TARGET,), Subject("sks", "dog"), seeds, mask)
+
+    return request
+
+
+@pytest.fixture(scope="session")
+def left_half() -> Image.Image:
+    """A mask: the left half may change."""
+    mask = Image.new("L", (32, 32), 0)
+    mask.paste(255, (0, 0, 16, 32))
+    return mask
+
+
+@pytest.fixture(scope="session")
+def prior(deep_model: BaseModel) -> Prior:
+    """An adapter with an effect, though nothing was learnt."""
+    with adapter.new_adapter(deep_model, rank=2, alpha=2.0, dropout=0.0, seed=0) as name:
+        tensors = adapter.exported(deep_model, name)
+    draw = torch.Generator().manual_seed(0)
+    tensors = {
+        key: torch.randn(tensor.shape, generator=draw) if "lora_B" in key else tensor for key, tensor in tensors.items()
+    }
+    return Prior(tensors, Manifest("sks", "dog", "tiny", None, deep_model.fingerprint, (), (), {}, ()))
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Mean absolute difference in levels of 0 .. 255."""
+    return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean())

@@ -1,0 +1,33 @@
+"""A worker process on the tiny checkpoint, without Celery, and a subject for it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger.database import UnitOfWork
+from ledger.projects import Project
+from ledger.settings import Settings
+from ledger.storage import Storage
+from ledger.subjects import Subject
+from tests.orders import make_subject
+from worker.gpu import Gpu
+from worker.process import Process, make_process
+
+
+@pytest.fixture(scope="session")
+def gpu(checkpoint: Path) -> Gpu:
+    """The tiny checkpoint, loaded once."""
+    return Gpu(str(checkpoint), device="cpu")
+
+
+@pytest.fixture
+def process(settings: Settings, begin: UnitOfWork, gpu: Gpu) -> Process:
+    """A worker process that was not told to stop."""
+    return replace(make_process(settings, begin, lambda: False), gpu=gpu)
+
+
+@pytest.fixture
+def subject(begin: UnitOfWork, storage: Storage, project: Project) -> Subject:
+    """A dog."""
+    return make_subject(begin, storage, project)

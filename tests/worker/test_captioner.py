@@ -1,0 +1,203 @@
+"""Pictures without the user's words are described by the service's own model, which never stays on the GPU."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from ledger import edits, images, subjects
+from ledger.database import UnitOfWork
+from ledger.priors import Prior
+from ledger.projects import Project
+from ledger.settings import Settings
+from ledger.states import State
+from ledger.storage import Storage
+from ledger.subjects import Subject
+from lipe_core import subject as core
+from lipe_core import vlm
+from tests.orders import current, edit, learn
+from tests.tiny_llava import LESSONS, write_llava
+from worker.captioner import CaptionModel
+from worker.claim import Canceled
+from worker.gpu import Gpu, GpuOutOfMemory
+from worker.perform import perform
+from worker.process import Process, make_process
+
+NAMED = {colour: lesson.replace("dog", "sks dog") for colour, lesson in LESSONS.items()}
+DOG = core.Subject("sks", "dog")
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny LLaVA that tells a white picture from a black one."""
+    folder = tmp_path_factory.mktemp("captioner") / "llava-tiny"
+    write_llava(folder)
+    return folder
+
+
+@pytest.fixture
+def process(settings: Settings, begin: UnitOfWork, gpu: Gpu, llava: Path) -> Process:
+    """A worker process whose settings name that model."""
+    settings = settings.model_copy(update={"captioner": str(llava)})
+    return replace(make_process(settings, begin, lambda: False), gpu=gpu)
+
+
+def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str, colour: str) -> None:
+    """Make a stored picture one of a single colour."""
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(content, "PNG")
+    stored = storage.put(f"projects/{project.id}/images/{image_id}/", "plain.png", content.getvalue(), "image/png")
+    with begin() as session:
+        session.get_one(images.Image, image_id).key = stored.key
+
+
+def test_the_references_left_bare_are_captioned_and_the_users_captions_stay(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    repaint(begin, storage, project, subject.references[1].image_id, "white")
+    job = learn(begin, project, subject, steps=1)
+    perform(process, job.id)
+    learnt = current(begin, job)
+    assert (learnt.state, learnt.error_detail) == (State.SUCCEEDED, None)
+    assert learnt.resolved["captions"] == ["a sks dog sitting", NAMED["white"], "a photo of sks dog jumping"]
+    assert learnt.resolved["captioner"] == "llava-tiny"
+    with begin() as session:
+        manifest = session.get_one(Prior, job.prior_id).manifest
+    assert (manifest["captioner"], manifest["captions"]) == ("llava-tiny", learnt.resolved["captions"])
+
+
+def test_a_test_picture_without_a_source_prompt_gets_one(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    job = edit(begin, storage, project, subject, None)
+    with begin() as session:
+        image_id = session.get_one(edits.Edit, job.edit_id).image_id
+    repaint(begin, storage, project, image_id, "black")
+    perform(process, job.id)
+    made = current(begin, job)
+    assert (made.state, made.error_detail) == (State.SUCCEEDED, None)
+    assert (made.resolved["source_prompt"], made.resolved["captioner"]) == (NAMED["black"], "llava-tiny")
+    assert made.metrics["seconds_captioning"] > 0
+
+
+def test_nothing_is_loaded_where_the_user_said_everything(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(vlm, "load", lambda *arguments, **options: pytest.fail("loaded in vain"))
+    learning, editing = learn(begin, project, subject, steps=1), edit(begin, storage, project, subject, None)
+    with begin() as session:
+        session.get_one(subjects.Reference, (subject.id, 1)).caption = "a dog in a meadow"
+        session.get_one(edits.Edit, editing.edit_id).source_prompt = "a sks dog sitting"
+    for job in (learning, editing):
+        perform(process, job.id)
+        done = current(begin, job)
+        assert (done.state, done.resolved["captioner"]) == (State.SUCCEEDED, None)
+    assert "seconds_captioning" not in current(begin, editing).metrics
+
+
+def test_it_is_loaded_once_and_before_the_claim_since_loading_cannot_report(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    load, states = vlm.load, []
+    job = edit(begin, storage, project, subject, None)
+
+    def watched(*arguments: Any, **options: Any) -> vlm.VisionLanguageModel:
+        states.append(current(begin, job).state)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(vlm, "load", watched)
+    perform(process, job.id)
+    perform(process, job.id)  # a doorbell rung twice
+    perform(process, edit(begin, storage, project, subject, None).id)
+    assert states == [State.QUEUED]
+
+
+@pytest.mark.parametrize("kind", ["prior", "edit"])
+def test_a_captioner_that_cannot_be_loaded_fails_the_jobs_that_need_it_and_keeps_its_place_to_itself(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture, kind: str,
+) -> None:  # fmt: skip
+    process = replace(process, caption_model=CaptionModel(str(tmp_path / "no-llava")))
+    needy = learn(begin, project, subject) if kind == "prior" else edit(begin, storage, project, subject, None)
+    perform(process, needy.id)
+    failed = current(begin, needy)
+    assert (failed.state, failed.error_code) == (State.FAILED, "captioner_unavailable")
+    assert "no-llava cannot describe the pictures: give every reference a caption" in failed.error_detail
+    assert str(tmp_path) not in failed.error_detail
+    assert f"the folder {tmp_path / 'no-llava'} does not exist" in caplog.text
+    told = edit(begin, storage, project, subject, None)
+    with begin() as session:
+        session.get_one(edits.Edit, told.edit_id).source_prompt = "a sks dog sitting"
+    perform(process, told.id)
+    assert current(begin, told).state == State.SUCCEEDED
+
+
+class Moves:
+    """Which networks went where. The stand-in for a GPU is the CPU by its other name, cpu:0."""
+
+    def __init__(self, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.base = replace(gpu.base_model(), device=torch.device("cpu", 0))
+        self.seen: list[str] = []
+        move = torch.nn.Module.to
+
+        def watched(network: torch.nn.Module, device: Any, *rest: Any, **options: Any) -> torch.nn.Module:
+            self.seen.append(f"{type(network).__name__} {device}")
+            return move(network, device, *rest, **options)
+
+        self.patch = lambda: monkeypatch.setattr(torch.nn.Module, "to", watched)
+
+
+VISIT = ["LlavaForConditionalGeneration cpu:0", "LlavaForConditionalGeneration cpu"]
+BASE = ["UNet2DConditionModel", "AutoencoderKL", "CLIPTextModel", "CLIPTextModelWithProjection"]
+ALONE = [*(f"{name} cpu" for name in BASE), *VISIT, *(f"{name} cpu:0" for name in BASE)]
+
+
+@pytest.mark.parametrize(
+    ("full", "moves"), [(0, VISIT), (1, [*VISIT, *ALONE]), (2, [*VISIT, *ALONE])], ids=["room", "tight", "full"]
+)
+def test_it_is_on_the_gpu_while_it_is_asked_and_alone_there_where_there_is_no_room_for_two(
+    gpu: Gpu, llava: Path, monkeypatch: pytest.MonkeyPatch, full: int, moves: list[str]
+) -> None:
+    model, watch = CaptionModel(str(llava)), Moves(gpu, monkeypatch)
+    model.load(watch.base)
+    ask, left = vlm.ask, [full]
+
+    def asked(*arguments: Any) -> list[str]:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise torch.OutOfMemoryError("full")
+        return ask(*arguments)
+
+    monkeypatch.setattr(vlm, "ask", asked)
+    watch.patch()
+    pictures, steps = [Image.new("RGB", (20, 30), colour) for colour in ("white", "black")], []
+
+    def write() -> list[str]:
+        return model.captions(pictures, DOG, base=watch.base, on_step=lambda *step: steps.append(step))
+
+    if full == 2:
+        with pytest.raises(GpuOutOfMemory):
+            write()
+    else:
+        assert write() == [NAMED["white"], NAMED["black"]]
+        assert steps == [(1, 2), (2, 2)]
+    assert watch.seen == moves
+
+
+def test_a_cancel_between_two_pictures_sends_it_back(gpu: Gpu, llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, watch = CaptionModel(str(llava)), Moves(gpu, monkeypatch)
+    model.load(watch.base)
+    watch.patch()
+
+    def cancel(step: int, steps: int) -> None:
+        raise Canceled
+
+    with pytest.raises(Canceled):
+        model.captions([Image.new("RGB", (16, 16))] * 2, DOG, base=watch.base, on_step=cancel)
+    assert watch.seen == VISIT
