@@ -31,6 +31,7 @@ class NimaParameters(MethodParameters):
     steps: Steps | None = None
     guidance_scale: Guidance | None = None
     source_guidance_scale: Guidance | None = None
+    guide_from_base: bool | None = None
     strength: Annotated[float | None, Field(gt=0, le=1)] = None
     renoise: Share | None = None
     inversion_refinements: Annotated[int | None, Field(ge=0, le=10)] = None

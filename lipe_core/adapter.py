@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
-from lipe_core.full_attention import trainable_attention, use_attention
+from lipe_core.full_attention import Untuned, trainable_attention, use_attention
 from lipe_core.prior import InvalidPrior, Prior
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
@@ -63,16 +63,19 @@ def new_adapter(model: BaseModel, *, rank: int, alpha: float, dropout: float, se
 
 
 @contextmanager
-def use_adapter(model: BaseModel, prior: Prior) -> Iterator[None]:
-    """The prior's weights on the network while inside; after, the network is the base model again."""
+def use_adapter(model: BaseModel, prior: Prior) -> Iterator[Untuned]:
+    """The prior's weights on the network while inside; after, the network is the base model again.
+
+    Yields the way back to the base model for a moment inside.
+    """
     tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in prior.adapter.items()}
     using = _use_lora if any("lora_" in key for key in tensors) else use_attention
-    with using(model, tensors):
-        yield
+    with using(model, tensors) as untuned:
+        yield untuned
 
 
 @contextmanager
-def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[None]:
+def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[Untuned]:
     ranks = {tensor.shape[0] for key, tensor in tensors.items() if key.endswith("lora_A.weight")}
     if len(ranks) != 1:
         raise InvalidPrior(f"an adapter must have one rank, this one has {sorted(ranks) or 'none'}")
@@ -84,7 +87,16 @@ def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[None]:
             raise InvalidPrior("the adapter's tensors do not fit this base model's attention layers")
         set_peft_model_state_dict(model.unet, tensors, adapter_name=name)
         model.unet.requires_grad_(False)
+        yield partial(_disabled, model.unet)
+
+
+@contextmanager
+def _disabled(unet: Any) -> Iterator[None]:
+    unet.disable_adapters()
+    try:
         yield
+    finally:
+        unet.enable_adapters()
 
 
 def parameters(model: BaseModel) -> dict[str, torch.nn.Parameter]:

@@ -78,8 +78,12 @@ class AttentionStore:
             transition = self.affinity / self.affinity.sum(dim=-1, keepdim=True)
             for _ in range(self.refine):
                 share = einsum(transition, share, "b q k, b k -> b q")
-        self.wanted, self.content, self.affinity = [], [], None
+        self.clear()
         return rearrange(share, "b (h w) -> b 1 h w", h=self.size[0])
+
+    def clear(self) -> None:
+        """Forget what was seen since the last pop."""
+        self.wanted, self.content, self.affinity = [], [], None
 
     def add_cross(self, attn: Any, hidden_states: Tensor, text: Tensor, tokens: Tokens) -> None:
         """Record one cross-attention layer."""

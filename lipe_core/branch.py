@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lipe_core import sdxl
-from lipe_core.attention import Tokens, record_attention
+from lipe_core.attention import AttentionStore, Tokens, record_attention
 from lipe_core.conditioning import Conditioning
 from lipe_core.ddim import Denoiser
 from lipe_core.editor import InvalidRequest
-from lipe_core.guidance import Tally, counted, guided
+from lipe_core.full_attention import Untuned
+from lipe_core.guidance import Tally, counted, guided, guided_from
 from lipe_core.sdxl import BaseModel, Size
-from lipe_core.shapes import Mask
+from lipe_core.shapes import Latents, Mask
 from lipe_core.subject import Subject
 
 
@@ -59,15 +60,20 @@ class Branch:
 
 @contextmanager
 def attending(
-    model: BaseModel, prompts: Prompts, guidance_scale: float, *, attention_tokens: int, refine: int
+    model: BaseModel,
+    prompts: Prompts,
+    guidance_scale: float,
+    *,
+    attention_tokens: int,
+    refine: int,
+    untuned: Untuned | None = None,
 ) -> Iterator[Branch]:
-    """The network under these prompts, watched while inside."""
+    """The network under these prompts, watched while inside. With `untuned`, guidance starts from the base model."""
     tally = Tally()
 
     def denoiser(conditioning: Conditioning) -> Denoiser:
         return counted(sdxl.denoiser(model, conditioning), tally)
 
-    denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
     with record_attention(
         model.unet,
         prompts.tokens,
@@ -75,4 +81,21 @@ def attending(
         attention_tokens=attention_tokens,
         refine=refine,
     ) as store:
+        if untuned is None or guidance_scale == 1:
+            denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
+        else:
+            base = _unseen(denoiser(prompts.uncond), untuned, store)
+            denoise = guided_from(base, denoiser(prompts.cond), guidance_scale)
         yield Branch(denoise, store.pop, tally)
+
+
+def _unseen(denoiser: Denoiser, untuned: Untuned, store: AttentionStore) -> Denoiser:
+    """The base model's answer, of which no attention is kept."""
+
+    def denoise(x_t: Latents, t: int) -> Latents:
+        with untuned():
+            eps = denoiser(x_t, t)
+        store.clear()
+        return eps
+
+    return denoise

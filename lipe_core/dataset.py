@@ -16,7 +16,7 @@ from lipe_core import sdxl
 from lipe_core.conditioning import Conditioning
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel, Size
-from lipe_core.shapes import Latents, RowIndices
+from lipe_core.shapes import Latents, Mask, RowIndices
 from lipe_core.subject import Sample
 
 _ROWS_AT_ONCE = 8
@@ -24,11 +24,20 @@ _ROWS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """Row k: the latents, conditioning and caption of sample k. All rows have one size."""
+    """Row k: the latents, conditioning and caption of sample k. All rows have one size.
+
+    `emphasis`, where there is one, is how much each place counts in the loss.
+    """
 
     latents: Latents
     conditioning: Conditioning
     captions: tuple[str, ...]
+    emphasis: Mask | None = None
+
+    @property
+    def weights(self) -> Mask:
+        """The emphasis, ones where there is none."""
+        return self.latents.new_ones(self.latents[:, :1].shape) if self.emphasis is None else self.emphasis
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -40,12 +49,13 @@ class EncodedSet:
             torch.cat([part.latents for part in parts]),
             Conditioning.concat([part.conditioning for part in parts]),
             tuple(caption for part in parts for caption in part.captions),
+            torch.cat([part.weights for part in parts]),
         )
 
     def select(self, rows: RowIndices) -> "EncodedSet":
         """The rows with these indices, in this order."""
         captions = tuple(self.captions[row] for row in rows.tolist())
-        return EncodedSet(self.latents[rows], self.conditioning.select(rows), captions)
+        return EncodedSet(self.latents[rows], self.conditioning.select(rows), captions, self.weights[rows])
 
 
 def encode(model: BaseModel, samples: Sequence[Sample]) -> tuple[EncodedSet, ...]:

@@ -4,14 +4,17 @@ The alternative to a LoRA, a hundred times its size on disk. The weights are flo
 small steps are not rounded away.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
 
 from lipe_core.prior import InvalidPrior
 from lipe_core.sdxl import BaseModel
+
+Untuned = Callable[[], AbstractContextManager[None]]
+"""The network as it was before the prior came on, while inside: the base model."""
 
 
 @contextmanager
@@ -32,19 +35,27 @@ def trainable_attention(model: BaseModel) -> Iterator[dict[str, torch.nn.Paramet
 
 
 @contextmanager
-def use_attention(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+def use_attention(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[Untuned]:
     """The given attention weights in the network while inside; after, its own again."""
     weights = attention_weights(model)
     if {name: tensor.shape for name, tensor in tensors.items()} != {name: w.shape for name, w in weights.items()}:
         raise InvalidPrior("the prior's attention weights do not fit this base model's")
-    before = {name: weight.data for name, weight in weights.items()}
-    try:
-        for name, weight in weights.items():
-            weight.data = tensors[name].to(weight.device, weight.dtype)
-        yield
-    finally:
-        for name, weight in weights.items():
-            weight.data = before[name]
+    learnt = {name: tensors[name].to(weight.device, weight.dtype) for name, weight in weights.items()}
+
+    @contextmanager
+    def holding(values: Mapping[str, Tensor]) -> Iterator[None]:
+        before = {name: weight.data for name, weight in weights.items()}
+        try:
+            for name, weight in weights.items():
+                weight.data = values[name]
+            yield
+        finally:
+            for name, weight in weights.items():
+                weight.data = before[name]
+
+    base = {name: weight.data for name, weight in weights.items()}
+    with holding(learnt):
+        yield lambda: holding(base)
 
 
 def attention_weights(model: BaseModel) -> dict[str, torch.nn.Parameter]:

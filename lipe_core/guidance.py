@@ -32,6 +32,19 @@ def guided(
     return denoise
 
 
+def guided_from(base: Denoiser, denoiser: Denoiser, guidance_scale: float) -> Denoiser:
+    """eps = base + scale * (denoiser - base), with any other network in the unconditional's place.
+
+    With the untuned network there, guidance strengthens what a prior has learnt together with what the prompt asks.
+    """
+
+    def denoise(x_t: Latents, t: int) -> Latents:
+        eps_base = base(x_t, t)
+        return eps_base + guidance_scale * (denoiser(x_t, t) - eps_base)
+
+    return denoise
+
+
 @dataclass
 class Tally:
     """Network evaluations so far: forward passes, one for each row of a batch."""

@@ -3,7 +3,7 @@
 import torch
 
 from lipe_core.schedule import NoiseSchedule, PredictionType
-from lipe_core.shapes import Latents, PerRow, RowTimesteps
+from lipe_core.shapes import Latents, Mask, PerRow, RowTimesteps
 
 
 def min_snr_weight(schedule: NoiseSchedule, t: RowTimesteps, gamma: float, prediction_type: PredictionType) -> PerRow:
@@ -15,9 +15,10 @@ def min_snr_weight(schedule: NoiseSchedule, t: RowTimesteps, gamma: float, predi
     return snr.clamp(max=gamma) / (snr if prediction_type == "epsilon" else snr + 1)
 
 
-def denoising_loss(prediction: Latents, target: Latents, weight: PerRow) -> PerRow:
-    """Weighted mean squared error of each row."""
-    return weight * (prediction - target).square().mean(dim=(1, 2, 3))
+def denoising_loss(prediction: Latents, target: Latents, weight: PerRow, emphasis: Mask) -> PerRow:
+    """Weighted mean squared error of each row; a row's places count by its emphasis, whatever that adds up to."""
+    share = emphasis / emphasis.mean(dim=(1, 2, 3), keepdim=True)
+    return weight * (share * (prediction - target).square()).mean(dim=(1, 2, 3))
 
 
 def dreambooth_weights(instance: int, preservation: int, preservation_weight: float) -> PerRow:

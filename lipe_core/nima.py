@@ -35,17 +35,19 @@ MaskMode = Literal["union", "source", "none"]
 class NimaConfig:
     """Settings of an edit. None of these values is the paper's, which published none.
 
-    `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`: how much of that noise,
-    inside the source mask, gives way to the seed's own; 0 keeps the old pose's layout, 1 forgets it.
-    `map_window`: the noise levels, as fractions of the schedule, whose attention maps make the source mask.
-    `map_momentum`: how slowly the target's maps change its mask. `dilation` and `feather` are fractions of
-    the picture's shorter side. The blend is on while the edit's progress, 0 to 1, is within `blend_start`
+    `guide_from_base`: guidance starts from the base model's unconditional answer, not the tuned one's, and so
+    strengthens the identity, too. `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`:
+    how much of that, inside the source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets
+    it. `map_window`: the noise levels, as fractions of the schedule, whose attention maps make the source mask.
+    `map_momentum`: how slowly the target's maps change its mask. `dilation` and `feather` are fractions of the
+    picture's shorter side. The blend is on while the edit's progress, 0 to 1, is within `blend_start`
     and `blend_stop`.
     """
 
     steps: int = 30
     guidance_scale: float = 5.0
     source_guidance_scale: float = 1.0
+    guide_from_base: bool = False
     strength: float = 1.0
     renoise: float = 0.0
     inversion_refinements: int = 0
@@ -97,7 +99,7 @@ def edit(
     steps, clock = len(timesteps) - 1, Clock(model.device)
     watch = partial(attending, model, attention_tokens=config.attention_tokens, refine=config.refine)
 
-    with use_adapter(model, prior) if prior else nullcontext():
+    with use_adapter(model, prior) if prior else nullcontext() as untuned:
         with clock.stage("inverting"), watch(source_prompt, config.source_guidance_scale) as source:
             x_0 = sdxl.encode_image(model, [_resized(request.image.convert("RGB"), size)])
             trajectory, source_map = invert_source(
@@ -105,9 +107,10 @@ def edit(
             )
             source_mask = find_source_mask(source_map, request.mask, config)
             silhouette = find_silhouette(source_map, request.mask, (request.image.height, request.image.width), config)
-        with clock.stage("editing"), watch(target_prompts, config.guidance_scale) as target:
+        base = untuned if config.guide_from_base else None
+        with clock.stage("editing"), watch(target_prompts, config.guidance_scale, untuned=base) as target:
             source_mask = source_mask.expand(len(rows), -1, -1, -1)
-            x_T = renoised(model.schedule, trajectory, source_mask, seeds, config.renoise)
+            x_T = renoised(trajectory, source_mask, seeds, config.renoise)
             x_0, edit_mask = edit_latents(
                 target, model.schedule, trajectory, x_T, source_mask, config,
                 lambda step, _: on_step(steps + step, 2 * steps),
@@ -190,12 +193,11 @@ def find_silhouette(source_map: Mask, user_mask: Image.Image | None, size: Size,
     return masks.subject_mask(masks.resize(source_map, size), threshold=config.threshold, dilation=0.0)
 
 
-def renoised(
-    schedule: NoiseSchedule, trajectory: Trajectory, source_mask: Mask, seeds: Sequence[int], amount: float
-) -> Latents:
-    """The trajectory's noisy end, one row for each seed, its noise inside the mask partly the seed's own.
+def renoised(trajectory: Trajectory, source_mask: Mask, seeds: Sequence[int], amount: float) -> Latents:
+    """The trajectory's noisy end, one row for each seed, inside the mask partly the seed's own noise.
 
-    Variances add up: sqrt(1 - a) old + sqrt(a) new has the old one's deviation where both are independent.
+    Variances add up: sqrt(1 - a) old + sqrt(a) new has the old one's deviation where both are independent. What
+    the noisiest level still shows of the picture goes with the noise, or it would bring the old silhouette back.
     """
     x_T = trajectory.x_T
     fresh = unit_noise(seeds, (x_T.shape[1], x_T.shape[2], x_T.shape[3])).to(x_T)

@@ -7,23 +7,24 @@ import torch
 from lipe_core.conditioning import Conditioning
 from lipe_core.dataset import EncodedSet
 from lipe_core.randomness import stream
-from lipe_core.shapes import Latents, PerRow, RowIndices, RowTimesteps
+from lipe_core.shapes import Latents, Mask, PerRow, RowIndices, RowTimesteps
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one size, and each row's weight in the step's loss."""
+    """Rows of one size; each row's weight in the step's loss, and each place's in the row's."""
 
     x_0: Latents
     conditioning: Conditioning
     t: RowTimesteps
     eps: Latents
     weight: PerRow
+    emphasis: Mask
 
     def select(self, rows: RowIndices) -> "Rows":
         """The rows with these indices."""
         chosen = self.conditioning.select(rows)
-        return Rows(self.x_0[rows], chosen, self.t[rows], self.eps[rows], self.weight[rows])
+        return Rows(self.x_0[rows], chosen, self.t[rows], self.eps[rows], self.weight[rows], self.emphasis[rows])
 
 
 def noised(
@@ -49,4 +50,4 @@ def noised(
         prompt_embeds=torch.where(kept[:, None, None], told.prompt_embeds, empty.prompt_embeds),
         pooled_prompt_embeds=torch.where(kept[:, None], told.pooled_prompt_embeds, empty.pooled_prompt_embeds),
     )
-    return Rows(samples.latents, conditioning, t, eps, weight)
+    return Rows(samples.latents, conditioning, t, eps, weight, samples.weights)

@@ -44,9 +44,10 @@ class PriorConfig:
     `batch_size` pictures of the subject and `preservation_batch_size` of its class make a step;
     `caption_dropout` is the share of captions left empty, for guidance. `compute_dtype` is autocast's. `tuning`
     "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`, `alpha` and
-    `dropout` are a LoRA's alone. `ema` is the decay of the weights' running mean, which is then the result; 0 = the
-    last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is taken, and training stops early
-    when `patience` of them (0 = any number) are no better than the best before.
+    `dropout` are a LoRA's alone. Its pictures' loss counts `subject_emphasis` times where the subject is
+    seen (`emphasis.py`); a `min_snr_gamma` of 0 leaves min-SNR out. `ema` is the decay of the weights' running mean,
+    which is then the result; 0 = the last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is
+    taken, and training stops early when `patience` of them (0 = any number) are no better than the best before.
     """
 
     steps: int = 500
@@ -61,6 +62,7 @@ class PriorConfig:
     weight_decay: float = 0.01
     preservation_weight: float = 1.0
     min_snr_gamma: float = 5.0
+    subject_emphasis: float = 1.0
     caption_dropout: float = 0.05
     max_gradient_norm: float = 1.0
     ema: float = 0.0
@@ -73,7 +75,7 @@ class PriorConfig:
         for name in ("steps", "batch_size", "rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("preservation_batch_size", "min_snr_gamma", "validate_every", "patience"):
+        for name in ("preservation_batch_size", "min_snr_gamma", "subject_emphasis", "validate_every", "patience"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("learning_rate", "alpha", "max_gradient_norm"):
@@ -208,7 +210,7 @@ def weighted_loss(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Te
     weight = rows.weight.to(model.device)
     if config.min_snr_gamma:
         weight = weight * min_snr_weight(model.schedule, t, config.min_snr_gamma, model.prediction_type)
-    return denoising_loss(prediction, target, weight).sum()
+    return denoising_loss(prediction, target, weight, rows.emphasis.to(model.device)).sum()
 
 
 def validation_loss(

@@ -14,6 +14,7 @@ from PIL import Image
 from lipe_core import captions, dataset, sdxl, train
 from lipe_core.captions import Category
 from lipe_core.editor import EditRequest
+from lipe_core.emphasis import emphasise
 from lipe_core.prior import Manifest, Prior
 from lipe_core.recipe import Recipe
 from lipe_core.regularization import regularization_set
@@ -76,7 +77,8 @@ def learn(
         painted = regularization_set(model, prompts, painting, cache=cache)
     regularized = time.perf_counter()
     samples = captions.identity_set([picture(drawing) for drawing in drawn.references], subject, told)
-    learned = train.learn_prior(model, dataset.encode(model, samples), painted, config, on_step=on_step)
+    identity = emphasise(model, dataset.encode(model, samples), subject, config.subject_emphasis)
+    learned = train.learn_prior(model, identity, painted, config, on_step=on_step)
     seconds = {"regularizing": regularized - start, "training": time.perf_counter() - regularized}
     manifest = Manifest(
         subject.token, subject.class_noun, model.checkpoint, model.revision, model.fingerprint,

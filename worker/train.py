@@ -18,6 +18,7 @@ from ledger.subjects import Subject
 from lipe_core import captions, dataset, prior, sdxl, subject
 from lipe_core.captions import Category
 from lipe_core.dataset import EncodedSet
+from lipe_core.emphasis import emphasise
 from lipe_core.llm import MOST_PROMPTS, ClassPromptsError, write_class_prompts
 from lipe_core.prior import Manifest
 from lipe_core.recipe import recipe_of
@@ -47,7 +48,7 @@ def learn(process: Process, attempt: Attempt) -> Made:
     with attempt.stage("captioning"):
         caption = captioner(writer, model, attempt.reporter("captioning"))
         samples = captions.identity_set(pictures, who, given, caption)
-        identity = dataset.encode(model, samples)
+        identity = emphasise(model, dataset.encode(model, samples), who, config.subject_emphasis)
     with attempt.stage("regularizing"):
         prompts, prompt_writer = _class_prompts(process, attempt, model, row, painting)
         regularization = regularization_set(

@@ -48,7 +48,7 @@ class Canvas:
         size = sdxl.working_size(model, (request.image.height, request.image.width))
         return cls(model, request, prior, size, rows, Clock(model.device))
 
-    def with_prior(self) -> AbstractContextManager[None]:
+    def with_prior(self) -> AbstractContextManager[object]:
         """The prior's adapter on the network while inside, if there is one."""
         return use_adapter(self.model, self.prior) if self.prior else nullcontext()
 

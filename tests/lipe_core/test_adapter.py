@@ -5,6 +5,7 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 
 from lipe_core import adapter, sdxl
+from lipe_core.full_attention import attention_weights
 from lipe_core.prior import ADAPTER, InvalidPrior, Manifest, Prior, save_prior
 from lipe_core.sdxl import BaseModel
 
@@ -32,6 +33,19 @@ def test_a_new_adapter_changes_nothing_and_one_with_weights_does(model: BaseMode
     with adapter.use_adapter(model, made(model)):
         assert not torch.allclose(answer(model), base, atol=1e-4)
     assert torch.equal(answer(model), base)
+
+
+def test_the_base_model_answers_for_a_moment_inside(model: BaseModel) -> None:
+    base = answer(model)
+    full = {f"unet.{name}": weight.detach() + 0.05 for name, weight in attention_weights(model).items()}
+    for prior in (made(model), Prior(full, made(model).manifest)):
+        with adapter.use_adapter(model, prior) as untuned:
+            tuned = answer(model)
+            with untuned():
+                torch.testing.assert_close(answer(model), base)
+            assert torch.equal(answer(model), tuned)
+            assert not torch.allclose(tuned, base, atol=1e-4)
+        assert torch.equal(answer(model), base)
 
 
 def test_plain_diffusers_loads_it_and_answers_the_same(model: BaseModel, tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ def test_min_snr_weighs_the_clean_picture_by_min_snr_gamma(prediction_type: str)
     weight = min_snr_weight(SCHEDULE, T, 5.0, prediction_type)  # type: ignore[arg-type]
     error = SCHEDULE.to_x0(prediction, x_t, T, prediction_type) - x_0  # type: ignore[arg-type]
     expected = SCHEDULE.snr(T).clamp(max=5.0) * error.square().mean(dim=(1, 2, 3))
-    torch.testing.assert_close(denoising_loss(prediction, target, weight), expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        denoising_loss(prediction, target, weight, torch.ones(4, 1, 8, 8)), expected, rtol=1e-4, atol=0
+    )
 
 
 def test_preservation_is_weighted_as_a_whole_whatever_its_size() -> None:
@@ -29,3 +31,14 @@ def test_preservation_is_weighted_as_a_whole_whatever_its_size() -> None:
 
 def test_without_preservation_samples_only_the_subject_counts() -> None:
     assert (dreambooth_weights(2, 0, 1.0) @ torch.tensor([1.0, 3.0])).item() == 2
+
+
+def test_emphasis_shares_out_a_rows_loss_and_its_scale_is_nothing() -> None:
+    prediction, target = torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)
+    target[..., 0, 0] = 1.0
+    emphasis = torch.ones(1, 1, 2, 2)
+    weight = torch.ones(1)
+    assert denoising_loss(prediction, target, weight, emphasis).item() == pytest.approx(1 / 4)
+    emphasis[..., 0, 0] = 3.0
+    assert denoising_loss(prediction, target, weight, emphasis).item() == pytest.approx(3 / 6)
+    assert denoising_loss(prediction, target, weight, 7 * emphasis).item() == pytest.approx(3 / 6)

@@ -1,5 +1,7 @@
 """The edit as a whole, on a random network: what must hold whatever the network has learnt."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ from lipe_core import nima, sdxl
 from lipe_core.ddim import Trajectory
 from lipe_core.editor import EditRequest, InvalidRequest
 from lipe_core.nima import NimaConfig
+from lipe_core.prior import Prior
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
+from tests.lipe_core.test_adapter import made
 
 SUBJECT = Subject("sks", "dog")
 SOURCE = "a photo of sks dog sitting"
@@ -83,6 +87,17 @@ def test_each_seed_is_a_picture_of_its_own(model: BaseModel, photo: Image.Image)
 def test_seeds_without_noise_of_their_own_are_refused(model: BaseModel, photo: Image.Image) -> None:
     with pytest.raises(InvalidRequest, match="renoise"):
         nima.edit(model, request(photo, seeds=(1, 2)), CONFIG)
+
+
+def test_guidance_from_the_base_model_differs_only_with_a_prior(model: BaseModel, photo: Image.Image) -> None:
+    def painted(config: NimaConfig, prior: Prior | None) -> np.ndarray:
+        (edit,) = nima.edit(model, request(photo), config, prior=prior)
+        assert edit.evaluations == 4 + 8
+        return np.asarray(edit.uncomposited, int)
+
+    from_base, prior = replace(CONFIG, guide_from_base=True), made(model)
+    assert np.abs(painted(CONFIG, None) - painted(from_base, None)).max() <= 1
+    assert np.abs(painted(CONFIG, prior) - painted(from_base, prior)).max() > 8
 
 
 def test_a_picture_of_another_size_comes_back_in_its_own(model: BaseModel, photo: Image.Image) -> None:
