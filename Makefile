@@ -8,7 +8,7 @@ UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --python $(
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits clean
+.PHONY: help setup demo test check format bench-report bench-edits bench-quality clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,10 @@ bench-report: setup ## measure the miniature checkpoint on fresh draws (SEED=)
 
 bench-edits: setup ## measure NIMA on 12 fresh subjects (SEED=)
 	@$(RUN)/python -m menagerie.evaluate --subjects 12 --seed $(SEED) --json out/edits-$(SEED).json
+
+bench-quality: setup ## LIPE, its ablations and its rivals on the drawn benchmark: out/quality (SYSTEMS="lipe; ddim" SUBJECTS=)
+	@$(RUN)/python -m benchmarks.quality --out out/quality \
+		$(if $(SYSTEMS),--systems "$(SYSTEMS)") $(if $(SUBJECTS),--subjects $(SUBJECTS))
 
 clean: ## remove what was made: environment, outputs, caches
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

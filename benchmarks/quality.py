@@ -1,4 +1,4 @@
-"""Every system on the same work: ``python -m benchmarks.quality --systems lipe,masactrl --subjects 28 --out FOLDER``.
+"""Every system on the same work: ``python -m benchmarks.quality --systems "lipe; masactrl" --subjects 28``.
 
 The drawn benchmark's subjects are learnt from their references and edited by each system; the drawn truth judges.
 What is done already in OUT is not done again, so that a run may be stopped, and systems added. Writes table.md,
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--systems", type=_systems, default=list(SYSTEMS), help=", ".join(SYSTEMS))
+    parser.add_argument("--systems", type=parse_systems, default=list(SYSTEMS), help="; ".join(SYSTEMS))
     parser.add_argument("--subjects", type=int, default=28, help="the first so many")
     parser.add_argument("--fresh", action="store_true", help="subjects that the seed draws, not the benchmark's")
     parser.add_argument("--seed", type=int, default=0, help="of the edits")
@@ -130,8 +130,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _systems(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(";" if ";" in text else ",") if name.strip()]
+def parse_systems(text: str) -> list[str]:
+    """Names with semicolons between them, as some hold a comma."""
+    names = [name.strip() for name in text.split(";") if name.strip()]
     if unknown := sorted(set(names) - set(SYSTEMS)):
         raise argparse.ArgumentTypeError(f"unknown systems {unknown}: choose from {'; '.join(SYSTEMS)}")
     return names

@@ -1,0 +1,88 @@
+"""The benchmark's own arithmetic and pages; what the systems do is tested where they are."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks import quality
+from benchmarks.quality_report import COLUMNS, Run, as_markdown, table, write_report
+from benchmarks.systems import SYSTEMS
+from lipe_core.baselines import METHODS
+from lipe_core.recipe import recipe_of
+from menagerie.models import CHECKPOINT
+from menagerie.subjects import EDITS, benchmark
+
+DRAWN = benchmark()[:2]
+
+
+def made(folder: Path, subject: str, system: str, success: list[bool | None], identity: float) -> Run:
+    """A run as `quality` leaves it."""
+    place = folder / f"{subject}-{system}"
+    place.mkdir()
+    scores = [
+        {
+            "edit": edit, "success": done, "identity": identity, "background_psnr": 30.0,
+            "background_psnr_composite": 40.0, "mask_iou": 0.5, "target_psnr": 20.0,
+        }
+        for edit, done in zip(EDITS, success, strict=True)
+    ]  # fmt: skip
+    facts = {
+        "subject": subject,
+        "kind": "animal",
+        "system": system,
+        "seconds": 2.0,
+        "evaluations": 90,
+        "scores": scores,
+    }
+    (place / "run.json").write_text(json.dumps(facts))
+    for k in range(len(scores)):
+        for role in ("image", "edit_mask", "source_mask"):
+            Image.new("RGB" if role == "image" else "L", (128, 128)).save(place / f"{role}-{k}.png")
+    return Run.read(place)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Run]:
+    return [
+        made(tmp_path, DRAWN[0].name, "lipe", [True, True, False, None], 1.0),
+        made(tmp_path, DRAWN[1].name, "lipe", [True, True, True, True], 0.5),
+        made(tmp_path, DRAWN[0].name, "ddim", [False, False, False, None], 0.25),
+    ]
+
+
+def test_a_system_is_its_subjects_mean_and_what_was_not_judged_counts_nowhere(runs: list[Run]) -> None:
+    cells = table(runs)
+    success = cells["lipe"]["edit success"]
+    assert success.mean == pytest.approx((2 / 3 + 1) / 2)
+    assert success.low == pytest.approx(2 / 3)
+    assert success.high == pytest.approx(1)
+    assert cells["lipe"]["identity given success"].mean == pytest.approx(0.75)
+    assert "identity given success" not in cells["ddim"]
+
+
+def test_the_report_is_whole(runs: list[Run], tmp_path: Path) -> None:
+    text = write_report(runs, DRAWN, {"pose": 0.99}, tmp_path / "report")
+    assert text.splitlines()[2].startswith("| lipe | 0.83 (0.67 to 1.00) |")
+    assert "pose 99.0%" in text
+    figures = json.loads((tmp_path / "report" / "table.json").read_text())
+    assert figures["systems"]["ddim"]["edit success"]["mean"] == 0
+    for drawn in DRAWN:
+        assert Image.open(tmp_path / "report" / "sheets" / f"{drawn.name}.png").width > 1000
+    assert Image.open(tmp_path / "report" / "quality.png").width > 1000
+    assert len(as_markdown(table(runs), {}, 2).splitlines()[0].split("|")) == len(COLUMNS) + 3
+
+
+def test_every_system_has_settings_that_its_method_takes() -> None:
+    recipe = recipe_of(CHECKPOINT)
+    for system in SYSTEMS.values():
+        assert isinstance(quality.config_of(system, recipe), METHODS[system.method].config)
+    assert {system.method for system in SYSTEMS.values()} == set(METHODS)
+
+
+def test_a_system_that_does_not_exist_is_named() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="magic"):
+        quality.parse_systems("lipe; magic")
+    assert quality.parse_systems("lipe, no mask; ddim") == ["lipe, no mask", "ddim"]
