@@ -204,7 +204,6 @@ def test_previews_come_at_their_steps_with_the_adapter_on(model: BaseModel, iden
         {"learning_rate": 0.0},
         {"caption_dropout": 1.0},
         {"compute_dtype": "float16"},
-        {"tuning": "half"},
         {"patience": 2},
         {"ema": 1.0},
         {"preservation_batch_size": -1},
