@@ -142,4 +142,5 @@ def sheet(drawn: DrawnSubject, runs: Sequence[Run]) -> Image.Image:
 
 
 def _cell(run: Run, role: str, k: int, label: str, note: str = "") -> Cell:
-    return Cell(Image.open(run.folder / f"{role}-{k}.png"), label, note)
+    with Image.open(run.folder / f"{role}-{k}.png") as image:
+        return Cell(image.copy(), label, note)

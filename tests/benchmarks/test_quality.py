@@ -69,9 +69,9 @@ def test_the_report_is_whole(runs: list[Run], tmp_path: Path) -> None:
     assert "pose 99.0%" in text
     figures = json.loads((tmp_path / "report" / "table.json").read_text())
     assert figures["systems"]["ddim"]["edit success"]["mean"] == 0
-    for drawn in DRAWN:
-        assert Image.open(tmp_path / "report" / "sheets" / f"{drawn.name}.png").width > 1000
-    assert Image.open(tmp_path / "report" / "quality.png").width > 1000
+    for page in (*(f"sheets/{drawn.name}.png" for drawn in DRAWN), "quality.png"):
+        with Image.open(tmp_path / "report" / page) as image:
+            assert image.width > 1000
     assert len(as_markdown(table(runs), {}, 2).splitlines()[0].split("|")) == len(COLUMNS) + 3
 
 
