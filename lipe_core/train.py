@@ -44,7 +44,7 @@ class PriorConfig:
     `batch_size` pictures of the subject and `preservation_batch_size` of its class make a step;
     `caption_dropout` is the share of captions left empty, for guidance. `compute_dtype` is autocast's. `tuning`
     "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`, `alpha` and
-    `dropout` are a LoRA's alone. Its pictures' loss counts `subject_emphasis` times where the subject is
+    `dropout` are a LoRA's alone. On the subject's pictures the loss counts `subject_emphasis` times where it is
     seen (`emphasis.py`); a `min_snr_gamma` of 0 leaves min-SNR out. `ema` is the decay of the weights' running mean,
     which is then the result; 0 = the last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is
     taken, and training stops early when `patience` of them (0 = any number) are no better than the best before.

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from lipe_core.metrics.background import psnr
+from lipe_core.metrics.overlap import iou
 from menagerie.attributes import IDENTITY_ATTRIBUTES, Drawing
 from menagerie.draw import mask, render
 from menagerie.probe import Probe
@@ -57,18 +58,3 @@ def score(
         mask_iou=iou(np.asarray(source_mask) > 127, mask(test, image.width)),
         target_psnr=psnr(np.asarray(image), render(edit.truth, image.width)),
     )
-
-
-def psnr(
-    seen: npt.NDArray[np.uint8], meant: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_] | None = None
-) -> float:
-    """Peak signal-to-noise ratio in dB of (H, W, 3) bytes, over ``where`` (H, W) if given; at most 60."""
-    error = np.square(seen.astype(np.float64) - meant)
-    mean = float((error if where is None else error[where]).mean())
-    return min(60.0, 10 * float(np.log10(255**2 / max(mean, 1e-12))))
-
-
-def iou(seen: npt.NDArray[np.bool_], meant: npt.NDArray[np.bool_]) -> float:
-    """Intersection over union of two masks; two empty ones agree."""
-    union = (seen | meant).sum()
-    return float((seen & meant).sum() / union) if union else 1.0

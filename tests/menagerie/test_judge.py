@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lipe_core.metrics.background import psnr
+from lipe_core.metrics.overlap import iou
 from menagerie.attributes import ATTRIBUTES
 from menagerie.draw import mask, render
-from menagerie.judge import JUDGED_FROM, iou, psnr, score
+from menagerie.judge import JUDGED_FROM, score
 from menagerie.probe import Probe, load_probe
 from menagerie.subjects import DrawnEdit, DrawnSubject, fresh
 
