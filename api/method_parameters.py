@@ -39,6 +39,7 @@ class NimaParameters(MethodParameters):
     threshold: Level | None = None
     dilation: Annotated[float | None, Field(ge=0, le=0.5)] = None
     feather: Annotated[float | None, Field(ge=0, le=0.5)] = None
+    source_map: Literal["identity", "class"] | None = None
     map_window: tuple[Share, Share] | None = None
     map_momentum: Share | None = None
     attention_tokens: Tokens | None = None

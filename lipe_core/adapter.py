@@ -3,11 +3,11 @@
 LoRA, https://arxiv.org/abs/2106.09685. LIPE trains the attention layers only (section 3.2).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
@@ -18,8 +18,10 @@ from lipe_core.prior import InvalidPrior, Prior
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
 
-TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
-"""The four projections of every self- and cross-attention layer."""
+Target = Literal["to_q", "to_k", "to_v", "to_out.0"]
+"""One of the four projections of every self- and cross-attention layer."""
+
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 _PREFIX = "unet."
 
@@ -37,22 +39,33 @@ class Tuned:
 
 
 @contextmanager
-def tuned(model: BaseModel, tuning: Tuning, *, rank: int, alpha: float, dropout: float, seed: int) -> Iterator[Tuned]:
+def tuned(
+    model: BaseModel,
+    tuning: Tuning,
+    *,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    seed: int,
+    targets: Sequence[Target] = TARGETS,
+) -> Iterator[Tuned]:
     """The network ready to be trained while inside, and the base model again after. `rank` and what follows it
     are a LoRA's."""
     if tuning == "full_attention":
         with trainable_attention(model) as weights:
             yield Tuned(weights, lambda: {f"{_PREFIX}{k}": w.detach().cpu().clone() for k, w in weights.items()})
     else:
-        with new_adapter(model, rank=rank, alpha=alpha, dropout=dropout, seed=seed) as name:
+        with new_adapter(model, rank=rank, alpha=alpha, dropout=dropout, seed=seed, targets=targets) as name:
             yield Tuned(parameters(model), partial(exported, model, name))
 
 
 @contextmanager
-def new_adapter(model: BaseModel, *, rank: int, alpha: float, dropout: float, seed: int) -> Iterator[str]:
+def new_adapter(
+    model: BaseModel, *, rank: int, alpha: float, dropout: float, seed: int, targets: Sequence[Target] = TARGETS
+) -> Iterator[str]:
     """A fresh adapter on the network while inside; yields its name. The seed decides its first weights."""
     with _attached(
-        model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(TARGETS))
+        model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets))
     ) as name:
         draw = stream("adapter", seed)
         for key, weight in parameters(model).items():
@@ -80,7 +93,8 @@ def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[Untuned]
     if len(ranks) != 1:
         raise InvalidPrior(f"an adapter must have one rank, this one has {sorted(ranks) or 'none'}")
     rank = ranks.pop()
-    with _attached(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS))) as name:
+    targets = [target for target in TARGETS if any(f".{target}.lora_" in key for key in tensors)]
+    with _attached(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=targets or list(TARGETS))) as name:
         if {key: tensor.shape for key, tensor in tensors.items()} != {
             key: tensor.shape for key, tensor in get_peft_model_state_dict(model.unet, adapter_name=name).items()
         }:

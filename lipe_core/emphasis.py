@@ -7,18 +7,12 @@ the paper asks the user for one. Most of a photo is its surroundings, which a pr
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from lipe_core import mask as masks
-from lipe_core.branch import attending, encode_prompts
 from lipe_core.dataset import EncodedSet
-from lipe_core.ddim import unit_noise
+from lipe_core.locate import class_map
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Mask
 from lipe_core.subject import Subject
-
-_NOISE_LEVELS = (0.15, 0.3, 0.45)
-"""Where attention is sharp: below, all is detail; above, the picture is not yet decided."""
 
 
 def emphasise(
@@ -34,16 +28,6 @@ def emphasise(
 
 
 def find_subject(model: BaseModel, encoded: EncodedSet, subject: Subject) -> Mask:
-    """Zeros and ones over the latents of each row, from the mean attention map of three noise levels."""
-    _, _, rows, columns = encoded.latents.shape
-    size = (rows * model.factor, columns * model.factor)
-    x_0 = encoded.latents.to(model.device)
-    eps = unit_noise(range(len(encoded)), model.latent_shape(size)).to(x_0)
-    prompts = encode_prompts(model, encoded.captions, subject, size, personal=False)
-    seen = []
-    with attending(model, prompts, 1.0, attention_tokens=256, refine=2) as branch:
-        for level in _NOISE_LEVELS:
-            t = round(level * model.schedule.levels)
-            branch.denoise(model.schedule.add_noise(x_0, eps, torch.full((len(x_0),), t, device=x_0.device)), t)
-            seen.append(masks.resize(branch.pop_map(), (rows, columns)))
-    return masks.subject_mask(torch.stack(seen).mean(dim=0), threshold="otsu", dilation=0.0).cpu()
+    """Zeros and ones over the latents of each row."""
+    maps = class_map(model, encoded.latents.to(model.device), encoded.captions, subject)
+    return masks.subject_mask(maps, threshold="otsu", dilation=0.0).cpu()

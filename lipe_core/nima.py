@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 from PIL import Image
 
+from lipe_core import locate, sdxl
 from lipe_core import mask as masks
-from lipe_core import sdxl
 from lipe_core.adapter import use_adapter
 from lipe_core.blend import blend, composite
 from lipe_core.branch import Branch, attending, encode_prompts
@@ -30,6 +30,10 @@ from lipe_core.shapes import Latents, Mask, PixelMask, Timesteps
 MaskMode = Literal["union", "source", "none"]
 """Blend with the source and the target silhouette (the paper), with the source's alone, or not at all."""
 
+SourceMap = Literal["identity", "class"]
+"""Whose attention finds the subject in the source: the tuned network's, to token and noun, while it inverts (the
+paper), or the base model's, to the noun alone: steadier, but blind to which of two dogs is meant."""
+
 
 @dataclass(frozen=True)
 class NimaConfig:
@@ -38,7 +42,7 @@ class NimaConfig:
     `guide_from_base`: guidance starts from the base model's unconditional answer, not the tuned one's, and so
     strengthens the identity, too. `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`:
     how much of that, inside the source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets
-    it. `map_window`: the noise levels, as fractions of the schedule, whose attention maps make the source mask.
+    it. `map_window`: the noise levels, as fractions of the schedule, whose maps make an identity `source_map`.
     `map_momentum`: how slowly the target's maps change its mask. `dilation` and `feather` are fractions of the
     picture's shorter side. The blend is on while the edit's progress, 0 to 1, is within `blend_start`
     and `blend_stop`.
@@ -55,6 +59,7 @@ class NimaConfig:
     threshold: masks.Threshold = "otsu"
     dilation: float = 0.06
     feather: float = 0.03
+    source_map: SourceMap = "identity"
     map_window: tuple[float, float] = (0.0, 0.7)
     map_momentum: float = 0.8
     attention_tokens: int = 256
@@ -99,12 +104,17 @@ def edit(
     steps, clock = len(timesteps) - 1, Clock(model.device)
     watch = partial(attending, model, attention_tokens=config.attention_tokens, refine=config.refine)
 
+    with clock.stage("encoding"):
+        x_0 = sdxl.encode_image(model, [_resized(request.image.convert("RGB"), size)])
+        found = None
+        if config.source_map == "class":
+            found = locate.class_map(model, x_0, [request.source_prompt], request.subject)
     with use_adapter(model, prior) if prior else nullcontext() as untuned:
         with clock.stage("inverting"), watch(source_prompt, config.source_guidance_scale) as source:
-            x_0 = sdxl.encode_image(model, [_resized(request.image.convert("RGB"), size)])
-            trajectory, source_map = invert_source(
+            trajectory, seen = invert_source(
                 source, model.schedule, x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
             )
+            source_map = seen if found is None else found
             source_mask = find_source_mask(source_map, request.mask, config)
             silhouette = find_silhouette(source_map, request.mask, (request.image.height, request.image.width), config)
         base = untuned if config.guide_from_base else None
@@ -117,7 +127,8 @@ def edit(
             )  # fmt: skip
     with clock.stage("decoding"):
         painted = sdxl.decode(model, x_0)
-    evaluations = source.tally.evaluations + target.tally.evaluations // len(rows)
+    locating = 0 if found is None else locate.EVALUATIONS
+    evaluations = locating + source.tally.evaluations + target.tally.evaluations // len(rows)
     parameters = _parameters(model, request, config, size)
     return [
         _finish(request, row, config, image, silhouette, changed, clock.timings, evaluations, parameters)

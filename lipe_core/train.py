@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lipe_core import adapter, sdxl, training_state
-from lipe_core.adapter import Tuning
+from lipe_core.adapter import TARGETS, Target, Tuning
 from lipe_core.conditioning import Conditioning
 from lipe_core.dataset import EncodedSet, batch
 from lipe_core.loss import denoising_loss, dreambooth_weights, min_snr_weight
@@ -43,11 +43,13 @@ class PriorConfig:
 
     `batch_size` pictures of the subject and `preservation_batch_size` of its class make a step;
     `caption_dropout` is the share of captions left empty, for guidance. `compute_dtype` is autocast's. `tuning`
-    "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`, `alpha` and
-    `dropout` are a LoRA's alone. On the subject's pictures the loss counts `subject_emphasis` times where it is
-    seen (`emphasis.py`); a `min_snr_gamma` of 0 leaves min-SNR out. `ema` is the decay of the weights' running mean,
-    which is then the result; 0 = the last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is
-    taken, and training stops early when `patience` of them (0 = any number) are no better than the best before.
+    "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`, `alpha`,
+    `dropout` and `targets` are a LoRA's alone. `targets` are the projections that get one: without "to_q" and "to_k"
+    attention, and with it the sense of where things go, stays the base model's. On the subject's pictures the loss
+    counts `subject_emphasis` times where it is seen (`emphasis.py`); a `min_snr_gamma` of 0 leaves min-SNR out.
+    `ema` is the decay of the weights' running mean, which is then the result; 0 = the last weights. Every
+    `validate_every` steps (0 = never) the loss on fixed noise is taken, and training stops early when `patience` of
+    them (0 = any number) are no better than the best before.
     """
 
     steps: int = 500
@@ -59,6 +61,7 @@ class PriorConfig:
     rank: int = 16
     alpha: float = 16.0
     dropout: float = 0.0
+    targets: tuple[Target, ...] = TARGETS
     weight_decay: float = 0.01
     preservation_weight: float = 1.0
     min_snr_gamma: float = 5.0
@@ -86,6 +89,8 @@ class PriorConfig:
                 raise ValueError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
         if self.patience and not self.validate_every:
             raise ValueError("patience counts validations: set validate_every, too")
+        if not self.targets or set(self.targets) - set(TARGETS):
+            raise ValueError(f"targets must be some of {', '.join(TARGETS)}, got {', '.join(self.targets) or 'none'}")
         if self.tuning not in ("lora", "full_attention"):
             raise ValueError(f"tuning must be lora or full_attention, got {self.tuning!r}")
         if self.compute_dtype not in ("bfloat16", "float32"):
@@ -122,8 +127,9 @@ def learn_prior(
     """
     empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
     with adapter.tuned(
-        model, config.tuning, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed
-    ) as tuned:
+        model, config.tuning, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed,
+        targets=config.targets,
+    ) as tuned:  # fmt: skip
         optimizer = torch.optim.AdamW(tuned.weights.values(), lr=0.0, weight_decay=config.weight_decay)
         state = training_state.resume(checkpoint, asdict(config), tuned.weights, optimizer)
 

@@ -72,7 +72,7 @@ def resume(
         return TrainState()
     with safe_open(file, framework="pt") as stored:
         metadata = stored.metadata()
-        if json.loads(metadata["config"]) != dict(config):
+        if metadata["config"] != json.dumps(dict(config)):
             raise InvalidCheckpoint(f"{file} belongs to a training with other settings: remove it to start anew")
         state = TrainState(**json.loads(metadata["progress"]))
         state.validations = [(step, loss) for step, loss in state.validations]

@@ -23,6 +23,9 @@ from ledger.jobs import Job
 router = APIRouter(tags=["priors"])
 
 
+Projection = Literal["to_q", "to_k", "to_v", "to_out.0"]
+
+
 class PriorParameters(Asked):
     """Settings of the training. What is left out is the base model's own recipe."""
 
@@ -35,6 +38,9 @@ class PriorParameters(Asked):
     rank: Annotated[int | None, Field(ge=1, le=256)] = None
     alpha: Annotated[float | None, Field(gt=0, le=512)] = None
     dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
+    targets: Annotated[list[Literal["to_q", "to_k", "to_v", "to_out.0"]] | None, Field(min_length=1, max_length=4)] = (
+        None
+    )
     weight_decay: Annotated[float | None, Field(ge=0, le=1)] = None
     preservation_weight: Annotated[float | None, Field(ge=0, le=10)] = None
     min_snr_gamma: Annotated[float | None, Field(ge=0, le=100)] = None

@@ -20,6 +20,19 @@ def made(model: BaseModel, rank: int = 4, alpha: float = 8.0) -> Prior:
     return Prior(tensors, Manifest("sks", "dog", model.checkpoint, None, model.fingerprint, (), (), {}, ()))
 
 
+def test_an_adapter_may_leave_projections_out(model: BaseModel) -> None:
+    base = answer(model)
+    with adapter.new_adapter(model, rank=2, alpha=2.0, dropout=0.0, seed=1, targets=("to_v", "to_out.0")) as name:
+        for key, weight in adapter.parameters(model).items():
+            if "lora_B" in key:
+                weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
+        tensors, trained = adapter.exported(model, name), answer(model)
+    assert not any(".to_q." in key or ".to_k." in key for key in tensors)
+    with adapter.use_adapter(model, Prior(tensors, made(model).manifest)):
+        torch.testing.assert_close(answer(model), trained)
+    assert not torch.allclose(trained, base, atol=1e-4)
+
+
 def answer(model: BaseModel) -> torch.Tensor:
     x_t = torch.randn(1, *model.latent_shape((64, 64)), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lipe_core import nima, sdxl
+from lipe_core import locate, nima, sdxl
 from lipe_core.ddim import Trajectory
 from lipe_core.editor import EditRequest, InvalidRequest
 from lipe_core.nima import NimaConfig
@@ -98,6 +98,16 @@ def test_guidance_from_the_base_model_differs_only_with_a_prior(model: BaseModel
     from_base, prior = replace(CONFIG, guide_from_base=True), made(model)
     assert np.abs(painted(CONFIG, None) - painted(from_base, None)).max() <= 1
     assert np.abs(painted(CONFIG, prior) - painted(from_base, prior)).max() > 8
+
+
+def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, photo: Image.Image) -> None:
+    config = replace(CONFIG, source_map="class", threshold=0.5)
+    (plain,), (tuned,) = (nima.edit(model, request(photo), config, prior=prior) for prior in (None, made(model)))
+    assert np.array_equal(np.asarray(plain.source_mask), np.asarray(tuned.source_mask))
+    assert np.array_equal(np.unique(np.asarray(plain.source_mask)), [0, 255])
+    assert not np.array_equal(np.asarray(plain.image), np.asarray(tuned.image))
+    (watched,) = nima.edit(model, request(photo), CONFIG)
+    assert plain.evaluations == watched.evaluations + locate.EVALUATIONS
 
 
 def test_a_picture_of_another_size_comes_back_in_its_own(model: BaseModel, photo: Image.Image) -> None:
