@@ -10,11 +10,13 @@ import typer
 from rich.console import Console
 
 from cli import keys
+from cli.edit import edit
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="LIPE: personalised, non-rigid image editing.")
 app.add_typer(keys.app, name="keys")
+app.command()(edit)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """A small typed client of the LIPE service."""
 
 from client.client import Client
-from client.models import Artefact, Endpoint, Image, Job, Prior, Progress, Result, Subject
+from client.models import Artefact, Endpoint, Image, Job, Method, Prior, Progress, Result, Subject
 from client.problems import JobFailed, Problem
 from client.webhooks import verify_webhook
 
@@ -12,6 +12,7 @@ __all__ = [
     "Image",
     "Job",
     "JobFailed",
+    "Method",
     "Prior",
     "Problem",
     "Progress",

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 
 from client.events import follow
-from client.models import Artefact, Endpoint, Image, Job, Prior, Progress, Result, Subject
+from client.models import Artefact, Endpoint, Image, Job, Method, Prior, Progress, Result, Subject
 from client.problems import JobFailed, Problem, raise_for_problem
 
 RETRIES = 4
@@ -118,7 +118,8 @@ class Client:
         subject: Subject | str | None = None,
         prior: Prior | str | None = None,
         source_prompt: str | None = None,
-        method: str | None = None,
+        method: Method | None = None,
+        use_prior: bool | None = None,
         parameters: Mapping[str, Any] | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,
@@ -127,7 +128,10 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
     ) -> Job:
-        """Edit a picture with a subject's newest prior (or the one given), once for each prompt and seed."""
+        """Edit a picture with a subject's newest prior (or the one given), once for each prompt and seed.
+
+        `use_prior` False leaves the prior out: the base model alone, told the `subject`.
+        """
         asked = {
             "subject_id": _id(subject) if subject is not None else None,
             "prior_id": _id(prior) if prior is not None else None,
@@ -137,6 +141,7 @@ class Client:
             "prompts": list(prompts) if prompts is not None else None,
             "source_prompt": source_prompt,
             "method": method,
+            "use_prior": use_prior,
             "parameters": parameters,
             "seed": seed,
             "seeds": list(seeds) if seeds is not None else None,

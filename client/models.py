@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
+Method = Literal["nima", "ddim", "sdedit", "local_blend", "masactrl", "dreamctrl", "imagic", "ledits"]
 OVER = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
