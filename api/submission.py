@@ -59,6 +59,7 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
     def create(session: Session) -> Answer:
         _refuse_if_full(session, once)
         job = make(session)
+        job.idempotency_key = once.key
         return Answer(202, JobBody.of(job).model_dump(mode="json"), {"Location": f"/v1/jobs/{job.id}"})
 
     answer = await run_in_threadpool(once, create)

@@ -46,6 +46,7 @@ class Job(Row):
     user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
     webhook_url: Mapped[str | None]
     request_id: Mapped[str | None]
+    idempotency_key: Mapped[str | None]
     epoch: Mapped[int]
     attempt: Mapped[int]
     sequence: Mapped[int]

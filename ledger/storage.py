@@ -21,8 +21,15 @@ CHUNK_BYTES = 1 << 20
 HASH_DIGITS = 16
 
 
+NOT_THERE = frozenset({"NoSuchKey", "404"})
+
+
 class StorageError(RuntimeError):
     """The object store did not do what was asked; trying again may help."""
+
+
+class NoSuchObject(StorageError):
+    """The object store answers that there is no such object."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +59,20 @@ class Storage:
         return stored
 
     def verify(self, stored: StoredObject) -> bool:
-        """Whether the object exists with exactly this size and hash. It is read: ETags are not portable."""
-        digest, size = hashlib.sha256(), 0
+        """Whether the object exists with exactly this size and hash; False, too, while the store does not answer."""
         try:
-            with self._open(stored.key) as body:
-                while chunk := body.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    size += len(chunk)
+            return self.read_back(stored.key) == stored
         except StorageError:
             return False
-        return (size, digest.hexdigest()) == (stored.size, stored.sha256)
+
+    def read_back(self, key: str) -> StoredObject:
+        """The object as it really is, read whole: ETags are not portable. Raises NoSuchObject, StorageError."""
+        digest, size = hashlib.sha256(), 0
+        with self._open(key) as body:
+            while chunk := body.read(CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+        return StoredObject(key, size, digest.hexdigest())
 
     def get(self, key: str) -> bytes:
         """The object's bytes. Raises StorageError."""
@@ -188,18 +199,25 @@ class _named:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] in NOT_THERE:
+            raise NoSuchObject(f"there is no {self.key}") from error
         if isinstance(error, ClientError | BotoCoreError | OSError):
             raise StorageError(f"cannot {self.operation} {self.key}: {error}") from error
 
 
+def project_prefix(project_id: str) -> str:
+    """Where all that belongs to one project lies."""
+    return f"projects/{project_id}/"
+
+
 def image_prefix(project_id: str, image_id: str) -> str:
     """Where one uploaded picture lies."""
-    return f"projects/{project_id}/images/{image_id}/"
+    return f"{project_prefix(project_id)}images/{image_id}/"
 
 
 def job_prefix(project_id: str, job_id: str) -> str:
     """Where all that a job's attempts made lies."""
-    return f"projects/{project_id}/jobs/{job_id}/"
+    return f"{project_prefix(project_id)}jobs/{job_id}/"
 
 
 def attempt_prefix(project_id: str, job_id: str, epoch: int) -> str:

@@ -22,7 +22,10 @@ LARGEST_BODY = 20_000
 
 
 class Endpoint(Row):
-    """A URL that gets events. `events` empty: all of them. `secrets`: newest first, each signs."""
+    """A URL that gets events. `events` empty: all of them. `secrets`: newest first, each signs.
+
+    `changed_at`: since when it subscribes to what it subscribes to now.
+    """
 
     __tablename__ = "webhook_endpoints"
 
@@ -32,6 +35,7 @@ class Endpoint(Row):
     events: Mapped[list[str]]
     secrets: Mapped[list[str]]
     disabled_at: Mapped[datetime | None]
+    changed_at: Mapped[Moment]
     created_at: Mapped[Moment]
 
 
@@ -97,6 +101,7 @@ def update_endpoint(
     endpoint.events = events if events is not None else endpoint.events
     if disabled is not None:
         endpoint.disabled_at = (endpoint.disabled_at or now(session)) if disabled else None
+    endpoint.changed_at = now(session)
     session.flush()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.database import new_id
 from ledger.settings import Settings
-from ledger.storage import Storage, StorageError, StoredObject, attempt_prefix, job_prefix
+from ledger.storage import NoSuchObject, Storage, StorageError, StoredObject, attempt_prefix, job_prefix
 
 
 @pytest.fixture
@@ -23,6 +23,9 @@ def test_put_reads_back_what_it_stored(storage: Storage, prefix: str) -> None:
     assert storage.verify(stored)
     assert not storage.verify(StoredObject(stored.key, 7, "0" * 64))
     assert not storage.verify(StoredObject(f"{prefix}absent", 7, stored.sha256))
+    assert storage.read_back(stored.key) == stored
+    with pytest.raises(NoSuchObject, match="there is no"):
+        storage.read_back(f"{prefix}absent")
 
 
 def test_other_content_gets_another_key(storage: Storage, prefix: str) -> None:

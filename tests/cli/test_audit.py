@@ -1,0 +1,104 @@
+"""`lipe audit`: what it prints, and its exit status."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from typer.testing import CliRunner, Result
+
+from cli.main import app as lipe
+from ledger.audit import INVARIANTS
+from ledger.database import UnitOfWork
+from ledger.jobs import Job
+from ledger.projects import Project
+from ledger.storage import Storage
+from tests.api.conftest import api, app, new_key, subject, upload, work  # noqa: F401
+from tests.cli.test_keys import environment  # noqa: F401
+from tests.journey import travel
+from tests.violations import PLANTS
+
+HOOK = "http://127.0.0.1:9/"
+
+
+def test_a_journey_by_rest_violates_nothing(
+    api: TestClient,  # noqa: F811
+    subject: dict[str, Any],  # noqa: F811
+    upload: Callable[..., str],  # noqa: F811
+    work: Callable[..., None],  # noqa: F811
+    begin: UnitOfWork,
+) -> None:
+    api.post("/v1/webhook-endpoints", json={"url": HOOK}).raise_for_status()
+    priors = f"/v1/subjects/{subject['id']}/priors"
+    job = api.post(priors, json={"webhook_url": HOOK}, headers={"Idempotency-Key": "a"}).raise_for_status().json()
+    with begin() as session:
+        assert session.scalars(select(Job.idempotency_key)).one() == "a"
+    work(job["id"])
+    asked = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": "sks dog asleep", "seeds": [1, 2]}
+    edit = api.post("/v1/edits", json=asked, headers={"Idempotency-Key": "b"}).raise_for_status().json()
+    work(edit["id"], [("image", {"target_prompt": asked["prompt"], "seed": seed}) for seed in (1, 2)])
+    canceled = api.post(priors).raise_for_status().json()
+    api.post(canceled["urls"]["cancel"]).raise_for_status()
+    api.post(canceled["urls"]["retry"], headers={"Idempotency-Key": "c"}).raise_for_status()
+    assert run().exit_code == 0
+    api.delete(f"/v1/subjects/{subject['id']}").raise_for_status()
+    result = run()
+    assert result.exit_code == 0
+    assert all(promise in result.stdout for promise in INVARIANTS.values())
+    assert result.stdout.count("none") == len(INVARIANTS)
+    assert json.loads(run("--json").stdout) == {"violations": []}
+
+
+def test_a_violation_is_printed_and_is_the_exit_status(begin: UnitOfWork, storage: Storage, project: Project) -> None:
+    journey = travel(begin, storage, project)
+    with begin() as session:
+        PLANTS["a lost object"][2](session, storage, journey)
+    result = run()
+    assert result.exit_code == 1
+    assert "has no object" in result.stdout
+    result = run("--json")
+    assert result.exit_code == 1
+    (violation,) = json.loads(result.stdout)["violations"]
+    assert violation["invariant"] == 4
+    assert violation["thing"].startswith("artefact art_")
+    assert "has no object" in violation["detail"]
+
+
+def test_patience_is_the_callers(begin: UnitOfWork, storage: Storage, project: Project) -> None:
+    journey = travel(begin, storage, project)
+    with begin() as session:
+        PLANTS["a lease that ran out"][2](session, storage, journey)
+    assert run("--patience", "7200").exit_code == 0
+    assert run("--patience", "60").exit_code == 1
+    assert run("--patience", "-1").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("DATABASE_URL", "postgresql://lipe@127.0.0.1:9/lipe", "the database does not answer"),
+        ("DATABASE_URL", "sqlite://", "LIPE_DATABASE_URL: "),
+        ("S3_ENDPOINT_URL", "http://127.0.0.1:9", "the storage does not answer"),
+        ("S3_BUCKET", "another", "the storage does not answer"),
+    ],
+)
+def test_no_answer_is_no_violation(
+    begin: UnitOfWork,
+    storage: Storage,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    value: str,
+    said: str,
+) -> None:
+    travel(begin, storage, project)
+    monkeypatch.setenv(f"LIPE_{setting}", value)
+    result = run("--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(lipe, ["audit", *arguments])
