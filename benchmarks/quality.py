@@ -55,9 +55,8 @@ def run(
 
 
 def config_of(system: System, recipe: Recipe) -> Any:
-    """The method's own settings; NIMA's are the checkpoint's recipe."""
-    base = recipe.nima_config() if system.method == "nima" else METHODS[system.method].config()
-    return replace(base, **system.changes)
+    """The checkpoint's recipe for the method, with what the system changes."""
+    return replace(recipe.method_config(system.method), **system.changes)
 
 
 def learnt(model: BaseModel, recipe: Recipe, drawn: DrawnSubject, data: Data, folder: Path) -> Prior:

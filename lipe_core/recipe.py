@@ -1,16 +1,17 @@
 """A checkpoint's own settings: networks differ in size by a factor of a thousand, and no one default fits them all.
 
-A folder may hold `lipe.json`, {"prior": {...}, "nima": {...}, "regularization": {...}}, with what suits it; a request's
-own parameters win over it, and what neither names keeps its default.
+A folder may hold `lipe.json`, {"prior": {...}, "regularization": {...}, "nima": {...}, ...}, with what suits it: a
+section for the training, one for the pictures of the class, and one for each method of editing. A request's own
+parameters win over it, and what neither names keeps its default.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from lipe_core.nima import NimaConfig
+from lipe_core.baselines import METHODS
 from lipe_core.regularization import RegularizationConfig
 from lipe_core.train import PriorConfig
 
@@ -26,28 +27,29 @@ class InvalidParameters(ValueError):
 class Recipe:
     """What suits one checkpoint, by field name; empty where the defaults do."""
 
-    prior: Mapping[str, Any]
-    nima: Mapping[str, Any]
-    regularization: Mapping[str, Any]
+    prior: Mapping[str, Any] = field(default_factory=dict)
+    regularization: Mapping[str, Any] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def prior_config(self, asked: Mapping[str, Any] = {}) -> PriorConfig:
         """Settings of a training: the request's, then the recipe's, then the defaults."""
         return configured(PriorConfig, self.prior, asked)
 
-    def nima_config(self, asked: Mapping[str, Any] = {}) -> NimaConfig:
-        """Settings of an edit."""
-        return configured(NimaConfig, self.nima, asked)
-
     def regularization_config(self, asked: Mapping[str, Any] = {}) -> RegularizationConfig:
         """Settings of the regularization set."""
         return configured(RegularizationConfig, self.regularization, asked)
+
+    def method_config(self, method: str, asked: Mapping[str, Any] = {}) -> Any:
+        """Settings of an edit by that method, one of METHODS."""
+        return configured(METHODS[method].config, self.methods.get(method, {}), asked)
 
 
 def recipe_of(checkpoint: str | Path) -> Recipe:
     """The recipe in a checkpoint's folder; an empty one for a folder without, and for a hub id."""
     file = Path(checkpoint) / FILE
     known = json.loads(file.read_text()) if file.is_file() else {}
-    return Recipe(known.get("prior", {}), known.get("nima", {}), known.get("regularization", {}))
+    methods = {name: known[name] for name in METHODS if name in known}
+    return Recipe(known.get("prior", {}), known.get("regularization", {}), methods)
 
 
 def configured(kind: type[Config], recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> Config:

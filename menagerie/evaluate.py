@@ -65,7 +65,7 @@ def evaluate(
 ) -> dict[str, Tally]:
     """Learn and edit every subject in all runs; with ``sheets``, one picture of each subject's results."""
     tallies = {run: Tally() for run in RUNS}
-    nima_config = recipe.nima_config()
+    nima_config = recipe.method_config("nima")
     configs = {"nima": nima_config, "unmasked": replace(nima_config, mask_mode="none", composite=False)}
     with tqdm(total=len(subjects) * len(RUNS), unit="run", desc="evaluating") as bar:
         for drawn in subjects:

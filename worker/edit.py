@@ -16,7 +16,7 @@ from lipe_core.baselines import METHODS
 from lipe_core.captions import plain_caption
 from lipe_core.editor import Edit, EditRequest, InvalidRequest
 from lipe_core.prior import InvalidPrior, Prior
-from lipe_core.recipe import configured, recipe_of
+from lipe_core.recipe import recipe_of
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from worker.captioner import CaptionModel, captioner
@@ -49,8 +49,7 @@ def paint(process: Process, attempt: Attempt) -> Made:
     if order.method not in METHODS:
         raise InvalidRequest(f"there is no method {order.method!r}: choose {', '.join(METHODS)}")
     asked = order.parameters.get(order.method, {})
-    recipe = recipe_of(model.checkpoint).nima if order.method == "nima" else {}
-    config = configured(METHODS[order.method].config, recipe, asked)
+    config = recipe_of(model.checkpoint).method_config(order.method, asked)
     if order.captioner is not None:
         with attempt.stage("captioning"):
             caption = captioner(order.captioner, model, attempt.reporter("captioning"))

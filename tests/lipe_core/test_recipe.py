@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from lipe_core.baselines.ddim_edit import DdimConfig
+from lipe_core.baselines.sdedit import SdeditConfig
 from lipe_core.nima import NimaConfig
 from lipe_core.recipe import InvalidParameters, recipe_of
 from lipe_core.regularization import RegularizationConfig
@@ -15,15 +17,19 @@ def written(folder: Path, **recipe: dict) -> Path:
 
 
 def test_the_request_wins_over_the_checkpoint_and_the_checkpoint_over_the_defaults(tmp_path: Path) -> None:
-    recipe = recipe_of(written(tmp_path, prior={"steps": 7, "rank": 3}, nima={"map_window": [0.1, 0.4]}))
+    recipe = recipe_of(
+        written(tmp_path, prior={"steps": 7, "rank": 3}, nima={"map_window": [0.1, 0.4]}, ddim={"steps": 9})
+    )
     assert recipe.prior_config({"rank": 5}) == PriorConfig(steps=7, rank=5)
-    assert recipe.nima_config() == NimaConfig(map_window=(0.1, 0.4))
+    assert recipe.method_config("nima") == NimaConfig(map_window=(0.1, 0.4))
+    assert recipe.method_config("ddim", {"guidance_scale": 2.0}) == DdimConfig(steps=9, guidance_scale=2.0)
+    assert recipe.method_config("sdedit") == SdeditConfig()
     assert recipe.regularization_config() == RegularizationConfig()
 
 
 def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path) -> None:
     assert recipe_of(tmp_path).prior_config() == PriorConfig()
-    assert recipe_of("somebody/sdxl").nima_config({"steps": 3}) == NimaConfig(steps=3)
+    assert recipe_of("somebody/sdxl").method_config("nima", {"steps": 3}) == NimaConfig(steps=3)
 
 
 @pytest.mark.parametrize(
