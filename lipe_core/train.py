@@ -78,10 +78,10 @@ class PriorConfig:
         for name in ("steps", "batch_size", "rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("preservation_batch_size", "min_snr_gamma", "subject_emphasis", "validate_every", "patience"):
+        for name in ("preservation_batch_size", "min_snr_gamma", "validate_every", "patience"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
-        for name in ("learning_rate", "alpha", "max_gradient_norm"):
+        for name in ("learning_rate", "alpha", "max_gradient_norm", "subject_emphasis"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
         for name in ("caption_dropout", "dropout", "ema"):

@@ -208,6 +208,7 @@ def test_previews_come_at_their_steps_with_the_adapter_on(model: BaseModel, iden
         {"ema": 1.0},
         {"preservation_batch_size": -1},
         {"targets": ()},
+        {"subject_emphasis": 0.0},
     ],
 )
 def test_settings_that_contradict_are_refused(wrong: dict[str, object]) -> None:
