@@ -5,10 +5,14 @@ RUN := $(VENV)/bin
 TORCH := 2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --python $(RUN)/python
+LOCK := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip compile --quiet pyproject.toml --constraint constraints.txt \
+	--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	--no-emit-package torch --custom-compile-command 'make lock'
+TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits bench-quality clean
+.PHONY: help setup demo test check format bench-report bench-edits bench-quality secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,6 +57,17 @@ bench-edits: setup ## measure NIMA on 12 fresh subjects (SEED=)
 bench-quality: setup ## LIPE, its ablations and its rivals on the drawn benchmark: out/quality (SYSTEMS="lipe; ddim" SUBJECTS=)
 	@$(RUN)/python -m benchmarks.quality --out out/quality \
 		$(if $(SYSTEMS),--systems "$(SYSTEMS)") $(if $(SUBJECTS),--subjects $(SUBJECTS))
+
+secrets: ## make the secrets of docker-compose.yml in secrets/, once
+	@deploy/make_secrets.sh
+
+compose-test: setup ## build the images, bring the stack up and drive it; skips where there is no Docker engine
+	@TORCH_CPU_INDEX="$(TORCH_CPU_INDEX)" $(RUN)/python -m tests.compose.drive
+
+lock: setup ## write the images' requirements with their hashes, from pyproject.toml and constraints.txt
+	@$(LOCK) --extra api --output-file requirements/api.txt
+	@$(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt 2>/dev/null \
+		|| $(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt --index $(TORCH_CPU_INDEX)
 
 clean: ## remove what was made: environment, outputs, caches
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

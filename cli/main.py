@@ -93,10 +93,14 @@ def dispatcher() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest schema."""
+    """Bring the database to the newest schema, and make the bucket if there is none."""
     from ledger.database import migrate as run
+    from ledger.settings import Settings
+    from ledger.storage import Storage
 
-    run()
+    settings = Settings()
+    run(settings)
+    Storage(settings).ensure_bucket()
 
 
 @app.command()

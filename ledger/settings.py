@@ -1,4 +1,4 @@
-"""Every setting of the service, read once from environment variables with the prefix LIPE_."""
+"""Every setting of the service, read once from environment variables with the prefix LIPE_, or from secret files."""
 
 from pathlib import Path
 from typing import Self
@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SHORTEST_PEPPER = 16
+SECRETS_DIR = Path("/run/secrets")
+"""Where containers get their secrets: the file lipe_database_url is LIPE_DATABASE_URL, unless that is set."""
 
 
 class Settings(BaseSettings):
@@ -17,7 +19,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="LIPE_", frozen=True, env_file=None, extra="ignore", hide_input_in_errors=True
+        env_prefix="LIPE_",
+        frozen=True,
+        env_file=None,
+        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,  # a missing one is warned of
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     database_url: str
@@ -51,6 +58,8 @@ class Settings(BaseSettings):
     """For one request."""
     data_dir: Path = Path("data")
     """Caches and checkpoints of the workers; may be lost."""
+    heartbeat_file: str = ""
+    """Touched by the loops of dispatcher and workers, for a health check to look at; empty: none."""
     allow_private_urls: bool = False
     """Webhooks may go to private networks. For local use only."""
 

@@ -21,6 +21,7 @@ from celery.signals import worker_process_init, worker_shutting_down
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import QUEUES
 from ledger.settings import Settings
+from worker.heartbeat import beating
 from worker.webhooks import deliver
 
 if TYPE_CHECKING:
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 WEBHOOKS_AT_ONCE = 8
 
 
-def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -> Celery:
-    """The application with its three tasks. Torch is imported by the child, never by the parent."""
+def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *, sends: bool = False) -> Celery:
+    """The application with its three tasks. Torch is imported by the child, never by the parent.
+
+    A worker that only `sends` webhooks has no model to load.
+    """
     app = Celery("lipe", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         result_backend=None,
@@ -49,6 +53,9 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
         broker_transport_options={"visibility_timeout": 3600, "socket_keepalive": True, "socket_timeout": 30},
     )
 
+    loaded = RawValue("b", sends)  # shared with the child
+    app.steps["consumer"].add(beating(settings, lambda: bool(loaded.value)))
+
     @cache
     def begin() -> UnitOfWork:
         return unit_of_work(make_engine(settings.database_url))
@@ -62,6 +69,7 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
     @worker_process_init.connect(weak=False)
     def load(**signal: object) -> None:
         process().gpu.base_model()  # so that the first job does not wait for it
+        loaded.value = 1
 
     def perform(job_id: str) -> None:
         from worker.perform import perform
@@ -103,7 +111,7 @@ def serve(queues: Sequence[str]) -> None:
         flag.value = 1
 
     worker_shutting_down.connect(drain, weak=False)
-    worker = make_app(settings, lambda: bool(flag.value)).Worker(
+    worker = make_app(settings, lambda: bool(flag.value), sends=sends).Worker(
         queues=list(queues),
         hostname=f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}",
         pool="threads" if sends else "prefork",

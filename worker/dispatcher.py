@@ -17,6 +17,7 @@ from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
 from ledger.settings import Settings
 from ledger.storage import Storage, StorageError
+from worker.heartbeat import beat
 
 TICK_SECONDS = 0.25
 BACKOFF_SECONDS = 5.0
@@ -48,6 +49,7 @@ def serve() -> None:
     work = chores(settings, begin, make_doorbell(settings), Storage(settings))
     log.info("dispatcher ready")
     while not stop.wait(TICK_SECONDS):
+        beat(settings)
         for chore in work:
             run_if_due(chore)
 

@@ -36,6 +36,21 @@ def test_settings_come_from_the_environment(settings: Settings, monkeypatch: pyt
     assert Settings() == settings
 
 
+def test_settings_come_from_secret_files_unless_the_environment_has_them(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("database_url", "broker_url", "s3_access_key_id", "s3_secret_access_key", "key_pepper"):
+        (tmp_path / f"lipe_{name}").write_text(
+            "the pepper of a file\n" if name == "key_pepper" else "postgresql://a/b\n"
+        )
+    monkeypatch.setenv("LIPE_S3_ENDPOINT_URL", "http://s3")
+    monkeypatch.setenv("LIPE_BROKER_URL", settings.broker_url)
+    read = Settings(_secrets_dir=tmp_path)
+    assert read.key_pepper.get_secret_value() == "the pepper of a file"
+    assert read.database_url == "postgresql+psycopg://a/b"
+    assert read.broker_url == settings.broker_url
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

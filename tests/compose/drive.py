@@ -1,0 +1,229 @@
+"""The containers at work: ``make compose-test``.
+
+Builds the images, brings docker-compose.yml up with CPU workers, one of them twice, as a project of its own, and is
+its client: learns a subject, edits a picture, receives the webhooks, kills a worker in the middle of an edit, has the
+servers' containers made anew, and takes everything down again. Where the servers' images can neither be found nor
+pulled, stand-ins are built. Where there is no Docker engine it says so and succeeds.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+
+from cli.embedded.process import free_port
+from client import Client, Image, Job, Subject, verify_webhook
+from menagerie.demo import Story, drawn_story
+from menagerie.subjects import benchmark
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path("tests/compose")
+SERVERS = ("postgres", "broker", "s3")
+WEBHOOKS = "http://receiver:8000/webhooks"
+PATIENCE = 120.0  # seconds for what is not a job
+LEASE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The project: how compose is called, and with which environment."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+
+    def compose(self, *arguments: str) -> str:
+        """Run a compose command; its output. Raises CalledProcessError."""
+        return _output(*self.command, *arguments, environment=self.environment)
+
+    def containers(self) -> list[str]:
+        """The ids of the running ones that are ours, not the test's."""
+        names = set(self.compose("ps", "--services").split()) - {"receiver"}
+        return self.compose("ps", "-q", *names).split()
+
+
+def main() -> None:
+    if not _succeeds("docker", "version", "--format", "{{.Server.Version}}"):
+        raise SystemExit(_skipped("no Docker engine answers"))
+    if not _succeeds("docker", "compose", "version"):
+        raise SystemExit(_skipped("docker has no compose plugin"))
+    stand_ins = not all(_has(image) for image in _images())
+    if stand_ins and not _has("python:3.11-slim"):
+        raise SystemExit(_skipped("the engine has no images and can pull none"))
+    with TemporaryDirectory() as folder:
+        stack = _stack(Path(folder), stand_ins=stand_ins)
+        try:
+            _test(stack, Path(folder))
+        except BaseException:
+            with suppress(subprocess.CalledProcessError):
+                print(stack.compose("logs", "--no-color", "--tail", "40"))
+            raise
+        finally:
+            stack.compose("down", "--volumes", "--remove-orphans")
+
+
+def _test(stack: Stack, folder: Path) -> None:
+    with _timed("built"):
+        stack.compose("build", "--quiet")
+    with _timed("up and healthy"):
+        stack.compose("up", "--detach", "--wait", "--scale", "cpu-edit-worker=2")
+    _are_hardened(stack)
+    key = stack.compose("exec", "-T", "api", "lipe", "keys", "create", "--name", "test", "--quiet").strip()
+    story = drawn_story(benchmark()[2], folder / "pictures")
+    with Client(f"http://127.0.0.1:{stack.environment['LIPE_PORT']}", key) as lipe:
+        *references, picture = [lipe.upload_image(path) for path in (*story.references, story.test)]
+        subject = lipe.create_subject(
+            name=story.name, class_noun=story.class_noun, references=references, captions=story.captions
+        )
+        with _timed("one prior of 20 steps"):
+            quick = {"parameters": {"steps": 20}, "regularization": {"count": 4, "steps": 4}}
+            prior = _done(lipe, lipe.train_prior(subject, **quick, webhook_url=WEBHOOKS))
+        with _timed("one edit"):
+            edit = _done(lipe, _edit(lipe, subject, picture, story))
+        before = lipe.download(lipe.results(edit)[0].image, folder / "edit.png").read_bytes()
+        _were_told(stack, lipe.webhook_secret(), {prior.id, edit.id})
+        with _timed("two edits, and the worker of one killed"):
+            _survive_a_killed_worker(stack, lipe, [_edit(lipe, subject, picture, story, steps=200) for _ in range(2)])
+        with _timed("servers made anew"):
+            stack.compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", *SERVERS)
+        after = lipe.download(lipe.results(edit)[0].image, folder / "again.png").read_bytes()
+        assert after == before, "the stored picture is another one now"
+        with _timed("an edit after it"):
+            _done(lipe, _edit(lipe, subject, picture, story))
+    print("the containers hold")
+
+
+def _edit(lipe: Client, subject: Subject, picture: Image, story: Story, **parameters: int) -> Job:
+    return lipe.edit(
+        subject=subject,
+        image=picture,
+        prompt=story.wishes[0].prompt,
+        source_prompt=story.source_prompt,
+        parameters=parameters,
+        webhook_url=WEBHOOKS,
+    )
+
+
+def _done(lipe: Client, job: Job) -> Job:
+    return lipe.wait(job)  # raises JobFailed
+
+
+def _survive_a_killed_worker(stack: Stack, lipe: Client, jobs: list[Job]) -> None:
+    """Each of the two workers has one of the jobs; who is left finishes both."""
+    _until(lambda: all(lipe.job(job).status == "running" for job in jobs), "two workers at work")
+    victim = stack.compose("ps", "-q", "cpu-edit-worker").split()[0]
+    _output("docker", "kill", victim)
+    finished = [_done(lipe, job) for job in jobs]
+    assert sorted(job.attempt for job in finished) == [1, 2], "no job was taken over"
+
+
+def _were_told(stack: Stack, secret: str, job_ids: set[str]) -> None:
+    """The receiver got the events of these jobs, signed."""
+
+    def told() -> set[str]:
+        lines = stack.compose("logs", "--no-color", "--no-log-prefix", "receiver").splitlines()
+        messages = [json.loads(line) for line in lines if line.startswith('{"headers"')]
+        events = [verify_webhook(secret, message["headers"], message["body"].encode()) for message in messages]
+        return {event["data"]["job_id"] for event in events}
+
+    _until(lambda: job_ids <= told(), "the webhooks")
+
+
+def _are_hardened(stack: Stack) -> None:
+    """What the engine says of the running containers, and that torch stays where it belongs."""
+    for container in json.loads(_output("docker", "inspect", *stack.containers())):
+        host, name = container["HostConfig"], container["Name"]
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert host["Memory"], name
+        assert host["NanoCpus"], name
+        assert host["PidsLimit"], name
+        assert container["Config"]["User"].partition(":")[0] not in {"", "root", "0"}, name
+        assert container["State"]["Health"]["Status"] == "healthy", name
+    assert not _succeeds(
+        *stack.command, "exec", "-T", "api", "python", "-c", "import torch", environment=stack.environment
+    )
+
+
+def _stack(folder: Path, *, stand_ins: bool) -> Stack:
+    """With secrets, models and ports of its own; no .env and no settings of the caller's."""
+    _output(str(ROOT / "deploy/make_secrets.sh"), str(folder / "secrets"))
+    copytree(ROOT / "menagerie/checkpoint", folder / "models/checkpoint")
+    _output("chmod", "-R", "a+rX", str(folder / "models"))
+    files = [Path("docker-compose.yml"), HERE / "test.yml"]
+    if stand_ins:
+        print("The servers are stand-ins: their images are not here and cannot be pulled.")
+        files.append(HERE / "stand-ins.yml")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIPE_")}
+    if Path(os.environ.get("PIP_FIND_LINKS") or "?").is_dir():
+        files.append(HERE / "wheels.yml")
+        environment["TORCH_CPU_INDEX"] = ""
+    environment |= {
+        "LIPE_SECRETS_DIR": str(folder / "secrets"),
+        "LIPE_MODELS_DIR": str(folder / "models"),
+        "LIPE_PORT": str(free_port()),
+        "LIPE_S3_PORT": str(free_port()),
+        "LIPE_WORKER_CPUS": "1",
+        "LIPE_LEASE_SECONDS": str(LEASE_SECONDS),
+    }
+    named = [argument for file in files for argument in ("--file", str(file))]
+    options = ("--project-name", "lipe-test", "--env-file", os.devnull, "--profile", "cpu")
+    return Stack(("docker", "compose", *options, *named), environment)
+
+
+def _images() -> list[str]:
+    """What compose would pull."""
+    environment = {**os.environ, "LIPE_SECRETS_DIR": os.devnull}
+    config = json.loads(_output("docker", "compose", "config", "--format", "json", environment=environment))
+    return [config["services"][server]["image"] for server in SERVERS]
+
+
+def _has(image: str) -> bool:
+    return _succeeds("docker", "image", "inspect", image) or _succeeds("docker", "pull", "--quiet", image)
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {PATIENCE:.0f} s for {what}")
+        time.sleep(0.2)
+
+
+@dataclass
+class _timed:
+    """Print how long the block took."""
+
+    what: str
+    start: float = 0.0
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        print(f"{time.monotonic() - self.start:6.1f} s  {self.what}{'' if error is None else ': failed'}", flush=True)
+
+
+def _output(*command: str, environment: dict[str, str] | None = None) -> str:
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _succeeds(*command: str, environment: dict[str, str] | None = None) -> bool:
+    try:
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def _skipped(why: str) -> int:
+    print(f"\n{'*' * 72}\n*** SKIPPED: {why}.\n*** The containers were NOT tested.\n{'*' * 72}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""What the files of the containers promise, read from them: no engine is needed."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ledger.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = STACK["services"]
+ONE_SHOT = {"migrate"}
+SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_PROMPT_WRITER_KEY"} | {
+    "LIPE_S3_ACCESS_KEY_ID",
+    "LIPE_S3_SECRET_ACCESS_KEY",
+}
+each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+
+
+def test_every_service_of_ours_is_there_and_no_other() -> None:
+    workers = {f"{device}-{kind}-worker" for device in ("cpu", "gpu") for kind in ("prior", "edit")}
+    assert set(SERVICES) == {"api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"} | workers
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        worker: [worker[:3]] for worker in workers
+    }
+
+
+@each_service
+def test_a_container_can_do_little_harm(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert str(service["user"]).partition(":")[0] not in {"", "root", "0"}
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+    assert not service.get("privileged")
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT))
+def test_what_runs_long_is_watched_restarted_and_given_time_to_end(name: str) -> None:
+    service = SERVICES[name]
+    assert service["healthcheck"]["test"]
+    assert service["restart"] == "unless-stopped"
+    assert service["stop_grace_period"]
+
+
+def test_what_runs_once_is_waited_for() -> None:
+    assert SERVICES["migrate"]["restart"] == "no"
+    ours = {name for name, service in SERVICES.items() if service["image"].startswith("lipe-")} - ONE_SHOT
+    for name in ours:
+        assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+
+
+@each_service
+def test_secrets_are_files(service: dict[str, Any]) -> None:
+    assert not SECRET & set(service.get("environment", {}))
+    assert not [name for name in service.get("environment", {}) if "PASSWORD" in name and not name.endswith("_FILE")]
+
+
+def test_every_secret_is_made_for_the_readers_it_has(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    script = ROOT / "deploy/make_secrets.sh"
+    subprocess.run([script, folder], check=True, capture_output=True)
+    made = {file.name: file.read_text() for file in folder.iterdir()}
+    assert set(made) == set(STACK["secrets"])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert len(set(made.values())) == len(made)
+    assert made["postgres_password"].strip() in made["lipe_database_url"]
+    assert made["broker.conf"].split()[1] in made["lipe_broker_url"]
+    assert made["lipe_s3_secret_access_key"].strip() in made["s3.json"]
+    subprocess.run([script, folder], check=True, capture_output=True)
+    assert {file.name: file.read_text() for file in folder.iterdir()} == made
+
+
+def test_every_setting_reaches_the_workers() -> None:
+    for name in ("cpu-edit-worker", "gpu-prior-worker"):
+        worker = SERVICES[name]
+        handed = set(worker["environment"]) | {secret.upper() for secret in worker["secrets"]}
+        assert {f"LIPE_{setting.upper()}" for setting in Settings.model_fields} <= handed
+
+
+def test_only_who_must_reaches_the_world_outside() -> None:
+    assert STACK["networks"]["inside"] == {"internal": True}
+    reaching = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
+    assert reaching == {"api", "webhook-worker"}
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "s3"}
+
+
+def test_only_gpu_workers_reserve_a_gpu() -> None:
+    reserving = {name for name, service in SERVICES.items() if "reservations" in service["deploy"]["resources"]}
+    assert reserving == {"gpu-prior-worker", "gpu-edit-worker"}
+
+
+@pytest.mark.parametrize("file", ["Dockerfile.api", "Dockerfile.worker"])
+def test_images_run_as_nobody_in_particular_from_locked_requirements(file: str) -> None:
+    text = (ROOT / file).read_text()
+    assert "USER lipe" in text.rpartition("FROM")[2]
+    assert "--require-hashes --no-deps" in text
+
+
+def test_the_image_of_the_api_has_no_torch() -> None:
+    assert "lipe_core" not in (ROOT / "Dockerfile.api").read_text()
+    assert not {"torch", "diffusers", "transformers"} & set(_locked("api"))
+
+
+@pytest.mark.parametrize("image", ["api", "worker"])
+def test_the_locked_requirements_are_the_constraints(image: str) -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    constraints = dict(line.split("==") for line in lines if "==" in line)
+    locked = _locked(image)
+    assert locked == {name: constraints[name] for name in locked}
+
+
+def _locked(image: str) -> dict[str, str]:
+    lines = (ROOT / f"requirements/{image}.txt").read_text().splitlines()
+    return dict(line.split()[0].split("==") for line in lines if line[:1].isalnum())
