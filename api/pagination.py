@@ -5,18 +5,18 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, BeforeValidator
 
 from api import problems
-from ledger.pages import Cursor, Page
+from ledger.pages import Cursor, Page, Window
 
 Body = TypeVar("Body", bound=BaseModel)
 LARGEST_PAGE = 100
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Listing(BaseModel, Generic[Body]):
@@ -27,19 +27,25 @@ class Listing(BaseModel, Generic[Body]):
     next_cursor: str | None
 
 
-@dataclass(frozen=True)
-class Window:
-    """Which page is asked for."""
+def _is_rfc3339(text: object) -> object:
+    """Without this a bare number would count as a Unix time."""
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+        raise ValueError("must be an RFC 3339 time with its zone, such as 2026-01-31T12:00:00Z (a + as %2B)")
+    return text
 
-    limit: int
-    after: Cursor | None
+
+Time = Annotated[AwareDatetime, BeforeValidator(_is_rfc3339)]
 
 
 def _window(
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many to list.")] = 20,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    created_after: Annotated[Time | None, Query(description="Only those made at this time or later.")] = None,
+    created_before: Annotated[Time | None, Query(description="Only those made before this time.")] = None,
 ) -> Window:
-    return Window(limit, _decoded(cursor) if cursor is not None else None)
+    if created_after is not None and created_before is not None and created_before <= created_after:
+        raise problems.invalid("must be later than created_after", param="created_before")
+    return Window(limit, _decoded(cursor) if cursor is not None else None, created_after, created_before)
 
 
 Paging = Annotated[Window, Depends(_window)]

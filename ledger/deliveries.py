@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ledger import outbox
 from ledger.database import now
-from ledger.pages import Cursor, Page, newest
+from ledger.pages import NEWEST, Page, Window, newest
 from ledger.projects import Project
 from ledger.webhooks import TASK, Delivery, Endpoint
 
@@ -42,19 +42,18 @@ def get(session: Session, project_id: str, delivery_id: str) -> Delivery | None:
 def listing(
     session: Session,
     project_id: str,
+    window: Window = NEWEST,
     *,
     endpoint_id: str | None = None,
     job_id: str | None = None,
     state: DeliveryState | None = None,
-    limit: int = 20,
-    after: Cursor | None = None,
 ) -> Page[Delivery]:
     """The project's deliveries, newest first."""
     query = select(Delivery).where(Delivery.project_id == project_id)
     for column, wanted in ((Delivery.endpoint_id, endpoint_id), (Delivery.job_id, job_id), (Delivery.state, state)):
         if wanted is not None:
             query = query.where(column == wanted)
-    return newest(session, query, Delivery, limit=limit, after=after)
+    return newest(session, query, Delivery, window)
 
 
 def redeliver(session: Session, project_id: str, delivery_id: str) -> Delivery | None:

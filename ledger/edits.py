@@ -1,17 +1,17 @@
 """Edits: what was asked of which picture. The results are the job's artefacts, the parameters the job's."""
 
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id
-from ledger.pages import Cursor, Page, newest
 
 
 class Edit(Row):
     """`mask_image_id` is the user's own mask (white may change), if there is one."""
 
     __tablename__ = "edits"
+    __table_args__ = (Index("ix_edits_project_id_created_at", "project_id", "created_at", "id"),)
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
@@ -57,8 +57,3 @@ def create(
 def get(session: Session, project_id: str, edit_id: str) -> Edit | None:
     """The project's edit, if there is one."""
     return session.scalars(select(Edit).where(Edit.project_id == project_id, Edit.id == edit_id)).first()
-
-
-def listing(session: Session, project_id: str, *, limit: int = 20, after: Cursor | None = None) -> Page[Edit]:
-    """The project's edits, newest first."""
-    return newest(session, select(Edit).where(Edit.project_id == project_id), Edit, limit=limit, after=after)

@@ -1,13 +1,13 @@
 """Uploaded pictures, normalised before they came here."""
 
+from sqlalchemy import Index, select
 from sqlalchemy import delete as delete_from
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session
 
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row
-from ledger.pages import Cursor, Page, newest
+from ledger.pages import NEWEST, Page, Window, newest
 from ledger.storage import StoredObject
 
 
@@ -15,6 +15,7 @@ class Image(Row):
     """One picture: `width` and `height` in pixels, the object's key, size in bytes and hash."""
 
     __tablename__ = "images"
+    __table_args__ = (Index("ix_images_project_id_created_at", "project_id", "created_at", "id"),)
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
@@ -69,9 +70,9 @@ def get_many(session: Session, project_id: str, image_ids: list[str]) -> list[Im
     return [found[image_id] for image_id in image_ids if image_id in found]
 
 
-def listing(session: Session, project_id: str, *, limit: int = 20, after: Cursor | None = None) -> Page[Image]:
+def listing(session: Session, project_id: str, window: Window = NEWEST) -> Page[Image]:
     """The project's pictures, newest first."""
-    return newest(session, select(Image).where(Image.project_id == project_id), Image, limit=limit, after=after)
+    return newest(session, select(Image).where(Image.project_id == project_id), Image, window)
 
 
 def delete(session: Session, project_id: str, image_id: str) -> Image | None:

@@ -3,6 +3,7 @@
 The worker's side is in `attempts.py`, the dispatcher's in `rescue.py`, and how states follow in `transitions.py`.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id, now
 from ledger.edits import Edit
 from ledger.events import JobEvent
-from ledger.pages import Cursor, Page, newest
+from ledger.pages import NEWEST, Page, Window, newest
 from ledger.states import TERMINAL, State
 from ledger.subjects import Reference
 
@@ -32,6 +33,7 @@ class Job(Row):
         Index("ix_jobs_queued", "created_at", postgresql_where=text("state = 'queued'")),
         Index("ix_jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_project_id_created_at", "project_id", "created_at", "id"),
+        Index("ix_jobs_metadata", "metadata", postgresql_using="gin"),
     )
 
     id: Mapped[Id]
@@ -133,19 +135,21 @@ def of_edit(session: Session, project_id: str, edit_id: str) -> Job | None:
 def listing(
     session: Session,
     project_id: str,
+    window: Window = NEWEST,
     *,
     state: State | None = None,
     kind: Kind | None = None,
-    limit: int = 20,
-    after: Cursor | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Page[Job]:
-    """The project's jobs, newest first."""
+    """The project's jobs, newest first; with `metadata`, those that have all of its pairs."""
     query = select(Job).where(Job.project_id == project_id)
     if state is not None:
         query = query.where(Job.state == state)
     if kind is not None:
         query = query.where(Job.kind == kind)
-    return newest(session, query, Job, limit=limit, after=after)
+    if metadata:
+        query = query.where(Job.user_metadata.contains(metadata))
+    return newest(session, query, Job, window)
 
 
 def count_queued(session: Session, project_id: str) -> int:

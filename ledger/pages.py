@@ -19,6 +19,22 @@ class Cursor(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Window:
+    """Which part of a list: at most `limit` rows behind the cursor `after`, of those made in a stretch of time.
+
+    `created_after` is the first moment that counts, `created_before` the first that does not any more.
+    """
+
+    limit: int = 20
+    after: Cursor | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+NEWEST = Window()
+
+
+@dataclass(frozen=True)
 class Page(Generic[Item]):
     """At most `limit` rows, and where the next page starts (None: this is the last)."""
 
@@ -31,14 +47,16 @@ class Page(Generic[Item]):
         return self.next is not None
 
 
-def newest(
-    session: Session, query: Select[Any], table: type[Any], *, limit: int = 20, after: Cursor | None = None
-) -> Page[Any]:
+def newest(session: Session, query: Select[Any], table: type[Any], window: Window) -> Page[Any]:
     """One page of `query`, which selects `table`; the table has `created_at` and `id`."""
-    if after is not None:
-        query = query.where(tuple_(table.created_at, table.id) < tuple_(after.created_at, after.id))
-    ordered = query.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
+    if window.created_after is not None:
+        query = query.where(table.created_at >= window.created_after)
+    if window.created_before is not None:
+        query = query.where(table.created_at < window.created_before)
+    if window.after is not None:
+        query = query.where(tuple_(table.created_at, table.id) < tuple_(window.after.created_at, window.after.id))
+    ordered = query.order_by(table.created_at.desc(), table.id.desc()).limit(window.limit + 1)
     rows = list(session.scalars(ordered))
-    more = len(rows) > limit
-    rows = rows[:limit]
+    more = len(rows) > window.limit
+    rows = rows[: window.limit]
     return Page(rows, Cursor(rows[-1].created_at, rows[-1].id) if more else None)

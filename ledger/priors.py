@@ -8,7 +8,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id
-from ledger.pages import Cursor, Page, newest
 
 
 class Prior(Row):
@@ -43,21 +42,6 @@ def default(session: Session, project_id: str, subject_id: str) -> Prior | None:
     """The subject's newest ready prior."""
     mine = (Prior.project_id == project_id, Prior.subject_id == subject_id, Prior.ready_at.is_not(None))
     return session.scalars(select(Prior).where(*mine).order_by(Prior.ready_at.desc()).limit(1)).first()
-
-
-def listing(
-    session: Session,
-    project_id: str,
-    subject_id: str | None = None,
-    *,
-    limit: int = 20,
-    after: Cursor | None = None,
-) -> Page[Prior]:
-    """The project's priors, or one subject's, newest first."""
-    query = select(Prior).where(Prior.project_id == project_id)
-    if subject_id is not None:
-        query = query.where(Prior.subject_id == subject_id)
-    return newest(session, query, Prior, limit=limit, after=after)
 
 
 def mark_ready(

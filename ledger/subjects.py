@@ -1,15 +1,15 @@
 """Subjects: who or what is to be learnt, with its reference pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from ledger.categories import Category, category_of
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id
 from ledger.images import Image
-from ledger.pages import Cursor, Page, newest
+from ledger.pages import NEWEST, Page, Window, newest
 
 
 class Reference(Row):
@@ -28,6 +28,10 @@ class Subject(Row):
     """`token` is the rare word that will mean this subject, `class_noun` what it is an instance of."""
 
     __tablename__ = "subjects"
+    __table_args__ = (
+        Index("ix_subjects_project_id_created_at", "project_id", "created_at", "id"),
+        Index("ix_subjects_metadata", "metadata", postgresql_using="gin"),
+    )
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
@@ -85,7 +89,11 @@ def get(session: Session, project_id: str, subject_id: str) -> Subject | None:
     return session.scalars(select(Subject).where(*mine)).first()
 
 
-def listing(session: Session, project_id: str, *, limit: int = 20, after: Cursor | None = None) -> Page[Subject]:
-    """The project's subjects, newest first."""
-    mine = select(Subject).where(Subject.project_id == project_id)
-    return newest(session, mine, Subject, limit=limit, after=after)
+def listing(
+    session: Session, project_id: str, window: Window = NEWEST, *, metadata: Mapping[str, str] | None = None
+) -> Page[Subject]:
+    """The project's subjects, newest first; with `metadata`, those that have all of its pairs."""
+    query = select(Subject).where(Subject.project_id == project_id)
+    if metadata:
+        query = query.where(Subject.user_metadata.contains(metadata))
+    return newest(session, query, Subject, window)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from ledger import outbox
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id, now
-from ledger.pages import Cursor, Page, newest
+from ledger.pages import NEWEST, Page, Window, newest
 from ledger.webhook_secrets import new_secret
 
 TASK = "lipe.webhook"
@@ -47,6 +47,7 @@ class Delivery(Row):
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
+        Index("ix_webhook_deliveries_project_id_created_at", "project_id", "created_at", "id"),
         Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
     )
 
@@ -82,10 +83,10 @@ def get_endpoint(session: Session, project_id: str, endpoint_id: str) -> Endpoin
     return session.scalars(select(Endpoint).where(*mine)).first()
 
 
-def endpoints(session: Session, project_id: str, *, limit: int = 20, after: Cursor | None = None) -> Page[Endpoint]:
+def endpoints(session: Session, project_id: str, window: Window = NEWEST) -> Page[Endpoint]:
     """The project's endpoints, newest first."""
     mine = select(Endpoint).where(Endpoint.project_id == project_id)
-    return newest(session, mine, Endpoint, limit=limit, after=after)
+    return newest(session, mine, Endpoint, window)
 
 
 def update_endpoint(

@@ -12,13 +12,14 @@ from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import Me
 from api.edit_request import NewEdit, require_subject
 from api.fields import Answered, Moment, PathId, check_url
+from api.filters import METADATA, Status, WithMetadata
 from api.idempotency import Creating
 from api.job_body import JobBody
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
 from api.service import Here, Service
 from api.submission import REFUSALS, Waiting, submitted
-from ledger import artefacts, edits, images, jobs, priors, subjects
+from ledger import artefacts, edits, images, jobs, priors, results, subjects
 from ledger.artefacts import Artefact
 from ledger.images import Image
 from ledger.jobs import Job
@@ -109,11 +110,11 @@ async def create_edit(asked: NewEdit, request: Request, service: Here, once: Cre
     return await submitted(once, make, wait)
 
 
-@router.get("", operation_id="list_edits", response_model=Listing[EditBody])
-def list_edits(service: Here, me: Me, window: Paging) -> Any:
+@router.get("", operation_id="list_edits", response_model=Listing[EditBody], openapi_extra=METADATA)
+def list_edits(service: Here, me: Me, window: Paging, metadata: WithMetadata, status: Status = None) -> Any:
     """The project's edits, newest first."""
     with service.begin() as session:
-        page = edits.listing(session, me.project_id, limit=window.limit, after=window.after)
+        page = results.edits(session, me.project_id, window, state=status, metadata=metadata)
         return listing(page, EditBody.model_validate)
 
 

@@ -100,9 +100,7 @@ async def upload_image(request: Request, service: Here, once: Creating) -> Respo
 def list_images(service: Here, me: Me, window: Paging) -> Any:
     """The project's pictures, newest first."""
     with service.begin() as session:
-        return listing(
-            images.listing(session, me.project_id, limit=window.limit, after=window.after), ImageBody.model_validate
-        )
+        return listing(images.listing(session, me.project_id, window), ImageBody.model_validate)
 
 
 @router.get(

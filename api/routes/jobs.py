@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from api import job_events, problems
 from api.auth import Me
 from api.fields import PathId
+from api.filters import METADATA, Status, WithMetadata
 from api.idempotency import Creating
 from api.job_body import JobBody, etag
 from api.pagination import Listing, Paging, listing
@@ -16,22 +17,23 @@ from api.service import Here
 from api.submission import REFUSALS, Waiting, submitted
 from ledger import jobs, retries
 from ledger.jobs import Job
-from ledger.states import TERMINAL, State
+from ledger.states import TERMINAL
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
-@router.get("", operation_id="list_jobs", response_model=Listing[JobBody])
+@router.get("", operation_id="list_jobs", response_model=Listing[JobBody], openapi_extra=METADATA)
 def list_jobs(
     service: Here,
     me: Me,
     window: Paging,
-    status: Annotated[State | None, Query(description="Only those that stand so.")] = None,
+    metadata: WithMetadata,
+    status: Status = None,
     kind: Annotated[Literal["prior", "edit"] | None, Query(description="Only trainings, or only edits.")] = None,
 ) -> Any:
     """The project's jobs, newest first."""
     with service.begin() as session:
-        page = jobs.listing(session, me.project_id, state=status, kind=kind, limit=window.limit, after=window.after)
+        page = jobs.listing(session, me.project_id, window, state=status, kind=kind, metadata=metadata)
         return listing(page, JobBody.of)
 
 

@@ -11,13 +11,14 @@ from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import Me
 from api.fields import Answered, Asked, Metadata, Moment, PathId, Seed, WebhookUrl, check_url
+from api.filters import METADATA, Status, WithMetadata
 from api.idempotency import Creating
 from api.job_body import JobBody
 from api.pagination import Listing, Paging, listing
 from api.problems import documented
 from api.service import Here
 from api.submission import REFUSALS, Waiting, submitted
-from ledger import artefacts, jobs, priors, subjects
+from ledger import artefacts, jobs, priors, results, subjects
 from ledger.jobs import Job
 
 router = APIRouter(tags=["priors"])
@@ -129,13 +130,16 @@ async def train_prior(
     operation_id="list_priors",
     response_model=Listing[PriorBody],
     responses=documented("not_found"),
+    openapi_extra=METADATA,
 )
-def list_priors(subject_id: PathId, service: Here, me: Me, window: Paging) -> Any:
+def list_priors(
+    subject_id: PathId, service: Here, me: Me, window: Paging, metadata: WithMetadata, status: Status = None
+) -> Any:
     """The subject's priors, newest first."""
     with service.begin() as session:
         if subjects.get(session, me.project_id, subject_id) is None:
             raise problems.not_found("subject", subject_id)
-        page = priors.listing(session, me.project_id, subject_id, limit=window.limit, after=window.after)
+        page = results.priors(session, me.project_id, subject_id, window, state=status, metadata=metadata)
         return listing(page, PriorBody.model_validate)
 
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from api import problems
 from api.auth import Me
 from api.fields import Answered, Asked, Id, Metadata, Moment, Name, PathId, Text
+from api.filters import METADATA, WithMetadata
 from api.idempotency import Creating
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
@@ -104,11 +105,11 @@ def create_subject(asked: NewSubject, once: Creating) -> Response:
     return JSONResponse(answer.body, answer.status, answer.headers)
 
 
-@router.get("", operation_id="list_subjects", response_model=Listing[SubjectBody])
-def list_subjects(service: Here, me: Me, window: Paging) -> Any:
+@router.get("", operation_id="list_subjects", response_model=Listing[SubjectBody], openapi_extra=METADATA)
+def list_subjects(service: Here, me: Me, window: Paging, metadata: WithMetadata) -> Any:
     """The project's subjects, newest first."""
     with service.begin() as session:
-        page = subjects.listing(session, me.project_id, limit=window.limit, after=window.after)
+        page = subjects.listing(session, me.project_id, window, metadata=metadata)
         return listing(page, SubjectBody.model_validate)
 
 

@@ -123,7 +123,7 @@ def create_endpoint(asked: NewEndpoint, service: Here, once: Creating) -> Respon
 def list_endpoints(service: Here, me: Me, window: Paging) -> Any:
     """The project's endpoints, newest first."""
     with service.begin() as session:
-        page = webhooks.endpoints(session, me.project_id, limit=window.limit, after=window.after)
+        page = webhooks.endpoints(session, me.project_id, window)
         return listing(page, EndpointBody.model_validate)
 
 
@@ -200,21 +200,13 @@ def list_deliveries(
     service: Here,
     me: Me,
     window: Paging,
-    endpoint_id: Annotated[str | None, Query(pattern=r"^\w{1,40}$")] = None,
-    job_id: Annotated[str | None, Query(pattern=r"^\w{1,40}$")] = None,
-    state: DeliveryState | None = None,
+    endpoint_id: Annotated[str | None, Query(pattern=r"^\w{1,40}$", description="Only those to this endpoint.")] = None,
+    job_id: Annotated[str | None, Query(pattern=r"^\w{1,40}$", description="Only those about this job.")] = None,
+    state: Annotated[DeliveryState | None, Query(description="Only those that stand so.")] = None,
 ) -> Any:
     """The project's deliveries, newest first."""
     with service.begin() as session:
-        page = deliveries.listing(
-            session,
-            me.project_id,
-            endpoint_id=endpoint_id,
-            job_id=job_id,
-            state=state,
-            limit=window.limit,
-            after=window.after,
-        )
+        page = deliveries.listing(session, me.project_id, window, endpoint_id=endpoint_id, job_id=job_id, state=state)
         return listing(page, DeliveryBody.of)
 
 

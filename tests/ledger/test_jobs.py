@@ -14,6 +14,7 @@ from ledger.attempts import Claim, Control, Progress
 from ledger.database import UnitOfWork
 from ledger.events import Event
 from ledger.jobs import Job
+from ledger.pages import Window
 from ledger.projects import Project
 from ledger.states import TERMINAL, TRANSITIONS, IllegalTransition, State, check
 from ledger.storage import StoredObject
@@ -229,7 +230,7 @@ def test_pages_go_through_all_jobs_newest_first(begin: UnitOfWork, project: Proj
     seen, cursor = [], None
     with begin() as session:
         while True:
-            page = jobs.listing(session, project.id, limit=2, after=cursor)
+            page = jobs.listing(session, project.id, Window(2, cursor))
             seen += [job.id for job in page.rows]
             if not page.has_more:
                 break
