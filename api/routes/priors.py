@@ -45,7 +45,7 @@ class PriorParameters(Asked):
     weight_decay: Annotated[float | None, Field(ge=0, le=1)] = None
     preservation_weight: Annotated[float | None, Field(ge=0, le=10)] = None
     min_snr_gamma: Annotated[float | None, Field(ge=0, le=100)] = None
-    subject_emphasis: Annotated[float | None, Field(ge=0, le=100)] = None
+    subject_emphasis: Annotated[float | None, Field(gt=0, le=100)] = None
     caption_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
     max_gradient_norm: Annotated[float | None, Field(gt=0, le=1000)] = None
     ema: Annotated[float | None, Field(ge=0, lt=1)] = None
