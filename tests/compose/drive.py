@@ -88,7 +88,7 @@ def _test(stack: Stack, folder: Path) -> None:
         before = lipe.download(lipe.results(edit)[0].image, folder / "edit.png").read_bytes()
         _were_told(stack, lipe.webhook_secret(), {prior.id, edit.id})
         with _timed("two edits, and the worker of one killed"):
-            _survive_a_killed_worker(stack, lipe, [_edit(lipe, subject, picture, story, steps=100) for _ in range(2)])
+            _survive_a_killed_worker(stack, lipe, [_edit(lipe, subject, picture, story, steps=40) for _ in range(2)])
         with _timed("servers made anew"):
             stack.compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", *SERVERS)
         after = lipe.download(lipe.results(edit)[0].image, folder / "again.png").read_bytes()
