@@ -132,7 +132,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sheet", type=Path, help="where a sheet of painted pictures goes")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--guidance-scale", type=float, default=4.0)
+    parser.add_argument("--guidance-scale", type=float, default=5.0, help="5 is the SDXL pipeline's own")
     return parser.parse_args(argv)
 
 
