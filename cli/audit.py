@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import ProgrammingError
 
 from ledger.audit import INVARIANTS
 from ledger.audit import audit as run
@@ -27,6 +28,8 @@ def audit(patience: float, *, as_json: bool) -> int:
         found = _audited(Settings(), timedelta(seconds=patience))
     except ValidationError as error:
         return _unanswered(f"wrong or missing settings: {'; '.join(map(_setting, error.errors()))}")
+    except ProgrammingError as error:
+        return _unanswered(f"the database lacks this version's tables: run `lipe migrate` ({error.orig})")
     except UNAVAILABLE as error:
         return _unanswered(f"the database does not answer: {error}")
     except StorageError as error:

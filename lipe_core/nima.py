@@ -107,7 +107,7 @@ def edit(
     with clock.stage("encoding"):
         x_0 = sdxl.encode_image(model, [_resized(request.image.convert("RGB"), size)])
         found = None
-        if config.source_map == "class":
+        if config.source_map == "class" and request.mask is None:
             found = locate.class_map(model, x_0, [request.source_prompt], request.subject)
     with use_adapter(model, prior) if prior else nullcontext() as untuned:
         with clock.stage("inverting"), watch(source_prompt, config.source_guidance_scale) as source:

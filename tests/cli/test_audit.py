@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 from typer.testing import CliRunner, Result
 
 from cli.main import app as lipe
@@ -14,6 +14,7 @@ from ledger.audit import INVARIANTS
 from ledger.database import UnitOfWork
 from ledger.jobs import Job
 from ledger.projects import Project
+from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.api.conftest import api, app, new_key, subject, upload, work  # noqa: F401
 from tests.cli.test_keys import environment  # noqa: F401
@@ -98,6 +99,14 @@ def test_no_answer_is_no_violation(
     result = run("--json")
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
+
+
+def test_a_database_without_the_tables_is_sent_to_migrate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = make_url(settings.database_url).set(database="template1")
+    monkeypatch.setenv("LIPE_DATABASE_URL", bare.render_as_string(hide_password=False))
+    result = run("--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "lipe migrate" in result.stderr
 
 
 def run(*arguments: str) -> Result:

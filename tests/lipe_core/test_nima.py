@@ -108,6 +108,8 @@ def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, p
     assert not np.array_equal(np.asarray(plain.image), np.asarray(tuned.image))
     (watched,) = nima.edit(model, request(photo), CONFIG)
     assert plain.evaluations == watched.evaluations + locate.EVALUATIONS
+    (masked,) = nima.edit(model, request(photo, mask=half_mask()), config)
+    assert masked.evaluations == watched.evaluations
 
 
 def test_a_picture_of_another_size_comes_back_in_its_own(model: BaseModel, photo: Image.Image) -> None:
