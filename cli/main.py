@@ -49,8 +49,8 @@ def up(
             if as_json:
                 print(json.dumps({"url": service.url, "api_key": service.api_key}), flush=True)
             else:
-                console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)")
-                console.print(f"API key, shown once: [bold]{service.api_key}[/]")
+                console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)", soft_wrap=True)
+                console.print(f"API key, shown once: [bold]{service.api_key}[/]", soft_wrap=True)
                 console.print("Ctrl-C stops it.")
             while not (failure := service.failure()):
                 time.sleep(0.5)

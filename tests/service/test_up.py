@@ -4,6 +4,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -50,6 +52,29 @@ def test_from_references_to_an_edited_picture(checkpoint: Path, tmp_path: Path) 
     ]  # fmt: skip
     assert len(objects) == 1  # the test picture: of the erased subject nothing is left
     assert not any(program.is_running() for program in programs)
+    assert [process for process in psutil.process_iter() if belongs(process, tmp_path)] == []
+
+
+def test_the_key_that_it_shows_opens_it_and_ctrl_c_stops_it(checkpoint: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cli.main", "up", "--data", str(tmp_path / "data"), "--port", "0"]
+    environment = {**os.environ, "COLUMNS": "60", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(
+        [*command, "--base-model", str(checkpoint)], env=environment, stderr=subprocess.PIPE, text=True
+    ) as up:
+        assert up.stderr is not None
+        shown = {}
+        for line in up.stderr:
+            if line.startswith("Ctrl-C"):
+                break
+            label, _, value = line.partition(": " if line.startswith("API key") else " at ")
+            shown[label] = value.split()[:1]
+        try:
+            (url,), (key,) = shown["LIPE is"], shown["API key, shown once"]
+            with Client(url, key) as lipe:
+                assert lipe.upload_image(picture(0)).width == 64
+        finally:
+            up.send_signal(signal.SIGINT)
+        assert up.wait(timeout=60) == 0
     assert [process for process in psutil.process_iter() if belongs(process, tmp_path)] == []
 
 
