@@ -1,22 +1,50 @@
-"""A small typed client of the LIPE service."""
+"""A small typed client of the LIPE service: `Client`, and `AsyncClient` for asyncio."""
 
-from client.client import Client
-from client.models import Artefact, Endpoint, Image, Job, Method, Prior, Progress, Result, Subject
+from client.awaiting import AsyncClient
+from client.blocking import Client
+from client.models import (
+    Artefact,
+    Category,
+    Delivery,
+    Edit,
+    EditSummary,
+    Endpoint,
+    Image,
+    Job,
+    JobProgress,
+    Kind,
+    Method,
+    Prior,
+    PriorSummary,
+    Progress,
+    Result,
+    Status,
+    Subject,
+)
 from client.problems import JobFailed, Problem
 from client.webhooks import verify_webhook
 
 __all__ = [
     "Artefact",
+    "AsyncClient",
+    "Category",
     "Client",
+    "Delivery",
+    "Edit",
+    "EditSummary",
     "Endpoint",
     "Image",
     "Job",
     "JobFailed",
+    "JobProgress",
+    "Kind",
     "Method",
     "Prior",
+    "PriorSummary",
     "Problem",
     "Progress",
     "Result",
+    "Status",
     "Subject",
     "verify_webhook",
 ]

@@ -1,13 +1,14 @@
 """Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), over connections that break."""
 
 import json
-import time
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
 from client.models import Progress
 from client.problems import Problem, raise_for_problem
+from client.retries import Failure
 
 SILENCE_SECONDS = 45.0  # the service says something at least every 15
 RECONNECT_SECONDS = 1.0
@@ -15,44 +16,47 @@ FRUITLESS = 10
 """So many connections in a row without an event, and the break is the caller's to know."""
 
 
-def follow(http: httpx.Client, path: str, after: int) -> Iterator[Progress]:
-    """Every event above number `after`, once, to the last. Raises Problem, or httpx.TransportError after a while."""
-    fruitless = 0
-    while True:
-        try:
-            with http.stream(
-                "GET",
-                path,
-                headers={"Accept": "text/event-stream", "Last-Event-ID": str(after)},
-                timeout=httpx.Timeout(10, read=SILENCE_SECONDS),
-            ) as answer:
-                if not answer.is_success:
-                    answer.read()
-                raise_for_problem(answer)
-                if answer.status_code == httpx.codes.NO_CONTENT:
-                    return
-                for data in parse(answer.iter_lines()):
-                    progress = Progress.model_validate(json.loads(data))
-                    after, fruitless = progress.sequence, 0
-                    yield progress
-                    if progress.is_last:
-                        return
-        except Problem as problem:
-            if not problem.retryable or fruitless >= FRUITLESS:
-                raise
-        except httpx.TransportError:
-            if fruitless >= FRUITLESS:
-                raise
-        fruitless += 1
-        time.sleep(RECONNECT_SECONDS)
+@dataclass
+class Reader:
+    """Where one reader is in a job's events: `after` is the last that it has seen. Each event is seen once."""
 
+    after: int = 0
+    is_done: bool = False
+    _fruitless: int = 0
+    _data: list[str] = field(default_factory=list)
 
-def parse(lines: Iterable[str]) -> Iterator[str]:
-    """The data of each whole event; comments and the other fields are passed over."""
-    data: list[str] = []
-    for line in lines:
-        if not line and data:
-            yield "\n".join(data)
-            data = []
-        elif line.startswith("data:"):
-            data.append(line.removeprefix("data:").removeprefix(" "))
+    @property
+    def request(self) -> dict[str, Any]:
+        """What to connect with: the service goes on behind the last event."""
+        return {
+            "headers": {"Accept": "text/event-stream", "Last-Event-ID": str(self.after)},
+            "timeout": httpx.Timeout(10, read=SILENCE_SECONDS),
+        }
+
+    def connected(self, answer: httpx.Response) -> None:
+        """A stream begins, or there is nothing more. Raises Problem; the body of a refusal must have been read."""
+        raise_for_problem(answer)
+        self._data = []  # an event that was cut off comes again, whole
+        self.is_done = answer.status_code == httpx.codes.NO_CONTENT
+
+    def read(self, line: str) -> Progress | None:
+        """The event that this line ends, if it ends a new one. Comments and other fields are passed over."""
+        if line.startswith("data:"):
+            self._data.append(line.removeprefix("data:").removeprefix(" "))
+        if line or not self._data:
+            return None
+        progress = Progress.model_validate(json.loads("\n".join(self._data)))
+        self._data = []
+        if progress.sequence <= self.after:
+            return None
+        self.after, self._fruitless, self.is_done = progress.sequence, 0, progress.is_last
+        return progress
+
+    def pause(self, failure: Failure | None) -> float:
+        """Seconds until the next connection, after one that failed or just ended. Raises what will not pass."""
+        self._fruitless += 1
+        if isinstance(failure, Problem) and not failure.retryable:
+            raise failure
+        if self._fruitless > FRUITLESS:
+            raise failure or httpx.RemoteProtocolError("the events end again and again before the job is over")
+        return RECONNECT_SECONDS

@@ -6,6 +6,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
+Kind = Literal["prior", "edit"]
+Category = Literal["animal", "object", "person"]
+DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 Method = Literal["nima", "ddim", "sdedit", "local_blend", "masactrl", "dreamctrl", "imagic", "ledits"]
 OVER = frozenset({"succeeded", "failed", "canceled", "expired"})
 
@@ -62,16 +65,43 @@ class JobError(Model):
     detail: str
 
 
+class Artefact(Model):
+    """A file that a job made, with a signed URL that is good for a few minutes."""
+
+    role: str
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    details: dict[str, Any]
+    url: str
+
+
+class JobProgress(Model):
+    """How far the running attempt is: `step` of `total` in its `stage`.
+
+    `preview` is the newest picture of what is learnt so far; `details["step"]` tells of which step.
+    """
+
+    stage: str
+    step: int
+    total: int
+    eta_seconds: float | None = None
+    loss: float | None = None
+    preview: Artefact | None = None
+
+
 class Job(Model):
     """A training (`kind` "prior") or an edit, as it stood when it was asked for."""
 
     id: str
-    kind: Literal["prior", "edit"]
+    kind: Kind
     status: Status
     subject_id: str
     prior_id: str | None
     edit_id: str | None
     attempt: int
+    progress: JobProgress | None
     error: JobError | None
     parameters: dict[str, Any]
     resolved: dict[str, Any]
@@ -111,31 +141,31 @@ class Progress(Model):
         return self.data.get("total")
 
     @property
+    def preview(self) -> Artefact | None:
+        """The newest picture of what is learnt so far, where there is one."""
+        preview = self.data.get("preview")
+        return Artefact.model_validate(preview) if preview else None
+
+    @property
     def is_last(self) -> bool:
         """The job is over."""
         return self.type.rpartition(".")[2] in OVER
 
 
-class Artefact(Model):
-    """A file that a job made, with a signed URL that is good for a few minutes."""
-
-    role: str
-    name: str
-    content_type: str
-    size: int
-    sha256: str
-    details: dict[str, Any]
-    url: str
-
-
-class Prior(Model):
-    """What was learnt of a subject; `artefacts` (adapter, manifest) once it is ready."""
+class PriorSummary(Model):
+    """What was learnt of a subject; `ready_at` once its job succeeded."""
 
     id: str
     subject_id: str
     adapter_sha256: str | None
-    manifest: dict[str, Any] | None
     ready_at: datetime | None
+    created_at: datetime
+
+
+class Prior(PriorSummary):
+    """With its newest job and, once it is ready, its files: adapter, manifest, previews."""
+
+    manifest: dict[str, Any] | None
     job_id: str | None
     artefacts: tuple[Artefact, ...]
 
@@ -151,6 +181,34 @@ class Result(Model):
     uncomposited: Artefact | None = None
 
 
+class EditSummary(Model):
+    """What was asked."""
+
+    id: str
+    subject_id: str
+    prior_id: str | None
+    image_id: str
+    mask_image_id: str | None
+    method: str
+    source_prompt: str | None
+    target_prompts: tuple[str, ...]
+    created_at: datetime
+
+
+class Edit(EditSummary):
+    """With its newest job and, once that succeeded, one result for each prompt and seed."""
+
+    job_id: str | None
+    status: Status | None
+    results: tuple[Result, ...]
+
+
+class Secrets(Model):
+    """`whsec_...`, newest first; each of them signs every delivery."""
+
+    secrets: tuple[str, ...]
+
+
 class Endpoint(Model):
     """Where events are sent; `secrets` (newest first) where it was just made."""
 
@@ -158,4 +216,24 @@ class Endpoint(Model):
     url: str
     events: tuple[str, ...]
     disabled_at: datetime | None
+    created_at: datetime
     secrets: tuple[str, ...] = ()
+
+
+class Delivery(Model):
+    """One event on its way to one URL. `body` is what is sent."""
+
+    id: str
+    endpoint_id: str | None
+    job_id: str
+    message_id: str
+    event_type: str
+    url: str
+    state: DeliveryState
+    attempts: int
+    next_attempt_at: datetime | None
+    last_status: int | None
+    last_error: str | None
+    delivered_at: datetime | None
+    created_at: datetime
+    body: dict[str, Any]

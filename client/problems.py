@@ -1,8 +1,12 @@
 """The service's refusals (RFC 9457 problem documents) as exceptions."""
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
+
+from client.models import Job
 
 
 class Problem(Exception):
@@ -23,7 +27,7 @@ class Problem(Exception):
 class JobFailed(Exception):
     """A job ended, but did not succeed. `job` is its last state."""
 
-    def __init__(self, job: Any) -> None:
+    def __init__(self, job: Job) -> None:
         reason = f": {job.error.code}: {job.error.detail}" if job.error else ""
         super().__init__(f"job {job.id} {job.status}{reason}")
         self.job = job
@@ -37,15 +41,27 @@ def raise_for_problem(answer: httpx.Response) -> None:
         body = answer.json()
     except ValueError:
         body = {}
+    body = body if isinstance(body, dict) else {}
     raise Problem(
         answer.status_code,
         body.get("code", "unknown"),
         body.get("detail") or body.get("title") or answer.text[:200],
-        retryable=bool(body.get("retryable", answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR)),
+        retryable=bool(body.get("retryable", _may_pass(answer.status_code))),
         body=body,
         retry_after=_seconds(answer.headers.get("retry-after", "")),
     )
 
 
+def _may_pass(status: int) -> bool:
+    """For answers that are no problem documents: a proxy's, or the object storage's."""
+    return status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR
+
+
 def _seconds(header: str) -> float:
-    return float(header) if header.isascii() and header.isdigit() else 0.0
+    """RFC 9110, 10.2.3: a number or a date; 0 for neither."""
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0

@@ -11,8 +11,7 @@ from typer.testing import CliRunner, Result
 
 from api.method_parameters import Method as ApiMethod
 from cli.main import app
-from client import Client, Method, Subject
-from client import client as client_module
+from client import Client, Method, Subject, retries
 from ledger import attempts, images
 from ledger.database import UnitOfWork
 from ledger.edits import Edit
@@ -30,7 +29,7 @@ def environment(server: str, project: Project, new_key: NewKey, monkeypatch: pyt
     monkeypatch.setenv("LIPE_URL", server)
     monkeypatch.setenv("LIPE_API_KEY", new_key(project))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(client_module, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_RETRY_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""Edits: what shall be different in a picture, and what came of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from client.call import Call, Listing, at, create, filters, id_of
+from client.models import Edit, EditSummary, Image, Job, Method, PriorSummary, Result, Status, Subject
+from client.verbs import listing, verb
+
+
+class Edits:
+    """The calls on edits."""
+
+    @verb
+    def edit(
+        self,
+        *,
+        image: Image | str,
+        prompt: str | None = None,
+        prompts: Sequence[str] | None = None,
+        subject: Subject | str | None = None,
+        prior: PriorSummary | str | None = None,
+        source_prompt: str | None = None,
+        method: Method | None = None,
+        use_prior: bool | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        seeds: Sequence[int] | None = None,
+        n: int | None = None,
+        mask: Image | str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        webhook_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Job]:
+        """Edit a picture with a subject's newest prior (or the one given), once for each prompt and seed.
+
+        `use_prior` False leaves the prior out: the base model alone, told the `subject`.
+        """
+        asked = {
+            "subject_id": id_of(subject) if subject is not None else None,
+            "prior_id": id_of(prior) if prior is not None else None,
+            "image_id": id_of(image),
+            "mask_image_id": id_of(mask) if mask is not None else None,
+            "prompt": prompt,
+            "prompts": list(prompts) if prompts is not None else None,
+            "source_prompt": source_prompt,
+            "method": method,
+            "use_prior": use_prior,
+            "parameters": parameters,
+            "seed": seed,
+            "seeds": list(seeds) if seeds is not None else None,
+            "n": n,
+            "metadata": metadata,
+            "webhook_url": webhook_url,
+        }
+        return create(at("edits"), Job.model_validate_json, asked, idempotency_key=idempotency_key)
+
+    @verb
+    def get_edit(self, edit: EditSummary | Job | str) -> Call[Edit]:
+        """One edit, by its id or its job, with its results once that succeeded."""
+        return Call("GET", at("edits", _edit_id(edit)), Edit.model_validate_json)
+
+    @verb
+    def results(self, edit: EditSummary | Job | str) -> Call[tuple[Result, ...]]:
+        """The pictures of an edit, prompts outermost; none before its job succeeded."""
+        return Call("GET", at("edits", _edit_id(edit)), lambda content: Edit.model_validate_json(content).results)
+
+    @listing
+    def edits(
+        self,
+        *,
+        status: Status | None = None,
+        metadata: Mapping[str, str] | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Listing[EditSummary]:
+        """All edits, newest first; `status` and `metadata` are those of their newest jobs."""
+        query = filters(status=status, metadata=metadata, created_after=created_after, created_before=created_before)
+        return Listing(at("edits"), EditSummary, query)
+
+
+def _edit_id(edit: EditSummary | Job | str) -> str:
+    if isinstance(edit, Job):
+        if edit.edit_id is None:
+            raise ValueError(f"{edit.id} is a training: it has no edit")
+        return edit.edit_id
+    return id_of(edit)
