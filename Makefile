@@ -12,7 +12,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits bench-quality secrets compose-test lock clean
+.PHONY: help setup demo test check format bench-report bench-edits bench-quality openapi secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench-edits: setup ## measure NIMA on 12 fresh subjects (SEED=)
 bench-quality: setup ## LIPE, its ablations and its rivals on the drawn benchmark: out/quality (SYSTEMS="lipe; ddim" SUBJECTS=)
 	@$(RUN)/python -m benchmarks.quality --out out/quality \
 		$(if $(SYSTEMS),--systems "$(SYSTEMS)") $(if $(SUBJECTS),--subjects $(SUBJECTS))
+
+openapi: setup ## write the API's contract, docs/openapi.json
+	@$(RUN)/python -m api.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 secrets: ## make the secrets of docker-compose.yml in secrets/, once
 	@deploy/make_secrets.sh

@@ -5,9 +5,10 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 
-from api import logs, openapi, problems
+from api import logs, openapi, problems, webhook_events
 from api.auth import GUARDED, Gate, described
 from api.bounds import BoundedBody
+from api.known_query import known_query
 from api.problems import documented
 from api.request_id import RequestId
 from api.routes import edits, health, images, jobs, priors, subjects, webhooks
@@ -45,21 +46,13 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestId)  # the outermost: every refusal carries the id, too
     app.include_router(_v1())
     app.include_router(health.router)
+    app.webhooks.include_router(webhook_events.described())
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
 
 
 def _v1() -> APIRouter:
-    refusals = documented(
-        "malformed_request",
-        "unauthenticated",
-        "insufficient_scope",
-        "body_too_large",
-        "invalid_request",
-        "internal",
-        "unavailable",
-    )
-    v1 = APIRouter(prefix=GUARDED, dependencies=[described], responses=refusals)
+    v1 = APIRouter(prefix=GUARDED, dependencies=[described, known_query], responses=documented())
     for resource in (images, subjects, priors, edits, jobs, webhooks):
         v1.include_router(resource.router)
     return v1

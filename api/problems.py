@@ -62,6 +62,16 @@ KINDS: Mapping[str, Kind] = {
     "unavailable": Kind(503, "The database is not available", retryable=True),
     "storage_unavailable": Kind(503, "The object storage is not available", retryable=True),
 }
+COMMON = (
+    "malformed_request",
+    "unauthenticated",
+    "insufficient_scope",
+    "body_too_large",
+    "invalid_request",
+    "internal",
+    "unavailable",
+)
+"""What every route that needs a key may answer."""
 
 
 class FieldError(BaseModel):
@@ -143,13 +153,31 @@ def answer(request: Request, error: Exception) -> Response:
     return JSONResponse(body, problem.kind.status, headers, media_type=MEDIA_TYPE)
 
 
-def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The refusals of a route, for its OpenAPI description."""
+def documented(*codes: str, common: Sequence[str] = COMMON) -> dict[int | str, dict[str, Any]]:
+    """The refusals of a route, beside those that are common to all, for its OpenAPI description."""
     statuses: dict[int | str, dict[str, Any]] = {}
-    for code in codes:
-        entry = statuses.setdefault(KINDS[code].status, {"model": ProblemDocument, "description": ""})
+    for code in (*common, *codes):
+        kind = KINDS[code]
+        entry = statuses.setdefault(kind.status, {"model": ProblemDocument, "description": "", "content": {}})
         entry["description"] = ", ".join(filter(None, [entry["description"], f"`{code}`"]))
+        shown = entry["content"].setdefault(MEDIA_TYPE, {"examples": {}})  # the schema comes with the model
+        shown["examples"][code] = {"value": _example(code)}
+        if kind.retryable:
+            entry["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return statuses
+
+
+def _example(code: str) -> dict[str, Any]:
+    kind = KINDS[code]
+    return ProblemDocument(
+        type=f"urn:lipe:problem:{code}",
+        title=kind.title,
+        status=kind.status,
+        detail=f"{kind.title}: docs/problems.md says what to do",
+        code=code,
+        request_id="req_5f0c6f0e8c0f4b6f9a3d2b1c0e9d8c7b",
+        retryable=kind.retryable,
+    ).model_dump(mode="json", exclude_none=True)
 
 
 def _problem_of(error: Exception) -> Problem:

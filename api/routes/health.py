@@ -1,16 +1,19 @@
 """For the operator: does the process live, can it work, how do the queues stand."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse
 
+from api.problems import documented
 from api.service import Here
 from ledger import database, doorbell, gauges
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=documented("internal", common=()))
+TEXT = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}}
 
 
 class Readiness(BaseModel):
@@ -21,10 +24,16 @@ class Readiness(BaseModel):
     storage: bool
 
 
+class Liveness(BaseModel):
+    """What a living process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
 @router.get("/healthz", operation_id="healthz")
-async def healthz() -> dict[str, str]:
+async def healthz() -> Liveness:
     """The process answers."""
-    return {"status": "ok"}
+    return Liveness()
 
 
 @router.get("/readyz", operation_id="readyz", response_model=Readiness, responses={503: {"model": Readiness}})
@@ -39,7 +48,10 @@ async def readyz(service: Here, response: Response) -> Any:
     return ready
 
 
-@router.get("/metrics", operation_id="metrics", response_class=Response)
+@router.get(
+    "/metrics", operation_id="metrics", response_class=PlainTextResponse,
+    responses=TEXT | documented("unavailable", common=()),
+)  # fmt: skip
 def metrics(service: Here) -> Response:
     """Prometheus: read from the database, so that every process tells the same."""
     registry = CollectorRegistry()

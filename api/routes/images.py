@@ -74,9 +74,7 @@ class DownloadableImage(ImageBody):
     response_model=ImageBody,
     openapi_extra=BODY,
     responses=documented(
-        "invalid_request",
         "idempotency_key_in_flight",
-        "body_too_large",
         "image_too_large",
         "image_format_unsupported",
         "image_too_many_pixels",

@@ -75,7 +75,6 @@ class SubjectBody(Answered):
     responses=documented(
         "not_found",
         "idempotency_key_in_flight",
-        "invalid_request",
         "reference_count",
         "consent_required",
         "idempotency_key_reused",

@@ -1,7 +1,7 @@
 """Webhooks: where events go (Standard Webhooks 1.0), and what became of each delivery."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
@@ -16,22 +16,13 @@ from api.pagination import Listing, Paging, listing
 from api.problems import documented
 from api.service import Here
 from api.submission import ring
+from api.webhook_events import EventType
 from ledger import deliveries, projects, webhooks
 from ledger.deliveries import DeliveryState
 from ledger.idempotency import Answer
 from ledger.webhooks import Delivery, Endpoint
 
 router = APIRouter(tags=["webhooks"])
-EventType = Literal[
-    "prior.succeeded",
-    "prior.failed",
-    "prior.canceled",
-    "prior.expired",
-    "edit.succeeded",
-    "edit.failed",
-    "edit.canceled",
-    "edit.expired",
-]
 Events = Annotated[list[EventType], Field(max_length=8, description="Empty: all of them.")]
 
 
@@ -102,9 +93,7 @@ class DeliveryBody(Answered):
     status_code=201,
     operation_id="create_webhook_endpoint",
     response_model=EndpointWithSecrets,
-    responses=documented(
-        "idempotency_key_in_flight", "invalid_request", "webhook_url_forbidden", "idempotency_key_reused"
-    ),
+    responses=documented("idempotency_key_in_flight", "webhook_url_forbidden", "idempotency_key_reused"),
 )
 def create_endpoint(asked: NewEndpoint, service: Here, once: Creating) -> Response:
     """Have events sent to a URL; the answer holds the secret that signs them."""
@@ -143,7 +132,7 @@ def get_endpoint(endpoint_id: PathId, service: Here, me: Me) -> Any:
     "/webhook-endpoints/{endpoint_id}",
     operation_id="change_webhook_endpoint",
     response_model=EndpointBody,
-    responses=documented("not_found", "invalid_request", "webhook_url_forbidden"),
+    responses=documented("not_found", "webhook_url_forbidden"),
 )
 def change_endpoint(endpoint_id: PathId, asked: EndpointChange, service: Here, me: Me) -> Any:
     """Change an endpoint's URL or events, switch it off or on."""
@@ -172,7 +161,7 @@ def delete_endpoint(endpoint_id: PathId, service: Here, me: Me) -> None:
     "/webhook-endpoints/{endpoint_id}/secret",
     operation_id="get_webhook_endpoint_secret",
     response_model=Secrets,
-    responses=documented("insufficient_scope", "not_found"),
+    responses=documented("not_found"),
 )
 def endpoint_secret(endpoint_id: PathId, service: Here, me: Writer) -> Any:
     """The secrets that sign what goes to this endpoint. Needs the scope `write`."""
@@ -184,7 +173,6 @@ def endpoint_secret(endpoint_id: PathId, service: Here, me: Writer) -> Any:
     "/webhook-secret",
     operation_id="get_webhook_secret",
     response_model=Secrets,
-    responses=documented("insufficient_scope"),
 )
 def project_secret(service: Here, me: Writer) -> Any:
     """The secrets that sign what goes to a request's own `webhook_url`. Needs the scope `write`."""

@@ -1,25 +1,30 @@
 """The wire and its description are one: codes, media types, names, parameters."""
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from jsonschema_rs import Draft202012Validator
 
+from api import examples, openapi
 from api.app import LARGEST_JSON, make_app
 from api.method_parameters import PARAMETERS
-from api.problems import KINDS
+from api.problems import KINDS, ProblemDocument
 from api.routes.priors import PriorParameters, RegularizationParameters
+from api.webhook_events import EventData, EventType, WebhookEvent
 from ledger.settings import Settings
 from lipe_core.baselines import METHODS
 from lipe_core.regularization import RegularizationConfig
 from lipe_core.train import PriorConfig
 from worker.perform import CODES
 
-DOCS = Path(__file__).parents[2] / "docs" / "problems.md"
+ROOT = Path(__file__).parents[2]
+DOCS, CONTRACT = ROOT / "docs" / "problems.md", ROOT / "docs" / "openapi.json"
 
 
 def test_the_page_of_problems_is_the_table() -> None:
@@ -58,7 +63,63 @@ def test_openapi_names_every_operation_and_every_problem(app: FastAPI) -> None:
         assert not path.startswith("/v1") or {"401", "403", "422", "500", "503"} <= refusals
         for status in refusals - ({"503"} if path == "/readyz" else set()):
             assert list(operation["responses"][status]["content"]) == ["application/problem+json"]
+            content = operation["responses"][status]["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
+            for code, example in content["examples"].items():
+                assert ProblemDocument.model_validate(example["value"]).code == code
+                assert KINDS[code].status == int(status)
     assert "HTTPValidationError" not in app.openapi()["components"]["schemas"]
+
+
+def test_the_contract_is_checked_in() -> None:
+    assert CONTRACT.read_text() == openapi.text(), "run `make openapi` and look at what has changed"
+
+
+def test_every_example_fits_its_schema(app: FastAPI) -> None:
+    document = app.openapi()
+    bodies = [operation["requestBody"] for operation in openapi.operations(document) if "requestBody" in operation]
+    answers = [
+        answer
+        for operation in openapi.operations(document)
+        for status, answer in operation["responses"].items()
+        if status < "3"
+    ]
+    events = [methods["post"]["requestBody"] for methods in document["webhooks"].values()]
+    found = [
+        content["application/json"]
+        for content in (part.get("content", {}) for part in [*bodies, *answers, *events])
+        if "application/json" in content
+    ]
+    assert len(found) == len(examples.REQUESTS) + len(examples.ANSWERS) + len(get_args(EventType))
+    for entry in found:
+        whole = entry["schema"] | {"components": document["components"]}
+        errors = list(Draft202012Validator(whole, validate_formats=True).iter_errors(entry["example"]))
+        assert not errors, entry["example"]
+
+
+def test_webhooks_are_described_as_they_are_sent(
+    api: TestClient, subject: dict[str, Any], work: Callable[..., None]
+) -> None:
+    api.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/"})
+    job = api.post(f"/v1/subjects/{subject['id']}/priors", json={"metadata": {"order": "7"}}).json()
+    work(job["id"])
+    other = api.post(f"/v1/subjects/{subject['id']}/priors").json()
+    api.post(f"/v1/jobs/{other['id']}/cancel")
+    sent = [row["body"] for row in api.get("/v1/webhook-deliveries").json()["data"]]
+    assert [body["type"] for body in sent] == ["prior.canceled", "prior.succeeded"]
+    for body in sent:
+        event = WebhookEvent.model_validate(body)
+        assert set(body["data"]) == event.data.model_dump(exclude_unset=True).keys()
+        assert set(body["data"]) <= set(EventData.model_fields)
+    assert sent[1]["data"]["metadata"] == {"order": "7"}
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs?statuss=failed", "/v1/jobs?limit[x]=1", "/v1/webhook-secret?all=1"])
+def test_an_unknown_query_parameter_is_refused(api: TestClient, path: str) -> None:
+    answer = api.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert answer.json()["param"] == path.partition("?")[2].partition("=")[0]
+    assert api.post(f"/v1/jobs/job_1/cancel{path[path.index('?') :]}").status_code == 422
 
 
 def test_what_the_framework_refuses_is_a_problem_too(api: TestClient) -> None:

@@ -1,0 +1,137 @@
+"""What requests and answers look like: one example of each, for OpenAPI. Tests hold them to its schemas."""
+
+from collections.abc import Mapping
+from typing import Any
+
+IMAGE, MASK = "img_6f1d2a7c90b84f53a1e2c3d4e5f60718", "img_0b9a8c7d6e5f40312233445566778899"
+SUBJECT, PRIOR, EDIT = (f"{kind}_3c2b1a09f8e74d6c5b4a39281706f5e4" for kind in ("sub", "pri", "edt"))
+JOB, ENDPOINT, DELIVERY = (f"{kind}_9f1c52e07b3d4c86a5f4e3d2c1b0a998" for kind in ("job", "whk", "dlv"))
+MOMENT, LATER = "2026-01-31T12:00:00Z", "2026-01-31T12:04:10Z"
+SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+HOOK, PROMPT = "https://example.com/hooks/lipe", "a photo of sks dog jumping"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="  # noqa: S105
+
+
+def _file(role: str, name: str, content_type: str = "image/png") -> dict[str, Any]:
+    url = f"https://s3.example.com/lipe/{name}?X-Amz-Signature=0a1b2c"
+    details: dict[str, Any] = {}
+    return {
+        "role": role, "name": name, "content_type": content_type, "size": 48213, "sha256": SHA256, "details": details,
+        "url": url,
+    }  # fmt: skip
+
+
+def _page(row: dict[str, Any]) -> dict[str, Any]:
+    return {"data": [row], "has_more": False, "next_cursor": None}
+
+
+_image = {
+    "id": IMAGE, "width": 1024, "height": 768, "content_type": "image/png", "size": 1482911, "sha256": SHA256,
+    "created_at": MOMENT,
+}  # fmt: skip
+_references = [IMAGE, "img_1a2b3c4d5e6f40718293a4b5c6d7e8f9", "img_a1b2c3d4e5f60718293a4b5c6d7e8f90"]
+_subject = {
+    "id": SUBJECT, "name": "Rex", "class_noun": "dog", "token": "sks", "category": "animal", "consent": False,
+    "references": [{"image_id": image, "caption": None} for image in _references], "metadata": {"customer": "42"},
+    "created_at": MOMENT,
+}  # fmt: skip
+_prior = {"id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "ready_at": LATER, "created_at": MOMENT}
+_edit = {
+    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "image_id": IMAGE, "mask_image_id": None, "method": "nima",
+    "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
+}  # fmt: skip
+_urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
+_training = {
+    "id": JOB, "kind": "prior", "status": "queued", "subject_id": SUBJECT, "prior_id": PRIOR, "edit_id": None,
+    "attempt": 0, "progress": None, "error": None, "parameters": {"prior": {"steps": 800}, "regularization": {}},
+    "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "request_id": "req_1",
+    "created_at": MOMENT, "queued_at": MOMENT, "started_at": None, "finished_at": None, "cancel_requested_at": None,
+    "urls": {**_urls, "result": f"/v1/priors/{PRIOR}"},
+}  # fmt: skip
+_painting = _training | {
+    "kind": "edit", "edit_id": EDIT, "parameters": {"nima": {"steps": 30}, "seeds": [7]},
+    "urls": {**_urls, "result": f"/v1/edits/{EDIT}"},
+}  # fmt: skip
+_running = _training | {
+    "status": "running", "attempt": 1, "started_at": MOMENT,
+    "progress": {"stage": "training", "step": 120, "total": 800, "loss": 0.083, "eta_seconds": 61.5},
+}  # fmt: skip
+_stopping = _running | {"cancel_requested_at": LATER}
+_endpoint = {"id": ENDPOINT, "url": HOOK, "events": ["edit.succeeded"], "disabled_at": None, "created_at": MOMENT}
+_about = {
+    "job_id": JOB, "status": "succeeded", "attempt": 1, "kind": "edit", "subject_id": SUBJECT, "prior_id": PRIOR,
+    "edit_id": EDIT, "metadata": {"order": "7"},
+}  # fmt: skip
+_delivery = {
+    "id": DELIVERY, "endpoint_id": ENDPOINT, "job_id": JOB, "message_id": "msg_1c2d3e4f",
+    "event_type": "edit.succeeded", "url": HOOK, "state": "delivered", "attempts": 1, "next_attempt_at": None, "last_status": 204,
+    "last_error": None, "delivered_at": LATER, "created_at": LATER,
+    "body": {"type": "edit.succeeded", "timestamp": LATER, "data": _about},
+}  # fmt: skip
+
+_new_edit = {
+    "subject_id": SUBJECT, "image_id": IMAGE, "prompt": PROMPT, "parameters": {"steps": 30}, "seed": 7,
+    "metadata": {"order": "7"},
+}  # fmt: skip
+
+REQUESTS: Mapping[str, Any] = {
+    "create_subject": {"name": "Rex", "class_noun": "dog", "references": _references, "metadata": {"customer": "42"}},
+    "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
+    "create_edit": _new_edit,
+    "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
+    "change_webhook_endpoint": {"disabled": False},
+}
+"""The JSON body of each operation that takes one."""
+
+ANSWERS: Mapping[str, Any] = {
+    "upload_image": _image,
+    "list_images": _page(_image),
+    "get_image": _image | {"url": "https://s3.example.com/lipe/image.png?X-Amz-Signature=0a1b2c"},
+    "create_subject": _subject,
+    "list_subjects": _page(_subject),
+    "get_subject": _subject,
+    "train_prior": _training,
+    "list_priors": _page(_prior),
+    "get_prior": _prior | {
+        "job_id": JOB, "manifest": {"base_model": "sdxl", "rank": 16},
+        "artefacts": [
+            _file("adapter", "adapter.safetensors", "application/octet-stream"),
+            _file("manifest", "manifest.json", "application/json"),
+        ],
+    },
+    "create_edit": _painting,
+    "list_edits": _page(_edit),
+    "get_edit": _edit | {
+        "job_id": JOB, "status": "succeeded",
+        "results": [
+            {
+                "prompt": PROMPT, "seed": 7, "image": _file("image", "edit-0.png"),
+                "source_mask": _file("source_mask", "source-mask.png"), "edit_mask": None, "uncomposited": None,
+            }
+        ],
+    },
+    "list_jobs": _page(_painting),
+    "get_job": _running,
+    "cancel_job": _stopping,
+    "retry_job": _training,
+    "create_webhook_endpoint": _endpoint | {"secrets": [SECRET]},
+    "list_webhook_endpoints": _page(_endpoint),
+    "get_webhook_endpoint": _endpoint,
+    "change_webhook_endpoint": _endpoint,
+    "get_webhook_endpoint_secret": {"secrets": [SECRET]},
+    "get_webhook_secret": {"secrets": [SECRET]},
+    "list_webhook_deliveries": _page(_delivery),
+    "redeliver_webhook": _delivery | {"state": "pending", "delivered_at": None, "next_attempt_at": LATER},
+    "healthz": {"status": "ok"},
+    "readyz": {"database": True, "broker": True, "storage": True},
+}  # fmt: skip
+"""The JSON answer of each operation that gives one."""
+
+
+def event(event_type: str) -> dict[str, Any]:
+    """The body of a webhook of that type."""
+    kind, _, state = event_type.partition(".")
+    data = _about | {"kind": kind, "status": state, "edit_id": EDIT if kind == "edit" else None}
+    if state == "failed":
+        data["error"] = {"code": "gpu_out_of_memory", "detail": "ask for fewer or smaller pictures"}
+    return {"type": event_type, "timestamp": LATER, "data": data}

@@ -1,0 +1,80 @@
+"""What a webhook's body looks like (Standard Webhooks 1.0): one type for each end that a job can have."""
+
+from typing import Annotated, Literal, get_args
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from api.fields import Moment
+from api.job_body import JobError
+from ledger.states import State
+
+EventType = Literal[
+    "prior.succeeded",
+    "prior.failed",
+    "prior.canceled",
+    "prior.expired",
+    "edit.succeeded",
+    "edit.failed",
+    "edit.canceled",
+    "edit.expired",
+]
+ANSWERS = {
+    "2XX": {"description": "Taken. Anything else is sent again later; redirects are not followed."},
+    410: {"description": "Send nothing to this endpoint any more: it is disabled."},
+}
+
+
+class EventData(BaseModel):
+    """The job that ended; read its result at the edit or the prior."""
+
+    job_id: str
+    status: State
+    attempt: int
+    error: Annotated[JobError | None, Field(description="Only of a job that failed.")] = None
+    kind: Literal["prior", "edit"]
+    subject_id: str
+    prior_id: str | None
+    edit_id: str | None
+    metadata: Annotated[dict[str, str] | None, Field(description="Left out where the body would be too long.")] = None
+
+
+class WebhookEvent(BaseModel):
+    """Signed, under 20 kB, and the same bytes at every attempt; the header `webhook-id` names it."""
+
+    type: EventType
+    timestamp: Moment
+    data: EventData
+
+
+def described() -> APIRouter:
+    """The receiver's side, for OpenAPI's `webhooks`."""
+    router = APIRouter(tags=["webhooks"])
+    for event in get_args(EventType):
+        router.add_api_route(
+            event,
+            _receiver(event),
+            methods=["POST"],
+            status_code=204,
+            operation_id=f"on_{event.replace('.', '_')}",
+            summary=event,
+            responses=ANSWERS,
+        )
+    return router
+
+
+def _receiver(event: str) -> object:
+    kind, _, state = event.partition(".")
+
+    def receive(body: WebhookEvent) -> None: ...
+
+    receive.__doc__ = f"The job of {'an edit' if kind == 'edit' else 'a prior'} has {STATES[state]}."
+    return receive
+
+
+STATES = {
+    "succeeded": "succeeded: its files are there",
+    "failed": "failed: `error` says why",
+    "canceled": "been cancelled",
+    "expired": "waited for too long",
+}
