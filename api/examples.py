@@ -64,8 +64,8 @@ _about = {
 }  # fmt: skip
 _delivery = {
     "id": DELIVERY, "endpoint_id": ENDPOINT, "job_id": JOB, "message_id": "msg_1c2d3e4f",
-    "event_type": "edit.succeeded", "url": HOOK, "state": "delivered", "attempts": 1, "next_attempt_at": None, "last_status": 204,
-    "last_error": None, "delivered_at": LATER, "created_at": LATER,
+    "event_type": "edit.succeeded", "url": HOOK, "state": "delivered", "attempts": 1, "next_attempt_at": None,
+    "last_status": 204, "last_error": None, "delivered_at": LATER, "created_at": LATER,
     "body": {"type": "edit.succeeded", "timestamp": LATER, "data": _about},
 }  # fmt: skip
 
