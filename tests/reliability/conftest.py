@@ -1,0 +1,72 @@
+"""Real processes over the embedded servers, with short leases; the audit judges what they leave."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from ledger.audit import audit
+from ledger.database import UnitOfWork
+from ledger.settings import Settings
+from ledger.storage import Storage
+from tests.reliability import programs
+from tests.reliability.programs import Body, Program
+
+Start = Callable[[Body], Program]
+Audited = Callable[[], None]
+LEASE_SECONDS = 3.0
+PATIENCE = timedelta(seconds=15)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """A lost worker is noticed within seconds."""
+    settings.data_dir.mkdir()
+    return settings.model_copy(
+        update={"base_model": "none", "device": "cpu", "lease_seconds": LEASE_SECONDS, "stranded_seconds": 0.5}
+    )
+
+
+@pytest.fixture
+def start(settings: Settings, engine: Engine, broker: None, tmp_path: Path) -> Iterator[Start]:
+    """`start(worker(["priors"]))` runs a program; the test's end kills what still runs."""
+    running: list[Program] = []
+
+    def run(body: Body) -> Program:
+        running.append(programs.start(body, tmp_path / f"{len(running)}.log", settings))
+        return running[-1]
+
+    yield run
+    for program in running:
+        program.kill()
+
+
+@pytest.fixture
+def broker(settings: Settings) -> None:
+    """Without the messages of other tests."""
+    from redis import Redis
+
+    with Redis.from_url(settings.broker_url) as broker:
+        broker.flushall()
+
+
+@pytest.fixture
+def audited(begin: UnitOfWork, storage: Storage) -> Audited:
+    """All nine invariants hold."""
+
+    def judge() -> None:
+        found = audit(begin, storage, patience=PATIENCE, key_lifetime=timedelta(hours=24))
+        assert found == []
+
+    return judge
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Until it holds; an AssertionError after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

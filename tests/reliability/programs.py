@@ -1,0 +1,140 @@
+"""The service's programs as real processes, each forked from one that has imported torch: a start takes no time.
+
+What they do is what `lipe api`, `lipe worker` and `lipe dispatcher` do, but for the engine and a failpoint.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from ledger.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PRELOADED = ["worker.perform", "worker.app", "worker.dispatcher", "uvicorn", "api.app", "tests.reliability.engine"]
+KILLED = -signal.SIGKILL
+Body = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Program:
+    """One running program, all of its processes one group."""
+
+    process: ForkServerProcess
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def send(self, number: signal.Signals, *, group: bool = False) -> None:
+        """A signal to the first process, or to all."""
+        with suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL to all, as when a container is killed."""
+        self.send(signal.SIGKILL, group=True)
+        self.send(signal.SIGKILL)  # it may have no group of its own yet
+        self.process.join()
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Its exit status; an AssertionError if it still runs after so many seconds."""
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, f"still running:\n{self.log.read_text()[-3000:]}"
+        return self.process.exitcode
+
+
+def start(body: Body, log: Path, settings: Settings) -> Program:
+    """Run `body` in a process of its own, with these settings in its environment."""
+    os.environ["PYTHONPATH"] = str(ROOT)  # of the process that all are forked from
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=_main, args=(body, log, environment(settings)))
+    process.start()
+    return Program(process, log)
+
+
+def worker(queues: Sequence[str], prepare: Sequence[Body] = ()) -> Body:
+    """`lipe worker` with the engine of these tests; `prepare` is done before, such as a failpoint."""
+    return partial(_work, queues, prepare)
+
+
+def dispatcher(prepare: Sequence[Body] = ()) -> Body:
+    """`lipe dispatcher`."""
+    return partial(_dispatch, prepare)
+
+
+def api(port: int, prepare: Sequence[Body] = ()) -> Body:
+    """`lipe api`."""
+    return partial(_serve, port, prepare)
+
+
+def put(function: str, value: Any) -> Body:
+    """Before a program starts: another value for a module's name, such as "worker.claim:STORAGE_WAITS"."""
+    return partial(_put, function, value)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as variables."""
+    return {
+        f"LIPE_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in settings.model_dump().items()
+    }
+
+
+def _main(body: Body, log: Path, variables: Mapping[str, str]) -> None:
+    os.setsid()
+    if sys.platform == "linux":  # nothing outlives a test run that was killed: prctl(2), PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    with log.open("ab", buffering=0) as output:
+        for stream in (1, 2):
+            os.dup2(output.fileno(), stream)
+    os.environ.update(variables)
+    sys.argv = ["lipe"]
+    body()
+
+
+def _work(queues: Sequence[str], prepare: Sequence[Body]) -> None:
+    from tests.reliability import engine
+    from worker.app import serve
+
+    engine.install()
+    for act in prepare:
+        act()
+    serve(queues)
+
+
+def _dispatch(prepare: Sequence[Body]) -> None:
+    from worker.dispatcher import serve
+
+    for act in prepare:
+        act()
+    serve()
+
+
+def _serve(port: int, prepare: Sequence[Body]) -> None:
+    import uvicorn
+
+    for act in prepare:
+        act()
+    uvicorn.run("api.app:make_app", factory=True, host="127.0.0.1", port=port, log_level="info", server_header=False)
+
+
+def _put(function: str, value: Any) -> None:
+    from importlib import import_module
+
+    module, _, name = function.partition(":")
+    setattr(import_module(module), name, value)
