@@ -6,10 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from sqlalchemy import Engine
 
+from ledger import keys
 from ledger.audit import audit
 from ledger.database import UnitOfWork
+from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.reliability import programs
@@ -47,8 +50,6 @@ def start(settings: Settings, engine: Engine, broker: None, tmp_path: Path) -> I
 @pytest.fixture
 def broker(settings: Settings) -> None:
     """Without the messages of other tests."""
-    from redis import Redis
-
     with Redis.from_url(settings.broker_url) as broker:
         broker.flushall()
 
@@ -62,6 +63,13 @@ def audited(begin: UnitOfWork, storage: Storage) -> Audited:
         assert found == []
 
     return judge
+
+
+@pytest.fixture
+def key(begin: UnitOfWork, project: Project, settings: Settings) -> str:
+    """An API key of the project."""
+    with begin() as session:
+        return keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test")[1]
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:

@@ -1,7 +1,7 @@
 """A deterministic engine: a step takes 20 ms and is a hash of the one before. All that is about it is real.
 
-A worker of these tests installs it in the place of the functions that make a job's files; everything else of the worker,
-its inputs from the storage included, is what production runs.
+A worker of these tests installs it in the place of the functions that make a job's files; everything else of the
+worker, its inputs from the storage included, is what production runs.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
@@ -114,9 +115,7 @@ def keep(file: Path, state: Training) -> None:
 
 def fetched(self: gpu.Gpu, sha256: str, fetch: Any) -> str:
     """In place of a loaded prior, the hash of its file, which must be what the row says."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         fetch(Path(folder))
         found = hashlib.sha256((Path(folder) / "adapter.safetensors").read_bytes()).hexdigest()
     if found != sha256:

@@ -69,7 +69,17 @@ def start(body: Body, log: Path, settings: Settings) -> Program:
 
 def worker(queues: Sequence[str], prepare: Sequence[Body] = ()) -> Body:
     """`lipe worker` with the engine of these tests; `prepare` is done before, such as a failpoint."""
-    return partial(_work, queues, prepare)
+    return partial(_work, queues, (_install_engine, *prepare))
+
+
+def real_worker(queues: Sequence[str]) -> Body:
+    """`lipe worker`, with the real trainer on the settings' checkpoint."""
+    return partial(_work, queues, ())
+
+
+def sender() -> Body:
+    """`lipe worker --queues webhooks`."""
+    return partial(_work, ["webhooks"], ())
 
 
 def dispatcher(prepare: Sequence[Body] = ()) -> Body:
@@ -108,13 +118,17 @@ def _main(body: Body, log: Path, variables: Mapping[str, str]) -> None:
 
 
 def _work(queues: Sequence[str], prepare: Sequence[Body]) -> None:
-    from tests.reliability import engine
     from worker.app import serve
 
-    engine.install()
     for act in prepare:
         act()
     serve(queues)
+
+
+def _install_engine() -> None:
+    from tests.reliability import engine
+
+    engine.install()
 
 
 def _dispatch(prepare: Sequence[Body]) -> None:
