@@ -1,7 +1,8 @@
 """Watching attention without changing it.
 
 The fused attention stays in charge of the outputs. Beside it, at the one wanted level, the probabilities of
-the few wanted tokens are computed anew: full maps never exist. Identity-aware maps as in LIPE, figure 4
+the few wanted tokens are computed from its own queries and keys: of a layer's full map nothing stays. Identity-aware
+maps as in LIPE, figure 4
 (https://arxiv.org/abs/2406.17236); their propagation along self-attention as in
 https://arxiv.org/abs/2309.02773.
 """
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,16 +56,24 @@ class Tokens:
             torch.stack([(at >= 1) & (at <= count) for count in content]),
         )
 
+    def to(self, device: torch.device) -> "Tokens":
+        """The same tokens on another device."""
+        return Tokens(self.wanted.to(device), self.content.to(device))
+
 
 @dataclass
 class AttentionStore:
-    """Head means summed over layers since the last `pop`, at one level of rows x columns queries."""
+    """Head means summed over layers since the last `pop`, at one level of rows x columns queries.
+
+    Nothing is recorded inside `paused`.
+    """
 
     size: tuple[int, int]
     refine: int
     wanted: list[Float[Tensor, "b q"]] = field(default_factory=list)
     content: list[Float[Tensor, "b q"]] = field(default_factory=list)
     affinity: Float[Tensor, "b q q"] | None = None
+    is_paused: bool = False
 
     def pop(self) -> Mask:
         """The wanted tokens' share of the content's attention since the last pop; the store is empty after.
@@ -78,36 +88,39 @@ class AttentionStore:
             transition = self.affinity / self.affinity.sum(dim=-1, keepdim=True)
             for _ in range(self.refine):
                 share = einsum(transition, share, "b q k, b k -> b q")
-        self.clear()
+        self.wanted, self.content, self.affinity = [], [], None
         return rearrange(share, "b (h w) -> b 1 h w", h=self.size[0])
 
-    def clear(self) -> None:
-        """Forget what was seen since the last pop."""
-        self.wanted, self.content, self.affinity = [], [], None
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What the network does inside is not recorded."""
+        self.is_paused = True
+        try:
+            yield
+        finally:
+            self.is_paused = False
 
-    def add_cross(self, attn: Any, hidden_states: Tensor, text: Tensor, tokens: Tokens) -> None:
-        """Record one cross-attention layer."""
-        queries, keys = _heads(attn.to_q(hidden_states), attn), _heads(attn.to_k(text), attn)
-        logits = einsum(queries, keys, "b head q d, b head n d -> b head q n").float() * attn.scale
-        mass = logits.softmax(dim=-1).mean(dim=1)
+    def add_cross(self, mass: Float[Tensor, "b q n"], tokens: Tokens) -> None:
+        """Record one cross-attention layer's mean over its heads."""
         self.wanted.append(einsum(mass, tokens.wanted.to(mass), "b q n, b n -> b q"))
         self.content.append(einsum(mass, tokens.content.to(mass), "b q n, b n -> b q"))
 
-    def add_self(self, attn: Any, hidden_states: Tensor) -> None:
-        """Record one self-attention layer, one head at a time."""
-        queries, keys = _heads(attn.to_q(hidden_states), attn), _heads(attn.to_k(hidden_states), attn)
-        for head in range(attn.heads):
-            logits = einsum(queries[:, head], keys[:, head], "b q d, b k d -> b q k").float() * attn.scale
-            mass = logits.softmax(dim=-1)
-            self.affinity = mass if self.affinity is None else self.affinity + mass
+    def add_self(self, mass: Float[Tensor, "b q q"]) -> None:
+        """Record one self-attention layer's mean over its heads."""
+        self.affinity = mass if self.affinity is None else self.affinity + mass
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """A processor that answers as `inner` does and shows the layer's input to `record`."""
+    """A processor that answers as `inner` does and shows the attention of the batch's last rows to `record`.
+
+    Queries and keys are those that `inner` computes, so that their projections run once.
+    """
 
     inner: Processor
-    record: Callable[[Any, Tensor, Tensor | None], None]
+    rows: slice
+    store: AttentionStore
+    record: Callable[[Float[Tensor, "b q k"]], None]
 
     def __call__(
         self,
@@ -117,8 +130,12 @@ class Recorder:
         attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        self.record(attn, hidden_states, encoder_hidden_states)
-        return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
+        if self.store.is_paused:
+            return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
+        with _output(attn.to_q) as queries, _output(attn.to_k) as keys:
+            answer = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
+        self.record(_head_mean(attn, queries[0][self.rows], keys[0][self.rows]))
+        return answer
 
 
 @contextmanager
@@ -133,28 +150,35 @@ def record_attention(
     """
     level = _level(unet, latent_size, attention_tokens)
     store = AttentionStore(_size(latent_size, level), refine)
-    rows = slice(-len(tokens.wanted), None)
-
-    def cross(attn: Any, hidden_states: Tensor, text: Tensor | None) -> None:
-        assert text is not None  # noqa: S101 (a cross-attention layer)
-        store.add_cross(attn, hidden_states[rows], text[rows], tokens)
-
-    def own(attn: Any, hidden_states: Tensor, text: Tensor | None) -> None:
-        store.add_self(attn, hidden_states[rows])
+    rows, tokens = slice(-len(tokens.wanted), None), tokens.to(unet.device)
 
     def replace(name: str, old: Processor) -> Processor:
         if _layer_level(unet, name) != level:
             return old
         if _is_cross(name):
-            return Recorder(old, cross)
-        return Recorder(old, own) if refine else old
+            return Recorder(old, rows, store, partial(store.add_cross, tokens=tokens))
+        return Recorder(old, rows, store, store.add_self) if refine else old
 
     with use_processors(unet, replace):
         yield store
 
 
-def _heads(projected: Tensor, attn: Any) -> Tensor:
-    return rearrange(projected, "b n (head d) -> b head n d", head=attn.heads)
+@contextmanager
+def _output(module: torch.nn.Module) -> Iterator[list[Tensor]]:
+    """What the module answers while inside."""
+    seen: list[Tensor] = []
+    hook = module.register_forward_hook(lambda module, given, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def _head_mean(attn: Any, queries: Tensor, keys: Tensor) -> Float[Tensor, "b q k"]:
+    """The attention probabilities' mean over heads, float32."""
+    queries, keys = (rearrange(each, "b n (head d) -> b head n d", head=attn.heads) for each in (queries, keys))
+    logits = einsum(queries, keys, "b head q d, b head k d -> b head q k").float() * attn.scale
+    return logits.softmax(dim=-1).mean(dim=1)
 
 
 def _is_cross(name: str) -> bool:

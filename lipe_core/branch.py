@@ -93,9 +93,7 @@ def _unseen(denoiser: Denoiser, untuned: Untuned, store: AttentionStore) -> Deno
     """The base model's answer, of which no attention is kept."""
 
     def denoise(x_t: Latents, t: int) -> Latents:
-        with untuned():
-            eps = denoiser(x_t, t)
-        store.clear()
-        return eps
+        with untuned(), store.paused():
+            return denoiser(x_t, t)
 
     return denoise

@@ -130,7 +130,7 @@ def learn_prior(
         model, config.tuning, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed,
         targets=config.targets,
     ) as tuned:  # fmt: skip
-        optimizer = torch.optim.AdamW(tuned.weights.values(), lr=0.0, weight_decay=config.weight_decay)
+        optimizer = torch.optim.AdamW(tuned.weights.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
         state = training_state.resume(checkpoint, asdict(config), tuned.weights, optimizer)
 
         def keep() -> None:

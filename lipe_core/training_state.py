@@ -79,7 +79,7 @@ def resume(
         for name, weight in weights.items():
             weight.data.copy_(stored.get_tensor(f"weight.{name}"))
             optimizer.state[weight] = {
-                moment: stored.get_tensor(f"{moment}.{name}").to(weight.device if moment != "step" else "cpu")
+                moment: stored.get_tensor(f"{moment}.{name}").to(weight.device)
                 for moment in ("step", "exp_avg", "exp_avg_sq")
             }
             if f"average.{name}" in stored.keys():  # noqa: SIM118 (no mapping)
