@@ -4,7 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.artefact_body import ArtefactBody
 from api.fields import Moment
+from api.previews import shown
+from api.service import Service
 from ledger.jobs import Job
 from ledger.states import State
 
@@ -22,6 +25,9 @@ class JobProgress(BaseModel, extra="allow"):
     stage: str
     step: int
     total: int
+    preview: Annotated[
+        ArtefactBody | None, Field(description="Of a running training: the newest picture of what is learnt so far.")
+    ] = None
 
 
 class JobUrls(BaseModel):
@@ -60,7 +66,7 @@ class JobBody(BaseModel):
     urls: JobUrls
 
     @classmethod
-    def of(cls, job: Job) -> "JobBody":
+    def of(cls, service: Service, job: Job) -> "JobBody":
         """The row as its owner sees it."""
         here = f"/v1/jobs/{job.id}"
         result = f"/v1/edits/{job.edit_id}" if job.kind == "edit" else f"/v1/priors/{job.prior_id}"
@@ -72,7 +78,7 @@ class JobBody(BaseModel):
             prior_id=job.prior_id,
             edit_id=job.edit_id,
             attempt=job.attempt,
-            progress=JobProgress(**job.progress) if job.progress else None,
+            progress=JobProgress(**shown(service, job.progress)) if job.progress else None,
             error=JobError(code=job.error_code, detail=job.error_detail or "") if job.error_code else None,
             parameters=job.parameters,
             resolved=job.resolved,

@@ -1,6 +1,7 @@
 """A job's events as they happen (server-sent events), each with its number: a reader that was away says the last.
 
-Replay and news are one query, "what came after n", asked several times a second while anybody listens.
+Replay and news are one query, "what came after n", asked several times a second while anybody listens. What is
+missed of progress is its newest state alone (see ledger/events.py). An outage of the database is silence.
 """
 
 from collections.abc import AsyncIterator
@@ -12,8 +13,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from api.fields import Moment
+from api.previews import shown
 from api.service import Service
 from ledger import events, jobs
+from ledger.database import UNAVAILABLE
 from ledger.events import JobEvent
 from ledger.states import TERMINAL
 
@@ -44,9 +47,13 @@ def stream(service: Service, project_id: str, job_id: str, after: int) -> JobEve
 
 async def _events(service: Service, project_id: str, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
     while True:
-        news, over = await run_in_threadpool(_after, service, project_id, job_id, after)
+        try:
+            news, over = await run_in_threadpool(_after, service, project_id, job_id, after)
+        except UNAVAILABLE:
+            news, over = [], False  # the reader is kept alive, and the next question may be answered
         for event in news:
-            body = EventBody(sequence=event.sequence, type=event.type, at=event.at, data=event.data)
+            data = shown(service, event.data)
+            body = EventBody(sequence=event.sequence, type=event.type, at=event.at, data=data)
             yield ServerSentEvent(body.model_dump_json(), event=event.type, id=str(event.sequence))
             after = event.sequence
         if over:

@@ -59,7 +59,7 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
         _refuse_if_full(session, once)
         job = make(session)
         job.idempotency_key = once.key
-        return Answer(202, JobBody.of(job).model_dump(mode="json"), {"Location": f"/v1/jobs/{job.id}"})
+        return Answer(202, JobBody.of(once.service, job).model_dump(mode="json"), {"Location": f"/v1/jobs/{job.id}"})
 
     answer = await run_in_threadpool(once, create)
     await run_in_threadpool(ring, once.service, answer.body["id"])
@@ -98,4 +98,4 @@ async def _waited(once: Once, job_id: str, seconds: int) -> dict[str, object] | 
 def _read(once: Once, job_id: str) -> JobBody | None:
     with once.service.begin() as session:
         job = jobs.get(session, once.project_id, job_id)
-        return JobBody.of(job) if job else None
+        return JobBody.of(once.service, job) if job else None

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from ledger import artefacts, priors, transitions
+from ledger import artefacts, previews, priors, transitions
 from ledger.artefacts import NewArtefact
 from ledger.database import now
 from ledger.jobs import Job, Kind
@@ -42,12 +42,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an attempt is: `stage`, then `step` of `total` in it."""
+    """How far an attempt is: `stage`, then `step` of `total` in it; `preview` is the newest that it stored."""
 
     stage: str
     step: int
     total: int
     details: dict[str, Any] = field(default_factory=dict)
+    preview: NewArtefact | None = None
 
 
 def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -> Claim | None:
@@ -74,6 +75,8 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
 
 def renew(session: Session, claim: Claim, progress: Progress, *, lease_seconds: float) -> Control:
     """Report progress and keep the lease; the answer says what the worker must do."""
+    noted = previews.noted(progress.preview) if progress.preview else {}
+    done = {**progress.details, "stage": progress.stage, "step": progress.step, "total": progress.total, **noted}
     cancel = session.execute(
         update(Job)
         .where(*_held(claim))
@@ -81,7 +84,7 @@ def renew(session: Session, claim: Claim, progress: Progress, *, lease_seconds: 
             lease_until=func.clock_timestamp() + timedelta(seconds=lease_seconds),
             sequence=Job.sequence + 1,
             progress_sequence=Job.sequence + 1,
-            progress={**progress.details, "stage": progress.stage, "step": progress.step, "total": progress.total},
+            progress=done,
         )
         .returning(Job.cancel_requested_at)
     ).first()

@@ -1,7 +1,8 @@
 """What happened to a job, in order, for replay: each event has a number that only grows within its job.
 
-Changes of state are rows and stay. Progress is not: a job holds its latest progress under a number of the same
-sequence, so a reader that was away gets the newest one instead of thousands of old ones.
+Changes of state are rows and stay: a handful for each attempt. Progress is no row, however often a worker reports it:
+the job holds its latest progress under a number of the same sequence, so nothing can flood the table, and a reader
+that was away gets the newest one, in its place, instead of thousands of old ones.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
-from ledger import outbox, webhooks
+from ledger import outbox, previews, webhooks
 from ledger.database import now
 from ledger.events import Event
 from ledger.states import TERMINAL, State, check
@@ -50,6 +50,7 @@ def end(session: Session, job: "Job", state: State) -> None:
     """The last step."""
     check(job.status, state)
     job.state, job.lease_until, job.finished_at = state, None, now(session)
+    job.progress = previews.without(job.progress)
     record(session, job, state)
 
 
@@ -63,6 +64,7 @@ def requeue(session: Session, job: "Job", *, charge: bool) -> None:
     """Back to the queue, with a doorbell; an attempt that is not charged does not count."""
     check(job.status, State.QUEUED)
     job.state, job.lease_until, job.worker = State.QUEUED, None, None
+    job.progress = previews.without(job.progress)
     job.attempt = job.attempt if charge else job.attempt - 1
     job.queued_at = job.rung_at = now(session)
     record(session, job, State.QUEUED)

@@ -28,7 +28,7 @@ OnTrainStep = Callable[[int, int, float], None]
 """(step, steps, loss) after each step; it may raise to stop the training, which is checkpointed first."""
 
 OnPreview = Callable[[int], None]
-"""(step), with what is learnt so far on: the place to paint a picture with the model."""
+"""(step), with what is learnt so far on: the place to paint a picture with the model. It may raise to stop, too."""
 
 _VALIDATION_DRAWS = 4
 
@@ -145,9 +145,9 @@ def learn_prior(
                 state.validations.append((state.step, validation_loss(model, identity, empty, config)))
             if _is_due(checkpoint_every, state):
                 keep()
-            if _is_due(preview_every, state):
-                on_preview(state.step)
             try:
+                if _is_due(preview_every, state):
+                    on_preview(state.step)
                 on_step(state.step, config.steps, loss)
             except BaseException:
                 keep()

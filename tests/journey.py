@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from ledger import attempts, deliveries, erasures, idempotency, jobs, retries, webhooks
 from ledger.artefacts import NewArtefact
+from ledger.attempts import Claim
 from ledger.database import UnitOfWork
 from ledger.idempotency import Answer
 from ledger.jobs import Job
@@ -58,7 +60,9 @@ def travel(begin: UnitOfWork, storage: Storage, project: Project) -> Journey:
     canceled, running, waiting = (learn(begin, project, rex) for _ in range(3))
     with begin() as session:
         jobs.cancel(session, project.id, canceled.id)
-        attempts.claim(session, running.id, "worker-1", lease_seconds=60)
+        claim = attempts.claim(session, running.id, "worker-1", lease_seconds=60)
+        assert claim
+        show(session, storage, claim, claim.epoch)
     lost = learn(begin, project, gone)
     answer(begin, project, lost)
     succeed(begin, storage, lost, [("adapter", {}), ("manifest", {})])
@@ -93,6 +97,15 @@ def succeed(begin: UnitOfWork, storage: Storage, job: Job, files: list[tuple[str
     with begin() as session:
         attempts.renew(session, claim, attempts.Progress("training", 1, 9), lease_seconds=60)
         assert attempts.finish(session, claim, made, resolved={}, metrics={}, manifest={})
+
+
+def show(session: Session, storage: Storage, claim: Claim, epoch: int, *, is_lost: bool = False) -> None:
+    """A preview of a running job, stored as the attempt `epoch` would."""
+    stored = storage.put(attempt_prefix(claim.project_id, claim.job_id, epoch), "preview", b"preview", "image/png")
+    if is_lost:
+        storage.delete(stored.key)
+    preview = NewArtefact("preview", "preview.png", "image/png", stored, {"step": 1})
+    attempts.renew(session, claim, attempts.Progress("training", 1, 9, preview=preview), lease_seconds=60)
 
 
 def give_back(begin: UnitOfWork, job: Job) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ledger import idempotency, jobs, priors, projects, subjects
 from ledger.artefacts import Artefact, NewArtefact, record
+from ledger.attempts import Claim
 from ledger.edits import Edit
 from ledger.erasures import Erasure
 from ledger.events import Event
@@ -19,7 +20,7 @@ from ledger.priors import Prior
 from ledger.storage import Storage, attempt_prefix
 from ledger.subjects import Reference, Subject
 from ledger.webhooks import Delivery, Endpoint
-from tests.journey import Journey
+from tests.journey import Journey, show
 from tests.ledger.conftest import make_image
 
 HOUR = timedelta(hours=1)
@@ -51,6 +52,21 @@ def spoilt(content: bytes) -> Plant:
     return lambda session, storage, journey: storage._client.put_object(
         Bucket=storage.settings.s3_bucket, Key=files(session, journey.learnt)[0].key, Body=content
     )
+
+
+def shown(epoch: int, *, is_lost: bool = False) -> Plant:
+    """The running job shows a preview that this attempt stored."""
+
+    def plant(session: Session, storage: Storage, journey: Journey) -> None:
+        job = session.get_one(Job, journey.running)
+        show(session, storage, Claim(job.id, job.project_id, "prior", job.epoch, 1, 0.0), epoch, is_lost=is_lost)
+
+    return plant
+
+
+def outlived(session: Session, storage: Storage, journey: Journey) -> None:
+    """A failed job shows what a running one does."""
+    session.get_one(Job, journey.failed).progress = session.get_one(Job, journey.running).progress
 
 
 def repeated(session: Session, storage: Storage, journey: Journey) -> None:
@@ -183,6 +199,9 @@ PLANTS: dict[str, tuple[set[int], str, Plant]] = {
     "a lost object": ({4}, "has no object", lambda s, storage, j: storage.delete(files(s, j.learnt)[0].key)),
     "a longer object": ({4}, "should have 7 bytes", spoilt(b"adapters")),
     "a spoilt object": ({4}, "should have the SHA-256", spoilt(b"ADAPTER")),
+    "an older attempt's preview": ({2}, "shows a preview that is not its attempt 1's", shown(0)),
+    "a lost preview": ({4}, "has no object", shown(1, is_lost=True)),
+    "a preview after the end": ({4}, "is failed, but still shows the preview", outlived),
     "no delivery to the request's URL": (
         {5},
         "asked for webhooks, but has no delivery of prior.succeeded",

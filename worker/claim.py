@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from ledger import attempts
+from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.database import UNAVAILABLE, UnitOfWork
 from ledger.storage import StorageError
@@ -53,22 +54,27 @@ class File:
 
 @dataclass(frozen=True)
 class Made:
-    """All that an attempt made, still to be stored; `manifest` is a prior's."""
+    """All that an attempt made, still to be stored but for the previews; `manifest` is a prior's."""
 
     files: list[File]
     resolved: dict[str, Any]
     manifest: dict[str, Any] | None = None
+    previews: list[NewArtefact] = field(default_factory=list)
 
 
 @dataclass
 class Attempt:
-    """One attempt at one job: `report` is its heartbeat, `seconds` what each stage took."""
+    """One attempt at one job: `report` is its heartbeat, `seconds` what each stage took.
+
+    `preview`, the newest picture of it that is stored, goes out with the reports.
+    """
 
     begin: UnitOfWork
     claim: Claim
     lease_seconds: float
     draining: Callable[[], bool]
     seconds: dict[str, float] = field(default_factory=dict)
+    preview: NewArtefact | None = None
     _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
     _stage_began: tuple[int, float] = (0, 0.0)
     _next_renewal: float = 0.0
@@ -90,7 +96,8 @@ class Attempt:
         begins = stage != self._latest.stage
         if begins:
             self._stage_began = (step, moment)
-        self._latest = Progress(stage, step, total, details | {"eta_seconds": self._eta(step, total, moment)})
+        eta = self._eta(step, total, moment)
+        self._latest = Progress(stage, step, total, details | {"eta_seconds": eta}, self.preview)
         if self.draining():
             raise Draining
         if moment >= self._next_renewal or begins or step == total:
@@ -109,7 +116,7 @@ class Attempt:
                 log.warning("job %s: %s; again in %d s", self.claim.job_id, error, wait)
             for _ in range(wait):
                 time.sleep(1)
-                self._report_again()
+                self.report_again()
         return operation()
 
     def beside(self, operation: Callable[[], Result]) -> Result:
@@ -127,10 +134,11 @@ class Attempt:
 
         Thread(target=run, daemon=True).start()
         while not wait_for([outcome], PATIENCE_SECONDS).done:
-            self._report_again()
+            self.report_again()
         return outcome.result()
 
-    def _report_again(self) -> None:
+    def report_again(self) -> None:
+        """Nothing new is done, but the attempt is alive. Raises what `report` raises."""
         self.report(self._latest.stage, self._latest.step, self._latest.total, **self._latest.details)
 
     def _renew(self, moment: float) -> None:

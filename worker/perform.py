@@ -14,7 +14,7 @@ from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
 from ledger.states import State
-from ledger.storage import StorageError, attempt_prefix
+from ledger.storage import StorageError, attempt_prefix, job_prefix
 from lipe_core.captions import InvalidCaptions
 from lipe_core.editor import InvalidRequest
 from lipe_core.prior import InvalidPrior, PriorMismatch
@@ -103,7 +103,7 @@ def _succeed(process: Process, attempt: Attempt, made: Made) -> None:
 
     def finish(session: Session) -> bool:
         return attempts.finish(
-            session, claim, stored, resolved=made.resolved, metrics=metrics, manifest=made.manifest
+            session, claim, [*stored, *made.previews], resolved=made.resolved, metrics=metrics, manifest=made.manifest
         ) or attempts.finish_canceled(session, claim)
 
     _end(process, finish)
@@ -146,12 +146,15 @@ def _metrics(process: Process, attempt: Attempt) -> dict[str, Any]:
 
 
 def _clean_up(process: Process, claim: Claim) -> None:
-    """Delete what an attempt stored in vain, and checkpoints that nobody needs; give memory back."""
+    """Delete what attempts stored in vain, and checkpoints that nobody needs; give memory back."""
     free()
     with suppress(*UNAVAILABLE, StorageError):
         with process.begin() as session:
             job = jobs.get(session, claim.project_id, claim.job_id)
         # A commit whose answer was lost is still a success: only the row knows.
-        if job is None or job.status is not State.SUCCEEDED or job.epoch != claim.epoch:
-            process.storage.delete_prefix(attempt_prefix(claim.project_id, claim.job_id, claim.epoch))
+        counts = job is not None and (job.status is State.SUCCEEDED or job.epoch != claim.epoch)
+        kept = attempt_prefix(claim.project_id, claim.job_id, job.epoch) if job is not None and counts else None
+        for key in list(process.storage.keys(job_prefix(claim.project_id, claim.job_id))):
+            if kept is None or not key.startswith(kept):  # a killed attempt cleans up nothing itself
+                process.storage.delete(key)
         train.forget_checkpoints(process)

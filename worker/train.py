@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from ledger import jobs, subjects
+from ledger.artefacts import NewArtefact
 from ledger.subjects import Subject
 from lipe_core import captions, dataset, prior, sdxl, subject
 from lipe_core.captions import Category
@@ -29,6 +30,7 @@ from lipe_core.training_state import InvalidCheckpoint
 from worker.captioner import captioner
 from worker.claim import Attempt, File, Lost, Made
 from worker.gpu import lean, leaner
+from worker.previews import Previews, previewing
 from worker.process import Process
 
 log = logging.getLogger(__name__)
@@ -55,8 +57,11 @@ def learn(process: Process, attempt: Attempt) -> Made:
             model, prompts, painting,
             cache=process.settings.data_dir / "regularization", on_step=attempt.reporter("regularizing"),
         )  # fmt: skip
-    with attempt.stage("training"):
-        learned = _train(process, attempt, model, identity, regularization, config)
+    showing = previewing(
+        model, process.storage, attempt, samples[0].caption, painting, parameters.get("previews", 0)
+    )  # fmt: skip
+    with attempt.stage("training"), showing as previews:
+        learned = _train(process, attempt, model, identity, regularization, config, previews)
     manifest = Manifest(
         token=who.token,
         class_noun=who.class_noun,
@@ -70,7 +75,7 @@ def learn(process: Process, attempt: Attempt) -> Made:
         config={"prior": asdict(config), "regularization": asdict(painting)},
         losses=learned.losses,
     )
-    return _made(learned, manifest)
+    return _made(learned, manifest, previews.stored)
 
 
 def forget_checkpoints(process: Process) -> None:
@@ -118,6 +123,7 @@ def _train(
     identity: tuple[EncodedSet, ...],
     regularization: EncodedSet,
     config: PriorConfig,
+    previews: Previews,
 ) -> Learned:
     # What is learnt from is in the name, since weights that were tuned on something else must not be continued: another
     # base model, or other words, where the captioner or the prompt writer answers differently by now.
@@ -129,6 +135,7 @@ def _train(
         return learn_prior(
             model, identity, regularization, config, checkpoint=checkpoint, rows_at_once=rows_at_once,
             on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
+            on_preview=previews.paint, preview_every=previews.every(config.steps),
         )  # fmt: skip
 
     def resumed(rows_at_once: int | None = None) -> Learned:
@@ -149,7 +156,7 @@ def _train(
     return leaner([resumed, leanly, row_by_row])
 
 
-def _made(learned: Learned, manifest: Manifest) -> Made:
+def _made(learned: Learned, manifest: Manifest, previews: list[NewArtefact]) -> Made:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "prior"
         manifest = prior.save_prior(learned.adapter, manifest, folder).manifest
@@ -167,4 +174,4 @@ def _made(learned: Learned, manifest: Manifest) -> Made:
         "prompt_writer": manifest.prompt_writer,
         **manifest.config,
     }
-    return Made(files, resolved, asdict(manifest))
+    return Made(files, resolved, asdict(manifest), previews)

@@ -1,5 +1,6 @@
 """Jobs: one state machine for priors and edits. Follow one by polling, by events or by webhooks."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -34,7 +35,7 @@ def list_jobs(
     """The project's jobs, newest first."""
     with service.begin() as session:
         page = jobs.listing(session, me.project_id, window, state=status, kind=kind, metadata=metadata)
-        return listing(page, JobBody.of)
+        return listing(page, partial(JobBody.of, service))
 
 
 @router.get(
@@ -55,7 +56,7 @@ def get_job(
         if if_none_match is not None and etag(job) in if_none_match:
             return Response(status_code=304, headers=headers)
         response.headers.update(headers)
-        return JobBody.of(job)
+        return JobBody.of(service, job)
 
 
 @router.post(
@@ -68,7 +69,7 @@ def cancel_job(job_id: PathId, service: Here, me: Me) -> Any:
         job = jobs.cancel(session, me.project_id, job_id)
         if job is None:
             raise problems.not_found("job", job_id)
-        return JobBody.of(job)
+        return JobBody.of(service, job)
 
 
 @router.post(
@@ -111,6 +112,9 @@ def follow_job(
         job = jobs.get(session, me.project_id, job_id)
     if job is None:
         raise problems.not_found("job", job_id)
-    if job.status in TERMINAL and job.sequence <= last_event_id:
+    if last_event_id > job.sequence:
+        detail = f"{job_id} has no event {last_event_id} yet, its newest is {job.sequence}: name one that you have seen"
+        raise problems.invalid(detail, param="last-event-id")
+    if job.status in TERMINAL and job.sequence == last_event_id:
         return Response(status_code=204)
     return job_events.stream(service, me.project_id, job_id, last_event_id)

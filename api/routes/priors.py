@@ -68,6 +68,9 @@ class NewPrior(Asked):
 
     parameters: PriorParameters = PriorParameters()
     regularization: RegularizationParameters = RegularizationParameters()
+    previews: Annotated[
+        int, Field(ge=0, le=20, description="At most so many pictures show on the way what is learnt so far.")
+    ] = 4
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
 
@@ -86,7 +89,7 @@ class PriorBody(Answered):
 
 
 class DownloadablePrior(PriorBody):
-    """With its newest job and, once ready, its manifest and its files: adapter and manifest."""
+    """With its newest job and, once ready, its manifest and its files: adapter, manifest, previews."""
 
     job_id: str | None
     manifest: Annotated[dict[str, Any] | None, Field(description="Base model and settings it was learnt with.")]
@@ -115,7 +118,11 @@ async def train_prior(
             "prior",
             subject_id=subject_id,
             prior_id=prior.id,
-            parameters={"prior": asked.parameters.given(), "regularization": asked.regularization.given()},
+            parameters={
+                "prior": asked.parameters.given(),
+                "regularization": asked.regularization.given(),
+                "previews": asked.previews,
+            },
             metadata=asked.metadata,
             webhook_url=asked.webhook_url,
             request_id=request.state.request_id,

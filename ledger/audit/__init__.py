@@ -19,6 +19,7 @@ from ledger.audit import (
     endings,
     erasures,
     ownership,
+    previews,
     progress,
     repeats,
 )
@@ -42,6 +43,7 @@ CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     attempts.violations,
     endings.violations,
     artefacts.violations,
+    previews.violations,
     deliveries.violations,
     repeats.violations,
     cancellations.violations,
@@ -61,7 +63,8 @@ def audit(begin: UnitOfWork, storage: Storage, *, patience: timedelta, key_lifet
         recorded, erased = artefacts.recorded(session), erasures.prefixes(session)
     broken = list(artefacts.broken_objects(storage, recorded))
     with _snapshot(begin) as session:
-        found += artefacts.still_recorded(session, broken)  # an erasure meanwhile takes objects rightly
+        # An end or an erasure meanwhile takes objects rightly.
+        found += artefacts.still_recorded(session, recorded, broken)
     found += erasures.left_objects(storage, erased)
     return sorted(found, key=lambda violation: violation.invariant)
 

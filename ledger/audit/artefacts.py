@@ -1,11 +1,12 @@
 """Invariant 4: `succeeded` means every artefact exists with its recorded size and hash; none is reachable before."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from ledger.artefacts import Artefact
+from ledger.audit import previews
 from ledger.audit.violation import Bounds, Violation
 from ledger.edits import Edit
 from ledger.jobs import Job
@@ -26,30 +27,34 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
 
 
 def recorded(session: Session) -> dict[str, StoredObject]:
-    """All artefacts' objects as they should be, by artefact id."""
+    """All objects as they should be, by whose they are: artefacts, and the previews that running jobs show."""
     rows = session.execute(select(Artefact.id, Artefact.key, Artefact.size, Artefact.sha256))
-    return {artefact_id: StoredObject(key, size, sha256) for artefact_id, key, size, sha256 in rows}
+    objects = {f"artefact {artefact_id}": StoredObject(key, size, sha256) for artefact_id, key, size, sha256 in rows}
+    return objects | previews.recorded(session)
 
 
 def broken_objects(storage: Storage, recorded: Mapping[str, StoredObject]) -> Iterator[tuple[str, str]]:
-    """The artefacts that are not as recorded, with the reason. Raises StorageError where the storage is away."""
-    for artefact_id, wanted in recorded.items():
+    """Whose objects are not as recorded, with the reason. Raises StorageError where the storage is away."""
+    for thing, wanted in recorded.items():
         try:
             found = storage.read_back(wanted.key)
         except NoSuchObject:
-            yield artefact_id, f"has no object {wanted.key}"
+            yield thing, f"has no object {wanted.key}"
             continue
         if found.size != wanted.size:
-            yield artefact_id, f"should have {wanted.size} bytes, but {wanted.key} has {found.size}"
+            yield thing, f"should have {wanted.size} bytes, but {wanted.key} has {found.size}"
         elif found.sha256 != wanted.sha256:
-            yield artefact_id, f"should have the SHA-256 {wanted.sha256}, but {wanted.key} has {found.sha256}"
+            yield thing, f"should have the SHA-256 {wanted.sha256}, but {wanted.key} has {found.sha256}"
 
 
-def still_recorded(session: Session, broken: Iterable[tuple[str, str]]) -> Iterator[Violation]:
-    """Those of the broken artefacts that are still there."""
-    for artefact_id, reason in broken:
-        if session.get(Artefact, artefact_id) is not None:
-            yield Violation(4, f"artefact {artefact_id}", reason)
+def still_recorded(
+    session: Session, before: Mapping[str, StoredObject], broken: Collection[tuple[str, str]]
+) -> Iterator[Violation]:
+    """Those of the broken objects that are recorded as they were `before`."""
+    now = recorded(session) if broken else {}
+    for thing, reason in broken:
+        if now.get(thing) == before[thing]:
+            yield Violation(4, thing, reason)
 
 
 def _incomplete(session: Session) -> Iterator[Violation]:

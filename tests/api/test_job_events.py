@@ -9,12 +9,15 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from api import job_events
 from ledger import attempts
+from ledger.artefacts import NewArtefact
 from ledger.attempts import Progress
 from ledger.database import UnitOfWork
 from ledger.projects import Project
+from ledger.storage import Storage, attempt_prefix
 from tests.api.conftest import NewKey
 
 Event = dict[str, Any]
@@ -86,9 +89,56 @@ def test_a_reader_that_comes_back_gets_what_it_missed(
     assert [event["event"] for event in listen(job, 2)] == ["prior.succeeded"]
     over = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": "3"})
     assert over.status_code == 204  # tells an EventSource not to come back
-    for odd in ("x", "-1", "1" * 30):
+    for odd in ("x", "-1", "1" * 30, "4"):  # a text, no number of an event, and one that has not been
         refused = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": odd})
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+
+
+def test_progress_shows_its_preview(
+    api: TestClient, stranger: TestClient, listen: Callable[..., Iterator[Event]], job: str, begin: UnitOfWork,
+    storage: Storage,
+) -> None:  # fmt: skip
+    with begin() as session:
+        claim = attempts.claim(session, job, "worker-1", lease_seconds=60)
+        assert claim
+    put = storage.put(attempt_prefix(claim.project_id, job, claim.epoch), "preview-3.png", b"picture", "image/png")
+    preview = NewArtefact("preview", "preview-3.png", "image/png", put, {"step": 3, "prompt": "sks dog"})
+    with begin() as session:
+        attempts.renew(session, claim, Progress("training", 4, 9, preview=preview), lease_seconds=60)
+    event = list(islice(listen(job), 3))[2]["data"]["data"]
+    body = api.get(f"/v1/jobs/{job}").json()["progress"]
+    for progress in (event, body):
+        shown = progress["preview"]
+        assert httpx.get(shown.pop("url")).content == b"picture"
+        assert shown == {
+            "role": "preview", "name": "preview-3.png", "content_type": "image/png", "size": 7, "sha256": put.sha256,
+            "details": {"step": 3, "prompt": "sks dog"},
+        }  # fmt: skip
+    assert stranger.get(f"/v1/jobs/{job}").status_code == 404
+    with begin() as session:
+        attempts.finish_failed(session, claim, "gpu_out_of_memory", "too large", {})
+    progress = api.get(f"/v1/jobs/{job}").json()["progress"]
+    assert (progress["step"], progress["preview"]) == (4, None)
+    assert [event["data"]["data"].get("preview") for event in listen(job)] == [None] * 4
+
+
+def test_an_outage_of_the_database_is_silence(
+    listen: Callable[..., Iterator[Event]], job: str, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = listen(job)
+    next(events)
+    real, asked = job_events._after, []
+
+    def away(*question: Any) -> Any:
+        asked.append(question)
+        if len(asked) < 3:
+            raise OperationalError("SELECT", {}, Exception("the database is restarted"))
+        return real(*question)
+
+    monkeypatch.setattr(job_events, "_after", away)
+    api.post(f"/v1/jobs/{job}/cancel")
+    assert [event["event"] for event in events] == ["prior.canceled"]
+    assert len(asked) >= 3
 
 
 def test_a_cancel_ends_the_stream(api: TestClient, listen: Callable[..., Iterator[Event]], job: str) -> None:

@@ -38,7 +38,7 @@ def _waited(lipe: Client, job: Job, work: Work, *files: Any) -> tuple[Job, list[
 def test_from_references_to_files(lipe: Client, rex: Subject, work: Work, tmp_path: Path) -> None:
     ended, seen = _waited(lipe, lipe.train_prior(rex, parameters={"steps": 5}), work)
     assert [progress.type for progress in seen] == ["prior.queued", "prior.running", "prior.succeeded"]
-    assert ended.parameters == {"prior": {"steps": 5}, "regularization": {}}
+    assert ended.parameters == {"prior": {"steps": 5}, "regularization": {}, "previews": 4}
     prior = lipe.prior(ended.prior_id or "")
     assert lipe.download(prior.artefacts[0], tmp_path / "adapter").read_bytes() == b"adapter"
 

@@ -97,7 +97,7 @@ def test_what_is_erased_while_it_is_read_is_no_violation(
     broken = list(artefacts.broken_objects(storage, recorded))
     assert len(broken) == len(recorded) > 0
     with begin() as session:
-        assert list(artefacts.still_recorded(session, broken)) == []
+        assert list(artefacts.still_recorded(session, recorded, broken)) == []
 
 
 def test_an_audit_cannot_write(begin: UnitOfWork, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

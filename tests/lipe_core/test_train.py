@@ -66,6 +66,23 @@ def test_a_stopped_and_resumed_training_equals_an_unbroken_one_bit_for_bit(
     assert all(torch.equal(resumed.adapter[name], tensor) for name, tensor in unbroken.adapter.items())
 
 
+def test_a_training_that_was_stopped_at_a_preview_goes_on_behind_it(
+    model: BaseModel, identity: tuple[EncodedSet, ...], regularization: EncodedSet, unbroken: train.Learned,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    def stop(step: int) -> None:
+        raise Stopped(step)
+
+    sets = (identity, regularization, CONFIG)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped, match="3"):
+        learn_prior(model, *sets, checkpoint=checkpoint, on_preview=stop, preview_every=3)
+    steps: list[int] = []
+    resumed = learn_prior(model, *sets, checkpoint=checkpoint, on_step=lambda step, *_: steps.append(step))
+    assert steps == [4, 5]
+    assert all(torch.equal(resumed.adapter[name], tensor) for name, tensor in unbroken.adapter.items())
+
+
 def test_whatever_happens_the_model_is_the_base_model_again(model: BaseModel, identity: tuple[EncodedSet, ...]) -> None:
     before = {name: tensor.clone() for name, tensor in model.unet.state_dict().items()}
 
