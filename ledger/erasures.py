@@ -4,7 +4,7 @@ The rows go in one transaction, the objects after it: whoever dies in between le
 dispatcher sweeps it.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Text, cast, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -58,15 +58,20 @@ def erase_subject(session: Session, project_id: str, subject_id: str) -> Erasure
     return erasure
 
 
-def sweep(begin: UnitOfWork, storage: Storage, erasure_id: str) -> None:
-    """Delete the erasure's objects. Raises StorageError; it can be called again."""
+def sweep(begin: UnitOfWork, storage: Storage, erasure_id: str, *, settle_seconds: float = 0.0) -> None:
+    """Delete the erasure's objects. Raises StorageError; it can be called again.
+
+    It must be, until the erasure is `settle_seconds` old: a worker that was on one of the jobs may have stored
+    something right after, and been killed before its clean-up.
+    """
     with begin() as session:
         erasure = session.get_one(Erasure, erasure_id)
     for prefix in erasure.prefixes:
         storage.delete_prefix(prefix)
     with begin() as session:
-        done = update(Erasure).where(Erasure.id == erasure_id).values(finished_at=func.clock_timestamp())
-        session.execute(done)
+        moment = func.clock_timestamp()
+        settled = (Erasure.id == erasure_id, Erasure.created_at <= moment - timedelta(seconds=settle_seconds))
+        session.execute(update(Erasure).where(*settled).values(finished_at=moment))
 
 
 def unfinished(session: Session, limit: int = 10) -> list[str]:

@@ -108,38 +108,45 @@ class Attempt:
         return lambda step, total: self.report(stage, step, total)
 
     def insist(self, operation: Callable[[], Result]) -> Result:
-        """Do it again and again through an outage of the storage. Raises StorageError when it lasts too long."""
+        """Do it again and again through an outage of the storage. Raises StorageError when it lasts too long.
+
+        However slow the storage is, the lease is kept. An attempt that is told to stop first waits for the storage's
+        answer: what is stored after its clean-up would stay.
+        """
         for wait in STORAGE_WAITS:
             try:
-                return operation()
+                return self._patiently(operation)
             except StorageError as error:
                 log.warning("job %s: %s; again in %d s", self.claim.job_id, error, wait)
             for _ in range(wait):
                 time.sleep(1)
                 self.report_again()
-        return operation()
+        return self._patiently(operation)
 
     def beside(self, operation: Callable[[], Result]) -> Result:
         """Do in a thread what ends by itself but cannot report, and report meanwhile.
 
         An attempt that is told to stop does not wait for the thread's end: the operation must not need it.
         """
-        outcome: Future[Result] = Future()
-
-        def run() -> None:
-            try:
-                outcome.set_result(operation())
-            except Exception as error:
-                outcome.set_exception(error)
-
-        Thread(target=run, daemon=True).start()
-        while not wait_for([outcome], PATIENCE_SECONDS).done:
-            self.report_again()
+        outcome = _begun(operation)
+        self._report_until(outcome)
         return outcome.result()
 
     def report_again(self) -> None:
         """Nothing new is done, but the attempt is alive. Raises what `report` raises."""
         self.report(self._latest.stage, self._latest.step, self._latest.total, **self._latest.details)
+
+    def _patiently(self, operation: Callable[[], Result]) -> Result:
+        outcome = _begun(operation)
+        try:
+            self._report_until(outcome)
+        finally:
+            wait_for([outcome])
+        return outcome.result()
+
+    def _report_until(self, outcome: "Future[Result]") -> None:
+        while not wait_for([outcome], PATIENCE_SECONDS).done:
+            self.report_again()
 
     def _renew(self, moment: float) -> None:
         self._next_renewal = moment + RENEW_SECONDS
@@ -157,3 +164,17 @@ class Attempt:
     def _eta(self, step: int, total: int, moment: float) -> float | None:
         first, start = self._stage_began
         return round((moment - start) / (step - first) * (total - step), 1) if step > first else None
+
+
+def _begun(operation: Callable[[], Result]) -> "Future[Result]":
+    """Its outcome, from a thread."""
+    outcome: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(operation())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return outcome

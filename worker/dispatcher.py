@@ -76,7 +76,7 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Stora
         with begin() as session:
             left = erasures.unfinished(session)
         for erasure_id in left:
-            erasures.sweep(begin, storage, erasure_id)
+            erasures.sweep(begin, storage, erasure_id, settle_seconds=settings.lease_seconds)
 
     def publish() -> None:
         answers: list[bool] = []

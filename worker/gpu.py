@@ -19,6 +19,7 @@ from lipe_core.sdxl import BaseModel
 
 Result = TypeVar("Result")
 PRIORS_KEPT = 8
+TOO_LARGE = "the job does not fit into the GPU's memory: ask for fewer or smaller pictures"
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ def leaner(rungs: Sequence[Callable[[], Result]]) -> Result:
             log.warning("out of GPU memory on rung %d of %d", number, len(rungs))
         # Outside the handler: the exception's traceback would keep the rung's tensors alive.
         free()
-    raise GpuOutOfMemory("the job does not fit into the GPU's memory: ask for fewer or smaller pictures")
+    raise GpuOutOfMemory(TOO_LARGE)
 
 
 def free() -> None:

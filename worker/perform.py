@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
+from torch import OutOfMemoryError
 
 from ledger import attempts, jobs
 from ledger.artefacts import NewArtefact
@@ -24,7 +25,7 @@ from lipe_core.train import TrainingDiverged
 from worker import edit, train
 from worker.captioner import CaptionerUnavailable
 from worker.claim import Attempt, Canceled, Draining, Lost, Made
-from worker.gpu import GpuOutOfMemory, free
+from worker.gpu import TOO_LARGE, GpuOutOfMemory, free
 from worker.process import Process
 
 CODES: dict[type[Exception], str] = {
@@ -71,6 +72,8 @@ def perform(process: Process, job_id: str) -> None:
         pass
     except UNAVAILABLE:
         log.exception("job %s: the database is away; the reaper gives the job to another attempt", job_id)
+    except OutOfMemoryError:  # outside the rungs of `leaner`
+        _fail(process, attempt, GpuOutOfMemory(TOO_LARGE))
     except Exception as error:
         _fail(process, attempt, error)
     if not process.gpu.is_usable():

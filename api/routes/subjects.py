@@ -130,7 +130,7 @@ def delete_subject(subject_id: PathId, service: Here, me: Me) -> None:
     if erasure is None:
         raise problems.not_found("subject", subject_id)
     try:
-        erasures.sweep(service.begin, service.storage, erasure.id)
+        erasures.sweep(service.begin, service.storage, erasure.id, settle_seconds=service.settings.lease_seconds)
     except StorageError as error:  # the erasure stays unfinished, and the dispatcher sweeps again
         log.warning("erasure %s is unfinished: %s", erasure.id, error)
 

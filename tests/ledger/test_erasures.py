@@ -84,6 +84,22 @@ def test_an_erasure_that_was_interrupted_is_finished_later(
         assert erasures.unfinished(session) == []
 
 
+def test_what_a_killed_worker_stored_behind_the_sweep_goes_with_a_later_one(
+    begin: UnitOfWork, storage: Storage, project: Project, job: Job, claim: Callable[..., Claim]
+) -> None:
+    prefix = attempt_prefix(project.id, job.id, claim(job).epoch)
+    with begin() as session:
+        erasure = erasures.erase_subject(session, project.id, job.subject_id)
+    erasures.sweep(begin, storage, erasure.id, settle_seconds=60)
+    storage.put(prefix, "adapter.safetensors", b"weights", "application/octet-stream")
+    with begin() as session:
+        assert erasures.unfinished(session) == [erasure.id]
+    erasures.sweep(begin, storage, erasure.id, settle_seconds=0)
+    assert list(storage.keys(prefix)) == []
+    with begin() as session:
+        assert erasures.unfinished(session) == []
+
+
 def test_another_project_erases_nothing(begin: UnitOfWork, subject: Subject) -> None:
     with begin() as session:
         assert erasures.erase_subject(session, new_id("prj"), subject.id) is None

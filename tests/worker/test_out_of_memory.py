@@ -1,0 +1,76 @@
+"""A full GPU memory in any phase of a job, at each try: the job fails with its code, and the next one is unharmed."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from ledger.database import UnitOfWork
+from ledger.projects import Project
+from ledger.states import State
+from ledger.storage import Storage
+from ledger.subjects import Subject
+from lipe_core import dataset, sdxl
+from lipe_core.sdxl import BaseModel
+from tests.orders import current, edit, learn
+from worker import edit as editing
+from worker import train
+from worker.perform import perform
+from worker.process import Process
+
+
+def full(*arguments: Any, **options: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+
+TRAINING: dict[str, tuple[Any, str]] = {
+    "encoding the words": (dataset.sdxl, "encode_prompt"),
+    "encoding the references": (dataset.sdxl, "encode_image"),
+    "painting the class": (train, "regularization_set"),
+    "training": (train, "learn_prior"),
+    "taking the weights": (train.prior, "save_prior"),
+}
+EDITING: dict[str, tuple[Any, str]] = {
+    "encoding the picture": (sdxl, "encode_image"),
+    "encoding the words": (sdxl, "encode_prompt"),
+    "inverting and editing": (sdxl, "predict"),
+    "decoding": (sdxl, "decode"),
+    "writing the pictures": (editing, "_files"),
+}
+
+
+@pytest.mark.parametrize("phase", TRAINING)
+def test_in_a_training(
+    process: Process, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    job, following = (learn(begin, project, subject, steps=2) for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(*TRAINING[phase], full)
+        perform(process, job.id)
+    assert (current(begin, job).state, current(begin, job).error_code) == (State.FAILED, "gpu_out_of_memory")
+    assert "smaller pictures" in current(begin, job).error_detail
+    assert list(process.checkpoints.glob("*")) == []
+    perform(process, following.id)
+    assert (current(begin, following).state, current(begin, following).error_detail) == (State.SUCCEEDED, None)
+    assert is_at_rest(process.gpu.base_model())
+
+
+@pytest.mark.parametrize("phase", EDITING)
+def test_in_an_edit(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch, phase: str,
+) -> None:  # fmt: skip
+    job, following = (edit(begin, storage, project, subject, None, method="sdedit") for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(*EDITING[phase], full)
+        perform(process, job.id)
+    assert (current(begin, job).state, current(begin, job).error_code) == (State.FAILED, "gpu_out_of_memory")
+    perform(process, following.id)
+    assert (current(begin, following).state, current(begin, following).error_detail) == (State.SUCCEEDED, None)
+    assert is_at_rest(process.gpu.base_model())
+
+
+def is_at_rest(model: BaseModel) -> bool:
+    """No way of saving memory, no adapter and no gradient is left on."""
+    frozen = not any(weight.requires_grad or weight.grad is not None for weight in model.unet.parameters())
+    return frozen and not model.unet.is_gradient_checkpointing and not model.vae.use_slicing and not model.unet.training
