@@ -28,7 +28,7 @@ Metadata = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
     Field(max_length=LONGEST_METADATA, description="Your own pairs; they come back in answers and webhooks."),
 ]
-WebhookUrl = Annotated[Text, Field(min_length=1, max_length=2000)]
+WebhookUrl = Annotated[Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri"})]
 Moment = Annotated[AwareDatetime, Field(description="RFC 3339, in UTC.")]
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import examples
+from api import examples, quota
 from api.problems import MEDIA_TYPE
 
 JSON = "application/json"
+MADE = ("201", "202")
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for operation in operations(document):
             _name_problems(operation)
             _exemplify(operation)
+            _tell_quotas(operation)
         for name, methods in document["webhooks"].items():
             methods["post"]["requestBody"]["content"][JSON]["example"] = examples.event(name)
             methods["post"]["responses"].pop("422", None)  # FastAPI's guess of what a receiver answers
@@ -62,6 +64,15 @@ def _exemplify(operation: dict[str, Any]) -> None:
     for status, answer in operation["responses"].items():
         if status.startswith("2") and JSON in answer.get("content", {}):
             answer["content"][JSON]["example"] = examples.ANSWERS[name]
+
+
+def _tell_quotas(operation: dict[str, Any]) -> None:
+    """What may refuse by a quota tells how it stands."""
+    refusals = " ".join(answer["description"] for answer in operation["responses"].values())
+    if any(f"`{code}`" in refusals for code, _ in quota.REFUSALS.values()):
+        for status, answer in operation["responses"].items():
+            if status in MADE:
+                answer.setdefault("headers", {}).update(quota.DESCRIBED)
 
 
 def text() -> str:

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 
 from ledger.database import UNAVAILABLE
 from ledger.storage import StorageError
@@ -41,6 +42,7 @@ KINDS: Mapping[str, Kind] = {
     "image_in_use": Kind(409, "The image is still used"),
     "prior_not_ready": Kind(409, "The prior is not ready"),
     "job_not_retryable": Kind(409, "The job cannot be retried"),
+    "too_many_subjects": Kind(409, "The project has too many subjects"),
     "idempotency_key_in_flight": Kind(409, "A request with this idempotency key is being worked on", retryable=True),
     "body_too_large": Kind(413, "The request body is too large"),
     "image_too_large": Kind(413, "The image file is too large"),
@@ -58,6 +60,7 @@ KINDS: Mapping[str, Kind] = {
     "mask_size_mismatch": Kind(422, "The mask does not fit the image"),
     "webhook_url_forbidden": Kind(422, "The webhook URL must not be called"),
     "too_many_queued_jobs": Kind(429, "The project has too many jobs waiting", retryable=True),
+    "gpu_seconds_used_up": Kind(429, "The project has used up its GPU seconds of today", retryable=True),
     "internal": Kind(500, "The service failed", retryable=True),
     "unavailable": Kind(503, "The database is not available", retryable=True),
     "storage_unavailable": Kind(503, "The object storage is not available", retryable=True),
@@ -132,7 +135,7 @@ def install(app: FastAPI) -> None:
 
 def answer(request: Request, error: Exception) -> Response:
     """The problem document of an exception."""
-    problem = _problem_of(error)
+    problem = _problem_of(request, error)
     document = ProblemDocument(
         type=f"urn:lipe:problem:{problem.code}",
         title=problem.kind.title,
@@ -180,13 +183,13 @@ def _example(code: str) -> dict[str, Any]:
     ).model_dump(mode="json", exclude_none=True)
 
 
-def _problem_of(error: Exception) -> Problem:
+def _problem_of(request: Request, error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, HTTPException):
-        return _of_framework(error)
+        return _of_framework(request, error)
     if isinstance(error, UNAVAILABLE):
         log.warning("database unavailable: %s", error)
         return Problem("unavailable", "the database did not answer: send the same request again")
@@ -197,14 +200,21 @@ def _problem_of(error: Exception) -> Problem:
     return Problem("internal", "this is a fault of the service: report it with the request_id")
 
 
-def _of_framework(error: HTTPException) -> Problem:
+def _of_framework(request: Request, error: HTTPException) -> Problem:
     """What the web framework itself refuses: unknown paths, unknown methods, bodies that do not parse."""
     if error.status_code == 404:
         return Problem("not_found", "there is nothing at this path: see /docs")
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        return Problem("method_not_allowed", f"use one of: {allowed}", headers=error.headers)
+        allowed = _allowed(request)
+        return Problem("method_not_allowed", f"use one of: {allowed}", headers={"Allow": allowed})
     return Problem("malformed_request", f"{error.detail}: see /docs for what this path takes")
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the path: the framework's own answer knows those of its first route only."""
+    described = request.app.openapi()["paths"].items()
+    methods = {method for path, known in described if compile_path(path)[0].match(request.url.path) for method in known}
+    return ", ".join(sorted(method.upper() for method in methods)) or "GET"  # /docs and its like are not described
 
 
 def _invalid(error: RequestValidationError) -> Problem:

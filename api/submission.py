@@ -17,9 +17,9 @@ from starlette.responses import JSONResponse, Response
 
 from api.idempotency import Once
 from api.job_body import JobBody
-from api.problems import Problem
+from api.quota import admit
 from api.service import Service
-from ledger import jobs, outbox
+from ledger import jobs, outbox, quotas
 from ledger.database import UNAVAILABLE
 from ledger.idempotency import Answer
 from ledger.jobs import Job
@@ -33,6 +33,7 @@ REFUSALS = (
     "webhook_url_forbidden",
     "idempotency_key_reused",
     "too_many_queued_jobs",
+    "gpu_seconds_used_up",
 )
 """What every route that makes a job may answer."""
 
@@ -55,26 +56,21 @@ Waiting = Annotated[int, Depends(_wait)]
 async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Response:
     """202 with the job that `make` writes, and where to follow it."""
 
+    limits: dict[str, str] = {}
+
     def create(session: Session) -> Answer:
-        _refuse_if_full(session, once)
         job = make(session)
+        limits.update(admit(quotas.of_jobs(session, once.project_id, once.service.settings)))
         job.idempotency_key = once.key
         return Answer(202, JobBody.of(once.service, job).model_dump(mode="json"), {"Location": f"/v1/jobs/{job.id}"})
 
     answer = await run_in_threadpool(once, create)
     await run_in_threadpool(ring, once.service, answer.body["id"])
     if not wait:
-        return JSONResponse(answer.body, answer.status, answer.headers)
+        return JSONResponse(answer.body, answer.status, answer.headers | limits)
     body = await _waited(once, answer.body["id"], wait)
-    headers = {**answer.headers, "Preference-Applied": f"wait={wait}"}
+    headers = {**answer.headers, **limits, "Preference-Applied": f"wait={wait}"}
     return JSONResponse(body or answer.body, answer.status, headers)
-
-
-def _refuse_if_full(session: Session, once: Once) -> None:
-    bound = once.service.settings.max_queued_jobs
-    if jobs.count_queued(session, once.project_id) >= bound:
-        detail = f"{bound} jobs are waiting already: wait for some of them, or cancel them"
-        raise Problem("too_many_queued_jobs", detail, headers={"Retry-After": "30"})
 
 
 def ring(service: Service, identifier: str) -> None:

@@ -45,7 +45,8 @@ def _audited(settings: Settings, patience: timedelta) -> list[Violation]:
     engine = make_engine(settings.database_url, pool_size=1)
     try:
         lifetime = timedelta(hours=settings.idempotency_hours)
-        return run(unit_of_work(engine), Storage(settings), patience=patience, key_lifetime=lifetime)
+        begin, running = unit_of_work(engine), settings.max_running_jobs
+        return run(begin, Storage(settings), patience=patience, key_lifetime=lifetime, max_running=running)
     finally:
         engine.dispose()
 

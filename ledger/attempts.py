@@ -61,6 +61,7 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
             epoch=Job.epoch + 1,
             attempt=Job.attempt + 1,
             worker=worker,
+            claimed_at=func.clock_timestamp(),
             lease_until=func.clock_timestamp() + timedelta(seconds=lease_seconds),
             started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
         )

@@ -9,12 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Text, cast, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from ledger import usage
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, UnitOfWork, new_id
 from ledger.edits import Edit
 from ledger.idempotency import Request
 from ledger.images import Image
 from ledger.jobs import Job
+from ledger.states import State
 from ledger.storage import Storage, image_prefix, job_prefix
 from ledger.subjects import Reference, Subject
 
@@ -41,6 +43,9 @@ def erase_subject(session: Session, project_id: str, subject_id: str) -> Erasure
     subject = session.scalars(select(Subject).where(*mine).with_for_update()).first()
     if subject is None:
         return None
+    running = select(Job).where(Job.subject_id == subject_id, Job.state == State.RUNNING).with_for_update()
+    for job in session.scalars(running).all():
+        usage.charge(session, job)
     job_ids = session.scalars(select(Job.id).where(Job.subject_id == subject_id)).all()
     references = [reference.image_id for reference in subject.references]
     answers = (Request.project_id == project_id, cast(Request.body, Text).contains(subject_id))

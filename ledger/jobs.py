@@ -20,12 +20,14 @@ from ledger.states import TERMINAL, State
 from ledger.subjects import Reference
 
 Kind = Literal["prior", "edit"]
+KINDS: tuple[Kind, ...] = ("prior", "edit")
 
 
 class Job(Row):
     """One piece of work. `parameters` are what was asked for, `resolved` what an attempt made of it.
 
-    `epoch` fences writes; `attempt` counts claims that are charged; `sequence` is the number of the newest event.
+    `epoch` fences writes; `attempt` counts claims that are charged, the newest was at `claimed_at`; `sequence` is the
+    number of the newest event.
     """
 
     __tablename__ = "jobs"
@@ -54,6 +56,7 @@ class Job(Row):
     sequence: Mapped[int]
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
     rung_at: Mapped[Moment]
     cancel_requested_at: Mapped[datetime | None]
     progress: Mapped[dict[str, Any]]

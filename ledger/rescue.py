@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from ledger import outbox, transitions
 from ledger.database import now
 from ledger.jobs import Job, Kind
+from ledger.quotas import full_projects
 from ledger.states import State
 
 
@@ -20,7 +21,7 @@ def reap(session: Session, *, max_attempts: int, limit: int = 100) -> int:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    lost = list(session.scalars(expired))
+    lost = sorted(session.scalars(expired), key=lambda job: job.project_id)  # two reapers lock usage in one order
     for job in lost:
         if job.cancel_requested_at is not None:
             transitions.end(session, job, State.CANCELED)
@@ -33,12 +34,14 @@ def reap(session: Session, *, max_attempts: int, limit: int = 100) -> int:
     return len(lost)
 
 
-def ring_stranded(session: Session, kind: Kind, *, seconds: float, limit: int = 8) -> int:
+def ring_stranded(session: Session, kind: Kind, *, seconds: float, max_running: int, limit: int = 8) -> int:
     """Announce again what was last announced more than `seconds` ago: the message may be lost. The number.
 
-    Only the `limit` oldest that wait: while every worker is busy, messages must not pile up for a long queue.
+    Only the `limit` oldest that wait: while every worker is busy, messages must not pile up for a long queue. A project
+    that has `max_running` jobs running may have no more: nobody rings for it, and others have their turn.
     """
-    oldest = select(Job.id).where(Job.state == State.QUEUED, Job.kind == kind).order_by(Job.created_at).limit(limit)
+    waiting = (Job.state == State.QUEUED, Job.kind == kind, Job.project_id.not_in(full_projects(max_running)))
+    oldest = select(Job.id).where(*waiting).order_by(Job.created_at).limit(limit)
     long_ago = func.clock_timestamp() - timedelta(seconds=seconds)
     query = (
         select(Job)

@@ -70,8 +70,13 @@ class Settings(BaseSettings):
     """A queued job that nobody claimed for so long is rung for again."""
     signed_url_seconds: int = 900
     idempotency_hours: int = 24
-    max_queued_jobs: int = 100
-    """For each project."""
+    max_queued_jobs: int = Field(100, ge=1)
+    """For each project, as the next three."""
+    max_running_jobs: int = Field(8, ge=1)
+    """Further ones wait, though workers be idle."""
+    max_subjects: int = Field(1000, ge=1)
+    max_gpu_seconds_per_day: int = Field(86_400, ge=1)
+    """Seconds of its jobs at workers, by UTC days. Afterwards no job is taken; those that wait still run."""
     max_upload_bytes: int = 32 * 1024 * 1024
     min_image_side: int = 64
     """Pixels; uploads with a shorter side are refused. SDXL learns little from less than 256."""

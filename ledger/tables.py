@@ -13,6 +13,7 @@ from ledger import (
     priors,
     projects,
     subjects,
+    usage,
     webhooks,
 )
 from ledger.database import Row
@@ -33,5 +34,6 @@ TABLES = (
     webhooks.Delivery,
     idempotency.Request,
     erasures.Erasure,
+    usage.Usage,
 )
 METADATA = Row.metadata

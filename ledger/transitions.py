@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
-from ledger import outbox, previews, webhooks
+from ledger import outbox, previews, usage, webhooks
 from ledger.database import now
 from ledger.events import Event
 from ledger.states import TERMINAL, State, check
@@ -49,6 +49,8 @@ def record(session: Session, job: "Job", state: State) -> None:
 def end(session: Session, job: "Job", state: State) -> None:
     """The last step."""
     check(job.status, state)
+    if job.status is State.RUNNING:
+        usage.charge(session, job)
     job.state, job.lease_until, job.finished_at = state, None, now(session)
     job.progress = previews.without(job.progress)
     record(session, job, state)
@@ -63,6 +65,7 @@ def fail(session: Session, job: "Job", code: str, detail: str) -> None:
 def requeue(session: Session, job: "Job", *, charge: bool) -> None:
     """Back to the queue, with a doorbell; an attempt that is not charged does not count."""
     check(job.status, State.QUEUED)
+    usage.charge(session, job)
     job.state, job.lease_until, job.worker = State.QUEUED, None, None
     job.progress = previews.without(job.progress)
     job.attempt = job.attempt if charge else job.attempt - 1

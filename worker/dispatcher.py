@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ledger import deliveries, erasures, idempotency, outbox, rescue
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
+from ledger.jobs import KINDS
 from ledger.settings import Settings
 from ledger.storage import Storage, StorageError
 from worker.heartbeat import beat
@@ -61,8 +62,10 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Stora
         with begin() as session:
             if lost := rescue.reap(session, max_attempts=settings.max_attempts):
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
-            rescue.ring_stranded(session, "prior", seconds=settings.stranded_seconds)
-            rescue.ring_stranded(session, "edit", seconds=settings.stranded_seconds)
+            for kind in KINDS:
+                rescue.ring_stranded(
+                    session, kind, seconds=settings.stranded_seconds, max_running=settings.max_running_jobs
+                )
 
     def ring_webhooks() -> None:
         with begin() as session:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from torch import OutOfMemoryError
 
-from ledger import attempts, jobs
+from ledger import attempts, jobs, quotas
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
@@ -55,6 +55,8 @@ def perform(process: Process, job_id: str) -> None:
     if process.draining():
         return  # the dispatcher rings for it again
     with process.begin() as session:
+        if not quotas.has_room(session, job_id, process.settings):
+            return
         claim = attempts.claim(session, job_id, process.name, lease_seconds=process.settings.lease_seconds)
     if claim is None:
         return

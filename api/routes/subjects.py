@@ -15,8 +15,9 @@ from api.filters import METADATA, WithMetadata
 from api.idempotency import Creating
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
+from api.quota import admit
 from api.service import Here
-from ledger import erasures, images, subjects
+from ledger import erasures, images, quotas, subjects
 from ledger.categories import Category, category_of
 from ledger.idempotency import Answer
 from ledger.images import Image
@@ -78,11 +79,14 @@ class SubjectBody(Answered):
         "reference_count",
         "consent_required",
         "idempotency_key_reused",
+        "too_many_subjects",
     ),
 )
 def create_subject(asked: NewSubject, once: Creating) -> Response:
     """Name a subject and its reference pictures."""
     _judge(asked)
+
+    limits: dict[str, str] = {}
 
     def create(session: Session) -> Answer:
         subject = subjects.create(
@@ -97,11 +101,12 @@ def create_subject(asked: NewSubject, once: Creating) -> Response:
             consent=asked.consent,
             metadata=asked.metadata,
         )
+        limits.update(admit(quotas.of_subjects(session, once.project_id, once.service.settings)))
         body = SubjectBody.model_validate(subject)
         return Answer(201, body.model_dump(mode="json"), {"Location": f"/v1/subjects/{subject.id}"})
 
     answer = once(create)
-    return JSONResponse(answer.body, answer.status, answer.headers)
+    return JSONResponse(answer.body, answer.status, answer.headers | limits)
 
 
 @router.get("", operation_id="list_subjects", response_model=Listing[SubjectBody], openapi_extra=METADATA)

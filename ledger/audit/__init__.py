@@ -23,7 +23,7 @@ from ledger.audit import (
     progress,
     repeats,
 )
-from ledger.audit.violation import Bounds, Violation
+from ledger.audit.violation import UNBOUNDED, Bounds, Violation
 from ledger.database import UnitOfWork
 from ledger.storage import Storage
 
@@ -52,14 +52,23 @@ CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
 )
 
 
-def audit(begin: UnitOfWork, storage: Storage, *, patience: timedelta, key_lifetime: timedelta) -> list[Violation]:
+def audit(
+    begin: UnitOfWork,
+    storage: Storage,
+    *,
+    patience: timedelta,
+    key_lifetime: timedelta,
+    max_running: int = UNBOUNDED,
+) -> list[Violation]:
     """Every violation, by invariant; none of a healthy service.
 
-    `patience`: how late something may be; `key_lifetime`: how long an idempotency key is kept. Every artefact is
-    read back from the storage. Raises StorageError, and `database.UNAVAILABLE`.
+    `patience`: how late something may be; `key_lifetime`: how long an idempotency key is kept; `max_running`: how many
+    jobs of one project may run at once, the others wait rightly. Every artefact is read back from the storage.
+    Raises StorageError, and `database.UNAVAILABLE`.
     """
+    bounds = Bounds(patience, key_lifetime, max_running)
     with _snapshot(begin) as session:
-        found = [violation for check in CHECKS for violation in check(session, Bounds(patience, key_lifetime))]
+        found = [violation for check in CHECKS for violation in check(session, bounds)]
         recorded, erased = artefacts.recorded(session), erasures.prefixes(session)
     broken = list(artefacts.broken_objects(storage, recorded))
     with _snapshot(begin) as session:

@@ -10,6 +10,7 @@ from ledger.audit.violation import MOMENT, Bounds, Violation
 from ledger.database import now
 from ledger.idempotency import Request
 from ledger.jobs import Job
+from ledger.quotas import full_projects
 from ledger.states import State
 
 ACCEPTED = 202
@@ -28,8 +29,10 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
         ended = f"ended at {job.lease_until:{MOMENT}}" if job.lease_until else "is missing"
         yield Violation(1, f"job {job.id}", f"is running, its lease {ended}, and nobody reaps it")
 
-    # The dispatcher rings again and again for the oldest; a younger one may rightly wait in silence behind it.
-    oldest = select(Job).where(Job.state == State.QUEUED).ext(distinct_on(Job.kind)).order_by(Job.kind, Job.created_at)
+    # The dispatcher rings again and again for the oldest; a younger one may rightly wait in silence behind it, and one
+    # of a project that has enough running until there is room.
+    waiting = (Job.state == State.QUEUED, Job.project_id.not_in(full_projects(bounds.max_running)))
+    oldest = select(Job).where(*waiting).ext(distinct_on(Job.kind)).order_by(Job.kind, Job.created_at)
     for job in session.scalars(oldest):
         if job.rung_at < long_ago:
             yield Violation(1, f"job {job.id}", f"waits, and nobody has rung for it since {job.rung_at:{MOMENT}}")

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 MOMENT = "%Y-%m-%d %H:%M:%S %Z"
 """How a violation tells a time."""
+UNBOUNDED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,11 @@ class Violation:
 
 @dataclass(frozen=True)
 class Bounds:
-    """`patience`: how late something may be; `key_lifetime`: how long an idempotency key is kept."""
+    """`patience`: how late something may be; `key_lifetime`: how long an idempotency key is kept.
+
+    `max_running`: how many jobs of one project may run at once.
+    """
 
     patience: timedelta
     key_lifetime: timedelta
+    max_running: int

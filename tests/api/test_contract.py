@@ -139,7 +139,9 @@ def test_what_the_framework_refuses_is_a_problem_too(api: TestClient) -> None:
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == status
-    assert "POST" in api.put("/v1/images").headers["allow"]
+    assert api.put("/v1/images").headers["allow"] == "GET, POST"
+    assert api.put("/v1/webhook-endpoints/whk_1").headers["allow"] == "DELETE, GET, PATCH"
+    assert api.post("/docs").headers["allow"] == "GET"
 
 
 def test_every_fault_is_listed_with_its_place(api: TestClient) -> None:

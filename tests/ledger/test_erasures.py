@@ -15,7 +15,8 @@ from ledger.storage import Storage, attempt_prefix, image_prefix
 from ledger.subjects import Subject
 from ledger.tables import TABLES
 
-KEPT = {"projects": 1, "erasures": 1, "images": 1, "outbox": 1}  # the test picture; a doorbell that nobody answers
+KEPT = {"projects": 1, "erasures": 1, "images": 1, "outbox": 1, "usage": 1}
+"""The test picture, a doorbell that nobody answers, and the project's seconds of the day, which name no subject."""
 
 
 def test_nothing_of_the_subject_remains(

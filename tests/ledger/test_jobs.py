@@ -180,8 +180,8 @@ def test_only_the_oldest_of_a_long_queue_are_rung_for(begin: UnitOfWork, subject
         queue = [make_job(session, subject).id for _ in range(5)]
     take_outbox(begin)
     with begin() as session:
-        assert rescue.ring_stranded(session, "prior", seconds=-1, limit=2) == 2
-        assert rescue.ring_stranded(session, "edit", seconds=-1, limit=2) == 0
+        assert rescue.ring_stranded(session, "prior", seconds=-1, max_running=1, limit=2) == 2
+        assert rescue.ring_stranded(session, "edit", seconds=-1, max_running=1, limit=2) == 0
     assert [identifier for _, identifier in take_outbox(begin)] == queue[:2]
 
 
@@ -293,7 +293,7 @@ def reap(begin: UnitOfWork) -> int:
 
 def ring_stranded(begin: UnitOfWork, seconds: float) -> int:
     with begin() as session:
-        return rescue.ring_stranded(session, "prior", seconds=seconds)
+        return rescue.ring_stranded(session, "prior", seconds=seconds, max_running=1)
 
 
 def take_outbox(begin: UnitOfWork) -> list[tuple[str, str]]:

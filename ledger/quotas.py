@@ -1,0 +1,97 @@
+"""Quotas: how much of the service one project may have.
+
+Each is judged in the transaction that makes the thing, after it is written: the project's row is locked first, so of
+two transactions the second sees what the first has made. The lock comes last, and is held for a few queries only.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session
+
+from ledger import usage
+from ledger.jobs import Job, count_queued
+from ledger.projects import Project
+from ledger.settings import Settings
+from ledger.states import State
+from ledger.subjects import Subject
+
+DAY_SECONDS = 86_400
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a quota stands with what the transaction has made. One of a window begins anew after `reset` seconds."""
+
+    name: str
+    quota: int
+    remaining: int
+    is_exceeded: bool
+    window: int | None = None
+    reset: int | None = None
+
+
+def of_jobs(session: Session, project_id: str, settings: Settings) -> list[Standing]:
+    """For a transaction that has queued a job."""
+    _hold(session, project_id)
+    queued = count_queued(session, project_id)
+    used = int(usage.today(session, project_id) + _running_seconds(session, project_id))
+    gpu = settings.max_gpu_seconds_per_day
+    return [
+        _of_count("queued-jobs", settings.max_queued_jobs, queued),
+        Standing("gpu-seconds", gpu, max(gpu - used, 0), used >= gpu, DAY_SECONDS, _seconds_of_today_left(session)),
+    ]
+
+
+def of_subjects(session: Session, project_id: str, settings: Settings) -> list[Standing]:
+    """For a transaction that has made a subject."""
+    _hold(session, project_id)
+    mine = select(func.count()).select_from(Subject).where(Subject.project_id == project_id)
+    return [_of_count("subjects", settings.max_subjects, session.scalar(mine) or 0)]
+
+
+def has_room(session: Session, job_id: str, settings: Settings) -> bool:
+    """Whether the project of a queued job may have one more running; ask in the transaction that claims.
+
+    No: the job waits, and the dispatcher rings for it once there is room (`rescue.ring_stranded`).
+    """
+    waiting = (Job.id == job_id, Job.state == State.QUEUED)
+    project_id = session.scalar(select(Job.project_id).where(*waiting))
+    if project_id is None:
+        return True  # nothing to claim, as the claim will find
+    _hold(session, project_id)
+    running = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.state == State.RUNNING)
+    if (session.scalar(running) or 0) < settings.max_running_jobs:
+        return True
+    session.execute(update(Job).where(*waiting).values(rung_at=LONG_AGO))
+    return False
+
+
+def full_projects(max_running: int) -> Select[tuple[str]]:
+    """The projects that have as many jobs running as they may."""
+    running = select(Job.project_id).where(Job.state == State.RUNNING).group_by(Job.project_id)
+    return running.having(func.count() >= max_running)
+
+
+def _hold(session: Session, project_id: str) -> None:
+    """FOR NO KEY UPDATE: rows that point at the project can still be written by others."""
+    session.flush()
+    session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
+
+
+def _of_count(name: str, quota: int, count: int) -> Standing:
+    return Standing(name, quota, max(quota - count, 0), count > quota)
+
+
+def _running_seconds(session: Session, project_id: str) -> float:
+    """What the running attempts have taken so far."""
+    taken = func.extract("epoch", func.sum(func.clock_timestamp() - Job.claimed_at))
+    return float(session.scalar(select(taken).where(Job.project_id == project_id, Job.state == State.RUNNING)) or 0)
+
+
+def _seconds_of_today_left(session: Session) -> int:
+    midnight = func.date_trunc("day", func.timezone("UTC", func.clock_timestamp()))
+    passed = func.extract("epoch", func.timezone("UTC", func.clock_timestamp()) - midnight)
+    return DAY_SECONDS - int(session.scalar(select(passed)) or 0)

@@ -1,0 +1,9 @@
+"""What schemathesis cannot draw by itself: a picture, and the URL of a receiver that need not be there."""
+
+import schemathesis
+from hypothesis import strategies
+
+from tests.api.conftest import png
+
+schemathesis.openapi.media_type("image/png", strategies.sampled_from([png("red"), png("blue")]))
+schemathesis.openapi.format("uri", strategies.just("http://127.0.0.1:9/hook"))
