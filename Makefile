@@ -12,7 +12,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits bench-quality openapi secrets compose-test lock clean
+.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl openapi secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -60,6 +60,12 @@ bench-quality: setup ## LIPE, its ablations and its rivals on the drawn benchmar
 
 openapi: setup ## write the API's contract, docs/openapi.json
 	@$(RUN)/python -m api.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+bench-speed: setup ## LIPE's speed and memory beside the usual ways: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
+	@$(RUN)/python -m benchmarks.speed --out out/speed $(if $(EXAMPLE),--example "$(EXAMPLE)")
+
+bench-sdxl: setup ## the same at SDXL's size, random weights: out/sdxl (EXAMPLE=; without a GPU SCALE="--depth 1 --side 128")
+	@$(RUN)/python -m benchmarks.sdxl_scale --out out/sdxl $(SCALE) $(if $(EXAMPLE),--example "$(EXAMPLE)")
 
 secrets: ## make the secrets of docker-compose.yml in secrets/, once
 	@deploy/make_secrets.sh

@@ -26,6 +26,7 @@ from client import Client, Job, JobFailed, Problem, Progress, Result
 from menagerie.attributes import EXPRESSIONS, HEADS, Drawing, poses, with_action
 from menagerie.captions import edit_prompt
 from menagerie.draw import render
+from menagerie.memory import peak_of_the_tree
 from menagerie.receiver import Receiver, receiving
 from menagerie.sheet import Cell, contact_sheet
 from menagerie.subjects import TOKEN, DrawnSubject, benchmark
@@ -219,6 +220,7 @@ def main(argv: list[str] | None = None) -> None:
     start = time.monotonic()
     print("starting the service ...", flush=True)
     with (
+        peak_of_the_tree() as peak_mb,
         service(options.out / "data") as there,
         receiving() as receiver,
         Client(there["url"], there["api_key"]) as lipe,
@@ -228,6 +230,7 @@ def main(argv: list[str] | None = None) -> None:
             result = tell(lipe, receiver, story, options.out)
         except (Problem, JobFailed) as error:
             raise SystemExit(f"the service refused: {error}") from error
+        result["peak_memory_sum_mb"] = round(peak_mb())
     result |= {"seconds": {"starting": round(started, 1), "all": round(time.monotonic() - start, 1)}}
     (options.out / "result.json").write_text(json.dumps(result, indent=2) + os.linesep)
     print(f"done in {result['seconds']['all']:.0f} s: {options.out / 'sheet.png'}, {options.out / 'result.json'}")

@@ -1,0 +1,95 @@
+"""One NIMA edit, by LIPE or with stored attention maps: ``python -m benchmarks.editing lipe ...``.
+
+The prior is a fresh LoRA, which costs what a learnt one costs. Run in a process of its own (`measure.measured`).
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from benchmarks.measure import Meter
+from benchmarks.stored_maps import store_maps
+from lipe_core import adapter, nima, sdxl
+from lipe_core.attention import record_attention
+from lipe_core.editor import EditRequest
+from lipe_core.nima import NimaConfig
+from lipe_core.prior import Manifest, Prior
+from lipe_core.recipe import recipe_of
+from lipe_core.sdxl import BaseModel
+from lipe_core.subject import Subject
+from menagerie.study import picture
+from menagerie.subjects import benchmark
+
+WATCHED: dict[str, Callable[..., Any]] = {
+    "lipe": record_attention,
+    "stored cross maps": partial(store_maps, cross_only=True),
+    "stored maps": store_maps,
+}
+"""How each variant watches attention."""
+
+_SUBJECT = Subject("sks", "dog")
+_TARGETS = tuple(f"a photo of sks dog {does}" for does in ("sitting", "standing", "asleep", "jumping"))
+
+
+def fresh_prior(model: BaseModel, rank: int) -> Prior:
+    """An adapter that was never trained."""
+    with adapter.tuned(model, "lora", rank=rank, alpha=rank, dropout=0.0, seed=0) as tuned:
+        tensors = tuned.export()
+    manifest = Manifest("sks", "dog", model.checkpoint, model.revision, model.fingerprint, (), (), {}, ())
+    return Prior(tensors, manifest)
+
+
+def request_of(model: BaseModel, prompts: int) -> EditRequest:
+    """A drawn picture at the network's size, and as many target prompts."""
+    image = picture(benchmark()[2].test).resize((model.native_size,) * 2)
+    return EditRequest(image, "a photo of sks dog", _TARGETS[:prompts], _SUBJECT)
+
+
+def config_of(checkpoint: Path, steps: int) -> NimaConfig:
+    """The checkpoint's own settings."""
+    config: NimaConfig = recipe_of(checkpoint).method_config("nima", {"steps": steps})
+    return config
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds and network evaluations of one request once warm, the MB held before it (the weights), and its peak
+    beyond these."""
+    dtype = getattr(torch, options.dtype)
+    model = sdxl.load(options.checkpoint, device=options.device, dtype=dtype)
+    prior, request, meter = fresh_prior(model, options.rank), request_of(model, options.prompts), Meter(options.device)
+    rows: list[int] = []
+    with patch("lipe_core.branch.record_attention", WATCHED[options.system]):
+        nima.edit(model, request, config_of(options.checkpoint, 2), prior=prior)
+        model.unet.register_forward_pre_hook(lambda unet, given: rows.append(len(given[0])))
+        held, start = meter.start_peak(), meter.seconds()
+        nima.edit(model, request, config_of(options.checkpoint, options.steps), prior=prior)
+        seconds = meter.seconds() - start
+    return {"seconds": seconds, "evaluations": sum(rows), "held_mb": held, "beyond_mb": meter.peak() - held}
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parse(argv)
+    options.json.write_text(json.dumps(run(options)))
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.editing", description=__doc__)
+    parser.add_argument("system", choices=tuple(WATCHED))
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--prompts", type=int, choices=(1, 2, 3, 4), default=1, help="of the one picture")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--json", type=Path, required=True)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()

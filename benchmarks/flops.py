@@ -1,0 +1,102 @@
+"""What a network's work amounts to, and what the device can do at most: ``python -m benchmarks.flops ...``.
+
+Model FLOPs: multiplications and additions of forward and backward pass alone, whatever kernels do them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.training import samples
+from lipe_core import adapter, dataset, sdxl, train
+from lipe_core.sdxl import BaseModel
+from lipe_core.train import PriorConfig
+
+_SIDES = {"cuda": (8192, 16384), "cpu": (1024, 2048)}
+_SECONDS = 1.0
+
+
+def counted(work: Callable[[], object]) -> int:
+    """The FLOPs of one call. Fused attention is counted as the two products that it is."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def evaluation(model: BaseModel) -> int:
+    """One network evaluation of one row at the network's own size, without an adapter."""
+    cond = sdxl.encode_prompt(model, ["a photo of sks dog"], size=(model.native_size,) * 2)
+    x_t = torch.randn(1, *model.latent_shape((model.native_size,) * 2), device=model.device)
+    denoise = sdxl.denoiser(model, cond)
+    return counted(lambda: denoise(x_t, 500))
+
+
+def training_step(model: BaseModel, data: Path, config: PriorConfig) -> int:
+    """One step of a LoRA's training, forward and backward."""
+    identity = dataset.encode(model, samples(data / "references", "a photo of sks dog"))
+    painted = dataset.load(data / "regularization.safetensors")
+    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
+    with adapter.tuned(model, "lora", rank=config.rank, alpha=config.alpha, dropout=0.0, seed=0) as tuned:
+        optimizer = torch.optim.AdamW(tuned.weights.values())
+        rows = train.step_rows(model, identity, painted, empty, config, 0)
+        return counted(lambda: train.update(model, rows, config, 0, optimizer, len(rows[0].t)))
+
+
+def matmul_ceiling(device: str, dtype: torch.dtype) -> float:
+    """FLOPs a second of the fastest square matrix product, measured for a second each."""
+    kind, best = torch.device(device).type, 0.0
+    for side in _SIDES[kind]:
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        _seconds(lambda a=a, b=b: a @ b, kind)
+        start = time.perf_counter()
+        while time.perf_counter() - start < _SECONDS:
+            best = max(best, 2 * side**3 / _seconds(lambda a=a, b=b: a @ b, kind))
+    return best
+
+
+def _seconds(work: Callable[[], object], kind: str) -> float:
+    """Of one call: a GPU's by its own events, a CPU's by the thread's own time."""
+    if kind != "cuda":
+        start = time.thread_time()
+        work()
+        return time.thread_time() - start
+    start_event, end_event = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start_event.record()
+    work()
+    end_event.record()
+    end_event.synchronize()
+    return float(start_event.elapsed_time(end_event)) / 1000
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.flops", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="what `training.prepare` wrote")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--json", type=Path, required=True)
+    options = parser.parse_args(argv)
+    dtype = getattr(torch, options.dtype)
+    model = sdxl.load(options.checkpoint, device=options.device, dtype=dtype)
+    config = PriorConfig(
+        batch_size=options.batch, preservation_batch_size=options.batch, rank=options.rank,
+        compute_dtype=options.dtype,
+    )  # fmt: skip
+    found = {
+        "evaluation": evaluation(model),
+        "training_step": training_step(model, options.data, config),
+        "ceiling": matmul_ceiling(options.device, dtype),
+    }
+    options.json.write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
