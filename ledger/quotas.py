@@ -69,7 +69,7 @@ def has_room(session: Session, job_id: str, settings: Settings) -> bool:
     return False
 
 
-def full_projects(max_running: int) -> Select[tuple[str]]:
+def full_projects(max_running: int) -> Select[str]:
     """The projects that have as many jobs running as they may."""
     running = select(Job.project_id).where(Job.state == State.RUNNING).group_by(Job.project_id)
     return running.having(func.count() >= max_running)
