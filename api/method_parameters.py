@@ -39,6 +39,10 @@ class NimaParameters(MethodParameters):
     threshold: Level | None = None
     dilation: Annotated[float | None, Field(ge=0, le=0.5)] = None
     feather: Annotated[float | None, Field(ge=0, le=0.5)] = None
+    snap: Share | None = None
+    coverage: Share | None = None
+    looks: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=16)] | None = None
+    prior_stop: Share | None = None
     source_map: Literal["identity", "class"] | None = None
     map_window: tuple[Share, Share] | None = None
     map_momentum: Share | None = None

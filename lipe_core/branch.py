@@ -51,9 +51,13 @@ def encode_prompts(
 
 @dataclass(frozen=True)
 class Branch:
-    """The network under one branch's prompts: `denoise`, then `pop_map` for where it saw the subject."""
+    """The network under one branch's prompts: `denoise`, then `pop_map` for where it saw the subject.
+
+    `denoise_untuned` is the same without the prior.
+    """
 
     denoise: Denoiser
+    denoise_untuned: Denoiser
     pop_map: Callable[[], Mask]
     tally: Tally
 
@@ -67,8 +71,10 @@ def attending(
     attention_tokens: int,
     refine: int,
     untuned: Untuned | None = None,
+    guide_from_base: bool = False,
 ) -> Iterator[Branch]:
-    """The network under these prompts, watched while inside. With `untuned`, guidance starts from the base model."""
+    """The network under these prompts, watched while inside. `untuned` is the way to the base model, from whose
+    unconditional answer guidance starts if it shall, where a prior is on."""
     tally = Tally()
 
     def denoiser(conditioning: Conditioning) -> Denoiser:
@@ -81,19 +87,29 @@ def attending(
         attention_tokens=attention_tokens,
         refine=refine,
     ) as store:
-        if untuned is None or guidance_scale == 1:
-            denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
-        else:
-            base = _unseen(denoiser(prompts.uncond), untuned, store)
-            denoise = guided_from(base, denoiser(prompts.cond), guidance_scale)
-        yield Branch(denoise, store.pop, tally)
+        denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
+        base = _without_prior(denoise, untuned) if untuned else denoise
+        if guide_from_base and untuned and guidance_scale != 1:
+            start = _unseen(_without_prior(denoiser(prompts.uncond), untuned), store)
+            denoise = guided_from(start, denoiser(prompts.cond), guidance_scale)
+        yield Branch(denoise, base, store.pop, tally)
 
 
-def _unseen(denoiser: Denoiser, untuned: Untuned, store: AttentionStore) -> Denoiser:
-    """The base model's answer, of which no attention is kept."""
+def _without_prior(denoiser: Denoiser, untuned: Untuned) -> Denoiser:
+    """The base model's answer."""
 
     def denoise(x_t: Latents, t: int) -> Latents:
-        with untuned(), store.paused():
+        with untuned():
+            return denoiser(x_t, t)
+
+    return denoise
+
+
+def _unseen(denoiser: Denoiser, store: AttentionStore) -> Denoiser:
+    """The same answer, of which no attention is kept."""
+
+    def denoise(x_t: Latents, t: int) -> Latents:
+        with store.paused():
             return denoiser(x_t, t)
 
     return denoise

@@ -4,79 +4,30 @@ https://arxiv.org/abs/2406.17236. The subject moves as the target prompt says; w
 nor its new silhouette covers stays the source's.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import pairwise, product
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
 
-from lipe_core import locate, sdxl
+from lipe_core import locate, outline, sdxl
 from lipe_core import mask as masks
 from lipe_core.adapter import use_adapter
 from lipe_core.blend import blend, composite
 from lipe_core.branch import Branch, attending, encode_prompts
 from lipe_core.ddim import OnStep, Trajectory, ddim_step, invert, no_progress, unit_noise
 from lipe_core.editor import Clock, Edit, EditRequest, InvalidRequest
-from lipe_core.pixels import to_grey, to_mask
+from lipe_core.nima_config import NimaConfig
+from lipe_core.pixels import to_grey, to_mask, to_pixels
 from lipe_core.prior import Prior
 from lipe_core.schedule import NoiseSchedule
 from lipe_core.sdxl import BaseModel, Size
 from lipe_core.shapes import Latents, Mask, PixelMask, Timesteps
-
-MaskMode = Literal["union", "source", "none"]
-"""Blend with the source and the target silhouette (the paper), with the source's alone, or not at all."""
-
-SourceMap = Literal["identity", "class"]
-"""Whose attention finds the subject in the source: the tuned network's, to token and noun, while it inverts (the
-paper), or the base model's, to the noun alone: steadier, but blind to which of two dogs is meant."""
-
-
-@dataclass(frozen=True)
-class NimaConfig:
-    """Settings of an edit. None of these values is the paper's, which published none.
-
-    `guide_from_base`: guidance starts from the base model's unconditional answer, not the tuned one's, and so
-    strengthens the identity, too. `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`:
-    how much of that, inside the source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets
-    it. `map_window`: the noise levels, as fractions of the schedule, whose maps make an identity `source_map`.
-    `map_momentum`: how slowly the target's maps change its mask. `dilation` and `feather` are fractions of the
-    picture's shorter side. The blend is on while the edit's progress, 0 to 1, is within `blend_start`
-    and `blend_stop`.
-    """
-
-    steps: int = 30
-    guidance_scale: float = 5.0
-    source_guidance_scale: float = 1.0
-    guide_from_base: bool = False
-    strength: float = 1.0
-    renoise: float = 0.0
-    inversion_refinements: int = 0
-    mask_mode: MaskMode = "union"
-    threshold: masks.Threshold = "otsu"
-    dilation: float = 0.06
-    feather: float = 0.03
-    source_map: SourceMap = "identity"
-    map_window: tuple[float, float] = (0.0, 0.7)
-    map_momentum: float = 0.8
-    attention_tokens: int = 256
-    refine: int = 2
-    blend_start: float = 0.0
-    blend_stop: float = 1.0
-    composite: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 < self.strength <= 1 or round(self.strength * self.steps) < 1:
-            raise InvalidRequest(f"strength must be in (0, 1] and leave a step to do, got {self.strength}")
-        for name in ("renoise", "map_momentum"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidRequest(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        for low, high in (self.map_window, (self.blend_start, self.blend_stop)):
-            if not 0 <= low <= high <= 1:
-                raise InvalidRequest(f"a window must run upwards within [0, 1], got {low} to {high}")
 
 
 def edit(
@@ -97,7 +48,8 @@ def edit(
         raise InvalidRequest("without renoise all seeds give one picture: give one seed, or set renoise")
     rows = list(product(request.target_prompts, request.seeds))
     prompts, seeds = zip(*rows, strict=True)
-    size = sdxl.working_size(model, (request.image.height, request.image.width))
+    picture = request.image.convert("RGB")
+    size = sdxl.working_size(model, (picture.height, picture.width))
     source_prompt = encode_prompts(model, [request.source_prompt], request.subject, size)
     target_prompts = encode_prompts(model, prompts, request.subject, size)
     timesteps = model.schedule.timesteps(config.steps)[: 1 + round(config.strength * config.steps)]
@@ -105,7 +57,7 @@ def edit(
     watch = partial(attending, model, attention_tokens=config.attention_tokens, refine=config.refine)
 
     with clock.stage("encoding"):
-        x_0 = sdxl.encode_image(model, [_resized(request.image.convert("RGB"), size)])
+        x_0 = sdxl.encode_image(model, [_resized(picture, size)])
         found = None
         if config.source_map == "class" and request.mask is None:
             found = locate.class_map(model, x_0, [request.source_prompt], request.subject)
@@ -115,14 +67,18 @@ def edit(
                 source, model.schedule, x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
             )
             source_map = seen if found is None else found
-            source_mask = find_source_mask(source_map, request.mask, config)
-            silhouette = find_silhouette(source_map, request.mask, (request.image.height, request.image.width), config)
-        base = untuned if config.guide_from_base else None
-        with clock.stage("editing"), watch(target_prompts, config.guidance_scale, untuned=base) as target:
+            silhouette = find_silhouette(source_map, picture, request.mask, config)
+            source_mask = find_source_mask(silhouette, source_map, request.mask, config)
+        with (
+            clock.stage("editing"),
+            watch(
+                target_prompts, config.guidance_scale, untuned=untuned, guide_from_base=config.guide_from_base
+            ) as target,
+        ):
             source_mask = source_mask.expand(len(rows), -1, -1, -1)
             x_T = renoised(trajectory, source_mask, seeds, config.renoise)
             x_0, edit_mask = edit_latents(
-                target, model.schedule, trajectory, x_T, source_mask, config,
+                target, model.schedule, trajectory, x_T, source_mask, config, partial(sdxl.decode, model),
                 lambda step, _: on_step(steps + step, 2 * steps),
             )  # fmt: skip
     with clock.stage("decoding"):
@@ -165,6 +121,7 @@ def edit_latents(
     x_T: Latents,
     source_mask: Mask,
     config: NimaConfig,
+    decode: Callable[[Latents], list[Image.Image]],
     on_step: OnStep,
 ) -> tuple[Latents, Mask]:
     """Steps 2 and 3: denoise x_T towards the target prompts while the background follows the trajectory.
@@ -174,34 +131,52 @@ def edit_latents(
     """
     x_t, edit_mask, seen = x_T, source_mask, source_mask
     grid = trajectory.timesteps.tolist()
+    steps = len(grid) - 1
+    looks = {math.ceil(look * steps) for look in config.looks}
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
-        x_t = ddim_step(schedule, x_t, branch.denoise(x_t, t), t, s)
+        progress = step / steps
+        eps = (branch.denoise if progress <= config.prior_stop else branch.denoise_untuned)(x_t, t)
         target_map = masks.stretch(masks.resize(branch.pop_map(), (x_t.shape[2], x_t.shape[3])))
         seen = config.map_momentum * seen + (1 - config.map_momentum) * target_map
-        if config.mask_mode == "union":
+        if config.mask_mode == "union" and step in looks:
+            x_0 = ddim_step(schedule, x_t, eps, t, 0)
+            edit_mask = masks.union(source_mask, find_target_mask(seen, decode(x_0), config))
+        elif config.mask_mode == "union" and step < min(looks, default=steps + 1):
             target_mask = masks.subject_mask(seen, threshold=config.threshold, dilation=config.dilation)
             edit_mask = masks.union(source_mask, target_mask)
-        if config.blend_start <= step / (len(grid) - 1) <= config.blend_stop:
+        x_t = ddim_step(schedule, x_t, eps, t, s)
+        if config.blend_start <= progress <= config.blend_stop:
             x_t = blend(x_t, trajectory.at(s).expand_as(x_t), edit_mask)
-        on_step(step, len(grid) - 1)
+        on_step(step, steps)
     return x_t, edit_mask
 
 
-def find_source_mask(source_map: Mask, user_mask: Image.Image | None, config: NimaConfig) -> Mask:
-    """Which latents the subject's old place covers. The user's own mask wins; a cell that it touches may change."""
-    if config.mask_mode == "none":
-        return torch.ones_like(source_map)
-    if user_mask is not None:
-        drawn = masks.resize(to_mask(user_mask), (source_map.shape[2], source_map.shape[3]))
-        return (drawn > 0).to(source_map)
-    return masks.subject_mask(source_map, threshold=config.threshold, dilation=config.dilation)
-
-
-def find_silhouette(source_map: Mask, user_mask: Image.Image | None, size: Size, config: NimaConfig) -> PixelMask:
+def find_silhouette(
+    source_map: Mask, picture: Image.Image, user_mask: Image.Image | None, config: NimaConfig
+) -> PixelMask:
     """Where the subject is in the source, to the pixel and not grown: the mask that a user is shown."""
     if user_mask is not None:
         return to_mask(user_mask)
-    return masks.subject_mask(masks.resize(source_map, size), threshold=config.threshold, dilation=0.0)
+    guide = to_pixels([picture]).to(source_map)
+    return outline.silhouette(source_map, guide, threshold=config.threshold, snap=config.snap)
+
+
+def find_source_mask(
+    silhouette: PixelMask, source_map: Mask, user_mask: Image.Image | None, config: NimaConfig
+) -> Mask:
+    """Which latents the subject's old place covers. The user's own mask wins; a cell that it touches may change."""
+    if config.mask_mode == "none":
+        return torch.ones_like(source_map)
+    size = (source_map.shape[2], source_map.shape[3])
+    if user_mask is not None:
+        return outline.cells(silhouette, size, 0.0).to(source_map)
+    return masks.dilate(outline.cells(silhouette, size, config.coverage), config.dilation)
+
+
+def find_target_mask(maps: Mask, pictures: Sequence[Image.Image], config: NimaConfig) -> Mask:
+    """Which latents the subject's new place covers, in pictures of the edit so far."""
+    found = outline.silhouette(maps, to_pixels(pictures).to(maps), threshold=config.threshold, snap=config.snap)
+    return masks.dilate(outline.cells(found, (maps.shape[2], maps.shape[3]), config.coverage), config.dilation)
 
 
 def renoised(trajectory: Trajectory, source_mask: Mask, seeds: Sequence[int], amount: float) -> Latents:

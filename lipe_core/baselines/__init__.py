@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from lipe_core import nima
 from lipe_core.baselines import ddim_edit, dreamctrl, imagic, ledits, local_blend, masactrl, sdedit
 from lipe_core.editor import Edit
+from lipe_core.nima_config import NimaConfig
 
 
 class Method(NamedTuple):
@@ -22,7 +23,7 @@ class Method(NamedTuple):
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "nima": Method(nima.NimaConfig, nima.edit),
+        "nima": Method(NimaConfig, nima.edit),
         "ddim": Method(ddim_edit.DdimConfig, ddim_edit.edit),
         "sdedit": Method(sdedit.SdeditConfig, sdedit.edit),
         "local_blend": Method(local_blend.LocalBlendConfig, local_blend.edit),

@@ -10,7 +10,7 @@ from PIL import Image
 from lipe_core import locate, nima, sdxl
 from lipe_core.ddim import Trajectory
 from lipe_core.editor import EditRequest, InvalidRequest
-from lipe_core.nima import NimaConfig
+from lipe_core.nima_config import NimaConfig
 from lipe_core.prior import Prior
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
@@ -112,6 +112,36 @@ def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, p
     assert masked.evaluations == watched.evaluations
 
 
+def test_after_its_stop_a_prior_is_off(model: BaseModel, photo: Image.Image) -> None:
+    def painted(prior_stop: float, prior: Prior | None) -> np.ndarray:
+        config = replace(CONFIG, prior_stop=prior_stop, mask_mode="none", guide_from_base=True)
+        (edit,) = nima.edit(model, request(photo), config, prior=prior)
+        assert edit.evaluations == 4 + 8
+        return np.asarray(edit.image, int)
+
+    assert np.array_equal(painted(0.5, None), painted(1.0, None))
+    always, half, never = (painted(stop, made(model)) for stop in (1.0, 0.5, 0.0))
+    assert np.abs(always - half).max() > 8
+    assert np.abs(half - never).max() > 8
+
+
+def test_the_targets_mask_is_taken_from_the_edit_so_far(model: BaseModel, photo: Image.Image) -> None:
+    decoded = []
+
+    def decode(model: BaseModel, latents: torch.Tensor) -> list[Image.Image]:
+        decoded.append(latents)
+        return plain(model, latents)
+
+    plain = sdxl.decode
+    config = replace(CONFIG, looks=(0.5, 1.0), snap=0.1, dilation=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sdxl, "decode", decode)
+        (edit,) = nima.edit(model, request(photo), config)
+    assert len(decoded) == 3
+    assert torch.equal(decoded[1], decoded[2]) == (np.asarray(edit.edit_mask).min() == 255)
+    assert set(np.unique(np.asarray(edit.source_mask))) <= {0, 255}
+
+
 def test_a_picture_of_another_size_comes_back_in_its_own(model: BaseModel, photo: Image.Image) -> None:
     wide = photo.resize((150, 100))
     (edit,) = nima.edit(model, request(wide), CONFIG)
@@ -155,7 +185,17 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
 
 @pytest.mark.parametrize(
     "settings",
-    [{"strength": 0}, {"strength": 1.5}, {"renoise": -0.1}, {"map_window": (0.5, 0.2)}, {"blend_stop": 2.0}],
+    [
+        {"strength": 0},
+        {"strength": 1.5},
+        {"renoise": -0.1},
+        {"map_window": (0.5, 0.2)},
+        {"blend_stop": 2.0},
+        {"looks": (0.5, 0.0)},
+        {"snap": -1},
+        {"coverage": 1.2},
+        {"prior_stop": 2.0},
+    ],
 )
 def test_contradictory_settings_are_refused(settings: dict) -> None:
     with pytest.raises(InvalidRequest):

@@ -5,7 +5,7 @@ import pytest
 
 from lipe_core.baselines.ddim_edit import DdimConfig
 from lipe_core.baselines.sdedit import SdeditConfig
-from lipe_core.nima import NimaConfig
+from lipe_core.nima_config import NimaConfig
 from lipe_core.recipe import InvalidParameters, recipe_of
 from lipe_core.regularization import RegularizationConfig
 from lipe_core.train import PriorConfig

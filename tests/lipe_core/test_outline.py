@@ -1,0 +1,57 @@
+"""Outlines: coarse attention, exact edges."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipe_core import mask as masks
+from lipe_core import outline
+from tests.lipe_core.test_mask import disc
+
+
+def iou(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(torch.minimum(a, b).sum() / torch.maximum(a, b).sum())
+
+
+@pytest.mark.parametrize("side", [96, 512])
+def test_a_coarse_map_snaps_to_the_pictures_edge(side: int) -> None:
+    truth = disc(side, side * 0.3, (side * 0.52, side * 0.47))
+    colours = torch.tensor([0.8, 0.1, -0.3])[None, :, None, None]
+    picture = colours * truth - 0.4 * colours * (1 - truth)
+    picture = picture + 0.02 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
+    coarse = masks.resize(truth, (12, 12))
+    plain = outline.silhouette(coarse, picture, threshold=0.6, snap=0.0)
+    snapped = outline.silhouette(coarse, picture, threshold=0.6, snap=0.08)
+    assert iou(plain, truth) < 0.95
+    assert iou(snapped, truth) > 0.97
+
+
+def test_without_edges_the_outline_stays() -> None:
+    maps, picture = masks.resize(disc(), (12, 12)), torch.zeros(1, 3, 96, 96)
+    plain, snapped = (outline.silhouette(maps, picture, threshold=0.5, snap=snap) for snap in (0.0, 0.06))
+    assert iou(plain, snapped) > 0.9
+
+
+def test_rows_are_independent() -> None:
+    draw = torch.Generator().manual_seed(2)
+    maps, guide = torch.rand(3, 1, 8, 8, generator=draw), torch.rand(3, 3, 40, 56, generator=draw) * 2 - 1
+    together = outline.silhouette(maps, guide, threshold="otsu", snap=0.1)
+    for k in range(3):
+        alone = outline.silhouette(maps[k : k + 1], guide[k : k + 1], threshold="otsu", snap=0.1)
+        assert (together[k : k + 1] != alone).float().mean() < 0.01
+
+
+@given(level=st.floats(-3, 3))
+def test_a_constant_map_stays_constant(level: float) -> None:
+    guide = torch.rand(1, 3, 20, 24, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    filtered = outline.guided_filter(guide, torch.full((1, 1, 20, 24), level), 3, 4e-3)
+    assert torch.allclose(filtered, torch.full_like(filtered, level), atol=1e-3)
+
+
+def test_a_cell_counts_when_enough_of_it_is_covered() -> None:
+    covered = torch.zeros(1, 1, 16, 16)
+    covered[..., :6] = 1.0  # one cell of 4 wholly, the next by half
+    wide, narrow = (outline.cells(covered, (4, 4), coverage) for coverage in (0.4, 0.6))
+    assert wide[0, 0, 0].tolist() == [1, 1, 0, 0]
+    assert narrow[0, 0, 0].tolist() == [1, 0, 0, 0]
