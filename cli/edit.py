@@ -1,18 +1,13 @@
 """`lipe edit`: one picture to a running service, the edited pictures back as files."""
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 
-from client import Client, Image, Job, JobFailed, Method, Problem, Progress
+from cli.remote import LOCAL, ApiKey, Url, followed, service, settings, uploaded
+from client import Method
 
 
 def edit(
@@ -33,20 +28,18 @@ def edit(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="One picture for each. Repeatable.", min=0)] = None,
     out: Annotated[Path, typer.Option(help="The folder for the results.", file_okay=False)] = Path("out"),
-    url: Annotated[str, typer.Option(envvar="LIPE_URL", help="The service.")] = "http://127.0.0.1:8000",
-    api_key: Annotated[str, typer.Option(envvar="LIPE_API_KEY", help="Better in the environment than here.")] = "",
+    url: Url = LOCAL,
+    api_key: ApiKey = "",
 ) -> None:
     """Edit a picture with a learnt subject; print the paths of the results, one for each prompt and seed."""
     if (subject is None) == (prior is None):
         raise typer.BadParameter("give either --subject or --prior")
     if not use_prior and (prior is not None or method == "dreamctrl"):
         raise typer.BadParameter("--no-prior needs --subject, and another --method than dreamctrl")
-    if not (api_key.isascii() and api_key.isprintable() and api_key):
-        raise typer.BadParameter("give an API key: LIPE_API_KEY or --api-key")
-    parameters = dict(_parameter(text) for text in parameter or [])
+    parameters = settings(parameter, "--parameter")
     console = Console(stderr=True)
-    with _explained(console, url), Client(url, api_key) as lipe:
-        with _uploaded(lipe, [image, *([mask] if mask else [])]) as pictures:
+    with service(url, api_key, console) as lipe:
+        with uploaded(lipe, [image, *([mask] if mask else [])]) as pictures:
             job = lipe.edit(
                 subject=subject,
                 prior=prior,
@@ -60,72 +53,7 @@ def edit(
                 seeds=seed,
             )
         console.print(f"job {job.id}", highlight=False)
-        results = lipe.results(_followed(lipe, job, console))
+        results = lipe.results(followed(lipe, job, console))
         out.mkdir(parents=True, exist_ok=True)
         for number, result in enumerate(results, start=1):
             print(lipe.download(result.image, out / f"{job.edit_id}-{number}.png"))
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    """ "steps=20" -> ("steps", 20); a value that is no JSON is a text."""
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise typer.BadParameter(f"--parameter {text!r}: write name=value, such as steps=20")
-    try:
-        return name, json.loads(value, parse_constant=str)  # NaN is no JSON
-    except ValueError:
-        return name, value
-
-
-@contextmanager
-def _uploaded(lipe: Client, files: Sequence[Path]) -> Iterator[list[Image]]:
-    """The files as images of the service; what it refuses to edit is not left there."""
-    images: list[Image] = []
-    try:
-        for file in files:
-            images.append(lipe.upload_image(file))
-        yield images
-    except Problem:
-        with suppress(Problem):  # an edit whose answer was lost may use them
-            for image in images:
-                lipe.delete_image(image.id)
-        raise
-
-
-def _followed(lipe: Client, job: Job, console: Console) -> Job:
-    """The job at its end, with a progress bar for each of its stages meanwhile."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Bars(*columns, console=console) as bars:
-        waiting = bars.add_task("queued", total=None)
-        stages = {"queued": waiting}
-
-        def show(progress: Progress) -> None:
-            if progress.stage is None:
-                return
-            bars.update(waiting, visible=False)
-            if progress.stage not in stages:
-                stages[progress.stage] = bars.add_task(progress.stage)
-            bars.update(stages[progress.stage], completed=progress.step, total=progress.total)
-
-        return lipe.wait(job, on_progress=show)
-
-
-@contextmanager
-def _explained(console: Console, url: str) -> Iterator[None]:
-    """Exit status 1, and one line for each fault, in place of a traceback."""
-    try:
-        yield
-    except Problem as problem:
-        faults = [f"{fault['param']}: {fault['detail']}" for fault in problem.body.get("errors", ())]
-        lines = [f"{problem.code}: {line}" for line in faults or [problem.detail]]
-    except JobFailed as failed:
-        lines = [str(failed)]
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        lines = [f"cannot reach {url}: {error}"]
-    except OSError as error:
-        lines = [str(error)]
-    else:
-        return
-    for line in lines:
-        console.print(line, style="red", markup=False, highlight=False)
-    raise typer.Exit(1)

@@ -11,11 +11,13 @@ from rich.console import Console
 
 from cli import keys
 from cli.edit import edit
+from cli.train import train
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="LIPE: personalised, non-rigid image editing.")
 app.add_typer(keys.app, name="keys")
+app.command()(train)
 app.command()(edit)
 
 
@@ -47,10 +49,12 @@ def up(
         ):
             status.stop()
             if as_json:
-                print(json.dumps({"url": service.url, "api_key": service.api_key}), flush=True)
+                ready = {"url": service.url, "api_key": service.api_key, "settings": str(service.settings_file)}
+                print(json.dumps(ready), flush=True)
             else:
                 console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)", soft_wrap=True)
                 console.print(f"API key, shown once: [bold]{service.api_key}[/]", soft_wrap=True)
+                console.print(f"For lipe train, edit, audit and keys: . {service.settings_file}", soft_wrap=True)
                 console.print("Ctrl-C stops it.")
             while not (failure := service.failure()):
                 time.sleep(0.5)

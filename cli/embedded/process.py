@@ -103,9 +103,14 @@ def secret(folder: Path) -> str:
     """The folder's password: random, made once, readable by its owner only."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "secret"
-    with suppress(FileExistsError), open(file, "x", opener=_private) as fresh:
+    with suppress(FileExistsError), open(file, "x", opener=private) as fresh:
         fresh.write(secrets.token_urlsafe(32))
     return file.read_text()
+
+
+def private(path: str, flags: int) -> int:
+    """An opener: a new file is its owner's only."""
+    return os.open(path, flags, 0o600)
 
 
 def stop(child: subprocess.Popen[bytes], stop_signal: signal.Signals = signal.SIGTERM) -> None:
@@ -119,10 +124,6 @@ def stop(child: subprocess.Popen[bytes], stop_signal: signal.Signals = signal.SI
             child.wait()
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 @contextmanager

@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 
 from cli.embedded import postgres, s3, valkey
-from cli.embedded.process import StartError, free_port, is_alive, secret
+from cli.embedded.process import StartError, free_port, is_alive, private, secret
 from cli.embedded.supervisor import Supervisor
 
+SETTINGS = "settings.sh"
 PROGRAMS = {
     "prior-worker": ("worker", "--queues", "priors"),
     "edit-worker": ("worker", "--queues", "edits"),
@@ -33,6 +35,7 @@ class Service:
     environment: Mapping[str, str]
     programs: Mapping[str, Supervisor]
     servers: tuple[str, ...]
+    settings_file: Path
 
     def failure(self) -> str | None:
         """Why the service cannot go on, if it cannot: a program that dies again and again, or a dead server."""
@@ -56,7 +59,8 @@ def embedded_service(
 
     `port` 0 takes a free one. `base_model` overrides LIPE_BASE_MODEL, and that the packaged miniature. A server
     whose LIPE_..._URL is set is used as it is, and none is started. `on_start` is told each part's name as it
-    starts. Raises StartError with the end of the failing part's log, and FolderInUse where another service
+    starts. The data directory's file `settings.sh` tells a shell meanwhile what the other `lipe` commands need.
+    Raises StartError with the end of the failing part's log, and FolderInUse where another service
     runs on `data_dir`.
     """
     data_dir = data_dir.resolve()
@@ -74,7 +78,24 @@ def embedded_service(
             is_ready = _ready(url) if name == "api" else _at_once
             program = Supervisor(name, lipe(*arguments), data_dir / name, environment=settings, is_ready=is_ready)
             programs[name] = stack.enter_context(program.caring())
-        yield Service(url, key, data_dir, settings, programs, servers)
+        file = stack.enter_context(_told(data_dir / SETTINGS, settings | {"LIPE_URL": url, "LIPE_API_KEY": key}))
+        yield Service(url, key, data_dir, settings, programs, servers, file)
+
+
+@contextmanager
+def _told(file: Path, settings: Mapping[str, str]) -> Iterator[Path]:
+    """A file to be read by a shell, for its owner only, while the addresses in it are true.
+
+    What the user's environment says already is in it, too: another shell may not have it.
+    """
+    known = {name: value for name, value in {**os.environ, **settings}.items() if name.startswith("LIPE_")}
+    file.unlink(missing_ok=True)
+    with open(file, "x", opener=private) as settings_file:
+        settings_file.writelines(f"export {name}={quote(value)}\n" for name, value in sorted(known.items()))
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def lipe(*arguments: str) -> list[str]:

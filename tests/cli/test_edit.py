@@ -167,10 +167,10 @@ def run(*arguments: Any) -> Result:
 
 
 class working:
-    """Inside the block somebody does the first edit job that comes."""
+    """Inside the block somebody does the first job of the kind that comes."""
 
-    def __init__(self, begin: UnitOfWork, act: Callable[[Job], None]) -> None:
-        self.begin, self.act = begin, act
+    def __init__(self, begin: UnitOfWork, act: Callable[[Job], None], kind: str = "edit") -> None:
+        self.begin, self.act, self.kind = begin, act, kind
         self.thread = threading.Thread(target=self._work)
 
     def __enter__(self) -> None:
@@ -187,4 +187,4 @@ class working:
 
     def _queued(self) -> Job | None:
         with self.begin() as session:
-            return session.scalars(select(Job).where(Job.kind == "edit", Job.state == "queued")).first()
+            return session.scalars(select(Job).where(Job.kind == self.kind, Job.state == "queued")).first()

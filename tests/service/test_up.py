@@ -55,7 +55,7 @@ def test_from_references_to_an_edited_picture(checkpoint: Path, tmp_path: Path) 
     assert [process for process in psutil.process_iter() if belongs(process, tmp_path)] == []
 
 
-def test_the_key_that_it_shows_opens_it_and_ctrl_c_stops_it(checkpoint: Path, tmp_path: Path) -> None:
+def test_the_key_and_the_settings_that_it_shows_open_it_and_ctrl_c_stops_it(checkpoint: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cli.main", "up", "--data", str(tmp_path / "data"), "--port", "0"]
     environment = {**os.environ, "COLUMNS": "60", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
@@ -72,9 +72,17 @@ def test_the_key_that_it_shows_opens_it_and_ctrl_c_stops_it(checkpoint: Path, tm
             (url,), (key,) = shown["LIPE is"], shown["API key, shown once"]
             with Client(url, key) as lipe:
                 assert lipe.upload_image(picture(0)).width == 64
+            settings = tmp_path / "data" / "settings.sh"
+            assert settings.stat().st_mode & 0o777 == 0o600
+            tell = f". {settings}; {sys.executable} -m cli.main keys list; {sys.executable} -m cli.main audit --json"
+            told = subprocess.run(["sh", "-c", tell], env=environment, capture_output=True, text=True, check=True)
+            assert "lipe up" in told.stdout
+            assert told.stdout.endswith('{\n  "violations": []\n}\n')
+            assert key in settings.read_text()
         finally:
             up.send_signal(signal.SIGINT)
         assert up.wait(timeout=60) == 0
+    assert not settings.exists()
     assert [process for process in psutil.process_iter() if belongs(process, tmp_path)] == []
 
 
