@@ -1,0 +1,178 @@
+"""A TCP proxy that a test can cut, and an HTTP proxy that answers in the server's place."""
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+CHUNK_BYTES = 1 << 16
+HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
+
+
+class TcpProxy:
+    """Passes bytes to `target`, which may change; None: nobody is there, and connections end at once."""
+
+    def __init__(self, target: int | None) -> None:
+        self.target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._listener.getsockname()[1])
+
+    @contextmanager
+    def running(self) -> Iterator["TcpProxy"]:
+        """Listens inside."""
+        thread = threading.Thread(target=self._accept, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._listener.close()
+            self.cut()
+
+    def cut(self) -> int:
+        """End every connection; how many there were."""
+        with self._lock:
+            doomed, self._open = self._open, set()
+        for end in doomed:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        return len(doomed) // 2
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                if self.target is None:
+                    raise ConnectionRefusedError
+                server = socket.create_connection(("127.0.0.1", self.target), 5)
+                server.settimeout(None)
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self._open |= {client, server}
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(CHUNK_BYTES):
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        with self._lock:
+            self._open -= {source, sink}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to an answer: another `status`, so many `seconds` between its parts, or `cut` in the middle."""
+
+    status: int | None = None
+    seconds: float = 0.0
+    cut: bool = False
+
+
+Faults = Callable[[str, str], Fault | None]
+"""(method, path) of a request to what is done to its answer."""
+
+
+class HttpProxy(ThreadingHTTPServer):
+    """In front of one HTTP server; `faults` may change at any time, `seen` are the requests."""
+
+    daemon_threads = True
+
+    def __init__(self, url: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.server, self.faults, self.seen = urlsplit(url).netloc, _none, list[tuple[str, str]]()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    faults: Faults
+
+    @contextmanager
+    def running(self) -> Iterator["HttpProxy"]:
+        """Listens inside."""
+        thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.shutdown()
+            thread.join()
+            self.server_close()
+
+    def handle_error(self, request: Any, address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: HttpProxy  # type: ignore[assignment]
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        content = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.server.seen.append((self.command, self.path))
+        fault = self.server.faults(self.command, self.path) or Fault()
+        if fault.status is not None:
+            self._send(fault.status, [("content-type", "application/xml")], _error(fault.status), fault)
+            return
+        connection = http.client.HTTPConnection(self.server.server, timeout=30)
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():  # Host too: it is signed
+            if name.lower() not in HOP_BY_HOP - {"content-length"}:
+                connection.putheader(name, value)
+        connection.endheaders(content)
+        answer = connection.getresponse()
+        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
+        self._send(answer.status, headers, answer.read(), fault, answer.getheader("content-length"))
+        connection.close()
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _answer
+
+    def _send(
+        self, status: int, headers: list[tuple[str, str]], body: bytes, fault: Fault, length: str | None = None
+    ) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("content-length", length or str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD" or status == 204:
+            return
+        half = len(body) // 2
+        self.wfile.write(body[:half])
+        time.sleep(fault.seconds)
+        if fault.cut:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.wfile.write(body[half:])
+
+    def log_message(self, *arguments: Any) -> None:
+        """Silent."""
+
+
+def _none(method: str, path: str) -> Fault | None:
+    return None
+
+
+def _error(status: int) -> bytes:
+    code = {403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}[status]
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as a test wishes</Message></Error>".encode()

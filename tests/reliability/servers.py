@@ -1,0 +1,59 @@
+"""Servers that come and go while their address stays: each behind a proxy."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from cli.embedded import postgres, valkey
+from tests.reliability.proxy import TcpProxy
+
+
+class Restartable:
+    """One server: `url` leads to it by the proxy, wherever it listens at the moment."""
+
+    def __init__(self, serve: Callable[[Path], AbstractContextManager[str]], folder: Path, proxy: TcpProxy) -> None:
+        self.proxy, self.folder, self.url = proxy, folder, ""
+        self._serve, self._life = serve, ExitStack()
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        url = make_url(self._life.enter_context(self._serve(self.folder)))
+        self.proxy.target = url.port
+        self.url = url.set(port=self.proxy.port).render_as_string(hide_password=False)
+
+    def stop(self) -> None:
+        """As an administrator does."""
+        self.proxy.target = None
+        self._life.close()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        os.kill(json.loads((self.folder / "process.json").read_text())["pid"], signal.SIGKILL)
+        self.stop()
+
+
+@contextmanager
+def _behind_a_proxy(serve: Callable[[Path], AbstractContextManager[str]], folder: Path) -> Iterator[Restartable]:
+    with TcpProxy(None).running() as proxy:
+        server = Restartable(serve, folder, proxy)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def broker(folder: Path) -> AbstractContextManager[Restartable]:
+    """Valkey."""
+    return _behind_a_proxy(valkey.serve, folder)
+
+
+def database(folder: Path) -> AbstractContextManager[Restartable]:
+    """Postgres."""
+    return _behind_a_proxy(partial(postgres.serve, durable=False), folder)
