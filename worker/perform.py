@@ -154,12 +154,14 @@ def _clean_up(process: Process, claim: Claim) -> None:
     """Delete what attempts stored in vain, and checkpoints that nobody needs; give memory back."""
     free()
     with suppress(*UNAVAILABLE, StorageError):
+        # Listed before the row is read: an attempt that is claimed after that cannot have stored any of these.
+        stored = list(process.storage.keys(job_prefix(claim.project_id, claim.job_id)))
         with process.begin() as session:
             job = jobs.get(session, claim.project_id, claim.job_id)
         # A commit whose answer was lost is still a success: only the row knows.
         counts = job is not None and (job.status is State.SUCCEEDED or job.epoch != claim.epoch)
         kept = attempt_prefix(claim.project_id, claim.job_id, job.epoch) if job is not None and counts else None
-        for key in list(process.storage.keys(job_prefix(claim.project_id, claim.job_id))):
+        for key in stored:
             if kept is None or not key.startswith(kept):  # a killed attempt cleans up nothing itself
                 process.storage.delete(key)
         train.forget_checkpoints(process)
