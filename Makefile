@@ -12,7 +12,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl openapi secrets compose-test lock clean
+.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl openapi reliability soak secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ bench-speed: setup ## LIPE's speed and memory beside the usual ways: out/speed (
 
 bench-sdxl: setup ## the same at SDXL's size, random weights: out/sdxl (EXAMPLE=; without a GPU SCALE="--depth 1 --side 128")
 	@$(RUN)/python -m benchmarks.sdxl_scale --out out/sdxl $(SCALE) $(if $(EXAMPLE),--example "$(EXAMPLE)")
+
+reliability: setup ## every kill, pause and outage of tests/reliability, the slow ones too
+	@$(RUN)/pytest tests/reliability -m 'slow or not slow'
+
+soak: setup ## users and random faults for a while, then `lipe audit` (SECONDS=600 SEED=)
+	@$(RUN)/python -m tests.reliability.soak --seconds $(or $(SECONDS),600) --seed $(SEED)
 
 secrets: ## make the secrets of docker-compose.yml in secrets/, once
 	@deploy/make_secrets.sh

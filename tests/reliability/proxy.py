@@ -59,7 +59,7 @@ class TcpProxy:
             try:
                 if self.target is None:
                     raise ConnectionRefusedError
-                server = socket.create_connection(("127.0.0.1", self.target), 5)
+                server = socket.create_connection(("127.0.0.1", self.target), 30)
                 server.settimeout(None)
             except OSError:
                 client.close()
