@@ -18,7 +18,7 @@ from benchmarks.stored_maps import store_maps
 from lipe_core import adapter, nima, sdxl
 from lipe_core.attention import record_attention
 from lipe_core.editor import EditRequest
-from lipe_core.nima import NimaConfig
+from lipe_core.nima_config import NimaConfig
 from lipe_core.prior import Manifest, Prior
 from lipe_core.recipe import recipe_of
 from lipe_core.sdxl import BaseModel

@@ -35,7 +35,7 @@ def silhouette(maps: Mask, guide: Pixels, *, threshold: masks.Threshold, snap: f
     if radius >= 1:
         found = masks.stretch(found)
         for _ in range(_PASSES):
-            found = guided_filter(small, found, radius, _EDGE)
+            found = guided_filter(small, found, radius, _EDGE).clamp(0, 1)
     return masks.subject_mask(masks.resize(found, (rows, columns)), threshold=threshold, dilation=0.0)
 
 
