@@ -1,6 +1,7 @@
 """A TCP proxy that a test can cut, and an HTTP proxy that answers in the server's place."""
 
 import http.client
+import selectors
 import socket
 import threading
 import time
@@ -16,18 +17,17 @@ HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "ke
 
 
 class TcpProxy:
-    """Passes bytes to `target`, which may change; None: nobody is there, and connections end at once."""
+    """Passes bytes to `target`, which may change; None: nobody is there, and connections end at once.
+
+    A socket is closed by the thread that reads it and by no other: its number may be another's the moment after.
+    """
 
     def __init__(self, target: int | None) -> None:
         self.target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._listener.getsockname()[1])
 
     @contextmanager
     def running(self) -> Iterator["TcpProxy"]:
@@ -37,48 +37,52 @@ class TcpProxy:
         try:
             yield self
         finally:
-            self._listener.close()
+            self._listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
             self.cut()
 
     def cut(self) -> int:
         """End every connection; how many there were."""
         with self._lock:
-            doomed, self._open = self._open, set()
-        for end in doomed:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        return len(doomed) // 2
+            for client in self._open:
+                with suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
+            return len(self._open)
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                if self.target is None:
-                    raise ConnectionRefusedError
-                server = socket.create_connection(("127.0.0.1", self.target), 30)
-                server.settimeout(None)
-            except OSError:
-                client.close()
-                continue
-            with self._lock:
-                self._open |= {client, server}
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+        with self._listener:
+            while True:
+                try:
+                    client, _ = self._listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=self._pass, args=(client, self.target), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(CHUNK_BYTES):
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        with self._lock:
-            self._open -= {source, sink}
+    def _pass(self, client: socket.socket, target: int | None) -> None:
+        with client, suppress(OSError):
+            if target is None:
+                return
+            with socket.create_connection(("127.0.0.1", target), 30) as server:
+                with self._lock:
+                    self._open.add(client)
+                try:
+                    _exchange(client, server)
+                finally:
+                    with self._lock:
+                        self._open.discard(client)
+
+
+def _exchange(one: socket.socket, other: socket.socket) -> None:
+    """Until either ends."""
+    with selectors.DefaultSelector() as selector:
+        for source, sink in ((one, other), (other, one)):
+            selector.register(source, selectors.EVENT_READ, sink)
+        while True:
+            for key, _ in selector.select():
+                data = key.fileobj.recv(CHUNK_BYTES)  # type: ignore[union-attr]
+                if not data:
+                    return
+                key.data.sendall(data)
 
 
 @dataclass(frozen=True)
