@@ -161,7 +161,9 @@ def soak(seconds: float, seed: int, folder: Path) -> None:
     """Raises AssertionError where a promise is broken."""
     with ExitStack() as stack:
         service = Service(folder, stack)
-        begin = unit_of_work(make_engine(service.settings.database_url, pool_size=2))
+        engine = make_engine(service.settings.database_url, pool_size=2)
+        stack.callback(engine.dispose)
+        begin = unit_of_work(engine)
         with begin() as session:
             project = projects.create(session, "soak")
             key = keys.create(session, service.settings.key_pepper.get_secret_value(), project.id, "soak")[1]
@@ -184,6 +186,8 @@ def soak(seconds: float, seed: int, folder: Path) -> None:
         with _all_the_time([service.care], 0.3):
             _until_quiet(begin, users)
         _judge(begin, service, users)
+        for user in users:
+            user.client.close()
         print(f"faults {dict(faults.done)}", f"restarts { {k.name: k.starts for k in service.programs.values()} }")
 
 
