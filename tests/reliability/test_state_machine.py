@@ -230,7 +230,7 @@ class Lives(RuleBasedStateMachine):
     def ring(self) -> None:
         with self.begin() as session:
             for kind in ("prior", "edit"):
-                rescue.ring_stranded(session, kind, seconds=0.0)
+                rescue.ring_stranded(session, kind, seconds=0.0, max_running=1000)
             waiting = set(session.scalars(select(outbox.Entry.identifier)))
         assert waiting >= {task for task, job in self.model.items() if job.state is State.QUEUED}
         outbox.publish(self.begin, lambda task, identifier: True, limit=1000)
