@@ -50,6 +50,7 @@ def edit(
     prompts, seeds = zip(*rows, strict=True)
     picture = request.image.convert("RGB")
     size = sdxl.working_size(model, (picture.height, picture.width))
+    resized = _resized(picture, size)
     source_prompt = encode_prompts(model, [request.source_prompt], request.subject, size)
     target_prompts = encode_prompts(model, prompts, request.subject, size)
     timesteps = model.schedule.timesteps(config.steps)[: 1 + round(config.strength * config.steps)]
@@ -57,7 +58,7 @@ def edit(
     watch = partial(attending, model, attention_tokens=config.attention_tokens, refine=config.refine)
 
     with clock.stage("encoding"):
-        x_0 = sdxl.encode_image(model, [_resized(picture, size)])
+        x_0 = sdxl.encode_image(model, [resized])
         found = None
         if config.source_map == "class" and request.mask is None:
             found = locate.class_map(model, x_0, [request.source_prompt], request.subject)
@@ -67,7 +68,7 @@ def edit(
                 source, model.schedule, x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
             )
             source_map = seen if found is None else found
-            silhouette = find_silhouette(source_map, picture, request.mask, config)
+            silhouette = find_silhouette(source_map, resized, request.mask, (picture.height, picture.width), config)
             source_mask = find_source_mask(silhouette, source_map, request.mask, config)
         with (
             clock.stage("editing"),
@@ -152,13 +153,17 @@ def edit_latents(
 
 
 def find_silhouette(
-    source_map: Mask, picture: Image.Image, user_mask: Image.Image | None, config: NimaConfig
+    source_map: Mask, picture: Image.Image, user_mask: Image.Image | None, size: Size, config: NimaConfig
 ) -> PixelMask:
-    """Where the subject is in the source, to the pixel and not grown: the mask that a user is shown."""
+    """Where the subject is in the source, to the pixel and not grown: the mask that a user is shown.
+
+    It is found in the picture as the network sees it, which may be far smaller than `size`, the upload's own.
+    """
     if user_mask is not None:
         return to_mask(user_mask)
     guide = to_pixels([picture]).to(source_map)
-    return outline.silhouette(source_map, guide, threshold=config.threshold, snap=config.snap)
+    found = outline.silhouette(source_map, guide, threshold=config.threshold, snap=config.snap)
+    return (masks.resize(found, size) > 0.5).to(found)
 
 
 def find_source_mask(
