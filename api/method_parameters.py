@@ -31,7 +31,7 @@ class NimaParameters(MethodParameters):
     steps: Steps | None = None
     guidance_scale: Guidance | None = None
     source_guidance_scale: Guidance | None = None
-    guide_from_base: bool | None = None
+    guide_from: Literal["empty", "base", "source"] | None = None
     strength: Annotated[float | None, Field(gt=0, le=1)] = None
     renoise: Share | None = None
     inversion_refinements: Annotated[int | None, Field(ge=0, le=10)] = None
@@ -42,8 +42,10 @@ class NimaParameters(MethodParameters):
     snap: Share | None = None
     coverage: Share | None = None
     looks: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=16)] | None = None
+    reach: Share | None = None
     prior_stop: Share | None = None
-    source_map: Literal["identity", "class"] | None = None
+    restorations: Annotated[int | None, Field(ge=0, le=100)] = None
+    subject_map: Literal["identity", "class"] | None = None
     map_window: tuple[Share, Share] | None = None
     map_momentum: Share | None = None
     attention_tokens: Tokens | None = None

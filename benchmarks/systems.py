@@ -24,7 +24,7 @@ SYSTEMS: Mapping[str, System] = {
     "lipe, plain captions": System("nima", "plain_captions"),
     "lipe, no regularization": System("nima", "no_regularization"),
     "lipe, no mask": System("nima", "full", {"mask_mode": "none", "composite": False}),
-    "lipe, identity map": System("nima", "full", {"source_map": "identity"}),
+    "lipe, identity map": System("nima", "full", {"subject_map": "identity"}),
     "lipe, source mask only": System("nima", "full", {"mask_mode": "source"}),
     "ddim with prior": System("ddim", "full"),
     "dreamctrl": System("dreamctrl", "full"),

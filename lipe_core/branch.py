@@ -27,11 +27,17 @@ class Prompts:
 
 
 def encode_prompts(
-    model: BaseModel, prompts: Sequence[str], subject: Subject, size: Size, *, personal: bool = True
+    model: BaseModel,
+    prompts: Sequence[str],
+    subject: Subject,
+    size: Size,
+    *,
+    personal: bool = True,
+    negative_prompt: str = "",
 ) -> Prompts:
     """Encode prompts; an InvalidRequest tells which one the model cannot find the subject in.
 
-    Prompts that are not `personal` name the subject by its class noun alone.
+    Prompts that are not `personal` name the subject by its class noun alone. Guidance leads away from the negative one.
     """
     words = (subject.token, subject.class_noun) if personal else (subject.class_noun,)
     try:
@@ -43,7 +49,7 @@ def encode_prompts(
     _, rows, columns = model.latent_shape(size)
     return Prompts(
         cond,
-        sdxl.encode_prompt(model, [""] * len(prompts), size=size),
+        sdxl.encode_prompt(model, [negative_prompt], size=size).expand(len(prompts)),
         Tokens.of(wanted, content, cond.prompt_embeds.shape[1]),
         (rows, columns),
     )

@@ -1,17 +1,20 @@
-"""Where the base model sees a picture's subject: its own attention to the class noun, at a few noise levels.
-
-No inversion is needed, and no training has blurred the maps; but two subjects of one class look the same to it.
-"""
+"""Where the subject is: in the source, and in an edit so far."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 
 from lipe_core import mask as masks
+from lipe_core import outline, sdxl
 from lipe_core.branch import attending, encode_prompts
 from lipe_core.ddim import unit_noise
+from lipe_core.editor import EditRequest
+from lipe_core.full_attention import Untuned
+from lipe_core.nima_config import NimaConfig
+from lipe_core.pixels import to_mask
 from lipe_core.sdxl import BaseModel
-from lipe_core.shapes import Latents, Mask
+from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
 from lipe_core.subject import Subject
 
 _NOISE_LEVELS = (0.05, 0.25, 0.45, 0.65, 0.85)
@@ -23,10 +26,64 @@ EVALUATIONS = len(_NOISE_LEVELS)
 """Of the network, for each row of `class_map`."""
 
 
-def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject) -> Mask:
-    """The mean attention map of each row at the latents' size, raw as `attention.py` gives it.
+def source_silhouette(
+    model: BaseModel,
+    x_0: Latents,
+    source: Pixels,
+    seen: Mask,
+    request: EditRequest,
+    config: NimaConfig,
+    untuned: Untuned | None,
+) -> PixelMask:
+    """The subject's old place, to the pixel of the picture as the network sees it, which may be far smaller than the
+    upload. `seen` is the inversion's own map; the user's mask wins."""
+    if request.mask is not None:
+        return masks.resize(to_mask(request.mask), (source.shape[2], source.shape[3])).to(source)
+    if config.subject_map == "class":
+        seen = _class_map_of_base(model, x_0, [request.source_prompt], request.subject, untuned)
+    return outline.silhouette(seen, source, threshold=config.threshold, snap=config.snap)
 
-    Each caption must name the class noun.
+
+def source_mask(silhouette: PixelMask, size: tuple[int, int], request: EditRequest, config: NimaConfig) -> Mask:
+    """Which latents, (height, width) of them, the old place covers; a cell that the user's mask touches may change."""
+    if config.mask_mode == "none":
+        return silhouette.new_ones(1, 1, *size)
+    if request.mask is not None:
+        return outline.cells(silhouette, size, 0.0)
+    return masks.dilate(outline.cells(silhouette, size, config.coverage), config.dilation)
+
+
+def silhouettes(
+    model: BaseModel,
+    prompts: Sequence[str],
+    subject: Subject,
+    config: NimaConfig,
+    untuned: Untuned | None,
+    x_0: Latents,
+    seen: Mask,
+) -> PixelMask:
+    """The subject's place in each row of an edit so far, grown; `seen` are the edit's own maps."""
+    with torch.no_grad():
+        guide = sdxl.decode_pixels(model, x_0).clamp(-1, 1)
+    if config.subject_map == "class":
+        seen = _class_map_of_base(model, x_0, prompts, subject, untuned)
+    found = outline.silhouette(seen, guide, threshold=config.threshold, snap=config.snap)
+    return masks.dilate(found, config.dilation)
+
+
+def _class_map_of_base(
+    model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject, untuned: Untuned | None
+) -> Mask:
+    with untuned() if untuned else nullcontext():
+        return class_map(model, x_0, captions, subject)
+
+
+def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject) -> Mask:
+    """Where the network as it is sees a picture's subject: its mean attention to the class noun at a few noise levels.
+
+    The base model's needs no inversion, and no training has blurred it; but two subjects of one class look the same
+    to it. Each caption must name the class noun. The maps are of the latents' size and raw, as `attention.py` gives
+    them.
     """
     _, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)

@@ -13,6 +13,7 @@ from itertools import pairwise, product
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from lipe_core import locate, outline, sdxl
@@ -23,8 +24,9 @@ from lipe_core.branch import Branch, attending, encode_prompts
 from lipe_core.ddim import OnStep, Trajectory, ddim_step, invert, no_progress, unit_noise
 from lipe_core.editor import Clock, Edit, EditRequest, InvalidRequest
 from lipe_core.nima_config import NimaConfig
-from lipe_core.pixels import to_grey, to_mask, to_pixels
+from lipe_core.pixels import to_grey, to_pixels
 from lipe_core.prior import Prior
+from lipe_core.restore import restore_background
 from lipe_core.schedule import NoiseSchedule
 from lipe_core.sdxl import BaseModel, Size
 from lipe_core.shapes import Latents, Mask, PixelMask, Timesteps
@@ -51,45 +53,51 @@ def edit(
     picture = request.image.convert("RGB")
     size = sdxl.working_size(model, (picture.height, picture.width))
     resized = _resized(picture, size)
+    pixels = to_pixels([resized]).to(model.device)
+    negative = request.source_prompt if config.guide_from == "source" else ""
     source_prompt = encode_prompts(model, [request.source_prompt], request.subject, size)
-    target_prompts = encode_prompts(model, prompts, request.subject, size)
+    target_prompts = encode_prompts(model, prompts, request.subject, size, negative_prompt=negative)
     timesteps = model.schedule.timesteps(config.steps)[: 1 + round(config.strength * config.steps)]
     steps, clock = len(timesteps) - 1, Clock(model.device)
     watch = partial(attending, model, attention_tokens=config.attention_tokens, refine=config.refine)
 
     with clock.stage("encoding"):
         x_0 = sdxl.encode_image(model, [resized])
-        found = None
-        if config.source_map == "class" and request.mask is None:
-            found = locate.class_map(model, x_0, [request.source_prompt], request.subject)
     with use_adapter(model, prior) if prior else nullcontext() as untuned:
         with clock.stage("inverting"), watch(source_prompt, config.source_guidance_scale) as source:
             trajectory, seen = invert_source(
                 source, model.schedule, x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
             )
-            source_map = seen if found is None else found
-            silhouette = find_silhouette(source_map, resized, request.mask, (picture.height, picture.width), config)
-            source_mask = find_source_mask(silhouette, source_map, request.mask, config)
+            silhouette = locate.source_silhouette(
+                model, x_0, to_pixels([resized]).to(x_0), seen, request, config, untuned
+            )
+            source_mask = locate.source_mask(silhouette, (x_0.shape[2], x_0.shape[3]), request, config)
         with (
             clock.stage("editing"),
             watch(
-                target_prompts, config.guidance_scale, untuned=untuned, guide_from_base=config.guide_from_base
+                target_prompts, config.guidance_scale, untuned=untuned, guide_from_base=config.guide_from == "base"
             ) as target,
         ):
-            source_mask = source_mask.expand(len(rows), -1, -1, -1)
+            silhouette, source_mask = (m.expand(len(rows), -1, -1, -1) for m in (silhouette, source_mask))
             x_T = renoised(trajectory, source_mask, seeds, config.renoise)
-            x_0, edit_mask = edit_latents(
-                target, model.schedule, trajectory, x_T, source_mask, config, partial(sdxl.decode, model),
+            x_0, edit_mask, changed = edit_latents(
+                target, model.schedule, trajectory, x_T, source_mask, silhouette, config,
+                partial(locate.silhouettes, model, prompts, request.subject, config, untuned),
                 lambda step, _: on_step(steps + step, 2 * steps),
             )  # fmt: skip
     with clock.stage("decoding"):
+        if config.restorations and config.mask_mode != "none":
+            x_0 = restore_background(
+                partial(sdxl.decode_pixels, model), x_0, pixels,
+                edit_mask=edit_mask, silhouettes=changed, steps=config.restorations,
+            )  # fmt: skip
         painted = sdxl.decode(model, x_0)
-    locating = 0 if found is None else locate.EVALUATIONS
-    evaluations = locating + source.tally.evaluations + target.tally.evaluations // len(rows)
+    located = config.subject_map == "class" and (request.mask is None) + len(look_steps(config, steps))
+    evaluations = located * locate.EVALUATIONS + source.tally.evaluations + target.tally.evaluations // len(rows)
     parameters = _parameters(model, request, config, size)
     return [
-        _finish(request, row, config, image, silhouette, changed, clock.timings, evaluations, parameters)
-        for row, image, changed in zip(rows, painted, edit_mask[:, None], strict=True)
+        _finish(request, row, config, image, old, new, clock.timings, evaluations, parameters)
+        for row, image, old, new in zip(rows, painted, silhouette[:, None], changed[:, None], strict=True)
     ]
 
 
@@ -121,67 +129,45 @@ def edit_latents(
     trajectory: Trajectory,
     x_T: Latents,
     source_mask: Mask,
+    silhouette: PixelMask,
     config: NimaConfig,
-    decode: Callable[[Latents], list[Image.Image]],
+    look: Callable[[Latents, Mask], PixelMask],
     on_step: OnStep,
-) -> tuple[Latents, Mask]:
+) -> tuple[Latents, Mask, PixelMask]:
     """Steps 2 and 3: denoise x_T towards the target prompts while the background follows the trajectory.
 
-    Returns the clean latents and the last edit mask. The running mean of the target's maps starts from the
-    source mask, because the first, noisiest maps are diffuse.
+    Returns the clean latents, the last edit mask, and the same to the pixel: the subject's old and new silhouette.
+    The running mean of the target's maps starts from the source mask, because the first, noisiest maps are diffuse.
+    `look(x_0, maps)` finds silhouettes in the edit so far.
     """
     x_t, edit_mask, seen = x_T, source_mask, source_mask
+    changed = torch.ones_like(silhouette) if config.mask_mode == "none" else silhouette
+    latent_size, pixel_size = (x_T.shape[2], x_T.shape[3]), (silhouette.shape[2], silhouette.shape[3])
     grid = trajectory.timesteps.tolist()
     steps = len(grid) - 1
-    looks = {math.ceil(look * steps) for look in config.looks}
+    looks = look_steps(config, steps)
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
         progress = step / steps
         eps = (branch.denoise if progress <= config.prior_stop else branch.denoise_untuned)(x_t, t)
-        target_map = masks.stretch(masks.resize(branch.pop_map(), (x_t.shape[2], x_t.shape[3])))
+        target_map = masks.stretch(masks.resize(branch.pop_map(), latent_size))
         seen = config.map_momentum * seen + (1 - config.map_momentum) * target_map
-        if config.mask_mode == "union" and step in looks:
-            x_0 = ddim_step(schedule, x_t, eps, t, 0)
-            edit_mask = masks.union(source_mask, find_target_mask(seen, decode(x_0), config))
-        elif config.mask_mode == "union" and step < min(looks, default=steps + 1):
+        if config.mask_mode == "union" and step < min(looks, default=steps + 1):
             target_mask = masks.subject_mask(seen, threshold=config.threshold, dilation=config.dilation)
-            edit_mask = masks.union(source_mask, target_mask)
+            edit_mask = masks.dilate(masks.union(source_mask, target_mask), config.reach)
+            changed = F.interpolate(edit_mask, pixel_size)
+        elif config.mask_mode == "union" and step in looks:
+            changed = masks.union(silhouette, look(ddim_step(schedule, x_t, eps, t, 0), seen))
+            edit_mask = masks.union(source_mask, outline.cells(changed, latent_size, config.coverage))
         x_t = ddim_step(schedule, x_t, eps, t, s)
         if config.blend_start <= progress <= config.blend_stop:
             x_t = blend(x_t, trajectory.at(s).expand_as(x_t), edit_mask)
         on_step(step, steps)
-    return x_t, edit_mask
+    return x_t, edit_mask, changed
 
 
-def find_silhouette(
-    source_map: Mask, picture: Image.Image, user_mask: Image.Image | None, size: Size, config: NimaConfig
-) -> PixelMask:
-    """Where the subject is in the source, to the pixel and not grown: the mask that a user is shown.
-
-    It is found in the picture as the network sees it, which may be far smaller than `size`, the upload's own.
-    """
-    if user_mask is not None:
-        return to_mask(user_mask)
-    guide = to_pixels([picture]).to(source_map)
-    found = outline.silhouette(source_map, guide, threshold=config.threshold, snap=config.snap)
-    return (masks.resize(found, size) > 0.5).to(found)
-
-
-def find_source_mask(
-    silhouette: PixelMask, source_map: Mask, user_mask: Image.Image | None, config: NimaConfig
-) -> Mask:
-    """Which latents the subject's old place covers. The user's own mask wins; a cell that it touches may change."""
-    if config.mask_mode == "none":
-        return torch.ones_like(source_map)
-    size = (source_map.shape[2], source_map.shape[3])
-    if user_mask is not None:
-        return outline.cells(silhouette, size, 0.0).to(source_map)
-    return masks.dilate(outline.cells(silhouette, size, config.coverage), config.dilation)
-
-
-def find_target_mask(maps: Mask, pictures: Sequence[Image.Image], config: NimaConfig) -> Mask:
-    """Which latents the subject's new place covers, in pictures of the edit so far."""
-    found = outline.silhouette(maps, to_pixels(pictures).to(maps), threshold=config.threshold, snap=config.snap)
-    return masks.dilate(outline.cells(found, (maps.shape[2], maps.shape[3]), config.coverage), config.dilation)
+def look_steps(config: NimaConfig, steps: int) -> set[int]:
+    """The steps, from 1, at which the edit so far is looked at."""
+    return {math.ceil(look * steps) for look in config.looks}
 
 
 def renoised(trajectory: Trajectory, source_mask: Mask, seeds: Sequence[int], amount: float) -> Latents:
@@ -202,7 +188,7 @@ def _finish(
     config: NimaConfig,
     painted: Image.Image,
     silhouette: PixelMask,
-    edit_mask: Mask,
+    changed: PixelMask,
     timings: dict[str, float],
     evaluations: int,
     parameters: dict[str, Any],
@@ -211,13 +197,13 @@ def _finish(
     picture = request.image.convert("RGB")
     size = (picture.height, picture.width)
     painted = _resized(painted, size)
-    changed = to_grey(masks.soft_pixels(edit_mask, size, config.feather))
+    edit_mask = to_grey(masks.soft_pixels(changed, size, config.feather))
     return Edit(
-        image=composite(painted, picture, changed) if config.composite else painted,
+        image=composite(painted, picture, edit_mask) if config.composite else painted,
         target_prompt=row[0],
         seed=row[1],
-        source_mask=to_grey(silhouette),
-        edit_mask=changed,
+        source_mask=request.mask or to_grey((masks.resize(silhouette, size) > 0.5).float()),
+        edit_mask=edit_mask,
         uncomposited=painted,
         timings=dict(timings),
         evaluations=evaluations,

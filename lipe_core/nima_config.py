@@ -9,31 +9,38 @@ from lipe_core.editor import InvalidRequest
 MaskMode = Literal["union", "source", "none"]
 """Blend with the source and the target silhouette (the paper), with the source's alone, or not at all."""
 
-SourceMap = Literal["identity", "class"]
-"""Whose attention finds the subject in the source: the tuned network's, to token and noun, while it inverts (the
-paper), or the base model's, to the noun alone: steadier, but blind to which of two dogs is meant."""
+SubjectMap = Literal["identity", "class"]
+"""Whose attention finds the subject in the source and at looks: the tuned network's, to token and noun, while it
+inverts and edits (the paper), or the base model's, to the noun alone: steadier, but blind to which of two dogs is
+meant."""
+
+GuideFrom = Literal["empty", "base", "source"]
+"""What guidance leads away from: the tuned network's answer to the empty prompt; the base model's, so that the
+identity is strengthened, too; or the tuned network's to the source prompt, so that only what the target prompt says
+otherwise is strengthened, and the rest stays where it was."""
 
 
 @dataclass(frozen=True)
 class NimaConfig:
     """Settings of an edit. None of these values is the paper's, which published none.
 
-    `guide_from_base`: guidance starts from the base model's unconditional answer, not the tuned one's, and so
-    strengthens the identity, too. `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`:
-    how much of that, inside the source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets
-    it. `map_window`: the noise levels, as fractions of the schedule, whose maps make an identity `source_map`.
-    `map_momentum`: how slowly the target's maps change its mask. `dilation` and `feather` are fractions of the
-    picture's shorter side. `snap` lets outlines move to the picture's own edges (`outline.py`), and a latent cell may
-    change where a silhouette covers more than `coverage` of it. At each of the `looks`, points of the edit's progress,
-    the edit so far is decoded and the target's silhouette taken from it, to stay until the next; without, each step's
-    maps make it. After `prior_stop` the base model goes on alone: the last details are sharper, the identity is set.
-    Progress runs from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`.
+    `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`: how much of that, inside the
+    source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets it. `map_window`: the noise
+    levels, as fractions of the schedule, whose maps make an identity `subject_map` of the source. `map_momentum`: how
+    slowly the target's maps change its mask. `dilation`, `reach` and `feather` are fractions of the picture's shorter
+    side. `snap` lets outlines move to the picture's own edges (`outline.py`), and a latent cell may change where a
+    silhouette covers more than `coverage` of it. At each of the `looks`, points of the edit's progress, the edit so
+    far is decoded and the target's silhouette taken from it, to stay until the next; before the first one, the mask
+    is grown by `reach`, so that the subject finds its new place. Without looks, each step's maps make the mask.
+    After `prior_stop` the base model goes on alone: the last details are sharper, the identity is set. Progress runs
+    from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`. `restorations`: steps that bring
+    the background back where a silhouette's edge runs through a latent (`restore.py`).
     """
 
     steps: int = 30
     guidance_scale: float = 5.0
     source_guidance_scale: float = 1.0
-    guide_from_base: bool = False
+    guide_from: GuideFrom = "empty"
     strength: float = 1.0
     renoise: float = 0.0
     inversion_refinements: int = 0
@@ -44,8 +51,10 @@ class NimaConfig:
     snap: float = 0.0
     coverage: float = 0.5
     looks: tuple[float, ...] = ()
+    reach: float = 0.0
     prior_stop: float = 1.0
-    source_map: SourceMap = "identity"
+    restorations: int = 0
+    subject_map: SubjectMap = "identity"
     map_window: tuple[float, float] = (0.0, 0.7)
     map_momentum: float = 0.8
     attention_tokens: int = 256
@@ -60,6 +69,10 @@ class NimaConfig:
         for name in ("renoise", "map_momentum", "snap", "coverage", "prior_stop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidRequest(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if not 0 <= self.reach <= 1 or (self.reach and not self.looks):
+            raise InvalidRequest(f"reach must be in [0, 1], and ends at the first of the looks: got {self.reach}")
+        if self.restorations < 0:
+            raise InvalidRequest(f"restorations must be 0 or more, got {self.restorations}")
         if not all(0 < look <= 1 for look in self.looks):
             raise InvalidRequest(f"looks must be in (0, 1], got {', '.join(map(str, self.looks))}")
         for low, high in (self.map_window, (self.blend_start, self.blend_stop)):

@@ -24,7 +24,7 @@ from lipe_core.ddim import Denoiser, OnStep, no_progress, sample, unit_noise
 from lipe_core.guidance import guided
 from lipe_core.pixels import to_images, to_pixels
 from lipe_core.schedule import NoiseSchedule, PredictionType
-from lipe_core.shapes import Latents, RowTimesteps
+from lipe_core.shapes import Latents, Pixels, RowTimesteps
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
@@ -144,10 +144,15 @@ def encode_image(model: BaseModel, images: Sequence[Image.Image]) -> Latents:
 
 def decode(model: BaseModel, latents: Latents) -> list[Image.Image]:
     """Pictures of latents."""
-    shift, scale = _latent_statistics(model)
     with torch.no_grad():
-        pixels = model.vae.decode((latents.float() * scale + shift).to(model.vae.dtype)).sample
-    return to_images(pixels.float())
+        return to_images(decode_pixels(model, latents))
+
+
+def decode_pixels(model: BaseModel, latents: Latents) -> Pixels:
+    """The same about [-1, 1], not clipped; gradients flow through."""
+    shift, scale = _latent_statistics(model)
+    decoded: Pixels = model.vae.decode((latents.float() * scale + shift).to(model.vae.dtype)).sample
+    return decoded.float()
 
 
 def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Conditioning:

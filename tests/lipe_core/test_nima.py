@@ -52,9 +52,9 @@ def test_latents_outside_the_mask_end_as_the_sources(model: BaseModel, photo: Im
 
     class Watched:
         def __call__(self, branch, schedule, trajectory, *rest):
-            x_0, edit_mask = edit_latents(branch, schedule, trajectory, *rest)
+            x_0, edit_mask, changed = edit_latents(branch, schedule, trajectory, *rest)
             ended.append((trajectory, x_0, edit_mask))
-            return x_0, edit_mask
+            return x_0, edit_mask, changed
 
     edit_latents = nima.edit_latents
     with pytest.MonkeyPatch.context() as patch:
@@ -95,13 +95,13 @@ def test_guidance_from_the_base_model_differs_only_with_a_prior(model: BaseModel
         assert edit.evaluations == 4 + 8
         return np.asarray(edit.uncomposited, int)
 
-    from_base, prior = replace(CONFIG, guide_from_base=True), made(model)
+    from_base, prior = replace(CONFIG, guide_from="base"), made(model)
     assert np.abs(painted(CONFIG, None) - painted(from_base, None)).max() <= 1
     assert np.abs(painted(CONFIG, prior) - painted(from_base, prior)).max() > 8
 
 
 def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, photo: Image.Image) -> None:
-    config = replace(CONFIG, source_map="class", threshold=0.5)
+    config = replace(CONFIG, subject_map="class", threshold=0.5)
     (plain,), (tuned,) = (nima.edit(model, request(photo), config, prior=prior) for prior in (None, made(model)))
     assert np.array_equal(np.asarray(plain.source_mask), np.asarray(tuned.source_mask))
     assert np.array_equal(np.unique(np.asarray(plain.source_mask)), [0, 255])
@@ -114,7 +114,7 @@ def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, p
 
 def test_after_its_stop_a_prior_is_off(model: BaseModel, photo: Image.Image) -> None:
     def painted(prior_stop: float, prior: Prior | None) -> np.ndarray:
-        config = replace(CONFIG, prior_stop=prior_stop, mask_mode="none", guide_from_base=True)
+        config = replace(CONFIG, prior_stop=prior_stop, mask_mode="none", guide_from="base")
         (edit,) = nima.edit(model, request(photo), config, prior=prior)
         assert edit.evaluations == 4 + 8
         return np.asarray(edit.image, int)
@@ -128,14 +128,14 @@ def test_after_its_stop_a_prior_is_off(model: BaseModel, photo: Image.Image) -> 
 def test_the_targets_mask_is_taken_from_the_edit_so_far(model: BaseModel, photo: Image.Image) -> None:
     decoded = []
 
-    def decode(model: BaseModel, latents: torch.Tensor) -> list[Image.Image]:
+    def decode(model: BaseModel, latents: torch.Tensor) -> torch.Tensor:
         decoded.append(latents)
         return plain(model, latents)
 
-    plain = sdxl.decode
+    plain = sdxl.decode_pixels
     config = replace(CONFIG, looks=(0.5, 1.0), snap=0.1, dilation=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sdxl, "decode", decode)
+        patch.setattr(sdxl, "decode_pixels", decode)
         (edit,) = nima.edit(model, request(photo), config)
     assert len(decoded) == 3
     assert torch.equal(decoded[1], decoded[2]) == (np.asarray(edit.edit_mask).min() == 255)

@@ -1,0 +1,46 @@
+"""The background back at the silhouettes' edge, in the decoder's own picture.
+
+The latent optimization of Blended Latent Diffusion, Avrahami, Fried and Lischinski, section 4.2
+(https://arxiv.org/abs/2206.02779). A latent covers some 8 x 8 pixels and a silhouette's edge runs through it: what was
+painted on the edge's outer side returns to the source, on its inner side it stays.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
+
+_RATE = 0.1
+"""Adam's; latents have about unit deviation."""
+
+
+def restore_background(
+    decode: Callable[[Latents], Pixels],
+    x_0: Latents,
+    source: Pixels,
+    *,
+    edit_mask: Mask,
+    silhouettes: PixelMask,
+    steps: int,
+) -> Latents:
+    """Moves the latents in `edit_mask` until they decode to the source outside the silhouettes, inside to what they
+    did. The source is a single picture; rows are done one by one, as gradients through a decoder are large."""
+    rows = zip(x_0[:, None], edit_mask[:, None], silhouettes[:, None], strict=True)
+    return torch.cat([_restored(decode, row, source, may_change, kept, steps) for row, may_change, kept in rows])
+
+
+def _restored(
+    decode: Callable[[Latents], Pixels], x_0: Latents, source: Pixels, edit_mask: Mask, kept: PixelMask, steps: int
+) -> Latents:
+    with torch.no_grad():
+        goal = torch.where(kept > 0, decode(x_0), source)
+    with torch.enable_grad():
+        shift = torch.zeros_like(x_0, requires_grad=True)
+        optimizer = torch.optim.Adam([shift], lr=_RATE)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            error = (decode(x_0 + edit_mask * shift) - goal).square().mean()
+            error.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return x_0 + edit_mask * shift.detach()
