@@ -88,7 +88,7 @@ def edit(
     with clock.stage("decoding"):
         if config.restorations and config.mask_mode != "none":
             x_0 = restore_background(
-                partial(sdxl.decode_pixels, model), x_0, pixels,
+                partial(sdxl.decode_pixels, model), x_0, pixels.expand(len(rows), -1, -1, -1),
                 edit_mask=edit_mask, silhouettes=changed, steps=config.restorations,
             )  # fmt: skip
         painted = sdxl.decode(model, x_0)

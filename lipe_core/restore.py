@@ -25,9 +25,9 @@ def restore_background(
     steps: int,
 ) -> Latents:
     """Moves the latents in `edit_mask` until they decode to the source outside the silhouettes, inside to what they
-    did. The source is a single picture; rows are done one by one, as gradients through a decoder are large."""
-    rows = zip(x_0[:, None], edit_mask[:, None], silhouettes[:, None], strict=True)
-    return torch.cat([_restored(decode, row, source, may_change, kept, steps) for row, may_change, kept in rows])
+    did. Rows are done one by one, as gradients through a decoder are large."""
+    rows = zip(x_0[:, None], source[:, None], edit_mask[:, None], silhouettes[:, None], strict=True)
+    return torch.cat([_restored(decode, *row, steps) for row in rows])
 
 
 def _restored(

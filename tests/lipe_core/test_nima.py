@@ -1,6 +1,7 @@
 """The edit as a whole, on a random network: what must hold whatever the network has learnt."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from lipe_core import locate, nima, sdxl
+from lipe_core.blend import blend
 from lipe_core.ddim import Trajectory
 from lipe_core.editor import EditRequest, InvalidRequest
 from lipe_core.nima_config import NimaConfig
@@ -98,6 +100,46 @@ def test_guidance_from_the_base_model_differs_only_with_a_prior(model: BaseModel
     from_base, prior = replace(CONFIG, guide_from="base"), made(model)
     assert np.abs(painted(CONFIG, None) - painted(from_base, None)).max() <= 1
     assert np.abs(painted(CONFIG, prior) - painted(from_base, prior)).max() > 8
+
+
+def test_guidance_from_the_source_prompt_strengthens_only_what_differs(model: BaseModel, photo: Image.Image) -> None:
+    def painted(target: str, **changes: Any) -> np.ndarray:
+        config = replace(CONFIG, mask_mode="none", guide_from="source", **changes)
+        (edit,) = nima.edit(model, request(photo, target), config)
+        return np.asarray(edit.uncomposited, int)
+
+    assert np.abs(painted(SOURCE, guidance_scale=9.0) - painted(SOURCE, guidance_scale=1.0)).max() <= 1
+    assert np.abs(painted(TARGET, guidance_scale=9.0) - painted(TARGET, guidance_scale=1.0)).max() > 8
+
+
+def test_the_mask_reaches_further_until_the_first_look(model: BaseModel, photo: Image.Image) -> None:
+    masks: list[float] = []
+
+    def blended(edit: Any, source: Any, mask: torch.Tensor) -> torch.Tensor:
+        masks.append(float(mask.mean()))
+        return blend(edit, source, mask)
+
+    config = replace(CONFIG, looks=(0.5,), threshold=0.9, dilation=0.0, coverage=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nima, "blend", blended)
+        nima.edit(model, request(photo), config)
+        nima.edit(model, request(photo), replace(config, reach=0.3))
+    near, far = masks[:4], masks[4:]
+    assert far[0] > near[0]
+    assert far[1] == far[2] == far[3] < far[0]
+
+
+def test_restorations_bring_the_background_nearer(model: BaseModel, photo: Image.Image) -> None:
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 0, 29, 61))
+
+    def error(restorations: int) -> float:
+        config = replace(CONFIG, mask_mode="source", restorations=restorations)
+        (edit,) = nima.edit(model, request(photo, mask=mask), config)
+        difference = np.asarray(edit.uncomposited, float) - np.asarray(photo, float)
+        return float((difference[np.asarray(mask) == 0] ** 2).mean())
+
+    assert error(20) < 0.98 * error(0)
 
 
 def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, photo: Image.Image) -> None:
@@ -195,6 +237,9 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
         {"snap": -1},
         {"coverage": 1.2},
         {"prior_stop": 2.0},
+        {"reach": 0.1},
+        {"reach": 1.5, "looks": (0.5,)},
+        {"restorations": -1},
     ],
 )
 def test_contradictory_settings_are_refused(settings: dict) -> None:
