@@ -12,7 +12,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl openapi reliability soak secrets compose-test lock clean
+.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl openapi reliability soak test-servers secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ reliability: setup ## every kill, pause and outage of tests/reliability, the slo
 
 soak: setup ## users and random faults for a while, then `lipe audit` (SECONDS=600 SEED=)
 	@$(RUN)/python -m tests.reliability.soak --seconds $(or $(SECONDS),600) --seed $(SEED)
+
+test-servers: setup ## the integration tests on installed PostgreSQL, Redis and Ceph; skips where they are not (TESTS=)
+	@$(RUN)/python -m tests.servers.drive $(TESTS)
 
 secrets: ## make the secrets of docker-compose.yml in secrets/, once
 	@deploy/make_secrets.sh

@@ -1,14 +1,18 @@
-"""The real servers, embedded, once for all tests; an empty database and a data folder of its own for each test.
+"""The real servers, once for all tests; an empty database and a data folder of its own for each test.
+
+The servers come from wheels, whatever is installed; where LIPE_TEST_DATABASE_URL, LIPE_TEST_BROKER_URL or
+LIPE_TEST_S3_ENDPOINT_URL name one, that one is used. Tests empty its tables and its memory.
 
 Shapes are checked in every test: the hook must be in place before anything of lipe_core is imported.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from cli.embedded import postgres, s3, valkey
 from ledger import projects
@@ -16,8 +20,8 @@ from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
-from ledger.tables import METADATA
 from tests import typechecker
+from tests.tables import empty
 
 install_import_hook("lipe_core", f"{typechecker.__name__}.checked")
 
@@ -30,28 +34,38 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def database_url(server_folder: Path) -> Iterator[str]:
-    """An embedded Postgres."""
-    with postgres.serve(server_folder / "postgres", durable=False) as url:
+    """A Postgres."""
+    if given := os.environ.get("LIPE_TEST_DATABASE_URL"):
+        yield given
+        return
+    with postgres.serve(server_folder / "postgres", durable=False, programs=postgres.packaged()) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def broker_url(server_folder: Path) -> Iterator[str]:
-    """An embedded Valkey."""
-    with valkey.serve(server_folder / "valkey") as url:
+    """A Valkey or Redis."""
+    if given := os.environ.get("LIPE_TEST_BROKER_URL"):
+        yield given
+        return
+    with valkey.serve(server_folder / "valkey", program=valkey.packaged()) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def object_store(server_folder: Path) -> Iterator[s3.S3]:
-    """An embedded S3 server with a bucket."""
+    """An S3 server."""
+    if given := os.environ.get("LIPE_TEST_S3_ENDPOINT_URL"):
+        keys = (os.environ[f"LIPE_TEST_S3_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
+        yield s3.S3(given, *keys, bucket=os.environ.get("LIPE_TEST_S3_BUCKET", "lipe-test"))
+        return
     with s3.serve(server_folder / "s3") as store:
         yield store
 
 
 @pytest.fixture(scope="session")
 def server_settings(server_folder: Path, database_url: str, broker_url: str, object_store: s3.S3) -> Settings:
-    """Settings for the embedded servers; the database has the newest schema."""
+    """Settings for the servers; the database has the newest schema, and the bucket is there."""
     settings = Settings(
         database_url=database_url,
         broker_url=broker_url,
@@ -64,6 +78,7 @@ def server_settings(server_folder: Path, database_url: str, broker_url: str, obj
         data_dir=server_folder / "data",
     )
     migrate(settings)
+    Storage(settings).ensure_bucket()
     return settings
 
 
@@ -83,14 +98,21 @@ def settings(server_settings: Settings, tmp_path: Path) -> Settings:
     return server_settings.model_copy(update={"data_dir": tmp_path / "data"})
 
 
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Callable[[str], Engine]]:
+    """One engine for each database: connecting anew would take longer than many a test."""
+    made: dict[str, Engine] = {}
+    yield lambda url: made.get(url) or made.setdefault(url, make_engine(url))
+    for engine in made.values():
+        engine.dispose()
+
+
 @pytest.fixture
-def engine(settings: Settings) -> Iterator[Engine]:
+def engine(settings: Settings, engines: Callable[[str], Engine]) -> Engine:
     """An engine over a database whose tables are empty."""
-    engine = make_engine(settings.database_url)
-    with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY CASCADE"))
-    yield engine
-    engine.dispose()
+    engine = engines(settings.database_url)
+    empty(engine)
+    return engine
 
 
 @pytest.fixture

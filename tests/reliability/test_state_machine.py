@@ -29,8 +29,8 @@ from ledger.idempotency import Answer
 from ledger.jobs import Job
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage, attempt_prefix
-from ledger.tables import METADATA
 from tests.ledger.conftest import make_image, make_subject
+from tests.tables import empty
 
 MAX_ATTEMPTS = 3
 LEASE_SECONDS = 3600.0
@@ -72,8 +72,7 @@ class Lives(RuleBasedStateMachine):
         super().__init__()
         self.begin, self.storage = begin, storage
         self.model: dict[str, Model] = {}
-        with engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY CASCADE"))
+        empty(engine)
         with begin() as session:
             self.project = projects.create(session, "test")
             endpoint = webhooks.create_endpoint(session, self.project.id, "https://example.com/hook")

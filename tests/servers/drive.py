@@ -1,0 +1,83 @@
+"""The integration tests on the servers that production uses: ``make test-servers``.
+
+Starts the machine's PostgreSQL and Redis and a Ceph with its S3 gateway, on free loopback ports and over data of their
+own that go away, runs the tests on them, and stops what it started. Where one is not installed it says which packages
+to install, and succeeds. Arguments go to pytest, in place of the usual tests.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cli.embedded import postgres, valkey
+from tests.servers import ceph
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = Path(__file__).with_name("packages.txt")
+DEBIAN_POSTGRES = Path("/usr/lib/postgresql")  # not on PATH there
+PROGRAMS = ("initdb", "postgres", "redis-server", *ceph.PROGRAMS)
+TESTS = (
+    "tests/ledger",
+    "tests/api",
+    "tests/client",
+    "tests/worker",
+    "tests/reliability",
+    "tests/service/test_through_the_api.py",
+)
+
+
+def main(arguments: list[str]) -> int:
+    path = search_path(os.environ["PATH"])
+    programs = {name: shutil.which(name, path=path) for name in PROGRAMS}
+    if missing := [name for name, place in programs.items() if place is None]:
+        print(skipped(missing))
+        return 0
+    for name, place in programs.items():
+        print(f"{name:14} {place}", flush=True)
+    with TemporaryDirectory(prefix="lipe-servers-") as folder, servers(Path(folder), programs) as addresses:
+        command = [sys.executable, "-m", "pytest", *(arguments or TESTS)]
+        return subprocess.run(command, cwd=ROOT, env={**os.environ, **addresses, "PATH": path}, check=False).returncode
+
+
+@contextmanager
+def servers(folder: Path, programs: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The three, running until the block ends; what tests/conftest.py must know of them."""
+    binaries = [Path(programs["postgres"]).resolve().parent]
+    with (
+        postgres.serve(folder / "postgres", durable=False, programs=binaries) as database_url,
+        valkey.serve(folder / "redis", program=programs["redis-server"]) as broker_url,
+        ceph.serve(folder / "ceph") as store,
+    ):
+        yield {
+            "LIPE_TEST_DATABASE_URL": database_url,
+            "LIPE_TEST_BROKER_URL": broker_url,
+            "LIPE_TEST_S3_ENDPOINT_URL": store.endpoint_url,
+            "LIPE_TEST_S3_ACCESS_KEY_ID": store.access_key_id,
+            "LIPE_TEST_S3_SECRET_ACCESS_KEY": store.secret_access_key,
+            "LIPE_TEST_S3_BUCKET": store.bucket,
+        }
+
+
+def search_path(path: str) -> str:
+    """PATH with Debian's newest PostgreSQL in front: the servers that tests start themselves are then these, too."""
+    debian = sorted(DEBIAN_POSTGRES.glob("*/bin"), key=lambda folder: float(folder.parent.name), reverse=True)
+    return os.pathsep.join([*map(str, debian[:1]), path])
+
+
+def skipped(missing: list[str]) -> str:
+    """Says so, loudly, and what to do."""
+    install = f"apt-get install --no-install-recommends {' '.join(PACKAGES.read_text().split())}"
+    stars = "*" * 72
+    return (
+        f"\n{stars}\n*** SKIPPED: not installed: {', '.join(missing)}.\n"
+        f"*** PostgreSQL, Redis and Ceph from packages were NOT tested. On Debian:\n*** {install}\n{stars}\n"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
