@@ -148,6 +148,8 @@ class Storage:
 
     @cached_property
     def _public_client(self) -> Any:
+        if self.settings.public_endpoint_url == self.settings.s3_endpoint_url:
+            return self._client  # a client takes tens of milliseconds to make
         return self._make_client(self.settings.public_endpoint_url)
 
     def _make_client(self, endpoint_url: str) -> Any:

@@ -121,10 +121,10 @@ def begin(engine: Engine) -> UnitOfWork:
     return unit_of_work(engine)
 
 
-@pytest.fixture
-def storage(settings: Settings) -> Storage:
+@pytest.fixture(scope="session")
+def storage(server_settings: Settings) -> Storage:
     """The object store. What other tests stored may still be there, under other projects."""
-    return Storage(settings)
+    return Storage(server_settings)
 
 
 @pytest.fixture

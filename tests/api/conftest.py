@@ -119,10 +119,10 @@ def prior(api: TestClient, subject: dict[str, Any], work: Callable[..., None]) -
     return str(job["prior_id"])
 
 
-@pytest.fixture
-def server(settings: Settings, engine: Engine) -> Iterator[str]:
-    """An application of its own behind a real uvicorn: its URL."""
-    uvicorn_server = uvicorn.Server(uvicorn.Config(make_app(settings), port=0, log_level="warning"))
+@pytest.fixture(scope="session")
+def uvicorn_url(server_settings: Settings) -> Iterator[str]:
+    """Where a real uvicorn serves an application, open for all tests."""
+    uvicorn_server = uvicorn.Server(uvicorn.Config(make_app(server_settings), port=0, log_level="warning"))
     thread = threading.Thread(target=uvicorn_server.run)
     thread.start()
     while not uvicorn_server.started:
@@ -132,3 +132,9 @@ def server(settings: Settings, engine: Engine) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     uvicorn_server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def server(uvicorn_url: str, engine: Engine) -> str:
+    """The same, its tables empty."""
+    return uvicorn_url

@@ -17,7 +17,7 @@ from ledger.database import UnitOfWork
 from ledger.edits import Edit
 from ledger.jobs import Job
 from ledger.projects import Project
-from tests.api.conftest import NewKey, new_key, png, server, work  # noqa: F401
+from tests.api.conftest import NewKey, new_key, png, server, uvicorn_url, work  # noqa: F401
 from tests.orders import wait_for
 
 PROMPT = "a photo of sks dog jumping"

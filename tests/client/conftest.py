@@ -6,7 +6,7 @@ import pytest
 
 from client import Client
 from ledger.projects import Project
-from tests.api.conftest import NewKey, new_key, server, work  # noqa: F401
+from tests.api.conftest import NewKey, new_key, server, uvicorn_url, work  # noqa: F401
 
 
 @pytest.fixture

@@ -65,6 +65,16 @@ def test_a_signed_url_opens_its_object_and_no_other(storage: Storage, prefix: st
         refusal.value.close()
 
 
+def test_signed_urls_are_for_the_public_endpoint(settings: Settings, prefix: str) -> None:
+    public = settings.s3_endpoint_url.replace("127.0.0.1", "localhost")
+    storage = Storage(settings.model_copy(update={"s3_public_endpoint_url": public}))
+    stored = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
+    url = storage.presign_get(stored.key)
+    assert url.startswith(f"{public}/")
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"content"
+
+
 def test_a_signed_url_takes_an_upload(storage: Storage, prefix: str) -> None:
     url = storage.presign_put(f"{prefix}upload", "image/png")
     request = urllib.request.Request(url, b"content", {"Content-Type": "image/png"}, method="PUT")

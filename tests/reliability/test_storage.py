@@ -38,14 +38,8 @@ def proxy(server_settings: Settings) -> Iterator[HttpProxy]:
 
 @pytest.fixture
 def settings(settings: Settings, proxy: HttpProxy) -> Settings:
-    """The storage behind the proxy."""
+    """The programs' storage is behind the proxy; the tests' own way, `storage`, goes past it."""
     return settings.model_copy(update={"s3_endpoint_url": proxy.url})
-
-
-@pytest.fixture
-def storage(server_settings: Settings) -> Storage:
-    """The tests' own way to the storage goes past the proxy."""
-    return Storage(server_settings)
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ def gpu(checkpoint: Path) -> Gpu:
 
 
 @pytest.fixture
-def process(settings: Settings, begin: UnitOfWork, gpu: Gpu) -> Process:
+def process(settings: Settings, begin: UnitOfWork, storage: Storage, gpu: Gpu) -> Process:
     """A worker process that was not told to stop."""
-    return replace(make_process(settings, begin, lambda: False), gpu=gpu)
+    return replace(make_process(settings, begin, lambda: False), storage=storage, gpu=gpu)
 
 
 @pytest.fixture
