@@ -5,5 +5,5 @@ from pathlib import Path
 from tests.reliability.soak import soak
 
 
-def test_twenty_seconds_of_faults(tmp_path: Path) -> None:
-    soak(20, seed=1, folder=tmp_path)
+def test_a_minute_of_faults(tmp_path: Path) -> None:
+    soak(60, seed=1, folder=tmp_path)

@@ -36,4 +36,4 @@ def test_where_nothing_is_installed_it_says_so_and_what_to_do(
 
 
 def test_the_usual_tests_are_there() -> None:
-    assert [place for place in drive.TESTS if not (drive.ROOT / place).exists()] == []
+    assert [test for test in drive.TESTS if not (drive.ROOT / test.removeprefix("--ignore=")).exists()] == []
