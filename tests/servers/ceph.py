@@ -1,7 +1,7 @@
 """A small Ceph with its S3 gateway on loopback: one monitor, one store in memory, one RGW.
 
-After Ceph's manual deployment (docs.ceph.com, "Manual Deployment"), with authentication between its own parts off:
-who may read this machine's loopback could read the tests' objects, and no one's else.
+After Ceph's documentation ("Manual Deployment"), but for the authentication between its own parts, which is off: all
+of it listens on loopback only, and keeps nothing but what the tests stored.
 """
 
 import json
