@@ -11,7 +11,7 @@ from api.bounds import BoundedBody
 from api.known_query import known_query
 from api.problems import documented
 from api.request_id import RequestId
-from api.routes import edits, health, images, jobs, priors, subjects, webhooks
+from api.routes import edits, health, images, jobs, priors, subjects, uploads, webhooks
 from api.service import lifespan
 from ledger.settings import Settings
 
@@ -53,7 +53,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
 
 def _v1() -> APIRouter:
     v1 = APIRouter(prefix=GUARDED, dependencies=[described, known_query], responses=documented())
-    for resource in (images, subjects, priors, edits, jobs, webhooks):
+    for resource in (uploads, images, subjects, priors, edits, jobs, webhooks):
         v1.include_router(resource.router)
     return v1
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+UPLOAD = "upl_7d6c5b4a39281706f5e43c2b1a09f8e7"
 IMAGE, MASK = "img_6f1d2a7c90b84f53a1e2c3d4e5f60718", "img_0b9a8c7d6e5f40312233445566778899"
 SUBJECT, PRIOR, EDIT = (f"{kind}_3c2b1a09f8e74d6c5b4a39281706f5e4" for kind in ("sub", "pri", "edt"))
 JOB, ENDPOINT, DELIVERY = (f"{kind}_9f1c52e07b3d4c86a5f4e3d2c1b0a998" for kind in ("job", "whk", "dlv"))
@@ -28,6 +29,11 @@ def _page(row: dict[str, Any]) -> dict[str, Any]:
 _image = {
     "id": IMAGE, "width": 1024, "height": 768, "content_type": "image/png", "size": 1482911, "sha256": SHA256,
     "created_at": MOMENT,
+}  # fmt: skip
+_upload = {
+    "id": UPLOAD, "content_type": "image/jpeg", "size": 2318404,
+    "url": "https://s3.example.com/lipe/file?X-Amz-Signature=0a1b2c", "headers": {"Content-Type": "image/jpeg"},
+    "expires_at": LATER, "created_at": MOMENT,
 }  # fmt: skip
 _references = [IMAGE, "img_1a2b3c4d5e6f40718293a4b5c6d7e8f9", "img_a1b2c3d4e5f60718293a4b5c6d7e8f90"]
 _subject = {
@@ -75,6 +81,8 @@ _new_edit = {
 }  # fmt: skip
 
 REQUESTS: Mapping[str, Any] = {
+    "create_upload": {"content_type": "image/jpeg", "size": 2318404},
+    "upload_image": {"upload_id": UPLOAD},
     "create_subject": {"name": "Rex", "class_noun": "dog", "references": _references, "metadata": {"customer": "42"}},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "create_edit": _new_edit,
@@ -84,6 +92,7 @@ REQUESTS: Mapping[str, Any] = {
 """The JSON body of each operation that takes one."""
 
 ANSWERS: Mapping[str, Any] = {
+    "create_upload": _upload,
     "upload_image": _image,
     "list_images": _page(_image),
     "get_image": _image | {"url": "https://s3.example.com/lipe/image.png?X-Amz-Signature=0a1b2c"},

@@ -14,6 +14,10 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "queued-jobs": ("too_many_queued_jobs", "{} jobs are waiting already: wait for some of them, or cancel them"),
     "gpu-seconds": ("gpu_seconds_used_up", "today's {} GPU seconds are used up: send it again after midnight (UTC)"),
     "subjects": ("too_many_subjects", "the project has {} subjects: delete some that are not needed any more"),
+    "pending-uploads": (
+        "too_many_uploads",
+        "{} uploads wait to become images: make images of them, or wait until they are forgotten",
+    ),
 }
 RETRY_SECONDS = 30  # where nobody knows when there will be room
 DESCRIBED: dict[str, Any] = {

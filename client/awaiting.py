@@ -75,10 +75,12 @@ class AsyncClient(Resources):
             try:
                 answer = await http.request(call.method, call.path, **call.request)
                 raise_for_problem(answer)
-                return call.read(answer.content)
+                break
             except (Problem, httpx.TransportError) as failure:
                 await sleep(retries.pause(attempt, failure))
             attempt += 1
+        result = call.read(answer.content)
+        return await self.send(result) if isinstance(result, Call) else result
 
     async def rows(self, listing: Listing[Item]) -> AsyncIterator[Item]:
         """All rows of a list, page after page."""

@@ -73,10 +73,12 @@ class Client(Resources):
             try:
                 answer = http.request(call.method, call.path, **call.request)
                 raise_for_problem(answer)
-                return call.read(answer.content)
+                break
             except (Problem, httpx.TransportError) as failure:
                 time.sleep(retries.pause(attempt, failure))
             attempt += 1
+        result = call.read(answer.content)
+        return self.send(result) if isinstance(result, Call) else result
 
     def rows(self, listing: Listing[Item]) -> Iterator[Item]:
         """All rows of a list, page after page."""

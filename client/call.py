@@ -17,14 +17,14 @@ LARGEST_PAGE = 100
 
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
-    """One request; `read` makes its answer of the answered bytes.
+    """One request; `read` makes its answer of the answered bytes, or the call that goes on from there.
 
     `path` is the service's, or the whole of a signed URL, which is its own permission: no API key goes there.
     """
 
     method: str
     path: str
-    read: Callable[[bytes], Answer]
+    read: "Callable[[bytes], Answer | Call[Answer]]"
     request: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -79,7 +79,7 @@ def at(*parts: Identified | str) -> str:
 
 def create(
     path: str,
-    read: Callable[[bytes], Answer],
+    read: Callable[[bytes], Answer | Call[Answer]],
     asked: Mapping[str, Any] | None = None,
     *,
     idempotency_key: str | None,

@@ -32,6 +32,15 @@ class Image(Model):
     url: str | None = None
 
 
+class Upload(Model):
+    """An announced file, and where to PUT it."""
+
+    id: str
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
 class Reference(Model):
     """A subject's reference picture."""
 

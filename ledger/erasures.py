@@ -17,7 +17,7 @@ from ledger.idempotency import Request
 from ledger.images import Image
 from ledger.jobs import Job
 from ledger.states import State
-from ledger.storage import Storage, image_prefix, job_prefix
+from ledger.storage import Storage, image_prefix, job_prefix, upload_prefix
 from ledger.subjects import Reference, Subject
 
 
@@ -56,7 +56,7 @@ def erase_subject(session: Session, project_id: str, subject_id: str) -> Erasure
         project_id=project_id,
         subject_id=subject_id,
         prefixes=[job_prefix(project_id, job_id) for job_id in job_ids]
-        + [image_prefix(project_id, image_id) for image_id in _delete_unused(session, references)],
+        + _delete_unused(session, project_id, references),
     )
     session.add(erasure)
     session.flush()
@@ -85,11 +85,14 @@ def unfinished(session: Session, limit: int = 10) -> list[str]:
     return list(session.scalars(left))
 
 
-def _delete_unused(session: Session, image_ids: list[str]) -> list[str]:
-    """Delete those of the pictures that no subject and no edit uses; their ids."""
+def _delete_unused(session: Session, project_id: str, image_ids: list[str]) -> list[str]:
+    """Delete those of the pictures that no subject and no edit uses; where they lie, and what was uploaded for them."""
     unused = (
         ~select(Reference).where(Reference.image_id == Image.id).exists(),
         ~select(Edit).where((Edit.image_id == Image.id) | (Edit.mask_image_id == Image.id)).exists(),
     )
-    doomed = delete(Image).where(Image.id.in_(image_ids), *unused).returning(Image.id)
-    return list(session.scalars(doomed))
+    doomed = delete(Image).where(Image.id.in_(image_ids), *unused).returning(Image.id, Image.upload_id)
+    gone = session.execute(doomed).all()
+    return [image_prefix(project_id, image_id) for image_id, _ in gone] + [
+        upload_prefix(project_id, upload_id) for _, upload_id in gone if upload_id is not None
+    ]

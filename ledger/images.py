@@ -12,7 +12,10 @@ from ledger.storage import StoredObject
 
 
 class Image(Row):
-    """One picture: `width` and `height` in pixels, the object's key, size in bytes and hash."""
+    """One picture: `width` and `height` in pixels, the object's key, size in bytes and hash.
+
+    `upload_id` names the upload that it came by, for as long as that is remembered.
+    """
 
     __tablename__ = "images"
     __table_args__ = (Index("ix_images_project_id_created_at", "project_id", "created_at", "id"),)
@@ -25,6 +28,7 @@ class Image(Row):
     content_type: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]
+    upload_id: Mapped[str | None]
     created_at: Mapped[Moment]
 
 
@@ -41,6 +45,7 @@ def add(
     width: int,
     height: int,
     content_type: str = "image/png",
+    upload_id: str | None = None,
 ) -> Image:
     """Record a picture whose object is stored. The id is `database.new_id("img")`: the key contains it."""
     image = Image(
@@ -52,6 +57,7 @@ def add(
         content_type=content_type,
         width=width,
         height=height,
+        upload_id=upload_id,
     )
     session.add(image)
     session.flush()

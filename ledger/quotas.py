@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
-from ledger import usage
+from ledger import uploads, usage
 from ledger.jobs import Job, count_queued
 from ledger.projects import Project
 from ledger.settings import Settings
@@ -50,6 +50,12 @@ def of_subjects(session: Session, project_id: str, settings: Settings) -> list[S
     _hold(session, project_id)
     mine = select(func.count()).select_from(Subject).where(Subject.project_id == project_id)
     return [_of_count("subjects", settings.max_subjects, session.scalar(mine) or 0)]
+
+
+def of_uploads(session: Session, project_id: str, settings: Settings) -> list[Standing]:
+    """For a transaction that has announced an upload."""
+    _hold(session, project_id)
+    return [_of_count("pending-uploads", settings.max_pending_uploads, uploads.count_pending(session, project_id))]
 
 
 def has_room(session: Session, job_id: str, settings: Settings) -> bool:

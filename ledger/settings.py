@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     max_subjects: int = Field(1000, ge=1)
     max_gpu_seconds_per_day: int = Field(86_400, ge=1)
     """Seconds of its jobs at workers, by UTC days. Afterwards no job is taken; those that wait still run."""
+    max_pending_uploads: int = Field(100, ge=1)
+    """Of one project: announced for a signed URL, and not yet images."""
     max_upload_bytes: int = 32 * 1024 * 1024
     min_image_side: int = 64
     """Pixels; uploads with a shorter side are refused. SDXL learns little from less than 256."""

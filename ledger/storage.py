@@ -32,6 +32,10 @@ class NoSuchObject(StorageError):
     """The object store answers that there is no such object."""
 
 
+class WrongSize(Exception):
+    """What a user put there has another size than was announced."""
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """An object that was read back: its key, size in bytes and SHA-256 (hex)."""
@@ -79,6 +83,16 @@ class Storage:
         with self._open(key) as body:
             return body.read()
 
+    def receive(self, key: str, size: int) -> bytes:
+        """What a user put there by a signed URL, if it has this size in bytes; else nothing of it is read.
+
+        Raises WrongSize, NoSuchObject and StorageError.
+        """
+        with self._open(key) as body:
+            if body.size != size:
+                raise WrongSize(f"it has {body.size} bytes, not {size}")
+            return body.read()
+
     def download(self, key: str, file: Path) -> None:
         """Write the object to `file`, whole or not at all. Raises StorageError."""
         unfinished = file.with_name(f".{file.name}.unfinished")
@@ -112,9 +126,9 @@ class Storage:
         naming = {"ResponseContentDisposition": f'attachment; filename="{filename}"'} if filename else {}
         return self._presign("get_object", {"Key": key, **naming})
 
-    def presign_put(self, key: str, content_type: str) -> str:
-        """A short-lived URL to PUT the object to, with exactly this content type."""
-        return self._presign("put_object", {"Key": key, "ContentType": content_type})
+    def presign_put(self, key: str, content_type: str, size: int) -> str:
+        """A short-lived URL to PUT an object to, with exactly this content type and size in bytes."""
+        return self._presign("put_object", {"Key": key, "ContentType": content_type, "ContentLength": size})
 
     def ensure_bucket(self) -> None:
         """Make the bucket if it is not there."""
@@ -132,9 +146,10 @@ class Storage:
 
     def _open(self, key: str) -> "_Body":
         with _named("get", key):
-            return _Body(self._client.get_object(Bucket=self.settings.s3_bucket, Key=key)["Body"], key)
+            answer = self._client.get_object(Bucket=self.settings.s3_bucket, Key=key)
+            return _Body(answer["Body"], key, answer["ContentLength"])
 
-    def _presign(self, operation: str, parameters: dict[str, str]) -> str:
+    def _presign(self, operation: str, parameters: dict[str, Any]) -> str:
         url: str = self._public_client.generate_presigned_url(
             operation,
             Params={"Bucket": self.settings.s3_bucket, **parameters},
@@ -178,6 +193,7 @@ class _Body:
 
     stream: BinaryIO
     key: str
+    size: int
 
     def read(self, size: int | None = None) -> bytes:
         with _named("read", self.key):
@@ -215,6 +231,11 @@ def project_prefix(project_id: str) -> str:
 def image_prefix(project_id: str, image_id: str) -> str:
     """Where one uploaded picture lies."""
     return f"{project_prefix(project_id)}images/{image_id}/"
+
+
+def upload_prefix(project_id: str, upload_id: str) -> str:
+    """Where a user puts a file by a signed URL."""
+    return f"{project_prefix(project_id)}uploads/{upload_id}/"
 
 
 def job_prefix(project_id: str, job_id: str) -> str:

@@ -13,6 +13,7 @@ from ledger import (
     priors,
     projects,
     subjects,
+    uploads,
     usage,
     webhooks,
 )
@@ -22,6 +23,7 @@ TABLES = (
     projects.Project,
     keys.Key,
     images.Image,
+    uploads.Upload,
     subjects.Subject,
     subjects.Reference,
     priors.Prior,

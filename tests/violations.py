@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from ledger import idempotency, jobs, priors, projects, subjects
+from ledger import idempotency, jobs, priors, projects, subjects, uploads
 from ledger.artefacts import Artefact, NewArtefact, record
 from ledger.attempts import Claim
 from ledger.edits import Edit
@@ -255,6 +255,13 @@ PLANTS: dict[str, tuple[set[int], str, Plant]] = {
         {8},
         "nobody deletes its objects",
         lambda s, _, j: s.execute(update(Erasure).values(finished_at=None, created_at=LONG_AGO)),
+    ),
+    "an upload nobody forgets": (
+        {8},
+        "nobody deletes its file",
+        lambda s, _, j: uploads.create(
+            s, s.get_one(Subject, j.subject).project_id, content_type="image/png", size=1, seconds=-3600
+        ),
     ),
     "another project's prior": ({9}, "which belongs to another project", foreign_prior),
     "another project's reference": ({9}, "which belongs to another project", foreign(Image)),

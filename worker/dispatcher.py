@@ -1,4 +1,4 @@
-"""Ring for what waits, bring back what a dead worker held, sweep what was erased: one loop of small chores.
+"""Ring for what waits, bring back what a dead worker held, sweep what was erased or left: one loop of small chores.
 
 Each chore is one or two indexed queries. Several dispatchers may run at once: a row is taken with SKIP LOCKED, and
 a doorbell rung twice costs nothing. An outage of the database, the broker or the storage costs time only: each
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import deliveries, erasures, idempotency, outbox, rescue
+from ledger import deliveries, erasures, idempotency, outbox, rescue, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
 from ledger.jobs import KINDS
@@ -81,6 +81,9 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Stora
         for erasure_id in left:
             erasures.sweep(begin, storage, erasure_id, settle_seconds=settings.lease_seconds)
 
+    def forget_uploads() -> None:
+        uploads.sweep(begin, storage)
+
     def publish() -> None:
         answers: list[bool] = []
 
@@ -97,6 +100,7 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Stora
         Chore("webhooks", 0.5, ring_webhooks),
         Chore("forget", 60.0, forget),
         Chore("sweep", 10.0, sweep),
+        Chore("uploads", 10.0, forget_uploads),
         Chore("doorbells", 0.0, publish),
     ]
 

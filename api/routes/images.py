@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -14,19 +15,28 @@ from starlette.responses import JSONResponse
 
 from api import problems
 from api.auth import Me
-from api.fields import Answered, Moment, PathId
+from api.fields import Answered, Asked, Id, Moment, PathId
 from api.idempotency import Creating, Once, fingerprint
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
 from api.service import Here, Service
 from api.uploads import Picture, normalised
-from ledger import images
+from ledger import images, uploads
 from ledger.database import new_id
 from ledger.idempotency import Answer
-from ledger.storage import StorageError, image_prefix
+from ledger.storage import NoSuchObject, StorageError, WrongSize, image_prefix
+from ledger.uploads import Upload
 
 router = APIRouter(prefix="/images", tags=["images"])
-FORM = "multipart/form-data"
+FORM, JSON = "multipart/form-data", "application/json"
+
+
+class FromUpload(Asked):
+    """An upload whose file was PUT to its URL (`POST /v1/uploads`)."""
+
+    upload_id: Id
+
+
 BODY = {
     "requestBody": {
         "required": True,
@@ -39,6 +49,7 @@ BODY = {
                 }
             }
         }
+        | {JSON: {"schema": FromUpload.model_json_schema()}}
         | {
             kind: {"schema": {"type": "string", "format": "binary"}}
             for kind in ("image/jpeg", "image/png", "image/webp")
@@ -74,6 +85,9 @@ class DownloadableImage(ImageBody):
     response_model=ImageBody,
     openapi_extra=BODY,
     responses=documented(
+        "not_found",
+        "upload_incomplete",
+        "upload_used",
         "idempotency_key_in_flight",
         "image_too_large",
         "image_format_unsupported",
@@ -86,7 +100,9 @@ class DownloadableImage(ImageBody):
     ),
 )
 async def upload_image(request: Request, service: Here, once: Creating) -> Response:
-    """Send the file as the body, or as the field `file` of a form."""
+    """Send the file as the body or as the field `file` of a form, or name the upload that has it."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON:
+        return await _use_upload(_named(await request.body()), service, once)
     content = await _file(request)
     once = replace(once, fingerprint=fingerprint(request, content))  # a form's boundary differs each time
     picture = await to_thread.run_sync(_normalised, service, content, limiter=service.decoding)
@@ -128,10 +144,7 @@ def delete_image(image_id: PathId, service: Here, me: Me) -> None:
         raise Problem("image_in_use", "delete the subjects and edits that use it first") from error
     if image is None:
         raise problems.not_found("image", image_id)
-    try:
-        service.storage.delete(image.key)
-    except StorageError as error:  # no row points there any more: an orphan, which is swept
-        log.warning("object left behind: %s", error)
+    _discard(service, image.key)
 
 
 async def _file(request: Request) -> bytes:
@@ -149,7 +162,59 @@ def _normalised(service: Service, content: bytes) -> Picture:
     return normalised(content, most_bytes=settings.max_upload_bytes, shortest_side=settings.min_image_side)
 
 
-def _store(session: Session, service: Service, once: Once, picture: Picture) -> Answer:
+def _named(content: bytes) -> str:
+    try:
+        return FromUpload.model_validate_json(content).upload_id
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_context=False)]
+        raise RequestValidationError(faults) from error
+
+
+async def _use_upload(upload_id: str, service: Service, once: Once) -> Response:
+    """Asked again under the same key, it answers the same without looking for the file, which is gone then."""
+
+    def create(session: Session) -> Answer:
+        upload = _found(session, once.project_id, upload_id)
+        try:
+            picture = _normalised(service, _fetched(service, upload))
+        except Problem:
+            _discard(service, key)  # nothing is kept of what is refused; another file may be PUT there
+            raise
+        return _store(session, service, once, picture, upload_id)
+
+    key = uploads.file_key(once.project_id, upload_id)
+    answer = await to_thread.run_sync(once, create, limiter=service.decoding)
+    await run_in_threadpool(_discard, service, key)
+    return JSONResponse(answer.body, answer.status, answer.headers)
+
+
+def _found(session: Session, project_id: str, upload_id: str) -> Upload:
+    try:
+        upload = uploads.use(session, project_id, upload_id)
+    except uploads.Used as error:
+        raise Problem("upload_used", "announce a new upload for a new image", param="upload_id") from error
+    if upload is None:
+        raise problems.not_found("upload", upload_id, param="upload_id")
+    return upload
+
+
+def _fetched(service: Service, upload: Upload) -> bytes:
+    try:
+        return service.storage.receive(uploads.file_key(upload.project_id, upload.id), upload.size)
+    except (NoSuchObject, WrongSize) as error:
+        reason = error if isinstance(error, WrongSize) else "nothing is there"
+        raise Problem("upload_incomplete", f"PUT the file to the upload's URL: {reason}", param="upload_id") from error
+
+
+def _discard(service: Service, key: str) -> None:
+    """Delete an object that no row names any more."""
+    try:
+        service.storage.delete(key)
+    except StorageError as error:
+        log.warning("object left behind: %s", error)
+
+
+def _store(session: Session, service: Service, once: Once, picture: Picture, upload_id: str | None = None) -> Answer:
     """The object first: a row never points at nothing."""
     image_id = new_id("img")
     stored = service.storage.put(image_prefix(once.project_id, image_id), "image.png", picture.png, "image/png")
@@ -161,5 +226,6 @@ def _store(session: Session, service: Service, once: Once, picture: Picture) -> 
         width=picture.width,
         height=picture.height,
         content_type="image/png",
+        upload_id=upload_id,
     )
     return Answer(201, ImageBody.model_validate(image).model_dump(mode="json"), {"Location": f"/v1/images/{image.id}"})

@@ -22,6 +22,7 @@ from ledger.audit import (
     previews,
     progress,
     repeats,
+    uploads,
 )
 from ledger.audit.violation import UNBOUNDED, Bounds, Violation
 from ledger.database import UnitOfWork
@@ -48,6 +49,7 @@ CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     repeats.violations,
     cancellations.violations,
     erasures.violations,
+    uploads.violations,
     ownership.violations,
 )
 

@@ -65,6 +65,13 @@ def test_subjects_are_counted_for_all_that_come_at_once(
     assert made.headers["ratelimit-policy"] == '"subjects";q=4'
 
 
+def test_uploads_that_wait_are_counted_for_all_that_come_at_once(within: Within) -> None:
+    narrow, asked = within(max_pending_uploads=3), {"content_type": "image/png", "size": len(png())}
+    assert at_once(lambda _: narrow.post("/v1/uploads", json=asked)) == [201] * 3 + [429] * 9
+    full = narrow.post("/v1/uploads", json=asked)
+    assert (full.json()["code"], full.headers["ratelimit"]) == ("too_many_uploads", '"pending-uploads";r=0')
+
+
 def test_the_gpu_seconds_of_a_day(
     within: Within, api: TestClient, subject: dict[str, Any], begin: UnitOfWork, stranger: TestClient
 ) -> None:

@@ -47,7 +47,8 @@ def test_from_references_to_files(opened: Opened, work: Work, tmp_path: Path, mo
 
     async def journey() -> None:
         async with opened() as lipe:
-            uploads = (lipe.upload_image(png(colour)) for colour in ("red", "green", "blue"))
+            uploads = [lipe.upload_image(png("red"))]
+            uploads += [lipe.upload_image_presigned(png(colour)) for colour in ("green", "blue")]
             rex = await lipe.create_subject(name="Rex", class_noun="dog", references=await asyncio.gather(*uploads))
             job = await lipe.train_prior(rex)
             worker = threading.Thread(target=work, args=(job.id,))

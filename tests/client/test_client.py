@@ -57,6 +57,17 @@ def test_from_references_to_files(lipe: Client, rex: Subject, work: Work, tmp_pa
     assert lipe.subject(rex.id) == rex
 
 
+def test_a_file_can_go_past_the_api(lipe: Client, tmp_path: Path) -> None:
+    file = tmp_path / "rex.png"
+    file.write_bytes(png("teal"))
+    direct, presigned = lipe.upload_image(file), lipe.upload_image_presigned(file)
+    assert (presigned.id != direct.id, presigned.sha256) == (True, direct.sha256)
+    twice = [lipe.upload_image_presigned(file, idempotency_key="order-7") for _ in range(2)]
+    assert twice[0] == twice[1]
+    with pytest.raises(Problem, match="image_format_unsupported"):
+        lipe.upload_image_presigned(b"no picture")
+
+
 def test_progress_has_its_step(lipe: Client, rex: Subject, begin: UnitOfWork) -> None:
     job = lipe.train_prior(rex)
     with begin() as session:

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.database import new_id
 from ledger.settings import Settings
-from ledger.storage import NoSuchObject, Storage, StorageError, StoredObject, attempt_prefix, job_prefix
+from ledger.storage import NoSuchObject, Storage, StorageError, StoredObject, WrongSize, attempt_prefix, job_prefix
 
 
 @pytest.fixture
@@ -76,11 +76,19 @@ def test_signed_urls_are_for_the_public_endpoint(settings: Settings, prefix: str
 
 
 def test_a_signed_url_takes_an_upload(storage: Storage, prefix: str) -> None:
-    url = storage.presign_put(f"{prefix}upload", "image/png")
+    key = f"{prefix}upload"
+    url = storage.presign_put(key, "image/png", 7)
+    for wrong in (b"contents", b"conten"):
+        request = urllib.request.Request(url, wrong, {"Content-Type": "image/png"}, method="PUT")
+        with pytest.raises(urllib.error.HTTPError) as refusal, urllib.request.urlopen(request):
+            pass
+        refusal.value.close()
     request = urllib.request.Request(url, b"content", {"Content-Type": "image/png"}, method="PUT")
     with urllib.request.urlopen(request):
         pass
-    assert storage.get(f"{prefix}upload") == b"content"
+    assert storage.receive(key, 7) == b"content"
+    with pytest.raises(WrongSize, match="7 bytes, not 8"):
+        storage.receive(key, 8)
 
 
 def test_a_store_that_is_away_is_a_storage_error(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import func, select
 
-from ledger import attempts, erasures, outbox
+from ledger import attempts, erasures, outbox, uploads
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.jobs import Job
 from ledger.projects import Project
@@ -27,6 +27,7 @@ def test_one_round_reaps_rings_and_sweeps(begin: UnitOfWork, settings: Settings,
         attempts.claim(session, job.id, "a worker that dies", lease_seconds=-1)
         other = make_job(session, make_subject(session, job.project_id))
         erasures.erase_subject(session, job.project_id, other.subject_id)
+        uploads.create(session, job.project_id, content_type="image/png", size=1, seconds=-3600)
     outbox.publish(begin, lambda task, identifier: True)
     rung: list[tuple[str, str]] = []
     settled = settings.model_copy(update={"lease_seconds": 0.0})
@@ -36,6 +37,7 @@ def test_one_round_reaps_rings_and_sweeps(begin: UnitOfWork, settings: Settings,
     with begin() as session:
         assert session.get_one(Job, job.id).state == State.QUEUED
         assert erasures.unfinished(session) == []
+        assert uploads.count_pending(session, job.project_id) == 0
 
 
 def test_a_broker_that_is_away_loses_nothing(
