@@ -32,6 +32,10 @@ class NoSuchObject(StorageError):
     """The object store answers that there is no such object."""
 
 
+class ObjectDamaged(StorageError):
+    """What the object store answers is not what was put there."""
+
+
 class WrongSize(Exception):
     """What a user put there has another size than was announced."""
 
@@ -78,10 +82,14 @@ class Storage:
                 size += len(chunk)
         return StoredObject(key, size, digest.hexdigest())
 
-    def get(self, key: str) -> bytes:
-        """The object's bytes. Raises StorageError."""
+    def get(self, key: str, sha256: str) -> bytes:
+        """The object's bytes, whose SHA-256 (hex) was recorded. Raises ObjectDamaged, NoSuchObject and StorageError."""
         with self._open(key) as body:
-            return body.read()
+            content = body.read()
+        found = hashlib.sha256(content).hexdigest()
+        if found != sha256:
+            raise ObjectDamaged(f"object {key} is not what was put: {len(content)} bytes of SHA-256 {found}")
+        return content
 
     def receive(self, key: str, size: int) -> bytes:
         """What a user put there by a signed URL, if it has this size in bytes; else nothing of it is read.
@@ -93,10 +101,10 @@ class Storage:
                 raise WrongSize(f"it has {body.size} bytes, not {size}")
             return body.read()
 
-    def download(self, key: str, file: Path) -> None:
-        """Write the object to `file`, whole or not at all. Raises StorageError."""
+    def download(self, key: str, sha256: str, file: Path) -> None:
+        """`get` into a file, whole or not at all."""
         unfinished = file.with_name(f".{file.name}.unfinished")
-        unfinished.write_bytes(self.get(key))
+        unfinished.write_bytes(self.get(key, sha256))
         unfinished.replace(file)
 
     def keys(self, prefix: str) -> Iterator[str]:

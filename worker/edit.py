@@ -88,11 +88,11 @@ def _load(process: Process, attempt: Attempt) -> Order:
     if subject is None or image is None:
         raise Lost
 
-    def picture(key: str) -> Image.Image:
-        return Image.open(io.BytesIO(attempt.insist(partial(process.storage.get, key))))
+    def picture(row: images.Image) -> Image.Image:
+        return Image.open(io.BytesIO(attempt.insist(partial(process.storage.get, row.key, row.sha256))))
 
     who = Subject(subject.token, subject.class_noun)
-    photo = picture(image.key).convert("RGB")
+    photo = picture(image).convert("RGB")
     given = (edit.source_prompt or "").strip()
     request = EditRequest(
         image=photo,
@@ -100,7 +100,7 @@ def _load(process: Process, attempt: Attempt) -> Order:
         target_prompts=tuple(edit.target_prompts),
         subject=who,
         seeds=tuple(job.parameters.get("seeds") or (0,)),
-        mask=picture(mask.key).convert("L") if mask is not None else None,
+        mask=picture(mask).convert("L") if mask is not None else None,
     )
     writer = None if given else process.caption_model
     return Order(request, writer, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters)
@@ -112,7 +112,7 @@ def _prior(process: Process, attempt: Attempt, row: PriorRow) -> Prior:
         raise InvalidPrior(f"the prior {row.id} is not learnt yet")
 
     def fetch(folder: Path) -> None:
-        attempt.insist(partial(process.storage.download, key, folder / prior.ADAPTER))
+        attempt.insist(partial(process.storage.download, key, sha256, folder / prior.ADAPTER))
         (folder / prior.MANIFEST).write_text(json.dumps(row.manifest))
 
     return process.gpu.prior(sha256, fetch)

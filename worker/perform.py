@@ -15,7 +15,7 @@ from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
 from ledger.states import State
-from ledger.storage import StorageError, attempt_prefix, job_prefix
+from ledger.storage import ObjectDamaged, StorageError, attempt_prefix, job_prefix
 from lipe_core.captions import InvalidCaptions
 from lipe_core.editor import InvalidRequest
 from lipe_core.prior import InvalidPrior, PriorMismatch
@@ -38,6 +38,7 @@ CODES: dict[type[Exception], str] = {
     TrainingDiverged: "training_diverged",
     CaptionerUnavailable: "captioner_unavailable",
     GpuOutOfMemory: "gpu_out_of_memory",
+    ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",
 }
 """What a job fails with, by what was raised; a subclass stands before its class."""

@@ -95,7 +95,7 @@ def _load(process: Process, attempt: Attempt) -> tuple[dict[str, Any], Subject, 
         raise Lost
     pictures = []
     for number, reference in enumerate(row.references, start=1):
-        content = attempt.insist(partial(process.storage.get, reference.image.key))
+        content = attempt.insist(partial(process.storage.get, reference.image.key, reference.image.sha256))
         pictures.append(Image.open(io.BytesIO(content)).convert("RGB"))
         attempt.report("loading", number, len(row.references))
     return job.parameters, row, pictures

@@ -8,7 +8,16 @@ import pytest
 
 from ledger.database import new_id
 from ledger.settings import Settings
-from ledger.storage import NoSuchObject, Storage, StorageError, StoredObject, WrongSize, attempt_prefix, job_prefix
+from ledger.storage import (
+    NoSuchObject,
+    ObjectDamaged,
+    Storage,
+    StorageError,
+    StoredObject,
+    WrongSize,
+    attempt_prefix,
+    job_prefix,
+)
 
 
 @pytest.fixture
@@ -19,7 +28,7 @@ def prefix() -> str:
 
 def test_put_reads_back_what_it_stored(storage: Storage, prefix: str) -> None:
     stored = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
-    assert (stored.size, storage.get(stored.key)) == (7, b"content")
+    assert (stored.size, storage.get(stored.key, stored.sha256)) == (7, b"content")
     assert storage.verify(stored)
     assert not storage.verify(StoredObject(stored.key, 7, "0" * 64))
     assert not storage.verify(StoredObject(f"{prefix}absent", 7, stored.sha256))
@@ -31,15 +40,19 @@ def test_put_reads_back_what_it_stored(storage: Storage, prefix: str) -> None:
 def test_other_content_gets_another_key(storage: Storage, prefix: str) -> None:
     first = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
     second = storage.put(prefix, "a.bin", b"another", "application/octet-stream")
-    assert storage.get(first.key) == b"content"
+    assert storage.get(first.key, first.sha256) == b"content"
     assert sorted(storage.keys(prefix)) == sorted([first.key, second.key])
 
 
 def test_a_download_is_whole_or_absent(storage: Storage, prefix: str, tmp_path: Path) -> None:
     stored = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
-    storage.download(stored.key, tmp_path / "a.bin")
-    with pytest.raises(StorageError):
-        storage.download(f"{prefix}absent", tmp_path / "b.bin")
+    storage.download(stored.key, stored.sha256, tmp_path / "a.bin")
+    with pytest.raises(NoSuchObject):
+        storage.download(f"{prefix}absent", stored.sha256, tmp_path / "b.bin")
+    for damaged in (b"conten", b"CONTENT"):
+        storage._client.put_object(Bucket=storage.settings.s3_bucket, Key=stored.key, Body=damaged)
+        with pytest.raises(ObjectDamaged, match="is not what was put"):
+            storage.download(stored.key, stored.sha256, tmp_path / "b.bin")
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a.bin": b"content"}
 
 
@@ -95,7 +108,7 @@ def test_a_store_that_is_away_is_a_storage_error(settings: Settings) -> None:
     away = Storage(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}))
     assert not away.is_ready()
     for call in (
-        lambda: away.get("key"),
+        lambda: away.get("key", "0" * 64),
         lambda: away.put("prefix/", "name", b"", "text/plain"),
         lambda: list(away.keys("prefix/")),
     ):

@@ -87,11 +87,16 @@ def _exchange(one: socket.socket, other: socket.socket) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to an answer: another `status`, so many `seconds` between its parts, or `cut` in the middle."""
+    """What is done to an answer: another `status`, so many `seconds` between its parts, or `cut` in the middle.
+
+    Or it is whole by its headers, and is not what was stored: `halved`, or its last byte `flipped`.
+    """
 
     status: int | None = None
     seconds: float = 0.0
     cut: bool = False
+    halved: bool = False
+    flipped: bool = False
 
 
 Faults = Callable[[str, str], Fault | None]
@@ -145,7 +150,12 @@ class _Handler(BaseHTTPRequestHandler):
         connection.endheaders(content)
         answer = connection.getresponse()
         headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
-        self._send(answer.status, headers, answer.read(), fault, answer.getheader("content-length"))
+        body, length = answer.read(), answer.getheader("content-length")
+        if body and fault.halved:
+            body, length = body[: len(body) // 2], None
+        if body and fault.flipped:
+            body = body[:-1] + bytes([body[-1] ^ 1])
+        self._send(answer.status, headers, body, fault, length)
         connection.close()
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _answer

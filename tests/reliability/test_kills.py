@@ -1,6 +1,5 @@
 """`kill -9` of each program at each point of a job's life: the job is not lost, not done twice, its files are whole."""
 
-import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def once_done(begin: UnitOfWork, storage: Storage, settings: Settings, job: Job)
     """The prior is what an unbroken training gives, no step of it was done for nothing but what a kill lost."""
     made = verified(begin, storage, job)
     assert [artefact.role for artefact in made] == ["adapter", "manifest"]
-    assert hashlib.sha256(storage.get(made[0].key)).hexdigest() == job.resolved["adapter_sha256"]
+    assert storage.get(made[0].key, job.resolved["adapter_sha256"])
     done = engine.diary(settings.data_dir, job.id)
     assert [step for epoch, step in done if epoch == job.epoch][-1:] in ([STEPS], [])
     assert {step for _, step in done} == set(range(1, STEPS + 1))

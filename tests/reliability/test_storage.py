@@ -11,7 +11,7 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage, job_prefix
-from tests.orders import current, learn, make_subject, verified
+from tests.orders import current, edit, learn, make_subject, verified
 from tests.reliability import engine
 from tests.reliability.conftest import LEASE_SECONDS, Audited, Start, eventually
 from tests.reliability.programs import Body, dispatcher, put, worker
@@ -25,6 +25,8 @@ PASSING = {
     "403": Fault(status=403),
     "cut": Fault(cut=True),
     "slow": Fault(seconds=2 * LEASE_SECONDS),
+    "halved": Fault(halved=True),
+    "flipped": Fault(flipped=True),
 }
 SLOW = [pytest.mark.slow]
 
@@ -48,7 +50,9 @@ def impatient() -> list[Body]:
     return [put("worker.claim:STORAGE_WAITS", (1, 1))]
 
 
-@pytest.mark.parametrize("fault", ["slow", "cut", *(pytest.param(name, marks=SLOW) for name in ("500", "403"))])
+@pytest.mark.parametrize(
+    "fault", ["slow", "halved", *(pytest.param(name, marks=SLOW) for name in ("500", "403", "cut", "flipped"))]
+)
 @pytest.mark.parametrize("phase", ["reading", "storing"])
 def test_an_outage_that_passes(
     fault: str, phase: str, proxy: HttpProxy, start: Start, begin: UnitOfWork, storage: Storage, project: Project,
@@ -57,7 +61,7 @@ def test_an_outage_that_passes(
     """After some such answers a good one: the job waits it out, its lease kept, and is done in its first attempt."""
     job = learn(begin, project, make_subject(begin, storage, project), steps=STEPS)
     touched = "/images/" if phase == "reading" else job.id
-    count = {"slow": 1, "cut": 3}.get(fault, 5)  # botocore itself tries four times where the status says so
+    count = {"slow": 1, "500": 5, "403": 5}.get(fault, 3)  # botocore itself tries four times where the status says so
     proxy.faults = for_some(touched, count, PASSING[fault])
     start(dispatcher())
     start(worker(["priors"], [put("worker.claim:STORAGE_WAITS", (1, 1, 1, 1))]))
@@ -84,6 +88,31 @@ def test_an_outage_that_lasts(
     assert engine.diary(settings.data_dir, job.id) == ONCE
     following = learn(begin, project, subject, steps=5)
     assert ended(begin, following).state == State.SUCCEEDED
+    audited()
+
+
+@pytest.mark.parametrize("fault", ["halved", pytest.param("flipped", marks=SLOW)])
+@pytest.mark.parametrize("input_of", ["training", "edit"])
+def test_an_input_that_stays_damaged(
+    fault: str, input_of: str, proxy: HttpProxy, start: Start, begin: UnitOfWork, storage: Storage, project: Project,
+    settings: Settings, audited: Audited, impatient: list[Body],
+) -> None:  # fmt: skip
+    """A picture or an adapter is not what was stored: no step is done with it, and the job's code says why."""
+    subject = make_subject(begin, storage, project)
+    start(dispatcher())
+    start(worker(["priors", "edits"], impatient))
+    job = learn(begin, project, subject, steps=5)
+    if input_of == "edit":
+        learnt = ended(begin, job)
+        assert learnt.state == State.SUCCEEDED
+        proxy.faults = for_some(job.id, 10**6, PASSING[fault])
+        job = edit(begin, storage, project, subject, learnt.prior_id)
+    else:
+        proxy.faults = for_some("/images/", 10**6, PASSING[fault])
+    failed = ended(begin, job)
+    assert (failed.state, failed.error_code, failed.attempt) == (State.FAILED, "object_damaged", 1)
+    assert engine.diary(settings.data_dir, job.id) == []
+    proxy.faults = for_some("", 0, PASSING[fault])
     audited()
 
 

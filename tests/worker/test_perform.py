@@ -45,7 +45,7 @@ def test_a_prior_is_learnt_and_edits(
     made = verified(begin, storage, changed)
     assert [artefact.role for artefact in made] == ["image", "source_mask", "edit_mask", "uncomposited"]
     assert made[0].details == {"target_prompt": "a photo of sks dog jumping", "seed": 7}
-    assert all(Image.open(io.BytesIO(storage.get(artefact.key))).size == (64, 64) for artefact in made)
+    assert all(Image.open(io.BytesIO(storage.get(artefact.key, artefact.sha256))).size == (64, 64) for artefact in made)
     assert current(begin, changed).resolved["seeds"] == [7]
 
 
@@ -66,7 +66,9 @@ def test_outside_the_users_mask_the_picture_keeps_its_bytes(
         job = jobs.submit(session, project.id, "edit", subject_id=subject.id, edit_id=row.id, parameters=parameters)
     perform(process, job.id)
     result = verified(begin, storage, job)[0]
-    pixels = [Image.open(io.BytesIO(storage.get(key))).convert("RGB").tobytes() for key in (result.key, image.key)]
+    pixels = [
+        Image.open(io.BytesIO(storage.get(row.key, row.sha256))).convert("RGB").tobytes() for row in (result, image)
+    ]
     assert pixels[0] == pixels[1]
 
 

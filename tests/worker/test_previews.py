@@ -82,7 +82,7 @@ def test_a_training_shows_what_it_has_learnt_and_learns_the_same(
     assert [artefact.details for artefact in made[2:]] == [
         {"step": step, "prompt": "a sks dog sitting"} for step in (2, 4)
     ]
-    pictures = [Image.open(io.BytesIO(storage.get(artefact.key))) for artefact in made[2:]]
+    pictures = [Image.open(io.BytesIO(storage.get(artefact.key, artefact.sha256))) for artefact in made[2:]]
     assert [picture.size for picture in pictures] == [(64, 64)] * 2
     assert pictures[0].tobytes() != pictures[1].tobytes()
     assert len(verified(begin, storage, unwatched)) == 2
