@@ -26,7 +26,7 @@ class JobProgress(BaseModel, extra="allow"):
     step: int
     total: int
     preview: Annotated[
-        ArtefactBody | None, Field(description="Of a running training: the newest picture of what is learnt so far.")
+        ArtefactBody | None, Field(description="While it runs: the newest picture of what it has made so far.")
     ] = None
 
 

@@ -83,6 +83,14 @@ class Clock:
         self.timings[name] = time.perf_counter() - start
 
 
+OnPreview = Callable[[list[Image.Image]], None]
+"""Edits that are not done yet, one for each prompt and seed; it may raise to stop the work."""
+
+
+def no_preview(pictures: list[Image.Image]) -> None:
+    """Nobody is watching."""
+
+
 Editor = Callable[[EditRequest], list[Edit]]
 """A method with its model and settings bound: one edit for each target prompt and seed, prompts outermost."""
 

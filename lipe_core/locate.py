@@ -9,10 +9,10 @@ from lipe_core import mask as masks
 from lipe_core import outline, sdxl
 from lipe_core.branch import attending, encode_prompts
 from lipe_core.ddim import unit_noise
-from lipe_core.editor import EditRequest
+from lipe_core.editor import EditRequest, OnPreview
 from lipe_core.full_attention import Untuned
 from lipe_core.nima_config import NimaConfig
-from lipe_core.pixels import to_mask
+from lipe_core.pixels import to_images, to_mask
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
 from lipe_core.subject import Subject
@@ -59,12 +59,14 @@ def silhouettes(
     subject: Subject,
     config: NimaConfig,
     untuned: Untuned | None,
+    on_preview: OnPreview,
     x_0: Latents,
     seen: Mask,
 ) -> PixelMask:
     """The subject's place in each row of an edit so far, grown; `seen` are the edit's own maps."""
     with torch.no_grad():
         guide = sdxl.decode_pixels(model, x_0).clamp(-1, 1)
+    on_preview(to_images(guide))
     if config.subject_map == "class":
         seen = _class_map_of_base(model, x_0, prompts, subject, untuned)
     found = outline.silhouette(seen, guide, threshold=config.threshold, snap=config.snap)

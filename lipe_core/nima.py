@@ -22,7 +22,7 @@ from lipe_core.adapter import use_adapter
 from lipe_core.blend import blend, composite
 from lipe_core.branch import Branch, attending, encode_prompts
 from lipe_core.ddim import OnStep, Trajectory, ddim_step, invert, no_progress, unit_noise
-from lipe_core.editor import Clock, Edit, EditRequest, InvalidRequest
+from lipe_core.editor import Clock, Edit, EditRequest, InvalidRequest, OnPreview, no_preview
 from lipe_core.nima_config import NimaConfig
 from lipe_core.pixels import to_grey, to_pixels
 from lipe_core.prior import Prior
@@ -39,12 +39,14 @@ def edit(
     *,
     prior: Prior | None = None,
     on_step: OnStep = no_progress,
+    on_preview: OnPreview = no_preview,
 ) -> list[Edit]:
     """One edit for each target prompt and seed, prompts outermost; all share one inversion and one batch.
 
     A picture of a size that the network was not trained for is edited at its native size and brought back;
     the source's pixels outside the mask stay untouched all the same. `on_step` counts the inversion's steps
-    and the edit's together, and may raise: the model is left as it was.
+    and the edit's together, and may raise: the model is left as it was. `on_preview` gets the edits so far at each of
+    the config's `looks`, of the size that the network works at.
     """
     if len(request.seeds) > 1 and config.renoise == 0:
         raise InvalidRequest("without renoise all seeds give one picture: give one seed, or set renoise")
@@ -82,7 +84,7 @@ def edit(
             x_T = renoised(trajectory, source_mask, seeds, config.renoise)
             x_0, edit_mask, changed = edit_latents(
                 target, model.schedule, trajectory, x_T, source_mask, silhouette, config,
-                partial(locate.silhouettes, model, prompts, request.subject, config, untuned),
+                partial(locate.silhouettes, model, prompts, request.subject, config, untuned, on_preview),
                 lambda step, _: on_step(steps + step, 2 * steps),
             )  # fmt: skip
     with clock.stage("decoding"):

@@ -22,6 +22,7 @@ from lipe_core.subject import Subject
 from worker.captioner import CaptionModel, captioner
 from worker.claim import Attempt, File, Lost, Made
 from worker.gpu import lean, leaner
+from worker.previews import Previews, previewing
 from worker.process import Process
 
 ROLES = ("image", "source_mask", "edit_mask", "uncomposited")
@@ -55,7 +56,8 @@ def paint(process: Process, attempt: Attempt) -> Made:
             caption = captioner(order.captioner, model, attempt.reporter("captioning"))
             told = replace(order.request, source_prompt=caption([order.request.image], order.request.subject)[0])
             order = replace(order, request=told)
-    made = _edit(model, order, config, attempt)
+    with previewing(process.storage, attempt) as previews:
+        made = _edit(model, order, config, attempt, previews)
     for stage in made[0].timings:
         attempt.seconds[stage] = made[0].timings[stage]
     resolved = {
@@ -118,14 +120,20 @@ def _prior(process: Process, attempt: Attempt, row: PriorRow) -> Prior:
     return process.gpu.prior(sha256, fetch)
 
 
-def _edit(model: BaseModel, order: Order, config: Any, attempt: Attempt) -> list[Edit]:
-    method = METHODS[order.method]
+def _edit(model: BaseModel, order: Order, config: Any, attempt: Attempt, previews: Previews) -> list[Edit]:
+    method, done = METHODS[order.method], 0
 
     def report(step: int, steps: int) -> None:
+        nonlocal done
+        done = step
         attempt.report("inverting" if order.method == "nima" and step <= steps // 2 else "editing", step, steps)
 
     def edited(request: EditRequest) -> list[Edit]:
-        return method.edit(model, request, config, prior=order.prior, on_step=report)
+        def show(pictures: list[Image.Image]) -> None:
+            previews.show(pictures[0], done, request.target_prompts[0])
+
+        showing = {"on_preview": show} if method.has_previews else {}
+        return method.edit(model, request, config, prior=order.prior, on_step=report, **showing)
 
     def one_by_one() -> list[Edit]:
         """Rows do not depend on each other: one at a time they come out the same, each with its own inversion."""

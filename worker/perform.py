@@ -10,11 +10,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 from torch import OutOfMemoryError
 
-from ledger import attempts, jobs, quotas
+from ledger import artefacts, attempts, jobs, quotas
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
-from ledger.states import State
 from ledger.storage import ObjectDamaged, StorageError, attempt_prefix, job_prefix
 from lipe_core.captions import InvalidCaptions
 from lipe_core.editor import InvalidRequest
@@ -159,10 +158,12 @@ def _clean_up(process: Process, claim: Claim) -> None:
         stored = list(process.storage.keys(job_prefix(claim.project_id, claim.job_id)))
         with process.begin() as session:
             job = jobs.get(session, claim.project_id, claim.job_id)
-        # A commit whose answer was lost is still a success: only the row knows.
-        counts = job is not None and (job.status is State.SUCCEEDED or job.epoch != claim.epoch)
-        kept = attempt_prefix(claim.project_id, claim.job_id, job.epoch) if job is not None and counts else None
+            made = {artefact.key for artefact in artefacts.of_job(session, claim.project_id, claim.job_id)}
+        newer = job is not None and job.epoch != claim.epoch
+        kept = attempt_prefix(claim.project_id, claim.job_id, job.epoch) if job is not None and newer else None
         for key in stored:
-            if kept is None or not key.startswith(kept):  # a killed attempt cleans up nothing itself
+            # A commit whose answer was lost is still a success: only the rows know. And a killed attempt cleans up
+            # nothing itself.
+            if key not in made and (kept is None or not key.startswith(kept)):
                 process.storage.delete(key)
         train.forget_checkpoints(process)

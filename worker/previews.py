@@ -1,4 +1,4 @@
-"""Pictures of what a training has learnt so far: painted at a few of its steps, stored beside it.
+"""Pictures of what an attempt has made so far: a training paints some, an edit shows what it looks at anyway.
 
 Painting needs the network and so holds the training up; the rest happens in a thread. Whatever goes wrong with a
 preview costs that preview, never the job.
@@ -30,39 +30,28 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Previews:
-    """At most `count` previews of an attempt, painted as the pictures of the class are; `stored` were read back.
+    """Previews of an attempt; `stored` were read back.
 
-    One is on its way at a time: where the storage is slower than the training, there are fewer.
+    One is on its way at a time: where the storage is slower than the work, there are fewer.
     """
 
-    model: BaseModel
     storage: Storage
     attempt: Attempt
-    prompt: str
-    painting: RegularizationConfig
-    count: int
     stored: list[NewArtefact] = field(default_factory=list)
     _uploading: Thread | None = None
     _is_closed: bool = False
     _lock: Lock = field(default_factory=Lock)
 
-    def every(self, steps: int) -> int:
-        """At which interval to paint in a training of so many steps, the last time at its end; 0 = never."""
-        return math.ceil(steps / self.count) if self.count else 0
+    @property
+    def is_busy(self) -> bool:
+        """Whether one is on its way; another would not be shown."""
+        return self._uploading is not None and self._uploading.is_alive()
 
-    def paint(self, step: int) -> None:
-        """Show what is learnt after `step`. Raises what `Attempt.report` raises."""
-        if self._uploading is not None and self._uploading.is_alive():
-            return
-        try:
-            picture = self._painted()
-        except torch.OutOfMemoryError:
-            log.warning("job %s: no memory for a preview", self.attempt.claim.job_id)
-        else:
-            self._uploading = Thread(target=self._store, args=(picture, step), daemon=True)
+    def show(self, picture: Image.Image, step: int, prompt: str) -> None:
+        """Show what there is after `step`, unless another is on its way."""
+        if not self.is_busy:
+            self._uploading = Thread(target=self._store, args=(picture, step, prompt), daemon=True)
             self._uploading.start()
-            return
-        free()  # outside the handler, whose traceback keeps tensors alive
 
     def close(self, patience: float) -> None:
         """Wait a little for the one on its way. What comes later is not stored: its thread deletes it."""
@@ -71,19 +60,7 @@ class Previews:
         with self._lock:
             self._is_closed = True
 
-    def _painted(self) -> Image.Image:
-        (picture,) = sdxl.generate(
-            self.model,
-            [self.prompt],
-            [self.painting.seed],  # the same noise each time: what changes is what was learnt
-            size=(self.model.native_size,) * 2,
-            steps=self.painting.steps,
-            guidance_scale=self.painting.guidance_scale,
-            on_step=lambda step, steps: self.attempt.report_again(),
-        )
-        return picture
-
-    def _store(self, picture: Image.Image, step: int) -> None:
+    def _store(self, picture: Image.Image, step: int, prompt: str) -> None:
         claim, content, name = self.attempt.claim, io.BytesIO(), f"preview-{step}.png"
         picture.save(content, "PNG")
         prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
@@ -94,7 +71,7 @@ class Previews:
             return
         with self._lock:
             if not self._is_closed:
-                preview = NewArtefact("preview", name, "image/png", put, {"step": step, "prompt": self.prompt})
+                preview = NewArtefact("preview", name, "image/png", put, {"step": step, "prompt": prompt})
                 self.stored.append(preview)
                 self.attempt.preview = preview
                 return
@@ -102,12 +79,50 @@ class Previews:
             self.storage.delete(put.key)
 
 
+@dataclass(frozen=True)
+class Painter:
+    """Paints at most `count` previews of a training, as the pictures of the class are painted."""
+
+    previews: Previews
+    model: BaseModel
+    prompt: str
+    painting: RegularizationConfig
+    count: int
+
+    def every(self, steps: int) -> int:
+        """At which interval to paint in a training of so many steps, the last time at its end; 0 = never."""
+        return math.ceil(steps / self.count) if self.count else 0
+
+    def paint(self, step: int) -> None:
+        """Show what is learnt after `step`. Raises what `Attempt.report` raises."""
+        if self.previews.is_busy:
+            return
+        try:
+            picture = self._painted()
+        except torch.OutOfMemoryError:
+            log.warning("job %s: no memory for a preview", self.previews.attempt.claim.job_id)
+        else:
+            self.previews.show(picture, step, self.prompt)
+            return
+        free()  # outside the handler, whose traceback keeps tensors alive
+
+    def _painted(self) -> Image.Image:
+        (picture,) = sdxl.generate(
+            self.model,
+            [self.prompt],
+            [self.painting.seed],  # the same noise each time: what changes is what was learnt
+            size=(self.model.native_size,) * 2,
+            steps=self.painting.steps,
+            guidance_scale=self.painting.guidance_scale,
+            on_step=lambda step, steps: self.previews.attempt.report_again(),
+        )
+        return picture
+
+
 @contextmanager
-def previewing(
-    model: BaseModel, storage: Storage, attempt: Attempt, prompt: str, painting: RegularizationConfig, count: int
-) -> Iterator[Previews]:
-    """Previews can be painted inside; an attempt that is told to stop does not wait for the last one."""
-    previews = Previews(model, storage, attempt, prompt, painting, count)
+def previewing(storage: Storage, attempt: Attempt) -> Iterator[Previews]:
+    """Previews can be shown inside; an attempt that is told to stop does not wait for the last one."""
+    previews = Previews(storage, attempt)
     try:
         yield previews
         previews.close(PATIENCE_SECONDS)

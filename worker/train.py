@@ -30,7 +30,7 @@ from lipe_core.training_state import InvalidCheckpoint
 from worker.captioner import captioner
 from worker.claim import Attempt, File, Lost, Made
 from worker.gpu import lean, leaner
-from worker.previews import Previews, previewing
+from worker.previews import Painter, previewing
 from worker.process import Process
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,9 @@ def learn(process: Process, attempt: Attempt) -> Made:
             model, prompts, painting,
             cache=process.settings.data_dir / "regularization", on_step=attempt.reporter("regularizing"),
         )  # fmt: skip
-    showing = previewing(
-        model, process.storage, attempt, samples[0].caption, painting, parameters.get("previews", 0)
-    )  # fmt: skip
-    with attempt.stage("training"), showing as previews:
-        learned = _train(process, attempt, model, identity, regularization, config, previews)
+    with attempt.stage("training"), previewing(process.storage, attempt) as previews:
+        painter = Painter(previews, model, samples[0].caption, painting, parameters.get("previews", 0))
+        learned = _train(process, attempt, model, identity, regularization, config, painter)
     manifest = Manifest(
         token=who.token,
         class_noun=who.class_noun,
@@ -123,7 +121,7 @@ def _train(
     identity: tuple[EncodedSet, ...],
     regularization: EncodedSet,
     config: PriorConfig,
-    previews: Previews,
+    painter: Painter,
 ) -> Learned:
     # What is learnt from is in the name, since weights that were tuned on something else must not be continued: another
     # base model, or other words, where the captioner or the prompt writer answers differently by now.
@@ -135,7 +133,7 @@ def _train(
         return learn_prior(
             model, identity, regularization, config, checkpoint=checkpoint, rows_at_once=rows_at_once,
             on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
-            on_preview=previews.paint, preview_every=previews.every(config.steps),
+            on_preview=painter.paint, preview_every=painter.every(config.steps),
         )  # fmt: skip
 
     def resumed(rows_at_once: int | None = None) -> Learned:

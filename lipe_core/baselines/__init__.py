@@ -15,15 +15,19 @@ from lipe_core.nima_config import NimaConfig
 
 
 class Method(NamedTuple):
-    """`edit(model, request, config, *, prior=None, on_step=no_progress)`, and the class of its config."""
+    """`edit(model, request, config, *, prior=None, on_step=no_progress)`, and the class of its config.
+
+    One that `has_previews` takes an `on_preview`, too (`editor.OnPreview`).
+    """
 
     config: type[Any]
     edit: Callable[..., list[Edit]]
+    has_previews: bool = False
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "nima": Method(NimaConfig, nima.edit),
+        "nima": Method(NimaConfig, nima.edit, has_previews=True),
         "ddim": Method(ddim_edit.DdimConfig, ddim_edit.edit),
         "sdedit": Method(sdedit.SdeditConfig, sdedit.edit),
         "local_blend": Method(local_blend.LocalBlendConfig, local_blend.edit),

@@ -168,7 +168,7 @@ def test_after_its_stop_a_prior_is_off(model: BaseModel, photo: Image.Image) -> 
 
 
 def test_the_targets_mask_is_taken_from_the_edit_so_far(model: BaseModel, photo: Image.Image) -> None:
-    decoded = []
+    decoded, shown = [], []
 
     def decode(model: BaseModel, latents: torch.Tensor) -> torch.Tensor:
         decoded.append(latents)
@@ -178,8 +178,10 @@ def test_the_targets_mask_is_taken_from_the_edit_so_far(model: BaseModel, photo:
     config = replace(CONFIG, looks=(0.5, 1.0), snap=0.1, dilation=0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sdxl, "decode_pixels", decode)
-        (edit,) = nima.edit(model, request(photo), config)
+        (edit,) = nima.edit(model, request(photo), config, on_preview=shown.append)
     assert len(decoded) == 3
+    assert [len(pictures) for pictures in shown] == [1, 1]
+    assert np.array_equal(np.asarray(shown[1][0]), np.asarray(sdxl.decode(model, decoded[1])[0]))
     assert torch.equal(decoded[1], decoded[2]) == (np.asarray(edit.edit_mask).min() == 255)
     assert set(np.unique(np.asarray(edit.source_mask))) <= {0, 255}
 

@@ -57,7 +57,8 @@ def test_outside_the_users_mask_the_picture_keeps_its_bytes(
     Image.new("L", (64, 64)).save(black, "PNG")
     stored = storage.put(f"projects/{project.id}/images/{mask.id}/", "mask.png", black.getvalue(), "image/png")
     with begin() as session:
-        session.get_one(type(mask), mask.id).key = stored.key
+        black = session.get_one(type(mask), mask.id)
+        black.key, black.sha256 = stored.key, stored.sha256
         row = edits.create(
             session, project.id, subject_id=subject.id, prior_id=None, image_id=image.id, mask_image_id=mask.id,
             target_prompts=["a photo of sks dog jumping"],

@@ -1,4 +1,4 @@
-"""Previews of a training: what they show and leave, and that nothing that befalls them befalls the job."""
+"""Previews of a training and an edit: what they show and leave; nothing that befalls them befalls the job."""
 
 import io
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from ledger.projects import Project
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix
 from ledger.subjects import Subject
-from tests.orders import current, learn, verified
+from tests.orders import current, edit, learn, verified
 from worker import previews as painting
 from worker.perform import perform
-from worker.previews import Previews
+from worker.previews import Painter, Previews
 from worker.process import Process
 
 Reports = list[Progress]
@@ -42,14 +42,14 @@ def order(begin: UnitOfWork, project: Project, subject: Subject) -> Callable[...
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training waits for each preview to be stored."""
-    paint = Previews.paint
+    """The work waits for each preview to be stored."""
+    show = Previews.show
 
-    def painted(previews: Previews, step: int) -> None:
-        paint(previews, step)
+    def shown(previews: Previews, *what: Any) -> None:
+        show(previews, *what)
         previews._uploading.join()
 
-    monkeypatch.setattr(Previews, "paint", painted)
+    monkeypatch.setattr(Previews, "show", shown)
 
 
 @pytest.fixture
@@ -86,6 +86,26 @@ def test_a_training_shows_what_it_has_learnt_and_learns_the_same(
     assert [picture.size for picture in pictures] == [(64, 64)] * 2
     assert pictures[0].tobytes() != pictures[1].tobytes()
     assert len(verified(begin, storage, unwatched)) == 2
+
+
+@pytest.mark.usefixtures("patient")
+def test_an_edit_shows_what_it_looks_at_and_keeps_only_its_end(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, reports: Reports
+) -> None:
+    job = edit(begin, storage, project, subject, None)
+    with begin() as session:
+        row = session.get_one(Job, job.id)
+        row.parameters = row.parameters | {"nima": {"steps": 4, "looks": [0.5, 1.0]}}
+    perform(process, job.id)
+    assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
+    seen = {report.preview.name: report.preview for report in reports if report.preview}
+    assert set(seen) == {"preview-5.png", "preview-7.png"}  # of 8 steps in both directions
+    assert {preview.details["prompt"] for preview in seen.values()} == {"a photo of sks dog jumping"}
+    assert seen["preview-5.png"].stored.sha256 != seen["preview-7.png"].stored.sha256
+    kept = {artefact.key for artefact in verified(begin, storage, job)}
+    assert set(storage.keys(f"projects/{job.project_id}/jobs/{job.id}/")) == kept
+    assert len(kept) == 8
+    assert "preview" not in current(begin, job).progress
 
 
 def test_a_preview_that_cannot_be_stored_or_painted_costs_the_job_nothing(
@@ -190,6 +210,6 @@ def test_what_a_killed_attempt_left_goes_with_the_next_ones_end(
     ("steps", "count", "shown"), [(500, 4, [125, 250, 375, 500]), (5, 4, [2, 4]), (3, 9, [1, 2, 3])]
 )
 def test_previews_are_spread_evenly_and_no_more_than_asked_for(steps: int, count: int, shown: list[int]) -> None:
-    every = Previews(*[None] * 5, count=count).every(steps)  # type: ignore[arg-type]
+    every = Painter(*[None] * 4, count=count).every(steps)  # type: ignore[arg-type]
     assert [step for step in range(1, steps + 1) if step % every == 0] == shown
-    assert Previews(*[None] * 5, count=0).every(steps) == 0  # type: ignore[arg-type]
+    assert Painter(*[None] * 4, count=0).every(steps) == 0  # type: ignore[arg-type]
