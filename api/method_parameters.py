@@ -39,8 +39,8 @@ class NimaParameters(MethodParameters):
     threshold: Level | None = None
     dilation: Annotated[float | None, Field(ge=0, le=0.5)] = None
     feather: Annotated[float | None, Field(ge=0, le=0.5)] = None
-    snap: Share | None = None
-    coverage: Share | None = None
+    snap: Annotated[float | None, Field(ge=0, le=0.25)] = None
+    coverage: Annotated[float | None, Field(ge=0, lt=1)] = None
     looks: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=16)] | None = None
     reach: Share | None = None
     prior_stop: Share | None = None

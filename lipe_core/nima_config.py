@@ -5,6 +5,7 @@ from typing import Literal
 
 from lipe_core import mask as masks
 from lipe_core.editor import InvalidRequest
+from lipe_core.outline import MOST_SNAP
 
 MaskMode = Literal["union", "source", "none"]
 """Blend with the source and the target silhouette (the paper), with the source's alone, or not at all."""
@@ -66,13 +67,17 @@ class NimaConfig:
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1 or round(self.strength * self.steps) < 1:
             raise InvalidRequest(f"strength must be in (0, 1] and leave a step to do, got {self.strength}")
-        for name in ("renoise", "map_momentum", "snap", "coverage", "prior_stop"):
+        for name in ("renoise", "map_momentum", "prior_stop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidRequest(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if not 0 <= self.reach <= 1 or (self.reach and not self.looks):
             raise InvalidRequest(f"reach must be in [0, 1], and ends at the first of the looks: got {self.reach}")
         if self.restorations < 0:
             raise InvalidRequest(f"restorations must be 0 or more, got {self.restorations}")
+        if not 0 <= self.snap <= MOST_SNAP:
+            raise InvalidRequest(f"snap must be in [0, {MOST_SNAP}], got {self.snap}")
+        if not 0 <= self.coverage < 1:
+            raise InvalidRequest(f"coverage must be in [0, 1), or no cell may ever change; got {self.coverage}")
         if not all(0 < look <= 1 for look in self.looks):
             raise InvalidRequest(f"looks must be in (0, 1], got {', '.join(map(str, self.looks))}")
         for low, high in (self.map_window, (self.blend_start, self.blend_stop)):
