@@ -68,6 +68,12 @@ def redeliver(session: Session, project_id: str, delivery_id: str) -> Delivery |
     return delivery
 
 
+def destination(session: Session, delivery_id: str) -> tuple[str, str] | None:
+    """The delivery's project and its URL as it was announced. None: not there."""
+    found = session.execute(select(Delivery.project_id, Delivery.url).where(Delivery.id == delivery_id)).first()
+    return None if found is None else (found.project_id, found.url)
+
+
 def take(session: Session, delivery_id: str, lease: float) -> Sending | None:
     """The right to make one attempt within `lease` seconds. None: somebody else has it, it is over, or not due."""
     due = (Delivery.id == delivery_id, Delivery.state == "pending", Delivery.next_attempt_at <= func.clock_timestamp())

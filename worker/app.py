@@ -22,12 +22,14 @@ from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import QUEUES
 from ledger.settings import Settings
 from worker.heartbeat import beating
-from worker.webhooks import deliver
+from worker.turns import Turns
+from worker.webhooks import deliver, receiver
 
 if TYPE_CHECKING:
     from worker.process import Process
 
-WEBHOOKS_AT_ONCE = 8
+WEBHOOKS_AT_ONCE = 32
+WEBHOOKS_AT_ONE_RECEIVER = 4  # or one that hangs would keep all others waiting
 
 
 def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *, sends: bool = False) -> Celery:
@@ -84,9 +86,15 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *
     def edit(job_id: str) -> None:
         perform(job_id)
 
+    turns = Turns(WEBHOOKS_AT_ONE_RECEIVER, draining)
+
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:
-        deliver(begin(), delivery_id, allow_private=settings.allow_private_urls)
+        turns.take(
+            receiver(begin(), delivery_id),
+            delivery_id,
+            lambda identifier: deliver(begin(), identifier, allow_private=settings.allow_private_urls),
+        )
 
     return app
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from ledger import deliveries
 from ledger.addresses import Forbidden
@@ -57,6 +58,13 @@ def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None
     log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, verdict.outcome)
     with begin() as session:
         deliveries.settle(session, delivery_id, sending.attempt, verdict.outcome, verdict.retry_in, status, error)
+
+
+def receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str] | None:
+    """Who gets the delivery: its project and the host of its URL; None: there is no such delivery."""
+    with begin() as session:
+        destination = deliveries.destination(session, delivery_id)
+    return None if destination is None else (destination[0], urlsplit(destination[1]).netloc)
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:

@@ -77,9 +77,9 @@ def real_worker(queues: Sequence[str]) -> Body:
     return partial(_work, queues, ())
 
 
-def sender() -> Body:
+def sender(prepare: Sequence[Body] = ()) -> Body:
     """`lipe worker --queues webhooks`."""
-    return partial(_work, ["webhooks"], ())
+    return partial(_work, ["webhooks"], prepare)
 
 
 def dispatcher(prepare: Sequence[Body] = ()) -> Body:
