@@ -89,7 +89,7 @@ class Artefact(Model):
 class JobProgress(Model):
     """How far the running attempt is: `step` of `total` in its `stage`.
 
-    `preview` is the newest picture of what is learnt so far; `details["step"]` tells of which step.
+    `preview` is the newest picture of what it has made so far; `details["step"]` tells of which step.
     """
 
     stage: str

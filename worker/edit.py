@@ -56,7 +56,7 @@ def paint(process: Process, attempt: Attempt) -> Made:
             caption = captioner(order.captioner, model, attempt.reporter("captioning"))
             told = replace(order.request, source_prompt=caption([order.request.image], order.request.subject)[0])
             order = replace(order, request=told)
-    with previewing(process.storage, attempt) as previews:
+    with previewing(process.storage, attempt, patience=0.0) as previews:  # none is kept
         made = _edit(model, order, config, attempt, previews)
     for stage in made[0].timings:
         attempt.seconds[stage] = made[0].timings[stage]

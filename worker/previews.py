@@ -120,11 +120,11 @@ class Painter:
 
 
 @contextmanager
-def previewing(storage: Storage, attempt: Attempt) -> Iterator[Previews]:
-    """Previews can be shown inside; an attempt that is told to stop does not wait for the last one."""
+def previewing(storage: Storage, attempt: Attempt, patience: float = PATIENCE_SECONDS) -> Iterator[Previews]:
+    """Previews can be shown inside. At the end the last one is waited for so long; not if the attempt is to stop."""
     previews = Previews(storage, attempt)
     try:
         yield previews
-        previews.close(PATIENCE_SECONDS)
+        previews.close(patience)
     finally:
         previews.close(0.0)
