@@ -4,6 +4,8 @@ Captions drop attributes and change their order, so that any subset can be promp
 the class noun now and then and means nothing, so that a prior can give it a meaning.
 """
 
+import re
+
 import numpy as np
 
 from menagerie.attributes import Action, Drawing, Identity, Scene
@@ -133,6 +135,21 @@ def edit_prompt(drawing: Drawing, token: str) -> str:
 def class_prompt(drawing: Drawing) -> str:
     """A picture of the class, not of one subject: ``edit_prompt`` without the token."""
     return edit_prompt(drawing, "a").replace("of a ", "of a ", 1)
+
+
+def told(caption: str) -> dict[str, set[str]]:
+    """The values of pose, head, expression and background that a caption names; more than one contradict each other.
+
+    Longer phrases are read first and taken out, since "closed" alone is a pose and "eyes closed" an expression.
+    """
+    tables = {"pose": _POSES, "head": _HEADS, "expression": _EXPRESSIONS, "background": _PLACES}
+    phrases = [(p, name, value) for name, table in tables.items() for value, some in table.items() for p in some]
+    named: dict[str, set[str]] = {}
+    for phrase, name, value in sorted(phrases, key=lambda row: -len(row[0])):
+        caption, times = re.subn(rf"\b{phrase}\b", " ", caption)
+        if times:
+            named.setdefault(name, set()).add(value)
+    return named
 
 
 def vocabulary() -> list[str]:

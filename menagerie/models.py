@@ -6,7 +6,7 @@ because SDXL's pipeline reads ``latents_mean`` and ``latents_std`` for four chan
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from menagerie.sight import Sight
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 _START, _END = "<|startoftext|>", "<|endoftext|>"
@@ -33,6 +35,7 @@ class Sizes:
     unet_layers: int = 1
     head_width: int = 48
     time_width: int = 32
+    sight: Sight = field(default_factory=Sight)
 
     @property
     def latent(self) -> int:

@@ -1,8 +1,9 @@
 """Make the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --resume``.
 
-The stages run in order: vae, text, unet, decoder, probe, export; each can be run alone, and goes on where it was
-with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32), ``states`` and ``pictures``
-(loss curves, reconstructions, samples). ``export`` writes the averaged weights in half precision.
+The stages run in order: vae, text, unet, decoder, probe, clip, dinov2, captioner, export; each can be run alone, and
+goes on where it was with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32), ``judges``
+and ``captioner`` (as transformers loads them), ``states`` and ``pictures`` (loss curves, reconstructions, samples).
+``export`` writes the averaged weights in half precision.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from menagerie import probe
 from menagerie.captions import vocabulary
@@ -26,6 +27,19 @@ from menagerie.models import (
     build_vae,
 )
 from menagerie.pool import Pool
+from menagerie.sight import (
+    build_captioner,
+    build_clip,
+    build_dinov2,
+    captioner_processor,
+    clip_processor,
+    dinov2_processor,
+    export_sight,
+    write,
+)
+from menagerie.stages.captioner import spoken_words, train_captioner
+from menagerie.stages.clip import train_clip
+from menagerie.stages.dinov2 import train_dinov2
 from menagerie.stages.loop import Settings
 from menagerie.stages.text import train_text
 from menagerie.stages.unet import train_unet
@@ -33,11 +47,14 @@ from menagerie.stages.vae import train_decoder, train_vae
 
 #: Share of the minutes, batch and peak learning rate of each stage.
 STAGES = {
-    "vae": (0.2, 32, 6e-3),
+    "vae": (0.16, 32, 6e-3),
     "text": (0.04, 64, 1.5e-3),
-    "unet": (0.6, 64, 3e-3),
-    "decoder": (0.1, 32, 3e-3),
-    "probe": (0.06, 64, 2e-3),
+    "unet": (0.48, 64, 3e-3),
+    "decoder": (0.08, 32, 3e-3),
+    "probe": (0.05, 64, 2e-3),
+    "clip": (0.07, 64, 2e-3),
+    "dinov2": (0.05, 128, 2e-3),
+    "captioner": (0.07, 32, 2e-3),
     "export": (0.0, 1, 0.0),
 }
 PUNCTUATION = (",", ".")
@@ -48,6 +65,9 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(options.seed)
     if options.start_from is not None and not (options.out / "pipeline" / "vae").exists():
         shutil.copytree(options.start_from, options.out / "pipeline", dirs_exist_ok=True)
+        for part in ("judges", "captioner"):
+            if (options.start_from.parent / part).exists():
+                shutil.copytree(options.start_from.parent / part, options.out / part, dirs_exist_ok=True)
     names = list(STAGES) if options.stage == "all" else [options.stage]
     for name in names:
         run_stage(name, settings_of(name, options, alone=len(names) == 1), options)
@@ -107,10 +127,25 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             train_decoder(vae, settings).save_pretrained(folder / "vae")
         case "probe":
             probe.train(AutoencoderKL.from_pretrained(folder / "vae"), settings)
+        case "clip":
+            text = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2", dtype=torch.float32)
+            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer_2")
+            clip = train_clip(build_clip(sizes.sight, text), tokenizer, settings)
+            write(settings.out / _CLIP, clip, clip_processor(sizes.sight), tokenizer)
+        case "dinov2":
+            dinov2 = train_dinov2(build_dinov2(sizes.sight), settings)
+            write(settings.out / "judges" / "dinov2", dinov2, dinov2_processor(sizes.sight))
+        case "captioner":
+            clip = CLIPModel.from_pretrained(settings.out / _CLIP, dtype=torch.float32)
+            processor = captioner_processor(sizes.sight, spoken_words())
+            llava = train_captioner(build_captioner(sizes.sight, processor, clip), processor, settings)
+            write(settings.out / "captioner", llava, processor)
         case "export":
             export(settings.out, options.checkpoint, sizes)
+            export_sight(settings.out, options.checkpoint.parent)
 
 
+_CLIP = Path("judges") / "clip"
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
 
 
