@@ -17,6 +17,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.judges import judged, load_judges
 from benchmarks.quality_report import Run, write_report
 from benchmarks.systems import SYSTEMS, System
 from lipe_core import sdxl
@@ -28,6 +29,7 @@ from lipe_core.sdxl import BaseModel
 from menagerie.judge import score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import Probe, load_probe
+from menagerie.sight import CLIP, DINOV2
 from menagerie.study import Data, edit_request, learn
 from menagerie.subjects import DrawnSubject, benchmark, fresh
 
@@ -106,13 +108,15 @@ def _prior_settings(system: System, recipe: Recipe) -> list[Any]:
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     probe, model = load_probe(), sdxl.load(options.checkpoint, device=options.device)
+    judges = load_judges(options.clip, options.dinov2, options.device)
     subjects = list(fresh(options.subjects, options.seed)) if options.fresh else benchmark()[: options.subjects]
     runs: list[Run] = []
     with tqdm(total=len(subjects) * len(options.systems), unit="run", desc="quality") as bar:
         for drawn in subjects:
             for name in options.systems:
                 bar.set_postfix_str(f"{drawn.name}: {name}")
-                runs.append(run(model, probe, drawn, name, options.seed, options.out))
+                made = run(model, probe, drawn, name, options.seed, options.out)
+                runs.append(judged(made, drawn, judges))
                 bar.update()
     print(write_report(runs, subjects, probe.held_out, options.out))
 
@@ -125,6 +129,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the edits")
     parser.add_argument("--out", type=Path, default=Path("out/quality"))
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--clip", default=CLIP, help="the judge of CLIP-I, CLIP-T and CLIP-D: a folder or a hub id")
+    parser.add_argument("--dinov2", default=DINOV2, help="the judge of DINOv2-I: a folder or a hub id")
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 

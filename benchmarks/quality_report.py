@@ -20,7 +20,10 @@ Scores = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Run:
-    """One system on one subject: ``seconds`` an edit, ``scores`` one for each edit (``menagerie.judge.Score``)."""
+    """One system on one subject: ``seconds`` an edit, ``scores`` one for each edit.
+
+    A score holds the fields of ``menagerie.judge.Score``, and of ``benchmarks.judges`` once these have looked at it.
+    """
 
     subject: str
     kind: str
@@ -33,6 +36,11 @@ class Run:
     @classmethod
     def read(cls, folder: Path) -> "Run":
         return cls(**json.loads((folder / "run.json").read_text()), folder=folder)
+
+    def picture(self, role: str, k: int) -> Image.Image:
+        """The image, edit_mask or source_mask of edit k."""
+        with Image.open(self.folder / f"{role}-{k}.png") as image:
+            return image.copy()
 
 
 def _mean(values: list[float]) -> float | None:
@@ -56,6 +64,12 @@ COLUMNS: Mapping[str, Callable[[Run], float | None]] = {
     "composited dB": _of_all("background_psnr_composite"),
     "mask IoU": _of_all("mask_iou"),
     "dB to the truth": _of_all("target_psnr"),
+    "DINOv2-I": _of_all("dinov2_i"),
+    "DINOv2-I whole": _of_all("dinov2_i_whole"),
+    "CLIP-I": _of_all("clip_i"),
+    "CLIP-I whole": _of_all("clip_i_whole"),
+    "CLIP-T": _of_all("clip_t"),
+    "CLIP-D": _of_all("clip_d"),
     "seconds": lambda run: run.seconds,
     "evaluations": lambda run: float(run.evaluations),
 }
@@ -80,7 +94,11 @@ def as_markdown(cells: Mapping[str, Mapping[str, Interval]], held_out: Mapping[s
         for system, row in cells.items()
     ]
     judged = ", ".join(f"{name} {value:.1%}" for name, value in held_out.items())
-    return "\n".join([*lines, "", f"{subjects} subjects, 4 edits each; 95 % bootstrap. Probe, held out: {judged}."])
+    notes = (
+        f"{subjects} subjects, 4 edits each; 95 % bootstrap. Probe, held out: {judged}.",
+        "DINOv2-I and CLIP-I: the subject's crop with the references; whole: the picture with the test picture.",
+    )
+    return "\n".join([*lines, "", *notes])
 
 
 def _shown(cell: Interval) -> str:
@@ -142,5 +160,4 @@ def sheet(drawn: DrawnSubject, runs: Sequence[Run]) -> Image.Image:
 
 
 def _cell(run: Run, role: str, k: int, label: str, note: str = "") -> Cell:
-    with Image.open(run.folder / f"{role}-{k}.png") as image:
-        return Cell(image.copy(), label, note)
+    return Cell(run.picture(role, k), label, note)

@@ -8,11 +8,13 @@ import pytest
 from PIL import Image
 
 from benchmarks import quality
+from benchmarks.judges import judged, load_judges
 from benchmarks.quality_report import COLUMNS, Run, as_markdown, table, write_report
 from benchmarks.systems import SYSTEMS
 from lipe_core.baselines import METHODS
 from lipe_core.recipe import recipe_of
 from menagerie.models import CHECKPOINT
+from menagerie.sight import CLIP, DINOV2
 from menagerie.subjects import EDITS, benchmark
 
 DRAWN = benchmark()[:2]
@@ -46,11 +48,13 @@ def made(folder: Path, subject: str, system: str, success: list[bool | None], id
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Run]:
-    return [
+    judges = load_judges(CLIP, DINOV2)
+    work = [
         made(tmp_path, DRAWN[0].name, "lipe", [True, True, False, None], 1.0),
         made(tmp_path, DRAWN[1].name, "lipe", [True, True, True, True], 0.5),
         made(tmp_path, DRAWN[0].name, "ddim", [False, False, False, None], 0.25),
     ]
+    return [judged(run, next(d for d in DRAWN if d.name == run.subject), judges) for run in work]
 
 
 def test_a_system_is_its_subjects_mean_and_what_was_not_judged_counts_nowhere(runs: list[Run]) -> None:
@@ -67,8 +71,10 @@ def test_the_report_is_whole(runs: list[Run], tmp_path: Path) -> None:
     text = write_report(runs, DRAWN, {"pose": 0.99}, tmp_path / "report")
     assert text.splitlines()[2].startswith("| lipe | 0.83 (0.67 to 1.00) |")
     assert "pose 99.0%" in text
+    assert all(f" {name} |" in text for name in ("DINOv2-I", "DINOv2-I whole", "CLIP-I", "CLIP-T", "CLIP-D"))
     figures = json.loads((tmp_path / "report" / "table.json").read_text())
     assert figures["systems"]["ddim"]["edit success"]["mean"] == 0
+    assert set(figures["systems"]["lipe"]) == set(COLUMNS)
     for page in (*(f"sheets/{drawn.name}.png" for drawn in DRAWN), "quality.png"):
         with Image.open(tmp_path / "report" / page) as image:
             assert image.width > 1000
