@@ -1,8 +1,8 @@
 """Make the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --resume``.
 
 The stages run in order: vae, text, unet, decoder, probe, clip, dinov2, captioner, export; each can be run alone, and
-goes on where it was with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32), ``judges``
-and ``captioner`` (as transformers loads them), ``states`` and ``pictures`` (loss curves, reconstructions, samples).
+goes on where it was with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32), ``sight``
+(judges and captioner, as transformers loads them), ``states`` and ``pictures`` (loss curves, reconstructions, samples).
 ``export`` writes the averaged weights in half precision.
 """
 
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         shutil.copytree(options.start_from, options.out / "pipeline", dirs_exist_ok=True)
         for part in ("judges", "captioner"):
             if (options.start_from.parent / part).exists():
-                shutil.copytree(options.start_from.parent / part, options.out / part, dirs_exist_ok=True)
+                shutil.copytree(options.start_from.parent / part, options.out / _SIGHT / part, dirs_exist_ok=True)
     names = list(STAGES) if options.stage == "all" else [options.stage]
     for name in names:
         run_stage(name, settings_of(name, options, alone=len(names) == 1), options)
@@ -134,18 +134,19 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             write(settings.out / _CLIP, clip, clip_processor(sizes.sight), tokenizer)
         case "dinov2":
             dinov2 = train_dinov2(build_dinov2(sizes.sight), settings)
-            write(settings.out / "judges" / "dinov2", dinov2, dinov2_processor(sizes.sight))
+            write(settings.out / _SIGHT / "judges" / "dinov2", dinov2, dinov2_processor(sizes.sight))
         case "captioner":
             clip = CLIPModel.from_pretrained(settings.out / _CLIP, dtype=torch.float32)
             processor = captioner_processor(sizes.sight, spoken_words())
             llava = train_captioner(build_captioner(sizes.sight, processor, clip), processor, settings)
-            write(settings.out / "captioner", llava, processor)
+            write(settings.out / _SIGHT / "captioner", llava, processor)
         case "export":
             export(settings.out, options.checkpoint, sizes)
-            export_sight(settings.out, options.checkpoint.parent)
+            export_sight(settings.out / _SIGHT, options.checkpoint.parent)
 
 
-_CLIP = Path("judges") / "clip"
+_SIGHT = Path("sight")
+_CLIP = _SIGHT / "judges" / "clip"
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
 
 

@@ -161,15 +161,15 @@ def write(folder: Path, network: nn.Module, *processors: Any) -> None:
         part.save_pretrained(folder)
 
 
-def export_sight(out: Path, home: Path) -> None:
-    """Copy the models that OUT has to ``home``, their weights in half precision.
+def export_sight(trained: Path, home: Path) -> None:
+    """Copy the models that ``trained`` has to ``home``, their weights in half precision.
 
     Their configs go on naming float32, in which transformers then loads them: a CPU is slow at halves.
     """
     for name in (CLIP, DINOV2, CAPTIONER):
         place = name.relative_to(HOME)
-        if (out / place).exists():
-            shutil.copytree(out / place, home / place, dirs_exist_ok=True)
+        if (trained / place).exists():
+            shutil.copytree(trained / place, home / place, dirs_exist_ok=True)
             weights = home / place / "model.safetensors"
             halves = {key: tensor.half() for key, tensor in load_file(weights).items()}
             save_file(halves, weights, metadata={"format": "pt"})

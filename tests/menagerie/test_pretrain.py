@@ -62,6 +62,8 @@ def test_from_nothing_to_a_checkpoint_and_on_from_a_state(tmp_path: Path) -> Non
     assert load_dinov2(tmp_path / "judges" / "dinov2")([drawing]).shape == (1, SIZES.sight.width)
     captioner = vlm.captioner(vlm.load(tmp_path / "captioner"))
     assert "sks cat" in captioner([drawing], Subject("sks", "cat"))[0]
-    assert load_file(tmp_path / "captioner" / "model.safetensors")["lm_head.weight"].dtype == torch.float16
+    for place in ("judges/clip", "judges/dinov2", "captioner"):
+        weights = load_file(tmp_path / place / "model.safetensors")
+        assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
     for picture in ("vae.png", *(f"{stage}-loss.png" for stage in ("vae", "text", "unet", *SIGHT))):
         assert (tmp_path / "pictures" / picture).stat().st_size > 1000
