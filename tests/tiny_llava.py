@@ -16,18 +16,13 @@ from transformers import (
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from lipe_core.vlm import QUESTION
+from menagerie.sight import CHAT_TEMPLATE
 
 SIDE, PATCH = 16, 8
 LESSONS = {"white": "a dog sitting in a meadow", "black": "a dog jumping"}
-TEMPLATE = (  # LLaVA 1.5's, as its publisher ships it
-    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
-    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
-    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}{{ content['text'] + ' '}}"
-    "{% endfor %}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
 
 
-def write_llava(folder: Path, *, template: str | None = TEMPLATE) -> None:
+def write_llava(folder: Path, *, template: str | None = CHAT_TEMPLATE) -> None:
     """Weights that are the same at every call; after `teach` they know LESSONS."""
     torch.manual_seed(0)
     processor = _processor(template)

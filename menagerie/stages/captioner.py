@@ -25,6 +25,7 @@ from menagerie.stages.loop import (
     set_learning_rate,
     steps,
 )
+from menagerie.stages.unet import plain_attention
 from menagerie.views import views
 
 _CUT = 0.1
@@ -60,7 +61,7 @@ def train_captioner(
         questions = [asked[drawing.identity.class_noun] for drawing in drawings]
         answers = [answer_ids(processor, class_prompt(drawing)) for drawing in drawings]
         ids, attended, labels = (rows.to(settings.device) for rows in dialogues(processor, questions, answers))
-        with torch.autocast(settings.device, torch.bfloat16):
+        with torch.autocast(settings.device, torch.bfloat16), plain_attention(settings.device):
             loss = network(input_ids=ids, pixel_values=pixels, attention_mask=attended, labels=labels).loss
         run.step(loss.float(), clip=1.0, samples=len(drawings))
     return run.average.model

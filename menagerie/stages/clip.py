@@ -1,9 +1,9 @@
 """The miniature CLIP (Radford et al. 2021, https://arxiv.org/abs/2103.00020): its loss, on drawings and captions.
 
-Three helps make it learn within minutes. The text tower starts as the checkpoint's second text encoder, which knows
-the attributes. Four drawings of each batch at a time differ in their action only, so that words for actions count. And
-a reader, thrown away afterwards, must tell every attribute from the picture's vector and from the patches that LLaVA
-will read.
+Three helps make it learn within minutes. The text tower is the checkpoint's second text encoder, which knows the
+attributes, and stays as it is but for its projection (one tower locked, as in https://arxiv.org/abs/2111.07991). Four
+drawings of each batch at a time differ in their action only, so that words for actions count. And a reader, thrown
+away afterwards, must tell every attribute from the picture's vector and from the patches that LLaVA will read.
 """
 
 import numpy as np
@@ -26,6 +26,7 @@ from menagerie.stages.loop import (
     steps,
 )
 from menagerie.stages.text import AttributeReader
+from menagerie.stages.unet import plain_attention
 from menagerie.views import alike_but_for_the_action, views
 
 _CUT = 0.3
@@ -34,7 +35,8 @@ _READ_LAYER = -2  # LLaVA's
 
 
 def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) -> CLIPModel:
-    """Train both towers; returns the averaged weights."""
+    """Train the vision tower and both projections; returns the averaged weights."""
+    clip.text_model.requires_grad_(False)
     vision = clip.config.vision_config
     reader = AttributeReader(vision.hidden_size, clip.config.projection_dim, [len(v) for v in ATTRIBUTES.values()])
     model = nn.ModuleDict({"clip": clip, "reader": reader}).to(settings.device).train()
@@ -53,10 +55,12 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
         pixels = views(rng, drawings, vision.image_size, _CUT).to(settings.device)
         captions = [caption(drawing, rng, keep=1.0 if rng.random() < 0.5 else 0.8) for drawing in drawings]
         tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt").to(settings.device)
-        with torch.autocast(settings.device, torch.bfloat16):
+        with torch.autocast(settings.device, torch.bfloat16), plain_attention(settings.device):
+            with torch.no_grad():
+                said = clip.text_model(**tokens).pooler_output
             seen = clip.vision_model(pixel_values=pixels, output_hidden_states=True)
             images = clip.visual_projection(seen.pooler_output)
-            texts = clip.text_projection(clip.text_model(**tokens).pooler_output)
+            texts = clip.text_projection(said)
             read = reader(seen.hidden_states[_READ_LAYER][:, 1:], images)
         loss = contrast(images.float(), texts.float(), clip.logit_scale) + _told(read, drawings)
         run.step(loss, clip=1.0, samples=len(drawings))

@@ -26,6 +26,7 @@ from menagerie.stages.loop import (
     set_learning_rate,
     steps,
 )
+from menagerie.stages.unet import plain_attention
 from menagerie.views import ALIKE, views
 
 _CUT = 0.6
@@ -50,7 +51,7 @@ def train_dinov2(network: Dinov2Model, settings: Settings) -> Dinov2Model:
         subjects = relatives(rng, settings.batch // 2)
         drawings = [anywhere(rng, identity) for identity in (*subjects, *subjects)]
         pixels = views(rng, drawings, network.config.image_size, _CUT).to(settings.device)
-        with torch.autocast(settings.device, torch.bfloat16):
+        with torch.autocast(settings.device, torch.bfloat16), plain_attention(settings.device):
             seen = network(pixel_values=pixels).pooler_output.float()
         one, other = seen.chunk(2)
         run.step(contrast(one, other, _LOGIT_SCALE), clip=1.0, samples=len(drawings))
