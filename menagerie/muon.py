@@ -70,7 +70,7 @@ def optimizers(
     model: nn.Module, lr: float, weight_decay: float = 0.0, adam_share: float = 1.0
 ) -> list[torch.optim.Optimizer]:
     """Muon for hidden matrices; AdamW, at ``adam_share`` of the rate, for vectors, embeddings, outermost layers."""
-    ends = ("conv_in", "conv_out", "embedding", "add_")
+    ends = ("conv_in", "conv_out", "embedding", "add_", "embed_tokens", "lm_head")
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     hidden = [p for name, p in named if p.ndim > 1 and not any(end in name for end in ends)]
     chosen = {id(p) for p in hidden}
