@@ -26,7 +26,7 @@ from menagerie.models import (
     build_unet,
     build_vae,
 )
-from menagerie.pool import Pool
+from menagerie.pool import Pool, render_chunk, to_pixels
 from menagerie.sight import (
     build_captioner,
     build_clip,
@@ -39,7 +39,7 @@ from menagerie.sight import (
 )
 from menagerie.stages.captioner import spoken_words, train_captioner
 from menagerie.stages.clip import train_clip
-from menagerie.stages.dinov2 import train_dinov2
+from menagerie.stages.dinov2 import start_from, train_dinov2
 from menagerie.stages.loop import Settings
 from menagerie.stages.text import train_text
 from menagerie.stages.unet import train_unet
@@ -133,10 +133,16 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             clip = train_clip(build_clip(sizes.sight, text), tokenizer, settings)
             write(settings.out / _CLIP, clip, clip_processor(sizes.sight), tokenizer)
         case "dinov2":
-            dinov2 = train_dinov2(build_dinov2(sizes.sight), settings)
+            dinov2 = build_dinov2(sizes.sight)
+            start_from(
+                dinov2,
+                clip_of(settings.out).vision_model,
+                to_pixels(render_chunk(settings.seed, 0, 64, sizes.sight.picture)),
+            )
+            dinov2 = train_dinov2(dinov2, settings)
             write(settings.out / _SIGHT / "judges" / "dinov2", dinov2, dinov2_processor(sizes.sight))
         case "captioner":
-            clip = CLIPModel.from_pretrained(settings.out / _CLIP, dtype=torch.float32)
+            clip = clip_of(settings.out)
             processor = captioner_processor(sizes.sight, spoken_words())
             llava = train_captioner(build_captioner(sizes.sight, processor, clip), processor, settings)
             write(settings.out / _SIGHT / "captioner", llava, processor)
@@ -167,6 +173,11 @@ def load(folder: Path, sizes: Sizes, fresh_unet: bool) -> StableDiffusionXLPipel
         ),
         UNet2DConditionModel.from_pretrained(folder / "unet") if there else build_unet(sizes),
     )
+
+
+def clip_of(out: Path) -> CLIPModel:
+    """The miniature CLIP under OUT."""
+    return CLIPModel.from_pretrained(out / _CLIP, dtype=torch.float32)
 
 
 def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:

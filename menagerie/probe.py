@@ -36,6 +36,7 @@ from menagerie.stages.loop import (
 
 WEIGHTS = Path(__file__).parent / "probe.safetensors"
 _WIDTHS = (24, 48, 96, 128, 160)
+_SEEN = 19  # layers of the body until the picture is 8 x 8
 _ROUND_TRIPS = 0.12  # share of the drawings that also went through the VAE; they make a third of each batch
 
 
@@ -57,6 +58,14 @@ class ProbeNet(nn.Module):
         """Logits (b, values) per attribute, of pixels (b, 3, 128, 128) in [-1, 1]."""
         features = self.neck(self.body(pixels).flatten(1))
         return [head(features) for head in self.heads]
+
+    @property
+    def seen_channels(self) -> int:
+        return int(self.body[_SEEN - 1].out_channels)
+
+    def seen(self, pixels: Tensor) -> Tensor:
+        """What the convolutions see in each place: (b, 64, channels), the picture's 8 x 8 places row by row."""
+        return self.body[:_SEEN](pixels.contiguous(memory_format=torch.channels_last)).flatten(2).mT
 
 
 @dataclass(frozen=True)

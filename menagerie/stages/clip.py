@@ -1,20 +1,23 @@
 """The miniature CLIP (Radford et al. 2021, https://arxiv.org/abs/2103.00020): its loss, on drawings and captions.
 
-Three helps make it learn within minutes. The text tower is the checkpoint's second text encoder, which knows the
+Four helps make it learn within minutes. The text tower is the checkpoint's second text encoder, which knows the
 attributes, and stays as it is but for its projection (one tower locked, as in https://arxiv.org/abs/2111.07991). Four
-drawings of each batch at a time differ in their action only, so that words for actions count. And a reader, thrown
-away afterwards, must tell every attribute from the picture's vector and from the patches that LLaVA will read.
+drawings of each batch at a time differ in their action only, so that words for actions count. A reader, thrown away
+afterwards, must tell every attribute from the picture's vector and from the patches that LLaVA will read. And these
+patches must give, by one linear map, what the probe's convolutions see in their places (as FitNets do,
+https://arxiv.org/abs/1412.6550), since a transformer alone finds edges and eyes late.
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, layer_norm, mse_loss, normalize
 from transformers import CLIPModel, CLIPTokenizer
 
 from menagerie.attributes import ATTRIBUTES, Drawing
 from menagerie.captions import caption
 from menagerie.muon import optimizers
+from menagerie.probe import load_probe
 from menagerie.stages.loop import (
     Average,
     Progress,
@@ -30,6 +33,7 @@ from menagerie.stages.unet import plain_attention
 from menagerie.views import alike_but_for_the_action, views
 
 _CUT = 0.3
+_GUESSED = 3.0
 _SHARPEST = float(np.log(100.0))  # CLIP's own bound of the logit scale
 _READ_LAYER = -2  # LLaVA's
 
@@ -39,7 +43,9 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
     clip.text_model.requires_grad_(False)
     vision = clip.config.vision_config
     reader = AttributeReader(vision.hidden_size, clip.config.projection_dim, [len(v) for v in ATTRIBUTES.values()])
-    model = nn.ModuleDict({"clip": clip, "reader": reader}).to(settings.device).train()
+    probe = load_probe().net.to(settings.device, memory_format=torch.channels_last)
+    guess = nn.Linear(vision.hidden_size, probe.seen_channels)
+    model = nn.ModuleDict({"clip": clip, "reader": reader, "guess": guess}).to(settings.device).train()
     run = Trainable(model, Average(model, limit=0.998), optimizers(model, settings.lr, weight_decay=0.02), Progress())
     if settings.resume and settings.state_file("clip").exists():
         run.load(settings.state_file("clip"))
@@ -61,8 +67,12 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
             seen = clip.vision_model(pixel_values=pixels, output_hidden_states=True)
             images = clip.visual_projection(seen.pooler_output)
             texts = clip.text_projection(said)
-            read = reader(seen.hidden_states[_READ_LAYER][:, 1:], images)
+            patches = seen.hidden_states[_READ_LAYER][:, 1:]
+            read, guessed = reader(patches, images), guess(patches)
+            with torch.no_grad():
+                known = probe.seen(pixels)
         loss = contrast(images.float(), texts.float(), clip.logit_scale) + _told(read, drawings)
+        loss = loss + _GUESSED * mse_loss(guessed.float(), layer_norm(known.float(), known.shape[-1:]))
         run.step(loss, clip=1.0, samples=len(drawings))
         with torch.no_grad():
             clip.logit_scale.clamp_(max=_SHARPEST)

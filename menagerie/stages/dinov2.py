@@ -4,14 +4,16 @@ Self-distillation (Oquab et al. 2023, https://arxiv.org/abs/2304.07193) needs fa
 minutes. What DINOv2-I asks of its judge is that one subject's pictures lie together whatever it does and wherever it
 is; the drawn world knows its subjects, so just that is taught: InfoNCE on the class token between two pictures of each
 subject (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748). Four subjects of a batch at a time are relatives
-of one class which share some of their attributes, so that the small things count.
+of one class which share some of their attributes, so that the small things count. The network starts as the miniature
+CLIP's vision tower, which has learnt to see already.
 """
 
 from dataclasses import fields, replace
 
 import numpy as np
 import torch
-from transformers import Dinov2Model
+from torch import Tensor
+from transformers import CLIPVisionModel, Dinov2Model
 
 from menagerie.attributes import Drawing, Identity, sample_action, sample_identity, sample_scene
 from menagerie.muon import optimizers
@@ -30,6 +32,11 @@ from menagerie.stages.unet import plain_attention
 from menagerie.views import ALIKE, views
 
 _CUT = 0.6
+_SAME = {
+    "norm1": "layer_norm1", "attention.q_proj": "self_attn.q_proj", "attention.k_proj": "self_attn.k_proj",
+    "attention.v_proj": "self_attn.v_proj", "attention.o_proj": "self_attn.out_proj", "norm2": "layer_norm2",
+    "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2",
+}  # fmt: skip
 _LOGIT_SCALE = torch.tensor(10.0).log()
 
 
@@ -56,6 +63,32 @@ def train_dinov2(network: Dinov2Model, settings: Settings) -> Dinov2Model:
         one, other = seen.chunk(2)
         run.step(contrast(one, other, _LOGIT_SCALE), clip=1.0, samples=len(drawings))
     return run.average.model
+
+
+@torch.no_grad()
+def start_from(network: Dinov2Model, tower: CLIPVisionModel, pixels: Tensor) -> None:
+    """Give the network the tower's weights.
+
+    CLIP has a norm before its blocks, which DINOv2 lacks: it is folded into the embeddings, exactly for the class
+    token, and for patches with their mean deviation over ``pixels`` (n, 3, size, size).
+    """
+    theirs, norm = tower.embeddings, tower.pre_layrnorm
+    deviations = (theirs(pixels).var(dim=-1, correction=0) + norm.eps).sqrt()  # n, 1 + patches
+    spread = torch.full(deviations.shape[1:], float(deviations[:, 1:].mean()))
+    spread[0] = deviations[0, 0]
+
+    def folded(rows: Tensor, deviation: Tensor) -> Tensor:
+        return norm.weight * (rows - rows.mean(dim=-1, keepdim=True)) / deviation
+
+    patches = folded(theirs.patch_embedding.weight.movedim(0, -1), spread[1])
+    network.embeddings.patch_embeddings.projection.weight.copy_(patches.movedim(-1, 0))
+    network.embeddings.patch_embeddings.projection.bias.zero_()
+    network.embeddings.cls_token[0, 0] = folded(theirs.class_embedding, spread[0])
+    network.embeddings.position_embeddings[0] = folded(theirs.position_embedding.weight, spread[:, None]) + norm.bias
+    for block, known in zip(network.encoder.layer, tower.encoder.layers, strict=True):
+        for mine, its in _SAME.items():
+            block.get_submodule(mine).load_state_dict(known.get_submodule(its).state_dict())
+    network.layernorm.load_state_dict(tower.post_layernorm.state_dict())
 
 
 def anywhere(rng: np.random.Generator, identity: Identity) -> Drawing:
