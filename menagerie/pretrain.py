@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
-from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from menagerie import probe
 from menagerie.captions import vocabulary
@@ -26,21 +26,10 @@ from menagerie.models import (
     build_unet,
     build_vae,
 )
-from menagerie.pool import Pool, render_chunk, to_pixels
-from menagerie.sight import (
-    build_captioner,
-    build_clip,
-    build_dinov2,
-    captioner_processor,
-    clip_processor,
-    dinov2_processor,
-    export_sight,
-    write,
-)
-from menagerie.stages.captioner import spoken_words, train_captioner
-from menagerie.stages.clip import train_clip
-from menagerie.stages.dinov2 import start_from, train_dinov2
+from menagerie.pool import Pool
+from menagerie.sight import export_sight
 from menagerie.stages.loop import Settings
+from menagerie.stages.sight import FOLDER, train_sight
 from menagerie.stages.text import train_text
 from menagerie.stages.unet import train_unet
 from menagerie.stages.vae import train_decoder, train_vae
@@ -67,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         shutil.copytree(options.start_from, options.out / "pipeline", dirs_exist_ok=True)
         for part in ("judges", "captioner"):
             if (options.start_from.parent / part).exists():
-                shutil.copytree(options.start_from.parent / part, options.out / _SIGHT / part, dirs_exist_ok=True)
+                shutil.copytree(options.start_from.parent / part, options.out / FOLDER / part, dirs_exist_ok=True)
     names = list(STAGES) if options.stage == "all" else [options.stage]
     for name in names:
         run_stage(name, settings_of(name, options, alone=len(names) == 1), options)
@@ -127,32 +116,13 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             train_decoder(vae, settings).save_pretrained(folder / "vae")
         case "probe":
             probe.train(AutoencoderKL.from_pretrained(folder / "vae"), settings)
-        case "clip":
-            text = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2", dtype=torch.float32)
-            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer_2")
-            clip = train_clip(build_clip(sizes.sight, text), tokenizer, settings)
-            write(settings.out / _CLIP, clip, clip_processor(sizes.sight), tokenizer)
-        case "dinov2":
-            dinov2 = build_dinov2(sizes.sight)
-            start_from(
-                dinov2,
-                clip_of(settings.out).vision_model,
-                to_pixels(render_chunk(settings.seed, 0, 64, sizes.sight.picture)),
-            )
-            dinov2 = train_dinov2(dinov2, settings)
-            write(settings.out / _SIGHT / "judges" / "dinov2", dinov2, dinov2_processor(sizes.sight))
-        case "captioner":
-            clip = clip_of(settings.out)
-            processor = captioner_processor(sizes.sight, spoken_words())
-            llava = train_captioner(build_captioner(sizes.sight, processor, clip), processor, settings)
-            write(settings.out / _SIGHT / "captioner", llava, processor)
+        case "clip" | "dinov2" | "captioner":
+            train_sight(stage, sizes.sight, settings)
         case "export":
             export(settings.out, options.checkpoint, sizes)
-            export_sight(settings.out / _SIGHT, options.checkpoint.parent)
+            export_sight(settings.out / FOLDER, options.checkpoint.parent)
 
 
-_SIGHT = Path("sight")
-_CLIP = _SIGHT / "judges" / "clip"
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
 
 
@@ -173,11 +143,6 @@ def load(folder: Path, sizes: Sizes, fresh_unet: bool) -> StableDiffusionXLPipel
         ),
         UNet2DConditionModel.from_pretrained(folder / "unet") if there else build_unet(sizes),
     )
-
-
-def clip_of(out: Path) -> CLIPModel:
-    """The miniature CLIP under OUT."""
-    return CLIPModel.from_pretrained(out / _CLIP, dtype=torch.float32)
 
 
 def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
