@@ -2,7 +2,7 @@
 
 On fresh drawings, of subjects that nobody was trained on, through the code that loads public checkpoints:
 
-- captioner: how many captions name an attribute, and how many of these name the drawn one;
+- the captioner of a folder, if one is given: how many captions name an attribute, and how many of these the drawn one;
 - CLIP: whether a picture's own caption is the nearest of all, and of those of the same subject and scene in other
   actions; whether an edit goes (CLIP-D) where its own prompt points more than where another edit's does;
 - DINOv2: whether a subject's other picture is nearer than any other subject's, and than any of three relatives'.
@@ -29,7 +29,7 @@ from lipe_core.subject import Subject
 from menagerie.attributes import Drawing, sample_drawing
 from menagerie.captions import edit_prompt, full_caption, told
 from menagerie.draw import mask
-from menagerie.sight import CAPTIONER, CLIP, DINOV2
+from menagerie.sight import CLIP, DINOV2
 from menagerie.stages.dinov2 import anywhere, relatives
 from menagerie.study import picture
 from menagerie.subjects import TOKEN, DrawnSubject, fresh
@@ -39,12 +39,19 @@ TARGET = 0.90
 
 
 @dataclass(frozen=True)
-class Report:
-    """Shares in [0, 1]. ``named`` and ``agreement`` of the captions are per attribute, ``overall`` of all named."""
+class CaptionReport:
+    """Shares in [0, 1]: of captions that name an attribute, of these that are right, and of all named attributes."""
 
     named: dict[str, float]
     agreement: dict[str, float]
     overall: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Shares in [0, 1]; ``captions`` where a captioner was asked."""
+
+    captions: CaptionReport | None
     clip_own_of_all: float
     clip_own_of_four: float
     clip_direction: float
@@ -52,9 +59,7 @@ class Report:
     dinov2_own_of_relatives: float
 
 
-def caption_agreement(
-    drawings: Sequence[Drawing], captions: Sequence[str]
-) -> tuple[dict[str, float], dict[str, float]]:
+def caption_agreement(drawings: Sequence[Drawing], captions: Sequence[str]) -> CaptionReport:
     """Per attribute, how many captions name it, and how many of these name the drawn value and no other."""
     said = [told(caption) for caption in captions]
     named, agreement = {}, {}
@@ -66,7 +71,8 @@ def caption_agreement(
         ]
         named[name] = len(right) / len(drawings)
         agreement[name] = float(np.mean(right)) if right else 0.0
-    return named, agreement
+    overall = sum(named[name] * agreement[name] for name in named) / (sum(named.values()) or 1.0)
+    return CaptionReport(named, agreement, overall)
 
 
 def describe(model: vlm.VisionLanguageModel, drawings: Sequence[Drawing]) -> list[str]:
@@ -119,7 +125,7 @@ def _own_first(similarities: Sequence[Tensor]) -> float:
     return float(torch.cat([rows.argmax(dim=1) == torch.arange(len(rows)) for rows in similarities]).float().mean())
 
 
-def measure(count: int, seed: int) -> Report:
+def measure(count: int, seed: int, captioner: Path | None) -> Report:
     """Everything, on ``count`` drawings or subjects each."""
     rng = np.random.default_rng([seed, 11])  # training takes other streams
     drawings = [sample_drawing(rng) for _ in range(count)]
@@ -127,11 +133,8 @@ def measure(count: int, seed: int) -> Report:
     families = [(anywhere(rng, one), anywhere(rng, one)) for one in relatives(rng, len(acting))]
     subjects = list(fresh(count, seed))
     clip, dinov2 = load_clip(CLIP), load_dinov2(DINOV2)
-    named, agreement = caption_agreement(drawings, describe(vlm.load(CAPTIONER), drawings))
     return Report(
-        named=named,
-        agreement=agreement,
-        overall=sum(named[name] * agreement[name] for name in named) / sum(named.values()),
+        captions=caption_agreement(drawings, describe(vlm.load(captioner), drawings)) if captioner else None,
         clip_own_of_all=own_caption_first(clip, drawings, count),
         clip_own_of_four=own_caption_first(clip, acting, ALIKE),
         clip_direction=own_direction_first(clip, subjects),
@@ -142,9 +145,11 @@ def measure(count: int, seed: int) -> Report:
 
 def render_table(report: Report, count: int) -> str:
     """The figures for a terminal, each with its target or with chance."""
-    lines = [f"{'caption':<14}{'named':>8}{'agrees':>8}"]
-    lines += [f"{name:<14}{report.named[name]:>8.1%}{value:>8.1%}" for name, value in report.agreement.items()]
-    lines += [f"{'all':<22}{report.overall:>8.1%}  (target {TARGET:.0%})", ""]
+    lines = []
+    if said := report.captions:
+        lines += [f"{'caption':<14}{'named':>8}{'agrees':>8}"]
+        lines += [f"{name:<14}{said.named[name]:>8.1%}{value:>8.1%}" for name, value in said.agreement.items()]
+        lines += [f"{'all':<22}{said.overall:>8.1%}  (target {TARGET:.0%})", ""]
     for text, value, chance in (
         (f"CLIP: own caption of {count}", report.clip_own_of_all, 1 / count),
         ("CLIP: own caption of 4 actions", report.clip_own_of_four, 1 / ALIKE),
@@ -158,7 +163,7 @@ def render_table(report: Report, count: int) -> str:
 
 def main(argv: list[str] | None = None) -> Report:
     options = parse(argv)
-    report = measure(options.pictures, options.seed)
+    report = measure(options.pictures, options.seed, options.captioner)
     print(render_table(report, options.pictures))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -170,6 +175,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m menagerie.sight_report", description=__doc__)
     parser.add_argument("--pictures", type=int, default=200, help="how many drawings, and how many subjects")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--captioner", type=Path, help="a LLaVA's folder")
     parser.add_argument("--json", type=Path, help="where the figures go")
     return parser.parse_args(argv)
 

@@ -19,10 +19,6 @@ from ledger.storage import Storage
 from ledger.subjects import Subject
 from lipe_core import subject as core
 from lipe_core import vlm
-from menagerie.captions import told
-from menagerie.draw import render
-from menagerie.sight import CAPTIONER
-from menagerie.subjects import benchmark
 from tests.orders import current, edit, learn
 from tests.tiny_llava import LESSONS, write_llava
 from worker.captioner import CaptionModel
@@ -50,10 +46,10 @@ def process(settings: Settings, begin: UnitOfWork, gpu: Gpu, llava: Path) -> Pro
     return replace(make_process(settings, begin, lambda: False), gpu=gpu)
 
 
-def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str, picture: Image.Image) -> None:
-    """Make a stored picture another one."""
+def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str, colour: str) -> None:
+    """Make a stored picture one of a single colour."""
     content = io.BytesIO()
-    picture.save(content, "PNG")
+    Image.new("RGB", (64, 64), colour).save(content, "PNG")
     stored = storage.put(f"projects/{project.id}/images/{image_id}/", "plain.png", content.getvalue(), "image/png")
     with begin() as session:
         session.get_one(images.Image, image_id).key = stored.key
@@ -62,7 +58,7 @@ def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str
 def test_the_references_left_bare_are_captioned_and_the_users_captions_stay(
     process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
 ) -> None:
-    repaint(begin, storage, project, subject.references[1].image_id, Image.new("RGB", (64, 64), "white"))
+    repaint(begin, storage, project, subject.references[1].image_id, "white")
     job = learn(begin, project, subject, steps=1)
     perform(process, job.id)
     learnt = current(begin, job)
@@ -74,34 +70,13 @@ def test_the_references_left_bare_are_captioned_and_the_users_captions_stay(
     assert (manifest["captioner"], manifest["captions"]) == ("llava-tiny", learnt.resolved["captions"])
 
 
-def test_a_prior_is_learnt_from_drawn_references_without_a_word_of_the_user(
-    settings: Settings, begin: UnitOfWork, gpu: Gpu, storage: Storage, project: Project, subject: Subject
-) -> None:
-    settings = settings.model_copy(update={"captioner": str(CAPTIONER)})
-    process = replace(make_process(settings, begin, lambda: False), gpu=gpu)
-    dog = next(drawn for drawn in benchmark() if drawn.identity.class_noun == "dog")
-    for number, drawing in enumerate(dog.references[: len(subject.references)]):
-        repaint(begin, storage, project, subject.references[number].image_id, Image.fromarray(render(drawing)))
-        with begin() as session:
-            session.get_one(subjects.Reference, (subject.id, number)).caption = None
-    job = learn(begin, project, subject, steps=1)
-    perform(process, job.id)
-    learnt = current(begin, job)
-    assert (learnt.state, learnt.error_detail) == (State.SUCCEEDED, None)
-    assert learnt.resolved["captioner"] == "captioner"
-    for drawing, words in zip(dog.references, learnt.resolved["captions"], strict=False):
-        assert "sks dog" in words
-        assert told(words)["background"] == {drawing.scene.background}
-        assert told(words)["pose"] == {drawing.action.pose}
-
-
 def test_a_test_picture_without_a_source_prompt_gets_one(
     process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
 ) -> None:
     job = edit(begin, storage, project, subject, None)
     with begin() as session:
         image_id = session.get_one(edits.Edit, job.edit_id).image_id
-    repaint(begin, storage, project, image_id, Image.new("RGB", (64, 64), "black"))
+    repaint(begin, storage, project, image_id, "black")
     perform(process, job.id)
     made = current(begin, job)
     assert (made.state, made.error_detail) == (State.SUCCEEDED, None)
