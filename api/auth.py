@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems
 from api.problems import Problem
-from api.service import Service, service_of
+from api.service import Service, running_service
 from ledger import keys
 from ledger.database import UNAVAILABLE
 
@@ -43,7 +43,7 @@ class Gate:
         if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{GUARDED}/"):
             request = Request(scope)
             try:
-                caller = await run_in_threadpool(authenticate, service_of(request), _token(request))
+                caller = await run_in_threadpool(authenticate, running_service(request), _token(request))
                 require(caller, "read" if scope["method"] in READING else "write")
             except (HTTPException, *UNAVAILABLE) as error:
                 await problems.answer(request, error)(scope, receive, send)
@@ -56,7 +56,7 @@ def authenticate(service: Service, token: str) -> Caller:
     """Whose key this is. Raises Problem."""
     if not token:
         raise Problem("unauthenticated", "send the header `Authorization: Bearer lipe_...`", headers=CHALLENGE)
-    with service.begin() as session:
+    with service.look() as session:
         key = keys.authenticate(session, service.settings.key_pepper.get_secret_value(), token)
     if key is None:
         challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
@@ -75,12 +75,12 @@ def _token(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def _writer(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+async def _writer(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
     require(caller, "write")
     return caller
 

@@ -38,7 +38,7 @@ _NAME = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _PAIRS: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
 
 
-def _wanted(request: Request) -> dict[str, str]:
+async def _wanted(request: Request) -> dict[str, str]:
     """The pairs asked for. Raises Problem."""
     pairs: dict[str, str] = {}
     for name, key, value in _given(request):

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from api import openapi, problems
 
 
-def _judge(request: Request) -> None:
+async def _judge(request: Request) -> None:
     """Raise Problem for the first parameter that the document does not list."""
     if not request.query_params:
         return

@@ -37,7 +37,7 @@ def _is_rfc3339(text: object) -> object:
 Time = Annotated[AwareDatetime, BeforeValidator(_is_rfc3339)]
 
 
-def _window(
+async def _window(
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many to list.")] = 20,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
     created_after: Annotated[Time | None, Query(description="Only those made at this time or later.")] = None,

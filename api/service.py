@@ -9,7 +9,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy import Engine
 
-from ledger.database import UnitOfWork, make_engine, unit_of_work
+from ledger.database import UnitOfWork, looking, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
 from ledger.settings import Settings
 from ledger.storage import Storage
@@ -19,11 +19,12 @@ DECODERS = 2
 
 @dataclass(frozen=True)
 class Service:
-    """One for the process. `decoding` bounds how many pictures are in memory unpacked at once."""
+    """One for the process. `look` is for single statements; `decoding` bounds how many pictures are unpacked at once."""
 
     settings: Settings
     engine: Engine
     begin: UnitOfWork
+    look: UnitOfWork
     storage: Storage
     ring: Doorbell
     decoding: CapacityLimiter
@@ -39,6 +40,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             settings,
             engine,
             unit_of_work(engine),
+            looking(engine),
             Storage(settings),
             make_doorbell(settings),
             CapacityLimiter(DECODERS),
@@ -51,10 +53,15 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     return opened
 
 
-def service_of(request: Request) -> Service:
+def running_service(request: Request) -> Service:
     """The process's service."""
     service: Service = request.app.state.service
     return service
+
+
+async def service_of(request: Request) -> Service:
+    """The same as a dependency. A coroutine, as every dependency that waits for nothing: others cost a thread each."""
+    return running_service(request)
 
 
 Here = Annotated[Service, Depends(service_of)]

@@ -1,12 +1,12 @@
 """Taking a job: committed with its idempotent answer, then announced, then (`Prefer: wait=n`) waited for.
 
-A 202 means that the row is committed. Whether the doorbell could be rung does not matter: the outbox holds it.
+A 202 means that the row is committed, and on the disk. Whether the doorbell could be rung does not matter: the outbox
+holds it.
 """
 
-import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from anyio import sleep
@@ -20,10 +20,10 @@ from api.job_body import JobBody
 from api.quota import admit
 from api.service import Service
 from ledger import jobs, outbox, quotas
-from ledger.database import UNAVAILABLE
 from ledger.idempotency import Answer
 from ledger.jobs import Job
 from ledger.states import TERMINAL
+from ledger.transitions import task
 
 LONGEST_WAIT = 60
 POLL_SECONDS = 0.25
@@ -37,10 +37,8 @@ REFUSALS = (
 )
 """What every route that makes a job may answer."""
 
-log = logging.getLogger(__name__)
 
-
-def _wait(
+async def _wait(
     prefer: Annotated[
         str | None, Header(description=f"`wait=n`: hold the answer until the job ends, n <= {LONGEST_WAIT} seconds.")
     ] = None,
@@ -57,15 +55,20 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
     """202 with the job that `make` writes, and where to follow it."""
 
     limits: dict[str, str] = {}
+    made: list[Job] = []
 
     def create(session: Session) -> Answer:
         job = make(session)
+        made.append(job)
         limits.update(admit(quotas.of_jobs(session, once.project_id, once.service.settings)))
-        job.idempotency_key = once.key
         return Answer(202, JobBody.of(once.service, job).model_dump(mode="json"), {"Location": f"/v1/jobs/{job.id}"})
 
-    answer = await run_in_threadpool(once, create)
-    await run_in_threadpool(ring, once.service, answer.body["id"])
+    def accept() -> Answer:
+        answer = once(create)
+        announce(once.service, answer.body["id"], made)
+        return answer
+
+    answer = await run_in_threadpool(accept)
     if not wait:
         return JSONResponse(answer.body, answer.status, answer.headers | limits)
     body = await _waited(once, answer.body["id"], wait)
@@ -73,12 +76,13 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
     return JSONResponse(body or answer.body, answer.status, headers)
 
 
-def ring(service: Service, identifier: str) -> None:
-    """Announce what is committed: from here on nothing may make the request fail."""
-    try:
-        outbox.publish(service.begin, service.ring, identifier=identifier)
-    except UNAVAILABLE as error:
-        log.warning("the dispatcher will ring for %s: %s", identifier, error)
+def announce(service: Service, job_id: str, made: Sequence[Job]) -> None:
+    """Ring for the job if it was just made; wait until the disk has it in any case."""
+    for job in made:
+        outbox.announce(service.look, service.ring, task(job.kind), job.id)
+    if not made:
+        with service.look() as session:
+            outbox.kept(session, job_id)
 
 
 async def _waited(once: Once, job_id: str, seconds: int) -> dict[str, object] | None:

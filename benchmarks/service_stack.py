@@ -3,9 +3,8 @@
 Jobs are made by the deterministic engine of tests/reliability (a step takes 20 ms): how fast a model is, is not asked.
 """
 
-import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +83,7 @@ def _with_order(folder: Path, settings: Settings, engine: Engine) -> Stack:
     adapter = storage.put(f"projects/{project.id}/jobs/none/1/", "adapter.safetensors", b"an adapter", "text/plain")
     with begin() as session:
         prior = priors.create(session, project.id, subject.id)
-        priors.mark_ready(
-            session, prior.id, manifest={}, adapter_key=adapter.key, adapter_sha256=adapter.sha256
-        )
+        priors.mark_ready(session, prior.id, manifest={}, adapter_key=adapter.key, adapter_sha256=adapter.sha256)
     asked = {"subject_id": subject.id, "image_id": image.id, "prompt": "a photo of sks dog jumping"}
     edit = Target(f"http://127.0.0.1:{free_port()}/v1/edits", {"Authorization": f"Bearer {key}"}, asked)
     bare = Target(f"http://127.0.0.1:{free_port()}/orders", {}, asked)

@@ -3,6 +3,7 @@
 from sqlalchemy import ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from ledger import together
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id
 
@@ -38,20 +39,18 @@ def create(
     mask_image_id: str | None = None,
 ) -> Edit:
     """An edit that is still to be made. The caller has looked up every id in the same project."""
-    edit = Edit(
-        id=new_id("edt"),
-        project_id=project_id,
-        subject_id=subject_id,
-        prior_id=prior_id,
-        image_id=image_id,
-        mask_image_id=mask_image_id,
-        method=method,
-        source_prompt=source_prompt,
-        target_prompts=target_prompts,
-    )
-    session.add(edit)
-    session.flush()
-    return edit
+    edit = {
+        "id": new_id("edt"),
+        "project_id": project_id,
+        "subject_id": subject_id,
+        "prior_id": prior_id,
+        "image_id": image_id,
+        "mask_image_id": mask_image_id,
+        "method": method,
+        "source_prompt": source_prompt,
+        "target_prompts": target_prompts,
+    }
+    return together.write(session, Edit, edit)
 
 
 def get(session: Session, project_id: str, edit_id: str) -> Edit | None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, delete, func, select
+from sqlalchemy import ForeignKey, bindparam, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Moment
-from ledger.database import Row
+from ledger.database import Row, now
 
 
 class InFlight(Exception):
@@ -48,6 +48,9 @@ class Request(Row):
     created_at: Mapped[Moment]
 
 
+_RECALL = select(Request).where(Request.project_id == bindparam("of"), Request.key == bindparam("named"))
+
+
 def recall(session: Session, project_id: str, key: str, fingerprint: bytes) -> Answer | None:
     """The stored answer, or None: then this transaction owns the key until it ends.
 
@@ -55,10 +58,12 @@ def recall(session: Session, project_id: str, key: str, fingerprint: bytes) -> A
     """
     if not session.scalar(select(func.pg_try_advisory_xact_lock(_lock_number(project_id, key)))):
         raise InFlight(key)
-    mine = (Request.project_id == project_id, Request.key == key)
-    session.execute(delete(Request).where(*mine, Request.expires_at <= func.clock_timestamp()))
-    found = session.scalars(select(Request).where(*mine)).first()
+    found = session.scalars(_RECALL, {"of": project_id, "named": key}).first()
     if found is None:
+        return None
+    if found.expires_at <= now(session):
+        session.delete(found)
+        session.flush()
         return None
     if found.fingerprint != fingerprint:
         raise Mismatch(key)

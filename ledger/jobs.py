@@ -10,11 +10,11 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, ForeignKey, Index, and_, func, or_, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
-from ledger import outbox, transitions
+from ledger import outbox, together, transitions
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id, now
 from ledger.edits import Edit
-from ledger.events import JobEvent
+from ledger.events import Event, JobEvent
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.states import TERMINAL, State
 from ledger.subjects import Reference
@@ -87,35 +87,40 @@ def submit(
     metadata: dict[str, str] | None = None,
     webhook_url: str | None = None,
     request_id: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Job:
-    """Queue a job, with its doorbell in the same transaction."""
-    job = Job(
-        id=new_id("job"),
-        project_id=project_id,
-        kind=kind,
-        subject_id=subject_id,
-        prior_id=prior_id,
-        edit_id=edit_id,
-        state=State.QUEUED,
-        parameters=parameters,
-        resolved={},
-        user_metadata=metadata or {},
-        webhook_url=webhook_url,
-        request_id=request_id,
-        epoch=0,
-        attempt=0,
-        sequence=0,
-        progress={},
-        progress_sequence=0,
-        metrics={},
-    )
-    session.add(job)
-    session.flush()
-    transitions.record(session, job, State.QUEUED)
-    outbox.add(session, transitions.task(job), job.id)
-    session.flush()
-    session.refresh(job)
-    return job
+    """Queue a job, with its first event and its doorbell."""
+    job = {
+        "id": new_id("job"),
+        "project_id": project_id,
+        "kind": kind,
+        "subject_id": subject_id,
+        "prior_id": prior_id,
+        "edit_id": edit_id,
+        "state": str(State.QUEUED),
+        "parameters": parameters,
+        "resolved": {},
+        "metadata": metadata or {},
+        "webhook_url": webhook_url,
+        "request_id": request_id,
+        "idempotency_key": idempotency_key,
+        "epoch": 0,
+        "attempt": 0,
+        "sequence": 1,
+        "progress": {},
+        "progress_sequence": 0,
+        "metrics": {},
+    }
+    event = {
+        "project_id": project_id,
+        "job_id": job["id"],
+        "sequence": 1,
+        "type": f"{kind}.{State.QUEUED}",
+        "data": {"job_id": job["id"], "status": str(State.QUEUED), "attempt": 0},
+        "terminal": False,
+    }
+    doorbell = {"topic": transitions.task(kind), "identifier": job["id"]}
+    return together.write(session, Job, job, {Event: event, outbox.Entry: doorbell})
 
 
 def get(session: Session, project_id: str, job_id: str) -> Job | None:
@@ -153,12 +158,6 @@ def listing(
     if metadata:
         query = query.where(Job.user_metadata.contains(metadata))
     return newest(session, query, Job, window)
-
-
-def count_queued(session: Session, project_id: str) -> int:
-    """How many of the project's jobs wait."""
-    mine = (Job.project_id == project_id, Job.state == State.QUEUED)
-    return session.scalar(select(func.count()).select_from(Job).where(*mine)) or 0
 
 
 def events_after(session: Session, job: Job, events: list[JobEvent], sequence: int) -> list[JobEvent]:

@@ -1,12 +1,12 @@
 """Doorbells that are still to be rung, written in the transaction of the work they announce.
 
-Submit: commit, then `publish` for the entry just written. If the broker is away the entry stays, and the
+Submit: commit, then `announce` the entry just written. If the broker is away the entry stays, and the
 dispatcher's `publish` rings later. An entry rung twice costs nothing: the claim refuses the second.
 """
 
 from collections.abc import Callable
 
-from sqlalchemy import BigInteger, Identity, delete, select
+from sqlalchemy import BigInteger, Identity, bindparam, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Moment
@@ -24,15 +24,40 @@ class Entry(Row):
     created_at: Mapped[Moment]
 
 
+_ALONE = {"synchronize_session": False}  # no session holds entries that these may change
+_FORGET = delete(Entry).where(Entry.identifier == bindparam("of")).execution_options(**_ALONE)
+_KEEP = update(Entry).where(Entry.identifier == bindparam("of")).values(topic=Entry.topic).execution_options(**_ALONE)
+
+
 def add(session: Session, topic: str, identifier: str) -> None:
     """Announce `identifier` to the workers of `topic` after this transaction."""
     session.add(Entry(topic=topic, identifier=identifier))
 
 
-def due(session: Session, limit: int = 100, *, identifier: str | None = None) -> list[Entry]:
-    """The oldest entries (of one identifier), locked; those that another dispatcher holds are passed over."""
-    query = select(Entry).order_by(Entry.id).limit(limit).with_for_update(skip_locked=True)
-    return list(session.scalars(query if identifier is None else query.where(Entry.identifier == identifier)))
+def rung(session: Session, identifier: str) -> None:
+    """Forget the entry of which the caller has rung."""
+    session.execute(_FORGET, {"of": identifier})
+
+
+def kept(session: Session, identifier: str) -> None:
+    """Leave the entry, if it is still there, to the dispatcher.
+
+    Writes it again: a commit that waits for the disk takes all commits before it to the disk, and an entry that is
+    gone was taken away by one. So whoever commits this or `rung` knows that the entry's transaction is safe, too.
+    """
+    session.execute(_KEEP, {"of": identifier})
+
+
+def announce(look: UnitOfWork, ring: Callable[[str, str], bool], topic: str, identifier: str) -> None:
+    """Ring for the entry that was just committed; afterwards it is on the disk. `look` commits by the statement."""
+    settle = rung if ring(topic, identifier) else kept
+    with look() as session:
+        settle(session, identifier)
+
+
+def due(session: Session, limit: int = 100) -> list[Entry]:
+    """The oldest entries, locked; those that another dispatcher holds are passed over."""
+    return list(session.scalars(select(Entry).order_by(Entry.id).limit(limit).with_for_update(skip_locked=True)))
 
 
 def mark_published(session: Session, entries: list[Entry]) -> None:
@@ -40,15 +65,13 @@ def mark_published(session: Session, entries: list[Entry]) -> None:
     session.execute(delete(Entry).where(Entry.id.in_([entry.id for entry in entries])))
 
 
-def publish(
-    begin: UnitOfWork, ring: Callable[[str, str], bool], *, limit: int = 100, identifier: str | None = None
-) -> int:
+def publish(begin: UnitOfWork, ring: Callable[[str, str], bool], *, limit: int = 100) -> int:
     """Ring for what waits; the number rung. Stops at the first failure: the broker is away for all of them."""
     with begin() as session:
-        rung = []
-        for entry in due(session, limit, identifier=identifier):
+        done = []
+        for entry in due(session, limit):
             if not ring(entry.topic, entry.identifier):
                 break
-            rung.append(entry)
-        mark_published(session, rung)
-        return len(rung)
+            done.append(entry)
+        mark_published(session, done)
+        return len(done)

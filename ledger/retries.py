@@ -14,7 +14,14 @@ class NotRetryable(Exception):
     """The job is not over, has succeeded, or was retried before; the message says which."""
 
 
-def retry(session: Session, project_id: str, job_id: str, *, request_id: str | None = None) -> Job | None:
+def retry(
+    session: Session,
+    project_id: str,
+    job_id: str,
+    *,
+    request_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Job | None:
     """A new job for the same prior or edit, with the same parameters. Raises NotRetryable. None: not there."""
     mine = (Job.project_id == project_id, Job.id == job_id)
     job = session.scalars(select(Job).where(*mine).with_for_update()).first()
@@ -36,6 +43,7 @@ def retry(session: Session, project_id: str, job_id: str, *, request_id: str | N
         metadata=job.user_metadata,
         webhook_url=job.webhook_url,
         request_id=request_id,
+        idempotency_key=idempotency_key,
     )
 
 

@@ -71,9 +71,9 @@ def requeue(session: Session, job: "Job", *, charge: bool) -> None:
     job.attempt = job.attempt if charge else job.attempt - 1
     job.queued_at = job.rung_at = now(session)
     record(session, job, State.QUEUED)
-    outbox.add(session, task(job), job.id)
+    outbox.add(session, task(job.kind), job.id)
 
 
-def task(job: "Job") -> str:
-    """Which doorbell rings for the job."""
-    return f"lipe.{job.kind}"
+def task(kind: str) -> str:
+    """Which doorbell rings for jobs of that kind."""
+    return f"lipe.{kind}"

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Date, Double, ForeignKey, cast, func, select
+from sqlalchemy import BindParameter, Date, Double, ForeignKey, Select, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -39,7 +39,6 @@ def charge(session: Session, job: "Job") -> None:
     )
 
 
-def today(session: Session, project_id: str) -> float:
-    """The seconds of the attempts that ended today."""
-    mine = (Usage.project_id == project_id, Usage.day == TODAY)
-    return session.scalar(select(Usage.gpu_seconds).where(*mine)) or 0.0
+def of_today(project_id: str | BindParameter[str]) -> Select[float]:
+    """The seconds of the attempts that ended today; no row if none did."""
+    return select(Usage.gpu_seconds).where(Usage.project_id == project_id, Usage.day == TODAY)

@@ -19,13 +19,11 @@ from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
 from api.service import Here, Service
 from api.submission import REFUSALS, Waiting, submitted
-from ledger import artefacts, edits, images, jobs, priors, results, subjects
+from ledger import artefacts, edit_ground, edits, jobs, results
 from ledger.artefacts import Artefact
-from ledger.images import Image
+from ledger.edit_ground import Ground
 from ledger.jobs import Job
-from ledger.priors import Prior
 from ledger.states import State
-from ledger.subjects import Subject
 
 router = APIRouter(prefix="/edits", tags=["edits"])
 
@@ -73,22 +71,18 @@ class DownloadableEdit(EditBody):
 )
 async def create_edit(asked: NewEdit, request: Request, service: Here, once: Creating, wait: Waiting) -> Response:
     """Edit a picture, once for each prompt and seed; 202 with the job."""
-    await run_in_threadpool(check_url, service.settings, asked.webhook_url, param="webhook_url")
+    if asked.webhook_url is not None:
+        await run_in_threadpool(check_url, service.settings, asked.webhook_url, param="webhook_url")
     parameters = {asked.method: asked.parameters.given(), "seeds": asked.chosen_seeds()}
 
     def make(session: Session) -> Job:
-        prior = _prior(session, once.project_id, asked) if asked.use_prior else None
-        subject = _subject(session, once.project_id, prior.subject_id if prior else asked.subject_id or "")
-        require_subject(asked, f"{subject.token} {subject.class_noun}")
-        image = _image(session, once.project_id, asked.image_id, param="image_id")
-        if asked.mask_image_id is not None:
-            _fits(image, _image(session, once.project_id, asked.mask_image_id, param="mask_image_id"))
+        subject_id, prior_id = _judge(session, once.project_id, asked)
         edit = edits.create(
             session,
             once.project_id,
-            subject_id=subject.id,
-            prior_id=prior.id if prior else None,
-            image_id=image.id,
+            subject_id=subject_id,
+            prior_id=prior_id,
+            image_id=asked.image_id,
             mask_image_id=asked.mask_image_id,
             method=asked.method,
             source_prompt=asked.source_prompt,
@@ -98,13 +92,14 @@ async def create_edit(asked: NewEdit, request: Request, service: Here, once: Cre
             session,
             once.project_id,
             "edit",
-            subject_id=subject.id,
-            prior_id=prior.id if prior else None,
+            subject_id=subject_id,
+            prior_id=prior_id,
             edit_id=edit.id,
             parameters=parameters,
             metadata=asked.metadata,
             webhook_url=asked.webhook_url,
             request_id=request.state.request_id,
+            idempotency_key=once.key,
         )
 
     return await submitted(once, make, wait)
@@ -135,42 +130,46 @@ def get_edit(edit_id: PathId, service: Here, me: Me) -> Any:
         )
 
 
-def _prior(session: Session, project_id: str, asked: NewEdit) -> Prior:
-    """The prior asked for, or the subject's newest; it must be ready."""
+def _judge(session: Session, project_id: str, asked: NewEdit) -> tuple[str, str | None]:
+    """Subject and prior of the edit, if all that it names is there and fits."""
+    ground = edit_ground.find(
+        session,
+        project_id,
+        subject_id=asked.subject_id,
+        prior_id=asked.prior_id,
+        image_id=asked.image_id,
+        mask_image_id=asked.mask_image_id,
+    )
     if asked.prior_id is not None:
-        prior = priors.get(session, project_id, asked.prior_id)
-        if prior is None:
-            raise problems.not_found("prior", asked.prior_id, param="prior_id")
-        if prior.ready_at is None:
-            raise Problem("prior_not_ready", "wait until its job has succeeded", param="prior_id")
-        return prior
-    subject = _subject(session, project_id, asked.subject_id or "")
-    default = priors.default(session, project_id, subject.id)
-    if default is None:
-        detail = f"the subject has no ready prior: POST /v1/subjects/{subject.id}/priors and wait for its job"
+        _judge_named_prior(ground, asked.prior_id)
+    if ground.subject_id is None:
+        raise problems.not_found("subject", asked.subject_id or "", param="subject_id")
+    if asked.use_prior and ground.prior_id is None:
+        detail = f"the subject has no ready prior: POST /v1/subjects/{ground.subject_id}/priors and wait for its job"
         raise Problem("prior_not_ready", detail, param="subject_id")
-    return default
+    require_subject(asked, f"{ground.token} {ground.class_noun}")
+    _judge_pictures(ground, asked)
+    return ground.subject_id, ground.prior_id if asked.use_prior else None
 
 
-def _subject(session: Session, project_id: str, subject_id: str) -> Subject:
-    subject = subjects.get(session, project_id, subject_id)
-    if subject is None:
-        raise problems.not_found("subject", subject_id, param="subject_id")
-    return subject
+def _judge_named_prior(ground: Ground, prior_id: str) -> None:
+    if ground.prior_id is None:
+        raise problems.not_found("prior", prior_id, param="prior_id")
+    if ground.ready_at is None:
+        raise Problem("prior_not_ready", "wait until its job has succeeded", param="prior_id")
 
 
-def _image(session: Session, project_id: str, image_id: str, *, param: str) -> Image:
-    image = images.get(session, project_id, image_id)
-    if image is None:
-        raise problems.not_found("image", image_id, param=param)
-    return image
-
-
-def _fits(image: Image, mask: Image) -> None:
-    if (image.width, image.height) != (mask.width, mask.height):
+def _judge_pictures(ground: Ground, asked: NewEdit) -> None:
+    if ground.width is None:
+        raise problems.not_found("image", asked.image_id, param="image_id")
+    if asked.mask_image_id is None:
+        return
+    if ground.mask_width is None:
+        raise problems.not_found("image", asked.mask_image_id, param="mask_image_id")
+    if (ground.mask_width, ground.mask_height) != (ground.width, ground.height):
         detail = (
-            f"the mask has {mask.width} x {mask.height} pixels, the image {image.width} x {image.height}: "
-            "send a mask of the image's size"
+            f"the mask has {ground.mask_width} x {ground.mask_height} pixels, "
+            f"the image {ground.width} x {ground.height}: send a mask of the image's size"
         )
         raise Problem("mask_size_mismatch", detail, param="mask_image_id")
 

@@ -81,7 +81,9 @@ async def retry_job(job_id: PathId, request: Request, once: Creating, wait: Wait
 
     def make(session: Session) -> Job:
         try:
-            job = retries.retry(session, once.project_id, job_id, request_id=request.state.request_id)
+            job = retries.retry(
+                session, once.project_id, job_id, request_id=request.state.request_id, idempotency_key=once.key
+            )
         except retries.NotRetryable as error:
             raise Problem("job_not_retryable", f"{job_id} cannot be retried: {error}") from error
         if job is None:

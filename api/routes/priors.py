@@ -126,9 +126,11 @@ async def train_prior(
             metadata=asked.metadata,
             webhook_url=asked.webhook_url,
             request_id=request.state.request_id,
+            idempotency_key=once.key,
         )
 
-    await run_in_threadpool(check_url, service.settings, asked.webhook_url, param="webhook_url")
+    if asked.webhook_url is not None:
+        await run_in_threadpool(check_url, service.settings, asked.webhook_url, param="webhook_url")
     return await submitted(once, make, wait)
 
 

@@ -15,12 +15,11 @@ from api.idempotency import Creating
 from api.pagination import Listing, Paging, listing
 from api.problems import documented
 from api.service import Here
-from api.submission import ring
 from api.webhook_events import EventType
-from ledger import deliveries, projects, webhooks
+from ledger import deliveries, outbox, projects, webhooks
 from ledger.deliveries import DeliveryState
 from ledger.idempotency import Answer
-from ledger.webhooks import Delivery, Endpoint
+from ledger.webhooks import TASK, Delivery, Endpoint
 
 router = APIRouter(tags=["webhooks"])
 Events = Annotated[list[EventType], Field(max_length=8, description="Empty: all of them.")]
@@ -212,7 +211,7 @@ def redeliver(delivery_id: PathId, service: Here, me: Me) -> Any:
         if delivery is None:
             raise problems.not_found("webhook delivery", delivery_id)
         body = DeliveryBody.of(delivery)
-    ring(service, delivery_id)
+    outbox.announce(service.look, service.ring, TASK, delivery_id)
     return body
 
 

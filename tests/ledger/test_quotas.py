@@ -113,4 +113,4 @@ def test_every_attempt_is_charged_once(
 def used(begin: UnitOfWork, project: Project) -> float:
     """The project's seconds of today."""
     with begin() as session:
-        return usage.today(session, project.id)
+        return session.scalar(usage.of_today(project.id)) or 0.0

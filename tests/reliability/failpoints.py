@@ -44,8 +44,8 @@ DISPATCHER = {
 }
 API = {
     "before commit": Point("ledger.idempotency:remember", before=False),
-    "after commit": Point("api.submission:ring", before=True),
-    "after publish": Point("ledger.outbox:mark_published", before=True),
+    "after commit": Point("api.submission:announce", before=True),
+    "after publish": Point("ledger.outbox:rung", before=True),
 }
 
 
