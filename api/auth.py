@@ -56,8 +56,8 @@ def authenticate(service: Service, token: str) -> Caller:
     """Whose key this is. Raises Problem."""
     if not token:
         raise Problem("unauthenticated", "send the header `Authorization: Bearer lipe_...`", headers=CHALLENGE)
-    with service.look() as session:
-        key = keys.authenticate(session, service.settings.key_pepper.get_secret_value(), token)
+    with service.look() as connection:
+        key = keys.authenticate(connection, service.settings.key_pepper.get_secret_value(), token)
     if key is None:
         challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
         raise Problem("unauthenticated", "the API key is wrong, expired or revoked: use another", headers=challenge)

@@ -9,7 +9,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy import Engine
 
-from ledger.database import UnitOfWork, looking, make_engine, unit_of_work
+from ledger.database import Look, UnitOfWork, looking, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
 from ledger.settings import Settings
 from ledger.storage import Storage
@@ -19,12 +19,12 @@ DECODERS = 2
 
 @dataclass(frozen=True)
 class Service:
-    """One for the process. `look` is for single statements; `decoding` bounds how many pictures are unpacked at once."""
+    """One for the process. `decoding` bounds how many pictures are in memory unpacked at once."""
 
     settings: Settings
     engine: Engine
     begin: UnitOfWork
-    look: UnitOfWork
+    look: Look
     storage: Storage
     ring: Doorbell
     decoding: CapacityLimiter

@@ -79,10 +79,10 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
 def announce(service: Service, job_id: str, made: Sequence[Job]) -> None:
     """Ring for the job if it was just made; wait until the disk has it in any case."""
     for job in made:
-        outbox.announce(service.look, service.ring, task(job.kind), job.id)
+        outbox.announce(service.look, service.ring, task(job), job.id)
     if not made:
-        with service.look() as session:
-            outbox.kept(session, job_id)
+        with service.look() as connection:
+            outbox.kept(connection, job_id)
 
 
 async def _waited(once: Once, job_id: str, seconds: int) -> dict[str, object] | None:

@@ -10,6 +10,7 @@ from select import POLLIN, poll
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from psycopg import Connection
@@ -23,6 +24,7 @@ from sqlalchemy.types import DateTime
 from ledger.settings import Settings
 
 UnitOfWork = Callable[[], AbstractContextManager[Session]]
+Look = Callable[[], AbstractContextManager[Connection]]
 CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -30,7 +32,7 @@ CONSTRAINT_NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError)
 """What is raised when the database does not answer (in time): trying again may help."""
 MIGRATION_LOCK = 0x11BE  # any constant: two programs that migrate at once take turns
 
@@ -96,9 +98,25 @@ def unit_of_work(engine: Engine) -> UnitOfWork:
     return begin
 
 
-def looking(engine: Engine) -> UnitOfWork:
-    """`with look() as session:` commits each statement by itself: one round trip where a transaction takes three."""
-    return unit_of_work(engine.execution_options(isolation_level="AUTOCOMMIT"))
+def looking(engine: Engine) -> Look:
+    """`with look() as connection:` commits each statement by itself: one round trip where a transaction takes three."""
+
+    @contextmanager
+    def look() -> Iterator[Connection]:
+        pooled = engine.raw_connection()
+        try:
+            connection = pooled.driver_connection
+            assert isinstance(connection, Connection)  # noqa: S101
+            connection.autocommit = True
+            yield connection
+            connection.autocommit = False
+        except BaseException:
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+    return look
 
 
 def is_ready(engine: Engine) -> bool:

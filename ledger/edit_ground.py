@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, String, and_, bindparam, func, literal, select
+from sqlalchemy import ColumnElement, Executable, String, and_, bindparam, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from ledger.images import Image
+from ledger.prepared import Prepared
 from ledger.priors import Prior
 from ledger.subjects import Subject
 
@@ -36,10 +37,11 @@ def find(
 ) -> Ground:
     """By the prior, with its subject; or by the subject, with its newest ready prior if it has one."""
     named = {"project": project_id, "subject": subject_id, "prior": prior_id, "image": image_id, "mask": mask_image_id}
-    return Ground(*session.execute(_FIND, named).one())
+    (found,) = _FIND(session, **named)
+    return Ground(*found)
 
 
-def _find() -> Select[Any]:
+def _find() -> Executable:
     project, subject, prior = (bindparam(name, type_=String) for name in ("project", "subject", "prior"))
     ready = (Prior.project_id == project, Prior.subject_id == subject, Prior.ready_at.is_not(None))
     newest = select(Prior.id).where(*ready).order_by(Prior.ready_at.desc()).limit(1).scalar_subquery()
@@ -62,4 +64,4 @@ def _find() -> Select[Any]:
     )  # fmt: skip
 
 
-_FIND = _find()
+_FIND = Prepared(_find())

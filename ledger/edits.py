@@ -39,18 +39,18 @@ def create(
     mask_image_id: str | None = None,
 ) -> Edit:
     """An edit that is still to be made. The caller has looked up every id in the same project."""
-    edit = {
-        "id": new_id("edt"),
-        "project_id": project_id,
-        "subject_id": subject_id,
-        "prior_id": prior_id,
-        "image_id": image_id,
-        "mask_image_id": mask_image_id,
-        "method": method,
-        "source_prompt": source_prompt,
-        "target_prompts": target_prompts,
-    }
-    return together.write(session, Edit, edit)
+    edit = Edit(
+        id=new_id("edt"),
+        project_id=project_id,
+        subject_id=subject_id,
+        prior_id=prior_id,
+        image_id=image_id,
+        mask_image_id=mask_image_id,
+        method=method,
+        source_prompt=source_prompt,
+        target_prompts=target_prompts,
+    )
+    return together.write(session, edit)
 
 
 def get(session: Session, project_id: str, edit_id: str) -> Edit | None:

@@ -14,10 +14,11 @@ from ledger import outbox, together, transitions
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row, new_id, now
 from ledger.edits import Edit
-from ledger.events import Event, JobEvent
+from ledger.events import JobEvent
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.states import TERMINAL, State
 from ledger.subjects import Reference
+from ledger.transitions import task
 
 Kind = Literal["prior", "edit"]
 KINDS: tuple[Kind, ...] = ("prior", "edit")
@@ -90,37 +91,28 @@ def submit(
     idempotency_key: str | None = None,
 ) -> Job:
     """Queue a job, with its first event and its doorbell."""
-    job = {
-        "id": new_id("job"),
-        "project_id": project_id,
-        "kind": kind,
-        "subject_id": subject_id,
-        "prior_id": prior_id,
-        "edit_id": edit_id,
-        "state": str(State.QUEUED),
-        "parameters": parameters,
-        "resolved": {},
-        "metadata": metadata or {},
-        "webhook_url": webhook_url,
-        "request_id": request_id,
-        "idempotency_key": idempotency_key,
-        "epoch": 0,
-        "attempt": 0,
-        "sequence": 1,
-        "progress": {},
-        "progress_sequence": 0,
-        "metrics": {},
-    }
-    event = {
-        "project_id": project_id,
-        "job_id": job["id"],
-        "sequence": 1,
-        "type": f"{kind}.{State.QUEUED}",
-        "data": {"job_id": job["id"], "status": str(State.QUEUED), "attempt": 0},
-        "terminal": False,
-    }
-    doorbell = {"topic": transitions.task(kind), "identifier": job["id"]}
-    return together.write(session, Job, job, {Event: event, outbox.Entry: doorbell})
+    job = Job(
+        id=new_id("job"),
+        project_id=project_id,
+        kind=kind,
+        subject_id=subject_id,
+        prior_id=prior_id,
+        edit_id=edit_id,
+        state=str(State.QUEUED),
+        parameters=parameters,
+        resolved={},
+        user_metadata=metadata or {},
+        webhook_url=webhook_url,
+        request_id=request_id,
+        idempotency_key=idempotency_key,
+        epoch=0,
+        attempt=0,
+        sequence=0,
+        progress={},
+        progress_sequence=0,
+        metrics={},
+    )
+    return together.write(session, job, transitions.event(job, State.QUEUED), outbox.entry(task(job), job.id))
 
 
 def get(session: Session, project_id: str, job_id: str) -> Job | None:

@@ -8,13 +8,15 @@ import hashlib
 import hmac
 import secrets
 from datetime import datetime
+from typing import NamedTuple
 from zlib import crc32
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session
 
 from ledger.columns import Id, Moment, ProjectId
 from ledger.database import Row
+from ledger.prepared import Prepared, Where
 
 ID_BYTES = 8
 SECRET_BYTES = 32
@@ -35,6 +37,15 @@ class Key(Row):
     created_at: Mapped[Moment]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class Owner(NamedTuple):
+    """A live key, as far as it is needed to let its holder in."""
+
+    id: str
+    project_id: str
+    scopes: list[str]
+    digest: bytes
 
 
 def create(
@@ -61,17 +72,23 @@ def create(
     return key, f"lipe_{identifier}_{secret}{_checksum(identifier, secret)}"
 
 
-def authenticate(session: Session, pepper: str, token: str) -> Key | None:
+_LIVE = Prepared(
+    select(Key.id, Key.project_id, Key.scopes, Key.digest).where(
+        Key.id == bindparam("of"), Key.revoked_at.is_(None), or_(Key.expires_at.is_(None), Key.expires_at > func.now())
+    )
+)
+
+
+def authenticate(where: Where, pepper: str, token: str) -> Owner | None:
     """The live key that `token` is, or None."""
     parsed = _parse(token)
     if parsed is None:
         return None
     identifier, secret = parsed
-    live = or_(Key.expires_at.is_(None), Key.expires_at > func.now())
-    key = session.scalars(select(Key).where(Key.id == identifier, Key.revoked_at.is_(None), live)).first()
+    found = [Owner(*row) for row in _LIVE(where, of=identifier)]
     # The digest is computed and compared in any case: the answer's time tells nothing about which ids exist.
-    matches = hmac.compare_digest(_digest(pepper, secret), key.digest if key else b"\0" * 32)
-    return key if matches else None
+    matches = hmac.compare_digest(_digest(pepper, secret), found[0].digest if found else b"\0" * 32)
+    return found[0] if matches else None
 
 
 def revoke(session: Session, project_id: str, key_id: str) -> bool:

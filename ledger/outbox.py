@@ -10,7 +10,8 @@ from sqlalchemy import BigInteger, Identity, bindparam, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Moment
-from ledger.database import Row, UnitOfWork
+from ledger.database import Look, Row, UnitOfWork
+from ledger.prepared import Prepared, Where
 
 
 class Entry(Row):
@@ -24,35 +25,39 @@ class Entry(Row):
     created_at: Mapped[Moment]
 
 
-_ALONE = {"synchronize_session": False}  # no session holds entries that these may change
-_FORGET = delete(Entry).where(Entry.identifier == bindparam("of")).execution_options(**_ALONE)
-_KEEP = update(Entry).where(Entry.identifier == bindparam("of")).values(topic=Entry.topic).execution_options(**_ALONE)
+_RUNG = Prepared(delete(Entry).where(Entry.identifier == bindparam("of")))
+_KEPT = Prepared(update(Entry).where(Entry.identifier == bindparam("of")).values(topic=Entry.topic))
+
+
+def entry(topic: str, identifier: str) -> Entry:
+    """An announcement of `identifier` to the workers of `topic`, still to be written."""
+    return Entry(topic=topic, identifier=identifier)
 
 
 def add(session: Session, topic: str, identifier: str) -> None:
     """Announce `identifier` to the workers of `topic` after this transaction."""
-    session.add(Entry(topic=topic, identifier=identifier))
+    session.add(entry(topic, identifier))
 
 
-def rung(session: Session, identifier: str) -> None:
+def rung(where: Where, identifier: str) -> None:
     """Forget the entry of which the caller has rung."""
-    session.execute(_FORGET, {"of": identifier})
+    _RUNG(where, of=identifier)
 
 
-def kept(session: Session, identifier: str) -> None:
+def kept(where: Where, identifier: str) -> None:
     """Leave the entry, if it is still there, to the dispatcher.
 
     Writes it again: a commit that waits for the disk takes all commits before it to the disk, and an entry that is
     gone was taken away by one. So whoever commits this or `rung` knows that the entry's transaction is safe, too.
     """
-    session.execute(_KEEP, {"of": identifier})
+    _KEPT(where, of=identifier)
 
 
-def announce(look: UnitOfWork, ring: Callable[[str, str], bool], topic: str, identifier: str) -> None:
+def announce(look: Look, ring: Callable[[str, str], bool], topic: str, identifier: str) -> None:
     """Ring for the entry that was just committed; afterwards it is on the disk. `look` commits by the statement."""
     settle = rung if ring(topic, identifier) else kept
-    with look() as session:
-        settle(session, identifier)
+    with look() as connection:
+        settle(connection, identifier)
 
 
 def due(session: Session, limit: int = 100) -> list[Entry]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import BindParameter, Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from ledger import uploads, usage
 from ledger.jobs import Job
+from ledger.prepared import Prepared
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
@@ -42,8 +43,8 @@ def of_jobs(session: Session, project_id: str, settings: Settings) -> list[Stand
     promises the job must do so (`outbox.rung`, `outbox.kept`).
     """
     session.flush()
-    session.execute(_HOLD_UNTIL_VISIBLE, {"project": project_id})
-    queued, used, left = session.execute(_OF_JOBS, {"project": project_id}).one()
+    _HOLD_UNTIL_VISIBLE(session, project=project_id)
+    ((queued, used, left),) = _OF_JOBS(session, project=project_id)
     gpu = settings.max_gpu_seconds_per_day
     return [
         _of_count("queued-jobs", settings.max_queued_jobs, queued),
@@ -105,7 +106,8 @@ def _hold_until_visible() -> Select[Any]:
 def _of_jobs() -> Select[Any]:
     """The project's queued jobs, its GPU seconds of today, those of running attempts included, and how many are left
     of the day."""
-    project, moment = bindparam("project"), func.clock_timestamp()
+    project: BindParameter[str] = bindparam("project")
+    moment = func.clock_timestamp()
     queued = select(func.count()).where(Job.project_id == project, Job.state == State.QUEUED)
     taken = func.extract("epoch", func.sum(moment - Job.claimed_at))
     running = select(taken).where(Job.project_id == project, Job.state == State.RUNNING)
@@ -115,4 +117,4 @@ def _of_jobs() -> Select[Any]:
     return select(queued.scalar_subquery(), used, DAY_SECONDS - passed)
 
 
-_HOLD_UNTIL_VISIBLE, _OF_JOBS = _hold_until_visible(), _of_jobs()
+_HOLD_UNTIL_VISIBLE, _OF_JOBS = Prepared(_hold_until_visible()), Prepared(_of_jobs())

@@ -52,5 +52,5 @@ def ring_stranded(session: Session, kind: Kind, *, seconds: float, max_running: 
     stranded = list(session.scalars(query))
     for job in stranded:
         job.rung_at = now(session)
-        outbox.add(session, transitions.task(job.kind), job.id)
+        outbox.add(session, transitions.task(job), job.id)
     return len(stranded)

@@ -3,42 +3,58 @@
 They may point at each other: Postgres checks foreign keys at the end of a statement.
 """
 
-from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
-from sqlalchemy import Executable, Table, bindparam, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Table, bindparam, insert, inspect
+from sqlalchemy.orm import Session, make_transient_to_detached
 
 from ledger.database import Row
+from ledger.prepared import Prepared
 
 Kind = TypeVar("Kind", bound=Row)
-Values = Mapping[str, Any]
-"""By the names of the columns; what is left out has the column's default."""
 
 
-def write(session: Session, row: type[Kind], values: Values, also: Mapping[type[Row], Values] | None = None) -> Kind:
-    """Insert one row, and at most one of each other table; the first as it is then."""
+def write(session: Session, row: Kind, *others: Row) -> Kind:
+    """Insert new rows, at most one of each table; returns the first, with the values that the database chose."""
     session.flush()  # what the new rows point at
-    rows = {row: values, **(also or {})}
-    statement = _statement(tuple((kind, tuple(given)) for kind, given in rows.items()))
-    parameters = {_name(kind, column): value for kind, given in rows.items() for column, value in given.items()}
-    written: Kind = session.scalars(statement, parameters).one()
-    return written
+    rows: list[Row] = [row, *others]
+    given = {type(new): {column: getattr(new, name) for name, column in _given(new)} for new in rows}
+    statement, chosen = _insertion(tuple((kind, tuple(columns)) for kind, columns in given.items()))
+    parameters = {_name(kind, column): value for kind, columns in given.items() for column, value in columns.items()}
+    (values,) = statement(session, **parameters)
+    known = dict(zip(chosen, values, strict=True))
+    for name, _ in _columns(type(row)):
+        if name not in inspect(row).dict:
+            setattr(row, name, known.get(name))
+    make_transient_to_detached(row)
+    session.add(row)
+    return row
+
+
+def _given(row: Row) -> list[tuple[str, str]]:
+    """Attribute and column of each value that was set."""
+    state = inspect(row).dict
+    return [(name, column) for name, column in _columns(type(row)) if name in state]
 
 
 @cache
-def _statement(shapes: tuple[tuple[type[Row], tuple[str, ...]], ...]) -> Executable:
-    """Built once for all rows of these columns: building takes longer than sending."""
-    insertions = []
-    for kind, columns in shapes:
-        table = kind.__table__
-        assert isinstance(table, Table)  # noqa: S101  # it may not be, says SQLAlchemy's type
-        insertions.append(insert(table).values({column: bindparam(_name(kind, column)) for column in columns}))
-    first, *others = insertions
-    kind = shapes[0][0]
-    together = first.returning(*kind.__table__.columns).add_cte(*(other.cte() for other in others))
-    return select(kind).from_statement(together)
+def _columns(kind: type[Row]) -> tuple[tuple[str, str], ...]:
+    return tuple((attribute.key, attribute.columns[0].name) for attribute in inspect(kind).column_attrs)
+
+
+@cache
+def _insertion(shapes: tuple[tuple[type[Row], tuple[str, ...]], ...]) -> tuple[Prepared, tuple[str, ...]]:
+    """The statement for rows of these columns, and the first row's attributes that it returns."""
+    first, *others = (
+        insert(cast(Table, kind.__table__)).values({column: bindparam(_name(kind, column)) for column in columns})
+        for kind, columns in shapes
+    )
+    kind, columns = shapes[0]
+    chosen = {name: column for name, column in _columns(kind) if column not in columns and column != "id"}
+    chosen = {name: column for name, column in chosen.items() if kind.__table__.c[column].server_default is not None}
+    returning = [kind.__table__.c[column] for column in chosen.values()]
+    return Prepared(first.returning(*returning).add_cte(*(other.cte() for other in others))), tuple(chosen)
 
 
 def _name(kind: type[Row], column: str) -> str:

@@ -18,25 +18,12 @@ if TYPE_CHECKING:
 
 def record(session: Session, job: "Job", state: State) -> None:
     """The event of a change of state, numbered; a terminal one goes out to the webhooks, too."""
-    terminal = state in TERMINAL
     session.flush()
-    job.sequence = job.sequence + 1
-    data: dict[str, Any] = {"job_id": job.id, "status": str(state), "attempt": job.attempt}
-    if job.error_code is not None:
-        data["error"] = {"code": job.error_code, "detail": job.error_detail}
-    session.add(
-        Event(
-            project_id=job.project_id,
-            job_id=job.id,
-            sequence=job.sequence,
-            type=f"{job.kind}.{state}",
-            data=data,
-            terminal=terminal,
-        )
-    )
+    happened = event(job, state)
+    session.add(happened)
     session.flush()
-    if terminal:
-        about = data | {
+    if happened.terminal:
+        about = happened.data | {
             "kind": job.kind,
             "subject_id": job.subject_id,
             "prior_id": job.prior_id,
@@ -44,6 +31,22 @@ def record(session: Session, job: "Job", state: State) -> None:
             "metadata": job.user_metadata,
         }
         webhooks.announce(session, job.project_id, job.id, f"{job.kind}.{state}", about, job.webhook_url)
+
+
+def event(job: "Job", state: State) -> Event:
+    """The next event of the job, still to be written: it is in `state` now."""
+    job.sequence += 1
+    data: dict[str, Any] = {"job_id": job.id, "status": str(state), "attempt": job.attempt}
+    if job.error_code is not None:
+        data["error"] = {"code": job.error_code, "detail": job.error_detail}
+    return Event(
+        project_id=job.project_id,
+        job_id=job.id,
+        sequence=job.sequence,
+        type=f"{job.kind}.{state}",
+        data=data,
+        terminal=state in TERMINAL,
+    )
 
 
 def end(session: Session, job: "Job", state: State) -> None:
@@ -71,9 +74,9 @@ def requeue(session: Session, job: "Job", *, charge: bool) -> None:
     job.attempt = job.attempt if charge else job.attempt - 1
     job.queued_at = job.rung_at = now(session)
     record(session, job, State.QUEUED)
-    outbox.add(session, task(job.kind), job.id)
+    outbox.add(session, task(job), job.id)
 
 
-def task(kind: str) -> str:
-    """Which doorbell rings for jobs of that kind."""
-    return f"lipe.{kind}"
+def task(job: "Job") -> str:
+    """Which doorbell rings for the job."""
+    return f"lipe.{job.kind}"
