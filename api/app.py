@@ -3,7 +3,7 @@
 from functools import partial
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from api import logs, openapi, problems, webhook_events
 from api.auth import GUARDED, Gate, described
@@ -44,18 +44,14 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Gate)
     app.add_middleware(BoundedBody, bound=partial(_bound, settings))
     app.add_middleware(RequestId)  # the outermost: every refusal carries the id, too
-    app.include_router(_v1())
+    for resource in (uploads, images, subjects, priors, edits, jobs, webhooks):  # not nested: each level is searched again
+        app.include_router(
+            resource.router, prefix=GUARDED, dependencies=[described, known_query], responses=documented()
+        )
     app.include_router(health.router)
     app.webhooks.include_router(webhook_events.described())
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
-
-
-def _v1() -> APIRouter:
-    v1 = APIRouter(prefix=GUARDED, dependencies=[described, known_query], responses=documented())
-    for resource in (uploads, images, subjects, priors, edits, jobs, webhooks):
-        v1.include_router(resource.router)
-    return v1
 
 
 def _bound(settings: Settings, path: str) -> int:

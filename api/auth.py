@@ -3,12 +3,12 @@
 A key with the scope `read` may GET; everything else needs `write`, and so does whatever shows a secret.
 """
 
+from asyncio import to_thread
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -43,7 +43,7 @@ class Gate:
         if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{GUARDED}/"):
             request = Request(scope)
             try:
-                caller = await run_in_threadpool(authenticate, running_service(request), _token(request))
+                caller = await to_thread(authenticate, running_service(request), _token(request))
                 require(caller, "read" if scope["method"] in READING else "write")
             except (HTTPException, *UNAVAILABLE) as error:
                 await problems.answer(request, error)(scope, receive, send)

@@ -6,13 +6,13 @@ holds it.
 
 import re
 import time
+from asyncio import to_thread
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from anyio import sleep
 from fastapi import Depends, Header
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from api.idempotency import Once
@@ -68,7 +68,7 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
         announce(once.service, answer.body["id"], made)
         return answer
 
-    answer = await run_in_threadpool(accept)
+    answer = await to_thread(accept)
     if not wait:
         return JSONResponse(answer.body, answer.status, answer.headers | limits)
     body = await _waited(once, answer.body["id"], wait)
@@ -89,7 +89,7 @@ async def _waited(once: Once, job_id: str, seconds: int) -> dict[str, object] | 
     """The job when it ended, or as it stands after so many seconds; None if it was erased meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
-        body = await run_in_threadpool(_read, once, job_id)
+        body = await to_thread(_read, once, job_id)
         if body is None or body.status in TERMINAL or time.monotonic() >= deadline:
             return body.model_dump(mode="json") if body else None
         await sleep(POLL_SECONDS)

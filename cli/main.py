@@ -71,7 +71,15 @@ def api(host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve the REST API."""
     import uvicorn
 
-    uvicorn.run("api.app:make_app", factory=True, host=host, port=port, log_level="info", server_header=False)
+    uvicorn.run(
+        "api.app:make_app",
+        factory=True,
+        host=host,
+        port=port,
+        log_level="info",
+        server_header=False,
+        access_log=False,  # `api.request_id` writes a line for each request, with its id
+    )
 
 
 @app.command()
