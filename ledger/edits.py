@@ -4,7 +4,7 @@ from sqlalchemy import ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger import together
-from ledger.columns import Id, Moment, ProjectId
+from ledger.columns import Id, ListedProjectId, Moment
 from ledger.database import Row, new_id
 
 
@@ -15,7 +15,7 @@ class Edit(Row):
     __table_args__ = (Index("ix_edits_project_id_created_at", "project_id", "created_at", "id"),)
 
     id: Mapped[Id]
-    project_id: Mapped[ProjectId]
+    project_id: Mapped[ListedProjectId]
     subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
     prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id", ondelete="CASCADE"), index=True)
     image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), index=True)

@@ -5,7 +5,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session
 
-from ledger.columns import Id, Moment, ProjectId
+from ledger.columns import Id, ListedProjectId, Moment
 from ledger.database import Row
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.storage import StoredObject
@@ -21,7 +21,7 @@ class Image(Row):
     __table_args__ = (Index("ix_images_project_id_created_at", "project_id", "created_at", "id"),)
 
     id: Mapped[Id]
-    project_id: Mapped[ProjectId]
+    project_id: Mapped[ListedProjectId]
     key: Mapped[str]
     size: Mapped[int]
     sha256: Mapped[str]

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, ForeignKey, Index, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from ledger import outbox, together, transitions
-from ledger.columns import Id, Moment, ProjectId
+from ledger.columns import Id, ListedProjectId, Moment
 from ledger.database import Row, new_id, now
 from ledger.edits import Edit
 from ledger.events import JobEvent
@@ -36,11 +36,13 @@ class Job(Row):
         Index("ix_jobs_queued", "created_at", postgresql_where=text("state = 'queued'")),
         Index("ix_jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_project_id_created_at", "project_id", "created_at", "id"),
+        Index("ix_jobs_project_id_state_created_at", "project_id", "state", "created_at", "id"),
+        Index("ix_jobs_trainings", "project_id", "created_at", "id", postgresql_where=text("kind = 'prior'")),
         Index("ix_jobs_metadata", "metadata", postgresql_using="gin"),
     )
 
     id: Mapped[Id]
-    project_id: Mapped[ProjectId]
+    project_id: Mapped[ListedProjectId]
     kind: Mapped[str]
     subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
     prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id", ondelete="CASCADE"), index=True)

@@ -23,7 +23,7 @@ def edits(
     """The project's edits, newest first; of those whose newest job is in `state` and has all pairs of `metadata`."""
     query = select(Edit).where(Edit.project_id == project_id)
     if state is not None or metadata:
-        query = query.where(_newest_job_fits(Edit.id, Job.edit_id, "edit", state, metadata))
+        query = query.where(_newest_job_fits(project_id, Edit.id, Job.edit_id, "edit", state, metadata))
     return newest(session, query, Edit, window)
 
 
@@ -39,11 +39,12 @@ def priors(
     """The subject's priors, newest first; of those whose newest job is in `state` and has all pairs of `metadata`."""
     query = select(Prior).where(Prior.project_id == project_id, Prior.subject_id == subject_id)
     if state is not None or metadata:
-        query = query.where(_newest_job_fits(Prior.id, Job.prior_id, "prior", state, metadata))
+        query = query.where(_newest_job_fits(project_id, Prior.id, Job.prior_id, "prior", state, metadata))
     return newest(session, query, Prior, window)
 
 
 def _newest_job_fits(
+    project_id: str,
     result: InstrumentedAttribute[str],
     made: InstrumentedAttribute[str | None],
     kind: Kind,
@@ -55,7 +56,7 @@ def _newest_job_fits(
     retried = select(newer.id).where(
         getattr(newer, made.key) == made, newer.kind == kind, newer.created_at > Job.created_at
     )
-    fits = [Job.kind == kind, ~retried.exists()]
+    fits = [Job.project_id == project_id, Job.kind == kind, ~retried.exists()]
     if state is not None:
         fits.append(Job.state == state)
     if metadata:

@@ -6,7 +6,7 @@ from sqlalchemy import ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from ledger.categories import Category, category_of
-from ledger.columns import Id, Moment, ProjectId
+from ledger.columns import Id, ListedProjectId, Moment
 from ledger.database import Row, new_id
 from ledger.images import Image
 from ledger.pages import NEWEST, Page, Window, newest
@@ -34,7 +34,7 @@ class Subject(Row):
     )
 
     id: Mapped[Id]
-    project_id: Mapped[ProjectId]
+    project_id: Mapped[ListedProjectId]
     name: Mapped[str]
     class_noun: Mapped[str]
     token: Mapped[str]

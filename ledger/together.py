@@ -58,4 +58,4 @@ def _insertion(shapes: tuple[tuple[type[Row], tuple[str, ...]], ...]) -> tuple[P
 
 
 def _name(kind: type[Row], column: str) -> str:
-    return f"{kind.__tablename__}_{column}"
+    return f"{cast(Table, kind.__table__).name}_{column}"

@@ -12,7 +12,7 @@ from sqlalchemy import ForeignKey, Index, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger import outbox
-from ledger.columns import Id, Moment, ProjectId
+from ledger.columns import Id, ListedProjectId, Moment, ProjectId
 from ledger.database import Row, new_id, now
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.webhook_secrets import new_secret
@@ -52,7 +52,7 @@ class Delivery(Row):
     )
 
     id: Mapped[Id]
-    project_id: Mapped[ProjectId]
+    project_id: Mapped[ListedProjectId]
     endpoint_id: Mapped[str | None] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), index=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     message_id: Mapped[str]

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect
 
-from ledger.database import Row, migrate
+from ledger.database import Row, migrate, migration_config
 from ledger.settings import Settings
 from ledger.tables import METADATA
 
@@ -15,6 +17,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_migrated_schema_is_the_metadata(engine: Engine) -> None:
     with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
+    with engine.begin() as connection:
+        config = migration_config(connection)
+        revisions = [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()]
+        for _ in revisions:
+            command.downgrade(config, "-1")
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+        for revision in reversed(revisions):
+            command.upgrade(config, revision)
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
