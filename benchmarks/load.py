@@ -5,8 +5,10 @@ import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from statistics import quantiles
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -49,19 +51,33 @@ def drive(target: Target, connections: int, seconds: float) -> Round:
     return Round(time.perf_counter() - start, tuple(latency for latencies in each for latency in latencies))
 
 
+def post(target: Target) -> dict[str, Any]:
+    """One request; the answer's body. Raises AssertionError for any answer but 202."""
+    with closing(_connected(target)) as connection:
+        body: dict[str, Any] = json.loads(_posted(connection, target))
+        return body
+
+
 def _one_connection(target: Target, until: float) -> list[float]:
-    address = urlsplit(target.url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
-    body = json.dumps(target.body)
-    headers = {"Content-Type": "application/json", **target.headers}
     latencies = []
-    while (sent := time.perf_counter()) < until:
-        keyed = {"Idempotency-Key": uuid4().hex} if target.is_keyed else {}
-        connection.request("POST", address.path, body, headers | keyed)
-        answer = connection.getresponse()
-        content = answer.read()
-        if answer.status != http.client.ACCEPTED:
-            raise AssertionError(f"{target.url} answered {answer.status}: {content[:500]!r}")
-        latencies.append(time.perf_counter() - sent)
-    connection.close()
+    with closing(_connected(target)) as connection:
+        while (sent := time.perf_counter()) < until:
+            _posted(connection, target)
+            latencies.append(time.perf_counter() - sent)
     return latencies
+
+
+def _connected(target: Target) -> http.client.HTTPConnection:
+    address = urlsplit(target.url)
+    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
+
+
+def _posted(connection: http.client.HTTPConnection, target: Target) -> bytes:
+    keyed = {"Idempotency-Key": uuid4().hex} if target.is_keyed else {}
+    headers = {"Content-Type": "application/json", **target.headers, **keyed}
+    connection.request("POST", urlsplit(target.url).path, json.dumps(target.body), headers)
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status != http.client.ACCEPTED:
+        raise AssertionError(f"{target.url} answered {answer.status}: {content[:500]!r}")
+    return content
