@@ -12,7 +12,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl openapi reliability soak test-servers secrets compose-test lock clean
+.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi reliability soak test-servers secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ bench-speed: setup ## LIPE's speed and memory beside the usual ways: out/speed (
 
 bench-sdxl: setup ## the same at SDXL's size, random weights: out/sdxl (EXAMPLE=; without a GPU SCALE="--depth 1 --side 128")
 	@$(RUN)/python -m benchmarks.sdxl_scale --out out/sdxl $(SCALE) $(if $(EXAMPLE),--example "$(EXAMPLE)")
+
+bench-service: setup ## the service's own speed, beside a bare endpoint, over a long history: out/service
+	@$(RUN)/python -m benchmarks.service --out out/service \
+		$(if $(DATABASE),--database-url "$(DATABASE)") $(if $(BROKER),--broker-url "$(BROKER)")
 
 reliability: setup ## every kill, pause and outage of tests/reliability, the slow ones too
 	@$(RUN)/pytest tests/reliability -m 'slow or not slow'

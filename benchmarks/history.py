@@ -1,0 +1,82 @@
+"""What lists, submission, claim and dispatch take over a few and over very many finished jobs."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from benchmarks.service_stack import MANY, Stack
+from ledger import attempts, edit_ground, jobs, outbox, quotas, rescue, results
+from ledger.attempts import Claim
+from ledger.edits import Edit
+from ledger.states import State
+from tests.many_jobs import RARE, fill
+
+Act = Callable[[Session], object]
+
+
+@dataclass(frozen=True)
+class History:
+    """For each number of finished jobs the median seconds of each act."""
+
+    seconds: Mapping[int, Mapping[str, float]]
+
+
+def measure(stack: Stack, *, counts: tuple[int, ...], repeats: int) -> History:
+    """Each act is rolled back, so that the next one finds the same tables."""
+    found = {}
+    for count in counts:
+        with stack.begin() as session:
+            session.execute(delete(Edit))  # its jobs and their events go with it
+            fill(session, stack.project_id, stack.edit.body["subject_id"], stack.edit.body["image_id"], count)
+        found[count] = {name: _median_seconds(stack, act, repeats) for name, act in _acts(stack).items()}
+    return History(found)
+
+
+def _median_seconds(stack: Stack, act: Act, repeats: int) -> float:
+    each = []
+    for _ in range(repeats):
+        with stack.begin() as session:
+            start = time.perf_counter()
+            act(session)
+            each.append(time.perf_counter() - start)
+            session.rollback()
+    return median(each)
+
+
+def _acts(stack: Stack) -> dict[str, Act]:
+    mine, order = stack.project_id, {"order": "77"}
+    return {
+        "list jobs": lambda session: jobs.listing(session, mine),
+        "list jobs of a rare state": lambda session: jobs.listing(session, mine, state=State(RARE)),
+        "list jobs by metadata": lambda session: jobs.listing(session, mine, metadata=order),
+        "list edits of a rare state": lambda session: results.edits(session, mine, state=State(RARE)),
+        "list edits by metadata": lambda session: results.edits(session, mine, metadata=order),
+        "submit": lambda session: _submit(stack, session),
+        "submit and claim": lambda session: _claim(stack, session),
+        "dispatch": _dispatch,
+    }
+
+
+def _submit(stack: Stack, session: Session) -> str:
+    subject, image = stack.edit.body["subject_id"], stack.edit.body["image_id"]
+    named = {"subject_id": subject, "prior_id": None, "image_id": image, "mask_image_id": None}
+    assert edit_ground.find(session, stack.project_id, **named).ready_at  # noqa: S101
+    job = jobs.submit(session, stack.project_id, "edit", subject_id=subject, parameters={})
+    quotas.of_jobs(session, stack.project_id, stack.settings)
+    return job.id
+
+
+def _claim(stack: Stack, session: Session) -> Claim | None:
+    job_id = _submit(stack, session)
+    assert quotas.has_room(session, job_id, stack.settings)  # noqa: S101
+    return attempts.claim(session, job_id, "worker", lease_seconds=60)
+
+
+def _dispatch(session: Session) -> None:
+    rescue.reap(session, max_attempts=3)
+    rescue.ring_stranded(session, "edit", seconds=60, max_running=MANY)
+    outbox.mark_published(session, outbox.due(session))
