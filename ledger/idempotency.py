@@ -7,13 +7,14 @@ nothing behind, and the answer is committed with what it reports or not at all.
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ForeignKey, bindparam, delete, func, select
+from sqlalchemy import BigInteger, ForeignKey, Insert, Interval, Table, bindparam, delete, func, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Moment
-from ledger.database import Row, now
+from ledger.database import Row
+from ledger.prepared import Prepared
 
 
 class InFlight(Exception):
@@ -48,7 +49,28 @@ class Request(Row):
     created_at: Mapped[Moment]
 
 
-_RECALL = select(Request).where(Request.project_id == bindparam("of"), Request.key == bindparam("named"))
+def _remember() -> Insert:
+    row: dict[str, Any] = {
+        "project_id": bindparam("of"),
+        "key": bindparam("named"),
+        "fingerprint": bindparam("print"),
+        "status": bindparam("code"),
+        "body": bindparam("told"),
+        "headers": bindparam("fields"),
+        "expires_at": func.clock_timestamp() + bindparam("lifetime", type_=Interval),
+    }
+    return insert(cast(Table, Request.__table__)).values(row)
+
+
+_MINE = (Request.project_id == bindparam("of"), Request.key == bindparam("named"))
+_LOCK = Prepared(select(func.pg_try_advisory_xact_lock(bindparam("number", type_=BigInteger))))
+_RECALL = Prepared(
+    select(
+        Request.fingerprint, Request.status, Request.body, Request.headers, Request.expires_at <= func.clock_timestamp()
+    ).where(*_MINE)
+)
+_FORGET = Prepared(delete(Request).where(*_MINE))
+_REMEMBER = Prepared(_remember())
 
 
 def recall(session: Session, project_id: str, key: str, fingerprint: bytes) -> Answer | None:
@@ -56,36 +78,34 @@ def recall(session: Session, project_id: str, key: str, fingerprint: bytes) -> A
 
     Raises InFlight and Mismatch.
     """
-    if not session.scalar(select(func.pg_try_advisory_xact_lock(_lock_number(project_id, key)))):
+    ((is_mine,),) = _LOCK(session, number=_lock_number(project_id, key))
+    if not is_mine:
         raise InFlight(key)
-    found = session.scalars(_RECALL, {"of": project_id, "named": key}).first()
-    if found is None:
-        return None
-    if found.expires_at <= now(session):
-        session.delete(found)
-        session.flush()
-        return None
-    if found.fingerprint != fingerprint:
-        raise Mismatch(key)
-    return Answer(found.status, found.body, found.headers)
+    for known, status, body, headers, is_over in _RECALL(session, of=project_id, named=key):
+        if is_over:
+            _FORGET(session, of=project_id, named=key)
+        elif known != fingerprint:
+            raise Mismatch(key)
+        else:
+            return Answer(status, body, headers)
+    return None
 
 
 def remember(
     session: Session, project_id: str, key: str, fingerprint: bytes, answer: Answer, *, hours: float = 24
 ) -> None:
     """Store the answer in the transaction that `recall` began."""
-    session.add(
-        Request(
-            project_id=project_id,
-            key=key,
-            fingerprint=fingerprint,
-            status=answer.status,
-            body=answer.body,
-            headers=answer.headers,
-            expires_at=func.clock_timestamp() + timedelta(hours=hours),
-        )
-    )
     session.flush()
+    _REMEMBER(
+        session,
+        of=project_id,
+        named=key,
+        print=fingerprint,
+        code=answer.status,
+        told=answer.body,
+        fields=answer.headers,
+        lifetime=timedelta(hours=hours),
+    )
 
 
 def forget_expired(session: Session) -> int:
