@@ -1,15 +1,20 @@
 """A broker that goes away loses nothing: what cannot be rung waits in the outbox."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import func, select
+import psycopg
+import pytest
+from sqlalchemy import Engine, event, func, select, text
 
 from cli.embedded import valkey
-from ledger import outbox
-from ledger.database import UnitOfWork
+from ledger import outbox, quotas
+from ledger.database import UnitOfWork, looking, make_engine, unit_of_work
 from ledger.doorbell import QUEUES, is_ready, make_doorbell
 from ledger.jobs import Job
 from ledger.settings import Settings
+from ledger.subjects import Subject
+from tests.ledger.conftest import make_job
 
 
 def test_a_doorbell_waits_for_the_broker_and_is_rung_when_it_is_back(
@@ -51,3 +56,34 @@ def test_every_kind_of_work_has_a_queue() -> None:
 def waiting(begin: UnitOfWork) -> int:
     with begin() as session:
         return session.scalar(select(func.count()).select_from(outbox.Entry))
+
+
+class TestTheDisk:
+    """The server of the tests waits for no disk; sessions here do, as production's."""
+
+    @pytest.fixture
+    def waiting(self, settings: Settings) -> Iterator[Engine]:
+        engine = make_engine(settings.database_url)
+        event.listen(engine, "connect", lambda connection, record: self._wait(connection))
+        yield engine
+        engine.dispose()
+
+    def _wait(self, connection: psycopg.Connection) -> None:
+        connection.execute("SET synchronous_commit = on")
+        connection.commit()
+
+    @pytest.mark.parametrize("is_rung", [True, False])
+    def test_a_job_is_on_it_when_it_is_announced(
+        self, waiting: Engine, subject: Subject, settings: Settings, is_rung: bool
+    ) -> None:
+        with unit_of_work(waiting)() as session:
+            job = make_job(session, subject)
+            quotas.of_jobs(session, subject.project_id, settings)
+            assert session.scalar(text("SHOW synchronous_commit")) == "off"
+            written = session.scalar(text("SELECT pg_current_wal_insert_lsn()::text"))
+        outbox.announce(looking(waiting), lambda topic, identifier: is_rung, "lipe.prior", job.id)
+        with unit_of_work(waiting)() as session:
+            assert session.scalar(text("SHOW synchronous_commit")) == "on"
+            flushed = text("SELECT pg_current_wal_flush_lsn() >= CAST(:written AS pg_lsn)")
+            assert session.scalar(flushed, {"written": written})
+            assert [entry.identifier for entry in outbox.due(session)] == ([] if is_rung else [job.id])

@@ -1,0 +1,46 @@
+"""Connections that were lost are replaced unseen; a look commits statement by statement."""
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from ledger.database import UNAVAILABLE, UnitOfWork, looking, make_engine
+from ledger.projects import Project
+from ledger.settings import Settings
+
+PID = text("SELECT pg_backend_pid()")
+END = text("SELECT pg_terminate_backend(:pid, 5000)")
+
+
+def test_a_connection_that_the_server_ended_is_replaced(settings: Settings, engine: Engine) -> None:
+    one = make_engine(settings.database_url, pool_size=1)
+    with one.connect() as connection:
+        pid = connection.scalar(PID)
+    with engine.connect() as other:
+        assert other.scalar(END, {"pid": pid})
+    with one.connect() as connection:
+        assert connection.scalar(PID) != pid
+    one.dispose()
+
+
+def test_a_connection_that_ends_in_use_is_unavailability(settings: Settings, engine: Engine) -> None:
+    one = make_engine(settings.database_url, pool_size=1)
+    with pytest.raises(UNAVAILABLE), looking(one)() as connection:
+        with engine.connect() as other:
+            other.scalar(END, {"pid": connection.info.backend_pid})
+        connection.execute("SELECT 1")
+    with looking(one)() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    one.dispose()
+
+
+def test_a_look_commits_by_the_statement(engine: Engine, begin: UnitOfWork, project: Project) -> None:
+    rename = "UPDATE projects SET name = %s WHERE id = %s"
+    with pytest.raises(psycopg.errors.UndefinedTable), looking(engine)() as connection:
+        connection.execute(rename, ("renamed", project.id))
+        connection.execute("SELECT 1 FROM nowhere")
+    with begin() as session:
+        assert session.get_one(Project, project.id).name == "renamed"
+        session.execute(text("UPDATE projects SET name = 'again'"))
+        session.rollback()  # the pool's connections are for transactions, as before
+        assert session.scalar(text("SELECT name FROM projects")) == "renamed"
