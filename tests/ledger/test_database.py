@@ -25,10 +25,15 @@ def test_a_connection_that_the_server_ended_is_replaced(settings: Settings, engi
 
 def test_a_connection_that_ends_in_use_is_unavailability(settings: Settings, engine: Engine) -> None:
     one = make_engine(settings.database_url, pool_size=1)
-    with pytest.raises(UNAVAILABLE), looking(one)() as connection:
-        with engine.connect() as other:
-            other.scalar(END, {"pid": connection.info.backend_pid})
-        connection.execute("SELECT 1")
+
+    def end_and_ask() -> None:
+        with looking(one)() as connection:
+            with engine.connect() as other:
+                other.scalar(END, {"pid": connection.info.backend_pid})
+            connection.execute("SELECT 1")
+
+    with pytest.raises(UNAVAILABLE):
+        end_and_ask()
     with looking(one)() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     one.dispose()
@@ -36,9 +41,14 @@ def test_a_connection_that_ends_in_use_is_unavailability(settings: Settings, eng
 
 def test_a_look_commits_by_the_statement(engine: Engine, begin: UnitOfWork, project: Project) -> None:
     rename = "UPDATE projects SET name = %s WHERE id = %s"
-    with pytest.raises(psycopg.errors.UndefinedTable), looking(engine)() as connection:
-        connection.execute(rename, ("renamed", project.id))
-        connection.execute("SELECT 1 FROM nowhere")
+
+    def rename_and_fail() -> None:
+        with looking(engine)() as connection:
+            connection.execute(rename, ("renamed", project.id))
+            connection.execute("SELECT 1 FROM nowhere")
+
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        rename_and_fail()
     with begin() as session:
         assert session.get_one(Project, project.id).name == "renamed"
         session.execute(text("UPDATE projects SET name = 'again'"))

@@ -14,8 +14,9 @@ PEPPER = "a pepper for tests only"
 def test_a_key_authenticates_its_project(begin: UnitOfWork, project: Project) -> None:
     with begin() as session:
         made, token = keys.create(session, PEPPER, project.id, "mine")
-        assert keys.authenticate(session, PEPPER, token) is made
-        assert made.project_id == project.id
+        owner = keys.authenticate(session, PEPPER, token)
+        assert owner is not None
+        assert (owner.id, owner.project_id, owner.scopes) == (made.id, project.id, ["read", "write"])
         assert token.split("_")[2].encode() not in made.digest
 
 
