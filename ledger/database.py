@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import DateTime
 
 from ledger.settings import Settings
@@ -72,11 +73,15 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     return engine
 
 
-def _refuse_closed(connection: Connection, *pool: object) -> None:
+def _refuse_closed(connection: Connection, entry: ConnectionPoolEntry, borrower: object) -> None:
     """Before each use: a server that went away has closed the connection. The socket tells; asking costs a round trip.
 
-    An idle connection has nothing to read but its end. The pool makes a new one in the place of one that is refused.
+    An idle connection has nothing to read but its end. The pool makes a new one in the place of one that is refused;
+    the new one is not judged, or a server that goes away at that moment would count as the program's fault.
     """
+    if entry.info.setdefault("is_new", True):
+        entry.info["is_new"] = False
+        return
     if connection.closed:
         raise DisconnectionError
     socket = poll()
