@@ -42,6 +42,10 @@ class Round:
         """Seconds within which so many of a hundred were answered."""
         return quantiles(self.latencies, n=100, method="inclusive")[percent - 1]
 
+    def figures(self) -> dict[str, float]:
+        """What is worth keeping."""
+        return {"per_second": self.per_second, "p50": self.percentile(50), "p99": self.percentile(99)}
+
 
 def drive(target: Target, connections: int, seconds: float) -> Round:
     """Load from so many connections at once. Raises AssertionError for any answer but 202."""
