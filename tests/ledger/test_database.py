@@ -53,4 +53,5 @@ def test_a_look_commits_by_the_statement(engine: Engine, begin: UnitOfWork, proj
         assert session.get_one(Project, project.id).name == "renamed"
         session.execute(text("UPDATE projects SET name = 'again'"))
         session.rollback()  # the pool's connections are for transactions, as before
+    with begin() as session:
         assert session.scalar(text("SELECT name FROM projects")) == "renamed"
