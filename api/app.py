@@ -44,15 +44,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Gate)
     app.add_middleware(BoundedBody, bound=partial(_bound, settings))
     app.add_middleware(RequestId)  # the outermost: every refusal carries the id, too
-    for resource in (
-        uploads,
-        images,
-        subjects,
-        priors,
-        edits,
-        jobs,
-        webhooks,
-    ):  # not nested: each level is searched again
+    for resource in (uploads, images, subjects, priors, edits, jobs, webhooks):
+        # Straight to the application: FastAPI searches each level of nested routers again, at every request.
         app.include_router(
             resource.router, prefix=GUARDED, dependencies=[described, known_query], responses=documented()
         )
