@@ -47,6 +47,7 @@ def ring_stranded(session: Session, kind: Kind, *, seconds: float, max_running: 
         select(Job)
         .where(Job.id.in_(oldest.scalar_subquery()), Job.state == State.QUEUED, Job.rung_at < long_ago)
         .where(~exists().where(outbox.Entry.identifier == Job.id))
+        .order_by(Job.created_at)
         .with_for_update(skip_locked=True)
     )
     stranded = list(session.scalars(query))

@@ -22,9 +22,9 @@ def test_a_key_is_made_listed_and_revoked(begin: UnitOfWork, settings: Settings)
     token = run("keys", "create", "--name", "mine", "--quiet").strip()
     with begin() as session:
         key = keys.authenticate(session, settings.key_pepper.get_secret_value(), token)
-    assert key.name == "mine"
     listed = run("keys", "list")
     assert key.id[:8] in listed
+    assert "mine" in listed
     assert token not in listed
     run("keys", "revoke", key.id)
     with begin() as session:

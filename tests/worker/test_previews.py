@@ -42,8 +42,9 @@ def order(begin: UnitOfWork, project: Project, subject: Subject) -> Callable[...
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work waits for each preview to be stored."""
+    """The work waits for each preview to be stored, and reports each step."""
     show = Previews.show
+    monkeypatch.setattr("worker.claim.RENEW_SECONDS", 0.0)
 
     def shown(previews: Previews, *what: Any) -> None:
         show(previews, *what)
