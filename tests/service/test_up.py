@@ -39,9 +39,9 @@ def test_from_references_to_an_edited_picture(checkpoint: Path, tmp_path: Path) 
         results = lipe.results(editing)
         files = [lipe.download(result.image, tmp_path / f"{number}.png") for number, result in enumerate(results)]
         assert [Image.open(io.BytesIO(file.read_bytes())).size for file in files] == [(64, 64), (64, 64)]
+        wait_for(lambda: len(receiver.seen) == 2, seconds=20)  # an erasure takes what is still to be told, too
         lipe.delete_subject(rex)
         assert service.failure() is None
-        wait_for(lambda: len(receiver.seen) == 2, seconds=20)
         programs = [psutil.Process(program.child.pid) for program in service.programs.values()]
         valkey = json.loads((tmp_path / "data" / "valkey" / "process.json").read_text())["pid"]
         os.kill(valkey, signal.SIGKILL)
