@@ -45,8 +45,9 @@ def edit(
 
     A picture of a size that the network was not trained for is edited at its native size and brought back;
     the source's pixels outside the mask stay untouched all the same. `on_step` counts the inversion's steps
-    and the edit's together, and may raise: the model is left as it was. `on_preview` gets the edits so far at each of
-    the config's `looks`, of the size that the network works at.
+    and the edit's together, and may raise: the model is left as it was. Restorations count no further, but it is
+    called after each. `on_preview` gets the edits so far at each of the config's `looks`, of the size that the
+    network works at.
     """
     if len(request.seeds) > 1 and config.renoise == 0:
         raise InvalidRequest("without renoise all seeds give one picture: give one seed, or set renoise")
@@ -92,6 +93,7 @@ def edit(
             x_0 = restore_background(
                 partial(sdxl.decode_pixels, model), x_0, pixels.expand(len(rows), -1, -1, -1),
                 edit_mask=edit_mask, silhouettes=changed, steps=config.restorations,
+                on_step=lambda: on_step(2 * steps, 2 * steps),
             )  # fmt: skip
         painted = sdxl.decode(model, x_0)
     located = config.subject_map == "class" and (request.mask is None) + len(look_steps(config, steps))
@@ -204,13 +206,20 @@ def _finish(
         image=composite(painted, picture, edit_mask) if config.composite else painted,
         target_prompt=row[0],
         seed=row[1],
-        source_mask=request.mask or to_grey((masks.resize(silhouette, size) > 0.5).float()),
+        source_mask=_shown(request.mask, silhouette, size),
         edit_mask=edit_mask,
         uncomposited=painted,
         timings=dict(timings),
         evaluations=evaluations,
         parameters=parameters | {"target_prompt": row[0], "seed": row[1]},
     )
+
+
+def _shown(user_mask: Image.Image | None, silhouette: PixelMask, size: Size) -> Image.Image:
+    """The source mask at the upload's size: the user's own as it was given, or what was found, cut anew."""
+    if user_mask is not None:
+        return user_mask.convert("L")
+    return to_grey((masks.resize(silhouette, size) > 0.5).float())
 
 
 def _parameters(model: BaseModel, request: EditRequest, config: NimaConfig, size: Size) -> dict[str, Any]:

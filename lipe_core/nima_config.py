@@ -67,11 +67,11 @@ class NimaConfig:
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1 or round(self.strength * self.steps) < 1:
             raise InvalidRequest(f"strength must be in (0, 1] and leave a step to do, got {self.strength}")
-        for name in ("renoise", "map_momentum", "prior_stop"):
+        for name in ("renoise", "map_momentum", "reach", "prior_stop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidRequest(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        if not 0 <= self.reach <= 1 or (self.reach and not self.looks):
-            raise InvalidRequest(f"reach must be in [0, 1], and ends at the first of the looks: got {self.reach}")
+        if self.reach and not self.looks:
+            raise InvalidRequest(f"reach ends at the first of the looks: give looks, or reach 0, not {self.reach}")
         if self.restorations < 0:
             raise InvalidRequest(f"restorations must be 0 or more, got {self.restorations}")
         if not 0 <= self.snap <= MOST_SNAP:

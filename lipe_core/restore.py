@@ -23,15 +23,22 @@ def restore_background(
     edit_mask: Mask,
     silhouettes: PixelMask,
     steps: int,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Latents:
     """Moves the latents in `edit_mask` until they decode to the source outside the silhouettes, inside to what they
-    did. Rows are done one by one, as gradients through a decoder are large."""
+    did. Rows are done one by one, as gradients through a decoder are large. `on_step` may raise to stop the work."""
     rows = zip(x_0[:, None], source[:, None], edit_mask[:, None], silhouettes[:, None], strict=True)
-    return torch.cat([_restored(decode, *row, steps) for row in rows])
+    return torch.cat([_restored(decode, *row, steps, on_step) for row in rows])
 
 
 def _restored(
-    decode: Callable[[Latents], Pixels], x_0: Latents, source: Pixels, edit_mask: Mask, kept: PixelMask, steps: int
+    decode: Callable[[Latents], Pixels],
+    x_0: Latents,
+    source: Pixels,
+    edit_mask: Mask,
+    kept: PixelMask,
+    steps: int,
+    on_step: Callable[[], None],
 ) -> Latents:
     with torch.no_grad():
         goal = torch.where(kept > 0, decode(x_0), source)
@@ -43,4 +50,5 @@ def _restored(
             error = (decode(x_0 + edit_mask * shift) - goal).square().mean()
             error.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            on_step()
     return x_0 + edit_mask * shift.detach()

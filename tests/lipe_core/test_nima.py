@@ -49,6 +49,13 @@ def test_outside_the_mask_the_picture_keeps_its_bytes(model: BaseModel, photo: I
     assert (np.asarray(edit.image)[~kept] != np.asarray(photo)[~kept]).any()
 
 
+@pytest.mark.parametrize("mode", ["L", "1", "RGB"])
+def test_the_users_mask_is_shown_as_it_was_given(model: BaseModel, photo: Image.Image, mode: str) -> None:
+    (edit,) = nima.edit(model, request(photo, mask=half_mask().convert(mode)), CONFIG)
+    assert edit.source_mask.mode == "L"
+    assert edit.source_mask.tobytes() == half_mask().tobytes()
+
+
 def test_latents_outside_the_mask_end_as_the_sources(model: BaseModel, photo: Image.Image) -> None:
     ended: list[tuple[Trajectory, torch.Tensor, torch.Tensor]] = []
 
@@ -205,6 +212,19 @@ def test_the_network_is_as_before_even_when_a_step_raises(model: BaseModel, phot
     with pytest.raises(KeyError, match="8"):
         nima.edit(model, request(photo), CONFIG, on_step=refuse)
     assert model.unet.attn_processors == before
+
+
+def test_restorations_can_be_stopped(model: BaseModel, photo: Image.Image) -> None:
+    seen: list[int] = []
+
+    def stop(step: int, steps: int) -> None:
+        seen.append(step)
+        if len(seen) == steps + 2:
+            raise KeyError("stopped")
+
+    with pytest.raises(KeyError, match="stopped"):
+        nima.edit(model, request(photo), replace(CONFIG, restorations=5), on_step=stop)
+    assert seen == [*range(1, 9), 8, 8]
 
 
 def test_progress_counts_both_passes(model: BaseModel, photo: Image.Image) -> None:
