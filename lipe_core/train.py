@@ -9,13 +9,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lipe_core import adapter, sdxl, training_state
+from lipe_core import adapter, precision, sdxl, training_state
 from lipe_core.adapter import TARGETS, Target, Tuning
 from lipe_core.conditioning import Conditioning
 from lipe_core.dataset import EncodedSet, batch
@@ -30,6 +31,8 @@ OnTrainStep = Callable[[int, int, float], None]
 OnPreview = Callable[[int], None]
 """(step), with what is learnt so far on: the place to paint a picture with the model. It may raise to stop, too."""
 
+ComputeDtype = Literal["auto", "bfloat16", "float32"]
+
 _VALIDATION_DRAWS = 4
 
 
@@ -42,14 +45,14 @@ class PriorConfig:
     """Settings of a training. None of these values is the paper's, which published none.
 
     `batch_size` pictures of the subject and `preservation_batch_size` of its class make a step;
-    `caption_dropout` is the share of captions left empty, for guidance. `compute_dtype` is autocast's. `tuning`
-    "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`, `alpha`,
-    `dropout` and `targets` are a LoRA's alone. `targets` are the projections that get one: without "to_q" and "to_k"
-    attention, and with it the sense of where things go, stays the base model's. On the subject's pictures the loss
-    counts `subject_emphasis` times where it is seen (`emphasis.py`); a `min_snr_gamma` of 0 leaves min-SNR out.
-    `ema` is the decay of the weights' running mean, which is then the result; 0 = the last weights. Every
-    `validate_every` steps (0 = never) the loss on fixed noise is taken, and training stops early when `patience` of
-    them (0 = any number) are no better than the best before.
+    `caption_dropout` is the share of captions left empty, for guidance. `compute_dtype` is autocast's, "auto"
+    bfloat16 where the device has it. `tuning` "full_attention" is the paper's own; it wants a learning rate of a
+    LoRA's hundredth, and `rank`, `alpha`, `dropout` and `targets` are a LoRA's alone. `targets` are the projections
+    that get one: without "to_q" and "to_k" attention, and with it the sense of where things go, stays the base
+    model's. On the subject's pictures the loss counts `subject_emphasis` times where it is seen (`emphasis.py`); a
+    `min_snr_gamma` of 0 leaves min-SNR out. `ema` is the decay of the weights' running mean, which is then the
+    result; 0 = the last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is taken, and
+    training stops early when `patience` of them (0 = any number) are no better than the best before.
     """
 
     steps: int = 500
@@ -71,7 +74,7 @@ class PriorConfig:
     ema: float = 0.0
     validate_every: int = 0
     patience: int = 0
-    compute_dtype: str = "bfloat16"
+    compute_dtype: ComputeDtype = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -93,8 +96,8 @@ class PriorConfig:
             raise ValueError(f"targets must be some of {', '.join(TARGETS)}, got {', '.join(self.targets) or 'none'}")
         if self.tuning not in ("lora", "full_attention"):
             raise ValueError(f"tuning must be lora or full_attention, got {self.tuning!r}")
-        if self.compute_dtype not in ("bfloat16", "float32"):
-            raise ValueError(f"compute_dtype must be bfloat16 or float32, got {self.compute_dtype!r}")
+        if self.compute_dtype not in get_args(ComputeDtype):
+            raise ValueError(f"compute_dtype must be auto, bfloat16 or float32, got {self.compute_dtype!r}")
 
 
 @dataclass(frozen=True)
@@ -208,15 +211,20 @@ def weighted_loss(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Te
     """The rows' share of the step's loss."""
     x_0, eps, t = rows.x_0.to(model.device), rows.eps.to(model.device), rows.t.to(model.device)
     x_t = model.schedule.add_noise(x_0, eps, t)
-    with torch.autocast(
-        model.device.type, torch.bfloat16, enabled=config.compute_dtype == "bfloat16" != str(model.dtype)[6:]
-    ):
+    with _autocast(model, config):
         prediction = sdxl.predict(model, x_t, t, rows.conditioning)
     target = model.schedule.target(x_0, eps, t, model.prediction_type)
     weight = rows.weight.to(model.device)
     if config.min_snr_gamma:
         weight = weight * min_snr_weight(model.schedule, t, config.min_snr_gamma, model.prediction_type)
     return denoising_loss(prediction, target, weight, rows.emphasis.to(model.device)).sum()
+
+
+def _autocast(model: BaseModel, config: PriorConfig) -> torch.autocast:
+    halve = (
+        precision.has_bfloat16(model.device) if config.compute_dtype == "auto" else config.compute_dtype != "float32"
+    )
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=halve and model.dtype != torch.bfloat16)
 
 
 def validation_loss(

@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from tqdm import tqdm
 
+from lipe_core import precision
 from menagerie.attributes import Drawing, sample_drawing
 from menagerie.draw import render
 from menagerie.emphasis import emphasis
@@ -59,9 +60,9 @@ def render_many(seed: int, count: int, size: int, workers: int) -> npt.NDArray[n
 
 @torch.no_grad()
 def encode_pictures(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8]) -> Tensor:
-    """Scaled latents (n, c, h, w) of (n, size, size, 3) pictures: the posterior's mean, computed in bfloat16."""
+    """Scaled latents (n, c, h, w) of (n, size, size, 3) pictures: the posterior's mean."""
     device = vae.device
-    with torch.autocast(device.type, torch.bfloat16):
+    with precision.autocast(device):
         posterior = vae.encode(to_pixels(pictures).to(device)).latent_dist
     return posterior.mean.float() * vae.config.scaling_factor
 

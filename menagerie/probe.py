@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy, interpolate
 
+from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES
 from menagerie.muon import optimizers
 from menagerie.pool import drawing_of, encode_pictures, render_many, to_pixels
@@ -126,7 +127,7 @@ def train(vae: AutoencoderKL, settings: Settings, path: Path = WEIGHTS) -> Probe
             rows[::3] = rng.integers(len(softened), size=len(rows[::3]))
             chosen = [softened[r] if r < len(softened) else data[r] for r in rows]
             pixels = augment(to_pixels(np.stack(chosen)), rng).to(settings.device)
-            with torch.autocast(settings.device, torch.bfloat16):
+            with precision.autocast(settings.device):
                 heads = net(pixels.contiguous(memory_format=torch.channels_last))
             run.step(_loss(heads, labels[rows].to(settings.device)), clip=1.0, samples=len(rows))
     probe = Probe(run.average.model.cpu(), measure(run.average.model.cpu(), vae, settings.seed + 47))
@@ -157,7 +158,7 @@ def _through(vae: AutoencoderKL, data: npt.NDArray[np.uint8], count: int) -> npt
     for k in range(0, count, 32):
         z = encode_pictures(vae, data[k : min(k + 32, count)])
         z = z + 0.2 * torch.rand(len(z), 1, 1, 1, device=z.device) * torch.randn_like(z)
-        with torch.autocast(z.device.type, torch.bfloat16):
+        with precision.autocast(z.device):
             pixels = vae.decode(z / vae.config.scaling_factor).sample
         out[k : k + 32] = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return out

@@ -16,6 +16,7 @@ from diffusers import DDIMScheduler, StableDiffusionXLPipeline
 from PIL import Image
 from tqdm import tqdm
 
+from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES, Drawing
 from menagerie.captions import full_caption
 from menagerie.models import CHECKPOINT
@@ -47,7 +48,7 @@ def paint(
     for start in tqdm(range(0, len(captions), _BATCH), desc="painting", unit="batch"):
         chosen = captions[start : start + _BATCH]
         seeds = [int(np.random.default_rng([seed, start + k]).integers(2**63)) for k in range(len(chosen))]
-        with torch.autocast(pipeline.device.type, torch.bfloat16):
+        with precision.autocast(pipeline.device):
             pictures += pipeline(
                 chosen,
                 num_inference_steps=steps,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from lipe_core import precision
 from lipe_core.vlm import QUESTION
 from menagerie.attributes import KIND_OF, sample_drawing
 from menagerie.captions import class_prompt, vocabulary
@@ -61,7 +62,7 @@ def train_captioner(
         questions = [asked[drawing.identity.class_noun] for drawing in drawings]
         answers = [answer_ids(processor, class_prompt(drawing)) for drawing in drawings]
         ids, attended, labels = (rows.to(settings.device) for rows in dialogues(processor, questions, answers))
-        with torch.autocast(settings.device, torch.bfloat16), plain_attention(settings.device):
+        with precision.autocast(settings.device), plain_attention(settings.device):
             loss = network(input_ids=ids, pixel_values=pixels, attention_mask=attended, labels=labels).loss
         run.step(loss.float(), clip=1.0, samples=len(drawings))
     return run.average.model

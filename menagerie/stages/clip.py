@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, mse_loss, normalize
 from transformers import CLIPModel, CLIPTokenizer
 
+from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES, Drawing
 from menagerie.captions import caption
 from menagerie.muon import optimizers
@@ -61,7 +62,7 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
         pixels = views(rng, drawings, vision.image_size, _CUT).to(settings.device)
         captions = [caption(drawing, rng, keep=1.0 if rng.random() < 0.5 else 0.8) for drawing in drawings]
         tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt").to(settings.device)
-        with torch.autocast(settings.device, torch.bfloat16), plain_attention(settings.device):
+        with precision.autocast(settings.device), plain_attention(settings.device):
             with torch.no_grad():
                 said = clip.text_model(**tokens).pooler_output
             seen = clip.vision_model(pixel_values=pixels, output_hidden_states=True)

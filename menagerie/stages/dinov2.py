@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPVisionModel, Dinov2Model
 
+from lipe_core import precision
 from menagerie.attributes import Drawing, Identity, sample_action, sample_identity, sample_scene
 from menagerie.muon import optimizers
 from menagerie.stages.clip import contrast
@@ -58,7 +59,7 @@ def train_dinov2(network: Dinov2Model, settings: Settings) -> Dinov2Model:
         subjects = relatives(rng, settings.batch // 2)
         drawings = [anywhere(rng, identity) for identity in (*subjects, *subjects)]
         pixels = views(rng, drawings, network.config.image_size, _CUT).to(settings.device)
-        with torch.autocast(settings.device, torch.bfloat16), plain_attention(settings.device):
+        with precision.autocast(settings.device), plain_attention(settings.device):
             seen = network(pixel_values=pixels).pooler_output.float()
         one, other = seen.chunk(2)
         run.step(contrast(one, other, _LOGIT_SCALE), clip=1.0, samples=len(drawings))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES, sample_drawing
 from menagerie.captions import caption
 from menagerie.models import encode_tokens
@@ -72,7 +73,7 @@ def train_text(
         set_learning_rate([optimizer], learning_rate(fraction, progress.step, settings.lr, settings.warmup))
         captions, labels = captioned(rng, settings.batch)
         ids = tokenize(tokenizer, captions).to(settings.device)
-        with torch.autocast(settings.device, torch.bfloat16):
+        with precision.autocast(settings.device):
             read = reader(*encode_tokens(encoders, ids))
         loss = sum(
             cross_entropy(logits.float(), labels[:, k].to(settings.device), ignore_index=-1)

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lipe_core import precision
 from menagerie.captions import caption
 from menagerie.models import encode_tokens
 from menagerie.muon import optimizers
@@ -131,7 +132,7 @@ def train_unet(pipeline: StableDiffusionXLPipeline, small: Pool, whole: Pool, se
             t = spread_timesteps(len(latents), len(table.alphas_cumprod), generator).to(device)
             noise = torch.randn(latents.shape, generator=generator)
             x_t, target = table.mix(latents.to(device), noise.to(device), t)
-            with torch.autocast(device, torch.bfloat16), plain_attention(device):
+            with precision.autocast(device), plain_attention(device):
                 with torch.no_grad():
                     embeds, pooled = encode_tokens(encoders, ids)
                 extra = {"text_embeds": pooled, "time_ids": time_ids(latents).to(device)}
@@ -148,7 +149,7 @@ def sample_sheet(pipeline: StableDiffusionXLPipeline, unet: UNet2DConditionModel
     pipeline.unet = unet
     pipeline.set_progress_bar_config(disable=True)
     try:
-        with torch.autocast(str(pipeline.device.type), torch.bfloat16):
+        with precision.autocast(pipeline.device):
             pictures = pipeline(
                 list(_SHEET), num_inference_steps=20, guidance_scale=4.0,
                 generator=[torch.Generator().manual_seed(k) for k in range(len(_SHEET))],

@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
+from lipe_core import precision
 from menagerie.models import normalize_latents
 from menagerie.muon import optimizers
 from menagerie.pool import encode_pictures, render_many, to_pictures, to_pixels
@@ -73,7 +74,7 @@ def _train(vae: AutoencoderKL, settings: Settings, stage: str, chosen: list[torc
         for fraction in steps(run.progress, settings, stage, save):
             set_learning_rate(chosen, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
             x = to_pixels(crops(data, rng, settings.batch, whole=fraction > _WHOLE_FROM)).to(settings.device)
-            with torch.autocast(settings.device, torch.bfloat16):
+            with precision.autocast(settings.device):
                 painted, kl = _decoded(vae, x, frozen=stage == "decoder")
             error = painted.float() - x
             loss = error.square().mean() + _ABSOLUTE * error.abs().mean() + _KL * kl
@@ -110,7 +111,7 @@ def reconstruct(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8], sheet: Path
     """Mean PSNR (dB) of pictures through the VAE; ``sheet`` shows the first eight above their copies."""
     copies = []
     for k in range(0, len(pictures), 16):
-        with torch.autocast(vae.device.type, torch.bfloat16):
+        with precision.autocast(vae.device):
             latents = encode_pictures(vae, pictures[k : k + 16]) / vae.config.scaling_factor
             copies.append(to_pictures(vae.decode(latents).sample))
     painted = np.concatenate(copies)

@@ -1,0 +1,17 @@
+"""bfloat16 is used where there are instructions for it, and nowhere else."""
+
+import pytest
+import torch
+
+from lipe_core import precision
+
+
+@pytest.mark.parametrize(("name", "has"), [("avx512_bf16", True), ("amx_bf16", True), ("bf16", True), ("avx2", False)])
+def test_a_processor_has_bfloat16_if_one_of_its_instruction_sets_does(
+    monkeypatch: pytest.MonkeyPatch, name: str, has: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True, "avx512_f": True, "amx_int8": False})
+    assert precision.has_bfloat16("cpu") is has
+    with precision.autocast("cpu"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if has else torch.float32)
