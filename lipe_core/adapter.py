@@ -17,6 +17,7 @@ from lipe_core.full_attention import Untuned, trainable_attention, use_attention
 from lipe_core.prior import InvalidPrior, Prior
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
+from lipe_core.textual_inversion import split, use_token
 
 Target = Literal["to_q", "to_k", "to_v", "to_out.0"]
 """One of the four projections of every self- and cross-attention layer."""
@@ -77,14 +78,22 @@ def new_adapter(
 
 @contextmanager
 def use_adapter(model: BaseModel, prior: Prior) -> Iterator[Untuned]:
-    """The prior's weights on the network while inside; after, the network is the base model again.
+    """The prior's weights on the network while inside, and its token's meaning in prompts that are encoded there;
+    after, the network is the base model again.
 
     Yields the way back to the base model for a moment inside.
     """
-    tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in prior.adapter.items()}
+    vectors, weights = split(prior.adapter)
+    tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in weights.items()}
     using = _use_lora if any("lora_" in key for key in tensors) else use_attention
-    with using(model, tensors) as untuned:
-        yield untuned
+    with using(model, tensors) as untuned, use_token(model, prior.manifest.token, vectors) as unworded:
+
+        @contextmanager
+        def base() -> Iterator[None]:
+            with untuned(), unworded():
+                yield
+
+        yield base
 
 
 @contextmanager

@@ -101,6 +101,12 @@ def with_captions(model: BaseModel, latents: Latents, captions: Sequence[str]) -
     return EncodedSet(latents.float().cpu(), conditioning, tuple(captions))
 
 
+def retold(model: BaseModel, encoded: EncodedSet) -> EncodedSet:
+    """The same rows with their captions encoded anew, because what a word means is being learnt. Gradients flow."""
+    told = with_captions(model, encoded.latents, encoded.captions).conditioning
+    return replace(encoded, conditioning=replace(told, time_ids=encoded.conditioning.time_ids))
+
+
 def batch(buckets: Sequence[EncodedSet], step: int, size: int, seed: int) -> EncodedSet:
     """The rows of one step, all of one bucket; a bucket's turns are as many as its rows, in an order of (seed, round).
 

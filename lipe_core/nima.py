@@ -58,8 +58,6 @@ def edit(
     resized = _resized(picture, size)
     pixels = to_pixels([resized]).to(model.device)
     negative = request.source_prompt if config.guide_from == "source" else ""
-    source_prompt = encode_prompts(model, [request.source_prompt], request.subject, size)
-    target_prompts = encode_prompts(model, prompts, request.subject, size, negative_prompt=negative)
     timesteps = model.schedule.timesteps(config.steps)[: 1 + round(config.strength * config.steps)]
     steps, clock = len(timesteps) - 1, Clock(model.device)
     watch = partial(attending, model, attention_tokens=config.attention_tokens, refine=config.refine)
@@ -67,6 +65,8 @@ def edit(
     with clock.stage("encoding"):
         x_0 = sdxl.encode_image(model, [resized])
     with use_adapter(model, prior) if prior else nullcontext() as untuned:
+        source_prompt = encode_prompts(model, [request.source_prompt], request.subject, size)
+        target_prompts = encode_prompts(model, prompts, request.subject, size, negative_prompt=negative)
         with clock.stage("inverting"), watch(source_prompt, config.source_guidance_scale) as source:
             trajectory, seen = invert_source(
                 source, model.schedule, x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)

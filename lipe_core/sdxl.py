@@ -169,8 +169,7 @@ def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Co
             truncation=True,
             return_tensors="pt",
         )
-        with torch.no_grad():
-            output = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
+        output = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
         embeds.append(output.hidden_states[-2])
         pooled = output[0]
     keep = torch.tensor([bool(prompt) or not model.zero_empty_prompt for prompt in prompts])

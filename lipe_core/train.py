@@ -1,15 +1,14 @@
 """Stage 1: learn a subject's identity prior. LIPE, section 3.2 (https://arxiv.org/abs/2406.17236).
 
-DreamBooth's prior preservation on the attention layers: one step has pictures of the subject and pictures of its
-class, each with its own caption. Noise, timesteps and order of step i are functions of (seed, i) alone, so a resumed
-run equals an unbroken one.
+DreamBooth's prior preservation on the attention layers, with a word for the subject where asked: one step has pictures
+of the subject and pictures of its class, each with its own caption. Noise, timesteps and order of step i are functions
+of (seed, i) alone, so a resumed run equals an unbroken one.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -19,19 +18,18 @@ from torch.optim import Optimizer
 from lipe_core import adapter, precision, sdxl, training_state
 from lipe_core.adapter import TARGETS, Target, Tuning
 from lipe_core.conditioning import Conditioning
-from lipe_core.dataset import EncodedSet, batch
+from lipe_core.dataset import EncodedSet, batch, retold
 from lipe_core.loss import denoising_loss, dreambooth_weights, min_snr_weight
 from lipe_core.noising import Rows, noised
 from lipe_core.sdxl import BaseModel
-from lipe_core.training_state import TrainState
+from lipe_core.textual_inversion import token_vectors, use_token
+from lipe_core.training_state import TrainState, Weights
 
 OnTrainStep = Callable[[int, int, float], None]
 """(step, steps, loss) after each step; it may raise to stop the training, which is checkpointed first."""
 
 OnPreview = Callable[[int], None]
 """(step), with what is learnt so far on: the place to paint a picture with the model. It may raise to stop, too."""
-
-ComputeDtype = Literal["auto", "bfloat16", "float32"]
 
 _VALIDATION_DRAWS = 4
 
@@ -44,21 +42,23 @@ class TrainingDiverged(RuntimeError):
 class PriorConfig:
     """Settings of a training. None of these values is the paper's, which published none.
 
-    `batch_size` pictures of the subject and `preservation_batch_size` of its class make a step;
-    `caption_dropout` is the share of captions left empty, for guidance. `compute_dtype` is autocast's, "auto"
-    bfloat16 where the device has it. `tuning` "full_attention" is the paper's own; it wants a learning rate of a
-    LoRA's hundredth, and `rank`, `alpha`, `dropout` and `targets` are a LoRA's alone. `targets` are the projections
-    that get one: without "to_q" and "to_k" attention, and with it the sense of where things go, stays the base
-    model's. On the subject's pictures the loss counts `subject_emphasis` times where it is seen (`emphasis.py`); a
-    `min_snr_gamma` of 0 leaves min-SNR out. `ema` is the decay of the weights' running mean, which is then the
-    result; 0 = the last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is taken, and
-    training stops early when `patience` of them (0 = any number) are no better than the best before.
+    `batch_size` pictures of the subject and `preservation_batch_size` of its class make a step. A `token_learning_rate`
+    other than 0 also learns what the subject's token means (`textual_inversion.py`). `caption_dropout` is the share
+    of captions left empty, for guidance. `compute_dtype` is autocast's, "auto" bfloat16 where the device has it.
+    `tuning` "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`,
+    `alpha`, `dropout` and `targets` are a LoRA's alone. `targets` are the projections that get one: without "to_q"
+    and "to_k" attention, and with it the sense of where things go, stays the base model's. On the subject's
+    pictures the loss counts `subject_emphasis` times where it is seen (`emphasis.py`); a `min_snr_gamma` of 0
+    leaves min-SNR out. `ema` is the decay of the weights' running mean, which is then the result; 0 = the last
+    weights. Every `validate_every` steps (0 = never) the loss on fixed noise is taken, and training stops early
+    when `patience` of them (0 = any number) are no better than the best before.
     """
 
     steps: int = 500
     batch_size: int = 1
     preservation_batch_size: int = 1
     learning_rate: float = 1e-4
+    token_learning_rate: float = 0.0
     warmup: int = 20
     tuning: Tuning = "lora"
     rank: int = 16
@@ -74,14 +74,14 @@ class PriorConfig:
     ema: float = 0.0
     validate_every: int = 0
     patience: int = 0
-    compute_dtype: ComputeDtype = "auto"
+    compute_dtype: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("preservation_batch_size", "min_snr_gamma", "validate_every", "patience"):
+        for name in ("token_learning_rate", "preservation_batch_size", "min_snr_gamma", "validate_every", "patience"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("learning_rate", "alpha", "max_gradient_norm", "subject_emphasis"):
@@ -96,7 +96,7 @@ class PriorConfig:
             raise ValueError(f"targets must be some of {', '.join(TARGETS)}, got {', '.join(self.targets) or 'none'}")
         if self.tuning not in ("lora", "full_attention"):
             raise ValueError(f"tuning must be lora or full_attention, got {self.tuning!r}")
-        if self.compute_dtype not in get_args(ComputeDtype):
+        if self.compute_dtype not in ("auto", "bfloat16", "float32"):
             raise ValueError(f"compute_dtype must be auto, bfloat16 or float32, got {self.compute_dtype!r}")
 
 
@@ -115,6 +115,7 @@ def learn_prior(
     regularization: EncodedSet | None,
     config: PriorConfig = PriorConfig(),
     *,
+    token: str = "",
     on_step: OnTrainStep = lambda step, steps, loss: None,
     on_preview: OnPreview = lambda step: None,
     preview_every: int = 0,
@@ -124,26 +125,34 @@ def learn_prior(
 ) -> Learned:
     """Train on the subject's pictures, a set for each size; `regularization` keeps the class what it was.
 
-    With `checkpoint`, a training that was stopped goes on from that file. With `rows_at_once`, a step's rows go
-    through the network in parts whose gradients add up: the same step in less memory. Raises TrainingDiverged when the
-    loss becomes NaN; whatever is raised, the model is the base model again.
+    With a `token_learning_rate`, what `token` means is learnt, too. With `checkpoint`, a training that was stopped goes
+    on from that file. With `rows_at_once`, a step's rows go through the network in parts whose gradients add up: the
+    same step in less memory. Raises TrainingDiverged when the loss becomes NaN; whatever is raised, the model is the
+    base model again.
     """
+    if config.token_learning_rate and not token:
+        raise ValueError("name the token that is to be learnt, or leave token_learning_rate out")
+    words = token_vectors(model, token) if config.token_learning_rate else {}
     empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
-    with adapter.tuned(
-        model, config.tuning, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed,
-        targets=config.targets,
-    ) as tuned:  # fmt: skip
-        optimizer = torch.optim.AdamW(tuned.weights.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
-        state = training_state.resume(checkpoint, asdict(config), tuned.weights, optimizer)
+    with (
+        adapter.tuned(
+            model, config.tuning, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed,
+            targets=config.targets,
+        ) as tuned,
+        use_token(model, token, words),
+    ):  # fmt: skip
+        weights = tuned.weights | words
+        optimizer = new_optimizer(tuned.weights, words, config)
+        state = training_state.resume(checkpoint, asdict(config), weights, optimizer)
 
         def keep() -> None:
             if checkpoint:
-                training_state.save(checkpoint, asdict(config), state, tuned.weights, optimizer)
+                training_state.save(checkpoint, asdict(config), state, weights, optimizer)
 
         while state.step < config.steps and not state.is_on_plateau(config.patience):
             rows = step_rows(model, identity, regularization, empty, config, state.step)
             loss = update(model, rows, config, state.step, optimizer, rows_at_once or len(rows[0].t))
-            state.advance(loss, tuned.weights, config.ema)
+            state.advance(loss, weights, config.ema)
             if _is_due(config.validate_every, state):
                 state.validations.append((state.step, validation_loss(model, identity, empty, config)))
             if _is_due(checkpoint_every, state):
@@ -156,8 +165,18 @@ def learn_prior(
                 keep()
                 raise
         for name, mean in state.average.items():
-            tuned.weights[name].data.copy_(mean)
-        return Learned(tuned.export(), tuple(state.losses), tuple(state.validations))
+            weights[name].data.copy_(mean)
+        learnt = tuned.export() | {name: vectors.detach().cpu() for name, vectors in words.items()}
+        return Learned(learnt, tuple(state.losses), tuple(state.validations))
+
+
+def new_optimizer(weights: Weights, words: Weights, config: PriorConfig) -> Optimizer:
+    """AdamW over the network's weights and the token's vectors, which do not decay: zero is no meaning."""
+    groups = [
+        {"params": list(weights.values()), "peak": config.learning_rate, "weight_decay": config.weight_decay},
+        {"params": list(words.values()), "peak": config.token_learning_rate, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
 
 
 def step_rows(
@@ -169,7 +188,8 @@ def step_rows(
     step: int,
 ) -> list[Rows]:
     """All rows of one step, the subject's and the class's as one where they have one size."""
-    parts = [batch(identity, step, config.batch_size, config.seed)]
+    subjects = batch(identity, step, config.batch_size, config.seed)
+    parts = [retold(model, subjects) if config.token_learning_rate else subjects]
     if regularization is not None and config.preservation_batch_size:
         parts.append(batch([regularization], step, config.preservation_batch_size, config.seed + 1))
     instance, preservation = len(parts[0]), sum(len(part) for part in parts[1:])
@@ -193,18 +213,23 @@ def update(
     try:
         for rows in step_rows:
             for places in _parts(len(rows.t), rows_at_once):
-                loss = weighted_loss(model, rows.select(places), config)
-                loss.backward()  # type: ignore[no-untyped-call]
-                total += loss.item()
+                total += _backward(model, rows.select(places), config)
     finally:
         model.unet.eval()
     if not math.isfinite(total):
         raise TrainingDiverged(f"the loss is {total} at step {step}: lower learning_rate")
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, config)
+        group["lr"] = group["peak"] * annealing(step, config)
         torch.nn.utils.clip_grad_norm_(group["params"], config.max_gradient_norm)
     optimizer.step()
     return total
+
+
+def _backward(model: BaseModel, rows: Rows, config: PriorConfig) -> float:
+    """Adds the rows' share of the gradients. Where captions are encoded in the step, its parts share what that left."""
+    loss = weighted_loss(model, rows, config)
+    loss.backward(retain_graph=rows.conditioning.prompt_embeds.requires_grad)  # type: ignore[no-untyped-call]
+    return loss.item()
 
 
 def weighted_loss(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Tensor, ""]:
@@ -227,6 +252,7 @@ def _autocast(model: BaseModel, config: PriorConfig) -> torch.autocast:
     return torch.autocast(model.device.type, torch.bfloat16, enabled=halve and model.dtype != torch.bfloat16)
 
 
+@torch.no_grad()
 def validation_loss(
     model: BaseModel, identity: Sequence[EncodedSet], empty: Conditioning, config: PriorConfig
 ) -> float:
@@ -234,19 +260,19 @@ def validation_loss(
     count = sum(len(bucket) for bucket in identity) * _VALIDATION_DRAWS
     levels, total = model.schedule.levels, 0.0
     for k, bucket in enumerate(identity):
+        told = retold(model, bucket) if config.token_learning_rate else bucket
         for draw in range(_VALIDATION_DRAWS):
             weight = torch.ones(len(bucket)) / count
-            rows = noised(bucket, weight, empty, 0.0, levels, ("validation", config.seed, k, draw))
-            with torch.no_grad():
-                total += weighted_loss(model, rows, config).item()
+            rows = noised(told, weight, empty, 0.0, levels, ("validation", config.seed, k, draw))
+            total += weighted_loss(model, rows, config).item()
     return total
 
 
-def learning_rate(step: int, config: PriorConfig) -> float:
-    """Linear warm-up, then half a cosine down to a tenth: a pure function of the step."""
+def annealing(step: int, config: PriorConfig) -> float:
+    """What share of their peak rates have: a linear warm-up, then half a cosine down to a tenth."""
     rise = min(1.0, (step + 1) / max(1, config.warmup))
     fall = 0.55 + 0.45 * math.cos(math.pi * step / config.steps)
-    return config.learning_rate * rise * fall
+    return rise * fall
 
 
 def _parts(count: int, size: int) -> list[Tensor]:

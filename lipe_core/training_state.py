@@ -74,8 +74,9 @@ def resume(
         metadata = stored.metadata()
         if metadata["config"] != json.dumps(dict(config)):
             raise InvalidCheckpoint(f"{file} belongs to a training with other settings: remove it to start anew")
-        state = TrainState(**json.loads(metadata["progress"]))
-        state.validations = [(step, loss) for step, loss in state.validations]
+        progress = json.loads(metadata["progress"])
+        progress["validations"] = [(step, loss) for step, loss in progress["validations"]]
+        state = TrainState(**progress)
         for name, weight in weights.items():
             weight.data.copy_(stored.get_tensor(f"weight.{name}"))
             optimizer.state[weight] = {

@@ -78,7 +78,7 @@ def learn(
     regularized = time.perf_counter()
     samples = captions.identity_set([picture(drawing) for drawing in drawn.references], subject, told)
     identity = emphasise(model, dataset.encode(model, samples), subject, config.subject_emphasis)
-    learned = train.learn_prior(model, identity, painted, config, on_step=on_step)
+    learned = train.learn_prior(model, identity, painted, config, token=subject.token, on_step=on_step)
     seconds = {"regularizing": regularized - start, "training": time.perf_counter() - regularized}
     manifest = Manifest(
         subject.token, subject.class_noun, model.checkpoint, model.revision, model.fingerprint,

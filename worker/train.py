@@ -59,7 +59,7 @@ def learn(process: Process, attempt: Attempt) -> Made:
         )  # fmt: skip
     with attempt.stage("training"), previewing(process.storage, attempt) as previews:
         painter = Painter(previews, model, samples[0].caption, painting, parameters.get("previews", 0))
-        learned = _train(process, attempt, model, identity, regularization, config, painter)
+        learned = _train(process, attempt, model, identity, regularization, config, who.token, painter)
     manifest = Manifest(
         token=who.token,
         class_noun=who.class_noun,
@@ -121,6 +121,7 @@ def _train(
     identity: tuple[EncodedSet, ...],
     regularization: EncodedSet,
     config: PriorConfig,
+    token: str,
     painter: Painter,
 ) -> Learned:
     # What is learnt from is in the name, since weights that were tuned on something else must not be continued: another
@@ -131,7 +132,7 @@ def _train(
 
     def run(rows_at_once: int | None = None) -> Learned:
         return learn_prior(
-            model, identity, regularization, config, checkpoint=checkpoint, rows_at_once=rows_at_once,
+            model, identity, regularization, config, token=token, checkpoint=checkpoint, rows_at_once=rows_at_once,
             on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
             on_preview=painter.paint, preview_every=painter.every(config.steps),
         )  # fmt: skip

@@ -34,6 +34,7 @@ class PriorParameters(Asked):
     batch_size: Annotated[int | None, Field(ge=1, le=16)] = None
     preservation_batch_size: Annotated[int | None, Field(ge=0, le=16)] = None
     learning_rate: Annotated[float | None, Field(gt=0, le=0.1)] = None
+    token_learning_rate: Annotated[float | None, Field(ge=0, le=0.1)] = None
     warmup: Annotated[int | None, Field(ge=0, le=20_000)] = None
     tuning: Literal["lora", "full_attention"] | None = None
     rank: Annotated[int | None, Field(ge=1, le=256)] = None

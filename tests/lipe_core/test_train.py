@@ -10,6 +10,7 @@ from lipe_core.dataset import EncodedSet
 from lipe_core.prior import Manifest, Prior
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Sample
+from lipe_core.textual_inversion import token_vectors
 from lipe_core.train import PriorConfig, TrainingDiverged, learn_prior, validation_loss
 from lipe_core.training_state import InvalidCheckpoint
 
@@ -34,6 +35,48 @@ def identity(model: BaseModel) -> tuple[EncodedSet, ...]:
 @pytest.fixture(scope="module")
 def regularization(model: BaseModel) -> EncodedSet:
     return encoded(model, "dog", (64, 64), (64, 64))[0]
+
+
+WORD = replace(CONFIG, token_learning_rate=1e-2)
+NAMES = ("lora_token.clip_l", "lora_token.clip_g")
+
+
+def test_what_the_token_means_is_learnt_and_the_training_resumes_bit_for_bit(
+    model: BaseModel, identity: tuple[EncodedSet, ...], regularization: EncodedSet, tmp_path: Path
+) -> None:
+    def stop(step: int, steps: int, loss: float) -> None:
+        if step == 2:
+            raise Stopped
+
+    before = token_vectors(model, "sks")
+    config = replace(WORD, ema=0.5, validate_every=2)
+    whole = learn_prior(model, identity, regularization, config, token="sks")
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Stopped):
+        learn_prior(model, identity, regularization, config, token="sks", checkpoint=checkpoint, on_step=stop)
+    resumed = learn_prior(model, identity, regularization, config, token="sks", checkpoint=checkpoint)
+    assert resumed.losses == whole.losses
+    assert resumed.validations == whole.validations
+    for name in NAMES:
+        assert torch.equal(resumed.adapter[name], whole.adapter[name])
+        assert 1e-3 < (whole.adapter[name] - before[name]).abs().max() < 0.1
+        assert not whole.adapter[name].requires_grad
+    assert set(learn_prior(model, identity, None, replace(CONFIG, steps=1), token="sks").adapter).isdisjoint(NAMES)
+
+
+def test_rows_one_at_a_time_teach_the_token_the_same(
+    model: BaseModel, identity: tuple[EncodedSet, ...], regularization: EncodedSet
+) -> None:
+    config = replace(WORD, steps=1, compute_dtype="float32")
+    together = learn_prior(model, identity, regularization, config, token="sks")
+    apart = learn_prior(model, identity, regularization, config, token="sks", rows_at_once=1)
+    for name in NAMES:
+        torch.testing.assert_close(apart.adapter[name], together.adapter[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_token_that_is_to_be_learnt_must_be_named(model: BaseModel, identity: tuple[EncodedSet, ...]) -> None:
+    with pytest.raises(ValueError, match="name the token"):
+        learn_prior(model, identity, None, WORD)
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +264,7 @@ def test_previews_come_at_their_steps_with_the_adapter_on(model: BaseModel, iden
         {"learning_rate": 0.0},
         {"caption_dropout": 1.0},
         {"compute_dtype": "float16"},
+        {"token_learning_rate": -1e-4},
         {"patience": 2},
         {"ema": 1.0},
         {"preservation_batch_size": -1},
@@ -234,8 +278,8 @@ def test_settings_that_contradict_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
-    config = PriorConfig(steps=100, warmup=10, learning_rate=1.0)
-    rates = [train.learning_rate(step, config) for step in range(100)]
+    config = PriorConfig(steps=100, warmup=10)
+    rates = [train.annealing(step, config) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] > 0.97
     assert rates[9:] == sorted(rates[9:], reverse=True)
