@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training import samples
 from lipe_core import adapter, dataset, sdxl, train
+from lipe_core.prior_config import PriorConfig
 from lipe_core.sdxl import BaseModel
-from lipe_core.train import PriorConfig
 
 _SIDES = {"cuda": (8192, 16384), "cpu": (1024, 2048)}
 _SECONDS = 1.0

@@ -19,9 +19,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from benchmarks.measure import Meter
 from lipe_core import dataset, sdxl, train
+from lipe_core.prior_config import PriorConfig
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Sample
-from lipe_core.train import PriorConfig
 from menagerie.study import picture
 from menagerie.subjects import benchmark
 

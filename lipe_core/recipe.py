@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lipe_core.baselines import METHODS
+from lipe_core.prior_config import PriorConfig
 from lipe_core.regularization import RegularizationConfig
-from lipe_core.train import PriorConfig
 
 FILE = "lipe.json"
 Config = TypeVar("Config")

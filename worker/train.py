@@ -22,10 +22,11 @@ from lipe_core.dataset import EncodedSet
 from lipe_core.emphasis import emphasise
 from lipe_core.llm import MOST_PROMPTS, ClassPromptsError, write_class_prompts
 from lipe_core.prior import Manifest
+from lipe_core.prior_config import PriorConfig
 from lipe_core.recipe import recipe_of
 from lipe_core.regularization import RegularizationConfig, regularization_set
 from lipe_core.sdxl import BaseModel
-from lipe_core.train import Learned, PriorConfig, learn_prior
+from lipe_core.train import Learned, learn_prior
 from lipe_core.training_state import InvalidCheckpoint
 from worker.captioner import captioner
 from worker.claim import Attempt, File, Lost, Made

@@ -19,8 +19,8 @@ from api.routes.priors import PriorParameters, RegularizationParameters
 from api.webhook_events import EventData, EventType, WebhookEvent
 from ledger.settings import Settings
 from lipe_core.baselines import METHODS
+from lipe_core.prior_config import PriorConfig
 from lipe_core.regularization import RegularizationConfig
-from lipe_core.train import PriorConfig
 from worker.perform import CODES
 
 ROOT = Path(__file__).parents[2]

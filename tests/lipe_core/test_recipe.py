@@ -6,9 +6,9 @@ import pytest
 from lipe_core.baselines.ddim_edit import DdimConfig
 from lipe_core.baselines.sdedit import SdeditConfig
 from lipe_core.nima_config import NimaConfig
+from lipe_core.prior_config import PriorConfig
 from lipe_core.recipe import InvalidParameters, recipe_of
 from lipe_core.regularization import RegularizationConfig
-from lipe_core.train import PriorConfig
 
 
 def written(folder: Path, **recipe: dict) -> Path:

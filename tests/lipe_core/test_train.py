@@ -8,10 +8,11 @@ from PIL import Image
 from lipe_core import adapter, dataset, sdxl, train
 from lipe_core.dataset import EncodedSet
 from lipe_core.prior import Manifest, Prior
+from lipe_core.prior_config import PriorConfig
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Sample
 from lipe_core.textual_inversion import token_vectors
-from lipe_core.train import PriorConfig, TrainingDiverged, learn_prior, validation_loss
+from lipe_core.train import TrainingDiverged, learn_prior, validation_loss
 from lipe_core.training_state import InvalidCheckpoint
 
 CONFIG = PriorConfig(steps=5, batch_size=2, preservation_batch_size=1, rank=4, learning_rate=1e-3)
