@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import psutil
 
-_EVERY = 0.5  # seconds between samples
+_EVERY = 2.0
+"""Seconds between samples: each walks the page tables of all processes, which is felt."""
 _MB = 2**20
 
 
