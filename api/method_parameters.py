@@ -45,7 +45,7 @@ class NimaParameters(MethodParameters):
     reach: Share | None = None
     prior_stop: Share | None = None
     restorations: Annotated[int | None, Field(ge=0, le=100)] = None
-    subject_map: Literal["identity", "class"] | None = None
+    subject_map: Literal["identity", "class", "both"] | None = None
     map_window: tuple[Share, Share] | None = None
     map_momentum: Share | None = None
     attention_tokens: Tokens | None = None

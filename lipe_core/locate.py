@@ -39,8 +39,7 @@ def source_silhouette(
     upload. `seen` is the inversion's own map; the user's mask wins."""
     if request.mask is not None:
         return masks.resize(to_mask(request.mask), (source.shape[2], source.shape[3])).to(source)
-    if config.subject_map == "class":
-        seen = _class_map_of_base(model, x_0, [request.source_prompt], request.subject, untuned)
+    seen = _subject_map(model, x_0, [request.source_prompt], request.subject, config, untuned, seen)
     return outline.silhouette(seen, source, threshold=config.threshold, snap=config.snap)
 
 
@@ -67,17 +66,28 @@ def silhouettes(
     with torch.no_grad():
         guide = sdxl.decode_pixels(model, x_0).clamp(-1, 1)
     on_preview(to_images(guide))
-    if config.subject_map == "class":
-        seen = _class_map_of_base(model, x_0, prompts, subject, untuned)
+    seen = _subject_map(model, x_0, prompts, subject, config, untuned, seen)
     found = outline.silhouette(seen, guide, threshold=config.threshold, snap=config.snap)
     return masks.dilate(found, config.dilation)
 
 
-def _class_map_of_base(
-    model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject, untuned: Untuned | None
+def _subject_map(
+    model: BaseModel,
+    x_0: Latents,
+    captions: Sequence[str],
+    subject: Subject,
+    config: NimaConfig,
+    untuned: Untuned | None,
+    seen: Mask,
 ) -> Mask:
+    """The map that the config asks for; `seen` is the tuned network's own."""
+    if config.subject_map == "identity":
+        return seen
     with untuned() if untuned else nullcontext():
-        return class_map(model, x_0, captions, subject)
+        of_class = class_map(model, x_0, captions, subject)
+    if config.subject_map == "class":
+        return of_class
+    return torch.maximum(masks.stretch(seen), masks.stretch(of_class))
 
 
 def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject) -> Mask:

@@ -96,7 +96,7 @@ def edit(
                 on_step=lambda: on_step(2 * steps, 2 * steps),
             )  # fmt: skip
         painted = sdxl.decode(model, x_0)
-    located = config.subject_map == "class" and (request.mask is None) + len(look_steps(config, steps))
+    located = config.subject_map != "identity" and (request.mask is None) + len(look_steps(config, steps))
     evaluations = located * locate.EVALUATIONS + source.tally.evaluations + target.tally.evaluations // len(rows)
     parameters = _parameters(model, request, config, size)
     return [

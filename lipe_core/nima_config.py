@@ -10,10 +10,10 @@ from lipe_core.outline import MOST_SNAP
 MaskMode = Literal["union", "source", "none"]
 """Blend with the source and the target silhouette (the paper), with the source's alone, or not at all."""
 
-SubjectMap = Literal["identity", "class"]
+SubjectMap = Literal["identity", "class", "both"]
 """Whose attention finds the subject in the source and at looks: the tuned network's, to token and noun, while it
 inverts and edits (the paper), or the base model's, to the noun alone: steadier, but blind to which of two dogs is
-meant."""
+meant, and to what is the subject's but not its class's, such as a hat; or wherever either of them does."""
 
 GuideFrom = Literal["empty", "base", "source"]
 """What guidance leads away from: the tuned network's answer to the empty prompt; the base model's, so that the

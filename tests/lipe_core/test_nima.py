@@ -161,6 +161,17 @@ def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, p
     assert masked.evaluations == watched.evaluations
 
 
+def test_the_subject_is_wherever_either_map_sees_it(model: BaseModel, photo: Image.Image) -> None:
+    def seen(subject_map: str) -> np.ndarray:
+        config = replace(CONFIG, subject_map=subject_map, threshold=0.5)
+        (edit,) = nima.edit(model, request(photo), config, prior=made(model))
+        return np.asarray(edit.source_mask) > 0
+
+    of_class, both = seen("class"), seen("both")
+    assert both[of_class].all()
+    assert both.sum() > of_class.sum()
+
+
 def test_after_its_stop_a_prior_is_off(model: BaseModel, photo: Image.Image) -> None:
     def painted(prior_stop: float, prior: Prior | None) -> np.ndarray:
         config = replace(CONFIG, prior_stop=prior_stop, mask_mode="none", guide_from="base")
