@@ -43,7 +43,7 @@ def training_step(model: BaseModel, data: Path, config: PriorConfig) -> int:
     painted = dataset.load(data / "regularization.safetensors")
     empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
     with adapter.tuned(model, "lora", rank=config.rank, alpha=config.alpha, dropout=0.0, seed=0) as tuned:
-        optimizer = torch.optim.AdamW(tuned.weights.values())
+        optimizer = train.new_optimizer(tuned.weights, {}, config)
         rows = train.step_rows(model, identity, painted, empty, config, 0)
         return counted(lambda: train.update(model, rows, config, 0, optimizer, len(rows[0].t)))
 

@@ -58,12 +58,12 @@ def main(argv: list[str] | None = None) -> None:
         checkpoint, data = prepared(scratch, scale, options.device, dtype)
         work = ["--checkpoint", str(checkpoint), "--device", options.device, "--dtype", options.dtype]
         size = f"SDXL at depth {scale.depth}, width {scale.width}, {scale.side} pixels"
+        found = measured("benchmarks.flops", *work, "--data", str(data), "--batch", str(_BATCH))
         training = compare_training(
             [*work, "--data", str(data), "--side", str(scale.side)], options.example, _BATCH, options.steps,
             options.repeats, f"A prior, {size}",
         )  # fmt: skip
         edits = compare_edits(work, options.edit_steps, options.repeats, f"An edit, {size}")
-        found = measured("benchmarks.flops", *work, "--data", str(data), "--batch", str(_BATCH))
     finally:
         shutil.rmtree(scratch)
     facts = shares(training, edits, found) + device_facts(options.device, options.dtype, options.repeats)

@@ -5,7 +5,7 @@ A convolution is the matrix (outputs, inputs x kernel). Updates are scaled to Ad
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,27 +24,27 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise ValueError("Muon takes no closure")
         for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
             # Matrices of one shape are orthogonalised together: there are hundreds of small ones.
-            alike: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    alike[parameter.shape[0], parameter[0].numel()].append(parameter)
-            for shape, parameters in alike.items():
-                updates = orthogonalize(
-                    torch.stack([self._nesterov(p, group["momentum"]).view(shape) for p in parameters])
-                )
-                scale = 0.2 * max(shape) ** 0.5
-                for parameter, update in zip(parameters, updates, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update.view(parameter.shape), alpha=-group["lr"] * scale)
+            alike: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
+            for parameter, update in zip(parameters, self._nesterov(parameters, group["momentum"]), strict=True):
+                alike[parameter.shape[0], parameter[0].numel()].append((parameter, update))
+            for shape, pairs in alike.items():
+                matrices, momenta = zip(*pairs, strict=True)
+                updates = orthogonalize(torch.stack([momentum.view(shape) for momentum in momenta]))
+                scaled = updates * (-group["lr"] * 0.2 * max(shape) ** 0.5)
+                torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(matrices, [u.view(m.shape) for u, m in zip(scaled, matrices, strict=True)])
 
-    def _nesterov(self, parameter: nn.Parameter, momentum: float) -> Tensor:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
-        gradient = parameter.grad.contiguous()
-        state["momentum"].lerp_(gradient, 1 - momentum)
-        return gradient.lerp(state["momentum"], momentum).flatten(1)
+    def _nesterov(self, parameters: list[nn.Parameter], momentum: float) -> Sequence[Tensor]:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                zeros = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
+                self.state[parameter]["momentum"] = zeros
+        gradients = [parameter.grad.contiguous() for parameter in parameters]
+        momenta = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+        return torch._foreach_lerp(gradients, momenta, momentum)
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:

@@ -25,8 +25,8 @@ from menagerie.emphasis import emphasis
 _CHUNK = 256
 _FACTOR = 8  # pixels to a side of one latent
 _Mode = Literal["r", "r+"]
-_Job = tuple[Path, int, int, int, int]
-_Rows = tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]
+_Job = tuple[int, int, int, int]
+_Drawn = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float16]]
 
 
 def drawing_of(seed: int, index: int) -> Drawing:
@@ -96,27 +96,29 @@ class Pool:
             return np.memmap(path, np.float16, "w+", shape=(self.capacity, *shape))
         return np.memmap(path, np.float16, mode, shape=(self.capacity, *shape))
 
-    def grow(self, vae_folder: Path, target: int, workers: int) -> None:
-        """Draw and encode until ``target`` rows are there, in ``workers`` processes of one thread each."""
+    def grow(self, vae: AutoencoderKL, target: int, workers: int) -> None:
+        """Draw in ``workers`` processes, and encode in this one, until ``target`` rows are there."""
         start, target = self.count(), min(target, self.capacity)
         latents, weights, side = self.latents("r+"), self.emphasis("r+"), self.shape[-1]
-        jobs = [(vae_folder, self.seed, k, min(_CHUNK, target - k), side) for k in range(start, target, _CHUNK)]
+        jobs = [(self.seed, k, min(_CHUNK, target - k), side) for k in range(start, target, _CHUNK)]
+        vae.to(memory_format=torch.channels_last).eval()
         with tqdm(total=target, initial=start, desc="pool", mininterval=5) as bar:
-            for (_, _, first, count, _), rows in zip(jobs, _map(_encoded_chunk, jobs, workers), strict=True):
-                latents[first : first + count], weights[first : first + count] = rows
+            for (_, first, count, _), (pictures, emphases) in zip(jobs, _map(_drawn_chunk, jobs, workers), strict=True):
+                encoded = [encode_pictures(vae, pictures[k : k + 32]) for k in range(0, count, 32)]
+                latents[first : first + count] = torch.cat(encoded).half().cpu().numpy()
+                weights[first : first + count] = emphases
                 _write_count(self.folder, first + count)
                 bar.update(count)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, list[Drawing]]:
-        """``size`` latents (size, c, h, w), their emphasis (size, h, w) and drawings, uniformly from what is there."""
+        """``size`` latents (size, c, h, w), their emphasis (size, h, w), both float16, and their drawings, uniformly
+        from what is there."""
         indices = rng.integers(self.count(), size=size)
-        latents, weights = (
-            torch.from_numpy(rows[indices].astype(np.float32)) for rows in (self.latents(), self.emphasis())
-        )
+        latents, weights = (torch.from_numpy(rows[indices]) for rows in (self.latents(), self.emphasis()))
         return latents, weights, [drawing_of(self.seed, int(index)) for index in indices]
 
 
-def _map(work: Callable[[_Job], _Rows], jobs: list[_Job], workers: int) -> Iterator[_Rows]:
+def _map(work: Callable[[_Job], _Drawn], jobs: list[_Job], workers: int) -> Iterator[_Drawn]:
     if workers < 2:
         yield from map(work, jobs)
         return
@@ -124,14 +126,10 @@ def _map(work: Callable[[_Job], _Rows], jobs: list[_Job], workers: int) -> Itera
         yield from processes.imap(work, jobs)
 
 
-def _encoded_chunk(job: _Job) -> _Rows:
-    folder, seed, start, count, side = job
-    torch.set_num_threads(1)
-    vae = AutoencoderKL.from_pretrained(folder).to(memory_format=torch.channels_last).eval()
+def _drawn_chunk(job: _Job) -> _Drawn:
+    seed, start, count, side = job
     pictures = render_chunk(seed, start, count, _FACTOR * side)
-    encoded = [encode_pictures(vae, pictures[k : k + 32]) for k in range(0, count, 32)]
-    weights = np.stack([emphasis(drawing_of(seed, start + k), side) for k in range(count)])
-    return torch.cat(encoded).numpy().astype(np.float16), weights
+    return pictures, np.stack([emphasis(drawing_of(seed, start + k), side) for k in range(count)])
 
 
 def _write_count(folder: Path, count: int) -> None:

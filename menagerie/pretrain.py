@@ -74,7 +74,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, help="instead of the stage's own")
     parser.add_argument("--lr", type=float, help="instead of the stage's own")
     parser.add_argument("--pool", type=int, default=100_000, help="drawings encoded for the UNet")
-    parser.add_argument("--workers", type=int, default=2, help="processes that draw and encode")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw, and on a GPU make batches")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -106,11 +106,14 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             for name, part in zip(_TEXT_PARTS, (tokenizer, tokenizer, *encoders), strict=True):
                 part.save_pretrained(folder / name)
         case "unet":
-            small, whole = (pool_of(settings, sizes, options.pool, side) for side in (sizes.latent // 2, sizes.latent))
-            for pool in (small, whole):
-                pool.grow(folder / "vae", options.pool, settings.workers)
-            average = train_unet(load(folder, sizes, fresh_unet=options.start_from is None), small, whole, settings)
-            average.model.save_pretrained(folder / "unet")
+            fresh = options.start_from is None
+            pipeline = load(folder, sizes, fresh_unet=fresh)
+            # One that has been trained knows its words: it goes on with whole pictures.
+            sides = (sizes.latent // 2, sizes.latent) if fresh else (sizes.latent,)
+            pools = [pool_of(settings, sizes, options.pool, side) for side in sides]
+            for pool in pools:
+                pool.grow(pipeline.vae.to(settings.device), options.pool, settings.workers)
+            train_unet(pipeline, pools, settings).model.save_pretrained(folder / "unet")
         case "decoder":
             vae = AutoencoderKL.from_pretrained(folder / "vae")
             train_decoder(vae, settings).save_pretrained(folder / "vae")

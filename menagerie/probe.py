@@ -37,7 +37,7 @@ from menagerie.stages.loop import (
 
 WEIGHTS = Path(__file__).parent / "probe.safetensors"
 _WIDTHS = (24, 48, 96, 128, 160)
-_SEEN = 19  # layers of the body until the picture is 8 x 8
+_SEEN = 16  # layers of the body that see 16 x 16 places
 _ROUND_TRIPS = 0.12  # share of the drawings that also went through the VAE; they make a third of each batch
 
 
@@ -65,7 +65,7 @@ class ProbeNet(nn.Module):
         return int(self.body[_SEEN - 1].out_channels)
 
     def seen(self, pixels: Tensor) -> Tensor:
-        """What the convolutions see in each place: (b, 64, channels), the picture's 8 x 8 places row by row."""
+        """What the convolutions see in each place: (b, 256, channels), the picture's 16 x 16 places row by row."""
         return self.body[:_SEEN](pixels.contiguous(memory_format=torch.channels_last)).flatten(2).mT
 
 

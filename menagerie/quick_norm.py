@@ -46,8 +46,10 @@ class _QuickGroupNorm(torch.autograd.Function):
 
 @contextmanager
 def quick_group_norm(model: nn.Module) -> Iterator[None]:
-    """Within it every ``nn.GroupNorm`` of ``model`` uses the quick backward pass."""
-    norms = [module for module in model.modules() if type(module) is nn.GroupNorm]
+    """Within it every ``nn.GroupNorm`` of ``model`` that is on a CPU uses the quick backward pass."""
+    norms = [
+        module for module in model.modules() if type(module) is nn.GroupNorm and module.weight.device.type == "cpu"
+    ]
     for norm in norms:
         norm.forward = _forward_of(norm)  # type: ignore[method-assign]
     try:

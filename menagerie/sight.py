@@ -48,12 +48,12 @@ class Sight:
     """Every size of the towers that see, and of the captioner's language model, which is as wide."""
 
     picture: int = 128
-    patch: int = 16
+    patch: int = 8
     width: int = 128
     inner: int = 384
-    layers: int = 4
+    layers: int = 6
     heads: int = 4
-    language_layers: int = 2
+    language_layers: int = 3
 
     def processing(self) -> dict[str, Any]:
         """An image processor's settings."""

@@ -5,6 +5,8 @@ language model, and this one starts from nothing. The loss is on the answers alo
 """
 
 import re
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ from menagerie.stages.loop import (
     learning_rate,
     set_learning_rate,
     steps,
+    stream,
 )
 from menagerie.stages.unet import plain_attention
 from menagerie.views import views
@@ -48,8 +51,9 @@ def train_captioner(
     run = Trainable(network, Average(network, limit=0.998), chosen, Progress())
     if settings.resume and settings.state_file("captioner").exists():
         run.load(settings.state_file("captioner"))
-    rng = np.random.default_rng([settings.seed, 7, run.progress.step])
     asked = {noun: asked_ids(processor, noun) for noun in KIND_OF}
+    make = partial(draw_batch, processor, asked, network.config.vision_config.image_size, settings.batch)
+    batches = stream(make, (settings.seed, 7, run.progress.step), settings)
 
     def save() -> None:
         run.save(settings.state_file("captioner"))
@@ -57,15 +61,21 @@ def train_captioner(
 
     for fraction in steps(run.progress, settings, "captioner", save):
         set_learning_rate(chosen, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
-        drawings = [sample_drawing(rng) for _ in range(settings.batch)]
-        pixels = views(rng, drawings, network.config.vision_config.image_size, _CUT).to(settings.device)
-        questions = [asked[drawing.identity.class_noun] for drawing in drawings]
-        answers = [answer_ids(processor, class_prompt(drawing)) for drawing in drawings]
-        ids, attended, labels = (rows.to(settings.device) for rows in dialogues(processor, questions, answers))
+        pixels, ids, attended, labels = (rows.to(settings.device, non_blocking=True) for rows in next(batches))
         with precision.autocast(settings.device), plain_attention(settings.device):
             loss = network(input_ids=ids, pixel_values=pixels, attention_mask=attended, labels=labels).loss
-        run.step(loss.float(), clip=1.0, samples=len(drawings))
+        run.step(loss.float(), clip=1.0, samples=len(pixels))
     return run.average.model
+
+
+def draw_batch(
+    processor: LlavaProcessor, asked: Mapping[str, list[int]], size: int, count: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pictures (count, 3, size, size) of fresh drawings, and of each the dialogue as ``dialogues`` gives it."""
+    drawings = [sample_drawing(rng) for _ in range(count)]
+    questions = [asked[drawing.identity.class_noun] for drawing in drawings]
+    answers = [answer_ids(processor, class_prompt(drawing)) for drawing in drawings]
+    return views(rng, drawings, size, _CUT), *dialogues(processor, questions, answers)
 
 
 def asked_ids(processor: LlavaProcessor, class_noun: str) -> list[int]:

@@ -8,6 +8,9 @@ patches must give, by one linear map, what the probe's convolutions see in their
 https://arxiv.org/abs/1412.6550), since a transformer alone finds edges and eyes late.
 """
 
+from functools import partial
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,7 +18,7 @@ from torch.nn.functional import cross_entropy, layer_norm, mse_loss, normalize
 from transformers import CLIPModel, CLIPTokenizer
 
 from lipe_core import precision
-from menagerie.attributes import ATTRIBUTES, Drawing
+from menagerie.attributes import ATTRIBUTES
 from menagerie.captions import caption
 from menagerie.muon import optimizers
 from menagerie.probe import load_probe
@@ -28,6 +31,7 @@ from menagerie.stages.loop import (
     learning_rate,
     set_learning_rate,
     steps,
+    stream,
 )
 from menagerie.stages.text import AttributeReader
 from menagerie.stages.unet import plain_attention
@@ -37,6 +41,24 @@ _CUT = 0.3
 _GUESSED = 3.0
 _SHARPEST = float(np.log(100.0))  # CLIP's own bound of the logit scale
 _READ_LAYER = -2  # LLaVA's
+
+
+class Batch(NamedTuple):
+    """Pictures (n, 3, size, size), a caption of each in tokens (n, m), and attributes' labels (n, a), -1 for none."""
+
+    pixels: Tensor
+    ids: Tensor
+    attended: Tensor
+    labels: Tensor
+
+
+def draw_batch(tokenizer: CLIPTokenizer, size: int, count: int, rng: np.random.Generator) -> Batch:
+    """``count`` fresh drawings, in fours that differ in their action only."""
+    drawings = alike_but_for_the_action(rng, count)
+    captions = [caption(drawing, rng, keep=1.0 if rng.random() < 0.5 else 0.8) for drawing in drawings]
+    tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
+    labels = torch.tensor([list(drawing.labels().values()) for drawing in drawings])
+    return Batch(views(rng, drawings, size, _CUT), tokens.input_ids, tokens.attention_mask, labels)
 
 
 def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) -> CLIPModel:
@@ -50,7 +72,8 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
     run = Trainable(model, Average(model, limit=0.998), optimizers(model, settings.lr, weight_decay=0.02), Progress())
     if settings.resume and settings.state_file("clip").exists():
         run.load(settings.state_file("clip"))
-    rng = np.random.default_rng([settings.seed, 5, run.progress.step])
+    seed = (settings.seed, 5, run.progress.step)
+    batches = stream(partial(draw_batch, tokenizer, vision.image_size, settings.batch), seed, settings)
 
     def save() -> None:
         run.save(settings.state_file("clip"))
@@ -58,13 +81,11 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
 
     for fraction in steps(run.progress, settings, "clip", save):
         set_learning_rate(run.optimizers, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
-        drawings = alike_but_for_the_action(rng, settings.batch)
-        pixels = views(rng, drawings, vision.image_size, _CUT).to(settings.device)
-        captions = [caption(drawing, rng, keep=1.0 if rng.random() < 0.5 else 0.8) for drawing in drawings]
-        tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt").to(settings.device)
+        batch = next(batches)
+        pixels, ids, attended = (rows.to(settings.device, non_blocking=True) for rows in batch[:3])
         with precision.autocast(settings.device), plain_attention(settings.device):
             with torch.no_grad():
-                said = clip.text_model(**tokens).pooler_output
+                said = clip.text_model(input_ids=ids, attention_mask=attended).pooler_output
             seen = clip.vision_model(pixel_values=pixels, output_hidden_states=True)
             images = clip.visual_projection(seen.pooler_output)
             texts = clip.text_projection(said)
@@ -72,9 +93,9 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
             read, guessed = reader(patches, images), guess(patches)
             with torch.no_grad():
                 known = probe.seen(pixels)
-        loss = contrast(images.float(), texts.float(), clip.logit_scale) + _told(read, drawings)
+        loss = contrast(images.float(), texts.float(), clip.logit_scale) + _told(read, batch.labels)
         loss = loss + _GUESSED * mse_loss(guessed.float(), layer_norm(known.float(), known.shape[-1:]))
-        run.step(loss, clip=1.0, samples=len(drawings))
+        run.step(loss, clip=1.0, samples=len(pixels))
         with torch.no_grad():
             clip.logit_scale.clamp_(max=_SHARPEST)
     return run.average.model["clip"]
@@ -87,11 +108,10 @@ def contrast(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
     return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
 
 
-def _told(read: tuple[list[Tensor], list[Tensor]], drawings: list[Drawing]) -> Tensor:
-    """Cross-entropy of each attribute that any of the drawings has, from patches and from the vector."""
-    labels = torch.tensor([list(drawing.labels().values()) for drawing in drawings])
+def _told(read: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> Tensor:
+    """Cross-entropy of each attribute that any picture has, from patches and from the vector."""
     terms = [
-        cross_entropy(logits.float(), labels[:, k].to(logits.device), ignore_index=-1)
+        cross_entropy(logits.float(), labels[:, k].to(logits.device, non_blocking=True), ignore_index=-1)
         for heads in read
         for k, logits in enumerate(heads)
         if (labels[:, k] >= 0).any()

@@ -9,6 +9,7 @@ CLIP's vision tower, which has learnt to see already.
 """
 
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from menagerie.stages.loop import (
     learning_rate,
     set_learning_rate,
     steps,
+    stream,
 )
 from menagerie.stages.unet import plain_attention
 from menagerie.views import ALIKE, views
@@ -48,7 +50,8 @@ def train_dinov2(network: Dinov2Model, settings: Settings) -> Dinov2Model:
     run = Trainable(network, Average(network, limit=0.998), chosen, Progress())
     if settings.resume and settings.state_file("dinov2").exists():
         run.load(settings.state_file("dinov2"))
-    rng = np.random.default_rng([settings.seed, 6, run.progress.step])
+    make = partial(pairs, network.config.image_size, settings.batch // 2)
+    batches = stream(make, (settings.seed, 6, run.progress.step), settings)
 
     def save() -> None:
         run.save(settings.state_file("dinov2"))
@@ -56,14 +59,18 @@ def train_dinov2(network: Dinov2Model, settings: Settings) -> Dinov2Model:
 
     for fraction in steps(run.progress, settings, "dinov2", save):
         set_learning_rate(chosen, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
-        subjects = relatives(rng, settings.batch // 2)
-        drawings = [anywhere(rng, identity) for identity in (*subjects, *subjects)]
-        pixels = views(rng, drawings, network.config.image_size, _CUT).to(settings.device)
+        pixels = next(batches).to(settings.device, non_blocking=True)
         with precision.autocast(settings.device), plain_attention(settings.device):
             seen = network(pixel_values=pixels).pooler_output.float()
         one, other = seen.chunk(2)
-        run.step(contrast(one, other, _LOGIT_SCALE), clip=1.0, samples=len(drawings))
+        run.step(contrast(one, other, _LOGIT_SCALE), clip=1.0, samples=len(pixels))
     return run.average.model
+
+
+def pairs(size: int, count: int, rng: np.random.Generator) -> Tensor:
+    """Pictures (2 count, 3, size, size): one of each of ``count`` subjects, then another of each."""
+    subjects = relatives(rng, count)
+    return views(rng, [anywhere(rng, identity) for identity in (*subjects, *subjects)], size, _CUT)
 
 
 @torch.no_grad()

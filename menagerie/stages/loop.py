@@ -1,17 +1,23 @@
-"""What all stages share: a budget of wall-clock time, a state on disk, an average of the weights, a loss curve."""
+"""What all stages share: a budget of wall-clock time, a stream of batches, a state on disk, an average of the weights,
+a loss curve."""
 
 import copy
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
+
+T = TypeVar("T")
+_CURVE = 10  # steps between two points of a curve: each waits for the device
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,37 @@ class Progress:
     step: int = 0
     samples: int = 0
     seconds: float = 0.0
+    mean: Tensor = field(default_factory=lambda: torch.zeros(()))
     losses: list[tuple[int, float]] = field(default_factory=list)
 
-    def record(self, loss: float, samples: int) -> None:
+    def record(self, loss: Tensor, samples: int) -> None:
         """Count one step; the curve keeps an average over about fifty."""
         self.step += 1
         self.samples += samples
-        last = self.losses[-1][1] if self.losses else loss
         keep = min(0.98, 1 - 1 / self.step)
-        self.losses.append((self.samples, keep * last + (1 - keep) * loss))
+        self.mean = keep * self.mean.to(loss.device) + (1 - keep) * loss.detach()
+        if self.step % _CURVE == 1:
+            self.losses.append((self.samples, float(self.mean)))
+
+
+class _Made(IterableDataset, Generic[T]):
+    def __init__(self, make: Callable[[np.random.Generator], T], seed: Sequence[int]):
+        self.make, self.seed = make, seed
+
+    def __iter__(self) -> Iterator[T]:
+        worker = get_worker_info()
+        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
+        while True:
+            yield self.make(rng)
+
+
+def stream(make: Callable[[np.random.Generator], T], seed: Sequence[int], settings: Settings) -> Iterator[T]:
+    """What ``make`` makes, without end; beside a GPU in other processes, since one alone would keep it waiting."""
+    beside = settings.device.startswith("cuda")
+    loader = DataLoader(
+        _Made(make, seed), batch_size=None, num_workers=settings.workers if beside else 0, pin_memory=beside
+    )
+    return iter(loader)
 
 
 def steps(progress: Progress, settings: Settings, stage: str, save: Callable[[], None]) -> Iterator[float]:
@@ -120,7 +148,7 @@ class Trainable:
         for optimizer in self.optimizers:
             optimizer.step()
         self.average.update(self.model, self.progress.step)
-        self.progress.record(loss.item(), samples)
+        self.progress.record(loss, samples)
 
     def save(self, path: Path) -> None:
         state = {

@@ -85,7 +85,7 @@ def train_text(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        progress.record(loss.item() / (2 * len(ATTRIBUTES)), settings.batch)
+        progress.record(loss / (2 * len(ATTRIBUTES)), settings.batch)
     for encoder in encoders:
         encoder.eval()
     return progress

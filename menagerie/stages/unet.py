@@ -1,14 +1,16 @@
 """The UNet: v-prediction (Salimans and Ho 2022) weighted by min-SNR (Hang et al. 2023) and by what matters in the
 drawing (``emphasis``), captions dropped one in ten.
 
-It learns on pictures of half the side first, four times as many in the same time: what a word looks like does not
-depend on the size, which goes in through SDXL's micro-conditioning.
+A new one learns on pictures of half the side first, four times as many in the same time: what a word looks like does
+not depend on the size, which goes in through SDXL's micro-conditioning.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPTokenizer
 
 from lipe_core import precision
 from menagerie.captions import caption
@@ -32,6 +35,7 @@ from menagerie.stages.loop import (
     learning_rate,
     set_learning_rate,
     steps,
+    stream,
 )
 from menagerie.stages.text import tokenize
 
@@ -68,10 +72,10 @@ class NoiseTable:
         return snr.clamp(max=gamma) / (snr + 1)
 
 
-def spread_timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
+def spread_timesteps(count: int, steps: int, rng: np.random.Generator) -> Tensor:
     """One timestep from each of ``count`` equal parts of the schedule: uniform, with less variance than chance."""
-    places = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    return (places * steps).long()[torch.randperm(count, generator=generator)]
+    places = (rng.permutation(count) + rng.random(count)) / count
+    return torch.from_numpy((places * steps).astype(np.int64))
 
 
 @contextmanager
@@ -94,11 +98,31 @@ def batch_captions(drawings: list, rng: np.random.Generator) -> list[str]:
 def time_ids(latents: Tensor) -> Tensor:
     """SDXL's micro-conditioning of uncropped pictures: (height, width, 0, 0, height, width) of each row, in pixels."""
     height, width = (8.0 * side for side in latents.shape[2:])
-    return torch.tensor([[height, width, 0.0, 0.0, height, width]]).expand(len(latents), 6)
+    return torch.tensor([[height, width, 0.0, 0.0, height, width]]).repeat(len(latents), 1)
 
 
-def train_unet(pipeline: StableDiffusionXLPipeline, small: Pool, whole: Pool, settings: Settings) -> Average:
-    """Train the pipeline's UNet on both pools in turn, its text encoders frozen; returns the averaged weights."""
+class Batch(NamedTuple):
+    """Rows of a pool; of each a caption in tokens (b, n), SDXL's micro-conditioning (b, 6) and a timestep (b,)."""
+
+    latents: Tensor
+    weights: Tensor
+    ids: Tensor
+    time_ids: Tensor
+    t: Tensor
+
+
+def draw_batch(pool: Pool, tokenizer: CLIPTokenizer, size: int, steps: int, rng: np.random.Generator) -> Batch:
+    """``size`` rows at random, and timesteps below ``steps``."""
+    latents, weights, drawings = pool.batch(rng, size)
+    ids = tokenize(tokenizer, batch_captions(drawings, rng))
+    return Batch(latents, weights, ids, time_ids(latents), spread_timesteps(size, steps, rng))
+
+
+def train_unet(pipeline: StableDiffusionXLPipeline, pools: Sequence[Pool], settings: Settings) -> Average:
+    """Train the pipeline's UNet on the pools in turn, its text encoders frozen; returns the averaged weights.
+
+    ``pools`` are one of half-sized pictures and one of whole ones, or the latter alone.
+    """
     device = settings.device
     unet = pipeline.unet.to(device, memory_format=torch.channels_last).train()
     encoders = tuple(
@@ -114,30 +138,35 @@ def train_unet(pipeline: StableDiffusionXLPipeline, small: Pool, whole: Pool, se
     state_file = settings.state_file("unet")
     if settings.resume and state_file.exists():
         run.load(state_file)
-    rng = np.random.default_rng([settings.seed, 2, progress.step])
-    generator = torch.Generator().manual_seed(settings.seed + progress.step)
+    seed = (settings.seed, 2, progress.step)
+    generator = torch.Generator(device).manual_seed(settings.seed + progress.step)
 
     def save() -> None:
         run.save(state_file)
         draw_curve(progress, settings.out / "pictures" / "unet-loss.png", "UNet: min-SNR weighted loss")
         sample_sheet(pipeline, average.model, settings.out / "pictures" / f"unet-{progress.samples:07d}.png")
 
+    def batches_of(pool: Pool, size: int) -> Iterator[Batch]:
+        make = partial(draw_batch, pool, pipeline.tokenizer, size, len(table.alphas_cumprod))
+        return stream(make, (*seed, pool.shape[-1]), settings)
+
+    whole = batches_of(pools[-1], settings.batch)
+    small = batches_of(pools[0], _SMALL_BATCH * settings.batch) if len(pools) > 1 else None
     with quick_group_norm(unet):
         for fraction in steps(progress, settings, "unet", save):
             set_learning_rate(chosen, learning_rate(fraction, progress.step, settings.lr, settings.warmup))
-            is_small = fraction < _SMALL_UNTIL
-            pool = small if is_small else whole
-            latents, weights, drawings = pool.batch(rng, settings.batch * (_SMALL_BATCH if is_small else 1))
-            ids = tokenize(pipeline.tokenizer, batch_captions(drawings, rng)).to(device)
-            t = spread_timesteps(len(latents), len(table.alphas_cumprod), generator).to(device)
-            noise = torch.randn(latents.shape, generator=generator)
-            x_t, target = table.mix(latents.to(device), noise.to(device), t)
+            is_small = small is not None and fraction < _SMALL_UNTIL
+            batch = next(small if is_small else whole)
+            latents, weights, ids, sizes, t = (rows.to(device, non_blocking=True) for rows in batch)
+            latents, weights = latents.float(), weights.float()
+            noise = torch.randn(latents.shape, generator=generator, device=device)
+            x_t, target = table.mix(latents, noise, t)
             with precision.autocast(device), plain_attention(device):
                 with torch.no_grad():
                     embeds, pooled = encode_tokens(encoders, ids)
-                extra = {"text_embeds": pooled, "time_ids": time_ids(latents).to(device)}
+                extra = {"text_embeds": pooled, "time_ids": sizes}
                 v = unet(x_t.contiguous(memory_format=torch.channels_last), t, embeds, added_cond_kwargs=extra).sample
-            error = (v.float() - target).square().mean(dim=1) * (weights / weights.mean()).to(device)
+            error = (v.float() - target).square().mean(dim=1) * (weights / weights.mean())
             loss = (error.mean(dim=(1, 2)) * table.weight(t)).mean()
             run.step(loss, clip=1.0, samples=len(t))
     return average

@@ -20,7 +20,7 @@ from menagerie.stages.loop import Settings
 
 SIZES = Sizes(
     latent_channels=4, vae_widths=(8, 8, 8, 8), text_widths=(32, 32), text_layers=1, text_length=40,
-    unet_widths=(16, 16), head_width=16, time_width=8, sight=Sight(32, 16, 32, 32, 3, 2, 1),
+    unet_widths=(16, 16), head_width=16, time_width=8, sight=Sight(32, 8, 32, 32, 3, 2, 1),
 )  # fmt: skip
 SIGHT = ("clip", "dinov2", "captioner")
 
