@@ -156,10 +156,13 @@ def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
         if state.exists():
             module.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["average"])
     pipeline.to(dtype=torch.float16).save_pretrained(checkpoint, safe_serialization=True)
-    for name in ("text_encoder", "text_encoder_2"):
-        # transformers loads a network in the precision that its config names, diffusers in float32: they must agree.
-        config = checkpoint / name / "config.json"
-        config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
+    for config in checkpoint.glob("*/config.json"):
+        named = json.loads(config.read_text())
+        named.pop("_name_or_path", None)  # where it was made, which is nobody's business
+        if config.parent.name.startswith("text_encoder"):
+            # transformers loads in the precision that a config names, diffusers in float32: they must agree.
+            named["dtype"] = "float32"
+        config.write_text(json.dumps(named, indent=2) + "\n")
 
 
 if __name__ == "__main__":
