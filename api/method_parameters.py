@@ -5,12 +5,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from api.fields import Asked, Seed
+from api.fields import Asked, Name, Seed
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=1, le=200)]
 Guidance = Annotated[float, Field(ge=1, le=30)]
 Level = Share | Literal["otsu"]
+Noun = Annotated[Name, Field(max_length=64)]
 Tokens = Annotated[int, Field(ge=16, le=4096)]
 Method = Literal["nima", "ddim", "sdedit", "local_blend", "masactrl", "dreamctrl", "imagic", "ledits"]
 
@@ -45,7 +46,8 @@ class NimaParameters(MethodParameters):
     reach: Share | None = None
     prior_stop: Share | None = None
     restorations: Annotated[int | None, Field(ge=0, le=100)] = None
-    subject_map: Literal["identity", "class", "both"] | None = None
+    subject_map: Literal["identity", "class", "contrast"] | None = None
+    contrast_nouns: Annotated[tuple[Noun, ...], Field(min_length=1, max_length=8)] | None = None
     map_window: tuple[Share, Share] | None = None
     map_momentum: Share | None = None
     attention_tokens: Tokens | None = None

@@ -5,9 +5,10 @@ from contextlib import nullcontext
 
 import torch
 
+from lipe_core import contrast, outline, sdxl
 from lipe_core import mask as masks
-from lipe_core import outline, sdxl
 from lipe_core.branch import attending, encode_prompts
+from lipe_core.contrast import contrast_map
 from lipe_core.ddim import unit_noise
 from lipe_core.editor import EditRequest, OnPreview
 from lipe_core.full_attention import Untuned
@@ -21,9 +22,6 @@ _NOISE_LEVELS = (0.05, 0.25, 0.45, 0.65, 0.85)
 """Fine ones draw the outline, coarse ones fill it."""
 
 _REFINE = 3
-
-EVALUATIONS = len(_NOISE_LEVELS)
-"""Of the network, for each row of `class_map`."""
 
 
 def source_silhouette(
@@ -85,9 +83,19 @@ def _subject_map(
         return seen
     with untuned() if untuned else nullcontext():
         of_class = class_map(model, x_0, captions, subject)
-    if config.subject_map == "class":
-        return of_class
-    return torch.maximum(masks.stretch(seen), masks.stretch(of_class))
+        if config.subject_map == "class":
+            return of_class
+        of_contrast = contrast_map(model, x_0, captions, subject, config.contrast_nouns)
+    return torch.maximum(masks.stretch(of_class), masks.stretch(of_contrast))
+
+
+def evaluations(config: NimaConfig, subject: Subject) -> int:
+    """Of the network, for each row of a map."""
+    if config.subject_map == "identity":
+        return 0
+    return len(_NOISE_LEVELS) + (
+        contrast.evaluations(subject, config.contrast_nouns) if config.subject_map == "contrast" else 0
+    )
 
 
 def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject) -> Mask:

@@ -96,8 +96,12 @@ def edit(
                 on_step=lambda: on_step(2 * steps, 2 * steps),
             )  # fmt: skip
         painted = sdxl.decode(model, x_0)
-    located = config.subject_map != "identity" and (request.mask is None) + len(look_steps(config, steps))
-    evaluations = located * locate.EVALUATIONS + source.tally.evaluations + target.tally.evaluations // len(rows)
+    located = (request.mask is None) + len(look_steps(config, steps))
+    evaluations = (
+        located * locate.evaluations(config, request.subject)
+        + source.tally.evaluations
+        + target.tally.evaluations // len(rows)
+    )
     parameters = _parameters(model, request, config, size)
     return [
         _finish(request, row, config, image, old, new, clock.timings, evaluations, parameters)

@@ -10,10 +10,11 @@ from lipe_core.outline import MOST_SNAP
 MaskMode = Literal["union", "source", "none"]
 """Blend with the source and the target silhouette (the paper), with the source's alone, or not at all."""
 
-SubjectMap = Literal["identity", "class", "both"]
+SubjectMap = Literal["identity", "class", "contrast"]
 """Whose attention finds the subject in the source and at looks: the tuned network's, to token and noun, while it
 inverts and edits (the paper), or the base model's, to the noun alone: steadier, but blind to which of two dogs is
-meant, and to what is the subject's but not its class's, such as a hat; or wherever either of them does."""
+meant, and to what is the subject's but not its class's, such as a hat; or, beside the latter, wherever the base model
+would paint something else, were the subject one of the `contrast_nouns` (`contrast.py`)."""
 
 GuideFrom = Literal["empty", "base", "source"]
 """What guidance leads away from: the tuned network's answer to the empty prompt; the base model's, so that the
@@ -56,6 +57,7 @@ class NimaConfig:
     prior_stop: float = 1.0
     restorations: int = 0
     subject_map: SubjectMap = "identity"
+    contrast_nouns: tuple[str, ...] = ("chair", "tree", "person")
     map_window: tuple[float, float] = (0.0, 0.7)
     map_momentum: float = 0.8
     attention_tokens: int = 256
@@ -80,6 +82,8 @@ class NimaConfig:
             raise InvalidRequest(f"coverage must be in [0, 1), or no cell may ever change; got {self.coverage}")
         if not all(0 < look <= 1 for look in self.looks):
             raise InvalidRequest(f"looks must be in (0, 1], got {', '.join(map(str, self.looks))}")
+        if self.subject_map == "contrast" and not self.contrast_nouns:
+            raise InvalidRequest("a contrast map needs contrast_nouns: a few things that the subject is not")
         for low, high in (self.map_window, (self.blend_start, self.blend_stop)):
             if not 0 <= low <= high <= 1:
                 raise InvalidRequest(f"a window must run upwards within [0, 1], got {low} to {high}")

@@ -156,20 +156,20 @@ def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, p
     assert np.array_equal(np.unique(np.asarray(plain.source_mask)), [0, 255])
     assert not np.array_equal(np.asarray(plain.image), np.asarray(tuned.image))
     (watched,) = nima.edit(model, request(photo), CONFIG)
-    assert plain.evaluations == watched.evaluations + locate.EVALUATIONS
+    assert plain.evaluations == watched.evaluations + locate.evaluations(config, SUBJECT)
     (masked,) = nima.edit(model, request(photo, mask=half_mask()), config)
     assert masked.evaluations == watched.evaluations
 
 
-def test_the_subject_is_wherever_either_map_sees_it(model: BaseModel, photo: Image.Image) -> None:
-    def seen(subject_map: str) -> np.ndarray:
-        config = replace(CONFIG, subject_map=subject_map, threshold=0.5)
+def test_a_contrast_map_adds_to_the_class_map(model: BaseModel, photo: Image.Image) -> None:
+    def seen(subject_map: str) -> tuple[np.ndarray, int]:
+        config = replace(CONFIG, subject_map=subject_map, contrast_nouns=("teapot", "dog"), threshold=0.5)
         (edit,) = nima.edit(model, request(photo), config, prior=made(model))
-        return np.asarray(edit.source_mask) > 0
+        return np.asarray(edit.source_mask) > 0, edit.evaluations
 
-    of_class, both = seen("class"), seen("both")
-    assert both[of_class].all()
-    assert both.sum() > of_class.sum()
+    (of_class, few), (of_both, more) = seen("class"), seen("contrast")
+    assert (of_both & ~of_class).any()
+    assert more == few + 8  # two draws at two noise levels of what it is and of what it is not
 
 
 def test_after_its_stop_a_prior_is_off(model: BaseModel, photo: Image.Image) -> None:
