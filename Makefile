@@ -41,8 +41,8 @@ check: setup ## lint, types and import contracts
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports
 
-test: check ## everything that CI runs
-	@$(RUN)/pytest
+test: check ## everything that CI runs, in two processes
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile
 
 format: setup ## rewrite the code in the house style
 	@$(RUN)/ruff check --fix-only --quiet .

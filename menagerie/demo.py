@@ -51,9 +51,7 @@ class Story:
     name: str
     class_noun: str
     references: tuple[Path, ...]
-    captions: tuple[str, ...] | None
     test: Path
-    source_prompt: str | None
     wishes: tuple[Wish, ...]
     consent: bool = False
 
@@ -79,9 +77,7 @@ def drawn_story(drawn: DrawnSubject, folder: Path) -> Story:
         name=drawn.name,
         class_noun=noun,
         references=tuple(draw(drawing, f"reference-{k}") for k, drawing in enumerate(drawn.references, start=1)),
-        captions=tuple(edit_prompt(drawing, TOKEN) for drawing in drawn.references),
         test=draw(drawn.test, "test"),
-        source_prompt=edit_prompt(drawn.test, TOKEN),
         wishes=tuple(
             Wish(label, edit_prompt(truth, TOKEN), draw(truth, f"truth-{k}"))
             for k, (label, truth) in enumerate(truths.items(), start=1)
@@ -94,9 +90,7 @@ def users_story(class_noun: str, pattern: str, prompt: str, *, consent: bool) ->
     files = [Path(name) for word in pattern.split() for name in sorted(glob.glob(word))]
     if not 4 <= len(files) <= 6:
         raise SystemExit(f"REFS={pattern!r} names {len(files)} files: 3 to 5 references and, last, the test picture")
-    return Story(
-        "mine", class_noun, tuple(files[:-1]), None, files[-1], None, (Wish("as asked", prompt),), consent=consent
-    )
+    return Story("mine", class_noun, tuple(files[:-1]), files[-1], (Wish("as asked", prompt),), consent=consent)
 
 
 def _other(values: Sequence[str], now: str) -> str:
@@ -149,7 +143,6 @@ def tell(lipe: Client, receiver: Receiver, story: Story, out: Path) -> dict[str,
         name=story.name,
         class_noun=story.class_noun,
         references=uploads[:-1],
-        captions=story.captions,
         token=TOKEN,
         consent=story.consent,
     )
@@ -160,7 +153,6 @@ def tell(lipe: Client, receiver: Receiver, story: Story, out: Path) -> dict[str,
             subject=subject,
             image=uploads[-1],
             prompt=wish.prompt,
-            source_prompt=story.source_prompt,
             webhook_url=receiver.url,
         )
         jobs.append(follow(lipe, asked, wish.label))

@@ -2,7 +2,7 @@
 
 On fresh drawings, of subjects that nobody was trained on, through the code that loads public checkpoints:
 
-- the captioner of a folder, if one is given: how many captions name an attribute, and how many of these the drawn one;
+- the captioner: how many captions name an attribute, and how many of these the drawn one;
 - CLIP: whether a picture's own caption is the nearest of all, and of those of the same subject and scene in other
   actions; whether an edit goes (CLIP-D) where its own prompt points more than where another edit's does;
 - DINOv2: whether a subject's other picture is nearer than any other subject's, and than any of three relatives'.
@@ -29,7 +29,7 @@ from lipe_core.subject import Subject
 from menagerie.attributes import Drawing, sample_drawing
 from menagerie.captions import edit_prompt, full_caption, told
 from menagerie.draw import mask
-from menagerie.sight import CLIP, DINOV2
+from menagerie.sight import CAPTIONER, CLIP, DINOV2
 from menagerie.stages.dinov2 import anywhere, relatives
 from menagerie.study import picture
 from menagerie.subjects import TOKEN, DrawnSubject, fresh
@@ -49,9 +49,9 @@ class CaptionReport:
 
 @dataclass(frozen=True)
 class Report:
-    """Shares in [0, 1]; ``captions`` where a captioner was asked."""
+    """Shares in [0, 1]."""
 
-    captions: CaptionReport | None
+    captions: CaptionReport
     clip_own_of_all: float
     clip_own_of_four: float
     clip_direction: float
@@ -125,7 +125,7 @@ def _own_first(similarities: Sequence[Tensor]) -> float:
     return float(torch.cat([rows.argmax(dim=1) == torch.arange(len(rows)) for rows in similarities]).float().mean())
 
 
-def measure(count: int, seed: int, captioner: Path | None) -> Report:
+def measure(count: int, seed: int, captioner: Path) -> Report:
     """Everything, on ``count`` drawings or subjects each."""
     rng = np.random.default_rng([seed, 11])  # training takes other streams
     drawings = [sample_drawing(rng) for _ in range(count)]
@@ -134,7 +134,7 @@ def measure(count: int, seed: int, captioner: Path | None) -> Report:
     subjects = list(fresh(count, seed))
     clip, dinov2 = load_clip(CLIP), load_dinov2(DINOV2)
     return Report(
-        captions=caption_agreement(drawings, describe(vlm.load(captioner), drawings)) if captioner else None,
+        captions=caption_agreement(drawings, describe(vlm.load(captioner), drawings)),
         clip_own_of_all=own_caption_first(clip, drawings, count),
         clip_own_of_four=own_caption_first(clip, acting, ALIKE),
         clip_direction=own_direction_first(clip, subjects),
@@ -145,11 +145,10 @@ def measure(count: int, seed: int, captioner: Path | None) -> Report:
 
 def render_table(report: Report, count: int) -> str:
     """The figures for a terminal, each with its target or with chance."""
-    lines = []
-    if said := report.captions:
-        lines += [f"{'caption':<14}{'named':>8}{'agrees':>8}"]
-        lines += [f"{name:<14}{said.named[name]:>8.1%}{value:>8.1%}" for name, value in said.agreement.items()]
-        lines += [f"{'all':<22}{said.overall:>8.1%}  (target {TARGET:.0%})", ""]
+    said = report.captions
+    lines = [f"{'caption':<14}{'named':>8}{'agrees':>8}"]
+    lines += [f"{name:<14}{said.named[name]:>8.1%}{value:>8.1%}" for name, value in said.agreement.items()]
+    lines += [f"{'all':<22}{said.overall:>8.1%}  (target {TARGET:.0%})", ""]
     for text, value, chance in (
         (f"CLIP: own caption of {count}", report.clip_own_of_all, 1 / count),
         ("CLIP: own caption of 4 actions", report.clip_own_of_four, 1 / ALIKE),
@@ -175,7 +174,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m menagerie.sight_report", description=__doc__)
     parser.add_argument("--pictures", type=int, default=200, help="how many drawings, and how many subjects")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--captioner", type=Path, help="a LLaVA's folder")
+    parser.add_argument("--captioner", type=Path, default=CAPTIONER, help="a LLaVA's folder")
     parser.add_argument("--json", type=Path, help="where the figures go")
     return parser.parse_args(argv)
 

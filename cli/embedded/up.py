@@ -57,9 +57,10 @@ def embedded_service(
 ) -> Iterator[Service]:
     """Run everything inside the block; stop exactly that, in reverse order, at its end.
 
-    `port` 0 takes a free one. `base_model` overrides LIPE_BASE_MODEL, and that the packaged miniature. A server
-    whose LIPE_..._URL is set is used as it is, and none is started. `on_start` is told each part's name as it
-    starts. The data directory's file `settings.sh` tells a shell meanwhile what the other `lipe` commands need.
+    `port` 0 takes a free one. `base_model` overrides LIPE_BASE_MODEL, and that the packaged miniature, which brings
+    its captioner. A server whose LIPE_..._URL is set is used as it is, and none is started. `on_start` is told each
+    part's name as it starts. The data directory's file `settings.sh` tells a shell meanwhile what the other `lipe`
+    commands need.
     Raises StartError with the end of the failing part's log, and FolderInUse where another service
     runs on `data_dir`.
     """
@@ -139,7 +140,9 @@ def _settings(data_dir: Path, base_model: str | Path | None) -> dict[str, str]:
         "PYTHONPATH": _code(),
     }
     if base_model is not None or "LIPE_BASE_MODEL" not in os.environ:
-        settings["LIPE_BASE_MODEL"] = str(base_model or _packaged_checkpoint())
+        settings["LIPE_BASE_MODEL"] = str(base_model or _packaged("checkpoint/unet").parent)
+        if base_model is None and "LIPE_CAPTIONER" not in os.environ:
+            settings["LIPE_CAPTIONER"] = str(_packaged("captioner"))
     return settings
 
 
@@ -149,12 +152,13 @@ def _code() -> str:
     return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
 
 
-def _packaged_checkpoint() -> Path:
+def _packaged(name: str) -> Path:
+    """A folder of the miniature's."""
     package = find_spec("menagerie")
     for place in package.submodule_search_locations or [] if package else []:
-        if (folder := Path(place) / "checkpoint" / "unet").is_dir():
-            return folder.parent
-    raise StartError("the packaged miniature checkpoint is missing: set LIPE_BASE_MODEL to a checkpoint")
+        if (folder := Path(place) / name).is_dir():
+            return folder
+    raise StartError("the packaged miniature is missing: set LIPE_BASE_MODEL to a checkpoint")
 
 
 def _run(*arguments: str, environment: Mapping[str, str]) -> str:
