@@ -60,6 +60,7 @@ def in_turns(variants: Mapping[str, Callable[[], dict[str, Any]]], repeats: int,
         for _ in range(repeats):
             for variant, run in variants.items():
                 runs[variant].append(run())
+                tqdm.write(f"{variant}: {json.dumps(runs[variant][-1])}")  # a run that is cut short has said this much
                 bar.update()
     return Comparison(title, runs)
 

@@ -36,7 +36,8 @@ class NimaConfig:
     is grown by `reach`, so that the subject finds its new place. Without looks, each step's maps make the mask.
     After `prior_stop` the base model goes on alone: the last details are sharper, the identity is set. Progress runs
     from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`. `restorations`: steps that bring
-    the background back where a silhouette's edge runs through a latent (`restore.py`).
+    the background back where a silhouette's edge runs through a latent (`restore.py`). `contrast_nouns`: a few things
+    that the subject is not, and that the network knows; each costs as much of a look as the subject itself.
     """
 
     steps: int = 30

@@ -1,6 +1,6 @@
 """The miniature models that see: CLIP, DINOv2 and LLaVA in transformers' own classes, and the folders they lie in.
 
-Pictures are 128 x 128, seen as 8 x 8 patches and scaled to [-1, 1]. Nothing here is our own class, so that whatever
+Pictures are 128 x 128, seen as 16 x 16 patches and scaled to [-1, 1]. Nothing here is our own class, so that whatever
 loads these folders loads the public checkpoints.
 """
 
