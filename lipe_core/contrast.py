@@ -47,7 +47,7 @@ def contrast_map(
     differences = []
     for draw, level in product(range(_DRAWS), _NOISE_LEVELS):
         t = round(level * model.schedule.levels)
-        eps = unit_noise(range(draw * b, (draw + 1) * b), model.latent_shape(size)).to(x_0)
+        eps = unit_noise([draw], model.latent_shape(size)).to(x_0).expand_as(x_0)
         x_t = model.schedule.add_noise(x_0, eps, torch.full((b,), t, device=x_0.device))
         answers = rearrange(denoise(x_t.repeat(1 + len(others), 1, 1, 1), t), "(n b) c h w -> n b c h w", b=b)
         change = (answers[1:] - answers[:1]).norm(dim=2, keepdim=True)
