@@ -177,7 +177,7 @@ def _summary(job: Job) -> dict[str, Any]:
 def _sheet(lipe: Client, story: Story, results: list[Result], out: Path) -> Image.Image:
     """Download everything, and lay it out."""
     edited = [lipe.download(result.image, out / f"edit-{k}.png") for k, result in enumerate(results, start=1)]
-    masks = [Cell(Image.open(story.test), "test picture", story.source_prompt or "")]
+    masks = [Cell(Image.open(story.test), "test picture")]
     if results[0].source_mask is not None:
         masks.append(Cell(Image.open(lipe.download(results[0].source_mask, out / "source-mask.png")), "source mask"))
     for k, (wish, result) in enumerate(zip(story.wishes, results, strict=True), start=1):
