@@ -73,5 +73,5 @@ def other_nouns(subject: Subject, nouns: Sequence[str]) -> tuple[str, ...]:
 
 def _exchanged(caption: str, subject: Subject, noun: str) -> str:
     """The caption of another thing, and of no one's in particular."""
-    own = rf"(?:\b{re.escape(subject.token)}\s+)?\b{re.escape(subject.class_noun)}\b"
+    own = rf"(?:\ban?\s+)?(?:\b{re.escape(subject.token)}\s+)?\b{re.escape(subject.class_noun)}\b"
     return re.sub(own, f"a {noun}", caption, flags=re.IGNORECASE)
