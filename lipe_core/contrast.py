@@ -39,20 +39,23 @@ def contrast_map(
     Every caption must name the class noun. `nouns` are what it is exchanged for; those that the class noun holds are
     left out.
     """
-    others = other_nouns(subject, nouns)
     b, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)
-    told = [_exchanged(caption, subject, noun) for noun in (subject.class_noun, *others) for caption in captions]
-    denoise = sdxl.denoiser(model, sdxl.encode_prompt(model, told, size=size))
+    # One noun after the other: together they would need several times an edit's memory.
+    own, *others = (
+        sdxl.denoiser(model, sdxl.encode_prompt(model, [_exchanged(c, subject, noun) for c in captions], size=size))
+        for noun in (subject.class_noun, *other_nouns(subject, nouns))
+    )
     differences = []
     for draw, level in product(range(_DRAWS), _NOISE_LEVELS):
         t = round(level * model.schedule.levels)
         eps = unit_noise([draw], model.latent_shape(size)).to(x_0).expand_as(x_0)
         x_t = model.schedule.add_noise(x_0, eps, torch.full((b,), t, device=x_0.device))
-        answers = rearrange(denoise(x_t.repeat(1 + len(others), 1, 1, 1), t), "(n b) c h w -> n b c h w", b=b)
-        change = (answers[1:] - answers[:1]).norm(dim=2, keepdim=True)
-        differences.append(change / reduce(change, "n b 1 h w -> n b 1 1 1", "mean"))
-    seen = torch.cat(differences).mean(dim=0)
+        answer = own(x_t, t)
+        for other in others:
+            change = (other(x_t, t) - answer).norm(dim=1, keepdim=True)
+            differences.append(change / reduce(change, "b 1 h w -> b 1 1 1", "mean"))
+    seen = torch.stack(differences).mean(dim=0)
     most = torch.quantile(seen.flatten(1), _OUTLIERS, dim=1)
     return torch.minimum(seen, rearrange(most, "b -> b 1 1 1"))
 

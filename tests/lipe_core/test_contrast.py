@@ -41,6 +41,13 @@ def test_each_row_is_found_as_if_alone(model: sdxl.BaseModel) -> None:
     )
 
 
+def test_whose_cat_it_is_and_its_article_make_no_difference(model: sdxl.BaseModel) -> None:
+    x_0 = torch.randn(1, *model.latent_shape((64, 64)), generator=torch.Generator().manual_seed(0))
+    captions = ("a photo of sks cat sitting", "a photo of a sks cat sitting", "a photo of a cat sitting")
+    first, *others = (contrast_map(model, x_0, [caption], Subject("sks", "cat"), NOUNS) for caption in captions)
+    assert all(torch.equal(first, other) for other in others)
+
+
 def test_a_subject_is_not_contrasted_with_itself() -> None:
     assert contrast.other_nouns(Subject("sks", "tea pot"), ("Pot", "dog")) == ("dog",)
     with pytest.raises(InvalidRequest, match="other than a dog"):
