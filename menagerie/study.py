@@ -15,6 +15,7 @@ from lipe_core import captions, dataset, sdxl, train
 from lipe_core.captions import Category
 from lipe_core.editor import EditRequest
 from lipe_core.emphasis import emphasise
+from lipe_core.mirror import with_mirrored
 from lipe_core.prior import Manifest, Prior
 from lipe_core.recipe import Recipe
 from lipe_core.regularization import regularization_set
@@ -77,7 +78,8 @@ def learn(
         painted = regularization_set(model, prompts, painting, cache=cache)
     regularized = time.perf_counter()
     samples = captions.identity_set([picture(drawing) for drawing in drawn.references], subject, told)
-    identity = emphasise(model, dataset.encode(model, samples), subject, config.subject_emphasis)
+    shown = with_mirrored(samples) if config.mirror else samples
+    identity = emphasise(model, dataset.encode(model, shown), subject, config.subject_emphasis)
     learned = train.learn_prior(model, identity, painted, config, token=subject.token, on_step=on_step)
     seconds = {"regularizing": regularized - start, "training": time.perf_counter() - regularized}
     manifest = Manifest(

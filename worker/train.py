@@ -21,6 +21,7 @@ from lipe_core.captions import Category
 from lipe_core.dataset import EncodedSet
 from lipe_core.emphasis import emphasise
 from lipe_core.llm import MOST_PROMPTS, ClassPromptsError, write_class_prompts
+from lipe_core.mirror import with_mirrored
 from lipe_core.prior import Manifest
 from lipe_core.prior_config import PriorConfig
 from lipe_core.recipe import recipe_of
@@ -51,7 +52,8 @@ def learn(process: Process, attempt: Attempt) -> Made:
     with attempt.stage("captioning"):
         caption = captioner(writer, model, attempt.reporter("captioning"))
         samples = captions.identity_set(pictures, who, given, caption)
-        identity = emphasise(model, dataset.encode(model, samples), who, config.subject_emphasis)
+        shown = with_mirrored(samples) if config.mirror else samples
+        identity = emphasise(model, dataset.encode(model, shown), who, config.subject_emphasis)
     with attempt.stage("regularizing"):
         prompts, prompt_writer = _class_prompts(process, attempt, model, row, painting)
         regularization = regularization_set(

@@ -47,6 +47,7 @@ class PriorParameters(Asked):
     preservation_weight: Annotated[float | None, Field(ge=0, le=10)] = None
     min_snr_gamma: Annotated[float | None, Field(ge=0, le=100)] = None
     subject_emphasis: Annotated[float | None, Field(gt=0, le=100)] = None
+    mirror: bool | None = None
     caption_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
     max_gradient_norm: Annotated[float | None, Field(gt=0, le=1000)] = None
     ema: Annotated[float | None, Field(ge=0, lt=1)] = None
