@@ -57,13 +57,9 @@ def encode_prompts(
 
 @dataclass(frozen=True)
 class Branch:
-    """The network under one branch's prompts: `denoise`, then `pop_map` for where it saw the subject.
-
-    `denoise_untuned` is the same without the prior.
-    """
+    """The network under one branch's prompts: `denoise`, then `pop_map` for where it saw the subject."""
 
     denoise: Denoiser
-    denoise_untuned: Denoiser
     pop_map: Callable[[], Mask]
     tally: Tally
 
@@ -94,11 +90,10 @@ def attending(
         refine=refine,
     ) as store:
         denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
-        base = _without_prior(denoise, untuned) if untuned else denoise
         if guide_from_base and untuned and guidance_scale != 1:
             start = _unseen(_without_prior(denoiser(prompts.uncond), untuned), store)
             denoise = guided_from(start, denoiser(prompts.cond), guidance_scale)
-        yield Branch(denoise, base, store.pop, tally)
+        yield Branch(denoise, store.pop, tally)
 
 
 def _without_prior(denoiser: Denoiser, untuned: Untuned) -> Denoiser:

@@ -156,7 +156,7 @@ def edit_latents(
     looks = look_steps(config, steps)
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
         progress = step / steps
-        eps = (branch.denoise if progress <= config.prior_stop else branch.denoise_untuned)(x_t, t)
+        eps = branch.denoise(x_t, t)
         target_map = masks.stretch(masks.resize(branch.pop_map(), latent_size))
         seen = config.map_momentum * seen + (1 - config.map_momentum) * target_map
         if config.mask_mode == "union" and step < min(looks, default=steps + 1):

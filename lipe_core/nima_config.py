@@ -34,10 +34,9 @@ class NimaConfig:
     silhouette covers more than `coverage` of it. At each of the `looks`, points of the edit's progress, the edit so
     far is decoded and the target's silhouette taken from it, to stay until the next; before the first one, the mask
     is grown by `reach`, so that the subject finds its new place. Without looks, each step's maps make the mask.
-    After `prior_stop` the base model goes on alone: the last details are sharper, the identity is set. Progress runs
-    from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`. `restorations`: steps that bring
-    the background back where a silhouette's edge runs through a latent (`restore.py`). `contrast_nouns`: a few things
-    that the subject is not, and that the network knows; each costs as much of a look as the subject itself.
+    Progress runs from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`. `restorations`: steps
+    that bring the background back where a silhouette's edge runs through a latent (`restore.py`). `contrast_nouns`: a
+    few things that the subject is not, and that the network knows; each costs as much of a look as the subject itself.
     """
 
     steps: int = 30
@@ -55,7 +54,6 @@ class NimaConfig:
     coverage: float = 0.5
     looks: tuple[float, ...] = ()
     reach: float = 0.0
-    prior_stop: float = 1.0
     restorations: int = 0
     subject_map: SubjectMap = "identity"
     contrast_nouns: tuple[str, ...] = ("chair", "tree", "person")
@@ -70,7 +68,7 @@ class NimaConfig:
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1 or round(self.strength * self.steps) < 1:
             raise InvalidRequest(f"strength must be in (0, 1] and leave a step to do, got {self.strength}")
-        for name in ("renoise", "map_momentum", "reach", "prior_stop"):
+        for name in ("renoise", "map_momentum", "reach"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidRequest(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if self.reach and not self.looks:

@@ -172,19 +172,6 @@ def test_a_contrast_map_adds_to_the_class_map(model: BaseModel, photo: Image.Ima
     assert more == few + 8  # two draws at two noise levels of what it is and of what it is not
 
 
-def test_after_its_stop_a_prior_is_off(model: BaseModel, photo: Image.Image) -> None:
-    def painted(prior_stop: float, prior: Prior | None) -> np.ndarray:
-        config = replace(CONFIG, prior_stop=prior_stop, mask_mode="none", guide_from="base")
-        (edit,) = nima.edit(model, request(photo), config, prior=prior)
-        assert edit.evaluations == 4 + 8
-        return np.asarray(edit.image, int)
-
-    assert np.array_equal(painted(0.5, None), painted(1.0, None))
-    always, half, never = (painted(stop, made(model)) for stop in (1.0, 0.5, 0.0))
-    assert np.abs(always - half).max() > 8
-    assert np.abs(half - never).max() > 8
-
-
 def test_the_targets_mask_is_taken_from_the_edit_so_far(model: BaseModel, photo: Image.Image) -> None:
     decoded, shown = [], []
 
@@ -271,7 +258,6 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
         {"snap": 0.26},
         {"coverage": -0.1},
         {"coverage": 1.0},
-        {"prior_stop": 2.0},
         {"reach": 0.1},
         {"reach": 1.5, "looks": (0.5,)},
         {"restorations": -1},
