@@ -8,7 +8,8 @@ from lipe_core.subject import Sample
 
 def test_every_picture_comes_again_as_in_a_mirror() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    samples = [Sample(Image.fromarray(picture), "a sks dog looking left"), Sample(Image.new("RGB", (4, 4)), "a sks dog")]
+    other = Image.new("RGB", (4, 4))
+    samples = [Sample(Image.fromarray(picture), "a sks dog looking left"), Sample(other, "a sks dog")]
     shown = with_mirrored(samples)
     assert shown[:2] == samples
     assert (np.asarray(shown[2].image) == picture[:, ::-1]).all()
