@@ -11,13 +11,12 @@ from typing import Literal
 
 from PIL import Image
 
-from lipe_core import captions, dataset, sdxl, train
+from lipe_core import captions, sdxl, train
 from lipe_core.captions import Category
 from lipe_core.editor import EditRequest
-from lipe_core.emphasis import emphasise
-from lipe_core.mirror import with_mirrored
 from lipe_core.prior import Manifest, Prior
 from lipe_core.recipe import Recipe
+from lipe_core.references import encode_references
 from lipe_core.regularization import regularization_set
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
@@ -78,8 +77,7 @@ def learn(
         painted = regularization_set(model, prompts, painting, cache=cache)
     regularized = time.perf_counter()
     samples = captions.identity_set([picture(drawing) for drawing in drawn.references], subject, told)
-    shown = with_mirrored(samples) if config.mirror else samples
-    identity = emphasise(model, dataset.encode(model, shown), subject, config.subject_emphasis)
+    identity = encode_references(model, samples, subject, config)
     learned = train.learn_prior(model, identity, painted, config, token=subject.token, on_step=on_step)
     seconds = {"regularizing": regularized - start, "training": time.perf_counter() - regularized}
     manifest = Manifest(

@@ -16,15 +16,14 @@ from safetensors import SafetensorError
 from ledger import jobs, subjects
 from ledger.artefacts import NewArtefact
 from ledger.subjects import Subject
-from lipe_core import captions, dataset, prior, sdxl, subject
+from lipe_core import captions, prior, sdxl, subject
 from lipe_core.captions import Category
 from lipe_core.dataset import EncodedSet
-from lipe_core.emphasis import emphasise
 from lipe_core.llm import MOST_PROMPTS, ClassPromptsError, write_class_prompts
-from lipe_core.mirror import with_mirrored
 from lipe_core.prior import Manifest
 from lipe_core.prior_config import PriorConfig
 from lipe_core.recipe import recipe_of
+from lipe_core.references import encode_references
 from lipe_core.regularization import RegularizationConfig, regularization_set
 from lipe_core.sdxl import BaseModel
 from lipe_core.train import Learned, learn_prior
@@ -52,8 +51,7 @@ def learn(process: Process, attempt: Attempt) -> Made:
     with attempt.stage("captioning"):
         caption = captioner(writer, model, attempt.reporter("captioning"))
         samples = captions.identity_set(pictures, who, given, caption)
-        shown = with_mirrored(samples) if config.mirror else samples
-        identity = emphasise(model, dataset.encode(model, shown), who, config.subject_emphasis)
+        identity = encode_references(model, samples, who, config)
     with attempt.stage("regularizing"):
         prompts, prompt_writer = _class_prompts(process, attempt, model, row, painting)
         regularization = regularization_set(

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from lipe_core.mirror import mirrored_caption, with_mirrored
-from lipe_core.subject import Sample
+from lipe_core.prior_config import PriorConfig
+from lipe_core.references import encode_references, mirrored_caption, with_mirrored
+from lipe_core.sdxl import BaseModel
+from lipe_core.subject import Sample, Subject
 
 
 def test_every_picture_comes_again_as_in_a_mirror() -> None:
@@ -28,3 +31,15 @@ def test_every_picture_comes_again_as_in_a_mirror() -> None:
 def test_captions_turn_with_their_pictures(caption: str, mirrored: str) -> None:
     assert mirrored_caption(caption) == mirrored
     assert mirrored_caption(mirrored) == caption
+
+
+def test_training_sees_both_sides_where_it_is_asked_to(model: BaseModel) -> None:
+    samples = [Sample(Image.linear_gradient("L").rotate(90), "a sks dog looking left")]
+    sides = encode_references(model, samples, Subject("sks", "dog"), PriorConfig(mirror=True, subject_emphasis=2.0))
+    (one,) = encode_references(model, samples, Subject("sks", "dog"), PriorConfig(mirror=False))
+    (both,) = sides
+    assert (one.captions, one.emphasis) == (("a sks dog looking left",), None)
+    assert both.captions == ("a sks dog looking left", "a sks dog looking right")
+    assert both.weights.max() == 2.0
+    assert torch.allclose(both.latents[:1], one.latents, atol=1e-4)
+    assert not torch.allclose(both.latents[1:], one.latents, atol=1e-2)
