@@ -17,10 +17,10 @@ class PriorConfig:
     `alpha`, `dropout` and `targets` are a LoRA's alone. `targets` are the projections that get one: without "to_q"
     and "to_k" attention, and with it the sense of where things go, stays the base model's. On the subject's
     pictures the loss counts `subject_emphasis` times where it is seen (`emphasis.py`); a `min_snr_gamma` of 0
-    leaves min-SNR out. `mirror` shows every reference from its other side, too (`references.py`): not for a subject that
-    bears letters or is known by one side. `ema` is the decay of the weights' running mean, which is then the result;
-    0 = the last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is taken, and training stops
-    early when `patience` of them (0 = any number) are no better than the best before.
+    leaves min-SNR out. `mirror` shows every reference from its other side, too (`references.py`): not for a subject
+    that bears letters or is known by one side. `ema` is the decay of the weights' running mean, which is then the
+    result; 0 = the last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is taken, and
+    training stops early when `patience` of them (0 = any number) are no better than the best before.
     """
 
     steps: int = 500
