@@ -43,7 +43,6 @@ class NimaParameters(MethodParameters):
     snap: Annotated[float | None, Field(ge=0, le=0.25)] = None
     coverage: Annotated[float | None, Field(ge=0, lt=1)] = None
     looks: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=16)] | None = None
-    reach: Share | None = None
     restorations: Annotated[int | None, Field(ge=0, le=100)] = None
     subject_map: Literal["identity", "class", "contrast"] | None = None
     contrast_nouns: Annotated[tuple[Noun, ...], Field(min_length=1, max_length=8)] | None = None

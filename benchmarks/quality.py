@@ -30,7 +30,7 @@ from menagerie.judge import score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import Probe, load_probe
 from menagerie.sight import CLIP, DINOV2
-from menagerie.study import Data, edit_request, learn
+from menagerie.study import CATEGORIES, Data, edit_request, learn
 from menagerie.subjects import DrawnSubject, benchmark, fresh
 
 _PICTURES = ("image", "edit_mask", "source_mask")
@@ -47,7 +47,7 @@ def run(
     """One system on one subject, from OUT if it was done there with the same weights and settings."""
     system, recipe = SYSTEMS[name], recipe_of(model.checkpoint)
     config = config_of(system, recipe)
-    key = [drawn.name, name, seed, asdict(config), _prior_settings(system, recipe), model.fingerprint, probe.held_out]
+    key = [drawn.name, name, seed, asdict(config), _prior_settings(system, recipe, drawn), model.fingerprint, probe.held_out]
     folder = out / "runs" / hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
     if not (folder / "run.json").exists():
         prior = learnt(model, recipe, drawn, system.prior, out / "priors") if system.prior else None
@@ -63,7 +63,7 @@ def config_of(system: System, recipe: Recipe) -> Any:
 
 def learnt(model: BaseModel, recipe: Recipe, drawn: DrawnSubject, data: Data, folder: Path) -> Prior:
     """The subject's prior, from the folder if it was learnt there with the same weights and settings."""
-    settings = json.dumps([_recipe_settings(recipe), model.fingerprint, data])
+    settings = json.dumps([_recipe_settings(recipe, drawn), model.fingerprint, data])
     place = folder / f"{drawn.name}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
     try:
         return load_prior(place, model.fingerprint)
@@ -97,12 +97,12 @@ def _keep(folder: Path, drawn: DrawnSubject, name: str, probe: Probe, made: Sequ
     os.replace(partial_file, folder / "run.json")
 
 
-def _recipe_settings(recipe: Recipe) -> list[dict[str, Any]]:
-    return [asdict(recipe.prior_config()), asdict(recipe.regularization_config())]
+def _recipe_settings(recipe: Recipe, drawn: DrawnSubject) -> list[dict[str, Any]]:
+    return [asdict(recipe.prior_config(CATEGORIES[drawn.identity.kind])), asdict(recipe.regularization_config())]
 
 
-def _prior_settings(system: System, recipe: Recipe) -> list[Any]:
-    return [system.prior, *_recipe_settings(recipe)] if system.prior else []
+def _prior_settings(system: System, recipe: Recipe, drawn: DrawnSubject) -> list[Any]:
+    return [system.prior, *_recipe_settings(recipe, drawn)] if system.prior else []
 
 
 def main(argv: list[str] | None = None) -> None:

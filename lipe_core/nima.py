@@ -161,7 +161,7 @@ def edit_latents(
         seen = config.map_momentum * seen + (1 - config.map_momentum) * target_map
         if config.mask_mode == "union" and step < min(looks, default=steps + 1):
             target_mask = masks.subject_mask(seen, threshold=config.threshold, dilation=config.dilation)
-            edit_mask = masks.dilate(masks.union(source_mask, target_mask), config.reach)
+            edit_mask = masks.union(source_mask, target_mask)
             changed = F.interpolate(edit_mask, pixel_size)
         elif config.mask_mode == "union" and step in looks:
             changed = masks.union(silhouette, look(ddim_step(schedule, x_t, eps, t, 0), seen))

@@ -29,14 +29,15 @@ class NimaConfig:
     `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`: how much of that, inside the
     source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets it. `map_window`: the noise
     levels, as fractions of the schedule, whose maps make an identity `subject_map` of the source. `map_momentum`: how
-    slowly the target's maps change its mask. `dilation`, `reach` and `feather` are fractions of the picture's shorter
-    side. `snap` lets outlines move to the picture's own edges (`outline.py`), and a latent cell may change where a
+    slowly the target's maps change its mask. `dilation` and `feather` are fractions of the picture's shorter side.
+    `snap` lets outlines move to the picture's own edges (`outline.py`), and a latent cell may change where a
     silhouette covers more than `coverage` of it. At each of the `looks`, points of the edit's progress, the edit so
-    far is decoded and the target's silhouette taken from it, to stay until the next; before the first one, the mask
-    is grown by `reach`, so that the subject finds its new place. Without looks, each step's maps make the mask.
-    Progress runs from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`. `restorations`: steps
-    that bring the background back where a silhouette's edge runs through a latent (`restore.py`). `contrast_nouns`: a
-    few things that the subject is not, and that the network knows; each costs as much of a look as the subject itself.
+    far is decoded and the target's silhouette taken from it, to stay until the next; before the first one, and without
+    any, each step's maps make the mask. Progress runs from 0 to 1. The blend is on while it is within `blend_start`
+    and `blend_stop`: one that starts with the first look leaves the subject free to find its new place.
+    `restorations`: steps that bring the background back where a silhouette's edge runs through a latent
+    (`restore.py`). `contrast_nouns`: a few things that the subject is not, and that the network knows; each costs as
+    much of a look as the subject itself.
     """
 
     steps: int = 30
@@ -53,7 +54,6 @@ class NimaConfig:
     snap: float = 0.0
     coverage: float = 0.5
     looks: tuple[float, ...] = ()
-    reach: float = 0.0
     restorations: int = 0
     subject_map: SubjectMap = "identity"
     contrast_nouns: tuple[str, ...] = ("chair", "tree", "person")
@@ -68,11 +68,9 @@ class NimaConfig:
     def __post_init__(self) -> None:
         if not 0 < self.strength <= 1 or round(self.strength * self.steps) < 1:
             raise InvalidRequest(f"strength must be in (0, 1] and leave a step to do, got {self.strength}")
-        for name in ("renoise", "map_momentum", "reach"):
+        for name in ("renoise", "map_momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidRequest(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        if self.reach and not self.looks:
-            raise InvalidRequest(f"reach ends at the first of the looks: give looks, or reach 0, not {self.reach}")
         if self.restorations < 0:
             raise InvalidRequest(f"restorations must be 0 or more, got {self.restorations}")
         if not 0 <= self.snap <= MOST_SNAP:

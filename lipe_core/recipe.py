@@ -1,8 +1,9 @@
 """A checkpoint's own settings: networks differ in size by a factor of a thousand, and no one default fits them all.
 
 A folder may hold `lipe.json`, {"prior": {...}, "regularization": {...}, "nima": {...}, ...}, with what suits it: a
-section for the training, one for the pictures of the class, and one for each method of editing. A request's own
-parameters win over it, and what neither names keeps its default.
+section for the training, with what differs for a category of subjects in {"categories": {"person": {...}}}, one for
+the pictures of the class, and one for each method of editing. A request's own parameters win over it, and what neither
+names keeps its default.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from lipe_core.baselines import METHODS
+from lipe_core.captions import Category
 from lipe_core.prior_config import PriorConfig
 from lipe_core.regularization import RegularizationConfig
 
@@ -30,10 +32,11 @@ class Recipe:
     prior: Mapping[str, Any] = field(default_factory=dict)
     regularization: Mapping[str, Any] = field(default_factory=dict)
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    categories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def prior_config(self, asked: Mapping[str, Any] = {}) -> PriorConfig:
-        """Settings of a training: the request's, then the recipe's, then the defaults."""
-        return configured(PriorConfig, self.prior, asked)
+    def prior_config(self, category: Category, asked: Mapping[str, Any] = {}) -> PriorConfig:
+        """Settings of a training: the request's, then the recipe's for the category and for all, then the defaults."""
+        return configured(PriorConfig, {**self.prior, **self.categories.get(category, {})}, asked)
 
     def regularization_config(self, asked: Mapping[str, Any] = {}) -> RegularizationConfig:
         """Settings of the regularization set."""
@@ -49,7 +52,7 @@ def recipe_of(checkpoint: str | Path) -> Recipe:
     file = Path(checkpoint) / FILE
     known = json.loads(file.read_text()) if file.is_file() else {}
     methods = {name: known[name] for name in METHODS if name in known}
-    return Recipe(known.get("prior", {}), known.get("regularization", {}), methods)
+    return Recipe(known.get("prior", {}), known.get("regularization", {}), methods, known.get("categories", {}))
 
 
 def configured(kind: type[Config], recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> Config:

@@ -64,10 +64,11 @@ def learn(
     on_step: OnTrainStep = lambda step, steps, loss: None,
 ) -> tuple[Prior, dict[str, float]]:
     """The subject's prior, and the seconds of its stages; ``cache`` keeps pictures of the class."""
-    subject, painting, config = subject_of(drawn), recipe.regularization_config(), recipe.prior_config()
+    subject, category = subject_of(drawn), CATEGORIES[drawn.identity.kind]
+    painting, config = recipe.regularization_config(), recipe.prior_config(category)
     start = time.perf_counter()
     prompts = captions.class_prompts(
-        subject.class_noun, painting.count, painting.seed, CATEGORIES[drawn.identity.kind], partial(sdxl.knows, model)
+        subject.class_noun, painting.count, painting.seed, category, partial(sdxl.knows, model)
     )
     told: list[str | None] = [edit_prompt(drawing, TOKEN) for drawing in drawn.references]
     if data == "plain_captions":

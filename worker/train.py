@@ -44,7 +44,7 @@ def learn(process: Process, attempt: Attempt) -> Made:
         parameters, row, pictures = _load(process, attempt)
     who = subject.Subject(row.token, row.class_noun)
     recipe = recipe_of(model.checkpoint)
-    config = recipe.prior_config(parameters.get("prior", {}))
+    config = recipe.prior_config(cast(Category, row.category), parameters.get("prior", {}))
     painting = recipe.regularization_config(parameters.get("regularization", {}))
     given = [reference.caption for reference in row.references]
     writer = None if all(caption and caption.strip() for caption in given) else process.caption_model

@@ -119,21 +119,20 @@ def test_guidance_from_the_source_prompt_strengthens_only_what_differs(model: Ba
     assert np.abs(painted(TARGET, guidance_scale=9.0) - painted(TARGET, guidance_scale=1.0)).max() > 8
 
 
-def test_the_mask_reaches_further_until_the_first_look(model: BaseModel, photo: Image.Image) -> None:
-    masks: list[float] = []
+def test_until_the_blend_starts_the_subject_is_free(model: BaseModel, photo: Image.Image) -> None:
+    blended: list[torch.Tensor] = []
 
-    def blended(edit: Any, source: Any, mask: torch.Tensor) -> torch.Tensor:
-        masks.append(float(mask.mean()))
+    def watched(edit: Any, source: Any, mask: torch.Tensor) -> torch.Tensor:
+        blended.append(mask)
         return blend(edit, source, mask)
 
-    config = replace(CONFIG, looks=(0.5,), threshold=0.9, dilation=0.0, coverage=0.0)
+    config = replace(CONFIG, looks=(0.5,), blend_start=0.5, threshold=0.9, dilation=0.0, coverage=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nima, "blend", blended)
+        patch.setattr(nima, "blend", watched)
         nima.edit(model, request(photo), config)
-        nima.edit(model, request(photo), replace(config, reach=0.3))
-    near, far = masks[:4], masks[4:]
-    assert far[0] > near[0]
-    assert far[1] == far[2] == far[3] < far[0]
+    assert len(blended) == 3
+    assert 0 < blended[0].mean() < 1
+    assert torch.equal(blended[0], blended[2])
 
 
 def test_restorations_bring_the_background_nearer(model: BaseModel, photo: Image.Image) -> None:
@@ -258,8 +257,6 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
         {"snap": 0.26},
         {"coverage": -0.1},
         {"coverage": 1.0},
-        {"reach": 0.1},
-        {"reach": 1.5, "looks": (0.5,)},
         {"restorations": -1},
     ],
 )

@@ -18,9 +18,17 @@ def written(folder: Path, **recipe: dict) -> Path:
 
 def test_the_request_wins_over_the_checkpoint_and_the_checkpoint_over_the_defaults(tmp_path: Path) -> None:
     recipe = recipe_of(
-        written(tmp_path, prior={"steps": 7, "rank": 3}, nima={"map_window": [0.1, 0.4]}, ddim={"steps": 9})
+        written(
+            tmp_path,
+            prior={"steps": 7, "rank": 3, "mirror": True},
+            categories={"person": {"mirror": False, "rank": 4}},
+            nima={"map_window": [0.1, 0.4]},
+            ddim={"steps": 9},
+        )
     )
-    assert recipe.prior_config({"rank": 5}) == PriorConfig(steps=7, rank=5)
+    assert recipe.prior_config("animal", {"rank": 5}) == PriorConfig(steps=7, rank=5, mirror=True)
+    assert recipe.prior_config("person") == PriorConfig(steps=7, rank=4)
+    assert recipe.prior_config("person", {"mirror": True}) == PriorConfig(steps=7, rank=4, mirror=True)
     assert recipe.method_config("nima") == NimaConfig(map_window=(0.1, 0.4))
     assert recipe.method_config("ddim", {"guidance_scale": 2.0}) == DdimConfig(steps=9, guidance_scale=2.0)
     assert recipe.method_config("sdedit") == SdeditConfig()
@@ -28,7 +36,7 @@ def test_the_request_wins_over_the_checkpoint_and_the_checkpoint_over_the_defaul
 
 
 def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path) -> None:
-    assert recipe_of(tmp_path).prior_config() == PriorConfig()
+    assert recipe_of(tmp_path).prior_config("object") == PriorConfig()
     assert recipe_of("somebody/sdxl").method_config("nima", {"steps": 3}) == NimaConfig(steps=3)
 
 
@@ -38,4 +46,4 @@ def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path
 )
 def test_parameters_that_cannot_be_are_named(tmp_path: Path, asked: dict, message: str) -> None:
     with pytest.raises(InvalidParameters, match=message):
-        recipe_of(tmp_path).prior_config(asked)
+        recipe_of(tmp_path).prior_config("object", asked)
