@@ -47,7 +47,8 @@ def run(
     """One system on one subject, from OUT if it was done there with the same weights and settings."""
     system, recipe = SYSTEMS[name], recipe_of(model.checkpoint)
     config = config_of(system, recipe)
-    key = [drawn.name, name, seed, asdict(config), _prior_settings(system, recipe, drawn), model.fingerprint, probe.held_out]
+    learning = _prior_settings(system, recipe, drawn)
+    key = [drawn.name, name, seed, asdict(config), learning, model.fingerprint, probe.held_out]
     folder = out / "runs" / hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
     if not (folder / "run.json").exists():
         prior = learnt(model, recipe, drawn, system.prior, out / "priors") if system.prior else None
