@@ -23,6 +23,10 @@ _NOISE_LEVELS = (0.05, 0.25, 0.45, 0.65, 0.85)
 
 _REFINE = 3
 
+_LEFT_OVER = 0.25
+"""The share of a latent that an old silhouette may cover and the latent be kept: more of it would be seen, less is
+within what an outline is off."""
+
 
 def source_silhouette(
     model: BaseModel,
@@ -42,12 +46,12 @@ def source_silhouette(
 
 
 def source_mask(silhouette: PixelMask, size: tuple[int, int], request: EditRequest, config: NimaConfig) -> Mask:
-    """Which latents, (height, width) of them, the old place covers; a cell that the user's mask touches may change."""
+    """Which latents, (height, width) of them, show the subject in its old place; all that the user's mask touches."""
     if config.mask_mode == "none":
         return silhouette.new_ones(1, 1, *size)
     if request.mask is not None:
         return outline.cells(silhouette, size, 0.0)
-    return masks.dilate(outline.cells(silhouette, size, config.coverage), config.dilation)
+    return masks.dilate(outline.cells(silhouette, size, _LEFT_OVER), config.dilation)
 
 
 def silhouettes(

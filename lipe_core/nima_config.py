@@ -30,14 +30,14 @@ class NimaConfig:
     source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets it. `map_window`: the noise
     levels, as fractions of the schedule, whose maps make an identity `subject_map` of the source. `map_momentum`: how
     slowly the target's maps change its mask. `dilation` and `feather` are fractions of the picture's shorter side.
-    `snap` lets outlines move to the picture's own edges (`outline.py`), and a latent cell may change where a
-    silhouette covers more than `coverage` of it. At each of the `looks`, points of the edit's progress, the edit so
-    far is decoded and the target's silhouette taken from it, to stay until the next; before the first one, and without
-    any, each step's maps make the mask. Progress runs from 0 to 1. The blend is on while it is within `blend_start`
-    and `blend_stop`: one that starts with the first look leaves the subject free to find its new place.
-    `restorations`: steps that bring the background back where a silhouette's edge runs through a latent
-    (`restore.py`). `contrast_nouns`: a few things that the subject is not, and that the network knows; each costs as
-    much of a look as the subject itself.
+    `snap` lets outlines move to the picture's own edges (`outline.py`), and a latent may change where the new
+    silhouette covers more than `coverage` of it, or where it shows the old one. At each of the `looks`, points of the
+    edit's progress, the edit so far is decoded and the target's silhouette taken from it, to stay until the next;
+    before the first one, and without any, each step's maps make the mask. Progress runs from 0 to 1. The blend is on
+    while it is within `blend_start` and `blend_stop`: one that starts with the first look leaves the subject free to
+    find its new place. `restorations`: steps that bring the background back where a silhouette's edge runs through a
+    latent (`restore.py`). `contrast_nouns`: a few things that the subject is not, and that the network knows; each
+    costs as much of a look as the subject itself.
     """
 
     steps: int = 30
