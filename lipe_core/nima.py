@@ -83,7 +83,7 @@ def edit(
         ):
             silhouette, source_mask = (m.expand(len(rows), -1, -1, -1) for m in (silhouette, source_mask))
             x_T = renoised(trajectory, source_mask, seeds, config.renoise)
-            x_0, edit_mask, changed = edit_latents(
+            x_0, changed = edit_latents(
                 target, model.schedule, trajectory, x_T, source_mask, silhouette, config,
                 partial(locate.silhouettes, model, prompts, request.subject, config, untuned, on_preview),
                 lambda step, _: on_step(steps + step, 2 * steps),
@@ -92,7 +92,7 @@ def edit(
         if config.restorations and config.mask_mode != "none":
             x_0 = restore_background(
                 partial(sdxl.decode_pixels, model), x_0, pixels.expand(len(rows), -1, -1, -1),
-                edit_mask=edit_mask, silhouettes=changed, steps=config.restorations,
+                silhouettes=changed, steps=config.restorations,
                 on_step=lambda: on_step(2 * steps, 2 * steps),
             )  # fmt: skip
         painted = sdxl.decode(model, x_0)
@@ -141,10 +141,10 @@ def edit_latents(
     config: NimaConfig,
     look: Callable[[Latents, Mask], PixelMask],
     on_step: OnStep,
-) -> tuple[Latents, Mask, PixelMask]:
+) -> tuple[Latents, PixelMask]:
     """Steps 2 and 3: denoise x_T towards the target prompts while the background follows the trajectory.
 
-    Returns the clean latents, the last edit mask, and the same to the pixel: the subject's old and new silhouette.
+    Returns the clean latents, and to the pixel what changed: the subject's old and new silhouette.
     The running mean of the target's maps starts from the source mask, because the first, noisiest maps are diffuse.
     `look(x_0, maps)` finds silhouettes in the edit so far.
     """
@@ -170,7 +170,7 @@ def edit_latents(
         if config.blend_start <= progress <= config.blend_stop:
             x_t = blend(x_t, trajectory.at(s).expand_as(x_t), edit_mask)
         on_step(step, steps)
-    return x_t, edit_mask, changed
+    return x_t, changed
 
 
 def look_steps(config: NimaConfig, steps: int) -> set[int]:

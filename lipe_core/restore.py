@@ -1,17 +1,18 @@
-"""The background back at the silhouettes' edge, in the decoder's own picture.
+"""The background back as the source shows it, in the decoder's own picture.
 
 The latent optimization of Blended Latent Diffusion, Avrahami, Fried and Lischinski, section 4.2
 (https://arxiv.org/abs/2206.02779). A latent covers some 8 x 8 pixels and a silhouette's edge runs through it: what was
-painted on the edge's outer side returns to the source, on its inner side it stays.
+painted on the edge's outer side returns to the source, on its inner side it stays. Further out, what the autoencoder
+loses of a picture comes back.
 """
 
 from collections.abc import Callable
 
 import torch
 
-from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
+from lipe_core.shapes import Latents, PixelMask, Pixels
 
-_RATE = 0.1
+_RATE = 0.07
 """Adam's; latents have about unit deviation."""
 
 
@@ -20,14 +21,15 @@ def restore_background(
     x_0: Latents,
     source: Pixels,
     *,
-    edit_mask: Mask,
     silhouettes: PixelMask,
     steps: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> Latents:
-    """Moves the latents in `edit_mask` until they decode to the source outside the silhouettes, inside to what they
-    did. Rows are done one by one, as gradients through a decoder are large. `on_step` may raise to stop the work."""
-    rows = zip(x_0[:, None], source[:, None], edit_mask[:, None], silhouettes[:, None], strict=True)
+    """Moves the latents until they decode to the source outside the silhouettes, inside to what they did.
+
+    Rows are done one by one, as gradients through a decoder are large. `on_step` may raise to stop the work.
+    """
+    rows = zip(x_0[:, None], source[:, None], silhouettes[:, None], strict=True)
     return torch.cat([_restored(decode, *row, steps, on_step) for row in rows])
 
 
@@ -35,7 +37,6 @@ def _restored(
     decode: Callable[[Latents], Pixels],
     x_0: Latents,
     source: Pixels,
-    edit_mask: Mask,
     kept: PixelMask,
     steps: int,
     on_step: Callable[[], None],
@@ -47,8 +48,8 @@ def _restored(
         optimizer = torch.optim.Adam([shift], lr=_RATE)
         for _ in range(steps):
             optimizer.zero_grad()
-            error = (decode(x_0 + edit_mask * shift) - goal).square().mean()
+            error = (decode(x_0 + shift) - goal).square().mean()
             error.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             on_step()
-    return x_0 + edit_mask * shift.detach()
+    return x_0 + shift.detach()

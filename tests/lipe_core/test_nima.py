@@ -57,20 +57,25 @@ def test_the_users_mask_is_shown_as_it_was_given(model: BaseModel, photo: Image.
 
 
 def test_latents_outside_the_mask_end_as_the_sources(model: BaseModel, photo: Image.Image) -> None:
-    ended: list[tuple[Trajectory, torch.Tensor, torch.Tensor]] = []
+    ended: list[tuple[Trajectory, torch.Tensor]] = []
+    blended: list[torch.Tensor] = []
 
-    class Watched:
-        def __call__(self, branch, schedule, trajectory, *rest):
-            x_0, edit_mask, changed = edit_latents(branch, schedule, trajectory, *rest)
-            ended.append((trajectory, x_0, edit_mask))
-            return x_0, edit_mask, changed
+    def watched(branch, schedule, trajectory, *rest):
+        x_0, changed = edit_latents(branch, schedule, trajectory, *rest)
+        ended.append((trajectory, x_0))
+        return x_0, changed
+
+    def blend_in(edit: Any, source: Any, mask: torch.Tensor) -> torch.Tensor:
+        blended.append(mask)
+        return blend(edit, source, mask)
 
     edit_latents = nima.edit_latents
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nima, "edit_latents", Watched())
+        patch.setattr(nima, "edit_latents", watched)
+        patch.setattr(nima, "blend", blend_in)
         nima.edit(model, request(photo), NimaConfig(steps=4, threshold=0.9, dilation=0.0))
-    ((trajectory, x_0, edit_mask),) = ended
-    outside = (edit_mask == 0).expand_as(x_0)
+    ((trajectory, x_0),) = ended
+    outside = (blended[-1] == 0).expand_as(x_0)
     assert outside.any()
     assert torch.equal(x_0[outside], trajectory.x_0.expand_as(x_0)[outside])
 
