@@ -35,9 +35,9 @@ class NimaConfig:
     edit's progress, the edit so far is decoded and the target's silhouette taken from it, to stay until the next;
     before the first one, and without any, each step's maps make the mask. Progress runs from 0 to 1. The blend is on
     while it is within `blend_start` and `blend_stop`: one that starts with the first look leaves the subject free to
-    find its new place. `restorations`: steps that bring the background back where a silhouette's edge runs through a
-    latent (`restore.py`). `contrast_nouns`: a few things that the subject is not, and that the network knows; each
-    costs as much of a look as the subject itself.
+    find its new place. `restorations`: steps that bring the background back to what the source shows, up to the
+    silhouettes' edge (`restore.py`). `contrast_nouns`: a few things that the subject is not, and that the network
+    knows; each costs as much of a look as the subject itself.
     """
 
     steps: int = 30
