@@ -39,6 +39,7 @@ from tests.ledger.conftest import make_image
 from tests.many_jobs import FEW, NOWHERE, RARE, fill
 
 COUNT = 100_000
+SOME = 1000
 MOST_ROWS = 500
 PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 
@@ -91,18 +92,24 @@ def _steps(node: dict[str, Any], query: str) -> Iterator[Step]:
         yield from _steps(child, query)
 
 
-@pytest.fixture
-def old(begin: UnitOfWork, engine: Engine, project: Project, subject: Subject) -> str:
-    """The picture of the project's many finished edits."""
-    with begin() as session:
-        image = make_image(session, project.id)
-        fill(session, project.id, subject.id, image.id, COUNT)
-    return image.id
+Past = Callable[[int], str]
 
 
 @pytest.fixture
-def watched(old: str, settings: Settings) -> Iterator[Watched]:
-    """Over the full tables."""
+def past(begin: UnitOfWork, engine: Engine, project: Project, subject: Subject) -> Past:
+    """`past(count)`: so many finished edits of the project, and the id of the picture they are of."""
+
+    def make(count: int) -> str:
+        with begin() as session:
+            image = make_image(session, project.id)
+            fill(session, project.id, subject.id, image.id, count)
+        return image.id
+
+    return make
+
+
+@pytest.fixture
+def watched(settings: Settings) -> Iterator[Watched]:
     watched = Watched(settings)
     yield watched
     watched.engine.dispose()
@@ -112,14 +119,15 @@ Act = Callable[[Session], object]
 
 
 def test_no_query_of_every_day_meets_the_finished_jobs(
-    watched: Watched, old: str, project: Project, subject: Subject, settings: Settings
+    watched: Watched, past: Past, project: Project, subject: Subject, settings: Settings
 ) -> None:
-    lists, daily = _lists(project.id), _every_day(project.id, subject.id, old, settings)
+    lists, daily = _lists(project.id), _every_day(project.id, subject.id, past(COUNT), settings)
     guilty = [f"{name}: {step}" for name, act in (lists | daily).items() for step in _too_many(watched, act)]
     assert guilty == [], "\n".join(guilty)
 
 
-def test_the_lists_are_what_they_should_be(begin: UnitOfWork, old: str, project: Project) -> None:
+def test_the_lists_are_what_they_should_be(begin: UnitOfWork, past: Past, project: Project) -> None:
+    past(SOME)
     with begin() as session:
         rare = jobs.listing(session, project.id, state=State(RARE))
         assert [job.user_metadata["order"] for job in rare.rows] == [str(n) for n in range(FEW, 0, -1)]
