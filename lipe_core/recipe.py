@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 from lipe_core.baselines import METHODS
 from lipe_core.captions import Category
@@ -23,6 +23,10 @@ Config = TypeVar("Config")
 
 class InvalidParameters(ValueError):
     """A parameter that does not exist, or whose value cannot be; the message names it."""
+
+
+class InvalidRecipe(ValueError):
+    """A checkpoint's recipe that cannot be read or followed; the message names the file and what is wrong in it."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,37 @@ class Recipe:
 
 
 def recipe_of(checkpoint: str | Path) -> Recipe:
-    """The recipe in a checkpoint's folder; an empty one for a folder without, and for a hub id."""
+    """The recipe in a checkpoint's folder; empty for a folder without one, and for a hub id. Raises InvalidRecipe."""
     file = Path(checkpoint) / FILE
-    known = json.loads(file.read_text()) if file.is_file() else {}
-    methods = {name: known[name] for name in METHODS if name in known}
-    return Recipe(known.get("prior", {}), known.get("regularization", {}), methods, known.get("categories", {}))
+    if not file.is_file():
+        return Recipe()
+    try:
+        return _read(json.loads(file.read_text()))
+    except (TypeError, ValueError) as error:
+        raise InvalidRecipe(f"the recipe {file} cannot be followed: {error}; correct the file or remove it") from error
+
+
+def _read(known: Any) -> Recipe:
+    sections = _settings("sections", known, {"prior", "regularization", "categories", *METHODS})
+    categories = _settings("categories", sections.get("categories", {}), set(get_args(Category)))
+    methods = {name: sections[name] for name in METHODS if name in sections}
+    recipe = Recipe(sections.get("prior", {}), sections.get("regularization", {}), methods, categories)
+    # Everything is configured once: a request is not blamed for what the file has wrong.
+    configured(PriorConfig, {}, recipe.prior)
+    configured(RegularizationConfig, {}, recipe.regularization)
+    for settings in categories.values():
+        configured(PriorConfig, recipe.prior, settings)
+    for method, settings in methods.items():
+        configured(METHODS[method].config, {}, settings)
+    return recipe
+
+
+def _settings(what: str, found: Any, names: set[str]) -> dict[str, dict[str, Any]]:
+    if not isinstance(found, dict) or not all(isinstance(section, dict) for section in found.values()):
+        raise TypeError(f"its {what} are not objects of settings")
+    if unknown := sorted(set(found) - names):
+        raise ValueError(f"unknown {what} {', '.join(unknown)}: choose from {', '.join(sorted(names))}")
+    return found
 
 
 def configured(kind: type[Config], recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> Config:

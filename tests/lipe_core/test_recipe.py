@@ -7,7 +7,7 @@ from lipe_core.baselines.ddim_edit import DdimConfig
 from lipe_core.baselines.sdedit import SdeditConfig
 from lipe_core.nima_config import NimaConfig
 from lipe_core.prior_config import PriorConfig
-from lipe_core.recipe import InvalidParameters, recipe_of
+from lipe_core.recipe import InvalidParameters, InvalidRecipe, recipe_of
 from lipe_core.regularization import RegularizationConfig
 
 
@@ -47,3 +47,23 @@ def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path
 def test_parameters_that_cannot_be_are_named(tmp_path: Path, asked: dict, message: str) -> None:
     with pytest.raises(InvalidParameters, match=message):
         recipe_of(tmp_path).prior_config("object", asked)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("{", "Expecting"),
+        ("[]", "not objects"),
+        ('{"priors": {}}', "unknown sections priors"),
+        ('{"prior": []}', "not objects"),
+        ('{"prior": {"step": 3}}', "unknown parameters step"),
+        ('{"nima": {"renoise": 2}}', "renoise"),
+        ('{"categories": []}', "not objects"),
+        ('{"categories": {"people": {"mirror": false}}}', "unknown categories people"),
+        ('{"categories": {"person": {"mirrored": false}}}', "unknown parameters mirrored"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_named(tmp_path: Path, recipe: str, message: str) -> None:
+    (tmp_path / "lipe.json").write_text(recipe)
+    with pytest.raises(InvalidRecipe, match=rf"lipe\.json.*{message}"):
+        recipe_of(tmp_path)
