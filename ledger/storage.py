@@ -7,6 +7,7 @@ other bytes. A row points at an object only after `put` has read it back.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -113,6 +114,14 @@ class Storage:
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.settings.s3_bucket, Prefix=prefix):
                 yield from (entry["Key"] for entry in page.get("Contents", ()))
+
+    def page(self, prefix: str, after: str, limit: int = 1000) -> list[tuple[str, datetime]]:
+        """At most so many keys that start with `prefix` and come after another, with the time of their last change."""
+        with _named("list", prefix):
+            page = self._client.list_objects_v2(
+                Bucket=self.settings.s3_bucket, Prefix=prefix, StartAfter=after, MaxKeys=limit
+            )
+        return [(entry["Key"], entry["LastModified"]) for entry in page.get("Contents", ())]
 
     def delete(self, key: str) -> None:
         """Delete one object; it need not exist."""
@@ -231,9 +240,13 @@ class _named:
             raise StorageError(f"cannot {self.operation} {self.key}: {error}") from error
 
 
+PROJECTS = "projects/"
+"""Where everything lies."""
+
+
 def project_prefix(project_id: str) -> str:
     """Where all that belongs to one project lies."""
-    return f"projects/{project_id}/"
+    return f"{PROJECTS}{project_id}/"
 
 
 def image_prefix(project_id: str, image_id: str) -> str:

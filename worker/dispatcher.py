@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import deliveries, erasures, idempotency, outbox, rescue, uploads
+from ledger import deliveries, erasures, idempotency, orphans, outbox, rescue, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
 from ledger.jobs import KINDS
@@ -84,6 +84,12 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Stora
     def forget_uploads() -> None:
         uploads.sweep(begin, storage)
 
+    orphan_sweep = orphans.OrphanSweep(begin, storage)
+
+    def sweep_orphans() -> None:
+        if swept := orphan_sweep.next_page():
+            log.warning("deleted %d objects that no row knows", swept)
+
     def publish() -> None:
         answers: list[bool] = []
 
@@ -101,6 +107,7 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Stora
         Chore("forget", 60.0, forget),
         Chore("sweep", 10.0, sweep),
         Chore("uploads", 10.0, forget_uploads),
+        Chore("orphans", 60.0, sweep_orphans),
         Chore("doorbells", 0.0, publish),
     ]
 
