@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Select, tuple_
+from sqlalchemy import Select, text, tuple_
 from sqlalchemy.orm import Session
 
 Item = TypeVar("Item")
@@ -32,6 +32,7 @@ class Window:
 
 
 NEWEST = Window()
+_FOR_THESE_VALUES = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def newest(session: Session, query: Select[Any], table: type[Any], window: Windo
         query = query.where(table.created_at < window.created_before)
     if window.after is not None:
         query = query.where(tuple_(table.created_at, table.id) < tuple_(window.after.created_at, window.after.id))
+    # A plan for any values, which the server makes for what it is asked often, walks the whole table to a rare pair.
+    session.execute(_FOR_THESE_VALUES)
     ordered = query.order_by(table.created_at.desc(), table.id.desc()).limit(window.limit + 1)
     rows = list(session.scalars(ordered))
     more = len(rows) > window.limit
