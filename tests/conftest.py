@@ -1,7 +1,8 @@
 """The real servers, once for all tests; an empty database and a data folder of its own for each test.
 
 The servers come from wheels, whatever is installed; where LIPE_TEST_DATABASE_URL, LIPE_TEST_BROKER_URL or
-LIPE_TEST_S3_ENDPOINT_URL name one, that one is used. Tests empty its tables and its memory.
+LIPE_TEST_S3_ENDPOINT_URL name one, that one is used. Tests empty its tables and its memory: `pytest -n 2` needs two
+databases, brokers and buckets, separated by spaces, and each process takes its own.
 
 Shapes are checked in every test: the hook must be in place before anything of lipe_core is imported.
 """
@@ -26,6 +27,15 @@ from tests.tables import empty
 install_import_hook("lipe_core", f"{typechecker.__name__}.checked")
 
 
+def named(what: str) -> str | None:
+    """What LIPE_TEST_<what> has for this process, if anything."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    given = os.environ.get(f"LIPE_TEST_{what}", "").split()
+    if given and process >= len(given):
+        raise pytest.UsageError(f"LIPE_TEST_{what} names {len(given)}, too few for all processes: tests would mix")
+    return given[process] if given else None
+
+
 @pytest.fixture(scope="session")
 def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the embedded servers keep their data and logs."""
@@ -35,7 +45,7 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def database_url(server_folder: Path) -> Iterator[str]:
     """A Postgres."""
-    if given := os.environ.get("LIPE_TEST_DATABASE_URL"):
+    if given := named("DATABASE_URL"):
         yield given
         return
     with postgres.serve(server_folder / "postgres", durable=False, programs=postgres.packaged()) as url:
@@ -45,7 +55,7 @@ def database_url(server_folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def broker_url(server_folder: Path) -> Iterator[str]:
     """A Valkey or Redis."""
-    if given := os.environ.get("LIPE_TEST_BROKER_URL"):
+    if given := named("BROKER_URL"):
         yield given
         return
     with valkey.serve(server_folder / "valkey", program=valkey.packaged()) as url:
@@ -57,7 +67,7 @@ def object_store(server_folder: Path) -> Iterator[s3.S3]:
     """An S3 server."""
     if given := os.environ.get("LIPE_TEST_S3_ENDPOINT_URL"):
         keys = (os.environ[f"LIPE_TEST_S3_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
-        yield s3.S3(given, *keys, bucket=os.environ.get("LIPE_TEST_S3_BUCKET", "lipe-test"))
+        yield s3.S3(given, *keys, bucket=named("S3_BUCKET") or "lipe-test")
         return
     with s3.serve(server_folder / "s3") as store:
         yield store

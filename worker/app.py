@@ -30,7 +30,7 @@ from worker.webhooks import deliver, receiver
 if TYPE_CHECKING:
     from worker.process import Process
 
-WEBHOOKS_AT_ONCE = 32
+WEBHOOKS_AT_ONCE = 128
 WEBHOOKS_AT_ONE_RECEIVER = 4  # or one that hangs would keep all others waiting
 
 

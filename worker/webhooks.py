@@ -29,6 +29,7 @@ LONGEST_WAIT_SECONDS = 86_400
 GONE = 410
 TIMEOUT_SECONDS = 15.0
 LEASE_SECONDS = 60.0
+PORTS = {"http": 80, "https": 443}
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,14 @@ def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None
         deliveries.settle(session, delivery_id, sending.attempt, verdict.outcome, verdict.retry_in, status, error)
 
 
-def receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str] | None:
-    """Who gets the delivery: its project and the host of its URL; None: there is no such delivery."""
+def receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int] | None:
+    """Who gets the delivery: its project, and host and port of its URL; None: there is no such delivery."""
     with begin() as session:
         destination = deliveries.destination(session, delivery_id)
-    return None if destination is None else (destination[0], urlsplit(destination[1]).netloc)
+    if destination is None:
+        return None
+    url = urlsplit(destination[1])
+    return destination[0], url.hostname, url.port or PORTS[url.scheme]
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:

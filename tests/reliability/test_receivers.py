@@ -26,6 +26,7 @@ from worker.app import WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONE_RECEIVER
 
 UNTIL_THE_END = 600.0
 JOBS, SECONDS = 12, 300.0
+HANGING = 12
 
 
 class Well(ThreadingHTTPServer):
@@ -72,7 +73,7 @@ def well() -> Iterator[Well]:
 def hanging() -> Iterator[list[str]]:
     """The URLs of some that take connections and never say a word."""
     with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128)) for _ in range(3)]
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128)) for _ in range(HANGING)]
         yield [f"http://127.0.0.1:{listener.getsockname()[1]}/hook" for listener in listeners]
 
 

@@ -1,8 +1,8 @@
 """The integration tests on the servers that production uses: ``make test-servers``.
 
 Starts the machine's PostgreSQL and Redis and a Ceph with its S3 gateway, on free loopback ports and over data of their
-own that go away, runs the tests on them, and stops what it started. Where one is not installed it says which packages
-to install, and succeeds. Arguments go to pytest, in place of the usual tests.
+own that go away, runs the tests on them in two processes, and stops what it started. Where one is not installed it says
+which packages to install, and succeeds. Arguments go to pytest, in place of the usual tests.
 """
 
 import os
@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(__file__).with_name("packages.txt")
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")  # not on PATH there
 PROGRAMS = ("initdb", "postgres", "redis-server", *ceph.PROGRAMS)
+PROCESSES = 2
 TESTS = (
     "tests/ledger",
     "tests/api",
@@ -45,26 +46,32 @@ def main(arguments: list[str]) -> int:
     for name, place in programs.items():
         print(f"{name:14} {place}", flush=True)
     with TemporaryDirectory(prefix="lipe-servers-") as folder, servers(Path(folder), programs) as addresses:
-        command = [sys.executable, "-m", "pytest", *(arguments or TESTS)]
+        command = [sys.executable, "-m", "pytest", f"-n{PROCESSES}", "--dist=loadfile", *(arguments or TESTS)]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, **addresses, "PATH": path}, check=False).returncode
 
 
 @contextmanager
 def servers(folder: Path, programs: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The three, running until the block ends; what tests/conftest.py must know of them."""
+    """PostgreSQL, Redis and a bucket for each process, until the block ends; what tests/conftest.py must know."""
     binaries = [Path(programs["postgres"]).resolve().parent]
-    with (
-        postgres.serve(folder / "postgres", durable=False, programs=binaries) as database_url,
-        valkey.serve(folder / "redis", program=programs["redis-server"]) as broker_url,
-        ceph.serve(folder / "ceph") as store,
-    ):
+    with ExitStack() as running:
+        store = running.enter_context(ceph.serve(folder / "ceph"))
+        databases, brokers, buckets = [], [], []
+        for process in range(PROCESSES):
+            databases.append(
+                running.enter_context(postgres.serve(folder / f"postgres-{process}", durable=False, programs=binaries))
+            )
+            brokers.append(
+                running.enter_context(valkey.serve(folder / f"redis-{process}", program=programs["redis-server"]))
+            )
+            buckets.append(f"{store.bucket}-{process}")
         yield {
-            "LIPE_TEST_DATABASE_URL": database_url,
-            "LIPE_TEST_BROKER_URL": broker_url,
+            "LIPE_TEST_DATABASE_URL": " ".join(databases),
+            "LIPE_TEST_BROKER_URL": " ".join(brokers),
             "LIPE_TEST_S3_ENDPOINT_URL": store.endpoint_url,
             "LIPE_TEST_S3_ACCESS_KEY_ID": store.access_key_id,
             "LIPE_TEST_S3_SECRET_ACCESS_KEY": store.secret_access_key,
-            "LIPE_TEST_S3_BUCKET": store.bucket,
+            "LIPE_TEST_S3_BUCKET": " ".join(buckets),
         }
 
 

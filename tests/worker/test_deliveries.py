@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
 from ledger import deliveries, outbox, webhooks
-from ledger.database import UnitOfWork
+from ledger.database import UnitOfWork, new_id
 from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.webhooks import Delivery, Endpoint
@@ -243,3 +243,10 @@ def make_due(begin: UnitOfWork, delivery: Delivery) -> None:
 
 def drain_outbox(begin: UnitOfWork) -> None:
     outbox.publish(begin, lambda task, identifier: True)
+
+
+@pytest.mark.parametrize("url", ["https://Example.com/a", "https://example.com:443/b?c", "https://example.COM/"])
+def test_a_receiver_is_known_however_its_url_is_written(begin: UnitOfWork, job: Job, url: str) -> None:
+    _, delivery = announced(begin, job, url)
+    assert sender.receiver(begin, delivery.id) == (job.project_id, "example.com", 443)
+    assert sender.receiver(begin, new_id("dlv")) is None
