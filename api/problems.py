@@ -55,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
     "image_sides_out_of_range": Kind(422, "The picture is too small or too long"),
     "image_animated": Kind(422, "The picture is animated"),
     "image_unreadable": Kind(422, "The picture is damaged"),
+    "image_too_complex": Kind(422, "The picture takes too much to unpack"),
     "reference_count": Kind(422, "A subject needs 3 to 5 references"),
     "consent_required": Kind(422, "A person needs consent"),
     "prompt_empty": Kind(422, "The prompt is empty"),

@@ -7,22 +7,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy import Engine
 
+from api.decoder import Decoder
 from ledger.database import Look, UnitOfWork, looking, make_engine, unit_of_work
 from ledger.doorbell import Doorbell, make_doorbell
 from ledger.settings import Settings
 from ledger.storage import Storage
 
-DECODERS = 2
 THREADS = 16
 
 
 @dataclass(frozen=True)
 class Service:
-    """One for the process. `decoding` bounds how many pictures are in memory unpacked at once."""
+    """One for the process."""
 
     settings: Settings
     engine: Engine
@@ -30,7 +29,7 @@ class Service:
     look: Look
     storage: Storage
     ring: Doorbell
-    decoding: CapacityLimiter
+    decoder: Decoder
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
@@ -40,7 +39,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         # For asyncio.to_thread, which takes less than half of the time of the framework's own pool.
         get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "lipe"))
-        engine = make_engine(settings.database_url)
+        engine, decoder = make_engine(settings.database_url), Decoder()
         app.state.service = Service(
             settings,
             engine,
@@ -48,11 +47,12 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             looking(engine),
             Storage(settings),
             make_doorbell(settings),
-            CapacityLimiter(DECODERS),
+            decoder,
         )
         try:
             yield
         finally:
+            decoder.close()
             engine.dispose()
 
     return opened

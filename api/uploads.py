@@ -10,13 +10,19 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, ImageOps
 
-from api.problems import Problem
-
 SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "WEBP": b"RIFF"}
 LONGEST_SIDE = 8192
 MOST_PIXELS = 50_000_000  # unpacked: 200 MB at 4 bytes each
 WHITE = (255, 255, 255)
 PNG_EFFORT = 3  # zlib's default takes three times as long for a few percent
+
+
+class Refused(ValueError):
+    """Why the file is not taken: a problem's code, and what to do."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code, self.detail = code, detail
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,16 @@ class Picture:
 
 
 def normalised(content: bytes, *, most_bytes: int, shortest_side: int) -> Picture:
-    """The picture in an uploaded file. Raises Problem, with a code of its own for each kind of refusal."""
+    """The picture in an uploaded file. Raises Refused, with a code of its own for each kind of refusal."""
     if len(content) > most_bytes:
-        raise Problem("image_too_large", f"the file has {len(content)} bytes: send at most {most_bytes}")
+        raise Refused("image_too_large", f"the file has {len(content)} bytes: send at most {most_bytes}")
     source = _opened(content, _format(content))
     _judge(source, shortest_side)
     try:
         source.load()
         image = _flat(_srgb(_eight_bit(ImageOps.exif_transpose(source))))
+    except MemoryError:  # not the file's end, but the process's limit
+        raise
     except Exception as error:  # a decoder fed with garbage may raise anything
         raise _unreadable(error) from error
     rebuilt = Image.frombytes("RGB", image.size, image.tobytes())
@@ -49,7 +57,7 @@ def _format(content: bytes) -> str:
     for name, signature in SIGNATURES.items():
         if content.startswith(signature) and (name != "WEBP" or content[8:12] == b"WEBP"):
             return name
-    raise Problem("image_format_unsupported", "send a JPEG, PNG or WebP file: the first bytes are of none of them")
+    raise Refused("image_format_unsupported", "send a JPEG, PNG or WebP file: the first bytes are of none of them")
 
 
 def _opened(content: bytes, name: str) -> Image.Image:
@@ -66,14 +74,14 @@ def _judge(source: Image.Image, shortest_side: int) -> None:
     if source.width * source.height > MOST_PIXELS:
         raise _too_many_pixels()
     if min(source.size) < shortest_side or max(source.size) > LONGEST_SIDE:
-        raise Problem(
+        raise Refused(
             "image_sides_out_of_range",
             f"the picture is {source.width} x {source.height} pixels: "
             f"send one with sides of {shortest_side} to {LONGEST_SIDE}",
         )
     # A phone's MPO is a still: its further frames are thumbnails and depth maps.
     if getattr(source, "is_animated", False) and source.format != "MPO":
-        raise Problem("image_animated", "the picture has several frames: send a still picture")
+        raise Refused("image_animated", "the picture has several frames: send a still picture")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -115,9 +123,9 @@ def _flat(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(ground, image).convert("RGB")
 
 
-def _too_many_pixels() -> Problem:
-    return Problem("image_too_many_pixels", f"send a picture with at most {MOST_PIXELS // 1_000_000} million pixels")
+def _too_many_pixels() -> Refused:
+    return Refused("image_too_many_pixels", f"send a picture with at most {MOST_PIXELS // 1_000_000} million pixels")
 
 
-def _unreadable(error: Exception) -> Problem:
-    return Problem("image_unreadable", f"the file ends early or is damaged: export it again ({error})")
+def _unreadable(error: Exception) -> Refused:
+    return Refused("image_unreadable", f"the file ends early or is damaged: export it again ({error})")

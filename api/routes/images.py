@@ -20,7 +20,7 @@ from api.idempotency import Creating, Once, fingerprint
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
 from api.service import Here, Service
-from api.uploads import Picture, normalised
+from api.uploads import Picture
 from ledger import images, uploads
 from ledger.database import new_id
 from ledger.idempotency import Answer
@@ -95,6 +95,7 @@ class DownloadableImage(ImageBody):
         "image_sides_out_of_range",
         "image_animated",
         "image_unreadable",
+        "image_too_complex",
         "idempotency_key_reused",
         "storage_unavailable",
     ),
@@ -105,7 +106,7 @@ async def upload_image(request: Request, service: Here, once: Creating) -> Respo
         return await _use_upload(_named(await request.body()), service, once)
     content = await _file(request)
     once = replace(once, fingerprint=fingerprint(request, content))  # a form's boundary differs each time
-    picture = await to_thread.run_sync(_normalised, service, content, limiter=service.decoding)
+    picture = await to_thread.run_sync(_normalised, service, content, limiter=service.decoder.turns)
     answer = await run_in_threadpool(once, lambda session: _store(session, service, once, picture))
     return JSONResponse(answer.body, answer.status, answer.headers)
 
@@ -159,7 +160,7 @@ async def _file(request: Request) -> bytes:
 
 def _normalised(service: Service, content: bytes) -> Picture:
     settings = service.settings
-    return normalised(content, most_bytes=settings.max_upload_bytes, shortest_side=settings.min_image_side)
+    return service.decoder(content, most_bytes=settings.max_upload_bytes, shortest_side=settings.min_image_side)
 
 
 def _named(content: bytes) -> str:
@@ -183,7 +184,7 @@ async def _use_upload(upload_id: str, service: Service, once: Once) -> Response:
         return _store(session, service, once, picture, upload_id)
 
     key = uploads.file_key(once.project_id, upload_id)
-    answer = await to_thread.run_sync(once, create, limiter=service.decoding)
+    answer = await to_thread.run_sync(once, create, limiter=service.decoder.turns)
     await run_in_threadpool(_discard, service, key)
     return JSONResponse(answer.body, answer.status, answer.headers)
 

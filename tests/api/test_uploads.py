@@ -13,8 +13,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
-from api.problems import Problem
-from api.uploads import Picture, normalised
+from api.uploads import Picture, Refused, normalised
 
 MIB = 1 << 20
 HALVES = np.zeros((80, 120, 3), np.uint8)
@@ -40,7 +39,7 @@ def pixels(picture: Picture) -> np.ndarray:
 
 
 def refusal(content: bytes, **bounds: int) -> str:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(Refused) as caught:
         taken(content, **bounds)
     return caught.value.code
 
@@ -191,5 +190,5 @@ def test_damage_never_surprises(data: st.DataObject) -> None:
     content = bytearray(encoded(Image.fromarray(HALVES), name))
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(Problem):
+    with suppress(Refused):
         assert taken(bytes(content)).width > 0

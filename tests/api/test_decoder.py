@@ -1,0 +1,79 @@
+"""What a picture may cost to unpack: beyond it the process ends, and the next picture is taken as ever."""
+
+from collections.abc import Iterator
+from io import BytesIO
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from api.decoder import Decoder
+from api.problems import Problem
+
+BOUNDS = {"most_bytes": 32 << 20, "shortest_side": 64}
+SCAN, END = b"\xff\xda", b"\xff\xd9"
+
+
+def picture(side: int, **options: object) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (side, side), "teal").save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def passes(count: int) -> bytes:
+    """A small file whose last pass over a large picture comes again and again."""
+    whole = picture(3000, progressive=True).removesuffix(END)
+    return whole + whole[whole.rindex(SCAN) :] * count + END
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    made = Decoder(seconds=2.0)
+    yield made
+    made.close()
+
+
+def test_a_picture_that_takes_too_long_is_refused_and_the_next_one_taken(decoder: Decoder) -> None:
+    bomb = passes(3000)
+    assert len(bomb) < 200_000
+    with pytest.raises(Problem, match="more than 2 seconds") as refused:
+        decoder(bomb, **BOUNDS)
+    assert refused.value.code == "image_too_complex"
+    assert decoder(picture(64), **BOUNDS).width == 64
+
+
+def test_a_picture_that_takes_too_much_memory_is_refused_and_the_next_one_taken() -> None:
+    decoder = Decoder(memory=512 << 20)
+    try:
+        with pytest.raises(Problem, match="or 512 MiB") as refused:
+            decoder(picture(7000), **BOUNDS)
+        assert refused.value.code == "image_too_complex"
+        assert decoder(picture(64), **BOUNDS).width == 64
+    finally:
+        decoder.close()
+
+
+def test_the_largest_picture_fits() -> None:
+    decoder = Decoder()
+    try:
+        file = BytesIO()
+        Image.new("RGBA", (7070, 7070), (10, 200, 90, 128)).save(file, "PNG", compress_level=1)
+        assert decoder(file.getvalue(), **BOUNDS).width == 7070
+    finally:
+        decoder.close()
+
+
+def test_other_refusals_keep_their_codes(decoder: Decoder) -> None:
+    for content, code in ((picture(32), "image_sides_out_of_range"), (b"<html>", "image_format_unsupported")):
+        with pytest.raises(Problem) as refused:
+            decoder(content, **BOUNDS)
+        assert refused.value.code == code
+
+
+def test_the_api_refuses_it_too(api: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.state.service.decoder, "seconds", 2.0)
+    answer = api.post("/v1/images", content=passes(3000))
+    assert (answer.status_code, answer.json()["code"]) == (422, "image_too_complex")
+    assert api.get("/v1/images").json()["data"] == []
+    assert api.post("/v1/images", content=picture(64)).status_code == 201
