@@ -16,7 +16,7 @@ from api.uploads import Picture, Refused, normalised
 
 AT_ONCE = 2
 LONGEST_SECONDS = 20.0
-MOST_MEMORY = 3 << 30
+MOST_MEMORY = 1536 << 20  # 50 million pixels take 1.1 GB
 PICTURES_EACH = 500  # what a decoder leaks goes with its process
 
 
