@@ -1,11 +1,13 @@
 """What makes training quick must compute what the plain form computes."""
 
+import numpy as np
 import torch
 from torch import nn
 
 from menagerie.models import Sizes, build_tokenizer, build_vae, normalize_latents
 from menagerie.muon import Muon, orthogonalize
 from menagerie.quick_norm import quick_group_norm
+from menagerie.stages.unet import NoiseTable, spread_timesteps
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
@@ -38,6 +40,27 @@ def test_quick_group_norm_has_the_gradients_of_the_plain_one() -> None:
     for ours, theirs in zip(quick, plain, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert "forward" not in vars(norm)
+
+
+def test_no_noise_level_is_left_unlearnt() -> None:
+    weights = NoiseTable(torch.tensor([0.99, 0.5, 0.004])).weight(torch.arange(3))
+    torch.testing.assert_close(weights, torch.tensor([0.2, 0.5, 0.2]))
+    t = spread_timesteps(4000, 1000, np.random.default_rng(0))
+    assert (t.min() < 10, t.max() > 990) == (True, True)
+    assert abs(float((t >= 900).float().mean()) - (0.25 + 0.75 * 0.1)) < 0.03
+
+
+def test_every_second_picture_is_hidden_from_the_noisiest_levels() -> None:
+    table = NoiseTable(torch.linspace(1.0, 0.0, 102)[1:-1])
+    x_0, noise = (torch.randn(6, 2, 3, 3, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+    t = torch.tensor([99, 10, 95, 89, 90, 91])
+    x_t, v_t = table.mix_or_hide(x_0, noise, t)
+    a = table.alphas_cumprod[t].view(-1, 1, 1, 1)
+    torch.testing.assert_close(a.sqrt() * x_t - (1 - a).sqrt() * v_t, x_0)
+    hidden = [bool(torch.equal(one, other)) for one, other in zip(x_t, noise, strict=True)]
+    assert hidden == [False, False, True, False, False, True]
+    for one, other in zip(table.mix(x_0, noise, t), (x_t, v_t), strict=True):
+        torch.testing.assert_close(one[[0, 1, 3, 4]], other[[0, 1, 3, 4]])
 
 
 def test_each_word_is_one_token_and_other_text_is_a_run_of_bytes() -> None:
