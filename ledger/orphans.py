@@ -1,7 +1,7 @@
 """Orphans: objects that no row knows. A death between an object and its row leaves one, and so does a failed deletion.
 
 What is stored before its row is committed is young, or of a job that is not over: both are left alone. So is what lies
-where nothing of ours does.
+where nothing of ours does, or belongs to a project that is not there: the database may be the wrong one.
 """
 
 import re
@@ -15,6 +15,7 @@ from ledger.artefacts import Artefact
 from ledger.database import UnitOfWork, now
 from ledger.images import Image
 from ledger.jobs import Job
+from ledger.projects import Project
 from ledger.states import TERMINAL
 from ledger.storage import PROJECTS, Storage
 from ledger.uploads import Upload
@@ -23,7 +24,7 @@ SETTLED = timedelta(hours=1)
 """No request takes so long from storing an object to recording it."""
 SWEPT_AT_ONCE = 1000
 
-_OWNER = re.compile(rf"{PROJECTS}[^/]+/(images|uploads|jobs)/([^/]+)/")
+_OWNER = re.compile(rf"{PROJECTS}([^/]+)/(images|uploads|jobs)/([^/]+)/")
 
 
 @dataclass
@@ -48,10 +49,12 @@ class OrphanSweep:
 
 
 def _orphans(session: Session, page: list[tuple[str, datetime]], before: datetime) -> list[str]:
+    found = [(key, owner) for key, changed in page if changed < before and (owner := _OWNER.match(key))]
+    projects = set(session.scalars(select(Project.id).where(Project.id.in_({owner[1] for _, owner in found}))))
     owners: dict[str, dict[str, str]] = {"images": {}, "uploads": {}, "jobs": {}}
-    for key, changed in page:
-        if changed < before and (owner := _OWNER.match(key)):
-            owners[owner[1]][key] = owner[2]
+    for key, owner in found:
+        if owner[1] in projects:
+            owners[owner[2]][key] = owner[3]
     images = set(session.scalars(select(Image.key).where(Image.id.in_(owners["images"].values()))))
     uploads = set(session.scalars(select(Upload.id).where(Upload.id.in_(owners["uploads"].values()))))
     # The states come first: a job that was over then had all of its artefacts.

@@ -99,6 +99,13 @@ def test_what_is_young_or_not_ours_stays(
     assert left() == {other}
 
 
+def test_a_database_that_does_not_know_the_project_deletes_nothing_of_it(storage: Storage, sweep: Sweep) -> None:
+    strange = new_id("prj")
+    key = storage.put(image_prefix(strange, new_id("img")), "file", b"bytes", "image/png").key
+    sweep()
+    assert list(storage.keys(project_prefix(strange))) == [key]
+
+
 def test_a_walk_begins_anew_at_its_end(begin: UnitOfWork, storage: Storage, project: Project, put: Put) -> None:
     walking = OrphanSweep(begin, storage, settled=AT_ONCE)
     walking.next_page()  # what other tests left
