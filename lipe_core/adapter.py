@@ -3,17 +3,17 @@
 LoRA, https://arxiv.org/abs/2106.09685. LIPE trains the attention layers only (section 3.2).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
-from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 
-from lipe_core.full_attention import Untuned, trainable_attention, use_attention
+from lipe_core.full_attention import Untuned, attention_weights, holding, trainable_attention, use_attention
 from lipe_core.prior import InvalidPrior, Prior
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
@@ -98,28 +98,26 @@ def use_adapter(model: BaseModel, prior: Prior) -> Iterator[Untuned]:
 
 @contextmanager
 def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[Untuned]:
-    ranks = {tensor.shape[0] for key, tensor in tensors.items() if key.endswith("lora_A.weight")}
-    if len(ranks) != 1:
-        raise InvalidPrior(f"an adapter must have one rank, this one has {sorted(ranks) or 'none'}")
-    rank = ranks.pop()
+    """The products added to the weights once: an edit costs what it costs the base model."""
     targets = [target for target in TARGETS if any(f".{target}.lora_" in key for key in tensors)]
-    with _attached(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=targets or list(TARGETS))) as name:
-        if {key: tensor.shape for key, tensor in tensors.items()} != {
-            key: tensor.shape for key, tensor in get_peft_model_state_dict(model.unet, adapter_name=name).items()
-        }:
-            raise InvalidPrior("the adapter's tensors do not fit this base model's attention layers")
-        set_peft_model_state_dict(model.unet, tensors, adapter_name=name)
-        model.unet.requires_grad_(False)
-        yield partial(_disabled, model.unet)
+    weights = {
+        name.removesuffix(".weight"): weight.data
+        for name, weight in attention_weights(model).items()
+        if name.endswith(tuple(f".{target}.weight" for target in targets))
+    }
+    if not weights or tensors.keys() != {f"{layer}.lora_{part}.weight" for layer in weights for part in "AB"}:
+        raise InvalidPrior("the adapter's tensors do not belong to this base model's attention layers")
+    merged = {f"{layer}.weight": _merged(weight, tensors, layer) for layer, weight in weights.items()}
+    with holding(model, merged) as untuned:
+        yield untuned
 
 
-@contextmanager
-def _disabled(unet: Any) -> Iterator[None]:
-    unet.disable_adapters()
-    try:
-        yield
-    finally:
-        unet.enable_adapters()
+def _merged(weight: Tensor, tensors: Mapping[str, Tensor], layer: str) -> Tensor:
+    """W + B A, added in float32."""
+    down, up = (tensors[f"{layer}.lora_{part}.weight"].to(weight.device, torch.float32) for part in "AB")
+    if up.shape[1:] != down.shape[:1] or (up.shape[0], down.shape[1]) != weight.shape:
+        raise InvalidPrior(f"the adapter's {layer} does not fit this base model's attention layer")
+    return (weight.float() + up @ down).to(weight.dtype)
 
 
 def parameters(model: BaseModel) -> dict[str, torch.nn.Parameter]:

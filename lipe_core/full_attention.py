@@ -36,14 +36,22 @@ def trainable_attention(model: BaseModel) -> Iterator[dict[str, torch.nn.Paramet
 
 @contextmanager
 def use_attention(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[Untuned]:
-    """The given attention weights in the network while inside; after, its own again."""
-    weights = attention_weights(model)
-    if {name: tensor.shape for name, tensor in tensors.items()} != {name: w.shape for name, w in weights.items()}:
+    """The given attention weights, all of them, in the network while inside; after, its own again."""
+    if {name: t.shape for name, t in tensors.items()} != {n: w.shape for n, w in attention_weights(model).items()}:
         raise InvalidPrior("the prior's attention weights do not fit this base model's")
+    with holding(model, tensors) as untuned:
+        yield untuned
+
+
+@contextmanager
+def holding(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[Untuned]:
+    """The given attention weights in place of the network's own while inside; yields the way back to these."""
+    weights = {name: weight for name, weight in attention_weights(model).items() if name in tensors}
+    base = {name: weight.data for name, weight in weights.items()}
     learnt = {name: tensors[name].to(weight.device, weight.dtype) for name, weight in weights.items()}
 
     @contextmanager
-    def holding(values: Mapping[str, Tensor]) -> Iterator[None]:
+    def having(values: Mapping[str, Tensor]) -> Iterator[None]:
         before = {name: weight.data for name, weight in weights.items()}
         try:
             for name, weight in weights.items():
@@ -53,9 +61,8 @@ def use_attention(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[U
             for name, weight in weights.items():
                 weight.data = before[name]
 
-    base = {name: weight.data for name, weight in weights.items()}
-    with holding(learnt):
-        yield lambda: holding(base)
+    with having(learnt):
+        yield lambda: having(base)
 
 
 def attention_weights(model: BaseModel) -> dict[str, torch.nn.Parameter]:

@@ -78,17 +78,16 @@ def test_an_exception_inside_takes_the_adapter_off(model: BaseModel) -> None:
     assert torch.equal(answer(model), base)
 
 
-def test_two_adapters_at_once_are_refused(model: BaseModel) -> None:
-    prior = made(model)
+def test_two_trainings_at_once_are_refused(model: BaseModel) -> None:
     with (
-        adapter.use_adapter(model, prior),
+        adapter.new_adapter(model, rank=2, alpha=2.0, dropout=0.0, seed=1),
         pytest.raises(RuntimeError, match="already"),
-        adapter.use_adapter(model, prior),
+        adapter.new_adapter(model, rank=2, alpha=2.0, dropout=0.0, seed=1),
     ):
         pass
 
 
-@pytest.mark.parametrize("change", ["no tensors", "a missing one", "another shape"])
+@pytest.mark.parametrize("change", ["no tensors", "a missing one", "another shape", "of another network"])
 def test_an_adapter_that_does_not_fit_is_refused(model: BaseModel, change: str) -> None:
     prior = made(model)
     tensors = {} if change == "no tensors" else dict(prior.adapter)
@@ -97,6 +96,8 @@ def test_an_adapter_that_does_not_fit_is_refused(model: BaseModel, change: str) 
         tensor = tensors.pop(name)
         if change == "another shape":
             tensors[name] = torch.cat([tensor, tensor], dim=1)
+        if change == "of another network":
+            tensors[name.replace("attentions", "others")] = tensor
     base = answer(model)
     with pytest.raises(InvalidPrior), adapter.use_adapter(model, Prior(tensors, prior.manifest)):
         pass
