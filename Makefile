@@ -4,7 +4,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 TORCH := 2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
-UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --python $(RUN)/python
+# Compiled here, because where PYTHONDONTWRITEBYTECODE is set each program would spend 17 s on it at each start.
+UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --compile-bytecode --python $(RUN)/python
 LOCK := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip compile --quiet pyproject.toml --constraint constraints.txt \
 	--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	--no-emit-package torch --custom-compile-command 'make lock'
