@@ -89,11 +89,13 @@ def edit(
                 lambda step, _: on_step(steps + step, 2 * steps),
             )  # fmt: skip
     with clock.stage("decoding"):
-        if config.restorations and config.mask_mode != "none":
+        if config.mask_mode != "none" and (config.tolerance or config.restorations):
+            with torch.no_grad():
+                shown = sdxl.decode_pixels(model, x_0)
+            changed = changed * outline.differing(shown, pixels.expand_as(shown), tolerance=config.tolerance)
             x_0 = restore_background(
-                partial(sdxl.decode_pixels, model), x_0, pixels.expand(len(rows), -1, -1, -1),
-                silhouettes=changed, steps=config.restorations,
-                on_step=lambda: on_step(2 * steps, 2 * steps),
+                partial(sdxl.decode_pixels, model), x_0, torch.where(changed > 0, shown, pixels),
+                steps=config.restorations, on_step=lambda: on_step(2 * steps, 2 * steps),
             )  # fmt: skip
         painted = sdxl.decode(model, x_0)
     located = (request.mask is None) + len(look_steps(config, steps))

@@ -36,8 +36,9 @@ class NimaConfig:
     before the first one, and without any, each step's maps make the mask. Progress runs from 0 to 1. The blend is on
     while it is within `blend_start` and `blend_stop`: one that starts with the first look leaves the subject free to
     find its new place. `restorations`: steps that bring the background back to what the source shows, up to the
-    silhouettes' edge (`restore.py`). `contrast_nouns`: a few things that the subject is not, and that the network
-    knows; each costs as much of a look as the subject itself.
+    silhouettes' edge (`restore.py`). `tolerance`: what was painted there and differs from the source by less, in
+    colours in [-1, 1], is the source's, too: the subject changes only where the prompt changes it. `contrast_nouns`: a
+    few things that the subject is not, and that the network knows; each costs as much of a look as the subject itself.
     """
 
     steps: int = 30
@@ -55,6 +56,7 @@ class NimaConfig:
     coverage: float = 0.5
     looks: tuple[float, ...] = ()
     restorations: int = 0
+    tolerance: float = 0.0
     subject_map: SubjectMap = "identity"
     contrast_nouns: tuple[str, ...] = ("chair", "tree", "person")
     map_window: tuple[float, float] = (0.0, 0.7)
@@ -73,6 +75,8 @@ class NimaConfig:
                 raise InvalidRequest(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if self.restorations < 0:
             raise InvalidRequest(f"restorations must be 0 or more, got {self.restorations}")
+        if not 0 <= self.tolerance < 2:
+            raise InvalidRequest(f"tolerance must be in [0, 2), or nothing could ever change; got {self.tolerance}")
         if not 0 <= self.snap <= MOST_SNAP:
             raise InvalidRequest(f"snap must be in [0, {MOST_SNAP}], got {self.snap}")
         if not 0 <= self.coverage < 1:

@@ -18,6 +18,9 @@ _EDGE = 4e-3
 _PASSES = 2
 """The second filters what the first has sharpened."""
 
+_NEIGHBOURHOOD = 0.025
+"""Of the shorter side, to each side of a pixel."""
+
 MOST_SNAP = 0.25
 """Four of attention's places: no outline is further off, and windows cost as much as they are long."""
 
@@ -40,6 +43,14 @@ def silhouette(maps: Mask, guide: Pixels, *, threshold: masks.Threshold, snap: f
         for _ in range(_PASSES):
             found = guided_filter(small, found, radius, _EDGE).clamp(0, 1)
     return masks.subject_mask(masks.resize(found, (rows, columns)), threshold=threshold, dilation=0.0)
+
+
+def differing(painted: Pixels, source: Pixels, *, tolerance: float) -> PixelMask:
+    """Where two pictures' colours, in [-1, 1], differ by more than the tolerance, as the eye sees it: on the mean over
+    a small neighbourhood, root mean square. Zeros and ones."""
+    radius = max(1, round(_NEIGHBOURHOOD * min(source.shape[2:])))
+    squares = (painted - source).square().mean(dim=1, keepdim=True)
+    return (_box(squares, radius).sqrt() > tolerance).to(source)
 
 
 def cells(silhouettes: PixelMask, size: tuple[int, int], coverage: float) -> Mask:

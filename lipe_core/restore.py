@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from lipe_core.shapes import Latents, PixelMask, Pixels
+from lipe_core.shapes import Latents, Pixels
 
 _RATE = 0.07
 """Adam's; latents have about unit deviation."""
@@ -19,30 +19,26 @@ _RATE = 0.07
 def restore_background(
     decode: Callable[[Latents], Pixels],
     x_0: Latents,
-    source: Pixels,
+    goal: Pixels,
     *,
-    silhouettes: PixelMask,
     steps: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> Latents:
-    """Moves the latents until they decode to the source outside the silhouettes, inside to what they did.
+    """Moves the latents until they decode to the goal: the source, but where the subject is what they decode to.
 
     Rows are done one by one, as gradients through a decoder are large. `on_step` may raise to stop the work.
     """
-    rows = zip(x_0[:, None], source[:, None], silhouettes[:, None], strict=True)
+    rows = zip(x_0[:, None], goal[:, None], strict=True)
     return torch.cat([_restored(decode, *row, steps, on_step) for row in rows])
 
 
 def _restored(
     decode: Callable[[Latents], Pixels],
     x_0: Latents,
-    source: Pixels,
-    kept: PixelMask,
+    goal: Pixels,
     steps: int,
     on_step: Callable[[], None],
 ) -> Latents:
-    with torch.no_grad():
-        goal = torch.where(kept > 0, decode(x_0), source)
     with torch.enable_grad():
         shift = torch.zeros_like(x_0, requires_grad=True)
         optimizer = torch.optim.Adam([shift], lr=_RATE)

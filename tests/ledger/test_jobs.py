@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from ledger import artefacts, attempts, events, jobs, outbox, priors, rescue
@@ -249,16 +249,6 @@ def test_every_state_can_be_reached_and_left_or_is_an_end() -> None:
     reached = {following for states in TRANSITIONS.values() for following in states}
     assert reached == set(State)
     assert {State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED} == TERMINAL
-
-
-def test_the_queries_of_every_tick_use_their_indexes(begin: UnitOfWork, job: Job) -> None:
-    with begin() as session:
-        session.execute(text("SET LOCAL enable_seqscan = off"))
-        late = "SELECT * FROM jobs WHERE state = 'running' AND lease_until < clock_timestamp() ORDER BY lease_until"
-        queued = "SELECT id FROM jobs WHERE state = 'queued' ORDER BY created_at LIMIT 8"
-        plans = ["\n".join(session.scalars(text(f"EXPLAIN {query}"))) for query in (late, queued)]
-    assert "ix_jobs_leases" in plans[0]
-    assert "ix_jobs_queued" in plans[1]
 
 
 def current(begin: UnitOfWork, job: Job) -> Job:

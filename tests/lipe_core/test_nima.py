@@ -153,6 +153,19 @@ def test_restorations_bring_the_background_nearer(model: BaseModel, photo: Image
     assert error(20) < 0.98 * error(0)
 
 
+def test_what_hardly_differs_is_the_sources(model: BaseModel, photo: Image.Image) -> None:
+    def edited(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+        config = replace(CONFIG, mask_mode="source", feather=0.0, tolerance=tolerance)
+        (edit,) = nima.edit(model, request(photo, mask=half_mask()), config)
+        return np.asarray(edit.image), np.asarray(edit.edit_mask)
+
+    (every, all_of_it), (some, less), (none, nothing) = (edited(tolerance) for tolerance in (0.0, 0.65, 1.99))
+    assert all_of_it.mean() > less.mean() > nothing.mean() == 0
+    assert np.array_equal(some[less == 0], np.asarray(photo)[less == 0])
+    assert np.array_equal(some[less == 255], every[less == 255])
+    assert np.array_equal(none, np.asarray(photo))
+
+
 def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, photo: Image.Image) -> None:
     config = replace(CONFIG, subject_map="class", threshold=0.5)
     (plain,), (tuned,) = (nima.edit(model, request(photo), config, prior=prior) for prior in (None, made(model)))
@@ -263,6 +276,8 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
         {"coverage": -0.1},
         {"coverage": 1.0},
         {"restorations": -1},
+        {"tolerance": -0.1},
+        {"tolerance": 2.0},
     ],
 )
 def test_contradictory_settings_are_refused(settings: dict) -> None:

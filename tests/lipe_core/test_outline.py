@@ -55,3 +55,14 @@ def test_a_cell_counts_when_enough_of_it_is_covered() -> None:
     wide, narrow = (outline.cells(covered, (4, 4), coverage) for coverage in (0.4, 0.6))
     assert wide[0, 0, 0].tolist() == [1, 1, 0, 0]
     assert narrow[0, 0, 0].tolist() == [1, 0, 0, 0]
+
+
+def test_two_pictures_differ_where_their_colours_do_on_the_mean() -> None:
+    source = torch.zeros(1, 3, 80, 80)
+    painted = source.clone()
+    painted[..., 20:60, 20:60] = 0.5
+    painted[..., 5, 5] = 0.5  # a speck
+    seen = outline.differing(painted, source, tolerance=0.3)[0, 0]
+    assert seen[25:55, 25:55].all()
+    assert seen[:16, :16].sum() == seen[64:].sum() == 0
+    assert outline.differing(painted, source, tolerance=0.6).sum() == 0
