@@ -63,18 +63,17 @@ def edit(
     watch = partial(attending, model, attention_tokens=config.attention_tokens, refine=config.refine)
 
     with clock.stage("encoding"):
-        x_0 = sdxl.encode_image(model, [resized])
+        source_x_0 = sdxl.encode_image(model, [resized])
     with use_adapter(model, prior) if prior else nullcontext() as untuned:
         source_prompt = encode_prompts(model, [request.source_prompt], request.subject, size)
         target_prompts = encode_prompts(model, prompts, request.subject, size, negative_prompt=negative)
         with clock.stage("inverting"), watch(source_prompt, config.source_guidance_scale) as source:
             trajectory, seen = invert_source(
-                source, model.schedule, x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
+                source, model.schedule, source_x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
             )
-            silhouette = locate.source_silhouette(
-                model, x_0, to_pixels([resized]).to(x_0), seen, request, config, untuned
-            )
-            source_mask = locate.source_mask(silhouette, (x_0.shape[2], x_0.shape[3]), request, config)
+            silhouette = locate.source_silhouette(model, source_x_0, pixels, seen, request, config, untuned)
+            latent_size = (source_x_0.shape[2], source_x_0.shape[3])
+            source_mask = locate.source_mask(silhouette, latent_size, request, config)
         with (
             clock.stage("editing"),
             watch(
@@ -94,7 +93,9 @@ def edit(
                 shown = sdxl.decode_pixels(model, x_0)
             changed = changed * outline.differing(shown, pixels.expand_as(shown), tolerance=config.tolerance)
             x_0 = restore_background(
-                partial(sdxl.decode_pixels, model), x_0, torch.where(changed > 0, shown, pixels),
+                partial(sdxl.decode_pixels, model),
+                blend(x_0, source_x_0.expand_as(x_0), outline.cells(changed, latent_size, 0.0)),
+                torch.where(changed > 0, shown, pixels),
                 steps=config.restorations, on_step=lambda: on_step(2 * steps, 2 * steps),
             )  # fmt: skip
         painted = sdxl.decode(model, x_0)

@@ -162,7 +162,7 @@ def test_what_hardly_differs_is_the_sources(model: BaseModel, photo: Image.Image
     (every, all_of_it), (some, less), (none, nothing) = (edited(tolerance) for tolerance in (0.0, 0.65, 1.99))
     assert all_of_it.mean() > less.mean() > nothing.mean() == 0
     assert np.array_equal(some[less == 0], np.asarray(photo)[less == 0])
-    assert np.array_equal(some[less == 255], every[less == 255])
+    assert np.abs(some[less == 255].astype(float) - every[less == 255]).mean() < 32
     assert np.array_equal(none, np.asarray(photo))
 
 

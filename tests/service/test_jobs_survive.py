@@ -1,53 +1,20 @@
-"""Real processes: what a killed, a draining and a cancelled worker leave behind, and how the job ends."""
+"""Real processes: what a draining and a cancelled worker leave behind, and how the job ends."""
 
 import signal
 from collections.abc import Callable
 from subprocess import Popen
 
-import psutil
-
-from ledger import jobs, priors
+from ledger import jobs
 from ledger.database import UnitOfWork
 from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
-from tests.orders import current, edit, history, learn, make_subject, verified, wait_for
+from tests.orders import current, edit, history, learn, make_subject, wait_for
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 150
-
-
-def test_a_job_outlives_its_killed_worker_and_its_prior_edits_a_picture(
-    begin: UnitOfWork, storage: Storage, project: Project, program: Program
-) -> None:
-    subject = make_subject(begin, storage, project)
-    job = learn(begin, project, subject, steps=STEPS)
-    program("dispatcher")
-    worker = program("worker", "--queues", "priors,edits")
-    at_step(begin, job, 60)  # beyond the first checkpoint, which is at 50
-    for process in [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]:
-        process.kill()
-    program("worker", "--queues", "priors,edits")
-    job = ended(begin, job)
-    assert (job.state, job.error_detail) == (State.SUCCEEDED, None)
-    assert job.attempt == 2
-    assert job.metrics["seconds_training"] > 0
-    resumed = [event.data for event in history(begin, job)]
-    assert [data["status"] for data in resumed] == ["queued", "running", "queued", "running", "succeeded"]
-    made = verified(begin, storage, job)
-    assert [artefact.role for artefact in made] == ["adapter", "manifest"]
-    with begin() as session:
-        prior = priors.default(session, project.id, subject.id)
-    assert prior.adapter_sha256 == made[0].sha256 == job.resolved["adapter_sha256"]
-    assert len(prior.manifest["losses"]) == STEPS
-
-    edit_job = ended(begin, edit(begin, storage, project, subject, prior.id))
-    assert (edit_job.state, edit_job.error_detail) == (State.SUCCEEDED, None)
-    roles = ["image", "source_mask", "edit_mask", "uncomposited"]
-    assert [artefact.role for artefact in verified(begin, storage, edit_job)] == roles * 2
-    assert edit_job.metrics.keys() >= {"seconds_queued", "seconds_inverting", "seconds_editing", "seconds_uploading"}
 
 
 def test_a_draining_worker_hands_the_job_back_uncharged(

@@ -11,17 +11,20 @@ from PIL import Image
 
 from cli.embedded.process import free_port
 from client import Client
-from ledger import keys
+from ledger import keys, priors
 from ledger.database import UnitOfWork
+from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.settings import Settings
+from ledger.storage import Storage
+from tests.orders import history, verified
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 120
 
 
 def test_a_killed_worker_costs_a_user_nothing_but_time(
-    begin: UnitOfWork, project: Project, settings: Settings, program: Program, tmp_path: Path
+    begin: UnitOfWork, storage: Storage, project: Project, settings: Settings, program: Program, tmp_path: Path
 ) -> None:
     port = free_port()
     program("api", "--port", str(port))
@@ -42,7 +45,18 @@ def test_a_killed_worker_costs_a_user_nothing_but_time(
                     process.kill()
                 break
         program("worker", "--queues", "priors,edits")
-        assert lipe.wait(job).attempt == 2
+        job = lipe.wait(job)
+        assert (job.status, job.attempt) == ("succeeded", 2)
+        assert job.metrics["seconds_training"] > 0
+        row = row_of(begin, job.id)
+        told = [event.data["status"] for event in history(begin, row)]
+        assert told == ["queued", "running", "queued", "running", "succeeded"]
+        made = verified(begin, storage, row)
+        assert [artefact.role for artefact in made if artefact.role != "preview"] == ["adapter", "manifest"]
+        with begin() as session:
+            prior = priors.default(session, project.id, rex.id)
+        assert prior.adapter_sha256 == made[0].sha256 == job.resolved["adapter_sha256"]
+        assert len(prior.manifest["losses"]) == STEPS
 
         prompts = ["a photo of sks dog jumping", "a photo of sks dog sitting"]
         job = lipe.wait(lipe.edit(subject=rex, image=references[0], prompts=prompts, seed=3, parameters={"steps": 3}))
@@ -53,6 +67,14 @@ def test_a_killed_worker_costs_a_user_nothing_but_time(
                 assert artefact is not None
                 with Image.open(lipe.download(artefact, tmp_path / "file.png")) as image:
                     assert image.size == (96, 96)
+        assert job.metrics.keys() >= {"seconds_queued", "seconds_inverting", "seconds_editing", "seconds_uploading"}
+        roles = [artefact.role for artefact in verified(begin, storage, row_of(begin, job.id))]
+        assert roles == ["image", "source_mask", "edit_mask", "uncomposited"] * 2
+
+
+def row_of(begin: UnitOfWork, job_id: str) -> Job:
+    with begin() as session:
+        return session.get_one(Job, job_id)
 
 
 def _ready(port: int) -> bool:
