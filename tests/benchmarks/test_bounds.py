@@ -1,8 +1,8 @@
 """LIPE on six of the benchmark's subjects, two of each kind: a change that costs quality fails here.
 
 Priors are learnt a quarter as long as the recipe says and without pictures of the class, to be done in minutes, so the
-figures are not the benchmark's own. `python -m tests.benchmarks.test_bounds` prints them; each bound is what it
-printed less what the rounding of another machine moved, and somewhat more.
+figures are not the benchmark's own. `python -m tests.benchmarks.test_bounds` prints them; each bound is below what it
+printed by what a few edits more or less would move, as the rounding of another machine may.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from menagerie.study import edit_request, learn
 from menagerie.subjects import benchmark
 
 SUBJECTS = (0, 4, 12, 14, 20, 24)
-BOUNDS = {"success": 0.0, "identity": 0.0, "background_psnr": 0.0, "mask_iou": 0.0}
+BOUNDS = {"success": 0.75, "identity": 0.88, "background_psnr": 31.5, "mask_iou": 0.84}
 
 
 def test_no_figure_has_fallen_below_its_bound(tmp_path: Path) -> None:
