@@ -115,7 +115,7 @@ def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[Untuned]
 def _merged(weight: Tensor, tensors: Mapping[str, Tensor], layer: str) -> Tensor:
     """W + B A, added in float32."""
     down, up = (tensors[f"{layer}.lora_{part}.weight"].to(weight.device, torch.float32) for part in "AB")
-    if up.shape[1:] != down.shape[:1] or (up.shape[0], down.shape[1]) != weight.shape:
+    if up.ndim != 2 or down.ndim != 2 or up.shape[1] != down.shape[0] or (len(up), down.shape[1]) != weight.shape:
         raise InvalidPrior(f"the adapter's {layer} does not fit this base model's attention layer")
     return (weight.float() + up @ down).to(weight.dtype)
 

@@ -87,7 +87,9 @@ def test_two_trainings_at_once_are_refused(model: BaseModel) -> None:
         pass
 
 
-@pytest.mark.parametrize("change", ["no tensors", "a missing one", "another shape", "of another network"])
+@pytest.mark.parametrize(
+    "change", ["no tensors", "a missing one", "another shape", "of one dimension", "of another network"]
+)
 def test_an_adapter_that_does_not_fit_is_refused(model: BaseModel, change: str) -> None:
     prior = made(model)
     tensors = {} if change == "no tensors" else dict(prior.adapter)
@@ -96,6 +98,8 @@ def test_an_adapter_that_does_not_fit_is_refused(model: BaseModel, change: str) 
         tensor = tensors.pop(name)
         if change == "another shape":
             tensors[name] = torch.cat([tensor, tensor], dim=1)
+        if change == "of one dimension":
+            tensors[name] = tensor[:, 0]
         if change == "of another network":
             tensors[name.replace("attentions", "others")] = tensor
     base = answer(model)
