@@ -3,7 +3,6 @@
 A key with the scope `read` may GET; everything else needs `write`, and so does whatever shows a secret.
 """
 
-from asyncio import to_thread
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -42,8 +41,9 @@ class Gate:
         """Refuse a guarded path without a live key of the right scope."""
         if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{GUARDED}/"):
             request = Request(scope)
+            service = running_service(request)
             try:
-                caller = await to_thread(authenticate, running_service(request), _token(request))
+                caller = await service.authenticating(authenticate, service, _token(request))
                 require(caller, "read" if scope["method"] in READING else "write")
             except (HTTPException, *UNAVAILABLE) as error:
                 await problems.answer(request, error)(scope, receive, send)
@@ -75,17 +75,23 @@ def _token(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-async def _caller(request: Request) -> Caller:
+def caller_of(request: Request) -> Caller:
+    """Who sent it, as the gate found out."""
     caller: Caller = request.state.caller
     return caller
 
 
-async def _writer(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+async def _me(request: Request) -> Caller:
+    return caller_of(request)
+
+
+async def _writer(request: Request) -> Caller:
+    caller = caller_of(request)
     require(caller, "write")
     return caller
 
 
-Me = Annotated[Caller, Depends(_caller)]
+Me = Annotated[Caller, Depends(_me)]
 Writer = Annotated[Caller, Depends(_writer)]
 """For a GET that shows a secret: who reads it could forge what it signs."""
 

@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from sqlalchemy.orm import Session
 
-from api.auth import Me
+from api.auth import caller_of
 from api.problems import Problem
-from api.service import Here, Service
+from api.service import Service, running_service
 from ledger import idempotency
 from ledger.idempotency import Answer, InFlight, Mismatch
 
@@ -64,12 +64,12 @@ def fingerprint(request: Request, content: bytes) -> bytes:
 
 async def _once(
     request: Request,
-    service: Here,
-    caller: Me,
     idempotency_key: Annotated[
         str | None, Header(pattern=r"^[\x21-\x7e]{1,255}$", description="Any unique text, kept for 24 hours.")
     ] = None,
 ) -> Once:
+    # Looked up here: each dependency of a dependency costs a request as much as a query does.
+    service, caller = running_service(request), caller_of(request)
     return Once(service, caller.project_id, idempotency_key, fingerprint(request, await request.body()))
 
 

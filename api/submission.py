@@ -68,7 +68,7 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
         announce(once.service, answer.body["id"], made)
         return answer
 
-    answer = await to_thread(accept)
+    answer = await once.service.submitting(accept)
     if not wait:
         return JSONResponse(answer.body, answer.status, answer.headers | limits)
     body = await _waited(once, answer.body["id"], wait)

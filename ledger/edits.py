@@ -3,7 +3,6 @@
 from sqlalchemy import ForeignKey, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from ledger import together
 from ledger.columns import Id, ListedProjectId, Moment
 from ledger.database import Row, new_id
 
@@ -26,8 +25,7 @@ class Edit(Row):
     created_at: Mapped[Moment]
 
 
-def create(
-    session: Session,
+def draft(
     project_id: str,
     *,
     subject_id: str,
@@ -38,8 +36,8 @@ def create(
     method: str = "nima",
     mask_image_id: str | None = None,
 ) -> Edit:
-    """An edit that is still to be made. The caller has looked up every id in the same project."""
-    edit = Edit(
+    """An edit, still to be written. The caller has looked up every id in the same project."""
+    return Edit(
         id=new_id("edt"),
         project_id=project_id,
         subject_id=subject_id,
@@ -50,7 +48,6 @@ def create(
         source_prompt=source_prompt,
         target_prompts=target_prompts,
     )
-    return together.write(session, edit)
 
 
 def get(session: Session, project_id: str, edit_id: str) -> Edit | None:

@@ -3,7 +3,7 @@
 The worker's side is in `attempts.py`, the dispatcher's in `rescue.py`, and how states follow in `transitions.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -86,13 +86,14 @@ def submit(
     subject_id: str,
     prior_id: str | None = None,
     edit_id: str | None = None,
+    beside: Sequence[Row] = (),
     parameters: dict[str, Any],
     metadata: dict[str, str] | None = None,
     webhook_url: str | None = None,
     request_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> Job:
-    """Queue a job, with its first event and its doorbell."""
+    """Queue a job, with its first event and its doorbell; `beside` is written by the same statement."""
     job = Job(
         id=new_id("job"),
         project_id=project_id,
@@ -114,7 +115,8 @@ def submit(
         progress_sequence=0,
         metrics={},
     )
-    return together.write(session, job, transitions.event(job, State.QUEUED), outbox.entry(task(job), job.id))
+    announcements = transitions.event(job, State.QUEUED), outbox.entry(task(job), job.id)
+    return together.write(session, job, *announcements, *beside)
 
 
 def get(session: Session, project_id: str, job_id: str) -> Job | None:

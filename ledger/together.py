@@ -4,10 +4,11 @@ They may point at each other: Postgres checks foreign keys at the end of a state
 """
 
 from functools import cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Table, bindparam, insert, inspect
 from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 
 from ledger.database import Row
 from ledger.prepared import Prepared
@@ -19,23 +20,23 @@ def write(session: Session, row: Kind, *others: Row) -> Kind:
     """Insert new rows, at most one of each table; returns the first, with the values that the database chose."""
     session.flush()  # what the new rows point at
     rows: list[Row] = [row, *others]
-    given = {type(new): {column: getattr(new, name) for name, column in _given(new)} for new in rows}
+    given = {type(new): _given(new) for new in rows}
     statement, chosen = _insertion(tuple((kind, tuple(columns)) for kind, columns in given.items()))
     parameters = {_name(kind, column): value for kind, columns in given.items() for column, value in columns.items()}
     (values,) = statement(session, **parameters)
     known = dict(zip(chosen, values, strict=True))
-    for name, _ in _columns(type(row)):
-        if name not in inspect(row).dict:
-            setattr(row, name, known.get(name))
+    for name, column in _columns(type(row)):
+        if column not in given[type(row)]:
+            set_committed_value(row, name, known.get(name))
     make_transient_to_detached(row)
     session.add(row)
     return row
 
 
-def _given(row: Row) -> list[tuple[str, str]]:
-    """Attribute and column of each value that was set."""
+def _given(row: Row) -> dict[str, Any]:
+    """The values that were set, by column."""
     state = inspect(row).dict
-    return [(name, column) for name, column in _columns(type(row)) if name in state]
+    return {column: state[name] for name, column in _columns(type(row)) if name in state}
 
 
 @cache
@@ -57,5 +58,6 @@ def _insertion(shapes: tuple[tuple[type[Row], tuple[str, ...]], ...]) -> tuple[P
     return Prepared(first.returning(*returning).add_cte(*(other.cte() for other in others))), tuple(chosen)
 
 
+@cache
 def _name(kind: type[Row], column: str) -> str:
     return f"{cast(Table, kind.__table__).name}_{column}"

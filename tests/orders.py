@@ -59,12 +59,12 @@ def edit(
     """A queued edit job of a fresh picture."""
     image = put_image(begin, storage, project, 0)
     with begin() as session:
-        row = edits.create(
-            session, project.id, subject_id=subject.id, prior_id=prior_id, image_id=image.id,
+        row = edits.draft(
+            project.id, subject_id=subject.id, prior_id=prior_id, image_id=image.id,
             target_prompts=prompts or ["a photo of sks dog jumping", "a photo of sks dog sitting"], method=method,
         )  # fmt: skip
         return jobs.submit(
-            session, project.id, "edit", subject_id=subject.id, prior_id=prior_id, edit_id=row.id,
+            session, project.id, "edit", subject_id=subject.id, prior_id=prior_id, edit_id=row.id, beside=[row],
             parameters={method: {"steps": 3}, "seeds": [7]},
         )  # fmt: skip
 

@@ -69,16 +69,15 @@ class DownloadableEdit(EditBody):
     response_model=JobBody,
     responses=documented(*REFUSALS, "prior_not_ready", "prompt_empty", "prompt_without_subject", "mask_size_mismatch"),
 )
-async def create_edit(asked: NewEdit, request: Request, service: Here, once: Creating, wait: Waiting) -> Response:
+async def create_edit(asked: NewEdit, request: Request, once: Creating, wait: Waiting) -> Response:
     """Edit a picture, once for each prompt and seed; 202 with the job."""
     if asked.webhook_url is not None:
-        await run_in_threadpool(check_url, service.settings, asked.webhook_url, param="webhook_url")
+        await run_in_threadpool(check_url, once.service.settings, asked.webhook_url, param="webhook_url")
     parameters = {asked.method: asked.parameters.given(), "seeds": asked.chosen_seeds()}
 
     def make(session: Session) -> Job:
         subject_id, prior_id = _judge(session, once.project_id, asked)
-        edit = edits.create(
-            session,
+        edit = edits.draft(
             once.project_id,
             subject_id=subject_id,
             prior_id=prior_id,
@@ -95,6 +94,7 @@ async def create_edit(asked: NewEdit, request: Request, service: Here, once: Cre
             subject_id=subject_id,
             prior_id=prior_id,
             edit_id=edit.id,
+            beside=[edit],
             parameters=parameters,
             metadata=asked.metadata,
             webhook_url=asked.webhook_url,

@@ -105,9 +105,7 @@ class DownloadablePrior(PriorBody):
     response_model=JobBody,
     responses=documented(*REFUSALS),
 )
-async def train_prior(
-    subject_id: PathId, request: Request, service: Here, once: Creating, wait: Waiting, asked: Optional
-) -> Response:
+async def train_prior(subject_id: PathId, request: Request, once: Creating, wait: Waiting, asked: Optional) -> Response:
     """Learn a subject from its references; 202 with the job."""
 
     def make(session: Session) -> Job:
@@ -132,7 +130,7 @@ async def train_prior(
         )
 
     if asked.webhook_url is not None:
-        await run_in_threadpool(check_url, service.settings, asked.webhook_url, param="webhook_url")
+        await run_in_threadpool(check_url, once.service.settings, asked.webhook_url, param="webhook_url")
     return await submitted(once, make, wait)
 
 

@@ -94,9 +94,9 @@ class DeliveryBody(Answered):
     response_model=EndpointWithSecrets,
     responses=documented("idempotency_key_in_flight", "webhook_url_forbidden", "idempotency_key_reused"),
 )
-def create_endpoint(asked: NewEndpoint, service: Here, once: Creating) -> Response:
+def create_endpoint(asked: NewEndpoint, once: Creating) -> Response:
     """Have events sent to a URL; the answer holds the secret that signs them."""
-    check_url(service.settings, asked.url, param="url")
+    check_url(once.service.settings, asked.url, param="url")
 
     def create(session: Session) -> Answer:
         endpoint = webhooks.create_endpoint(session, once.project_id, asked.url, list(asked.events))

@@ -1,6 +1,8 @@
 """What is down: the broker costs nothing, the database and the storage a problem that may be retried."""
 
+import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from api.app import make_app
+from api.service import SUBMITTING
 from ledger.database import UnitOfWork
 from ledger.outbox import Entry
 from ledger.projects import Project
@@ -45,6 +48,19 @@ def test_a_broker_that_is_down_loses_nothing(
         ]
     assert api.get("/readyz").status_code == 503
     assert api.get("/readyz").json() == {"database": True, "broker": False, "storage": True}
+
+
+def test_a_broker_that_says_nothing_delays_no_one_else(
+    without: Callable[..., TestClient], subject: dict[str, Any]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor(2 * SUBMITTING) as users:
+        api = without(broker_url=f"redis://127.0.0.1:{mute.getsockname()[1]}/0")
+        path = f"/v1/subjects/{subject['id']}/priors"
+        submitted = [users.submit(api.post, path) for _ in range(2 * SUBMITTING)]
+        with mute.accept()[0]:  # a submission rings, and waits for an answer
+            assert api.get(f"/v1/subjects/{subject['id']}").status_code == 200
+            assert not any(each.done() for each in submitted)
+        assert [each.result().status_code for each in submitted] == [202] * len(submitted)
 
 
 def test_a_broker_that_is_there_is_rung(api: TestClient, subject: dict[str, Any], begin: UnitOfWork) -> None:

@@ -34,10 +34,11 @@ def test_nothing_of_the_subject_remains(
         attempts.finish(session, attempt, made, resolved={}, metrics={}, manifest={})
         picture = storage.put(image_prefix(project.id, "img_test"), "image.png", b"test", "image/png")
         images.add(session, project.id, "img_test", picture, width=64, height=64)
-        edits.create(
-            session, project.id, subject_id=subject.id, prior_id=job.prior_id, image_id="img_test",
+        asked = edits.draft(
+            project.id, subject_id=subject.id, prior_id=job.prior_id, image_id="img_test",
             target_prompts=["a photo of sks dog"],
         )  # fmt: skip
+        session.add(asked)
         idempotency.remember(session, project.id, "key", b"", Answer(201, {"id": subject.id}))
     with begin() as session:
         erasure = erasures.erase_subject(session, project.id, subject.id)

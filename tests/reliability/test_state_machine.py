@@ -269,10 +269,12 @@ class Lives(RuleBasedStateMachine):
             prior = priors.create(session, self.project.id, subject)
             return jobs.submit(session, self.project.id, "prior", subject_id=subject, prior_id=prior.id, parameters={})
         image = make_image(session, self.project.id)
-        edit = edits.create(
-            session, self.project.id, subject_id=subject, prior_id=None, image_id=image.id, target_prompts=[PROMPT]
+        edit = edits.draft(
+            self.project.id, subject_id=subject, prior_id=None, image_id=image.id, target_prompts=[PROMPT]
         )
-        return jobs.submit(session, self.project.id, "edit", subject_id=subject, edit_id=edit.id, parameters={})
+        return jobs.submit(
+            session, self.project.id, "edit", subject_id=subject, edit_id=edit.id, beside=[edit], parameters={}
+        )
 
 
 def test_every_life_keeps_the_promises(engine: Engine, begin: UnitOfWork, storage: Storage) -> None:

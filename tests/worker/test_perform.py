@@ -59,12 +59,14 @@ def test_outside_the_users_mask_the_picture_keeps_its_bytes(
     with begin() as session:
         black = session.get_one(type(mask), mask.id)
         black.key, black.sha256 = stored.key, stored.sha256
-        row = edits.create(
-            session, project.id, subject_id=subject.id, prior_id=None, image_id=image.id, mask_image_id=mask.id,
+        row = edits.draft(
+            project.id, subject_id=subject.id, prior_id=None, image_id=image.id, mask_image_id=mask.id,
             target_prompts=["a photo of sks dog jumping"],
         )  # fmt: skip
         parameters = {"nima": {"steps": 2, "mask_mode": "source"}}
-        job = jobs.submit(session, project.id, "edit", subject_id=subject.id, edit_id=row.id, parameters=parameters)
+        job = jobs.submit(
+            session, project.id, "edit", subject_id=subject.id, edit_id=row.id, beside=[row], parameters=parameters
+        )
     perform(process, job.id)
     result = verified(begin, storage, job)[0]
     pixels = [
