@@ -3,6 +3,7 @@
 A key with the scope `read` may GET; everything else needs `write`, and so does whatever shows a secret.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -32,24 +33,39 @@ class Caller:
 
 
 class Gate:
-    """ASGI middleware: what it lets through carries its Caller in the request's state."""
+    """ASGI middleware: what it lets through carries its Caller in the request's state.
+
+    A key is looked up once a second, however often it comes: so long may one be used that was revoked or ran out.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._second = 0
+        self._callers: dict[str, Caller] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a guarded path without a live key of the right scope."""
         if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{GUARDED}/"):
             request = Request(scope)
-            service = running_service(request)
             try:
-                caller = await service.authenticating(authenticate, service, _token(request))
+                caller = await self._caller(request)
                 require(caller, "read" if scope["method"] in READING else "write")
             except (HTTPException, *UNAVAILABLE) as error:
                 await problems.answer(request, error)(scope, receive, send)
                 return
             request.state.caller = caller
         await self.app(scope, receive, send)
+
+    async def _caller(self, request: Request) -> Caller:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._callers = second, {}
+        token = _token(request)
+        caller = self._callers.get(token)
+        if caller is None:
+            service = running_service(request)
+            caller = self._callers[token] = await service.authenticating(authenticate, service, token)
+        return caller
 
 
 def authenticate(service: Service, token: str) -> Caller:

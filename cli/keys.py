@@ -45,7 +45,7 @@ def show(project: ProjectName = "default") -> None:
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")], project: ProjectName = "default") -> None:
-    """End a key at once."""
+    """End a key, within a second."""
     with _session(Settings()) as session:
         if not keys.revoke(session, _project_id(session, project), key_id):
             raise typer.BadParameter(f"{project} has no live key {key_id}")

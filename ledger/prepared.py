@@ -33,7 +33,8 @@ class Prepared:
             given[name] = json.dumps(given[name])
         connection = where if isinstance(where, Connection) else where.connection().connection.driver_connection
         cursor = connection.execute(text, fixed | given)  # type: ignore[union-attr]
-        return cursor.fetchall() if cursor.description else []
+        # Not `cursor.description`, which describes each column anew.
+        return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
 
     @cached_property
     def _compiled(self) -> tuple[str, dict[str, Any], frozenset[str]]:

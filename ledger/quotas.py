@@ -1,8 +1,8 @@
 """Quotas: how much of the service one project may have.
 
 Each is judged in the transaction that makes the thing, after it is written: the project's row is locked first, so of
-two transactions the second sees what the first has made. The lock comes last, and is held for a few queries only; a
-transaction that queues a job does not even hold it while the disk writes, see `of_jobs`.
+two transactions the second sees what the first has made. The lock comes last, and is held for a few queries only; one
+that queues a job takes it near the limit only, and does not even hold it while the disk writes, see `of_jobs`.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from ledger.states import State
 from ledger.subjects import Subject
 
 DAY_SECONDS = 86_400
+MARGIN = 64  # more than all programs of a service queue at one moment
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -39,12 +40,15 @@ class Standing:
 def of_jobs(session: Session, project_id: str, settings: Settings) -> list[Standing]:
     """For a transaction that has queued a job.
 
-    Its commit will not wait for the disk, or the project's submissions would wait in turn for one write each: whoever
-    promises the job must do so (`outbox.rung`, `outbox.kept`).
+    Two things keep the project's submissions from waiting in turn for each other. The commit will not wait for the
+    disk: whoever promises the job must do so (`outbox.rung`, `outbox.kept`). And `MARGIN` below the quota no lock is
+    taken: only a transaction that stays open while so many others queue their jobs could exceed it.
     """
     session.flush()
-    _HOLD_UNTIL_VISIBLE(session, project=project_id)
-    ((queued, used, left),) = _OF_JOBS(session, project=project_id)
+    ((queued, used, left, _),) = _OF_JOBS(session, project=project_id)
+    if queued > settings.max_queued_jobs - MARGIN:
+        _hold(session, project_id)
+        ((queued, used, left, _),) = _OF_JOBS(session, project=project_id)
     gpu = settings.max_gpu_seconds_per_day
     return [
         _of_count("queued-jobs", settings.max_queued_jobs, queued),
@@ -98,14 +102,9 @@ def _of_count(name: str, quota: int, count: int) -> Standing:
     return Standing(name, quota, max(quota - count, 0), count > quota)
 
 
-def _hold_until_visible() -> Select[Any]:
-    held = select(Project.id, func.set_config("synchronous_commit", "off", True))  # True: for this transaction
-    return held.where(Project.id == bindparam("project")).with_for_update(key_share=True)
-
-
 def _of_jobs() -> Select[Any]:
     """The project's queued jobs, its GPU seconds of today, those of running attempts included, and how many are left
-    of the day."""
+    of the day. The commit will not wait for the disk."""
     project: BindParameter[str] = bindparam("project")
     moment = func.clock_timestamp()
     queued = select(func.count()).where(Job.project_id == project, Job.state == State.QUEUED)
@@ -114,7 +113,8 @@ def _of_jobs() -> Select[Any]:
     used = func.coalesce(usage.of_today(project).scalar_subquery(), 0) + func.coalesce(running.scalar_subquery(), 0)
     midnight = func.date_trunc("day", func.timezone("UTC", moment))
     passed = func.extract("epoch", func.timezone("UTC", moment) - midnight)
-    return select(queued.scalar_subquery(), used, DAY_SECONDS - passed)
+    unsafe = func.set_config("synchronous_commit", "off", True)  # True: for this transaction
+    return select(queued.scalar_subquery(), used, DAY_SECONDS - passed, unsafe)
 
 
-_HOLD_UNTIL_VISIBLE, _OF_JOBS = Prepared(_hold_until_visible()), Prepared(_of_jobs())
+_OF_JOBS = Prepared(_of_jobs())

@@ -1,6 +1,7 @@
 """Default-deny: the gate stands before every route under /v1, also those that somebody forgets."""
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -65,6 +66,16 @@ def test_keys_end(app: FastAPI, api: TestClient, begin: UnitOfWork, project: Pro
         assert keys.revoke(session, project.id, revoked.split("_")[1])
     for key in (expired, revoked):
         assert TestClient(app).get("/v1/jobs", headers={"Authorization": f"Bearer {key}"}).status_code == 401
+
+
+def test_a_key_in_use_ends_within_a_second_of_its_revocation(
+    api: TestClient, begin: UnitOfWork, project: Project
+) -> None:
+    assert api.get("/v1/jobs").status_code == 200
+    with begin() as session:
+        assert keys.revoke(session, project.id, api.headers["authorization"].split("_")[1])
+    time.sleep(1)
+    assert api.get("/v1/jobs").status_code == 401
 
 
 @pytest.mark.parametrize(
