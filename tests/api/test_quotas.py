@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
 
 from api.app import make_app
-from ledger import attempts, jobs
+from ledger import attempts
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.quotas import MARGIN
 from ledger.settings import Settings
 from ledger.usage import Usage
 from tests.api.conftest import png
@@ -51,19 +48,6 @@ def test_the_queue_is_full_for_all_that_come_at_once(within: Within, subject: di
     assert full.json()["code"] == "too_many_queued_jobs"
     assert full.headers["ratelimit"].startswith('"queued-jobs";r=0, ')
     assert full.headers["retry-after"] == "30"
-
-
-def test_a_long_queue_is_counted_for_all_that_come_at_once(
-    within: Within, subject: dict[str, Any], begin: UnitOfWork
-) -> None:
-    path = f"/v1/subjects/{subject['id']}/priors"
-    wide = within(max_queued_jobs=MARGIN + 6)
-    assert at_once(lambda _: wide.post(path), MARGIN // 4) == [202] * (MARGIN // 4)  # where no lock is taken
-    with begin() as session:
-        mine = session.scalars(select(Job)).all()
-        for _ in range(MARGIN - len(mine)):
-            jobs.submit(session, mine[0].project_id, "prior", subject_id=subject["id"], parameters={})
-    assert at_once(lambda _: wide.post(path)) == [202] * 6 + [429] * 6
 
 
 def test_subjects_are_counted_for_all_that_come_at_once(

@@ -1,7 +1,7 @@
 """How many jobs of a project may run, and what their seconds come to."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 
 import pytest
@@ -11,6 +11,7 @@ from ledger.attempts import Claim
 from ledger.database import UnitOfWork, now
 from ledger.jobs import Job
 from ledger.projects import Project
+from ledger.quotas import MARGIN
 from ledger.settings import Settings
 from ledger.subjects import Subject
 from tests.ledger.conftest import make_job, make_subject
@@ -37,6 +38,28 @@ def rung(begin: UnitOfWork, settings: Settings) -> list[str]:
         entries = outbox.due(session)
         outbox.mark_published(session, entries)
         return [entry.identifier for entry in entries]
+
+
+def queued(begin: UnitOfWork, subject: Subject, settings: Settings) -> bool:
+    """Whether the queue takes one more job, after which it is committed all the same."""
+    with begin() as session:
+        make_job(session, subject)
+        standing, _ = quotas.of_jobs(session, subject.project_id, settings)
+    return not standing.is_exceeded
+
+
+@pytest.mark.parametrize(("free", "waits"), [(1, True), (MARGIN + 1, False)])
+def test_who_queues_a_job_waits_for_another_only_near_the_limit(
+    begin: UnitOfWork, subject: Subject, settings: Settings, free: int, waits: bool
+) -> None:
+    bounded = settings.model_copy(update={"max_queued_jobs": free})
+    with ThreadPoolExecutor(1) as pool:
+        with begin() as session:
+            make_job(session, subject)
+            assert not quotas.of_jobs(session, subject.project_id, bounded)[0].is_exceeded
+            other = pool.submit(queued, begin, subject, bounded)
+            assert bool(wait([other], timeout=0.5 if waits else None).not_done) == waits
+        assert other.result() == (not waits)
 
 
 def test_of_many_claims_at_once_as_many_succeed_as_may(begin: UnitOfWork, subject: Subject, narrow: Settings) -> None:
