@@ -38,7 +38,7 @@ class Job(Row):
         Index("ix_jobs_project_id_created_at", "project_id", "created_at", "id"),
         Index("ix_jobs_project_id_state_created_at", "project_id", "state", "created_at", "id"),
         Index("ix_jobs_trainings", "project_id", "created_at", "id", postgresql_where=text("kind = 'prior'")),
-        Index("ix_jobs_metadata", "metadata", postgresql_using="gin"),
+        Index("ix_jobs_metadata", "metadata", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     )
 
     id: Mapped[Id]

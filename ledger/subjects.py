@@ -30,7 +30,7 @@ class Subject(Row):
     __tablename__ = "subjects"
     __table_args__ = (
         Index("ix_subjects_project_id_created_at", "project_id", "created_at", "id"),
-        Index("ix_subjects_metadata", "metadata", postgresql_using="gin"),
+        Index("ix_subjects_metadata", "metadata", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     )
 
     id: Mapped[Id]

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, text
 
 from ledger.database import Row, migrate, migration_config
 from ledger.settings import Settings
@@ -18,6 +18,17 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_migrated_schema_is_the_metadata(engine: Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_what_is_described_is_found_without_a_list_of_pending_entries(engine: Engine) -> None:
+    """The comparison above does not look at an index's options."""
+    described = {
+        index for table in METADATA.tables.values() for index in table.indexes if index.name.endswith("_metadata")
+    }
+    assert all(index.dialect_options["postgresql"]["with"] == {"fastupdate": "off"} for index in described)
+    with engine.connect() as connection:
+        options = text("SELECT relname FROM pg_class WHERE 'fastupdate=off' = ANY (reloptions)")
+        assert set(connection.scalars(options)) == {index.name for index in described} != set()
 
 
 def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
