@@ -1,9 +1,9 @@
 """The containers at work: ``make compose-test``.
 
 Builds the images, brings docker-compose.yml up with CPU workers, one of them twice, as a project of its own, and is
-its client: learns a subject, edits a picture, receives the webhooks, kills a worker in the middle of an edit, has the
-servers' containers made anew, and takes everything down again. Where the servers' images can neither be found nor
-pulled, stand-ins are built. Where there is no Docker engine it says so and succeeds.
+its client: learns a subject, edits a picture that went straight to the storage, receives the webhooks, kills a worker
+in the middle of an edit, has the servers' containers made anew, and takes everything down again. Where the servers'
+images can neither be found nor pulled, stand-ins are built. Where there is no Docker engine it says so and succeeds.
 """
 
 import json
@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from cli.embedded.process import free_port
 from client import Client, Image, Job, Subject, verify_webhook
-from menagerie.demo import Story, drawn_story
+from menagerie.demo import TOKEN, Story, drawn_story
 from menagerie.subjects import benchmark
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,10 +76,9 @@ def _test(stack: Stack, folder: Path) -> None:
     key = stack.compose("exec", "-T", "api", "lipe", "keys", "create", "--name", "test", "--quiet").strip()
     story = drawn_story(benchmark()[2], folder / "pictures")
     with Client(f"http://127.0.0.1:{stack.environment['LIPE_PORT']}", key) as lipe:
-        *references, picture = [lipe.upload_image(path) for path in (*story.references, story.test)]
-        subject = lipe.create_subject(
-            name=story.name, class_noun=story.class_noun, references=references, captions=story.captions
-        )
+        references = [lipe.upload_image(path) for path in story.references]
+        picture = lipe.upload_image_presigned(story.test)
+        subject = lipe.create_subject(name=story.name, class_noun=story.class_noun, references=references, token=TOKEN)
         with _timed("one prior of 20 steps"):
             quick = {"parameters": {"steps": 20}, "regularization": {"count": 4, "steps": 4}}
             prior = _done(lipe, lipe.train_prior(subject, **quick, webhook_url=WEBHOOKS))
@@ -103,7 +102,6 @@ def _edit(lipe: Client, subject: Subject, picture: Image, story: Story, **parame
         subject=subject,
         image=picture,
         prompt=story.wishes[0].prompt,
-        source_prompt=story.source_prompt,
         parameters=parameters,
         webhook_url=WEBHOOKS,
     )
