@@ -39,14 +39,15 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
-        engine, decoder = make_engine(settings.database_url), Decoder()
+        engine, storage, decoder = make_engine(settings.database_url), Storage(settings), Decoder()
+        storage.open()
         threads = Threads("authenticating", AUTHENTICATING), Threads("submitting", SUBMITTING)
         app.state.service = Service(
             settings,
             engine,
             unit_of_work(engine),
             looking(engine),
-            Storage(settings),
+            storage,
             make_doorbell(settings),
             decoder,
             *threads,

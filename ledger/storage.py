@@ -56,6 +56,10 @@ class Storage:
 
     settings: Settings
 
+    def open(self) -> None:
+        """Make the clients now, which the first use would wait for. Connects to nothing."""
+        _ = self._client, self._public_client
+
     def put(self, prefix: str, name: str, content: bytes | Path, content_type: str) -> StoredObject:
         """Store under `<prefix><hash>-<name>` and read it back. Raises StorageError."""
         body = content if isinstance(content, bytes) else content.read_bytes()

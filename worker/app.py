@@ -74,6 +74,7 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *
     def load(**signal: object) -> None:
         import_module("worker.perform")
         process().gpu.base_model()  # so that the first job does not wait for it
+        process().storage.open()
         # Half a million objects of the libraries stay for ever: a collection after each job that looks at all of them
         # takes a third of a second.
         gc.collect()
