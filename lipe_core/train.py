@@ -6,7 +6,8 @@ of (seed, i) alone, so a resumed run equals an unbroken one.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def learn_prior(
             model, config.tuning, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed,
             targets=config.targets,
         ) as tuned,
-        use_token(model, token, words),
+        use_token(model, token, words), _dropout(model, True),
     ):  # fmt: skip
         weights = tuned.weights | words
         optimizer = new_optimizer(tuned.weights, words, config)
@@ -92,12 +93,14 @@ def learn_prior(
             loss = update(model, rows, config, state.step, optimizer, rows_at_once or len(rows[0].t))
             state.advance(loss, weights, config.ema)
             if _is_due(config.validate_every, state):
-                state.validations.append((state.step, validation_loss(model, identity, empty, config)))
+                with _dropout(model, False):
+                    state.validations.append((state.step, validation_loss(model, identity, empty, config)))
             if _is_due(checkpoint_every, state):
                 keep()
             try:
                 if _is_due(preview_every, state):
-                    on_preview(state.step)
+                    with _dropout(model, False):
+                        on_preview(state.step)
                 on_step(state.step, config.steps, loss)
             except BaseException:
                 keep()
@@ -147,13 +150,9 @@ def update(
     """One step of the optimizer; returns the loss, which must be a number."""
     optimizer.zero_grad()
     total = 0.0
-    model.unet.train()
-    try:
-        for rows in step_rows:
-            for places in _parts(len(rows.t), rows_at_once):
-                total += _backward(model, rows.select(places), config)
-    finally:
-        model.unet.eval()
+    for rows in step_rows:
+        for places in _parts(len(rows.t), rows_at_once):
+            total += _backward(model, rows.select(places), config)
     if not math.isfinite(total):
         raise TrainingDiverged(f"the loss is {total} at step {step}: lower learning_rate")
     for group in optimizer.param_groups:
@@ -211,6 +210,17 @@ def annealing(step: int, config: PriorConfig) -> float:
     rise = min(1.0, (step + 1) / max(1, config.warmup))
     fall = 0.55 + 0.45 * math.cos(math.pi * step / config.steps)
     return rise * fall
+
+
+@contextmanager
+def _dropout(model: BaseModel, training: bool) -> Iterator[None]:
+    """On or off while the block runs. Not at each step: telling so to thousands of modules takes a part of it."""
+    before = model.unet.training
+    model.unet.train(training)
+    try:
+        yield
+    finally:
+        model.unet.train(before)
 
 
 def _parts(count: int, size: int) -> list[Tensor]:

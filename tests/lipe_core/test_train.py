@@ -247,14 +247,27 @@ def test_a_loss_that_is_no_number_is_named(model: BaseModel, identity: tuple[Enc
         learn_prior(model, broken, None, CONFIG)
 
 
-def test_previews_come_at_their_steps_with_the_adapter_on(model: BaseModel, identity: tuple[EncodedSet, ...]) -> None:
-    seen: list[tuple[int, bool]] = []
+def test_previews_come_at_their_steps_with_the_adapter_on_and_dropout_off(
+    model: BaseModel, identity: tuple[EncodedSet, ...]
+) -> None:
+    seen: list[tuple[int, bool, bool]] = []
+    steps: list[bool] = []
 
     def look(step: int) -> None:
-        seen.append((step, any("lora_" in name for name, _ in model.unet.named_parameters())))
+        adapter_is_on = any("lora_" in name for name, _ in model.unet.named_parameters())
+        seen.append((step, adapter_is_on, any(module.training for module in model.unet.modules())))
 
-    learn_prior(model, identity, None, CONFIG, on_preview=look, preview_every=2)
-    assert seen == [(2, True), (4, True)]
+    learn_prior(
+        model,
+        identity,
+        None,
+        CONFIG,
+        on_preview=look,
+        preview_every=2,
+        on_step=lambda *_: steps.append(model.unet.training),
+    )
+    assert seen == [(2, True, False), (4, True, False)]
+    assert steps == [True] * CONFIG.steps
 
 
 @pytest.mark.parametrize(
