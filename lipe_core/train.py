@@ -214,7 +214,7 @@ def annealing(step: int, config: PriorConfig) -> float:
 
 @contextmanager
 def _dropout(model: BaseModel, training: bool) -> Iterator[None]:
-    """On or off while the block runs. Not at each step: telling so to thousands of modules takes a part of it."""
+    """On or off while the block runs. Not at each step, of which telling every module takes a part."""
     before = model.unet.training
     model.unet.train(training)
     try:

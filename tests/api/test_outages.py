@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -51,15 +52,25 @@ def test_a_broker_that_is_down_loses_nothing(
 
 
 def test_a_broker_that_says_nothing_delays_no_one_else(
-    without: Callable[..., TestClient], subject: dict[str, Any]
+    without: Callable[..., TestClient],
+    subject: dict[str, Any],
+    project: Project,
+    new_key: NewKey,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor(2 * SUBMITTING) as users:
+    monkeypatch.setattr("ledger.doorbell.TIMEOUT_SECONDS", 20.0)  # none of them gives up before it is hung up on
+    with ThreadPoolExecutor(2 * SUBMITTING) as users, socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.settimeout(20.0)
         api = without(broker_url=f"redis://127.0.0.1:{mute.getsockname()[1]}/0")
         path = f"/v1/subjects/{subject['id']}/priors"
         submitted = [users.submit(api.post, path) for _ in range(2 * SUBMITTING)]
-        with mute.accept()[0]:  # a submission rings, and waits for an answer
-            assert api.get(f"/v1/subjects/{subject['id']}").status_code == 200
+        with ExitStack() as waiting:
+            for _ in range(SUBMITTING):  # as many as there are threads for ring, and wait for an answer
+                waiting.enter_context(mute.accept()[0])
+            unknown = {"Authorization": f"Bearer {new_key(project)}"}  # the gate has to look it up
+            assert api.get(f"/v1/subjects/{subject['id']}", headers=unknown).status_code == 200
             assert not any(each.done() for each in submitted)
+            mute.close()
         assert [each.result().status_code for each in submitted] == [202] * len(submitted)
 
 
