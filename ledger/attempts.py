@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from ledger import artefacts, previews, priors, transitions
 from ledger.artefacts import NewArtefact
-from ledger.database import now
 from ledger.jobs import Job, Kind
 from ledger.states import State
 
@@ -69,8 +68,9 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
     ).first()
     if job is None:
         return None
+    assert job.claimed_at is not None  # noqa: S101 - just written
     transitions.record(session, job, State.RUNNING)
-    seconds_queued = (now(session) - job.queued_at).total_seconds()
+    seconds_queued = (job.claimed_at - job.queued_at).total_seconds()
     return Claim(job.id, job.project_id, job.kind, job.epoch, job.attempt, seconds_queued)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 def record(session: Session, job: "Job", state: State) -> None:
     """The event of a change of state, numbered; a terminal one goes out to the webhooks, too."""
-    session.flush()
     happened = event(job, state)
     session.add(happened)
     session.flush()

@@ -127,6 +127,8 @@ def announce(
     ]
     if webhook_url is not None:
         targets.append((None, webhook_url))
+    if not targets:
+        return
     moment = now(session)
     body = _body(event_type, moment, data)
     for endpoint_id, url in targets:

@@ -6,7 +6,7 @@ from the dead finds its writes refused, because another attempt has a newer epoc
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ RENEW_SECONDS = 0.2
 OUTAGE_SECONDS = 5.0
 PATIENCE_SECONDS = 1.0
 STORAGE_WAITS = (1, 2, 4, 8, 15, 30, 30, 30)
+STORED_AT_ONCE = 4
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
@@ -113,15 +114,13 @@ class Attempt:
         However slow the storage is, the lease is kept. An attempt that is told to stop first waits for the storage's
         answer: what is stored after its clean-up would stay.
         """
-        for wait in STORAGE_WAITS:
-            try:
-                return self._patiently(operation)
-            except StorageError as error:
-                log.warning("job %s: %s; again in %d s", self.claim.job_id, error, wait)
-            for _ in range(wait):
-                time.sleep(1)
-                self.report_again()
-        return self._patiently(operation)
+        (result,) = self.insist_on_all([operation])
+        return result
+
+    def insist_on_all(self, operations: Sequence[Callable[[], Result]]) -> Iterator[Result]:
+        """`insist` on each, STORED_AT_ONCE side by side: the results in their order, as they come."""
+        for first in range(0, len(operations), STORED_AT_ONCE):
+            yield from self._insist(operations[first : first + STORED_AT_ONCE])
 
     def beside(self, operation: Callable[[], Result]) -> Result:
         """Do in a thread what ends by itself but cannot report, and report meanwhile.
@@ -129,23 +128,37 @@ class Attempt:
         An attempt that is told to stop does not wait for the thread's end: the operation must not need it.
         """
         outcome = _begun(operation)
-        self._report_until(outcome)
+        self._report_until([outcome])
         return outcome.result()
 
     def report_again(self) -> None:
         """Nothing new is done, but the attempt is alive. Raises what `report` raises."""
         self.report(self._latest.stage, self._latest.step, self._latest.total, **self._latest.details)
 
-    def _patiently(self, operation: Callable[[], Result]) -> Result:
-        outcome = _begun(operation)
-        try:
-            self._report_until(outcome)
-        finally:
-            wait_for([outcome])
-        return outcome.result()
+    def _insist(self, operations: Sequence[Callable[[], Result]]) -> list[Result]:
+        outcomes = self._patiently([_begun(operation) for operation in operations])
+        for wait in STORAGE_WAITS:
+            failed = [isinstance(outcome.exception(), StorageError) for outcome in outcomes]
+            if not any(failed):
+                break
+            error = next(outcome.exception() for outcome, away in zip(outcomes, failed, strict=True) if away)
+            log.warning("job %s: %s; again in %d s", self.claim.job_id, error, wait)
+            for _ in range(wait):
+                time.sleep(1)
+                self.report_again()
+            again = zip(operations, outcomes, failed, strict=True)
+            outcomes = self._patiently([_begun(operation) if away else done for operation, done, away in again])
+        return [outcome.result() for outcome in outcomes]
 
-    def _report_until(self, outcome: "Future[Result]") -> None:
-        while not wait_for([outcome], PATIENCE_SECONDS).done:
+    def _patiently(self, outcomes: "list[Future[Result]]") -> "list[Future[Result]]":
+        try:
+            self._report_until(outcomes)
+        finally:
+            wait_for(outcomes)
+        return outcomes
+
+    def _report_until(self, outcomes: "list[Future[Result]]") -> None:
+        while wait_for(outcomes, PATIENCE_SECONDS).not_done:
             self.report_again()
 
     def _renew(self, moment: float) -> None:

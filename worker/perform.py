@@ -63,9 +63,10 @@ def perform(process: Process, job_id: str) -> None:
     attempt = Attempt(process.begin, claim, process.settings.lease_seconds, process.draining, {"loading": loading})
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     process.gpu.reset_peak()
+    all_is_kept = False
     try:
         made = (train.learn if claim.kind == "prior" else edit.paint)(process, attempt)
-        _succeed(process, attempt, made)
+        all_is_kept = _succeed(process, attempt, made)
     except Draining:
         _end(process, lambda session: attempts.release(session, claim, charge=False))
     except Canceled:
@@ -80,7 +81,11 @@ def perform(process: Process, job_id: str) -> None:
         _fail(process, attempt, error)
     if not process.gpu.is_usable():
         raise SystemExit("the GPU is broken for this process: a new one must take the next job")
-    _clean_up(process, claim)
+    free()
+    if not all_is_kept:
+        _delete_in_vain(process, claim)
+    with suppress(*UNAVAILABLE):
+        train.forget_checkpoints(process)
     log.info("job %s: attempt %d ends", job_id, claim.attempt)
 
 
@@ -95,23 +100,28 @@ def _load_models(process: Process, job_id: str) -> None:
             process.caption_model.load(base)
 
 
-def _succeed(process: Process, attempt: Attempt, made: Made) -> None:
+def _succeed(process: Process, attempt: Attempt, made: Made) -> bool:
+    """Whether all that was ever stored for the job is kept, for sure."""
     claim = attempt.claim
     prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
+    puts = [partial(process.storage.put, prefix, file.name, file.content, file.content_type) for file in made.files]
     stored: list[NewArtefact] = []
     with attempt.stage("uploading"):
-        for file in made.files:
-            put = attempt.insist(partial(process.storage.put, prefix, file.name, file.content, file.content_type))
+        for file, put in zip(made.files, attempt.insist_on_all(puts), strict=True):
             stored.append(NewArtefact(file.role, file.name, file.content_type, put, file.details))
             attempt.report("uploading", len(stored), len(made.files))
     metrics = _metrics(process, attempt)
 
     def finish(session: Session) -> bool:
-        return attempts.finish(
-            session, claim, [*stored, *made.previews], resolved=made.resolved, metrics=metrics, manifest=made.manifest
-        ) or attempts.finish_canceled(session, claim)
+        files = [*stored, *made.previews]
+        succeeds = attempts.finish(
+            session, claim, files, resolved=made.resolved, metrics=metrics, manifest=made.manifest
+        )
+        if not succeeds:
+            attempts.finish_canceled(session, claim)
+        return succeeds
 
-    _end(process, finish)
+    return _end(process, finish) and claim.epoch == 1 and attempt.preview is None
 
 
 def _fail(process: Process, attempt: Attempt, error: Exception) -> None:
@@ -126,14 +136,14 @@ def _fail(process: Process, attempt: Attempt, error: Exception) -> None:
     _end(process, lambda session: attempts.finish_failed(session, attempt.claim, code, detail, metrics))
 
 
-def _end(process: Process, write: Callable[[Session], bool]) -> None:
+def _end(process: Process, write: Callable[[Session], bool]) -> bool:
     """The job's last write, through a short outage of the database. After a long one the reaper has the job."""
     deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
     while True:
         try:
             with process.begin() as session:
-                write(session)
-            return
+                written = write(session)
+            return written
         except UNAVAILABLE:
             if time.monotonic() > deadline:
                 raise
@@ -150,9 +160,8 @@ def _metrics(process: Process, attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _clean_up(process: Process, claim: Claim) -> None:
-    """Delete what attempts stored in vain, and checkpoints that nobody needs; give memory back."""
-    free()
+def _delete_in_vain(process: Process, claim: Claim) -> None:
+    """Delete what attempts stored and no row names."""
     with suppress(*UNAVAILABLE, StorageError):
         # Listed before the row is read: an attempt that is claimed after that cannot have stored any of these.
         stored = list(process.storage.keys(job_prefix(claim.project_id, claim.job_id)))
@@ -166,4 +175,3 @@ def _clean_up(process: Process, claim: Claim) -> None:
             # nothing itself.
             if key not in made and (kept is None or not key.startswith(kept)):
                 process.storage.delete(key)
-        train.forget_checkpoints(process)

@@ -1,7 +1,9 @@
 """An attempt's heartbeat: what it writes, how seldom, and the three words that stop it."""
 
 import time
-from threading import Event
+from collections import Counter
+from functools import partial
+from threading import Barrier, Event
 
 import pytest
 
@@ -105,6 +107,24 @@ def test_a_storage_outage_that_lasts_is_an_error_and_a_cancel_ends_the_waiting(
         jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
     with pytest.raises(Canceled):
         attempt.insist(upload)
+
+
+def test_storing_goes_on_side_by_side_and_only_what_failed_is_tried_again(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "STORAGE_WAITS", (0, 0))
+    together, tried = Barrier(4, timeout=10), Counter[int]()
+
+    def upload(number: int) -> int:
+        tried[number] += 1
+        if number < 4 and tried[number] == 1:
+            together.wait()  # breaks unless the first four are here at once
+        if number == 2 and tried[number] < 3:
+            raise StorageError("away")
+        return number
+
+    assert list(attempt.insist_on_all([partial(upload, number) for number in range(6)])) == list(range(6))
+    assert tried == {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 1}
 
 
 def test_what_cannot_report_is_done_beside_while_the_lease_lives(
