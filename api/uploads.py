@@ -65,7 +65,9 @@ def _opened(content: bytes, name: str) -> Image.Image:
         return Image.open(BytesIO(content), formats=[name])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels() from error
-    except Exception as error:  # see above
+    except MemoryError:  # see above
+        raise
+    except Exception as error:
         raise _unreadable(error) from error
 
 

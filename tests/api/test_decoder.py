@@ -1,7 +1,12 @@
 """What a picture may cost to unpack: beyond it the process ends, and the next picture is taken as ever."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -77,3 +82,35 @@ def test_the_api_refuses_it_too(api: TestClient, app: FastAPI, monkeypatch: pyte
     assert (answer.status_code, answer.json()["code"]) == (422, "image_too_complex")
     assert api.get("/v1/images").json()["data"] == []
     assert api.post("/v1/images", content=picture(64)).status_code == 201
+
+
+def test_no_decoder_outlives_an_api_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "bomb.jpg").write_bytes(passes(30_000))
+    program = f"""
+import multiprocessing, pathlib
+from threading import Timer
+from api.decoder import Decoder
+if __name__ == "__main__":
+    Timer(2.0, lambda: print(*(child.pid for child in multiprocessing.active_children()), flush=True)).start()
+    Decoder(seconds=60)(pathlib.Path("{tmp_path}/bomb.jpg").read_bytes(), most_bytes=1 << 30, shortest_side=64)
+"""
+    (tmp_path / "program.py").write_text(program)
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    command = [sys.executable, tmp_path / "program.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as api:
+        assert api.stdout is not None
+        decoders = [int(pid) for pid in api.stdout.readline().split()]
+        assert decoders
+        assert all(map(alive, decoders))
+        api.kill()
+    deadline = time.monotonic() + 10
+    while any(map(alive, decoders)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, decoders))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False

@@ -177,6 +177,15 @@ def test_truncated_files_are_refused(name: str, share: float) -> None:
     assert refusal(content[: int(len(content) * share)]) == "image_unreadable"
 
 
+def test_a_header_that_the_memory_is_too_small_for_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", full)
+    with pytest.raises(MemoryError):
+        normalised(b"\x89PNG\r\n\x1a\n", most_bytes=100, shortest_side=1)
+
+
 def test_the_file_itself_has_a_bound() -> None:
     content = encoded(Image.fromarray(HALVES))
     assert refusal(content, most_bytes=len(content) - 1) == "image_too_large"
