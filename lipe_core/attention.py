@@ -134,7 +134,10 @@ class Recorder:
             return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
         with _output(attn.to_q) as queries, _output(attn.to_k) as keys:
             answer = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
-        self.record(_head_mean(attn, queries[0][self.rows], keys[0][self.rows]))
+        recorded = keys[0][self.rows]
+        if encoder_hidden_states is None:  # `inner` may look elsewhere, too: places of the picture itself come first
+            recorded = recorded[:, : hidden_states.shape[1]]
+        self.record(_head_mean(attn, queries[0][self.rows], recorded))
         return answer
 
 

@@ -7,7 +7,7 @@ nor its new silhouette covers stays the source's.
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise, product
 from typing import Any
@@ -30,6 +30,7 @@ from lipe_core.restore import restore_background
 from lipe_core.schedule import NoiseSchedule
 from lipe_core.sdxl import BaseModel, Size
 from lipe_core.shapes import Latents, Mask, PixelMask, Timesteps
+from lipe_core.source_features import SourceFeatures
 
 
 def edit(
@@ -60,6 +61,7 @@ def edit(
     negative = request.source_prompt if config.guide_from == "source" else ""
     timesteps = model.schedule.timesteps(config.steps)[: 1 + round(config.strength * config.steps)]
     steps, clock = len(timesteps) - 1, Clock(model.device)
+    features = SourceFeatures(latest_attended(timesteps, config.attend_source))
     watch = partial(attending, model, attention_tokens=config.attention_tokens, refine=config.refine)
 
     with clock.stage("encoding"):
@@ -67,7 +69,12 @@ def edit(
     with use_adapter(model, prior) if prior else nullcontext() as untuned:
         source_prompt = encode_prompts(model, [request.source_prompt], request.subject, size)
         target_prompts = encode_prompts(model, prompts, request.subject, size, negative_prompt=negative)
-        with clock.stage("inverting"), watch(source_prompt, config.source_guidance_scale) as source:
+        with (
+            clock.stage("inverting"),
+            watch(source_prompt, config.source_guidance_scale) as source,
+            features.kept(model.unet),
+        ):
+            source = replace(source, denoise=features.at(source.denoise))
             trajectory, seen = invert_source(
                 source, model.schedule, source_x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
             )
@@ -76,12 +83,14 @@ def edit(
             source_mask = locate.source_mask(silhouette, latent_size, request, config)
         with (
             clock.stage("editing"),
+            features.read(model.unet),  # before maps are recorded, which are of the target alone
             watch(
                 target_prompts, config.guidance_scale, untuned=untuned, guide_from_base=config.guide_from == "base"
             ) as target,
         ):
             silhouette, source_mask = (m.expand(len(rows), -1, -1, -1) for m in (silhouette, source_mask))
             x_T = renoised(trajectory, source_mask, seeds, config.renoise)
+            target = replace(target, denoise=features.at(target.denoise))
             x_0, changed = edit_latents(
                 target, model.schedule, trajectory, x_T, source_mask, silhouette, config,
                 partial(locate.silhouettes, model, prompts, request.subject, config, untuned, on_preview),
@@ -174,6 +183,14 @@ def edit_latents(
             x_t = blend(x_t, trajectory.at(s).expand_as(x_t), edit_mask)
         on_step(step, steps)
     return x_t, changed
+
+
+def latest_attended(timesteps: Timesteps, start: float | None) -> int:
+    """The noisiest timestep at which the edit looks up in the source, which it does from a progress on; -1 = never."""
+    if start is None:
+        return -1
+    steps = len(timesteps) - 1
+    return int(timesteps[steps + 1 - max(1, math.ceil(start * steps))])
 
 
 def look_steps(config: NimaConfig, steps: int) -> set[int]:

@@ -27,9 +27,7 @@ from lipe_core.prior import Prior
 from lipe_core.schedule import NoiseSchedule
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask
-
-_PAPER_LAYER = 10 / 16
-"""L = 10 of Stable Diffusion 1's 16 self-attention layers, as a share of the way through the network."""
+from lipe_core.source_features import LATE, self_attention_layers
 
 
 @dataclass(frozen=True)
@@ -176,17 +174,10 @@ class MutualAttention:
         return weight * read(foreground) + (1 - weight) * read(~foreground)
 
 
-def self_attention_layers(unet: Any) -> list[str]:
-    """Names in the order of execution: down, middle, up; diffusers lists the middle last."""
-    order = ("down_blocks", "mid_block", "up_blocks")
-    names = [name for name in unet.attn_processors if ".attn1." in name]
-    return sorted(names, key=lambda name: order.index(name.split(".")[0]))
-
-
 def _start_layer(unet: Any, config: MasaCtrlConfig) -> int:
     if config.start_layer is not None:
         return config.start_layer
-    return round(_PAPER_LAYER * len(self_attention_layers(unet)))
+    return round(LATE * len(self_attention_layers(unet)))
 
 
 def _at_layer(mask: Mask, latent_size: tuple[int, int], queries: int) -> Tensor:
