@@ -283,3 +283,19 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
 def test_contradictory_settings_are_refused(settings: dict) -> None:
     with pytest.raises(InvalidRequest):
         NimaConfig(**settings)
+
+
+def test_looking_up_in_the_source_costs_no_evaluation(model: BaseModel, photo: Image.Image) -> None:
+    (plain,), (never,), (late,), (always,) = (
+        nima.edit(model, request(photo), replace(CONFIG, attend_source=start)) for start in (None, None, 0.7, 0.0)
+    )
+    assert plain.uncomposited.tobytes() == never.uncomposited.tobytes()
+    assert len({edit.uncomposited.tobytes() for edit in (plain, late, always)}) == 3
+    assert plain.evaluations == always.evaluations
+    with pytest.raises(InvalidRequest, match="attend_source"):
+        replace(CONFIG, attend_source=1.5)
+
+
+@pytest.mark.parametrize(("start", "latest"), [(None, -1), (0.0, 800), (0.25, 800), (0.26, 600), (1.0, 200)])
+def test_the_source_is_looked_up_from_a_progress_on(start: float | None, latest: int) -> None:
+    assert nima.latest_attended(torch.tensor([0, 200, 400, 600, 800]), start) == latest

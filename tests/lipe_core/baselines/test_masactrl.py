@@ -7,8 +7,9 @@ from einops import rearrange
 
 from lipe_core.baselines import ddim_edit, masactrl
 from lipe_core.baselines.ddim_edit import DdimConfig
-from lipe_core.baselines.masactrl import MasaCtrlConfig, Mutual, MutualAttention, self_attention_layers
+from lipe_core.baselines.masactrl import MasaCtrlConfig, Mutual, MutualAttention
 from lipe_core.sdxl import BaseModel
+from lipe_core.source_features import self_attention_layers
 from tests.lipe_core.baselines.conftest import MakeRequest, difference
 
 LAYER = "up_blocks.0.attentions.0.transformer_blocks.0.attn1.processor"
