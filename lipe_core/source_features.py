@@ -64,7 +64,7 @@ class SourceFeatures:
     def _keep(self, name: str, inner: Processor) -> Processor:
         def attend(attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             if self._now is not None:
-                self.seen[name, self._now] = hidden_states[-1:]
+                self.seen[name, self._now] = hidden_states[-1:].clone()  # a view would keep all rows
             return inner(attn, hidden_states, *args, **kwargs)
 
         return attend
