@@ -61,7 +61,7 @@ def test_an_outage_that_passes(
     """After some such answers a good one: the job waits it out, its lease kept, and is done in its first attempt."""
     job = learn(begin, project, make_subject(begin, storage, project), steps=STEPS)
     touched = "/images/" if phase == "reading" else job.id
-    count = {"slow": 1, "500": 5, "403": 5}.get(fault, 3)  # botocore itself tries four times where the status says so
+    count = {"slow": 1, "500": 5}.get(fault, 3)  # botocore itself tries four times where the status says so
     proxy.faults = for_some(touched, count, PASSING[fault])
     start(dispatcher())
     start(worker(["priors"], [put("worker.claim:STORAGE_WAITS", (1, 1, 1, 1))]))
