@@ -45,6 +45,7 @@ class NimaParameters(MethodParameters):
     looks: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=16)] | None = None
     restorations: Annotated[int | None, Field(ge=0, le=100)] = None
     tolerance: Annotated[float | None, Field(ge=0, lt=2)] = None
+    attend_source: Share | None = None
     subject_map: Literal["identity", "class", "contrast"] | None = None
     contrast_nouns: Annotated[tuple[Noun, ...], Field(min_length=1, max_length=8)] | None = None
     map_window: tuple[Share, Share] | None = None

@@ -185,12 +185,11 @@ def edit_latents(
     return x_t, changed
 
 
-def latest_attended(timesteps: Timesteps, start: float | None) -> int:
-    """The noisiest timestep at which the edit looks up in the source, which it does from a progress on; -1 = never."""
-    if start is None:
-        return -1
+def latest_attended(timesteps: Timesteps, start: float) -> int:
+    """The noisiest timestep at which the edit looks up in the source, which it does behind a progress; -1 = never."""
     steps = len(timesteps) - 1
-    return int(timesteps[steps + 1 - max(1, math.ceil(start * steps))])
+    left = steps - math.floor(start * steps)
+    return int(timesteps[left]) if left else -1
 
 
 def look_steps(config: NimaConfig, steps: int) -> set[int]:

@@ -38,8 +38,8 @@ class NimaConfig:
     find its new place. `restorations`: steps that bring the background back to what the source shows, up to the
     silhouettes' edge (`restore.py`). `tolerance`: what was painted there and differs from the source by less, in
     colours in [-1, 1], is the source's, too: the subject changes only where the prompt changes it. `attend_source`: the
-    progress from which on self-attention looks up in the source, too, what the subject looks like
-    (`source_features.py`); none: never. `contrast_nouns`: a
+    progress behind which self-attention looks up in the source, too, what the subject looks like
+    (`source_features.py`); 1: never. `contrast_nouns`: a
     few things that the subject is not, and that the network knows; each costs as much of a look as the subject itself.
     """
 
@@ -59,7 +59,7 @@ class NimaConfig:
     looks: tuple[float, ...] = ()
     restorations: int = 0
     tolerance: float = 0.0
-    attend_source: float | None = None
+    attend_source: float = 1.0
     subject_map: SubjectMap = "identity"
     contrast_nouns: tuple[str, ...] = ("chair", "tree", "person")
     map_window: tuple[float, float] = (0.0, 0.7)
@@ -84,7 +84,7 @@ class NimaConfig:
             raise InvalidRequest(f"snap must be in [0, {MOST_SNAP}], got {self.snap}")
         if not 0 <= self.coverage < 1:
             raise InvalidRequest(f"coverage must be in [0, 1), or no cell may ever change; got {self.coverage}")
-        if not 0 <= (self.attend_source or 0.0) <= 1:
+        if not 0 <= self.attend_source <= 1:
             raise InvalidRequest(f"attend_source must be in [0, 1], got {self.attend_source}")
         if not all(0 < look <= 1 for look in self.looks):
             raise InvalidRequest(f"looks must be in (0, 1], got {', '.join(map(str, self.looks))}")

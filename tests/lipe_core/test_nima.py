@@ -287,7 +287,7 @@ def test_contradictory_settings_are_refused(settings: dict) -> None:
 
 def test_looking_up_in_the_source_costs_no_evaluation(model: BaseModel, photo: Image.Image) -> None:
     (plain,), (never,), (late,), (always,) = (
-        nima.edit(model, request(photo), replace(CONFIG, attend_source=start)) for start in (None, None, 0.7, 0.0)
+        nima.edit(model, request(photo), replace(CONFIG, attend_source=start)) for start in (1.0, 1.0, 0.7, 0.0)
     )
     assert plain.uncomposited.tobytes() == never.uncomposited.tobytes()
     assert len({edit.uncomposited.tobytes() for edit in (plain, late, always)}) == 3
@@ -296,6 +296,6 @@ def test_looking_up_in_the_source_costs_no_evaluation(model: BaseModel, photo: I
         replace(CONFIG, attend_source=1.5)
 
 
-@pytest.mark.parametrize(("start", "latest"), [(None, -1), (0.0, 800), (0.25, 800), (0.26, 600), (1.0, 200)])
-def test_the_source_is_looked_up_from_a_progress_on(start: float | None, latest: int) -> None:
+@pytest.mark.parametrize(("start", "latest"), [(1.0, -1), (0.0, 800), (0.2, 800), (0.25, 600), (0.3, 600), (0.75, 200)])
+def test_the_source_is_looked_up_behind_a_progress(start: float, latest: int) -> None:
     assert nima.latest_attended(torch.tensor([0, 200, 400, 600, 800]), start) == latest
