@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -142,21 +142,20 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.status is not None:
             self._send(fault.status, [("content-type", "application/xml")], _error(fault.status), fault)
             return
-        connection = http.client.HTTPConnection(self.server.server, timeout=30)
-        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():  # Host too: it is signed
-            if name.lower() not in HOP_BY_HOP - {"content-length"}:
-                connection.putheader(name, value)
-        connection.endheaders(content)
-        answer = connection.getresponse()
-        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
-        body, length = answer.read(), answer.getheader("content-length")
-        if body and fault.halved:
-            body, length = body[: len(body) // 2], None
-        if body and fault.flipped:
-            body = body[:-1] + bytes([body[-1] ^ 1])
-        self._send(answer.status, headers, body, fault, length)
-        connection.close()
+        with closing(http.client.HTTPConnection(self.server.server, timeout=30)) as connection:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():  # Host too: it is signed
+                if name.lower() not in HOP_BY_HOP - {"content-length"}:
+                    connection.putheader(name, value)
+            connection.endheaders(content)
+            answer = connection.getresponse()
+            headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
+            body, length = answer.read(), answer.getheader("content-length")
+            if body and fault.halved:
+                body, length = body[: len(body) // 2], None
+            if body and fault.flipped:
+                body = body[:-1] + bytes([body[-1] ^ 1])
+            self._send(answer.status, headers, body, fault, length)
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _answer
 
