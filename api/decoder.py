@@ -4,9 +4,11 @@ A header does not tell what a file costs: a JPEG of a few kilobytes may want a h
 A process can be ended in the middle of that; a thread could not.
 """
 
+import os
 import resource
 from concurrent.futures import TimeoutError
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
@@ -32,8 +34,8 @@ class Decoder:
         self._pool = ProcessPool(
             AT_ONCE,
             max_tasks=PICTURES_EACH,
-            initializer=resource.setrlimit,
-            initargs=(resource.RLIMIT_AS, (memory, memory)),
+            initializer=_bound,
+            initargs=(memory,),
             context=get_context("spawn"),  # a fork of a program with threads may hang
         )
 
@@ -54,3 +56,17 @@ class Decoder:
         """End the processes, whatever they do."""
         self._pool.stop()
         self._pool.join()
+
+
+def _bound(memory: int) -> None:
+    """In a new decoder: it may take so many bytes of address space, and ends with the program that it decodes for."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """The one who ends a decoder that takes too long may have been killed."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
