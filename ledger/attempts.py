@@ -10,12 +10,14 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Interval, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from ledger import artefacts, previews, priors, transitions
 from ledger.artefacts import NewArtefact
 from ledger.jobs import Job, Kind
+from ledger.prepared import Prepared, Where
 from ledger.states import State
 
 
@@ -74,24 +76,27 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
     return Claim(job.id, job.project_id, job.kind, job.epoch, job.attempt, seconds_queued)  # type: ignore[arg-type]
 
 
-def renew(session: Session, claim: Claim, progress: Progress, *, lease_seconds: float) -> Control:
+_RENEW = Prepared(
+    update(Job)
+    .where(Job.id == bindparam("job"), Job.epoch == bindparam("attempt_epoch"), Job.state == State.RUNNING)
+    .values(
+        lease_until=func.clock_timestamp() + bindparam("lease", type_=Interval),
+        sequence=Job.sequence + 1,
+        progress_sequence=Job.sequence + 1,
+        progress=bindparam("done", type_=JSONB),
+    )
+    .returning(Job.cancel_requested_at)
+)
+
+
+def renew(where: Where, claim: Claim, progress: Progress, *, lease_seconds: float) -> Control:
     """Report progress and keep the lease; the answer says what the worker must do."""
     noted = previews.noted(progress.preview) if progress.preview else {}
     done = {**progress.details, "stage": progress.stage, "step": progress.step, "total": progress.total, **noted}
-    cancel = session.execute(
-        update(Job)
-        .where(*_held(claim))
-        .values(
-            lease_until=func.clock_timestamp() + timedelta(seconds=lease_seconds),
-            sequence=Job.sequence + 1,
-            progress_sequence=Job.sequence + 1,
-            progress=done,
-        )
-        .returning(Job.cancel_requested_at)
-    ).first()
-    if cancel is None:
-        return Control.LOST
-    return Control.CANCEL if cancel[0] is not None else Control.GO_ON
+    lease = timedelta(seconds=lease_seconds)
+    for (cancel_requested_at,) in _RENEW(where, job=claim.job_id, attempt_epoch=claim.epoch, lease=lease, done=done):
+        return Control.GO_ON if cancel_requested_at is None else Control.CANCEL
+    return Control.LOST
 
 
 def finish(
@@ -159,9 +164,6 @@ def release(session: Session, claim: Claim, *, charge: bool) -> bool:
     return True
 
 
-def _held(claim: Claim) -> tuple[Any, ...]:
-    return Job.id == claim.job_id, Job.epoch == claim.epoch, Job.state == State.RUNNING
-
-
 def _lock_held(session: Session, claim: Claim) -> Job | None:
-    return session.scalars(select(Job).where(*_held(claim)).with_for_update()).first()
+    held = (Job.id == claim.job_id, Job.epoch == claim.epoch, Job.state == State.RUNNING)
+    return session.scalars(select(Job).where(*held).with_for_update()).first()

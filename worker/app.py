@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from celery import Celery
 from celery.signals import worker_process_init, worker_shutting_down
+from sqlalchemy import Engine
 
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.doorbell import QUEUES
@@ -61,14 +62,18 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *
     app.steps["consumer"].add(beating(settings, lambda: bool(loaded.value)))
 
     @cache
+    def engine() -> Engine:
+        return make_engine(settings.database_url)
+
+    @cache
     def begin() -> UnitOfWork:
-        return unit_of_work(make_engine(settings.database_url))
+        return unit_of_work(engine())
 
     @cache
     def process() -> "Process":
         from worker.process import make_process
 
-        return make_process(settings, begin(), draining)
+        return make_process(settings, engine(), draining)
 
     @worker_process_init.connect(weak=False)
     def load(**signal: object) -> None:

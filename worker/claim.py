@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
-from ledger.database import UNAVAILABLE, UnitOfWork
+from ledger.database import UNAVAILABLE, Look
 from ledger.storage import StorageError
 
 RENEW_SECONDS = 0.2
@@ -70,7 +70,7 @@ class Attempt:
     `preview`, the newest picture of it that is stored, goes out with the reports.
     """
 
-    begin: UnitOfWork
+    look: Look
     claim: Claim
     lease_seconds: float
     draining: Callable[[], bool]
@@ -164,8 +164,8 @@ class Attempt:
     def _renew(self, moment: float) -> None:
         self._next_renewal = moment + RENEW_SECONDS
         try:
-            with self.begin() as session:
-                control = attempts.renew(session, self.claim, self._latest, lease_seconds=self.lease_seconds)
+            with self.look() as connection:
+                control = attempts.renew(connection, self.claim, self._latest, lease_seconds=self.lease_seconds)
         except UNAVAILABLE as error:
             # Work on: nobody else can claim the job meanwhile, and the next renewal tells whose it is.
             log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)

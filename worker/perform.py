@@ -60,7 +60,7 @@ def perform(process: Process, job_id: str) -> None:
         claim = attempts.claim(session, job_id, process.name, lease_seconds=process.settings.lease_seconds)
     if claim is None:
         return
-    attempt = Attempt(process.begin, claim, process.settings.lease_seconds, process.draining, {"loading": loading})
+    attempt = Attempt(process.look, claim, process.settings.lease_seconds, process.draining, {"loading": loading})
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     process.gpu.reset_peak()
     all_is_kept = False
@@ -108,8 +108,8 @@ def _succeed(process: Process, attempt: Attempt, made: Made) -> bool:
     stored: list[NewArtefact] = []
     with attempt.stage("uploading"):
         for file, put in zip(made.files, attempt.insist_on_all(puts), strict=True):
-            stored.append(NewArtefact(file.role, file.name, file.content_type, put, file.details))
             attempt.report("uploading", len(stored), len(made.files))
+            stored.append(NewArtefact(file.role, file.name, file.content_type, put, file.details))
     metrics = _metrics(process, attempt)
 
     def finish(session: Session) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.database import UnitOfWork
+from sqlalchemy import Engine
+
+from ledger.database import Look, UnitOfWork, looking, unit_of_work
 from ledger.settings import Settings
 from ledger.storage import Storage
 from lipe_core.llm import ChatEndpoint
@@ -23,6 +25,7 @@ class Process:
 
     settings: Settings
     begin: UnitOfWork
+    look: Look
     storage: Storage
     gpu: Gpu
     draining: Callable[[], bool]
@@ -36,11 +39,12 @@ class Process:
         return self.settings.data_dir / "checkpoints"
 
 
-def make_process(settings: Settings, begin: UnitOfWork, draining: Callable[[], bool]) -> Process:
+def make_process(settings: Settings, engine: Engine, draining: Callable[[], bool]) -> Process:
     """Nothing is loaded and nothing connected yet."""
     return Process(
         settings,
-        begin,
+        unit_of_work(engine),
+        looking(engine),
         Storage(settings),
         Gpu(settings.base_model, settings.base_model_revision or None, settings.device),
         draining,

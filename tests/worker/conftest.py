@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from ledger.database import UnitOfWork
 from ledger.projects import Project
@@ -22,9 +23,9 @@ def gpu(checkpoint: Path) -> Gpu:
 
 
 @pytest.fixture
-def process(settings: Settings, begin: UnitOfWork, storage: Storage, gpu: Gpu) -> Process:
+def process(settings: Settings, engine: Engine, storage: Storage, gpu: Gpu) -> Process:
     """A worker process that was not told to stop."""
-    return replace(make_process(settings, begin, lambda: False), storage=storage, gpu=gpu)
+    return replace(make_process(settings, engine, lambda: False), storage=storage, gpu=gpu)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from sqlalchemy import Engine
 
 from ledger import edits, images, subjects
 from ledger.database import UnitOfWork
@@ -40,10 +41,10 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def process(settings: Settings, begin: UnitOfWork, gpu: Gpu, llava: Path) -> Process:
+def process(settings: Settings, engine: Engine, gpu: Gpu, llava: Path) -> Process:
     """A worker process whose settings name that model."""
     settings = settings.model_copy(update={"captioner": str(llava)})
-    return replace(make_process(settings, begin, lambda: False), gpu=gpu)
+    return replace(make_process(settings, engine, lambda: False), gpu=gpu)
 
 
 def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str, colour: str) -> None:

@@ -6,9 +6,10 @@ from functools import partial
 from threading import Barrier, Event
 
 import pytest
+from sqlalchemy import Engine
 
 from ledger import attempts, jobs
-from ledger.database import UnitOfWork, make_engine, unit_of_work
+from ledger.database import UnitOfWork, looking, make_engine
 from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.storage import StorageError
@@ -18,12 +19,12 @@ from worker.claim import Attempt, Canceled, Draining, Lost
 
 
 @pytest.fixture
-def attempt(begin: UnitOfWork, project: Project) -> Attempt:
+def attempt(engine: Engine, begin: UnitOfWork, project: Project) -> Attempt:
     """An attempt at a fresh job."""
     with begin() as session:
         job = make_job(session, make_subject(session, project.id))
         claim = attempts.claim(session, job.id, "test worker", lease_seconds=60)
-    return Attempt(begin, claim, 60.0, lambda: False)
+    return Attempt(looking(engine), claim, 60.0, lambda: False)
 
 
 def test_progress_is_written_with_its_eta_but_not_at_every_step(begin: UnitOfWork, attempt: Attempt) -> None:
@@ -68,10 +69,11 @@ def test_draining_stops_it_at_the_very_next_step(begin: UnitOfWork, attempt: Att
 
 
 def test_it_works_on_while_the_database_is_away(begin: UnitOfWork, attempt: Attempt) -> None:
-    attempt.begin = unit_of_work(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    look = attempt.look
+    attempt.look = looking(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
     attempt.report("training", 1, 9)
     attempt.report("training", 2, 9)
-    attempt.begin, attempt._next_renewal = begin, 0.0
+    attempt.look, attempt._next_renewal = look, 0.0
     attempt.report("training", 3, 9)
     assert row(begin, attempt).progress["step"] == 3
 

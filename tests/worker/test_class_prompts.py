@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from ledger.database import UnitOfWork
 from ledger.priors import Prior
@@ -38,7 +39,7 @@ def chat() -> Iterator[Chat]:
 
 
 @pytest.fixture
-def process(settings: Settings, begin: UnitOfWork, gpu: Gpu, chat: Chat) -> Process:
+def process(settings: Settings, engine: Engine, gpu: Gpu, chat: Chat) -> Process:
     """A worker process whose settings name that server."""
     named = {
         "prompt_writer_url": chat.endpoint.base_url,
@@ -46,7 +47,7 @@ def process(settings: Settings, begin: UnitOfWork, gpu: Gpu, chat: Chat) -> Proc
         "prompt_writer_key": SecretStr(KEY),
         "prompt_writer_timeout_seconds": 5.0,
     }
-    return replace(make_process(settings.model_copy(update=named), begin, lambda: False), gpu=gpu)
+    return replace(make_process(settings.model_copy(update=named), engine, lambda: False), gpu=gpu)
 
 
 def manifest(begin: UnitOfWork, prior_id: str | None) -> dict[str, Any]:
@@ -125,14 +126,14 @@ def test_more_prompts_than_a_model_is_asked_for_come_from_the_bank(
     assert MOST_PROMPTS > 1
 
 
-def test_the_settings_reach_the_endpoint(settings: Settings, begin: UnitOfWork) -> None:
-    plain = make_process(settings, begin, lambda: False)
+def test_the_settings_reach_the_endpoint(settings: Settings, engine: Engine) -> None:
+    plain = make_process(settings, engine, lambda: False)
     assert (plain.prompt_writer, plain.caption_model) == (None, None)
     named = {
         "prompt_writer_url": "http://127.0.0.1:9/v1", "prompt_writer_model": "m", "prompt_writer_key": SecretStr(KEY),
         "prompt_writer_timeout_seconds": 7.0, "captioner": "org/llava", "captioner_revision": "abc",
     }  # fmt: skip
-    process = make_process(settings.model_copy(update=named), begin, lambda: False)
+    process = make_process(settings.model_copy(update=named), engine, lambda: False)
     assert process.prompt_writer is not None
     assert process.caption_model is not None
     endpoint, model = process.prompt_writer, process.caption_model
