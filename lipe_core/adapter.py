@@ -11,9 +11,11 @@ from typing import Any, Literal, get_args
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from lipe_core.full_attention import Untuned, attention_weights, holding, trainable_attention, use_attention
+from lipe_core.low_rank import project
 from lipe_core.prior import InvalidPrior, Prior
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
@@ -73,7 +75,20 @@ def new_adapter(
             if "lora_A" in key:
                 bound = weight.shape[1] ** -0.5
                 weight.data.copy_((torch.rand(weight.shape, generator=draw) * 2 - 1) * bound)
+        if not dropout:
+            _compute_at_once(model, name)
         yield name
+
+
+def _compute_at_once(model: BaseModel, name: str) -> None:
+    """Each of the adapter's layers as one operation, for as long as the adapter is on."""
+    for layer in model.unet.modules():
+        if isinstance(layer, LoraLayer):
+            base: Any = layer.get_base_layer()
+            down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
+            layer.forward = partial(
+                project, weight=base.weight, bias=base.bias, down=down, up=up, scale=layer.scaling[name]
+            )
 
 
 @contextmanager

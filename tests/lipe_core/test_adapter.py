@@ -48,6 +48,19 @@ def test_a_new_adapter_changes_nothing_and_one_with_weights_does(model: BaseMode
     assert torch.equal(answer(model), base)
 
 
+def test_where_nothing_is_dropped_an_adapter_with_dropout_answers_the_same(model: BaseModel) -> None:
+    """One with dropout computes as peft does, one without at once."""
+    answers = []
+    for dropout in (0.0, 0.5):
+        with adapter.new_adapter(model, rank=4, alpha=8.0, dropout=dropout, seed=1):
+            for key, weight in adapter.parameters(model).items():
+                if "lora_B" in key:
+                    weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
+            model.unet.eval()
+            answers.append(answer(model))
+    torch.testing.assert_close(*answers)
+
+
 def test_the_base_model_answers_for_a_moment_inside(model: BaseModel) -> None:
     base = answer(model)
     full = {f"unet.{name}": weight.detach() + 0.05 for name, weight in attention_weights(model).items()}
