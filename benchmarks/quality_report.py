@@ -128,15 +128,20 @@ def plot(cells: Mapping[str, Mapping[str, Interval]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = ("edit success", "identity given success", "background dB")
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
-        for system, row in cells.items():
+    figure = Figure(figsize=(16, 5), layout="constrained")
+    plots = figure.subplots(1, len(names))
+    for number, (system, row) in enumerate(cells.items()):
+        # As many markers as colours would pair the same two again after ten systems.
+        look = {"color": f"C{number % 10}", "fmt": "os^Dv*P"[number % 7], "capsize": 3}
+        for axes, name in zip(plots, names, strict=True):
             if name in row:
                 x, y = row["seconds"].mean, row[name]
-                axes.errorbar(x, y.mean, yerr=[[y.mean - y.low], [y.high - y.mean]], fmt="o", capsize=3)
-                axes.annotate(system, (x, y.mean), xytext=(5, 4), textcoords="offset points", fontsize=8)
+                label = system if axes is plots[0] else None
+                axes.errorbar(x, y.mean, yerr=[[y.mean - y.low], [y.high - y.mean]], label=label, **look)
+    for axes, name in zip(plots, names, strict=True):
         axes.set(xscale="log", xlabel="seconds an edit", title=name)
         axes.grid(True, alpha=0.3)
+    figure.legend(loc="outside right center")
     figure.savefig(path, dpi=90)
 
 
