@@ -1,7 +1,8 @@
 """`Idempotency-Key` on every POST that creates: the same request, sent again, creates nothing again."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -29,31 +30,29 @@ class Once:
         with self.service.begin() as session:
             if self.key is None:
                 return create(session)
-            earlier = self._recall(session, self.key)
+            with _named_refusals():
+                earlier = idempotency.recall(session, self.project_id, self.key, self.fingerprint)
             if earlier is not None:
                 return earlier
             answer = create(session)
-            idempotency.remember(
-                session,
-                self.project_id,
-                self.key,
-                self.fingerprint,
-                answer,
-                hours=self.service.settings.idempotency_hours,
-            )
+            hours = self.service.settings.idempotency_hours
+            with _named_refusals():
+                idempotency.remember(session, self.project_id, self.key, self.fingerprint, answer, hours=hours)
             return answer
 
-    def _recall(self, session: Session, key: str) -> Answer | None:
-        try:
-            return idempotency.recall(session, self.project_id, key, self.fingerprint)
-        except InFlight as error:
-            raise Problem(
-                "idempotency_key_in_flight", "wait for the answer of the first request, or send it again later"
-            ) from error
-        except Mismatch as error:
-            raise Problem(
-                "idempotency_key_reused", "this key came with another request: use a new key for a new request"
-            ) from error
+
+@contextmanager
+def _named_refusals() -> Iterator[None]:
+    try:
+        yield
+    except InFlight as error:
+        raise Problem(
+            "idempotency_key_in_flight", "wait for the answer of the first request, or send it again later"
+        ) from error
+    except Mismatch as error:
+        raise Problem(
+            "idempotency_key_reused", "this key came with another request: use a new key for a new request"
+        ) from error
 
 
 def fingerprint(request: Request, content: bytes) -> bytes:

@@ -9,7 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, ForeignKey, Insert, Interval, Table, bindparam, delete, func, insert, select
+from psycopg.errors import UniqueViolation
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Insert,
+    Interval,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Moment
@@ -63,12 +77,13 @@ def _remember() -> Insert:
 
 
 _MINE = (Request.project_id == bindparam("of"), Request.key == bindparam("named"))
-_LOCK = Prepared(select(func.pg_try_advisory_xact_lock(bindparam("number", type_=BigInteger))))
-_RECALL = Prepared(
+_LOCK_AND_RECALL = Prepared(
     select(
-        Request.fingerprint, Request.status, Request.body, Request.headers, Request.expires_at <= func.clock_timestamp()
-    ).where(*_MINE)
-)
+        func.pg_try_advisory_xact_lock(bindparam("number", type_=BigInteger)),
+        Request.fingerprint, Request.status, Request.body, Request.headers,
+        Request.expires_at <= func.clock_timestamp(),
+    ).select_from(select(literal(1)).subquery()).outerjoin(Request, and_(*_MINE))
+)  # fmt: skip
 _FORGET = Prepared(delete(Request).where(*_MINE))
 _REMEMBER = Prepared(_remember())
 
@@ -78,34 +93,43 @@ def recall(session: Session, project_id: str, key: str, fingerprint: bytes) -> A
 
     Raises InFlight and Mismatch.
     """
-    ((is_mine,),) = _LOCK(session, number=_lock_number(project_id, key))
+    number = _lock_number(project_id, key)
+    ((is_mine, known, status, body, headers, is_over),) = _LOCK_AND_RECALL(
+        session, number=number, of=project_id, named=key
+    )
     if not is_mine:
         raise InFlight(key)
-    for known, status, body, headers, is_over in _RECALL(session, of=project_id, named=key):
-        if is_over:
-            _FORGET(session, of=project_id, named=key)
-        elif known != fingerprint:
-            raise Mismatch(key)
-        else:
-            return Answer(status, body, headers)
-    return None
+    if known is None:
+        return None
+    if is_over:
+        _FORGET(session, of=project_id, named=key)
+        return None
+    if known != fingerprint:
+        raise Mismatch(key)
+    return Answer(status, body, headers)
 
 
 def remember(
     session: Session, project_id: str, key: str, fingerprint: bytes, answer: Answer, *, hours: float = 24
 ) -> None:
-    """Store the answer in the transaction that `recall` began."""
+    """Store the answer in the transaction that `recall` began.
+
+    Raises InFlight where another one stored its own between `recall`'s look at the table and its lock.
+    """
     session.flush()
-    _REMEMBER(
-        session,
-        of=project_id,
-        named=key,
-        print=fingerprint,
-        code=answer.status,
-        told=answer.body,
-        fields=answer.headers,
-        lifetime=timedelta(hours=hours),
-    )
+    try:
+        _REMEMBER(
+            session,
+            of=project_id,
+            named=key,
+            print=fingerprint,
+            code=answer.status,
+            told=answer.body,
+            fields=answer.headers,
+            lifetime=timedelta(hours=hours),
+        )
+    except UniqueViolation as error:
+        raise InFlight(key) from error
 
 
 def forget_expired(session: Session) -> int:

@@ -1,6 +1,8 @@
 """Same key and same request: one effect and the same answer; whoever dies in between leaves nothing."""
 
 import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from ledger import idempotency
 from ledger.database import UnitOfWork
@@ -34,6 +36,19 @@ def test_a_key_in_flight_is_refused_and_free_after_a_rollback(begin: UnitOfWork,
         first.rollback()
     with begin() as third:
         assert idempotency.recall(third, project.id, "key", b"request") is None
+
+
+def test_a_key_answered_while_it_was_looked_up_is_refused(engine: Engine, begin: UnitOfWork, project: Project) -> None:
+    with Session(engine.execution_options(isolation_level="REPEATABLE READ")) as late:
+        late.execute(text("SELECT 1"))  # what it sees is fixed here, before the other's commit
+        with begin() as first:
+            idempotency.recall(first, project.id, "key", b"request")
+            idempotency.remember(first, project.id, "key", b"request", ANSWER)
+        assert idempotency.recall(late, project.id, "key", b"request") is None
+        with pytest.raises(InFlight):
+            idempotency.remember(late, project.id, "key", b"request", ANSWER)
+    with begin() as again:
+        assert idempotency.recall(again, project.id, "key", b"request") == ANSWER
 
 
 def test_keys_belong_to_projects(begin: UnitOfWork, project: Project) -> None:
