@@ -73,7 +73,7 @@ bench-service: setup ## the service's own speed, beside a bare endpoint, over a 
 		$(if $(DATABASE),--database-url "$(DATABASE)") $(if $(BROKER),--broker-url "$(BROKER)")
 
 reliability: setup ## every kill, pause and outage of tests/reliability, the slow ones too
-	@$(RUN)/pytest tests/reliability -m 'slow or not slow'
+	@OMP_NUM_THREADS=1 $(RUN)/pytest tests/reliability -m 'slow or not slow'
 
 soak: setup ## users and random faults for a while, then `lipe audit` (SECONDS=600 SEED=)
 	@$(RUN)/python -m tests.reliability.soak --seconds $(or $(SECONDS),600) --seed $(SEED)
