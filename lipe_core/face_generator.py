@@ -8,6 +8,7 @@ call for them.
 without). What is read is data: no code that lies beside it is ever run.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -87,6 +88,12 @@ def load_face_generator(folder: Path, *, device: torch.device | str = "cpu") -> 
     network.load_state_dict({name: tensors[name].float() for name in wanted}, assign=True)
     directions = {one: tensors[_key(*one)].float() for one in which}
     return FaceGenerator(network.requires_grad_(False).eval(), nouns, phrases, directions)
+
+
+def fingerprint(folder: Path) -> str:
+    """The SHA-256 of the weights, "" without any: a checkpoint's own fingerprint leaves them out."""
+    file = folder / WEIGHTS
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _key(attribute: str, value: str) -> str:

@@ -14,6 +14,8 @@ Coordinates = Float[Tensor, "l n"]
 
 Anchors = Float[Tensor, "n d"]
 
+Direction = Float[Tensor, "d"]
+
 
 def dilated(free: Coordinates, beta: float) -> Coordinates:
     """Coordinates inside the dilated hull of any numbers; equal numbers give the anchors' mean. Gradients flow.
@@ -36,7 +38,7 @@ def onto_dilated(alpha: Coordinates, beta: float) -> Coordinates:
     return (shifted - level).clamp(min=0) - beta
 
 
-def along(direction: Float[Tensor, "d"], anchors: Anchors) -> Coordinates:
+def along(direction: Direction, anchors: Anchors) -> Coordinates:
     """The direction, projected onto the space that the anchors span, as one change of coordinates, which sums to 0
     (section 3.4: what of an edit is personal)."""
     changes = direction @ torch.linalg.pinv(anchors[1:] - anchors[0])

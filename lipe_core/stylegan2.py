@@ -30,7 +30,6 @@ Maps = Float[Tensor, "b c h w"]
 _SMALLEST = 4
 _SLOPE = 0.2
 _GAIN = math.sqrt(2)  # gives a leaky ReLU's output the deviation of its input
-_MAPPING_RATE = 0.01  # of the learning rate, for the mapping network (StyleGAN, https://arxiv.org/abs/1812.04948)
 
 
 class InvalidSizes(ValueError):
@@ -68,16 +67,17 @@ class Sizes:
 
 
 class Linear(nn.Module):
-    """y = x W^T / sqrt(inputs) + b, at `rate` times the learning rate."""
+    """y = x W^T / sqrt(inputs) + b."""
 
-    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0):
+    def __init__(self, inputs: int, outputs: int, bias: float = 0.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
-        self.bias = nn.Parameter(torch.full((outputs,), bias / rate))
-        self.scale, self.rate = rate / math.sqrt(inputs), rate
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.full((outputs,), bias))
+        self.scale = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias * self.rate)
+        y: Tensor = F.linear(x, self.weight * self.scale, self.bias)
+        return y
 
 
 class ModulatedConv(nn.Module):
@@ -101,13 +101,14 @@ class ModulatedConv(nn.Module):
         x = x * rearrange(style, "b c -> b c 1 1")
         if self.up:
             flipped = weight.flip(2, 3).transpose(0, 1)
-            y = blurred(F.conv_transpose2d(x, flipped, stride=2), trim=True)
+            y = blurred(F.conv_transpose2d(x, flipped, stride=2))
         else:
             y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
         if not self.demodulates:
             return y
         energy = style.square() @ weight.square().sum(dim=(2, 3)).T
-        return y * rearrange((energy + 1e-8).rsqrt(), "b c -> b c 1 1")
+        scaled: Maps = y * rearrange((energy + 1e-8).rsqrt(), "b c -> b c 1 1")
+        return scaled
 
 
 class StyledLayer(nn.Module):
@@ -148,7 +149,7 @@ class Generator(nn.Module):
         super().__init__()
         self.sizes = sizes
         ends = [sizes.z_size, *[sizes.w_size] * sizes.mapping_layers]
-        self.mapping = nn.ModuleList(Linear(one, other, rate=_MAPPING_RATE) for one, other in pairwise(ends))
+        self.mapping = nn.ModuleList(Linear(one, other) for one, other in pairwise(ends))
         self.start = nn.Parameter(torch.randn(1, sizes.widths[0], _SMALLEST, _SMALLEST))
         self.convs = nn.ModuleList([StyledLayer(sizes.w_size, sizes.widths[0], sizes.widths[0], up=False)])
         for width, next_width in pairwise(sizes.widths):
@@ -178,14 +179,13 @@ class Generator(nn.Module):
         return picture
 
 
-def blurred(x: Maps, trim: bool = False) -> Maps:
-    """Each channel under the kernel [1, 3, 3, 1] x [1, 3, 3, 1] / 16, which is what two-fold upsampling needs; with
-    `trim` the sides of a transposed convolution, 2 n + 1, become 2 n."""
+def blurred(x: Maps) -> Maps:
+    """Each channel under the kernel [1, 3, 3, 1] x [1, 3, 3, 1] / 16, which doubling the sides needs: the 2 n + 1 of a
+    transposed convolution become 2 n."""
     line = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 4
-    channels, pad = x.shape[1], (1 if trim else 2, 1)
-    x = F.pad(x, (*pad, *pad)) if not trim else F.pad(x, (1, 1, 1, 1))
-    x = F.conv2d(x, line.view(1, 1, 1, 4).expand(channels, 1, 1, 4), groups=channels)
-    return F.conv2d(x, line.view(1, 1, 4, 1).expand(channels, 1, 4, 1), groups=channels)
+    channels = x.shape[1]
+    x = F.conv2d(x, line.expand(channels, 1, 1, 4), padding=(0, 1), groups=channels)
+    return F.conv2d(x, rearrange(line, "k -> k 1").expand(channels, 1, 4, 1), padding=(1, 0), groups=channels)
 
 
 def upsampled(picture: Pixels) -> Pixels:

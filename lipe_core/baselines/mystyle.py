@@ -12,14 +12,14 @@ of LPIPS.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import torch
 from einops import rearrange
-from PIL import Image
 from torch import Tensor
 
 from lipe_core.baselines.canvas import Canvas, require, resized
@@ -97,14 +97,17 @@ def edit(
     """
     faces = face_generator(model)
     canvas = Canvas.of(model, request, prior, seeded=False)
-    changes = [_asked(faces, request, prompt) for prompt in request.target_prompts]
     _require_faces(faces, request)
+    changes = [_asked(faces, request, prompt) for prompt in request.target_prompts]
     total = config.inversion_steps + config.tuning_steps + config.projection_steps + config.picture_steps + len(changes)
     steps_done = count(1)
     studio = Studio(faces.network, Tally(), lambda: on_step(next(steps_done), total))
     side = faces.network.sizes.resolution
-    pictures = to_pixels([resized(image.convert("RGB"), (side, side)) for image in (request.image, *request.references)])
-    picture, references = pictures.to(model.device).split([1, len(request.references)])
+    pictures = to_pixels(
+        [resized(image.convert("RGB"), (side, side)) for image in (request.image, *request.references)]
+    )
+    pictures = pictures.to(model.device)
+    picture, references = pictures[:1], pictures[1:]
 
     with canvas.clock.stage("inverting"):
         anchors = invert(studio, references, config.inversion_steps, config.inversion_learning_rate)
@@ -161,3 +164,64 @@ def project(studio: Studio, anchors: Anchors, picture: Pixels, config: MyStyleCo
     for _ in range(config.projection_steps):
         _descend(studio, optimizer, rearrange(dilated(free, config.beta) @ anchors, "l d -> 1 l d"), picture)
     return dilated(free, config.beta).detach()
+
+
+def personal(direction: Tensor, anchors: Anchors) -> Coordinates:
+    """(E) The direction, projected onto the anchors' space and as long as gives all of it along itself again."""
+    change = along(direction, anchors)
+    reached = (change @ anchors).square().sum()
+    return change * (direction.square().sum() / reached) if reached > 0 else change
+
+
+def everywhere(w: Tensor, generator: Generator) -> WPlus:
+    """The same style for every layer: (b, d) -> (b, l, d)."""
+    return rearrange(w, "b d -> b 1 d").expand(-1, generator.sizes.layers, -1)
+
+
+def _asked(faces: FaceGenerator, request: EditRequest, prompt: str) -> Tensor:
+    """The sum of directions from what the source prompt names to what the target prompt does; where the source
+    prompt names nothing, from the average face."""
+    source, target = faces.named(request.source_prompt), faces.named(prompt)
+    if not target:
+        known = ", ".join(value for values in faces.phrases.values() for value in values)
+        raise InvalidRequest(f"mystyle knows no direction to {prompt!r}: name one of {known}, or use another method")
+    change = torch.zeros_like(faces.network.w_average)
+    for name, value in target.items():
+        if source.get(name) != value:
+            change = change + faces.directions[name, value]
+            change = change - faces.directions[name, source[name]] if name in source else change
+    return change
+
+
+def _require_faces(faces: FaceGenerator, request: EditRequest) -> None:
+    noun = request.subject.class_noun
+    if noun.lower() not in (known.lower() for known in faces.nouns):
+        raise InvalidRequest(f"mystyle edits faces only ({', '.join(faces.nouns)}), not {noun!r}: use another method")
+    if len(request.references) < FEWEST:
+        raise InvalidRequest(
+            f"mystyle needs at least {FEWEST} of the subject's references, got {len(request.references)}"
+        )
+
+
+def _descend(studio: Studio, optimizer: torch.optim.Optimizer, at: Tensor, pictures: Pixels) -> None:
+    """One step towards the pictures."""
+    painted = studio.paint(at)
+    loss = pyramid_distance(painted, pictures).mean() + (painted - pictures).square().mean()
+    if not math.isfinite(loss.item()):
+        raise TrainingDiverged(f"the loss is {loss.item()}: lower the learning rates")
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    studio.progress()
+
+
+@contextmanager
+def _trainable(weights: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    try:
+        for weight in weights:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(False)
+            weight.grad = None

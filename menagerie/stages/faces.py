@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from lipe_core.face_generator import FaceGenerator
 from lipe_core.pyramid import pyramid_distance
 from lipe_core.stylegan2 import Generator, Sizes
 from menagerie.attributes import (
@@ -27,7 +28,9 @@ from menagerie.attributes import (
     sample_action,
     sample_identity,
     sample_scene,
+    with_action,
 )
+from menagerie.captions import action_phrases
 from menagerie.draw import render
 from menagerie.emphasis import emphasis
 from menagerie.pool import to_pictures, to_pixels
@@ -59,7 +62,14 @@ def code_of(drawing: Drawing) -> npt.NDArray[np.float32]:
     named = {**vars(drawing.identity), **vars(drawing.scene), **vars(drawing.action)}
     entries = [float(named[name] == value) for name, values in _NAMED.items() for value in values]
     who, scene = drawing.identity, drawing.scene
-    numbers = (who.head_size, who.ear_size, *who.tint, scene.x, (scene.horizon - 0.59) / 0.09, (scene.scale - 0.94) / 0.06)
+    numbers = (
+        who.head_size,
+        who.ear_size,
+        *who.tint,
+        scene.x,
+        (scene.horizon - 0.59) / 0.09,
+        (scene.scale - 0.94) / 0.06,
+    )
     return np.array([*entries, *numbers], np.float32)
 
 
@@ -128,3 +138,19 @@ def draw_sheet(generator: Generator, faces: Faces, path: Path) -> None:
     rows = [np.concatenate(list(some[k : k + 8]), 1) for k in (0, 8) for some in (faces.pictures, painted)]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(path)
+
+
+@torch.no_grad()
+def with_directions(generator: Generator, seed: int, count: int = 1000) -> FaceGenerator:
+    """The generator with its directions: ``count`` faces under each value of an attribute, all else the same, and
+    where their mean lies in W seen from the mean over all values."""
+    rng = np.random.default_rng([seed, 10])
+    faces, (noun,) = [sample_face(rng) for _ in range(count)], FACES
+    directions = {}
+    for name, values in action_phrases(noun).items():
+        codes = [[code_of(with_action(face, **{name: value})) for face in faces] for value in values]
+        w = generator.style(torch.from_numpy(np.array(codes)).flatten(0, 1).to(generator.start.device))
+        means = w.unflatten(0, (len(values), count)).mean(dim=1)
+        for value, mean in zip(values, means - means.mean(dim=0), strict=True):
+            directions[name, value] = mean
+    return FaceGenerator(generator, FACES, action_phrases(noun), directions)
