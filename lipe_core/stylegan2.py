@@ -27,6 +27,9 @@ WPlus = Float[Tensor, "b l d"]
 
 Maps = Float[Tensor, "b c h w"]
 
+NewMaps = Float[Tensor, "b k i j"]
+"""Of other channels, or another size."""
+
 _SMALLEST = 4
 _SLOPE = 0.2
 _GAIN = math.sqrt(2)  # gives a leaky ReLU's output the deviation of its input
@@ -96,7 +99,7 @@ class ModulatedConv(nn.Module):
         self.scale = 1 / math.sqrt(inputs * kernel**2)
         self.demodulates, self.up = demodulates, up
 
-    def forward(self, x: Maps, w: W) -> Maps:
+    def forward(self, x: Maps, w: W) -> NewMaps:
         weight, style = self.weight * self.scale, self.affine(w)
         x = x * rearrange(style, "b c -> b c 1 1")
         if self.up:
@@ -107,7 +110,7 @@ class ModulatedConv(nn.Module):
         if not self.demodulates:
             return y
         energy = style.square() @ weight.square().sum(dim=(2, 3)).T
-        scaled: Maps = y * rearrange((energy + 1e-8).rsqrt(), "b c -> b c 1 1")
+        scaled: NewMaps = y * rearrange((energy + 1e-8).rsqrt(), "b c -> b c 1 1")
         return scaled
 
 
@@ -120,7 +123,7 @@ class StyledLayer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, x: Maps, w: W, noise: Tensor | None) -> Maps:
+    def forward(self, x: Maps, w: W, noise: Tensor | None) -> NewMaps:
         x = self.conv(x, w) + rearrange(self.bias, "c -> c 1 1")
         if noise is not None:
             x = x + self.noise_strength * noise
@@ -135,9 +138,9 @@ class ToRGB(nn.Module):
         self.conv = ModulatedConv(w_size, inputs, 3, 1, demodulates=False)
         self.bias = nn.Parameter(torch.zeros(3))
 
-    def forward(self, x: Maps, w: W) -> Pixels:
-        y: Tensor = self.conv(x, w) + rearrange(self.bias, "c -> c 1 1")
-        return y
+    def forward(self, x: Maps, w: W) -> NewMaps:
+        picture: NewMaps = self.conv(x, w) + rearrange(self.bias, "c -> c 1 1")
+        return picture
 
 
 class Generator(nn.Module):
@@ -179,7 +182,7 @@ class Generator(nn.Module):
         return picture
 
 
-def blurred(x: Maps) -> Maps:
+def blurred(x: Maps) -> NewMaps:
     """Each channel under the kernel [1, 3, 3, 1] x [1, 3, 3, 1] / 16, which doubling the sides needs: the 2 n + 1 of a
     transposed convolution become 2 n."""
     line = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 4
@@ -188,6 +191,6 @@ def blurred(x: Maps) -> Maps:
     return F.conv2d(x, rearrange(line, "k -> k 1").expand(channels, 1, 4, 1), padding=(1, 0), groups=channels)
 
 
-def upsampled(picture: Pixels) -> Pixels:
+def upsampled(picture: Maps) -> NewMaps:
     """Twice the sides, without new detail."""
     return F.interpolate(picture, scale_factor=2.0, mode="bilinear", align_corners=False)
