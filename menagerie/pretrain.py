@@ -50,7 +50,7 @@ STAGES = {
     "clip": (0.07, 32, 2e-3),
     "dinov2": (0.05, 64, 2e-3),
     "captioner": (0.07, 16, 2e-3),
-    "faces": (0.06, 16, 5e-3),
+    "faces": (0.06, 8, 6e-3),
     "export": (0.0, 1, 0.0),
 }
 PUNCTUATION = (",", ".")

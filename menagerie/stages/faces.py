@@ -51,6 +51,7 @@ _NAMED: dict[str, tuple[str, ...]] = {
     for name in ("color", "second_color", "accessory", "hair", "skin", "background", "pose", "head", "expression")
 } | {"pattern": ("plain", "freckled"), "accessory_color": COLORS}  # fmt: skip
 _NUMBERS = 8
+_SQUARES = 4.0
 CODE = sum(len(values) for values in _NAMED.values()) + _NUMBERS
 """Entries of a code."""
 
@@ -123,8 +124,9 @@ def train_faces(generator: Generator, settings: Settings) -> Generator:
         set_learning_rate([optimizer], learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
         z, meant, weights = (part.to(settings.device) for part in faces.batch(rng, settings.batch))
         seen = generator(generator.style(z))
-        weighed = (weights * (seen - meant).abs()).mean() / weights.mean()
-        run.step(weighed + pyramid_distance(seen, meant).mean(), clip=1.0, samples=len(z))
+        apart = pyramid_distance(weights * seen, weights * meant).mean()
+        squares = (weights * (seen - meant).square()).mean()  # absolute differences alone forget what is rare
+        run.step((apart + _SQUARES * squares) / weights.mean(), clip=1.0, samples=len(z))
     trained = run.average.model
     with torch.no_grad():
         trained.w_average.copy_(trained.style(faces.codes.to(settings.device)).mean(dim=0))

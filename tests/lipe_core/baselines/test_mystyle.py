@@ -9,11 +9,12 @@ from PIL import Image
 
 from lipe_core.baselines import mystyle
 from lipe_core.baselines.mystyle import MyStyleConfig, Studio
-from lipe_core.editor import InvalidRequest
+from lipe_core.editor import EditRequest, InvalidRequest
 from lipe_core.face_generator import CONFIG, FOLDER
 from lipe_core.guidance import Tally
 from lipe_core.pyramid import pyramid_distance
 from lipe_core.sdxl import BaseModel
+from lipe_core.subject import Subject
 from lipe_core.train import TrainingDiverged
 from tests.lipe_core.baselines.conftest import MakeRequest, difference
 from tests.toy_faces import toy_faces
@@ -49,7 +50,8 @@ def test_a_picture_is_projected_into_the_dilated_hull_and_onto_itself_if_it_lies
     anchors = torch.randn(3, 8)
     alpha = torch.tensor([[0.6, 0.5, -0.1]])
     picture = studio.generator(alpha @ anchors)
-    found = mystyle.project(studio, anchors, picture, MyStyleConfig(projection_steps=300, projection_learning_rate=0.05, beta=0.2))  # fmt: skip
+    config = MyStyleConfig(projection_steps=200, projection_learning_rate=0.05, beta=0.2)
+    found = mystyle.project(studio, anchors, picture, config)
     torch.testing.assert_close(found.sum(dim=1), torch.ones(6))
     assert found.min() >= -0.2
     start = pyramid_distance(studio.generator(anchors.mean(dim=0)[None]), picture)
@@ -79,10 +81,9 @@ def test_what_it_cannot_do_is_refused(deep_model: BaseModel, ask: MakeRequest, p
         mystyle.edit(deep_model, ask(references=()), QUICK)
     with pytest.raises(InvalidRequest, match="references, got 1"):
         mystyle.edit(deep_model, ask(references=(photo,)), QUICK)
+    cat = EditRequest(photo, "sks cat", ("sks cat jumping",), Subject("sks", "cat"), references=(photo, photo))
     with pytest.raises(InvalidRequest, match="faces only"):
-        request = ask()
-        mystyle.edit(deep_model, replace(request, subject=replace(request.subject, class_noun="cat"),
-                     source_prompt="sks cat", target_prompts=("sks cat jumping",)), QUICK)  # fmt: skip
+        mystyle.edit(deep_model, cat, QUICK)
     with pytest.raises(InvalidRequest, match="jumping, sitting, in"):
         mystyle.edit(deep_model, ask("a photo of sks dog flying"), QUICK)
 
