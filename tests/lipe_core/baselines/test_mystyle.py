@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,10 +13,19 @@ from lipe_core.baselines.mystyle import MyStyleConfig, Studio
 from lipe_core.editor import EditRequest, InvalidRequest
 from lipe_core.face_generator import CONFIG, FOLDER
 from lipe_core.guidance import Tally
+from lipe_core.metrics.background import psnr
+from lipe_core.pixels import to_pixels
 from lipe_core.pyramid import pyramid_distance
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from lipe_core.train import TrainingDiverged
+from menagerie.attributes import ATTRIBUTES, EXPRESSIONS, with_action
+from menagerie.captions import edit_prompt
+from menagerie.draw import mask
+from menagerie.models import CHECKPOINT
+from menagerie.probe import load_probe
+from menagerie.study import edit_request, picture
+from menagerie.subjects import TOKEN, benchmark
 from tests.lipe_core.baselines.conftest import MakeRequest, difference
 from tests.toy_faces import toy_faces
 
@@ -103,3 +113,31 @@ def test_a_checkpoint_without_a_generator_or_with_a_broken_one_is_refused(
 def test_a_training_that_diverges_says_so(studio: Studio) -> None:
     with pytest.raises(TrainingDiverged, match="learning rates"):
         mystyle.tune(studio, torch.zeros(1, 8), torch.full((1, 3, 16, 16), torch.inf), 1, 1e-3)
+
+
+def test_on_a_drawn_face_tuning_gives_the_references_an_edit_follows_and_the_background_goes_along(
+    deep_model: BaseModel,
+) -> None:
+    drawn = next(subject for subject in benchmark() if subject.identity.kind == "face")
+    faces = mystyle.face_generator(replace(deep_model, checkpoint=str(CHECKPOINT)))
+    studio = Studio(faces.network, Tally(), lambda: None)
+    side = faces.network.sizes.resolution
+    references = to_pixels([picture(drawing).resize((side, side)) for drawing in drawn.references])
+    anchors = mystyle.invert(studio, references, 60, 0.1)
+    before = pyramid_distance(studio.generator(anchors), references).mean()
+    mystyle.tune(studio, anchors, references, 60, 1e-2)
+    assert pyramid_distance(studio.generator(anchors), references).mean() < 0.6 * before
+
+    smiling = with_action(drawn.test, expression="smiling")
+    neutral = with_action(drawn.test, expression="neutral")
+    request = replace(
+        edit_request(drawn), image=picture(neutral), source_prompt=edit_prompt(neutral, TOKEN),
+        target_prompts=(edit_prompt(neutral, TOKEN), edit_prompt(smiling, TOKEN)),
+    )  # fmt: skip
+    config = MyStyleConfig(60, 0.1, 60, 1e-2, 60, 0.05, 20)
+    left, smiled = mystyle.edit(replace(deep_model, checkpoint=str(CHECKPOINT)), request, config)
+    logits = load_probe().net(to_pixels([left.image, smiled.image]))[list(ATTRIBUTES).index("expression")]
+    stayed, followed = logits.softmax(dim=1)[:, EXPRESSIONS.index("smiling")]
+    assert followed > stayed + 0.1
+    background = ~mask(neutral)
+    assert psnr(np.asarray(smiled.image), np.asarray(request.image), background) < 25  # NIMA's is above 30
