@@ -1,5 +1,5 @@
 """The dilated convex hull of a few points, in generalised barycentric coordinates: MyStyle's personalised subspace
-(https://arxiv.org/abs/2203.17272, section 3.2).
+(https://arxiv.org/abs/2203.17272).
 
 A point is alpha: it sums to 1, and each entry is at least -beta. With beta = 0 that is the convex hull itself; the
 larger beta, the farther beyond it.
@@ -20,8 +20,7 @@ Direction = Float[Tensor, "d"]
 def dilated(free: Coordinates, beta: float) -> Coordinates:
     """Coordinates inside the dilated hull of any numbers; equal numbers give the anchors' mean. Gradients flow.
 
-    The paper pulls alpha inside with a soft penalty. The dilated hull is the simplex stretched by 1 + n beta, so
-    that a softmax needs no penalty.
+    Where the authors pull alpha towards a sum of 1 with a penalty, none is needed here: the dilated hull is the simplex stretched by 1 + n beta, which a softmax fills.
     """
     return (1 + free.shape[-1] * beta) * free.softmax(dim=-1) - beta
 
@@ -39,7 +38,7 @@ def onto_dilated(alpha: Coordinates, beta: float) -> Coordinates:
 
 
 def along(direction: Direction, anchors: Anchors) -> Coordinates:
-    """The direction, projected onto the space that the anchors span, as one change of coordinates, which sums to 0
-    (section 3.4: what of an edit is personal)."""
+    """The direction, projected onto the space that the anchors span, as one change of coordinates, which sums to 0:
+    what of an edit is personal."""
     changes = direction @ torch.linalg.pinv(anchors[1:] - anchors[0])
     return torch.cat([-changes.sum()[None], changes])[None]

@@ -1,5 +1,5 @@
 """How different two pictures are at every scale at once: the distance Lap1 of a Laplacian pyramid
-(https://arxiv.org/abs/1707.05776, section 3.2)."""
+(https://arxiv.org/abs/1707.05776)."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -43,9 +43,10 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class MyStyleConfig:
-    """`beta` is how far beyond the anchors' hull a face may lie, and `strength` how far along a direction an edit
-    goes: 1 = all the way to the value that the prompt names, as the anchors' space expresses it. The defaults are
-    the paper's and its authors', but for the inversion, which are StyleGAN2's.
+    """`beta` is how far beyond the anchors' hull a face may lie; the hull grows by 1 + n beta, so that a few anchors ask
+    for more than the hundred that the default is for. `strength` is how far along a direction an edit goes: 1 = all
+    the way to the value that the prompt names, as the anchors' space expresses it. The defaults are those of the
+    authors' published code, and of StyleGAN2 for the inversion.
     """
 
     inversion_steps: int = 1000
@@ -55,7 +56,7 @@ class MyStyleConfig:
     projection_steps: int = 1000
     projection_learning_rate: float = 5e-3
     picture_steps: int = 1000
-    beta: float = 0.02
+    beta: float = 0.03
     strength: float = 1.0
 
     def __post_init__(self) -> None:
