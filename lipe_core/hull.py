@@ -20,7 +20,8 @@ Direction = Float[Tensor, "d"]
 def dilated(free: Coordinates, beta: float) -> Coordinates:
     """Coordinates inside the dilated hull of any numbers; equal numbers give the anchors' mean. Gradients flow.
 
-    Where the authors pull alpha towards a sum of 1 with a penalty, none is needed here: the dilated hull is the simplex stretched by 1 + n beta, which a softmax fills.
+    Where the authors pull alpha towards a sum of 1 with a penalty, none is needed here: the dilated hull is the
+    simplex stretched by 1 + n beta, which a softmax fills.
     """
     return (1 + free.shape[-1] * beta) * free.softmax(dim=-1) - beta
 

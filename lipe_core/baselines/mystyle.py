@@ -43,8 +43,8 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class MyStyleConfig:
-    """`beta` is how far beyond the anchors' hull a face may lie; the hull grows by 1 + n beta, so that a few anchors ask
-    for more than the hundred that the default is for. `strength` is how far along a direction an edit goes: 1 = all
+    """`beta` is how far beyond the anchors' hull a face may lie; the hull grows by 1 + n beta, so that a few anchors
+    ask for more than the hundred that the default is for. `strength` is how far along a direction an edit goes: 1 = all
     the way to the value that the prompt names, as the anchors' space expresses it. The defaults are those of the
     authors' published code, and of StyleGAN2 for the inversion.
     """
