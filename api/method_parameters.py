@@ -13,7 +13,7 @@ Guidance = Annotated[float, Field(ge=1, le=30)]
 Level = Share | Literal["otsu"]
 Noun = Annotated[Name, Field(max_length=64)]
 Tokens = Annotated[int, Field(ge=16, le=4096)]
-Method = Literal["nima", "ddim", "sdedit", "local_blend", "masactrl", "dreamctrl", "imagic", "ledits"]
+Method = Literal["nima", "ddim", "sdedit", "local_blend", "masactrl", "dreamctrl", "imagic", "ledits", "mystyle"]
 
 
 class MethodParameters(Asked):
@@ -140,6 +140,21 @@ class LeditsParameters(MethodParameters):
     zero_noise_steps: Annotated[int | None, Field(ge=0, le=200)] = None
 
 
+class MyStyleParameters(MethodParameters):
+    """Settings of MyStyle, which trains a face generator on the subject's references for every edit: faces only."""
+
+    seeded: ClassVar[bool] = False
+    inversion_steps: Annotated[int | None, Field(ge=0, le=5000)] = None
+    inversion_learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
+    tuning_steps: Annotated[int | None, Field(ge=0, le=5000)] = None
+    tuning_learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
+    projection_steps: Annotated[int | None, Field(ge=0, le=5000)] = None
+    projection_learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
+    picture_steps: Annotated[int | None, Field(ge=0, le=5000)] = None
+    beta: Annotated[float | None, Field(ge=0, le=10)] = None
+    strength: Annotated[float | None, Field(ge=0, le=10)] = None
+
+
 AnyParameters = (
     NimaParameters
     | DdimParameters
@@ -148,6 +163,7 @@ AnyParameters = (
     | MasaCtrlParameters
     | ImagicParameters
     | LeditsParameters
+    | MyStyleParameters
 )
 PARAMETERS: Mapping[Method, type[MethodParameters]] = {
     "nima": NimaParameters,
@@ -158,4 +174,5 @@ PARAMETERS: Mapping[Method, type[MethodParameters]] = {
     "dreamctrl": MasaCtrlParameters,
     "imagic": ImagicParameters,
     "ledits": LeditsParameters,
+    "mystyle": MyStyleParameters,
 }

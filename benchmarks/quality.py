@@ -20,7 +20,7 @@ from tqdm import tqdm
 from benchmarks.judges import judged, load_judges
 from benchmarks.quality_report import Run, write_report
 from benchmarks.systems import SYSTEMS, System
-from lipe_core import sdxl
+from lipe_core import face_generator, sdxl
 from lipe_core.baselines import METHODS
 from lipe_core.editor import Edit
 from lipe_core.prior import InvalidPrior, Prior, load_prior, save_prior
@@ -49,6 +49,8 @@ def run(
     config = config_of(system, recipe)
     learning = _prior_settings(system, recipe, drawn)
     key = [drawn.name, name, seed, asdict(config), learning, model.fingerprint, probe.held_out]
+    if METHODS[system.method].needs_references:
+        key.append(face_generator.fingerprint(Path(model.checkpoint) / face_generator.FOLDER))
     folder = out / "runs" / hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
     if not (folder / "run.json").exists():
         prior = learnt(model, recipe, drawn, system.prior, out / "priors") if system.prior else None
@@ -112,13 +114,14 @@ def main(argv: list[str] | None = None) -> None:
     judges = load_judges(options.clip, options.dinov2, options.device)
     subjects = list(fresh(options.subjects, options.seed)) if options.fresh else benchmark()[: options.subjects]
     runs: list[Run] = []
-    with tqdm(total=len(subjects) * len(options.systems), unit="run", desc="quality") as bar:
-        for drawn in subjects:
-            for name in options.systems:
-                bar.set_postfix_str(f"{drawn.name}: {name}")
-                made = run(model, probe, drawn, name, options.seed, options.out)
-                runs.append(judged(made, drawn, judges))
-                bar.update()
+    work = [(drawn, name) for drawn in subjects for name in options.systems
+            if SYSTEMS[name].edits(drawn.identity.kind)]  # fmt: skip
+    with tqdm(total=len(work), unit="run", desc="quality") as bar:
+        for drawn, name in work:
+            bar.set_postfix_str(f"{drawn.name}: {name}")
+            made = run(model, probe, drawn, name, options.seed, options.out)
+            runs.append(judged(made, drawn, judges))
+            bar.update()
     print(write_report(runs, subjects, probe.held_out, options.out))
 
 

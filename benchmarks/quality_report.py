@@ -1,6 +1,7 @@
 """What the quality benchmark shows: one table, one sheet for each subject, quality against time."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,11 +87,18 @@ def table(runs: Sequence[Run]) -> dict[str, dict[str, Interval]]:
     return cells
 
 
-def as_markdown(cells: Mapping[str, Mapping[str, Interval]], held_out: Mapping[str, float], subjects: int) -> str:
-    """The table, and below it how far the judge can be trusted."""
+def as_markdown(
+    cells: Mapping[str, Mapping[str, Interval]],
+    held_out: Mapping[str, float],
+    subjects: int,
+    fewer: Mapping[str, int] = {},
+) -> str:
+    """The table, and below it how far the judge can be trusted; ``fewer`` names the systems that edited not all of the
+    subjects, and how many they did."""
     lines = [f"| system | {' | '.join(COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
+    names = {system: f"{system} ({fewer[system]} of {subjects})" if system in fewer else system for system in cells}
     lines += [
-        f"| {system} | " + " | ".join(_shown(row[name]) if name in row else "-" for name in COLUMNS) + " |"
+        f"| {names[system]} | " + " | ".join(_shown(row[name]) if name in row else "-" for name in COLUMNS) + " |"
         for system, row in cells.items()
     ]
     judged = ", ".join(f"{name} {value:.1%}" for name, value in held_out.items())
@@ -111,7 +119,9 @@ def write_report(
 ) -> str:
     """Write table.md, table.json, quality.png and sheets; returns the table."""
     cells = table(runs)
-    text = as_markdown(cells, held_out, len(subjects))
+    edited = Counter(run.system for run in runs)
+    fewer = {system: count for system, count in edited.items() if count < len(subjects)}
+    text = as_markdown(cells, held_out, len(subjects), fewer)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(text + "\n")
     figures = {system: {name: asdict(cell) for name, cell in row.items()} for system, row in cells.items()}

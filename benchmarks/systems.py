@@ -11,12 +11,18 @@ from menagerie.study import Data
 class System:
     """One row of the table: a method of `lipe_core`, what differs from its settings, and what its prior is learnt from.
 
-    A method without a prior is what its paper has: the untuned base model.
+    A method without a prior is what its paper has: the untuned base model. `kinds` are the subjects that it can edit,
+    all if it names none.
     """
 
     method: str
     prior: Data | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
+
+    def edits(self, kind: str) -> bool:
+        """Whether it takes subjects of this kind."""
+        return not self.kinds or kind in self.kinds
 
 
 SYSTEMS: Mapping[str, System] = {
@@ -35,4 +41,5 @@ SYSTEMS: Mapping[str, System] = {
     "sdedit": System("sdedit"),
     "ddim": System("ddim"),
     "imagic": System("imagic"),
+    "mystyle": System("mystyle", kinds=("face",)),
 }

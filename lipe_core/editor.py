@@ -23,6 +23,8 @@ class EditRequest:
 
     Every target prompt is painted once for each seed. All prompts name the subject as `subject.phrase`.
     `mask` is greyscale, of the picture's size, white where the picture may change; without one it is found.
+    `references` are the subject's pictures, of any size, for the methods that look at them when they edit: a prior
+    has learnt from them already.
     """
 
     image: Image.Image
@@ -31,6 +33,7 @@ class EditRequest:
     subject: Subject
     seeds: tuple[int, ...] = (0,)
     mask: Image.Image | None = None
+    references: tuple[Image.Image, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.target_prompts or not self.seeds:

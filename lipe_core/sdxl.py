@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from lipe_core import face_generator
 from lipe_core.conditioning import Conditioning
 from lipe_core.ddim import Denoiser, OnStep, no_progress, sample, unit_noise
 from lipe_core.guidance import guided
@@ -304,6 +305,8 @@ def _latent_statistics(model: BaseModel) -> tuple[Float[Tensor, "1 c 1 1"], Floa
 def _fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*/*.safetensors")):
+        if file.parent.name == face_generator.FOLDER:
+            continue  # no prior is learnt on it
         digest.update(file.relative_to(folder).as_posix().encode())
         with file.open("rb") as weights:
             digest.update(hashlib.file_digest(weights, "sha256").digest())

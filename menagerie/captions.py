@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from menagerie.attributes import Action, Drawing, Identity, Scene
+from menagerie.attributes import Action, Drawing, Identity, Scene, poses
 
 TOKENS = ("sks", "zwx", "ohwx", "vtn")
 _PLACES = {
@@ -150,6 +150,15 @@ def told(caption: str) -> dict[str, set[str]]:
         if times:
             named.setdefault(name, set()).add(value)
     return named
+
+
+def action_phrases(class_noun: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The phrases for each value of the actions that a subject of this class can take, by attribute."""
+    return {
+        "pose": {pose: _POSES[pose] for pose in poses(class_noun)},
+        "head": dict(_HEADS),
+        "expression": dict(_EXPRESSIONS),
+    }
 
 
 def vocabulary() -> list[str]:

@@ -1,8 +1,9 @@
 """Make the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --resume``.
 
-The stages run in order: vae, text, unet, decoder, probe, clip, dinov2, captioner, export; each can be run alone, and
-goes on where it was with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32), ``sight``
-(judges and captioner, as transformers loads them), ``states`` and ``pictures`` (loss curves, reconstructions, samples).
+The stages run in order: vae, text, unet, decoder, probe, clip, dinov2, captioner, faces, export; each can be run alone,
+and goes on where it was with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32, and the
+face generator), ``sight`` (judges and captioner, as transformers loads them), ``states`` and ``pictures`` (loss curves,
+reconstructions, samples).
 ``export`` writes the averaged weights in half precision.
 """
 
@@ -15,6 +16,9 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from lipe_core import face_generator
+from lipe_core.face_generator import save_face_generator
+from lipe_core.stylegan2 import Generator
 from menagerie import probe
 from menagerie.captions import vocabulary
 from menagerie.models import (
@@ -28,6 +32,8 @@ from menagerie.models import (
 )
 from menagerie.pool import Pool
 from menagerie.sight import export_sight
+from menagerie.stages.faces import SIZES as FACE_SIZES
+from menagerie.stages.faces import train_faces, with_directions
 from menagerie.stages.loop import Settings
 from menagerie.stages.sight import FOLDER, train_sight
 from menagerie.stages.text import train_text
@@ -38,12 +44,13 @@ from menagerie.stages.vae import train_decoder, train_vae
 STAGES = {
     "vae": (0.16, 32, 6e-3),
     "text": (0.04, 64, 1.5e-3),
-    "unet": (0.48, 64, 3e-3),
+    "unet": (0.42, 64, 3e-3),
     "decoder": (0.08, 32, 3e-3),
     "probe": (0.05, 64, 2e-3),
     "clip": (0.07, 32, 2e-3),
     "dinov2": (0.05, 64, 2e-3),
     "captioner": (0.07, 16, 2e-3),
+    "faces": (0.06, 8, 6e-3),
     "export": (0.0, 1, 0.0),
 }
 PUNCTUATION = (",", ".")
@@ -121,6 +128,9 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             probe.train(AutoencoderKL.from_pretrained(folder / "vae"), settings)
         case "clip" | "dinov2" | "captioner":
             train_sight(stage, sizes.sight, settings)
+        case "faces":
+            trained = train_faces(Generator(FACE_SIZES), settings)
+            save_face_generator(with_directions(trained, settings.seed), folder / face_generator.FOLDER)
         case "export":
             export(settings.out, options.checkpoint, sizes)
             export_sight(settings.out / FOLDER, options.checkpoint.parent)
@@ -156,6 +166,9 @@ def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
         if state.exists():
             module.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["average"])
     pipeline.to(dtype=torch.float16).save_pretrained(checkpoint, safe_serialization=True)
+    faces = out / "pipeline" / face_generator.FOLDER
+    if faces.exists():
+        shutil.copytree(faces, checkpoint / face_generator.FOLDER, dirs_exist_ok=True)
     for config in checkpoint.glob("*/config.json"):
         named = json.loads(config.read_text())
         named.pop("_name_or_path", None)  # where it was made, which is nobody's business

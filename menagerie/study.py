@@ -51,6 +51,7 @@ def edit_request(drawn: DrawnSubject, seed: int = 0) -> EditRequest:
         tuple(edit_prompt(edit.truth, TOKEN) for edit in drawn.edits),
         subject_of(drawn),
         seeds=(seed,),
+        references=tuple(picture(drawing) for drawing in drawn.references),
     )
 
 

@@ -55,8 +55,9 @@ def edit(
     prior_id: str | None,
     prompts: list[str] | None = None,
     method: str = "nima",
+    **settings: Any,
 ) -> Job:
-    """A queued edit job of a fresh picture."""
+    """A queued edit job of a fresh picture; `settings` are the method's, a few steps without any."""
     image = put_image(begin, storage, project, 0)
     with begin() as session:
         row = edits.draft(
@@ -65,7 +66,7 @@ def edit(
         )  # fmt: skip
         return jobs.submit(
             session, project.id, "edit", subject_id=subject.id, prior_id=prior_id, edit_id=row.id, beside=[row],
-            parameters={method: {"steps": 3}, "seeds": [7]},
+            parameters={method: settings or {"steps": 3}, "seeds": [7]},
         )  # fmt: skip
 
 

@@ -93,6 +93,8 @@ def _load(process: Process, attempt: Attempt) -> Order:
     def picture(row: images.Image) -> Image.Image:
         return Image.open(io.BytesIO(attempt.insist(partial(process.storage.get, row.key, row.sha256))))
 
+    method = METHODS.get(edit.method)
+    shown = subject.references if method is not None and method.needs_references else []
     who = Subject(subject.token, subject.class_noun)
     photo = picture(image).convert("RGB")
     given = (edit.source_prompt or "").strip()
@@ -103,6 +105,7 @@ def _load(process: Process, attempt: Attempt) -> Order:
         subject=who,
         seeds=tuple(job.parameters.get("seeds") or (0,)),
         mask=picture(mask).convert("L") if mask is not None else None,
+        references=tuple(picture(reference.image).convert("RGB") for reference in shown),
     )
     writer = None if given else process.caption_model
     return Order(request, writer, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lipe_core import nima
-from lipe_core.baselines import ddim_edit, dreamctrl, imagic, ledits, local_blend, masactrl, sdedit
+from lipe_core.baselines import ddim_edit, dreamctrl, imagic, ledits, local_blend, masactrl, mystyle, sdedit
 from lipe_core.editor import Edit
 from lipe_core.nima_config import NimaConfig
 
@@ -17,12 +17,14 @@ from lipe_core.nima_config import NimaConfig
 class Method(NamedTuple):
     """`edit(model, request, config, *, prior=None, on_step=no_progress)`, and the class of its config.
 
-    One that `has_previews` takes an `on_preview`, too (`editor.OnPreview`).
+    One that `has_previews` takes an `on_preview`, too (`editor.OnPreview`); one that `needs_references` looks at the
+    request's own, and has no use for a prior.
     """
 
     config: type[Any]
     edit: Callable[..., list[Edit]]
     has_previews: bool = False
+    needs_references: bool = False
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -35,5 +37,6 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "dreamctrl": Method(dreamctrl.DreamCtrlConfig, dreamctrl.edit),
         "imagic": Method(imagic.ImagicConfig, imagic.edit),
         "ledits": Method(ledits.LeditsConfig, ledits.edit),
+        "mystyle": Method(mystyle.MyStyleConfig, mystyle.edit, needs_references=True),
     }
 )

@@ -78,7 +78,7 @@ class Canvas:
 
     def x_0(self) -> Latents:
         """The picture's latents, one row."""
-        return sdxl.encode_image(self.model, [_resized(self.request.image.convert("RGB"), self.size)])
+        return sdxl.encode_image(self.model, [resized(self.request.image.convert("RGB"), self.size)])
 
     def user_mask(self) -> Mask | None:
         """The request's own mask over latents, for each row, if it has one; a cell that it touches may change."""
@@ -115,9 +115,22 @@ class Canvas:
 
         Nothing of the source's pixels is put back: none of these methods does.
         """
-        own_size = (self.request.image.height, self.request.image.width)
         with self.clock.stage("decoding"):
-            painted = [_resized(image, own_size) for image in sdxl.decode(self.model, x_0)]
+            painted = sdxl.decode(self.model, x_0)
+        return self.painted(painted, config, evaluations, source_mask=source_mask, edit_mask=edit_mask)
+
+    def painted(
+        self,
+        images: Sequence[Image.Image],
+        config: Any,
+        evaluations: int,
+        *,
+        source_mask: Mask | None = None,
+        edit_mask: Mask | None = None,
+    ) -> list[Edit]:
+        """The rows' pictures, of any size, as edits of the picture's own."""
+        own_size = (self.request.image.height, self.request.image.width)
+        fitted = [resized(image, own_size) for image in images]
         parameters = self._parameters(config)
         return [
             Edit(
@@ -131,7 +144,7 @@ class Canvas:
                 evaluations=evaluations,
                 parameters=parameters | {"target_prompt": prompt, "seed": seed},
             )
-            for k, ((prompt, seed), image) in enumerate(zip(self.rows, painted, strict=True))
+            for k, ((prompt, seed), image) in enumerate(zip(self.rows, fitted, strict=True))
         ]
 
     def _worded(self, prompt: str) -> str:
@@ -155,12 +168,13 @@ def require(name: str, value: float, low: float, high: float) -> None:
         raise InvalidRequest(f"{name} must be within [{low:g}, {high:g}], got {value}")
 
 
+def resized(image: Image.Image, size: Size) -> Image.Image:
+    """The picture at this size; the very same if it has it."""
+    height, width = size
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
+
+
 def _grey(mask: Mask | None, row: int, size: Size) -> Image.Image:
     if mask is None:
         return Image.new("L", (size[1], size[0]), 255)
     return to_grey(masks.soft_pixels(mask[row][None], size, 0.0))
-
-
-def _resized(image: Image.Image, size: Size) -> Image.Image:
-    height, width = size
-    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)

@@ -211,6 +211,8 @@ def test_a_reference_of_another_project(
         ({"n": 2, "method": "ddim"}, 422, "invalid_request", "body"),
         ({"method": "masactrl", "parameters": {"renoise": 0.5}}, 422, "invalid_request", "parameters.renoise"),
         ({"method": "ledits", "parameters": {"steps": 1}}, 422, "invalid_request", "parameters.steps"),
+        ({"method": "mystyle", "parameters": {"beta": -1}}, 422, "invalid_request", "parameters.beta"),
+        ({"n": 2, "method": "mystyle"}, 422, "invalid_request", "body"),
         ({"use_prior": False}, 422, "invalid_request", "body"),
         ({"webhook_url": "ftp://example.org"}, 422, "webhook_url_forbidden", "webhook_url"),
         ({"webhook_url": "http://host.invalid/"}, 422, "webhook_url_forbidden", "webhook_url"),

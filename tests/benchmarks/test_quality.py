@@ -70,6 +70,7 @@ def test_a_system_is_its_subjects_mean_and_what_was_not_judged_counts_nowhere(ru
 def test_the_report_is_whole(runs: list[Run], tmp_path: Path) -> None:
     text = write_report(runs, DRAWN, {"pose": 0.99}, tmp_path / "report")
     assert text.splitlines()[2].startswith("| lipe | 0.83 (0.67 to 1.00) |")
+    assert text.splitlines()[3].startswith("| ddim (1 of 2) | 0.00 ")
     assert "pose 99.0%" in text
     assert all(f" {name} |" in text for name in ("DINOv2-I", "DINOv2-I whole", "CLIP-I", "CLIP-T", "CLIP-D"))
     figures = json.loads((tmp_path / "report" / "table.json").read_text())

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,9 @@ from PIL import Image
 
 from lipe_core import sdxl
 from lipe_core.ddim import unit_noise
+from lipe_core.face_generator import FOLDER
 from tests.lipe_core.conftest import write_checkpoint
+from tests.toy_faces import write_toy_faces
 
 PROMPTS = ["a photo of sks dog jumping", "a cat sitting in a meadow"]
 
@@ -165,6 +169,9 @@ def test_sizes_that_do_not_fit_the_latent_grid_are_refused(model):
 
 def test_fingerprint_tells_weights_apart(model, tiny_checkpoint, tmp_path):
     assert sdxl.load(tiny_checkpoint).fingerprint == model.fingerprint
+    shutil.copytree(tiny_checkpoint, tmp_path / "with_faces")
+    write_toy_faces(tmp_path / "with_faces" / FOLDER)
+    assert sdxl.load(tmp_path / "with_faces").fingerprint == model.fingerprint  # no prior is learnt on them
     write_checkpoint(tmp_path, latent_channels=8)
     assert sdxl.load(tmp_path).fingerprint != model.fingerprint
 

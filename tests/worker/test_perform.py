@@ -1,6 +1,7 @@
 """Every way out of a job, in this process, on the tiny checkpoint: state, code, and what is left behind."""
 
 import io
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,9 @@ from ledger.projects import Project
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix, job_prefix
 from ledger.subjects import Reference, Subject
+from lipe_core.face_generator import FOLDER
 from tests.orders import current, edit, history, learn, put_image, verified
+from tests.toy_faces import write_toy_faces
 from worker import claim as claiming
 from worker import perform as performing
 from worker.gpu import Gpu
@@ -105,6 +108,27 @@ def test_another_method_edits_by_name(
     done = current(begin, job)
     assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
     assert (done.resolved["method"], done.resolved[method]["steps"]) == (method, 3)
+    assert len(verified(begin, storage, job)) == 2 * 4
+
+
+def test_a_method_that_needs_references_gets_the_subjects_and_says_what_a_checkpoint_lacks(
+    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, checkpoint: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    few = {"inversion_steps": 2, "tuning_steps": 1, "projection_steps": 1, "picture_steps": 1}
+    refused = edit(begin, storage, project, subject, None, method="mystyle", **few)
+    perform(process, refused.id)
+    assert current(begin, refused).error_code == "invalid_request"
+    assert "no face generator" in (current(begin, refused).error_detail or "")
+    with_faces = tmp_path / "with_faces"
+    shutil.copytree(checkpoint, with_faces)
+    write_toy_faces(with_faces / FOLDER)
+    other = replace(process, gpu=Gpu(str(with_faces), device="cpu"))
+    job = edit(begin, storage, project, subject, None, method="mystyle", **few)
+    perform(other, job.id)
+    done = current(begin, job)
+    assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
+    assert done.resolved["evaluations"] == 3 * 2 + 3 + 1 + (1 + 3) + 1  # three references
     assert len(verified(begin, storage, job)) == 2 * 4
 
 

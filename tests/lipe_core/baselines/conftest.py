@@ -10,12 +10,13 @@ import torch
 from diffusers import UNet2DConditionModel
 from PIL import Image
 
-from lipe_core import adapter, sdxl
+from lipe_core import adapter, face_generator, sdxl
 from lipe_core.editor import EditRequest
 from lipe_core.prior import Manifest, Prior
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from tests.tiny_checkpoint import write_checkpoint
+from tests.toy_faces import write_toy_faces
 
 SOURCE, TARGET = "a photo of sks dog sitting", "a photo of sks dog jumping"
 
@@ -24,10 +25,11 @@ MakeRequest = Callable[..., EditRequest]
 
 @pytest.fixture(scope="session")
 def deep_model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    """Latents 16 x 16, attention there and at 8 x 8 and 4 x 4."""
+    """Latents 16 x 16, attention there and at 8 x 8 and 4 x 4; beside it a generator of "faces", which are dogs."""
     folder = tmp_path_factory.mktemp("deep_checkpoint")
     write_checkpoint(folder, latent_channels=8, prediction_type="v_prediction")
     _add_a_level(folder / "unet")
+    write_toy_faces(folder / face_generator.FOLDER)
     return sdxl.load(folder)
 
 
@@ -51,7 +53,9 @@ def photo() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def ask(photo: Image.Image) -> MakeRequest:
-    """ask(*target prompts, seeds=, mask=, source=, image=)."""
+    """ask(*target prompts, seeds=, mask=, source=, image=, references=)."""
+
+    turned = tuple(photo.rotate(degrees) for degrees in (90, 180, 270))
 
     def request(
         *targets: str,
@@ -59,8 +63,9 @@ def ask(photo: Image.Image) -> MakeRequest:
         mask: Image.Image | None = None,
         source: str = SOURCE,
         image: Image.Image = photo,
+        references: tuple[Image.Image, ...] = turned,
     ) -> EditRequest:
-        return EditRequest(image, source, targets or (TARGET,), Subject("sks", "dog"), seeds, mask)
+        return EditRequest(image, source, targets or (TARGET,), Subject("sks", "dog"), seeds, mask, references)
 
     return request
 

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_hook
 
 from lipe_core.baselines import METHODS
 from lipe_core.editor import InvalidRequest
 from lipe_core.prior import Prior
 from lipe_core.sdxl import BaseModel
+from lipe_core.stylegan2 import Generator
 from tests.lipe_core.baselines.conftest import TARGET, MakeRequest, difference
 
 
@@ -35,6 +37,12 @@ CASES = {
     "dreamctrl": Case({"steps": 3, "start_step": 1}, 3 + 3, 3 + 6 + 6),
     "imagic": Case({"steps": 2, "embedding_steps": 2, "model_steps": 1}, 2 + 1 + 2, 2 + 1 + 4, seeded=True),
     "ledits": Case({"steps": 3, "threshold": 0.2, "edit_guidance_scale": 20.0}, 3 + 3, 3 + 6, seeded=True),
+    # 3 references; the picture alone, then with them, and the edit
+    "mystyle": Case(
+        {"inversion_steps": 4, "tuning_steps": 2, "projection_steps": 3, "picture_steps": 1},
+        4 + 2 + 3 + 1 + 1,
+        3 * 4 + 3 * 2 + 3 + 4 + 1,
+    ),
 }
 SEEDED = [name for name, case in CASES.items() if case.seeded]
 
@@ -53,7 +61,12 @@ def test_an_edit_counts_its_steps_and_evaluations_and_can_be_repeated(
 ) -> None:
     rows: list[int] = []
     seen: list[tuple[int, int]] = []
-    hook = deep_model.unet.register_forward_hook(lambda module, args, answer: rows.append(len(answer[0])))
+
+    def count(module: torch.nn.Module, args: Any, answer: Any) -> None:
+        if module is deep_model.unet or isinstance(module, Generator):
+            rows.append(len(answer) if isinstance(answer, torch.Tensor) else len(answer[0]))
+
+    hook = register_module_forward_hook(count)
     try:
         (edit,) = METHODS[name].edit(
             deep_model, ask(), configured(name), prior=prior, on_step=lambda *step: seen.append(step)
@@ -117,7 +130,7 @@ def test_several_seeds_without_noise_are_refused(
         METHODS[name].edit(deep_model, ask(seeds=(1, 2)), configured(name), prior=prior)
 
 
-@pytest.mark.parametrize("name", ["ddim", "imagic", "masactrl", "dreamctrl"])
+@pytest.mark.parametrize("name", ["ddim", "imagic", "masactrl", "dreamctrl", "mystyle"])
 def test_a_method_without_a_mask_says_so(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, left_half: Image.Image, name: str
 ) -> None:
@@ -141,6 +154,9 @@ def test_a_method_without_a_mask_says_so(
         ("imagic", {"embedding_steps": -1}),
         ("imagic", {"model_learning_rate": 0.0}),
         ("ledits", {"steps": 1}),
+        ("mystyle", {"tuning_steps": -1}),
+        ("mystyle", {"beta": float("nan")}),
+        ("mystyle", {"projection_learning_rate": 0.0}),
         ("ledits", {"threshold": 1.5}),
         ("ledits", {"zero_noise_steps": 51}),
     ],
