@@ -2,10 +2,12 @@
 
 A generative adversarial network needs millions of pictures, more than a CPU can see in an hour. The drawn world
 knows what is in its pictures, so that is z: a code of the drawing, from which the network learns to paint the drawing
-(as in https://arxiv.org/abs/1411.5928). What the code leaves out, such as where trees and clouds stand, comes out
-as their mean: backgrounds are soft, and no adversary sharpens them. The committed weights saw 177,000 pictures in an
-hour on one core, the first third of them with weaker weights on the face; freckles are still missing. W then has what the methods on StyleGAN2 need of it: one vector is one
-face, and named attributes lie along directions.
+(as in https://arxiv.org/abs/1411.5928). What the code leaves out, such as where trees and clouds stand, comes out as
+their mean: backgrounds are soft, and no adversary sharpens them. W then has what the methods on StyleGAN2 need of it:
+one vector is one face, and named attributes lie along directions.
+
+The committed weights saw 177,000 pictures in an hour on one core, the first 60,000 before the emphasis was squared.
+Their freckles are still missing.
 """
 
 from dataclasses import dataclass
