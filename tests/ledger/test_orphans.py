@@ -12,7 +12,7 @@ from ledger.database import UnitOfWork, new_id
 from ledger.jobs import Job
 from ledger.orphans import OrphanSweep
 from ledger.projects import Project
-from ledger.storage import Storage, attempt_prefix, image_prefix, job_prefix, project_prefix, upload_prefix
+from ledger.storage import PROJECTS, Storage, attempt_prefix, image_prefix, job_prefix, project_prefix, upload_prefix
 
 AT_ONCE = timedelta(seconds=-5)
 """What was stored just now is settled: servers tell the time in whole seconds."""
@@ -20,7 +20,8 @@ AT_ONCE = timedelta(seconds=-5)
 
 @pytest.fixture
 def sweep(begin: UnitOfWork, storage: Storage) -> Callable[[], None]:
-    """One whole walk."""
+    """One whole walk, over nothing that other tests left."""
+    storage.delete_prefix(PROJECTS)
 
     def walk() -> None:
         walking = OrphanSweep(begin, storage, settled=AT_ONCE, limit=2)
