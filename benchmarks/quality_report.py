@@ -129,7 +129,8 @@ def write_report(
     plot(cells, out / "quality.png")
     (out / "sheets").mkdir(exist_ok=True)
     for drawn in subjects:
-        sheet(drawn, [run for run in runs if run.subject == drawn.name]).save(out / "sheets" / f"{drawn.name}.png")
+        if own := [run for run in runs if run.subject == drawn.name]:
+            sheet(drawn, own).save(out / "sheets" / f"{drawn.name}.png")
     return text
 
 
