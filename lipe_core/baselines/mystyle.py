@@ -11,6 +11,7 @@ is the optimisation of StyleGAN2 (https://arxiv.org/abs/1912.04958, appendix D),
 of LPIPS.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ from lipe_core.train import TrainingDiverged
 
 FEWEST = 2
 """References: one anchor spans no space."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,10 @@ def face_generator(model: BaseModel) -> FaceGenerator:
     try:
         return load_face_generator(folder, device=model.device)
     except InvalidModel as error:
-        raise InvalidRequest(f"mystyle cannot use the base model's face generator: {error}") from error
+        log.warning("%s", error)  # names the operator's folders, which are not the user's to know
+        raise InvalidRequest(
+            "mystyle cannot use the base model's face generator (the worker's log tells why): choose another method"
+        ) from error
 
 
 def invert(studio: Studio, references: Pixels, steps: int, learning_rate: float) -> Anchors:

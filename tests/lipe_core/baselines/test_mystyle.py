@@ -99,15 +99,17 @@ def test_what_it_cannot_do_is_refused(deep_model: BaseModel, ask: MakeRequest, p
 
 
 def test_a_checkpoint_without_a_generator_or_with_a_broken_one_is_refused(
-    deep_model: BaseModel, ask: MakeRequest, tmp_path: Path
+    deep_model: BaseModel, ask: MakeRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for checkpoint in (str(tmp_path), "org/name"):
         with pytest.raises(InvalidRequest, match="no face generator"):
             mystyle.edit(replace(deep_model, checkpoint=checkpoint), ask(), QUICK)
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / CONFIG).write_text("{}")
-    with pytest.raises(InvalidRequest, match="cannot use"):
+    with pytest.raises(InvalidRequest, match="cannot use") as refused:
         mystyle.edit(replace(deep_model, checkpoint=str(tmp_path)), ask(), QUICK)
+    assert str(tmp_path) not in str(refused.value)
+    assert str(tmp_path / FOLDER) in caplog.text
 
 
 def test_a_training_that_diverges_says_so(studio: Studio) -> None:
