@@ -86,15 +86,15 @@ def _load(process: Process, attempt: Attempt) -> Order:
         subject = subjects.get(session, project_id, edit.subject_id)
         image = images.get(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
-        learnt = priors.get(session, project_id, edit.prior_id) if edit.prior_id else None
+        method = METHODS.get(edit.method)
+        is_shown = method is not None and method.needs_references
+        learnt = priors.get(session, project_id, edit.prior_id) if edit.prior_id and not is_shown else None
     if subject is None or image is None:
         raise Lost
 
     def picture(row: images.Image) -> Image.Image:
         return Image.open(io.BytesIO(attempt.insist(partial(process.storage.get, row.key, row.sha256))))
 
-    method = METHODS.get(edit.method)
-    shown = subject.references if method is not None and method.needs_references else []
     who = Subject(subject.token, subject.class_noun)
     photo = picture(image).convert("RGB")
     given = (edit.source_prompt or "").strip()
@@ -105,7 +105,7 @@ def _load(process: Process, attempt: Attempt) -> Order:
         subject=who,
         seeds=tuple(job.parameters.get("seeds") or (0,)),
         mask=picture(mask).convert("L") if mask is not None else None,
-        references=tuple(picture(reference.image).convert("RGB") for reference in shown),
+        references=tuple(picture(reference.image).convert("RGB") for reference in subject.references if is_shown),
     )
     writer = None if given else process.caption_model
     return Order(request, writer, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters)

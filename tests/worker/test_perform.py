@@ -116,7 +116,8 @@ def test_a_method_that_needs_references_gets_the_subjects_and_says_what_a_checkp
     tmp_path: Path,
 ) -> None:  # fmt: skip
     few = {"inversion_steps": 2, "tuning_steps": 1, "projection_steps": 1, "picture_steps": 1}
-    refused = edit(begin, storage, project, subject, None, method="mystyle", **few)
+    unready = learn(begin, project, subject, steps=1)  # its prior is of no use, and must not be waited for
+    refused = edit(begin, storage, project, subject, unready.prior_id, method="mystyle", **few)
     perform(process, refused.id)
     assert current(begin, refused).error_code == "invalid_request"
     assert "no face generator" in (current(begin, refused).error_detail or "")
