@@ -29,7 +29,7 @@ from lipe_core.prior import Prior
 from lipe_core.restore import restore_background
 from lipe_core.schedule import NoiseSchedule
 from lipe_core.sdxl import BaseModel, Size
-from lipe_core.shapes import Latents, Mask, PixelMask, Timesteps
+from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Timesteps
 from lipe_core.source_features import SourceFeatures
 
 
@@ -97,16 +97,10 @@ def edit(
                 lambda step, _: on_step(steps + step, 2 * steps),
             )  # fmt: skip
     with clock.stage("decoding"):
-        if config.mask_mode != "none" and (config.tolerance or config.restorations):
-            with torch.no_grad():
-                shown = sdxl.decode_pixels(model, x_0)
-            changed = changed * outline.differing(shown, pixels.expand_as(shown), tolerance=config.tolerance)
-            x_0 = restore_background(
-                partial(sdxl.decode_pixels, model),
-                blend(x_0, source_x_0.expand_as(x_0), outline.cells(changed, latent_size, 0.0)),
-                torch.where(changed > 0, shown, pixels),
-                steps=config.restorations, on_step=lambda: on_step(2 * steps, 2 * steps),
-            )  # fmt: skip
+        x_0, changed = restored(
+            model, x_0, changed, source_x_0.expand_as(x_0), pixels.expand(len(rows), -1, -1, -1), config,
+            lambda: on_step(2 * steps, 2 * steps),
+        )  # fmt: skip
         painted = sdxl.decode(model, x_0)
     located = (request.mask is None) + len(look_steps(config, steps))
     evaluations = (
@@ -183,6 +177,28 @@ def edit_latents(
             x_t = blend(x_t, trajectory.at(s).expand_as(x_t), edit_mask)
         on_step(step, steps)
     return x_t, changed
+
+
+def restored(
+    model: BaseModel,
+    x_0: Latents,
+    changed: PixelMask,
+    source_x_0: Latents,
+    source: Pixels,
+    config: NimaConfig,
+    on_step: Callable[[], None],
+) -> tuple[Latents, PixelMask]:
+    """What was painted and hardly differs from the source is the source's, and the background up to the silhouettes'
+    edge is as the source shows it: the clean latents, and to the pixel what changed."""
+    if config.mask_mode == "none" or not (config.tolerance or config.restorations):
+        return x_0, changed
+    with torch.no_grad():
+        shown = sdxl.decode_pixels(model, x_0)
+    changed = changed * outline.differing(shown, source, tolerance=config.tolerance)
+    blended = blend(x_0, source_x_0, outline.cells(changed, (x_0.shape[2], x_0.shape[3]), 0.0))
+    goal = torch.where(changed > 0, shown, source)
+    decode = partial(sdxl.decode_pixels, model)
+    return restore_background(decode, blended, goal, steps=config.restorations, on_step=on_step), changed
 
 
 def latest_attended(timesteps: Timesteps, start: float) -> int:
