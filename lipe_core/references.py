@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from PIL import ImageOps
 
-from lipe_core import dataset
+from lipe_core import dataset, sdxl
 from lipe_core.dataset import EncodedSet
 from lipe_core.emphasis import emphasise
 from lipe_core.prior_config import PriorConfig
 from lipe_core.sdxl import BaseModel
-from lipe_core.subject import Sample, Subject
+from lipe_core.subject import InvalidSubject, Sample, Subject
 
 _TURNED = {"left": "right", "right": "left"}
 
@@ -19,8 +19,15 @@ def encode_references(
     model: BaseModel, samples: Sequence[Sample], subject: Subject, config: PriorConfig
 ) -> tuple[EncodedSet, ...]:
     """What `train.learn_prior` learns from, a set for each size. Captions must name the subject, as
-    `captions.identity_set` sees to."""
+    `captions.identity_set` sees to, in words that the base model knows and before it stops reading: an InvalidSubject
+    tells so before a training is spent on a name that no edit can use.
+    """
     shown = with_mirrored(samples) if config.mirror else samples
+    for sample in samples:
+        try:
+            sdxl.token_positions(model, sample.caption, (subject.token, subject.class_noun))
+        except ValueError as error:
+            raise InvalidSubject(str(error)) from error
     return emphasise(model, dataset.encode(model, shown), subject, config.subject_emphasis)
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 from lipe_core.prior_config import PriorConfig
 from lipe_core.references import encode_references, mirrored_caption, with_mirrored
 from lipe_core.sdxl import BaseModel
-from lipe_core.subject import Sample, Subject
+from lipe_core.subject import InvalidSubject, Sample, Subject
 
 
 def test_every_picture_comes_again_as_in_a_mirror() -> None:
@@ -43,3 +43,18 @@ def test_training_sees_both_sides_where_it_is_asked_to(model: BaseModel) -> None
     assert both.weights.max() == 2.0
     assert torch.allclose(both.latents[:1], one.latents, atol=1e-4)
     assert not torch.allclose(both.latents[1:], one.latents, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("subject", "caption", "why"),
+    [
+        (Subject("ωψω", "dog"), "a ωψω dog", "does not know 'ωψω'; choose another"),
+        (Subject("sks", "ñandú"), "a sks ñandú", "does not know 'ñandú'; choose another"),
+        (Subject("sks", "dog"), "a photo of a house, " * 30 + "and a sks dog", "'sks' is not among the first"),
+    ],
+)
+def test_a_name_that_no_edit_could_use_is_refused_before_the_training(
+    model: BaseModel, subject: Subject, caption: str, why: str
+) -> None:
+    with pytest.raises(InvalidSubject, match=why):
+        encode_references(model, [Sample(Image.new("RGB", (32, 32)), caption)], subject, PriorConfig())
