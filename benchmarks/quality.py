@@ -111,7 +111,7 @@ def _prior_settings(system: System, recipe: Recipe, drawn: DrawnSubject) -> list
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     probe, model = load_probe(), sdxl.load(options.checkpoint, device=options.device)
-    judges = load_judges(options.clip, options.dinov2, options.device)
+    judges = load_judges(options.clip, options.dinov2, options.lpips, options.device)
     subjects = list(fresh(options.subjects, options.seed)) if options.fresh else benchmark()[: options.subjects]
     runs: list[Run] = []
     work = [(drawn, name) for drawn in subjects for name in options.systems
@@ -135,6 +135,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--clip", default=CLIP, help="the judge of CLIP-I, CLIP-T and CLIP-D: a folder or a hub id")
     parser.add_argument("--dinov2", default=DINOV2, help="the judge of DINOv2-I: a folder or a hub id")
+    parser.add_argument(
+        "--lpips", type=Path, help="LPIPS's weights (lipe_core/metrics/lpips.py); without, not measured"
+    )
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 

@@ -49,7 +49,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _of_all(name: str) -> Callable[[Run], float | None]:
-    return lambda run: _mean([float(score[name]) for score in run.scores if score[name] is not None])
+    return lambda run: _mean([float(score[name]) for score in run.scores if score.get(name) is not None])
 
 
 def _identity_given_success(run: Run) -> float | None:
@@ -63,6 +63,8 @@ COLUMNS: Mapping[str, Callable[[Run], float | None]] = {
     "identity given success": _identity_given_success,
     "background dB": _of_all("background_psnr"),
     "composited dB": _of_all("background_psnr_composite"),
+    "composited SSIM": _of_all("background_ssim"),
+    "composited LPIPS": _of_all("background_lpips"),
     "mask IoU": _of_all("mask_iou"),
     "dB to the truth": _of_all("target_psnr"),
     "DINOv2-I": _of_all("dinov2_i"),

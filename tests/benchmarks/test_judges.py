@@ -1,12 +1,14 @@
 """The true pictures of a subject's edits, and a copy of the test picture, as two systems' work."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.judges import Judges, judged, load_judges
 from benchmarks.quality_report import Run
+from lipe_core.metrics.background import psnr
 from menagerie.attributes import Drawing
 from menagerie.sight import CLIP, DINOV2
 from menagerie.study import picture
@@ -56,3 +58,16 @@ def test_another_subjects_pictures_lose_the_identity(judges: Judges, tmp_path: P
     other = means(judged(work(tmp_path / "other", drawn, [edit.truth for edit in stranger.edits]), drawn, judges))
     assert own["dinov2_i"] > other["dinov2_i"] + 0.2
     assert own["clip_i"] > other["clip_i"]
+
+
+def test_of_the_background_only_what_lies_around_both_silhouettes_counts(judges: Judges, tmp_path: Path) -> None:
+    drawn, stranger = SUBJECTS[0], SUBJECTS[1]
+    assert "background_lpips" not in judged(work(tmp_path / "alone", drawn, [drawn.test] * 4), drawn, judges).scores[0]
+    measured = replace(judges, lpips=psnr)
+    copied = means(judged(work(tmp_path / "copy", drawn, [drawn.test] * 4), drawn, measured))
+    own = means(judged(work(tmp_path / "own", drawn, [edit.truth for edit in drawn.edits]), drawn, measured))
+    other = means(judged(work(tmp_path / "other", drawn, [edit.truth for edit in stranger.edits]), drawn, measured))
+    assert copied["background_ssim"] == pytest.approx(1)
+    assert copied["background_lpips"] == 60  # what psnr says of equal pictures
+    assert own["background_ssim"] > 0.95 > 0.8 > other["background_ssim"]
+    assert own["background_lpips"] > other["background_lpips"] + 10
