@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.judges import judged, load_judges
+from benchmarks.measure import Meter
 from benchmarks.quality_report import Run, write_report
 from benchmarks.systems import SYSTEMS, System
 from lipe_core import face_generator, sdxl
@@ -54,8 +55,10 @@ def run(
     folder = out / "runs" / hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
     if not (folder / "run.json").exists():
         prior = learnt(model, recipe, drawn, system.prior, out / "priors") if system.prior else None
-        request = edit_request(drawn, seed)
-        _keep(folder, drawn, name, probe, METHODS[system.method].edit(model, request, config, prior=prior))
+        request, meter = edit_request(drawn, seed), Meter(model.device.type)
+        held = meter.start_peak()
+        made = METHODS[system.method].edit(model, request, config, prior=prior)
+        _keep(folder, drawn, name, probe, made, meter.peak() - held)
     return Run.read(folder)
 
 
@@ -75,7 +78,7 @@ def learnt(model: BaseModel, recipe: Recipe, drawn: DrawnSubject, data: Data, fo
         return save_prior(prior.adapter, prior.manifest, place)
 
 
-def _keep(folder: Path, drawn: DrawnSubject, name: str, probe: Probe, made: Sequence[Edit]) -> None:
+def _keep(folder: Path, drawn: DrawnSubject, name: str, probe: Probe, made: Sequence[Edit], peak_mb: float) -> None:
     """Judge the edits and write them; run.json comes last, and whole."""
     folder.mkdir(parents=True, exist_ok=True)
     scores = []
@@ -93,6 +96,7 @@ def _keep(folder: Path, drawn: DrawnSubject, name: str, probe: Probe, made: Sequ
         "system": name,
         "seconds": sum(made[0].timings.values()) / len(made),
         "evaluations": made[0].evaluations,
+        "peak_mb": peak_mb,
         "scores": scores,
     }
     partial_file = folder / "run.partial"

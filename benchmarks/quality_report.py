@@ -21,7 +21,8 @@ Scores = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Run:
-    """One system on one subject: ``seconds`` an edit, ``scores`` one for each edit.
+    """One system on one subject: ``seconds`` and ``evaluations`` an edit, ``scores`` one for each edit, and the MB that
+    all of them, made at once, took at the peak beside the weights.
 
     A score holds the fields of ``menagerie.judge.Score``, and of ``benchmarks.judges`` once these have looked at it.
     """
@@ -31,6 +32,7 @@ class Run:
     system: str
     seconds: float
     evaluations: int
+    peak_mb: float
     scores: Scores
     folder: Path
 
@@ -75,6 +77,7 @@ COLUMNS: Mapping[str, Callable[[Run], float | None]] = {
     "CLIP-D": _of_all("clip_d"),
     "seconds": lambda run: run.seconds,
     "evaluations": lambda run: float(run.evaluations),
+    "peak MB": lambda run: run.peak_mb,
 }
 
 
@@ -106,7 +109,8 @@ def as_markdown(
     judged = ", ".join(f"{name} {value:.1%}" for name, value in held_out.items())
     notes = (
         f"{subjects} subjects, 4 edits each; 95 % bootstrap. Probe, held out: {judged}.",
-        "DINOv2-I and CLIP-I: the subject's crop with the references; whole: the picture with the test picture.",
+        "DINOv2-I and CLIP-I: the subject's crop with the references; whole: the picture with the test picture. Peak "
+        "MB: beside the weights, all edits of a picture made at once.",
     )
     return "\n".join([*lines, "", *notes])
 

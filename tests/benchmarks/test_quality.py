@@ -37,6 +37,7 @@ def made(folder: Path, subject: str, system: str, success: list[bool | None], id
         "system": system,
         "seconds": 2.0,
         "evaluations": 90,
+        "peak_mb": 100.0,
         "scores": scores,
     }
     (place / "run.json").write_text(json.dumps(facts))
