@@ -172,13 +172,18 @@ def sheet(drawn: DrawnSubject, runs: Sequence[Run]) -> Image.Image:
         ("what is asked", [Cell(picture(drawn.test), "test picture"), true_mask, *truths]),
     ]
     for run in runs:
-        cells = [_cell(run, "source_mask", 0, "source mask"), _cell(run, "edit_mask", 0, "edit mask")]
+        cells = [_mask(run, "source_mask", "source mask"), _mask(run, "edit_mask", "edit mask")]
         for k, score in enumerate(run.scores):
             verdict = {None: "not judged", True: "done", False: "not done"}[score["success"]]
             note = f"identity {score['identity']:.0%}, background {score['background_psnr_composite']:.0f} dB"
             cells.append(_cell(run, "image", k, f"{score['edit']}: {verdict}", note))
         rows.append((run.system, cells))
     return contact_sheet(drawn.name, rows)
+
+
+def _mask(run: Run, role: str, label: str) -> Cell:
+    found = run.picture(role, 0)
+    return Cell(found, label, "everywhere" if found.getextrema() == (255, 255) else "")
 
 
 def _cell(run: Run, role: str, k: int, label: str, note: str = "") -> Cell:
