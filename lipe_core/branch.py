@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lipe_core import sdxl
+from lipe_core import sdxl, text
 from lipe_core.attention import AttentionStore, Tokens, record_attention
 from lipe_core.conditioning import Conditioning
 from lipe_core.ddim import Denoiser
@@ -41,15 +41,15 @@ def encode_prompts(
     """
     words = (subject.token, subject.class_noun) if personal else (subject.class_noun,)
     try:
-        wanted = [sdxl.token_positions(model, prompt, words) for prompt in prompts]
+        wanted = [text.token_positions(model, prompt, words) for prompt in prompts]
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
-    content = [len(sdxl.content_tokens(model, prompt)) for prompt in prompts]
-    cond = sdxl.encode_prompt(model, prompts, size=size)
+    content = [len(text.content_tokens(model, prompt)) for prompt in prompts]
+    cond = text.encode_prompt(model, prompts, size=size)
     _, rows, columns = model.latent_shape(size)
     return Prompts(
         cond,
-        sdxl.encode_prompt(model, [negative_prompt], size=size).expand(len(prompts)),
+        text.encode_prompt(model, [negative_prompt], size=size).expand(len(prompts)),
         Tokens.of(wanted, content, cond.prompt_embeds.shape[1]),
         (rows, columns),
     )

@@ -13,7 +13,7 @@ from itertools import product
 import torch
 from einops import rearrange, reduce
 
-from lipe_core import sdxl
+from lipe_core import sdxl, text
 from lipe_core.ddim import unit_noise
 from lipe_core.editor import InvalidRequest
 from lipe_core.sdxl import BaseModel
@@ -43,7 +43,7 @@ def contrast_map(
     size = (rows * model.factor, columns * model.factor)
     # One noun after the other: together they would need several times an edit's memory.
     own, *others = (
-        sdxl.denoiser(model, sdxl.encode_prompt(model, [_exchanged(c, subject, noun) for c in captions], size=size))
+        sdxl.denoiser(model, text.encode_prompt(model, [_exchanged(c, subject, noun) for c in captions], size=size))
         for noun in (subject.class_noun, *other_nouns(subject, nouns))
     )
     differences = []

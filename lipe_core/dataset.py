@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lipe_core import sdxl
+from lipe_core import sdxl, text
 from lipe_core.conditioning import Conditioning
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel, Size
@@ -97,7 +97,7 @@ def _time_ids(original: Size, size: Size) -> tuple[float, ...]:
 def with_captions(model: BaseModel, latents: Latents, captions: Sequence[str]) -> EncodedSet:
     """Latents that are known already, with their captions encoded."""
     size = (latents.shape[2] * model.factor, latents.shape[3] * model.factor)
-    conditioning = sdxl.encode_prompt(model, captions, size=size).to("cpu", torch.float32)
+    conditioning = text.encode_prompt(model, captions, size=size).to("cpu", torch.float32)
     return EncodedSet(latents.float().cpu(), conditioning, tuple(captions))
 
 

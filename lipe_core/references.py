@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from PIL import ImageOps
 
-from lipe_core import dataset, sdxl
+from lipe_core import dataset, text
 from lipe_core.dataset import EncodedSet
 from lipe_core.emphasis import emphasise
 from lipe_core.prior_config import PriorConfig
@@ -25,7 +25,7 @@ def encode_references(
     shown = with_mirrored(samples) if config.mirror else samples
     for sample in samples:
         try:
-            sdxl.token_positions(model, sample.caption, (subject.token, subject.class_noun))
+            text.token_positions(model, sample.caption, (subject.token, subject.class_noun))
         except ValueError as error:
             raise InvalidSubject(str(error)) from error
     return emphasise(model, dataset.encode(model, shown), subject, config.subject_emphasis)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from lipe_core import dataset, sdxl
+from lipe_core import dataset, text_to_image
 from lipe_core.dataset import EncodedSet
 from lipe_core.ddim import OnStep, no_progress
 from lipe_core.sdxl import BaseModel
@@ -95,7 +95,7 @@ def _paint(model: BaseModel, prompts: Sequence[str], config: RegularizationConfi
         some = prompts[start : start + _ROWS_AT_ONCE]
         seeds = [config.seed + start + k for k in range(len(some))]
         latents.append(
-            sdxl.paint(
+            text_to_image.paint(
                 model, some, seeds, size=size, steps=config.steps, guidance_scale=config.guidance_scale,
                 on_step=partial(_advance, on_step, part * config.steps, total),
             )

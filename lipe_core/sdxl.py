@@ -1,7 +1,8 @@
 """The base model: any checkpoint of Stable Diffusion XL's classes and folder layout, whatever its size.
 
 The only file that knows diffusers, but for a method that is diffusers' own (baselines/ledits.py). It returns
-a few small objects; everything above speaks latents, conditioning and noise. https://arxiv.org/abs/2307.01952
+a few small objects; everything above speaks latents, conditioning and noise. What becomes of words is in `text.py`.
+https://arxiv.org/abs/2307.01952
 """
 
 import hashlib
@@ -21,8 +22,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from lipe_core import face_generator
 from lipe_core.conditioning import Conditioning
-from lipe_core.ddim import Denoiser, OnStep, no_progress, sample, unit_noise
-from lipe_core.guidance import guided
+from lipe_core.ddim import Denoiser
 from lipe_core.pixels import to_images, to_pixels
 from lipe_core.schedule import NoiseSchedule, PredictionType
 from lipe_core.shapes import Latents, Pixels, RowTimesteps
@@ -156,33 +156,6 @@ def decode_pixels(model: BaseModel, latents: Latents) -> Pixels:
     return decoded.float()
 
 
-def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Conditioning:
-    """Text of both encoders and the micro-conditioning of an uncropped picture of this size.
-
-    The empty prompt is the unconditional row of guidance: zeros where the checkpoint says so, as SDXL does.
-    """
-    embeds, pooled = [], torch.empty(0)
-    for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True):
-        tokens = tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        output = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
-        embeds.append(output.hidden_states[-2])
-        pooled = output[0]
-    keep = torch.tensor([bool(prompt) or not model.zero_empty_prompt for prompt in prompts])
-    keep = keep.to(model.device, model.dtype)
-    time_ids = torch.tensor([[*size, 0, 0, *size]], dtype=model.dtype, device=model.device)
-    return Conditioning(
-        prompt_embeds=torch.cat(embeds, dim=-1).to(keep) * rearrange(keep, "b -> b 1 1"),
-        pooled_prompt_embeds=pooled.to(keep) * rearrange(keep, "b -> b 1"),
-        time_ids=time_ids.expand(len(prompts), 6),
-    )
-
-
 def predict(model: BaseModel, x_t: Latents, t: RowTimesteps, conditioning: Conditioning) -> Latents:
     """The network's own answer (noise or velocity) in float32. Gradients flow."""
     conditioning = conditioning.to(model.device, model.dtype)
@@ -210,74 +183,6 @@ def denoiser(model: BaseModel, conditioning: Conditioning) -> Denoiser:
         return model.schedule.to_eps(prediction, x_t.float(), rows, model.prediction_type)
 
     return denoise
-
-
-def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tuple[int, ...]:
-    """Where the tokens of `words` stand in the encoded prompt, ascending; every occurrence counts.
-
-    A ValueError names a word that is not there, that the tokenizer does not know, or that was cut off with
-    the end of a prompt that is too long.
-    """
-    tokenizer = model.tokenizers[0]
-    ids = content_tokens(model, prompt)
-    positions: set[int] = set()
-    for word in words:
-        wanted = tokenizer(word, add_special_tokens=False).input_ids
-        if tokenizer.unk_token_id in wanted:
-            raise ValueError(f"the tokenizer of {model.checkpoint} does not know {word!r}; choose another")
-        starts = [i for i in range(len(ids)) if wanted and ids[i : i + len(wanted)] == wanted]
-        if not starts:
-            raise ValueError(f"{word!r} is not among the first {len(ids)} tokens of the prompt {prompt!r}")
-        positions.update(1 + start + offset for start in starts for offset in range(len(wanted)))
-    return tuple(sorted(positions))
-
-
-def knows(model: BaseModel, phrase: str) -> bool:
-    """Whether each word is one token: a word that the tokenizer has to spell was hardly ever seen in training."""
-    tokenizer = model.tokenizers[0]
-    return all(len(tokenizer(word, add_special_tokens=False).input_ids) == 1 for word in phrase.split())
-
-
-def content_tokens(model: BaseModel, prompt: str) -> list[int]:
-    """The prompt's token ids without start, end and padding; when encoded they stand at 1, 2, ..."""
-    tokenizer = model.tokenizers[0]
-    ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
-    return ids[: tokenizer.model_max_length - 2]
-
-
-def paint(
-    model: BaseModel,
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    size: Size,
-    steps: int = 30,
-    guidance_scale: float = 5.0,
-    on_step: OnStep = no_progress,
-) -> Latents:
-    """Latents of prompt k from seed k, all in one batch, by plain DDIM. An adapter that is on takes part."""
-    x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)
-    cond = encode_prompt(model, prompts, size=size)
-    uncond = encode_prompt(model, [""] * len(prompts), size=size)
-    denoise = guided(partial(denoiser, model), cond, uncond, guidance_scale)
-    return sample(denoise, model.schedule, x_T, model.schedule.timesteps(steps), on_step=on_step)
-
-
-def generate(
-    model: BaseModel,
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    size: Size,
-    steps: int = 30,
-    guidance_scale: float = 5.0,
-    on_step: OnStep = no_progress,
-) -> list[Image.Image]:
-    """The pictures of `paint`."""
-    return decode(
-        model,
-        paint(model, prompts, seeds, size=size, steps=steps, guidance_scale=guidance_scale, on_step=on_step),
-    )
 
 
 def _variant(folder: Path) -> str | None:

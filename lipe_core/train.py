@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lipe_core import adapter, precision, sdxl, training_state
+from lipe_core import adapter, precision, sdxl, text, training_state
 from lipe_core.conditioning import Conditioning
 from lipe_core.dataset import EncodedSet, batch, retold
 from lipe_core.loss import denoising_loss, dreambooth_weights, min_snr_weight
@@ -72,7 +72,7 @@ def learn_prior(
     if config.token_learning_rate and not token:
         raise ValueError("name the token that is to be learnt, or leave token_learning_rate out")
     words = token_vectors(model, token) if config.token_learning_rate else {}
-    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
+    empty = text.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
     with (
         adapter.tuned(
             model, config.tuning, rank=config.rank, alpha=config.alpha, dropout=config.dropout, seed=config.seed,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from PIL import Image
 
-from lipe_core import captions, sdxl, train
+from lipe_core import captions, text, train
 from lipe_core.captions import Category
 from lipe_core.editor import EditRequest
 from lipe_core.prior import Manifest, Prior
@@ -69,7 +69,7 @@ def learn(
     painting, config = recipe.regularization_config(), recipe.prior_config(category)
     start = time.perf_counter()
     prompts = captions.class_prompts(
-        subject.class_noun, painting.count, painting.seed, category, partial(sdxl.knows, model)
+        subject.class_noun, painting.count, painting.seed, category, partial(text.knows, model)
     )
     told: list[str | None] = [edit_prompt(drawing, TOKEN) for drawing in drawn.references]
     if data == "plain_captions":

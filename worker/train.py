@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from ledger import jobs, subjects
 from ledger.artefacts import NewArtefact
 from ledger.subjects import Subject
-from lipe_core import captions, prior, sdxl, subject
+from lipe_core import captions, prior, subject, text
 from lipe_core.captions import Category
 from lipe_core.dataset import EncodedSet
 from lipe_core.llm import MOST_PROMPTS, ClassPromptsError, write_class_prompts
@@ -111,7 +111,7 @@ def _class_prompts(
             return attempt.beside(write), endpoint.model
         except ClassPromptsError as error:
             log.warning("job %s: the built-in class prompts are taken: %s", attempt.claim.job_id, error)
-    category, knows = cast(Category, row.category), partial(sdxl.knows, model)
+    category, knows = cast(Category, row.category), partial(text.knows, model)
     return captions.class_prompts(row.class_noun, painting.count, painting.seed, category, knows), None
 
 

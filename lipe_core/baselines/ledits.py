@@ -21,7 +21,7 @@ from diffusers import DPMSolverMultistepScheduler, LEditsPPPipelineStableDiffusi
 from diffusers.pipelines.ledits_pp import pipeline_leditspp_stable_diffusion_xl as implementation
 from torch import Tensor
 
-from lipe_core import sdxl
+from lipe_core import text
 from lipe_core.attention import use_processors
 from lipe_core.baselines.canvas import Canvas, require
 from lipe_core.ddim import OnStep, no_progress
@@ -187,11 +187,11 @@ class _Pipeline(LEditsPPPipelineStableDiffusionXL):  # type: ignore[misc]
         """diffusers' takes a prompt's length from the tokenizer; a fast one (transformers 5 has no other) answers
         with the padded length, and the edit's mask becomes one of the padding."""
         model, size = self.canvas.model, self.canvas.size
-        empty = sdxl.encode_prompt(model, [""], size=size)
+        empty = text.encode_prompt(model, [""], size=size)
         if not enable_edit_guidance or editing_prompt is None:
             return empty.prompt_embeds, None, empty.pooled_prompt_embeds, None, 0
-        told = sdxl.encode_prompt(model, editing_prompt, size=size)
-        lengths = [len(sdxl.content_tokens(model, prompt)) for prompt in editing_prompt]
+        told = text.encode_prompt(model, editing_prompt, size=size)
+        lengths = [len(text.content_tokens(model, prompt)) for prompt in editing_prompt]
         return empty.prompt_embeds, told.prompt_embeds, empty.pooled_prompt_embeds, told.pooled_prompt_embeds, lengths
 
     def _get_add_time_ids(self, *_: Any, dtype: Any = None, **__: Any) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from lipe_core import mask as masks
-from lipe_core import sdxl
+from lipe_core import text
 from lipe_core.attention import Processor, Tokens, use_processors
 from lipe_core.baselines.canvas import Canvas, require
 from lipe_core.blend import blend
@@ -80,7 +80,7 @@ def edit(
     branches = 1 + len(canvas.rows)
     with canvas.with_prior():
         trajectory = canvas.invert(timesteps, lambda step, steps: on_step(step, 2 * steps))
-        ids = [sdxl.content_tokens(model, prompt) for prompt in (canvas.source_prompt, *canvas.target_prompts)]
+        ids = [text.content_tokens(model, prompt) for prompt in (canvas.source_prompt, *canvas.target_prompts)]
         prompts = canvas.encode([canvas.source_prompt, *canvas.target_prompts])
         control = Control(Alignment.of(ids[0], ids[1:], prompts.tokens.wanted.shape[1]), config.self_tokens)
         with (

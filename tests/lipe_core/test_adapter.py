@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from lipe_core import adapter, sdxl
+from lipe_core import adapter, sdxl, text
 from lipe_core.full_attention import attention_weights
 from lipe_core.prior import ADAPTER, InvalidPrior, Manifest, Prior, save_prior
 from lipe_core.sdxl import BaseModel
@@ -36,7 +36,7 @@ def test_an_adapter_may_leave_projections_out(model: BaseModel) -> None:
 def answer(model: BaseModel) -> torch.Tensor:
     x_t = torch.randn(1, *model.latent_shape((64, 64)), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return sdxl.predict(model, x_t, torch.tensor([500]), sdxl.encode_prompt(model, ["a sks dog"], size=(64, 64)))
+        return sdxl.predict(model, x_t, torch.tensor([500]), text.encode_prompt(model, ["a sks dog"], size=(64, 64)))
 
 
 def test_a_new_adapter_changes_nothing_and_one_with_weights_does(model: BaseModel) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from lipe_core import sdxl
+from lipe_core import sdxl, text
 from lipe_core.attention import Tokens, record_attention, use_processors
 
 PROMPTS = ["a photo of sks dog", "sks dog jumping in a meadow"]
@@ -12,7 +12,7 @@ PROMPTS = ["a photo of sks dog", "sks dog jumping in a meadow"]
 def call(model, request):
     """One forward pass of both prompts at a size; call(rows) returns the network's answer."""
     size = request.param
-    cond = sdxl.encode_prompt(model, PROMPTS, size=size)
+    cond = text.encode_prompt(model, PROMPTS, size=size)
     x_t = torch.randn(2, *model.latent_shape(size), generator=torch.Generator().manual_seed(0))
 
     def forward():
@@ -25,8 +25,8 @@ def call(model, request):
 
 @pytest.fixture
 def tokens(model):
-    wanted = [sdxl.token_positions(model, prompt, ["sks", "dog"]) for prompt in PROMPTS]
-    content = [len(sdxl.content_tokens(model, prompt)) for prompt in PROMPTS]
+    wanted = [text.token_positions(model, prompt, ["sks", "dog"]) for prompt in PROMPTS]
+    content = [len(text.content_tokens(model, prompt)) for prompt in PROMPTS]
     return Tokens.of(wanted, content, model.tokenizers[0].model_max_length)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lipe_core import sdxl
+from lipe_core import text_to_image
 from lipe_core.regularization import RegularizationConfig, regularization_set
 from lipe_core.sdxl import BaseModel
 
@@ -15,7 +15,7 @@ PROMPTS = ("a dog sitting", "a dog jumping", "a dog lying down")
 def test_each_picture_is_the_models_own_of_its_own_prompt_and_seed(model: BaseModel) -> None:
     painted = regularization_set(model, PROMPTS, RegularizationConfig(steps=2, seed=7))
     assert painted.captions == PROMPTS
-    alone = sdxl.paint(model, [PROMPTS[2]], [9], size=(64, 64), steps=2)
+    alone = text_to_image.paint(model, [PROMPTS[2]], [9], size=(64, 64), steps=2)
     torch.testing.assert_close(painted.latents[2:], alone, rtol=1e-4, atol=1e-4)
 
 

@@ -3,65 +3,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionXLPipeline
 from PIL import Image
 
-from lipe_core import sdxl
-from lipe_core.ddim import unit_noise
+from lipe_core import sdxl, text
 from lipe_core.face_generator import FOLDER
 from tests.lipe_core.conftest import write_checkpoint
 from tests.toy_faces import write_toy_faces
 
-PROMPTS = ["a photo of sks dog jumping", "a cat sitting in a meadow"]
+PROMPT = "a photo of sks dog jumping"
 
 
 def picture(size=(64, 64), seed=0):
     height, width = size
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-@pytest.fixture
-def pipeline(tiny_checkpoint):
-    pipeline = StableDiffusionXLPipeline.from_pretrained(tiny_checkpoint, add_watermarker=False)
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-@pytest.mark.parametrize("size", [(64, 64), (80, 48)])
-@pytest.mark.parametrize("guidance_scale", [1.0, 6.0])
-def test_generate_paints_what_the_diffusers_pipeline_paints(model, pipeline, size, guidance_scale):
-    theirs = pipeline(
-        PROMPTS,
-        height=size[0],
-        width=size[1],
-        num_inference_steps=4,
-        guidance_scale=guidance_scale,
-        latents=unit_noise([5, 6], model.latent_shape(size)),
-        output_type="np",
-    ).images
-    ours = sdxl.generate(model, PROMPTS, [5, 6], size=size, steps=4, guidance_scale=guidance_scale)
-    for mine, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(np.asarray(mine) / 255, other, atol=1.01 / 255)
-
-
-def test_v_prediction_paints_what_the_diffusers_pipeline_paints(tmp_path):
-    write_checkpoint(tmp_path, prediction_type="v_prediction", latent_channels=16)
-    model = sdxl.load(tmp_path)
-    assert model.prediction_type == "v_prediction"
-    pipeline = StableDiffusionXLPipeline.from_pretrained(tmp_path, add_watermarker=False)
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
-    pipeline.set_progress_bar_config(disable=True)
-    latents = unit_noise([7], model.latent_shape((64, 64)))
-    theirs = pipeline(PROMPTS[:1], height=64, width=64, num_inference_steps=3, latents=latents, output_type="np")
-    (ours,) = sdxl.generate(model, PROMPTS[:1], [7], size=(64, 64), steps=3)
-    np.testing.assert_allclose(np.asarray(ours) / 255, theirs.images[0], atol=1.01 / 255)
-
-
-def test_a_picture_of_a_batch_equals_its_seed_alone(model):
-    batch = sdxl.generate(model, PROMPTS, [1, 2], size=(64, 64), steps=2)
-    (alone,) = sdxl.generate(model, PROMPTS[1:], [2], size=(64, 64), steps=2)
-    np.testing.assert_allclose(np.asarray(batch[1], int), np.asarray(alone, int), atol=1)
 
 
 def test_clean_end_is_the_one_that_the_checkpoint_names(model):
@@ -94,16 +48,8 @@ def test_latents_are_the_normalised_mean_and_decode_undoes_it(tmp_path, vae_conf
     assert (decoded - expected).abs().max() <= 1
 
 
-def test_the_empty_prompt_is_zero_text_at_the_same_size(model):
-    rows = sdxl.encode_prompt(model, ["", PROMPTS[0]], size=(48, 80))
-    assert rows.prompt_embeds[0].abs().max() == 0
-    assert rows.pooled_prompt_embeds[0].abs().max() == 0
-    assert rows.prompt_embeds[1].abs().max() > 0
-    assert rows.time_ids.tolist() == [[48, 80, 0, 0, 48, 80]] * 2
-
-
 def test_gradients_reach_the_network_but_not_through_the_denoiser(model):
-    cond = sdxl.encode_prompt(model, PROMPTS[:1], size=(64, 64))
+    cond = text.encode_prompt(model, [PROMPT], size=(64, 64))
     x_t = torch.randn(1, *model.latent_shape((64, 64))).requires_grad_()
     assert sdxl.predict(model, x_t, torch.tensor([10]), cond).requires_grad
     assert not sdxl.denoiser(model, cond)(x_t, 10).requires_grad
@@ -112,38 +58,13 @@ def test_gradients_reach_the_network_but_not_through_the_denoiser(model):
 def test_half_precision_network_answers_in_float32(tiny_checkpoint):
     model = sdxl.load(tiny_checkpoint, dtype=torch.bfloat16)
     assert model.unet.dtype == model.vae.dtype == torch.bfloat16
-    eps = sdxl.denoiser(model, sdxl.encode_prompt(model, PROMPTS[:1], size=(64, 64)))(torch.zeros(1, 4, 32, 32), 500)
+    eps = sdxl.denoiser(model, text.encode_prompt(model, [PROMPT], size=(64, 64)))(torch.zeros(1, 4, 32, 32), 500)
     assert eps.dtype == torch.float32
     assert eps.isfinite().all()
 
 
 def test_vae_never_runs_in_float16(tiny_checkpoint):
     assert sdxl.load(tiny_checkpoint, dtype=torch.float16).vae.dtype == torch.float32
-
-
-def test_positions_of_words(model):
-    prompt = "a photo of sks toy robot , sitting"
-    assert sdxl.token_positions(model, prompt, ["sks", "toy robot"]) == (4, 5, 6)
-    assert sdxl.token_positions(model, "dog in a photo , dog", ["dog"]) == (1, 6)
-    assert sdxl.content_tokens(model, "a dog") == model.tokenizers[0]("a dog").input_ids[1:-1]
-
-
-def test_words_that_must_be_spelled_are_not_known(model):
-    assert sdxl.knows(model, "a photo of sks dog")
-    assert not sdxl.knows(model, "a photo of a zebra")
-
-
-@pytest.mark.parametrize(
-    ("prompt", "word", "message"),
-    [
-        ("a photo of a dog", "cat", "'cat' is not among"),
-        ("a photo of a dog", "dog!", "does not know 'dog!'"),
-        ("a " * 30 + "dog", "dog", "first 22 tokens"),
-    ],
-)
-def test_missing_words_are_named(model, prompt, word, message):
-    with pytest.raises(ValueError, match=message):
-        sdxl.token_positions(model, prompt, [word])
 
 
 @pytest.mark.parametrize(

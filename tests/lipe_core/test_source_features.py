@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lipe_core import sdxl
+from lipe_core import sdxl, text
 from lipe_core.attention import Tokens, record_attention
 from lipe_core.ddim import Denoiser
 from lipe_core.sdxl import BaseModel
@@ -22,7 +22,7 @@ def x_t(model: BaseModel) -> Latents:
 
 
 def denoiser(model: BaseModel, rows: int = 1) -> Denoiser:
-    return sdxl.denoiser(model, sdxl.encode_prompt(model, [PROMPT] * rows, size=SIZE))
+    return sdxl.denoiser(model, text.encode_prompt(model, [PROMPT] * rows, size=SIZE))
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ def test_keys_and_values_are_the_targets_and_the_sources(
 
 def test_recorded_maps_are_of_the_target_alone(model: BaseModel, features: SourceFeatures, x_t: Latents) -> None:
     tokens = Tokens.of(
-        [sdxl.token_positions(model, PROMPT, ["sks", "dog"])],
-        [len(sdxl.content_tokens(model, PROMPT))],
+        [text.token_positions(model, PROMPT, ["sks", "dog"])],
+        [len(text.content_tokens(model, PROMPT))],
         model.tokenizers[0].model_max_length,
     )
     latent_size = (x_t.shape[2], x_t.shape[3])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from lipe_core import adapter, sdxl
+from lipe_core import adapter, text
 from lipe_core.prior import ADAPTER, InvalidPrior, Manifest, Prior, save_prior
 from lipe_core.sdxl import BaseModel
 from lipe_core.textual_inversion import split, token_vectors, use_token
@@ -16,7 +16,7 @@ PROMPTS = ("a photo of sks dog", "a photo of a dog")
 
 def told(model: BaseModel) -> tuple[torch.Tensor, torch.Tensor]:
     """What the network is told of both prompts."""
-    conditioning = sdxl.encode_prompt(model, PROMPTS, size=(64, 64))
+    conditioning = text.encode_prompt(model, PROMPTS, size=(64, 64))
     embeds, pooled = conditioning.prompt_embeds, conditioning.pooled_prompt_embeds
     return torch.cat([embeds[0].flatten(), pooled[0]]), torch.cat([embeds[1].flatten(), pooled[1]])
 
@@ -42,10 +42,10 @@ def test_the_token_means_the_vectors_while_they_are_on_and_other_words_what_they
 def test_gradients_reach_the_vectors_and_nothing_else(model: BaseModel) -> None:
     vectors = token_vectors(model, "sks")
     with use_token(model, "sks", vectors):
-        sdxl.encode_prompt(model, PROMPTS, size=(64, 64)).prompt_embeds.square().sum().backward()
+        text.encode_prompt(model, PROMPTS, size=(64, 64)).prompt_embeds.square().sum().backward()
     assert all(v.grad is not None and v.grad.abs().sum() > 0 for v in vectors.values())
     assert all(p.grad is None for encoder in model.text_encoders for p in encoder.parameters())
-    assert not sdxl.encode_prompt(model, PROMPTS, size=(64, 64)).prompt_embeds.requires_grad
+    assert not text.encode_prompt(model, PROMPTS, size=(64, 64)).prompt_embeds.requires_grad
 
 
 def test_an_exception_inside_takes_them_off(model: BaseModel) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lipe_core import adapter, dataset, sdxl, train
+from lipe_core import adapter, dataset, text, train
 from lipe_core.dataset import EncodedSet
 from lipe_core.prior import Manifest, Prior
 from lipe_core.prior_config import PriorConfig
@@ -165,7 +165,7 @@ def prior_of(model: BaseModel, learned: train.Learned) -> Prior:
 
 
 def fixed_loss(model: BaseModel, identity: tuple[EncodedSet, ...], config: PriorConfig) -> float:
-    return validation_loss(model, identity, sdxl.encode_prompt(model, [""], size=(64, 64)), config)
+    return validation_loss(model, identity, text.encode_prompt(model, [""], size=(64, 64)), config)
 
 
 def test_rows_one_at_a_time_make_the_same_step(
@@ -185,7 +185,7 @@ def test_references_of_two_shapes_are_learnt_beside_square_pictures_of_the_class
     identity = encoded(model, "sks dog", (64, 64), (128, 64), (64, 128))
     sizes: set[tuple[int, ...]] = set()
     for step in range(3):
-        empty = sdxl.encode_prompt(model, [""], size=(64, 64))
+        empty = text.encode_prompt(model, [""], size=(64, 64))
         for rows in train.step_rows(model, identity, regularization, empty, CONFIG, step):
             sizes.add(tuple(rows.x_0.shape[2:]))
     assert len(sizes) == 3

@@ -18,7 +18,7 @@ from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
 from ledger.subjects import Subject
-from lipe_core import captions, sdxl
+from lipe_core import captions, text
 from lipe_core.llm import MOST_PROMPTS
 from tests.chat import KEY, Chat, prompts, serving
 from tests.orders import current, history, learn, verified
@@ -93,7 +93,7 @@ def test_without_an_answer_the_bank_is_taken_and_the_key_stays_secret(
     perform(process, job.id)
     learnt, told = current(begin, job), manifest(begin, job.prior_id)
     assert (learnt.state, learnt.resolved["prompt_writer"], told["prompt_writer"]) == (State.SUCCEEDED, None, None)
-    known = partial(sdxl.knows, process.gpu.base_model())
+    known = partial(text.knows, process.gpu.base_model())
     assert told["class_prompts"] == captions.class_prompts("dog", 2, 0, "animal", known)
     assert len(chat.requests) == len(steps)
     assert "the built-in class prompts are taken" in caplog.text

@@ -124,7 +124,7 @@ def test_a_preview_that_cannot_be_stored_or_painted_costs_the_job_nothing(
         tried.append("painted")
         raise torch.OutOfMemoryError("full")
 
-    for target, name, broken, times in ((Storage, "put", full, 1), (painting.sdxl, "generate", crowded, 4)):
+    for target, name, broken, times in ((Storage, "put", full, 1), (painting.text_to_image, "generate", crowded, 4)):
         tried.clear()
         job = order(previews=4)
         with monkeypatch.context() as patch:
@@ -139,7 +139,7 @@ def test_an_upload_that_hangs_holds_nothing_up_and_leaves_nothing(
     process: Process, begin: UnitOfWork, storage: Storage, order: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, go_on, threads, painted = Storage.put, Event(), [], []
-    paint = painting.sdxl.generate
+    paint = painting.text_to_image.generate
 
     def slow(storage: Storage, prefix: str, name: str, *rest: Any) -> Any:
         if name.startswith("preview"):
@@ -158,7 +158,7 @@ def test_an_upload_that_hangs_holds_nothing_up_and_leaves_nothing(
     monkeypatch.setattr(Previews, "close", close)
     monkeypatch.setattr(Storage, "put", slow)
     job = order(previews=4)
-    monkeypatch.setattr(painting.sdxl, "generate", counted)
+    monkeypatch.setattr(painting.text_to_image, "generate", counted)
     perform(process, job.id)
     assert current(begin, job).state == State.SUCCEEDED
     previews = [options for options in painted if options["size"] == (64, 64) and options["steps"] == 2]
@@ -174,7 +174,7 @@ def test_an_upload_that_hangs_holds_nothing_up_and_leaves_nothing(
 def test_a_cancel_in_the_middle_of_a_preview_leaves_nothing(
     process: Process, begin: UnitOfWork, storage: Storage, order: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, paint, painted = order(previews=4), painting.sdxl.generate, []
+    job, paint, painted = order(previews=4), painting.text_to_image.generate, []
 
     def canceling(*asked: Any, **options: Any) -> Any:
         painted.append(asked)
@@ -184,7 +184,7 @@ def test_a_cancel_in_the_middle_of_a_preview_leaves_nothing(
             monkeypatch.setattr("worker.claim.RENEW_SECONDS", 0.0)
         return paint(*asked, **options)
 
-    monkeypatch.setattr(painting.sdxl, "generate", canceling)
+    monkeypatch.setattr(painting.text_to_image, "generate", canceling)
     perform(process, job.id)
     assert (current(begin, job).state, len(painted)) == (State.CANCELED, 2)
     assert "preview" not in current(begin, job).progress

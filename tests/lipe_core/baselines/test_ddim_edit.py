@@ -1,6 +1,6 @@
 import pytest
 
-from lipe_core import sdxl
+from lipe_core import sdxl, text
 from lipe_core.baselines import ddim_edit
 from lipe_core.baselines.ddim_edit import DdimConfig
 from lipe_core.ddim import invert, sample
@@ -14,7 +14,7 @@ def test_it_inverts_with_the_source_and_samples_with_the_target(deep_model: Base
     request, size = ask(), (32, 32)
     (edit,) = ddim_edit.edit(deep_model, request, DdimConfig(steps=4, guidance_scale=3.0))
     source, target, empty = (
-        sdxl.encode_prompt(deep_model, [prompt], size=size)
+        text.encode_prompt(deep_model, [prompt], size=size)
         for prompt in ("a photo of dog sitting", "a photo of dog jumping", "")
     )
     timesteps = deep_model.schedule.timesteps(4)

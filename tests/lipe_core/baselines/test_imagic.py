@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lipe_core import sdxl
+from lipe_core import sdxl, text, text_to_image
 from lipe_core.baselines import imagic
 from lipe_core.baselines.imagic import ImagicConfig, optimise_embedding, own_weights, reconstruction_loss
 from lipe_core.conditioning import Conditioning
@@ -19,7 +19,7 @@ TRAINED = ImagicConfig(
 
 
 def target_of(model: BaseModel) -> Conditioning:
-    return sdxl.encode_prompt(model, ["a photo of dog jumping"], size=(32, 32))
+    return text.encode_prompt(model, ["a photo of dog jumping"], size=(32, 32))
 
 
 def held_out_loss(model: BaseModel, x_0: torch.Tensor, conditioning: Conditioning) -> float:
@@ -34,7 +34,7 @@ def held_out_loss(model: BaseModel, x_0: torch.Tensor, conditioning: Conditionin
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_without_any_training_it_paints_the_prompt(deep_model: BaseModel, ask: MakeRequest, eta: float) -> None:
     (edit,) = imagic.edit(deep_model, ask(seeds=(5,)), replace(UNTRAINED, eta=eta))
-    (painted,) = sdxl.generate(
+    (painted,) = text_to_image.generate(
         deep_model, ["a photo of dog jumping"], [5], size=(32, 32), steps=2, guidance_scale=UNTRAINED.guidance_scale
     )
     assert difference(edit.image, painted) < 0.01  # copied weights lie elsewhere: last bits differ

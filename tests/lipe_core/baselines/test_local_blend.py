@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from PIL import Image
 
-from lipe_core import sdxl
+from lipe_core import sdxl, text
 from lipe_core.attention import use_processors
 from lipe_core.baselines import ddim_edit, local_blend
 from lipe_core.baselines.canvas import Canvas
@@ -50,7 +50,7 @@ def branches(
     model: BaseModel, canvas: Canvas, config: LocalBlendConfig, guidance_scale: float
 ) -> Iterator[tuple[Branch, Control]]:
     told = [canvas.source_prompt, *canvas.target_prompts]
-    ids = [sdxl.content_tokens(model, prompt) for prompt in told]
+    ids = [text.content_tokens(model, prompt) for prompt in told]
     control = Control(Alignment.of(ids[0], ids[1:], 24), config.self_tokens)
     with (
         take_maps(model.unet, control),
