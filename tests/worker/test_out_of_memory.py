@@ -10,7 +10,7 @@ from ledger.projects import Project
 from ledger.states import State
 from ledger.storage import Storage
 from ledger.subjects import Subject
-from lipe_core import dataset, sdxl
+from lipe_core import dataset, sdxl, text
 from lipe_core.sdxl import BaseModel
 from tests.orders import current, edit, learn
 from worker import edit as editing
@@ -24,7 +24,7 @@ def full(*arguments: Any, **options: Any) -> None:
 
 
 TRAINING: dict[str, tuple[Any, str]] = {
-    "encoding the words": (dataset.sdxl, "encode_prompt"),
+    "encoding the words": (text, "encode_prompt"),
     "encoding the references": (dataset.sdxl, "encode_image"),
     "painting the class": (train, "regularization_set"),
     "training": (train, "learn_prior"),
@@ -32,7 +32,7 @@ TRAINING: dict[str, tuple[Any, str]] = {
 }
 EDITING: dict[str, tuple[Any, str]] = {
     "encoding the picture": (sdxl, "encode_image"),
-    "encoding the words": (sdxl, "encode_prompt"),
+    "encoding the words": (text, "encode_prompt"),
     "inverting and editing": (sdxl, "predict"),
     "decoding": (sdxl, "decode"),
     "writing the pictures": (editing, "_files"),
