@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from lipe_core.editor import Edit
 from lipe_core.prior import InvalidPrior, Prior, load_prior, save_prior
 from lipe_core.recipe import Recipe, recipe_of
 from lipe_core.sdxl import BaseModel
-from menagerie.judge import score
+from menagerie.judge import Score, score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import Probe, load_probe
 from menagerie.sight import CLIP, DINOV2
@@ -50,6 +50,7 @@ def run(
     config = config_of(system, recipe)
     learning = _prior_settings(system, recipe, drawn)
     key = [drawn.name, name, seed, asdict(config), learning, model.fingerprint, probe.held_out]
+    key += [field.name for kept in (Run, Score) for field in fields(kept)]  # what was kept less of is done anew
     if METHODS[system.method].needs_references:
         key.append(face_generator.fingerprint(Path(model.checkpoint) / face_generator.FOLDER))
     folder = out / "runs" / hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]

@@ -51,10 +51,10 @@ def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tupl
     for word in words:
         wanted = tokenizer(word, add_special_tokens=False).input_ids
         if tokenizer.unk_token_id in wanted:
-            raise ValueError(f"the tokenizer of {model.checkpoint} does not know {word!r}; choose another")
+            raise ValueError(f"the base model's tokenizer does not know {word!r}; choose another")
         starts = [i for i in range(len(ids)) if wanted and ids[i : i + len(wanted)] == wanted]
         if not starts:
-            raise ValueError(f"{word!r} is not among the first {len(ids)} tokens of the prompt {prompt!r}")
+            raise ValueError(f"{word!r} is not among the first {len(ids)} tokens of {prompt!r}: name it there")
         positions.update(1 + start + offset for start in starts for offset in range(len(wanted)))
     return tuple(sorted(positions))
 

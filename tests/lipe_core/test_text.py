@@ -32,5 +32,6 @@ def test_words_that_must_be_spelled_are_not_known(model):
     ],
 )
 def test_missing_words_are_named(model, prompt, word, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as refused:
         text.token_positions(model, prompt, [word])
+    assert model.checkpoint not in str(refused.value)  # users read it: it does not tell where the model lies
