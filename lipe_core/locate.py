@@ -23,10 +23,6 @@ _NOISE_LEVELS = (0.05, 0.25, 0.45, 0.65, 0.85)
 
 _REFINE = 3
 
-_LEFT_OVER = 0.25
-"""The share of a latent that an old silhouette may cover and the latent be kept: more of it would be seen, less is
-within what an outline is off."""
-
 
 def source_silhouette(
     model: BaseModel,
@@ -42,7 +38,9 @@ def source_silhouette(
     if request.mask is not None:
         return masks.resize(to_mask(request.mask), (source.shape[2], source.shape[3])).to(source)
     seen = _subject_map(model, x_0, [request.source_prompt], request.subject, config, untuned, seen)
-    return outline.silhouette(seen, source, threshold=config.threshold, snap=config.snap)
+    return outline.silhouette(
+        seen, source, threshold=config.threshold, snap=config.snap, grabcut_rounds=config.grabcut_rounds
+    )
 
 
 def source_mask(silhouette: PixelMask, size: tuple[int, int], request: EditRequest, config: NimaConfig) -> Mask:
@@ -51,7 +49,7 @@ def source_mask(silhouette: PixelMask, size: tuple[int, int], request: EditReque
         return silhouette.new_ones(1, 1, *size)
     if request.mask is not None:
         return outline.cells(silhouette, size, 0.0)
-    return masks.dilate(outline.cells(silhouette, size, _LEFT_OVER), config.dilation)
+    return masks.dilate(outline.cells(silhouette, size, config.left_over), config.dilation)
 
 
 def silhouettes(

@@ -4,6 +4,7 @@ A map is raw and has no scale; a mask is in [0, 1], 1 = may change. Lengths are 
 side, so that one setting serves every resolution.
 """
 
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -23,9 +24,9 @@ def subject_mask(maps: Mask, *, threshold: Threshold, dilation: float) -> Mask:
     return dilate((maps > rearrange(level, "b -> b 1 1 1")).to(maps), dilation)
 
 
-def union(a: Mask, b: Mask) -> Mask:
-    """Either mask."""
-    return torch.maximum(a, b)
+def union(*several: Mask) -> Mask:
+    """Any of them."""
+    return reduce(torch.maximum, several)
 
 
 def stretch(maps: Mask) -> Mask:
@@ -55,6 +56,11 @@ def dilate(mask: Mask, radius: float) -> Mask:
         bar = F.max_pool2d(mask, (1, 2 * half + 1), stride=1, padding=(0, half))
         grown = torch.maximum(grown, _shift(bar, offset))
     return grown
+
+
+def opened(mask: Mask, radius: float) -> Mask:
+    """Morphological opening: without what no disc of this radius fits into."""
+    return dilate(1 - dilate(1 - mask, radius), radius)
 
 
 def feather(mask: Mask, radius: float) -> Mask:

@@ -170,8 +170,14 @@ def edit_latents(
             edit_mask = masks.union(source_mask, target_mask)
             changed = F.interpolate(edit_mask, pixel_size)
         elif config.mask_mode == "union" and step in looks:
-            changed = masks.union(silhouette, look(ddim_step(schedule, x_t, eps, t, 0), seen))
-            edit_mask = masks.union(source_mask, outline.cells(changed, latent_size, config.coverage))
+            found = look(ddim_step(schedule, x_t, eps, t, 0), seen)
+            arrived, left = outline.moved(silhouette, found, opening=config.opening, halo=config.halo)
+            changed = masks.union(silhouette, arrived, left)
+            edit_mask = masks.union(
+                source_mask,
+                outline.cells(changed, latent_size, config.coverage),
+                outline.cells(left, latent_size, 0.0),
+            )
         x_t = ddim_step(schedule, x_t, eps, t, s)
         if config.blend_start <= progress <= config.blend_stop:
             x_t = blend(x_t, trajectory.at(s).expand_as(x_t), edit_mask)

@@ -1,15 +1,21 @@
-"""A silhouette to the pixel: attention says where the subject is, the picture's own edges say where it ends.
+"""A silhouette to the pixel: attention says where the subject is, the picture's own colours say where it ends.
 
 Guided Image Filtering, He, Sun and Tang, TPAMI 2013 (https://doi.org/10.1109/TPAMI.2012.213), with a colour guide.
 Attention knows some 16 x 16 places; inside a small window the filter makes it a linear function of the colours there.
+
+GrabCut, Rother, Kolmogorov and Blake, SIGGRAPH 2004 (https://doi.org/10.1145/1015706.1015720), behind it, for a
+finished picture: which colours are the subject's and which the background's, and the shortest border between them.
 """
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
 from lipe_core import mask as masks
+from lipe_core.pixels import to_images
 from lipe_core.shapes import Mask, PixelMask, Pixels
 
 _EDGE = 4e-3
@@ -21,6 +27,16 @@ _PASSES = 2
 _NEIGHBOURHOOD = 0.025
 """Of the shorter side, to each side of a pixel."""
 
+_LIKELY = 0.5
+_SURE = 0.75
+"""What GrabCut starts from: where a filtered map, stretched to [0, 1], is above this, the subject is likely or sure."""
+
+_RIM = 0.03
+"""Of the shorter side: nothing is sure this near to where it is not."""
+
+_REACH = 0.09
+"""Of the shorter side: how far from where it is likely GrabCut may find the subject."""
+
 MOST_SNAP = 0.25
 """Four of attention's places: no outline is further off, and windows cost as much as they are long."""
 
@@ -28,10 +44,13 @@ _WORKING_SIDE = 256
 """Pixels of a guide's shorter side: windows cost as much as it has, and attention has no more to say."""
 
 
-def silhouette(maps: Mask, guide: Pixels, *, threshold: masks.Threshold, snap: float) -> PixelMask:
+def silhouette(
+    maps: Mask, guide: Pixels, *, threshold: masks.Threshold, snap: float, grabcut_rounds: int = 0
+) -> PixelMask:
     """Raw attention maps cut at the threshold, at the guide's size; zeros and ones.
 
     `snap` is how far, as a fraction of the shorter side, an outline may move to the guide's edges; 0 = not at all.
+    With `grabcut_rounds` it is GrabCut that cuts, not the threshold.
     """
     rows, columns = guide.shape[2:]
     scale = min(1.0, _WORKING_SIDE / min(rows, columns))
@@ -42,7 +61,20 @@ def silhouette(maps: Mask, guide: Pixels, *, threshold: masks.Threshold, snap: f
         found = masks.stretch(found)
         for _ in range(_PASSES):
             found = guided_filter(small, found, radius, _EDGE).clamp(0, 1)
+    if grabcut_rounds:
+        found, threshold = grabcut(small, masks.stretch(found), grabcut_rounds), 0.5
     return masks.subject_mask(masks.resize(found, (rows, columns)), threshold=threshold, dilation=0.0)
+
+
+def moved(old: PixelMask, new: PixelMask, *, opening: float, halo: float) -> tuple[PixelMask, PixelMask]:
+    """Where a subject arrived and where it left. Lengths are fractions of the shorter side.
+
+    What is thinner than twice `opening` did not move: outlines are found, and painted, that inexactly. Where it left,
+    its edge went along, which blends into what is around it over `halo`.
+    """
+    arrived = masks.opened(new * (1 - old), opening)
+    left = masks.dilate(masks.opened(old * (1 - new), opening), halo)
+    return arrived, left
 
 
 def differing(painted: Pixels, source: Pixels, *, tolerance: float) -> PixelMask:
@@ -56,6 +88,25 @@ def differing(painted: Pixels, source: Pixels, *, tolerance: float) -> PixelMask
 def cells(silhouettes: PixelMask, size: tuple[int, int], coverage: float) -> Mask:
     """The latents, of this (height, width), of which a silhouette covers more than this share; zeros and ones."""
     return (masks.resize(silhouettes, size) > coverage).to(silhouettes)
+
+
+def grabcut(guide: Pixels, maps: PixelMask, rounds: int) -> PixelMask:
+    """Where the subject is, row by row, from maps in [0, 1] of the guide's size; zeros and ones."""
+    likely = (maps > _LIKELY).to(maps)
+    sure = 1 - masks.dilate((maps <= _SURE).to(maps), _RIM)
+    labels = torch.full_like(maps, cv2.GC_BGD)
+    labels[masks.dilate(likely, _REACH) > 0] = cv2.GC_PR_BGD
+    labels[likely > 0] = cv2.GC_PR_FGD
+    labels[sure > 0] = cv2.GC_FGD
+    planes = labels.squeeze(1).to(torch.uint8).cpu().numpy()
+    for picture, plane in zip(to_images(guide), planes, strict=True):
+        subjects = np.isin(plane, (cv2.GC_FGD, cv2.GC_PR_FGD))
+        if subjects.any() and not subjects.all():  # it learns both kinds' colours
+            cv2.setRNGSeed(0)  # its clusters start at random
+            background, subject = np.zeros((1, 65)), np.zeros((1, 65))
+            cv2.grabCut(np.array(picture), plane, (0, 0, 0, 0), background, subject, rounds, cv2.GC_INIT_WITH_MASK)
+    found = np.isin(planes, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    return rearrange(torch.from_numpy(found), "b H W -> b 1 H W").to(maps)
 
 
 def guided_filter(guide: Pixels, maps: PixelMask, radius: int, epsilon: float) -> PixelMask:
