@@ -43,7 +43,6 @@ class NimaParameters(MethodParameters):
     snap: Annotated[float | None, Field(ge=0, le=0.25)] = None
     grabcut_rounds: Annotated[int | None, Field(ge=0, le=10)] = None
     coverage: Annotated[float | None, Field(ge=0, lt=1)] = None
-    left_over: Annotated[float | None, Field(ge=0, lt=1)] = None
     looks: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=16)] | None = None
     opening: Annotated[float | None, Field(ge=0, le=0.5)] = None
     halo: Annotated[float | None, Field(ge=0, le=0.5)] = None

@@ -49,7 +49,7 @@ def source_mask(silhouette: PixelMask, size: tuple[int, int], request: EditReque
         return silhouette.new_ones(1, 1, *size)
     if request.mask is not None:
         return outline.cells(silhouette, size, 0.0)
-    return masks.dilate(outline.cells(silhouette, size, config.left_over), config.dilation)
+    return masks.dilate(outline.cells(silhouette, size, config.coverage), config.dilation)
 
 
 def silhouettes(

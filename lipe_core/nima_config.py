@@ -26,23 +26,23 @@ otherwise is strengthened, and the rest stays where it was."""
 class NimaConfig:
     """Settings of an edit. None of these values is the paper's, which published none.
 
-    `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`: how much of that, inside the
-    source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets it. `map_window`: the noise
-    levels, as fractions of the schedule, whose maps make an identity `subject_map` of the source. `map_momentum`: how
-    slowly the target's maps change its mask. `dilation` and `feather` are fractions of the picture's shorter side.
-    `snap` lets outlines move to the picture's own edges, and `grabcut_rounds` of GrabCut cut the source's silhouette
-    by its colours (`outline.py`). A latent may change where the new silhouette covers more than `coverage` of it, or
-    the old one more than `left_over`. At each of the `looks`, points of the edit's progress, the edit so far is decoded
-    and the target's silhouette taken from it, to stay until the next; before the first one, and without any, each
-    step's maps make the mask. Progress runs from 0 to 1. The blend is on while it is within `blend_start` and
-    `blend_stop`: one that starts with the first look leaves the subject free to find its new place. `opening`: where
-    the new silhouette is beside the old one by less than this fraction of the shorter side, it did not move but was
-    painted inexactly, and the source stays. `restorations`: steps that bring the background back to what the source
-    shows, up to the silhouettes' edge (`restore.py`). `tolerance`: what was painted there and differs from the source
-    by less, in colours in [-1, 1], is the source's, too: the subject changes only where the prompt changes it.
-    `attend_source`: the progress behind which self-attention looks up in the source, too, what the subject looks like
-    (`source_features.py`); 1: never. `contrast_nouns`: a few things that the subject is not, and that the network
-    knows; each costs as much of a look as the subject itself.
+    `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`: how much of that, inside the source
+    mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets it. `map_window`: the noise levels, as
+    fractions of the schedule, whose maps make an identity `subject_map` of the source. `map_momentum`: how slowly the
+    target's maps change its mask. `dilation` and `feather` are fractions of the picture's shorter side. `snap` lets
+    outlines move to the picture's own edges, and `grabcut_rounds` of GrabCut cut the source's silhouette by its colours
+    (`outline.py`). A latent may change where the old or the new silhouette covers more than `coverage` of it, or the
+    subject left. At each of the `looks`, points of the edit's progress, the edit so far is decoded and the target's
+    silhouette taken from it, to stay until the next; before the first one, and without any, each step's maps make the
+    mask. Progress runs from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`: one that starts
+    with the first look leaves the subject free to find its new place. `opening` and `halo`, fractions of the shorter
+    side: where silhouettes differ by less than twice the former, nothing moved and the source stays; where the subject
+    left, the latter goes along around it, which its edge blends into. `restorations`: steps that bring the background
+    back to what the source shows, up to the silhouettes' edge (`restore.py`). `tolerance`: what was painted there and
+    differs from the source by less, in colours in [-1, 1], is the source's, too: the subject changes only where the
+    prompt changes it. `attend_source`: the progress behind which self-attention looks up in the source, too, what the
+    subject looks like (`source_features.py`); 1: never. `contrast_nouns`: a few things that the subject is not, and
+    that the network knows; each costs as much of a look as the subject itself.
     """
 
     steps: int = 30
@@ -59,7 +59,6 @@ class NimaConfig:
     snap: float = 0.0
     grabcut_rounds: int = 0
     coverage: float = 0.5
-    left_over: float = 0.25
     looks: tuple[float, ...] = ()
     opening: float = 0.0
     halo: float = 0.0
@@ -92,9 +91,8 @@ class NimaConfig:
         for name in ("opening", "halo"):
             if not 0 <= getattr(self, name) <= 0.5:
                 raise InvalidRequest(f"{name} must be in [0, 0.5], got {getattr(self, name)}")
-        for name in ("coverage", "left_over"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InvalidRequest(f"{name} must be in [0, 1), or no cell may ever change; got {getattr(self, name)}")
+        if not 0 <= self.coverage < 1:
+            raise InvalidRequest(f"coverage must be in [0, 1), or no cell may ever change; got {self.coverage}")
         if not 0 <= self.attend_source <= 1:
             raise InvalidRequest(f"attend_source must be in [0, 1], got {self.attend_source}")
         if not all(0 < look <= 1 for look in self.looks):

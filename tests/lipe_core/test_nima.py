@@ -275,7 +275,6 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
         {"snap": 0.26},
         {"coverage": -0.1},
         {"coverage": 1.0},
-        {"left_over": 1.0},
         {"grabcut_rounds": -1},
         {"opening": 0.6},
         {"halo": -0.1},
