@@ -1,11 +1,10 @@
 """LIPE on six of the benchmark's subjects, two of each kind: a change that costs quality fails here.
 
-Priors are learnt half as long as the recipe says and without pictures of the class, to be done in minutes, so the
-figures are not the benchmark's own. `python -m tests.benchmarks.test_bounds` prints them; each bound is below what it
+Priors are learnt without pictures of the class, to be done in minutes, so the figures are those of the benchmark's
+"lipe, no regularization". `python -m tests.benchmarks.test_bounds` prints them; each bound is below what it
 printed by what a few edits more or less would move, as the rounding of another machine may.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
@@ -41,8 +40,7 @@ def figures(folder: Path) -> dict[str, float]:
 def edited(number: int, folder: Path) -> list[Score]:
     """One subject, learnt in short, and its four edits judged."""
     drawn, model, recipe, probe = benchmark()[number], sdxl.load(CHECKPOINT), recipe_of(CHECKPOINT), load_probe()
-    short = replace(recipe, prior={**recipe.prior, "steps": recipe.prior["steps"] // 2, "preservation_batch_size": 0})
-    prior, _ = learn(model, short, drawn, folder, data="no_regularization")
+    prior, _ = learn(model, recipe, drawn, folder, data="no_regularization")
     made = nima.edit(model, edit_request(drawn), recipe.method_config("nima"), prior=prior)
     return [
         score(
