@@ -62,7 +62,7 @@ def silhouette(
         for _ in range(_PASSES):
             found = guided_filter(small, found, radius, _EDGE).clamp(0, 1)
     if grabcut_rounds:
-        found, threshold = grabcut(small, masks.stretch(found), grabcut_rounds), 0.5
+        return cells(grabcut(small, masks.stretch(found), grabcut_rounds), (rows, columns), 0.5)
     return masks.subject_mask(masks.resize(found, (rows, columns)), threshold=threshold, dilation=0.0)
 
 

@@ -65,6 +65,13 @@ def test_without_two_kinds_of_place_grabcut_leaves_what_is_likely(level: float) 
     assert torch.equal(found, torch.full_like(found, float(level > 0.5)))
 
 
+def test_a_subject_that_fills_the_frame_is_grabbed_whole() -> None:
+    maps = torch.ones(1, 1, 16, 16)
+    maps[..., 0, 0] = 0.0
+    found = outline.silhouette(maps, torch.zeros(1, 3, 96, 96), threshold=0.65, snap=0.08, grabcut_rounds=1)
+    assert found.mean() > 0.95
+
+
 def test_a_subject_of_one_pixel_and_a_picture_of_one_colour_can_be_grabbed() -> None:
     maps = torch.zeros(1, 1, 96, 96)
     maps[..., 48, 48] = 1.0
