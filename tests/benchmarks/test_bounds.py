@@ -1,8 +1,8 @@
 """LIPE on six of the benchmark's subjects, two of each kind: a change that costs quality fails here.
 
-Priors are learnt without pictures of the class, to be done in minutes, so the figures are those of the benchmark's
-"lipe, no regularization". `python -m tests.benchmarks.test_bounds` prints them; each bound is below what it
-printed by what a few edits more or less would move, as the rounding of another machine may.
+Priors are learnt without pictures of the class, to be done in minutes: the benchmark's "lipe, no regularization".
+`python -m tests.benchmarks.test_bounds` prints the figures; each bound is below what it printed by what an edit or more
+would move, as the rounding of another machine may.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from menagerie.study import edit_request, learn
 from menagerie.subjects import benchmark
 
 SUBJECTS = (0, 4, 12, 14, 20, 24)
-BOUNDS = {"success": 0.79, "identity": 0.92, "background_psnr": 34.0, "mask_iou": 0.91}
+BOUNDS = {"success": 0.83, "identity": 0.92, "background_psnr": 34.0, "mask_iou": 0.91}
 
 
 def test_no_figure_has_fallen_below_its_bound(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def figures(folder: Path) -> dict[str, float]:
 
 
 def edited(number: int, folder: Path) -> list[Score]:
-    """One subject, learnt in short, and its four edits judged."""
+    """One subject, learnt, and its four edits judged."""
     drawn, model, recipe, probe = benchmark()[number], sdxl.load(CHECKPOINT), recipe_of(CHECKPOINT), load_probe()
     prior, _ = learn(model, recipe, drawn, folder, data="no_regularization")
     made = nima.edit(model, edit_request(drawn), recipe.method_config("nima"), prior=prior)

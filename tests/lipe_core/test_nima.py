@@ -276,7 +276,7 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
         {"coverage": -0.1},
         {"coverage": 1.0},
         {"grabcut_rounds": -1},
-        {"opening": 0.6},
+        {"opening": 0.11},
         {"halo": -0.1},
         {"restorations": -1},
         {"tolerance": -0.1},
