@@ -47,6 +47,7 @@ def run(
 ) -> Run:
     """One system on one subject, from OUT if it was done there with the same weights and settings."""
     system, recipe = SYSTEMS[name], recipe_of(model.checkpoint)
+    recipe = replace(recipe, prior={**recipe.prior, **system.training})
     config = config_of(system, recipe)
     learning = _prior_settings(system, recipe, drawn)
     key = [drawn.name, name, seed, asdict(config), learning, model.fingerprint, probe.held_out]

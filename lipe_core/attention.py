@@ -180,7 +180,7 @@ def _output(module: torch.nn.Module) -> Iterator[list[Tensor]]:
 def _head_mean(attn: Any, queries: Tensor, keys: Tensor) -> Float[Tensor, "b q k"]:
     """The attention probabilities' mean over heads, float32."""
     queries, keys = (rearrange(each, "b n (head d) -> b head n d", head=attn.heads) for each in (queries, keys))
-    logits: Tensor = einsum(queries, keys, "b head q d, b head k d -> b head q k").float() * attn.scale
+    logits: Tensor = einsum(queries * attn.scale, keys, "b head q d, b head k d -> b head q k").float()
     return logits.softmax(dim=-1).mean(dim=1)
 
 

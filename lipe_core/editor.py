@@ -22,7 +22,8 @@ class EditRequest:
     """What to change in which picture.
 
     Every target prompt is painted once for each seed. All prompts name the subject as `subject.phrase`.
-    `mask` is greyscale, of the picture's size, white where the picture may change; without one it is found.
+    `mask` is greyscale, of the picture's size, white where the picture may change (greys count as white or black,
+    whatever is nearer); without one it is found.
     `references` are the subject's pictures, of any size, for the methods that look at them when they edit: a prior
     has learnt from them already.
     """

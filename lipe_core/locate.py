@@ -36,7 +36,7 @@ def source_silhouette(
     """The subject's old place, to the pixel of the picture as the network sees it, which may be far smaller than the
     upload. `seen` is the inversion's own map; the user's mask wins."""
     if request.mask is not None:
-        return masks.resize(to_mask(request.mask), (source.shape[2], source.shape[3])).to(source)
+        return (masks.resize(to_mask(request.mask), (source.shape[2], source.shape[3])) > 0).to(source)
     seen = _subject_map(model, x_0, [request.source_prompt], request.subject, config, untuned, seen)
     return outline.silhouette(
         seen, source, threshold=config.threshold, snap=config.snap, grabcut_rounds=config.grabcut_rounds

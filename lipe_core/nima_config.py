@@ -89,7 +89,7 @@ class NimaConfig:
         if not 0 <= self.snap <= MOST_SNAP:
             raise InvalidRequest(f"snap must be in [0, {MOST_SNAP}], got {self.snap}")
         for name in ("opening", "halo"):
-            if not 0 <= getattr(self, name) <= 0.1:  # time grows with the square of it
+            if not 0 <= getattr(self, name) <= 0.1:
                 raise InvalidRequest(f"{name} must be in [0, 0.1], got {getattr(self, name)}")
         if not 0 <= self.coverage < 1:
             raise InvalidRequest(f"coverage must be in [0, 1), or no cell may ever change; got {self.coverage}")

@@ -23,8 +23,8 @@ def to_images(pixels: Pixels) -> list[Image.Image]:
 
 
 def to_mask(image: Image.Image) -> PixelMask:
-    """A greyscale picture as a mask: white = 1."""
-    return rearrange(torch.from_numpy(np.array(image.convert("L"))).float() / 255, "H W -> 1 1 H W")
+    """A greyscale picture as a mask: what is nearer to white than to black = 1, so that a lossy file's noise is 0."""
+    return rearrange(torch.from_numpy(np.array(image.convert("L")) > 127).float(), "H W -> 1 1 H W")
 
 
 def to_grey(mask: PixelMask) -> Image.Image:

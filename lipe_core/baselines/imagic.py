@@ -131,7 +131,7 @@ def fit(
     progress: Callable[[], None],
 ) -> None:
     """Adam on the denoising loss of the one picture; `draw(step)` decides the step's noise and level."""
-    optimizer = torch.optim.Adam(weights, lr=learning_rate)
+    optimizer = torch.optim.Adam(weights, lr=learning_rate, fused=True)
     for step in range(steps):
         generator = draw(step)
         t = torch.randint(1, model.schedule.levels, (1,), generator=generator).to(x_0.device)

@@ -62,6 +62,7 @@ def test_dilation_reaches_as_far_at_every_resolution():
     shares = [masks.dilate(disc(n, n / 8, (n / 2, n / 2)), 0.125).mean().item() for n in (64, 256)]
     assert shares[0] == pytest.approx(shares[1], rel=0.1)
     assert torch.equal(masks.dilate(disc(), 0.0), disc())
+    assert masks.dilate(torch.zeros(2, 1, 8, 8), 0.5).sum() == 0
 
 
 def test_feather_is_soft_bounded_and_ends():

@@ -140,6 +140,14 @@ def test_until_the_blend_starts_the_subject_is_free(model: BaseModel, photo: Ima
     assert torch.equal(blended[0], blended[2])
 
 
+def test_a_lossy_masks_noise_is_black(model: BaseModel, photo: Image.Image) -> None:
+    noise = np.random.default_rng(0).integers(-9, 10, (64, 64))
+    noisy = Image.fromarray(np.clip(np.asarray(half_mask(), int) + noise, 0, 255).astype(np.uint8))
+    clean, lossy = (nima.edit(model, request(photo, mask=mask), CONFIG)[0] for mask in (half_mask(), noisy))
+    assert np.array_equal(np.asarray(clean.image), np.asarray(lossy.image))
+    assert np.array_equal(np.asarray(lossy.source_mask), np.asarray(noisy))
+
+
 def test_restorations_bring_the_background_nearer(model: BaseModel, photo: Image.Image) -> None:
     mask = Image.new("L", (64, 64), 0)
     mask.paste(255, (0, 0, 29, 61))
