@@ -153,6 +153,7 @@ def tell(lipe: Client, receiver: Receiver, story: Story, out: Path) -> dict[str,
             subject=subject,
             image=uploads[-1],
             prompt=wish.prompt,
+            seeds=[0],  # the service would draw one, and each run show other pictures
             webhook_url=receiver.url,
         )
         jobs.append(follow(lipe, asked, wish.label))

@@ -1,0 +1,106 @@
+"""NIMA's steps 2 and 3: the subject moves while the background follows the source's trajectory. LIPE, section 3.3.
+
+https://arxiv.org/abs/2406.17236
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+
+from lipe_core import mask as masks
+from lipe_core import outline
+from lipe_core.blend import blend
+from lipe_core.branch import Branch
+from lipe_core.ddim import OnStep, Trajectory, ddim_step, sample, unit_noise
+from lipe_core.nima_config import NimaConfig
+from lipe_core.schedule import NoiseSchedule
+from lipe_core.shapes import Latents, Mask, PixelMask, Timesteps
+
+
+def renoised(trajectory: Trajectory, source_mask: Mask, seeds: Sequence[int], amount: float) -> Latents:
+    """The trajectory's noisy end, one row for each seed, inside the mask partly the seed's own noise.
+
+    Variances add up: sqrt(1 - a) old + sqrt(a) new has the old one's deviation where both are independent. What
+    the noisiest level still shows of the picture goes with the noise, or it would bring the old silhouette back.
+    """
+    x_T = trajectory.x_T
+    fresh = unit_noise(seeds, (x_T.shape[1], x_T.shape[2], x_T.shape[3])).to(x_T)
+    share = amount * source_mask
+    return (1 - share).sqrt() * x_T + share.sqrt() * fresh
+
+
+def edit_latents(
+    branch: Branch,
+    schedule: NoiseSchedule,
+    trajectory: Trajectory,
+    x_T: Latents,
+    source_mask: Mask,
+    silhouette: PixelMask,
+    config: NimaConfig,
+    look: Callable[[Latents, Mask], PixelMask],
+    on_step: OnStep,
+) -> tuple[Latents, PixelMask]:
+    """Steps 2 and 3: denoise x_T towards the target prompts while the background follows the trajectory.
+
+    Returns the clean latents, and to the pixel what changed: the subject's old and new silhouette.
+    The running mean of the target's maps starts from the source mask, because the first, noisiest maps are diffuse.
+    `look(x_0, maps)` finds silhouettes in what the edit would come to.
+    """
+    x_t, edit_mask, seen = x_T, source_mask, source_mask
+    changed = torch.ones_like(silhouette) if config.mask_mode == "none" else silhouette
+    latent_size, pixel_size = (x_T.shape[2], x_T.shape[3]), (silhouette.shape[2], silhouette.shape[3])
+    grid = trajectory.timesteps.tolist()
+    steps = len(grid) - 1
+    looks = look_steps(config, steps)
+    for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
+        progress = step / steps
+        eps = branch.denoise(x_t, t)
+        target_map = masks.stretch(masks.resize(branch.pop_map(), latent_size))
+        seen = config.map_momentum * seen + (1 - config.map_momentum) * target_map
+        if config.mask_mode == "union" and step < min(looks, default=steps + 1):
+            target_mask = masks.subject_mask(seen, threshold=config.threshold, dilation=config.dilation)
+            edit_mask = masks.union(source_mask, target_mask)
+            changed = F.interpolate(edit_mask, pixel_size)
+        elif config.mask_mode == "union" and step in looks:
+            ahead = trajectory.timesteps[: steps - step + 2]
+            end = foreseen(branch, schedule, x_t, eps, ahead, config.look_ahead, partial(on_step, step - 1, steps))
+            found = look(end, seen)
+            arrived, left = outline.moved(silhouette, found, opening=config.opening, halo=config.halo)
+            changed = masks.union(silhouette, arrived, left)
+            edit_mask = masks.union(
+                source_mask,
+                outline.cells(changed, latent_size, config.coverage),
+                outline.cells(left, latent_size, 0.0),
+            )
+        x_t = ddim_step(schedule, x_t, eps, t, s)
+        if config.blend_start <= progress <= config.blend_stop:
+            x_t = blend(x_t, trajectory.at(s).expand_as(x_t), edit_mask)
+        on_step(step, steps)
+    return x_t, changed
+
+
+def foreseen(
+    branch: Branch,
+    schedule: NoiseSchedule,
+    x_t: Latents,
+    eps: Latents,
+    timesteps: Timesteps,
+    most: int,
+    on_step: Callable[[], None],
+) -> Latents:
+    """The clean latents that x_t comes to where nothing is blended, in at most so many steps of the grid. Its last
+    timestep is that of x_t, whose eps is known."""
+    left = len(timesteps) - 1
+    stops = timesteps[torch.linspace(0, left, min(most, left) + 1).round().long()]
+    x_s = ddim_step(schedule, x_t, eps, int(stops[-1]), int(stops[-2]))
+    with branch.unwatched():
+        return sample(branch.denoise, schedule, x_s, stops[:-1], on_step=lambda *_: on_step())
+
+
+def look_steps(config: NimaConfig, steps: int) -> set[int]:
+    """The steps, from 1, at which the edit so far is looked at."""
+    return {math.ceil(look * steps) for look in config.looks}
