@@ -37,7 +37,9 @@ class NewEdit(Asked):
     seed: Seed | None = None
     seeds: Annotated[list[Seed] | None, Field(min_length=1, max_length=MOST_SEEDS)] = None
     n: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 1
-    mask_image_id: Annotated[Id | None, Field(description="White where the picture may change.")] = None
+    mask_image_id: Annotated[
+        Id | None, Field(description="White where the picture may change; greys count as what is nearer.")
+    ] = None
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
 
