@@ -44,7 +44,6 @@ class NimaParameters(MethodParameters):
     grabcut_rounds: Annotated[int | None, Field(ge=0, le=10)] = None
     coverage: Annotated[float | None, Field(ge=0, lt=1)] = None
     looks: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=16)] | None = None
-    look_ahead: Steps | None = None
     opening: Annotated[float | None, Field(ge=0, le=0.1)] = None
     halo: Annotated[float | None, Field(ge=0, le=0.1)] = None
     restorations: Annotated[int | None, Field(ge=0, le=100)] = None

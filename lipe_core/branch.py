@@ -1,7 +1,7 @@
 """The network under one branch's prompts, source or target, watched for where it sees the subject."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lipe_core import sdxl, text
@@ -57,12 +57,10 @@ def encode_prompts(
 
 @dataclass(frozen=True)
 class Branch:
-    """The network under one branch's prompts: `denoise`, then `pop_map` for where it saw the subject, unless it was
-    `unwatched` meanwhile."""
+    """The network under one branch's prompts: `denoise`, then `pop_map` for where it saw the subject."""
 
     denoise: Denoiser
     pop_map: Callable[[], Mask]
-    unwatched: Callable[[], AbstractContextManager[None]]
     tally: Tally
 
 
@@ -95,7 +93,7 @@ def attending(
         if guide_from_base and untuned and guidance_scale != 1:
             start = _unseen(_without_prior(denoiser(prompts.uncond), untuned), store)
             denoise = guided_from(start, denoiser(prompts.cond), guidance_scale)
-        yield Branch(denoise, store.pop, store.paused, tally)
+        yield Branch(denoise, store.pop, tally)
 
 
 def _without_prior(denoiser: Denoiser, untuned: Untuned) -> Denoiser:

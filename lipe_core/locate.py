@@ -67,9 +67,7 @@ def silhouettes(
         guide = sdxl.decode_pixels(model, x_0).clamp(-1, 1)
     on_preview(to_images(guide))
     seen = _subject_map(model, x_0, prompts, subject, config, untuned, seen)
-    found = outline.silhouette(
-        seen, guide, threshold=config.threshold, snap=config.snap, grabcut_rounds=config.grabcut_rounds
-    )
+    found = outline.silhouette(seen, guide, threshold=config.threshold, snap=config.snap)
     return masks.dilate(found, config.dilation)
 
 

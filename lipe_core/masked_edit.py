@@ -5,7 +5,6 @@ https://arxiv.org/abs/2406.17236
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 
 import torch
@@ -15,10 +14,10 @@ from lipe_core import mask as masks
 from lipe_core import outline
 from lipe_core.blend import blend
 from lipe_core.branch import Branch
-from lipe_core.ddim import OnStep, Trajectory, ddim_step, sample, unit_noise
+from lipe_core.ddim import OnStep, Trajectory, ddim_step, unit_noise
 from lipe_core.nima_config import NimaConfig
 from lipe_core.schedule import NoiseSchedule
-from lipe_core.shapes import Latents, Mask, PixelMask, Timesteps
+from lipe_core.shapes import Latents, Mask, PixelMask
 
 
 def renoised(trajectory: Trajectory, source_mask: Mask, seeds: Sequence[int], amount: float) -> Latents:
@@ -48,7 +47,7 @@ def edit_latents(
 
     Returns the clean latents, and to the pixel what changed: the subject's old and new silhouette.
     The running mean of the target's maps starts from the source mask, because the first, noisiest maps are diffuse.
-    `look(x_0, maps)` finds silhouettes in what the edit would come to.
+    `look(x_0, maps)` finds silhouettes in the edit so far.
     """
     x_t, edit_mask, seen = x_T, source_mask, source_mask
     changed = torch.ones_like(silhouette) if config.mask_mode == "none" else silhouette
@@ -66,9 +65,7 @@ def edit_latents(
             edit_mask = masks.union(source_mask, target_mask)
             changed = F.interpolate(edit_mask, pixel_size)
         elif config.mask_mode == "union" and step in looks:
-            ahead = trajectory.timesteps[: steps - step + 2]
-            end = foreseen(branch, schedule, x_t, eps, ahead, config.look_ahead, partial(on_step, step - 1, steps))
-            found = look(end, seen)
+            found = look(ddim_step(schedule, x_t, eps, t, 0), seen)
             arrived, left = outline.moved(silhouette, found, opening=config.opening, halo=config.halo)
             changed = masks.union(silhouette, arrived, left)
             edit_mask = masks.union(
@@ -81,24 +78,6 @@ def edit_latents(
             x_t = blend(x_t, trajectory.at(s).expand_as(x_t), edit_mask)
         on_step(step, steps)
     return x_t, changed
-
-
-def foreseen(
-    branch: Branch,
-    schedule: NoiseSchedule,
-    x_t: Latents,
-    eps: Latents,
-    timesteps: Timesteps,
-    most: int,
-    on_step: Callable[[], None],
-) -> Latents:
-    """The clean latents that x_t comes to where nothing is blended, in at most so many steps of the grid. Its last
-    timestep is that of x_t, whose eps is known."""
-    left = len(timesteps) - 1
-    stops = timesteps[torch.linspace(0, left, min(most, left) + 1).round().long()]
-    x_s = ddim_step(schedule, x_t, eps, int(stops[-1]), int(stops[-2]))
-    with branch.unwatched():
-        return sample(branch.denoise, schedule, x_s, stops[:-1], on_step=lambda *_: on_step())
 
 
 def look_steps(config: NimaConfig, steps: int) -> set[int]:

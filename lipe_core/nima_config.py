@@ -30,20 +30,19 @@ class NimaConfig:
     mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets it. `map_window`: the noise levels, as
     fractions of the schedule, whose maps make an identity `subject_map` of the source. `map_momentum`: how slowly the
     target's maps change its mask. `dilation` and `feather` are fractions of the picture's shorter side. `snap` lets
-    outlines move to the picture's own edges, and `grabcut_rounds` of GrabCut cut silhouettes by colours (`outline.py`),
-    which a look a single step ahead is too blurred for. A latent may change where the old or the new silhouette covers
-    more than `coverage` of it, or the subject left. At each of the `looks`, points of the edit's progress, the target's
-    silhouette is taken from what the edit would come to if nothing more were blended, found in `look_ahead` steps and
-    decoded, to stay until the next look; before the first one, and without any, each step's maps make the mask.
-    Progress runs from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`: one that starts with
-    the first look leaves the subject free to find its new place. `opening` and `halo`, fractions of the shorter side:
-    where silhouettes differ by less than twice the former, nothing moved and the source stays; where the subject left,
-    the latter goes along around it, which its edge blends into. `restorations`: steps that bring the background back to
-    what the source shows, up to the silhouettes' edge (`restore.py`). `tolerance`: what was painted there and differs
-    from the source by less, in colours in [-1, 1], is the source's, too: the subject changes only where the prompt
-    changes it. `attend_source`: the progress behind which self-attention looks up in the source, too, what the subject
-    looks like (`source_features.py`); 1: never. `contrast_nouns`: a few things that the subject is not, and that the
-    network knows; each costs as much of a look as the subject itself.
+    outlines move to the picture's own edges, and `grabcut_rounds` of GrabCut cut the source's silhouette by its colours
+    (`outline.py`). A latent may change where the old or the new silhouette covers more than `coverage` of it, or the
+    subject left. At each of the `looks`, points of the edit's progress, the edit so far is decoded and the target's
+    silhouette taken from it, to stay until the next; before the first one, and without any, each step's maps make the
+    mask. Progress runs from 0 to 1. The blend is on while it is within `blend_start` and `blend_stop`: one that starts
+    with the first look leaves the subject free to find its new place. `opening` and `halo`, fractions of the shorter
+    side: where silhouettes differ by less than twice the former, nothing moved and the source stays; where the subject
+    left, the latter goes along around it, which its edge blends into. `restorations`: steps that bring the background
+    back to what the source shows, up to the silhouettes' edge (`restore.py`). `tolerance`: what was painted there and
+    differs from the source by less, in colours in [-1, 1], is the source's, too: the subject changes only where the
+    prompt changes it. `attend_source`: the progress behind which self-attention looks up in the source, too, what the
+    subject looks like (`source_features.py`); 1: never. `contrast_nouns`: a few things that the subject is not, and
+    that the network knows; each costs as much of a look as the subject itself.
     """
 
     steps: int = 30
@@ -61,7 +60,6 @@ class NimaConfig:
     grabcut_rounds: int = 0
     coverage: float = 0.5
     looks: tuple[float, ...] = ()
-    look_ahead: int = 1
     opening: float = 0.0
     halo: float = 0.0
     restorations: int = 0
@@ -86,8 +84,6 @@ class NimaConfig:
         for name in ("restorations", "grabcut_rounds"):
             if getattr(self, name) < 0:
                 raise InvalidRequest(f"{name} must be 0 or more, got {getattr(self, name)}")
-        if self.look_ahead < 1:
-            raise InvalidRequest(f"look_ahead must be 1 or more, got {self.look_ahead}")
         if not 0 <= self.tolerance < 2:
             raise InvalidRequest(f"tolerance must be in [0, 2), or nothing could ever change; got {self.tolerance}")
         if not 0 <= self.snap <= MOST_SNAP:

@@ -197,7 +197,7 @@ def test_a_contrast_map_adds_to_the_class_map(model: BaseModel, photo: Image.Ima
     assert more == few + 8  # two draws at two noise levels of what it is and of what it is not
 
 
-def test_the_targets_mask_is_taken_from_a_look_at_the_edit(model: BaseModel, photo: Image.Image) -> None:
+def test_the_targets_mask_is_taken_from_the_edit_so_far(model: BaseModel, photo: Image.Image) -> None:
     decoded, shown = [], []
 
     def decode(model: BaseModel, latents: torch.Tensor) -> torch.Tensor:
@@ -214,24 +214,6 @@ def test_the_targets_mask_is_taken_from_a_look_at_the_edit(model: BaseModel, pho
     assert np.array_equal(np.asarray(shown[1][0]), np.asarray(sdxl.decode(model, decoded[1])[0]))
     assert torch.equal(decoded[1], decoded[2]) == (np.asarray(edit.edit_mask).min() == 255)
     assert set(np.unique(np.asarray(edit.source_mask))) <= {0, 255}
-
-
-@pytest.mark.parametrize("looks", [(0.5,), (0.25, 0.75)])
-def test_a_look_sees_what_the_edit_would_come_to(
-    model: BaseModel, photo: Image.Image, looks: tuple[float, ...]
-) -> None:
-    shown: list[list[Image.Image]] = []
-    free = replace(CONFIG, mask_mode="none", attend_source=0.5)
-    (unblended,) = nima.edit(model, request(photo), free)
-    config = replace(free, mask_mode="union", looks=looks, look_ahead=99, blend_start=1.0)
-    (edit,) = nima.edit(model, request(photo), config, on_preview=shown.append)
-    assert len(shown) == len(looks)
-    for (picture,) in shown:
-        assert np.array_equal(np.asarray(picture), np.asarray(unblended.uncomposited))
-    near: list[list[Image.Image]] = []
-    (less,) = nima.edit(model, request(photo), replace(config, look_ahead=2), on_preview=near.append)
-    assert unblended.evaluations < less.evaluations < edit.evaluations
-    assert not np.array_equal(np.asarray(near[0][0]), np.asarray(shown[0][0]))
 
 
 def test_a_picture_of_another_size_comes_back_in_its_own(model: BaseModel, photo: Image.Image) -> None:
@@ -297,7 +279,6 @@ def test_an_edit_can_be_repeated_from_its_parameters(model: BaseModel, photo: Im
         {"map_window": (0.5, 0.2)},
         {"blend_stop": 2.0},
         {"looks": (0.5, 0.0)},
-        {"look_ahead": 0},
         {"snap": -1},
         {"snap": 0.26},
         {"coverage": -0.1},
