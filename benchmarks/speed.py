@@ -139,7 +139,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--example", type=Path, help="the script; without it, LIPE's training alone is measured")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="references a step")
     parser.add_argument("--steps", type=int, default=14, help="of a training")
-    parser.add_argument("--edit-steps", type=int, default=10, help="of an edit on the miniature")
+    parser.add_argument("--edit-steps", type=int, default=20, help="of an edit on the miniature")
     parser.add_argument("--larger-steps", type=int, default=5, help="of an edit on the larger random network")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
