@@ -5,7 +5,7 @@ the same maps; what differs is the cost. Where LIPE leaves the fused attention i
 are a tensor of heads x queries x keys, those of the step are stored, and summed over the steps.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ class MapStore:
 
     reading: AttentionStore
     tokens: Tokens
+    read: Set[str]
     step: dict[str, Tensor] = field(default_factory=dict)
     total: dict[str, Tensor] = field(default_factory=dict)
 
@@ -41,14 +42,13 @@ class MapStore:
 
     def pop(self) -> Mask:
         """What `AttentionStore.pop` gives, read from the stored maps."""
-        queries = self.reading.size[0] * self.reading.size[1]
         for name, maps in self.step.items():
             self.total[name] = self.total[name] + maps if name in self.total else maps
-            if maps.shape[2] != queries:
+            if name not in self.read:
                 continue
             if ".attn2." in name:
                 self.reading.add_cross(maps.mean(dim=1).float(), self.tokens)
-            elif self.reading.refine:
+            else:
                 self.reading.add_self(maps.mean(dim=1).float())
         self.step = {}
         return self.reading.pop()
@@ -93,10 +93,11 @@ def store_maps(
     with record_attention(
         unet, tokens, latent_size=latent_size, attention_tokens=attention_tokens, refine=refine
     ) as reading:
-        store = MapStore(reading, tokens.to(unet.device))
+        read = {name for name, processor in unet.attn_processors.items() if isinstance(processor, Recorder)}
+        store = MapStore(reading, tokens.to(unet.device), read)
 
         def replace(name: str, old: Processor) -> Processor:
-            is_read = ".attn2." in name or isinstance(old, Recorder)
+            is_read = ".attn2." in name or name in read
             return Explicit(partial(store.keep, name)) if is_read or not cross_only else old
 
         with use_processors(unet, replace):

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from einops import rearrange
 
 from lipe_core import sdxl, text
-from lipe_core.attention import Tokens, record_attention, use_processors
+from lipe_core.attention import Recorder, Tokens, record_attention, use_processors
 
 PROMPTS = ["a photo of sks dog", "sks dog jumping in a meadow"]
 
@@ -83,6 +84,25 @@ def test_refinement_moves_the_map_along_self_attention(model, call, tokens):
     own = torch.stack([p.mean(1) for n, p in naive.items() if ".attn1." in n and p.shape[2] == queries]).mean(0)
     plain = expected_share(naive, queries, tokens)
     torch.testing.assert_close(refined, (own @ own @ plain[..., None])[..., 0], rtol=1e-4, atol=1e-6)
+
+
+def test_of_each_stacks_self_attention_the_last_layer_is_recorded(tokens):
+    unet = UNet2DConditionModel(
+        sample_size=8, block_out_channels=(32, 64), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1, transformer_layers_per_block=(1, 3),
+        attention_head_dim=2, cross_attention_dim=32, norm_num_groups=8,
+    )  # fmt: skip
+    with record_attention(unet, tokens, latent_size=(8, 8), attention_tokens=16, refine=1):
+        recorded = {name for name, processor in unet.attn_processors.items() if isinstance(processor, Recorder)}
+    own = {name for name in unet.attn_processors if ".attn1." in name}
+    assert recorded - own == unet.attn_processors.keys() - own
+    stacks = (
+        "down_blocks.1.attentions.0",
+        "mid_block.attentions.0",
+        "up_blocks.0.attentions.0",
+        "up_blocks.0.attentions.1",
+    )
+    assert recorded & own == {f"{stack}.transformer_blocks.2.attn1.processor" for stack in stacks}
 
 
 @pytest.mark.parametrize("refine", [0, 1])
