@@ -19,7 +19,7 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lipe_core.shapes import Mask
+from lipe_core.shapes import AttentionMap
 
 Processor = Callable[..., Tensor]
 """diffusers' seam: (attention layer, hidden states, encoder hidden states, ...) -> hidden states."""
@@ -75,7 +75,7 @@ class AttentionStore:
     affinity: Float[Tensor, "b q q"] | None = None
     is_paused: bool = False
 
-    def pop(self) -> Mask:
+    def pop(self) -> AttentionMap:
         """The wanted tokens' share of the content's attention since the last pop; the store is empty after.
 
         With `refine` = k the map is moved k times along self-attention, A^k map: places that attend to the
@@ -94,11 +94,11 @@ class AttentionStore:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What the network does inside is not recorded."""
-        self.is_paused = True
+        before, self.is_paused = self.is_paused, True
         try:
             yield
         finally:
-            self.is_paused = False
+            self.is_paused = before
 
     def add_cross(self, mass: Float[Tensor, "b q n"], tokens: Tokens) -> None:
         """Record one cross-attention layer's mean over its heads."""

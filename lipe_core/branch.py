@@ -12,7 +12,7 @@ from lipe_core.editor import InvalidRequest
 from lipe_core.full_attention import Untuned
 from lipe_core.guidance import Tally, counted, guided, guided_from
 from lipe_core.sdxl import BaseModel, Size
-from lipe_core.shapes import Latents, Mask
+from lipe_core.shapes import AttentionMap, Latents
 from lipe_core.subject import Subject
 
 
@@ -57,10 +57,10 @@ def encode_prompts(
 
 @dataclass(frozen=True)
 class Branch:
-    """The network under one branch's prompts: `denoise`, then `pop_map` for where it saw the subject."""
+    """The network under one branch's prompts: `denoise` for its answer, `attend` for where it saw the subject, too."""
 
     denoise: Denoiser
-    pop_map: Callable[[], Mask]
+    attend: Callable[[Latents, int], tuple[Latents, AttentionMap]]
     tally: Tally
 
 
@@ -93,7 +93,11 @@ def attending(
         if guide_from_base and untuned and guidance_scale != 1:
             start = _unseen(_without_prior(denoiser(prompts.uncond), untuned), store)
             denoise = guided_from(start, denoiser(prompts.cond), guidance_scale)
-        yield Branch(denoise, store.pop, tally)
+
+        def attend(x_t: Latents, t: int) -> tuple[Latents, AttentionMap]:
+            return denoise(x_t, t), store.pop()
+
+        yield Branch(_unseen(denoise, store), attend, tally)
 
 
 def _without_prior(denoiser: Denoiser, untuned: Untuned) -> Denoiser:

@@ -28,16 +28,17 @@ def source_silhouette(
     model: BaseModel,
     x_0: Latents,
     source: Pixels,
-    seen: Mask,
+    seen: Mask | None,
     request: EditRequest,
     config: NimaConfig,
     untuned: Untuned | None,
 ) -> PixelMask:
     """The subject's old place, to the pixel of the picture as the network sees it, which may be far smaller than the
-    upload. `seen` is the inversion's own map; the user's mask wins."""
+    upload. `seen` is the inversion's own map, None for the base model's; the user's mask wins."""
     if request.mask is not None:
         return (masks.resize(to_mask(request.mask), (source.shape[2], source.shape[3])) > 0).to(source)
-    seen = _subject_map(model, x_0, [request.source_prompt], request.subject, config, untuned, seen)
+    if seen is None:
+        seen = _base_map(model, x_0, [request.source_prompt], request.subject, config, untuned)
     return outline.silhouette(
         seen, source, threshold=config.threshold, snap=config.snap, grabcut_rounds=config.grabcut_rounds
     )
@@ -60,29 +61,28 @@ def silhouettes(
     untuned: Untuned | None,
     on_preview: OnPreview,
     x_0: Latents,
-    seen: Mask,
+    seen: Mask | None,
 ) -> PixelMask:
-    """The subject's place in each row of an edit so far, grown; `seen` are the edit's own maps."""
+    """The subject's place in each row of an edit so far, grown; `seen` are the edit's own maps, None for the base
+    model's."""
     with torch.no_grad():
         guide = sdxl.decode_pixels(model, x_0).clamp(-1, 1)
     on_preview(to_images(guide))
-    seen = _subject_map(model, x_0, prompts, subject, config, untuned, seen)
+    if seen is None:
+        seen = _base_map(model, x_0, prompts, subject, config, untuned)
     found = outline.silhouette(seen, guide, threshold=config.threshold, snap=config.snap)
     return masks.dilate(found, config.dilation)
 
 
-def _subject_map(
+def _base_map(
     model: BaseModel,
     x_0: Latents,
     captions: Sequence[str],
     subject: Subject,
     config: NimaConfig,
     untuned: Untuned | None,
-    seen: Mask,
 ) -> Mask:
-    """The map that the config asks for; `seen` is the tuned network's own."""
-    if config.subject_map == "identity":
-        return seen
+    """The base model's map that the config asks for."""
     with untuned() if untuned else nullcontext():
         of_class = class_map(model, x_0, captions, subject)
         if config.subject_map == "class":
@@ -115,6 +115,6 @@ def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: 
     with attending(model, prompts, 1.0, attention_tokens=256, refine=_REFINE) as branch:
         for level in _NOISE_LEVELS:
             t = round(level * model.schedule.levels)
-            branch.denoise(model.schedule.add_noise(x_0, eps, torch.full((len(x_0),), t, device=x_0.device)), t)
-            seen.append(masks.resize(branch.pop_map(), (rows, columns)))
+            x_t = model.schedule.add_noise(x_0, eps, torch.full((len(x_0),), t, device=x_0.device))
+            seen.append(masks.resize(branch.attend(x_t, t)[1], (rows, columns)))
     return torch.stack(seen).mean(dim=0)

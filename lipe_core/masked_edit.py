@@ -40,32 +40,35 @@ def edit_latents(
     source_mask: Mask,
     silhouette: PixelMask,
     config: NimaConfig,
-    look: Callable[[Latents, Mask], PixelMask],
+    look: Callable[[Latents, Mask | None], PixelMask],
     on_step: OnStep,
 ) -> tuple[Latents, PixelMask]:
     """Steps 2 and 3: denoise x_T towards the target prompts while the background follows the trajectory.
 
     Returns the clean latents, and to the pixel what changed: the subject's old and new silhouette.
     The running mean of the target's maps starts from the source mask, because the first, noisiest maps are diffuse.
-    `look(x_0, maps)` finds silhouettes in the edit so far.
+    `look(x_0, maps)` finds silhouettes in the edit so far, from its own maps where the config asks for these.
     """
     x_t, edit_mask, seen = x_T, source_mask, source_mask
     changed = torch.ones_like(silhouette) if config.mask_mode == "none" else silhouette
     latent_size, pixel_size = (x_T.shape[2], x_T.shape[3]), (silhouette.shape[2], silhouette.shape[3])
     grid = trajectory.timesteps.tolist()
     steps = len(grid) - 1
-    looks = look_steps(config, steps)
+    looks, last_watched = look_steps(config, steps), last_watched_step(config, steps)
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
         progress = step / steps
-        eps = branch.denoise(x_t, t)
-        target_map = masks.stretch(masks.resize(branch.pop_map(), latent_size))
-        seen = config.map_momentum * seen + (1 - config.map_momentum) * target_map
+        if step > last_watched:
+            eps = branch.denoise(x_t, t)
+        else:
+            eps, target_map = branch.attend(x_t, t)
+            target_map = masks.stretch(masks.resize(target_map, latent_size))
+            seen = config.map_momentum * seen + (1 - config.map_momentum) * target_map
         if config.mask_mode == "union" and step < min(looks, default=steps + 1):
             target_mask = masks.subject_mask(seen, threshold=config.threshold, dilation=config.dilation)
             edit_mask = masks.union(source_mask, target_mask)
             changed = F.interpolate(edit_mask, pixel_size)
         elif config.mask_mode == "union" and step in looks:
-            found = look(ddim_step(schedule, x_t, eps, t, 0), seen)
+            found = look(ddim_step(schedule, x_t, eps, t, 0), seen if config.subject_map == "identity" else None)
             arrived, left = outline.moved(silhouette, found, opening=config.opening, halo=config.halo)
             changed = masks.union(silhouette, arrived, left)
             edit_mask = masks.union(
@@ -83,3 +86,16 @@ def edit_latents(
 def look_steps(config: NimaConfig, steps: int) -> set[int]:
     """The steps, from 1, at which the edit so far is looked at."""
     return {math.ceil(look * steps) for look in config.looks}
+
+
+def last_watched_step(config: NimaConfig, steps: int) -> int:
+    """The last step, from 1, whose attention has a part in a mask; 0 if none has."""
+    looks = look_steps(config, steps)
+    if config.mask_mode != "union":
+        return 0
+    if not looks:
+        return steps
+    if config.subject_map == "identity":
+        return max(looks)
+    before = min(looks) - 1  # and of these only what is blended needs a mask
+    return before if config.blend_start <= before / steps else 0

@@ -5,7 +5,7 @@ nor its new silhouette covers stays the source's.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -74,10 +74,11 @@ def edit(
             watch(source_prompt, config.source_guidance_scale) as source,
             features.kept(model.unet),
         ):
-            source = replace(source, denoise=features.at(source.denoise))
+            source = replace(source, denoise=features.at(source.denoise), attend=features.at(source.attend))
             trajectory, seen = invert_source(
-                source, model.schedule, source_x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps)
-            )
+                source, model.schedule, source_x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps),
+                watched=set() if request.mask else watched_timesteps(timesteps, model.schedule, config),
+            )  # fmt: skip
             silhouette = locate.source_silhouette(model, source_x_0, pixels, seen, request, config, untuned)
             latent_size = (source_x_0.shape[2], source_x_0.shape[3])
             source_mask = locate.source_mask(silhouette, latent_size, request, config)
@@ -90,7 +91,7 @@ def edit(
         ):
             silhouette, source_mask = (m.expand(len(rows), -1, -1, -1) for m in (silhouette, source_mask))
             x_T = renoised(trajectory, source_mask, seeds, config.renoise)
-            target = replace(target, denoise=features.at(target.denoise))
+            target = replace(target, denoise=features.at(target.denoise), attend=features.at(target.attend))
             x_0, changed = edit_latents(
                 target, model.schedule, trajectory, x_T, source_mask, silhouette, config,
                 partial(locate.silhouettes, model, prompts, request.subject, config, untuned, on_preview),
@@ -122,19 +123,30 @@ def invert_source(
     timesteps: Timesteps,
     config: NimaConfig,
     on_step: OnStep,
-) -> tuple[Trajectory, Mask]:
-    """Step 1: the source's trajectory, and the mean attention map of the window's noise levels."""
-    low, high = (edge * schedule.levels for edge in config.map_window)
+    *,
+    watched: Set[int],
+) -> tuple[Trajectory, Mask | None]:
+    """Step 1: the source's trajectory, and the mean attention map of the watched timesteps, if there are any."""
     maps: dict[int, Mask] = {}
 
-    def watched(x_t: Latents, t: int) -> Latents:
-        eps = branch.denoise(x_t, t)
-        maps[t] = masks.resize(branch.pop_map(), (x_0.shape[2], x_0.shape[3]))
+    def denoise(x_t: Latents, t: int) -> Latents:
+        if t not in watched:
+            return branch.denoise(x_t, t)
+        eps, seen = branch.attend(x_t, t)
+        maps[t] = masks.resize(seen, (x_0.shape[2], x_0.shape[3]))
         return eps
 
-    trajectory = invert(watched, schedule, x_0, timesteps, refinements=config.inversion_refinements, on_step=on_step)
-    wanted = [seen for t, seen in maps.items() if low <= t <= high] or list(maps.values())
-    return trajectory, torch.stack(wanted).mean(dim=0)
+    trajectory = invert(denoise, schedule, x_0, timesteps, refinements=config.inversion_refinements, on_step=on_step)
+    return trajectory, torch.stack(list(maps.values())).mean(dim=0) if maps else None
+
+
+def watched_timesteps(timesteps: Timesteps, schedule: NoiseSchedule, config: NimaConfig) -> set[int]:
+    """Those of the inversion whose maps make the source's silhouette: the window's, or all if it holds none."""
+    if config.subject_map != "identity":
+        return set()
+    low, high = (edge * schedule.levels for edge in config.map_window)
+    passed = set(timesteps[:-1].tolist())  # the noisiest end is arrived at, not left
+    return {t for t in passed if low <= t <= high} or passed
 
 
 def restored(

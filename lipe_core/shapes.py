@@ -16,6 +16,9 @@ Latents = Float[Tensor, "b c h w"]
 Mask = Float[Tensor, "b 1 h w"]
 """In [0, 1] over latents: 1 = may change, 0 = the source stays."""
 
+AttentionMap = Float[Tensor, "b 1 q_h q_w"]
+"""In [0, 1], of the size of the level at which attention is watched: the latents', or a coarser one."""
+
 PixelMask = Float[Tensor, "b 1 H W"]
 """A `Mask` at the picture's own size."""
 

@@ -9,14 +9,15 @@ enter the later self-attention layers (SDXL at 1024 pixels in half precision: so
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from lipe_core.attention import Processor, use_processors
-from lipe_core.ddim import Denoiser
 from lipe_core.shapes import Latents
+
+Answer = TypeVar("Answer")
 
 LATE = 10 / 16
 """L = 10 of Stable Diffusion 1's 16 self-attention layers, MasaCtrl's default, as a share of the way through the
@@ -31,10 +32,10 @@ class SourceFeatures:
     seen: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     _now: int | None = None
 
-    def at(self, denoise: Denoiser) -> Denoiser:
+    def at(self, denoise: Callable[[Latents, int], Answer]) -> Callable[[Latents, int], Answer]:
         """The same denoiser, during which layers know the timestep and keep, or read, what belongs to it."""
 
-        def timed(x_t: Latents, t: int) -> Latents:
+        def timed(x_t: Latents, t: int) -> Answer:
             self._now = t if t <= self.latest else None
             try:
                 return denoise(x_t, t)

@@ -162,9 +162,9 @@ def edit_latents(
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
         progress = (step - 1) / (len(grid) - 1)
         control.cross, control.own = progress < config.cross_replace, progress < config.self_replace
-        eps = branch.denoise(torch.cat([trajectory.at(t), x_t]), t)[1:]
-        x_t = ddim_step(schedule, x_t, eps, t, s)
-        seen.append(masks.resize(branch.pop_map(), (x_t.shape[2], x_t.shape[3])))
+        eps, maps = branch.attend(torch.cat([trajectory.at(t), x_t]), t)
+        x_t = ddim_step(schedule, x_t, eps[1:], t, s)
+        seen.append(masks.resize(maps, (x_t.shape[2], x_t.shape[3])))
         found = masks.subject_mask(torch.stack(seen).mean(dim=0), threshold=config.threshold, dilation=config.dilation)
         source_mask = found[:1].expand_as(edit_mask) if user_mask is None else user_mask
         if progress >= config.blend_start:

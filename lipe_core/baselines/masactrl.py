@@ -117,9 +117,8 @@ def edit_latents(
     grid = trajectory.timesteps.tolist()
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
         mutual.on = step > config.start_step
-        eps = branch.denoise(torch.cat([trajectory.at(t), x_t]), t)[1:]
-        x_t = ddim_step(schedule, x_t, eps, t, s)
-        maps = branch.pop_map()
+        eps, maps = branch.attend(torch.cat([trajectory.at(t), x_t]), t)
+        x_t = ddim_step(schedule, x_t, eps[1:], t, s)
         if config.masked:
             found = masks.subject_mask(maps, threshold=config.threshold, dilation=0.0)
             mutual.source_mask, mutual.target_mask = found[:1], found[1:]

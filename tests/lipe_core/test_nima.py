@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from lipe_core import locate, masked_edit, nima, sdxl
+from lipe_core.attention import AttentionStore
 from lipe_core.blend import blend
 from lipe_core.ddim import Trajectory
 from lipe_core.editor import EditRequest, InvalidRequest
@@ -214,6 +215,36 @@ def test_the_targets_mask_is_taken_from_the_edit_so_far(model: BaseModel, photo:
     assert np.array_equal(np.asarray(shown[1][0]), np.asarray(sdxl.decode(model, decoded[1])[0]))
     assert torch.equal(decoded[1], decoded[2]) == (np.asarray(edit.edit_mask).min() == 255)
     assert set(np.unique(np.asarray(edit.source_mask))) <= {0, 255}
+
+
+@pytest.mark.parametrize(
+    ("maps", "settings"),
+    [
+        (4 + 4, {}),
+        (3 + 4, {"map_window": (0.0, 0.4)}),
+        (4 + 4, {"map_window": (0.1, 0.2)}),  # holds no step: all of them
+        (4, {"mask_mode": "source"}),
+        (4 + 2, {"looks": (0.25, 0.5)}),
+        (10, {"subject_map": "class", "looks": (0.5,), "blend_start": 0.5}),  # five for the source, five for the look
+        (10 + 1, {"subject_map": "class", "looks": (0.5,), "blend_start": 0.25}),
+    ],
+)
+def test_maps_are_made_only_where_they_are_read(
+    model: BaseModel, photo: Image.Image, maps: int, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[AttentionStore] = []
+
+    def pop(store: AttentionStore) -> torch.Tensor:
+        made.append(store)
+        return popped(store)
+
+    popped = AttentionStore.pop
+    monkeypatch.setattr(AttentionStore, "pop", pop)
+    nima.edit(model, request(photo), replace(CONFIG, **settings))
+    assert len(made) == maps
+    made.clear()
+    nima.edit(model, request(photo, mask=half_mask()), CONFIG)
+    assert len(made) == 4
 
 
 def test_a_picture_of_another_size_comes_back_in_its_own(model: BaseModel, photo: Image.Image) -> None:
