@@ -1,12 +1,11 @@
 """What a variant costs: seconds, and memory at its peak. Each variant runs in a process of its own.
 
-On a GPU, seconds are the wall's and memory is the allocator's. On a CPU, seconds are the process's own CPU time on
-one thread, because a shared machine's other work must not count, and memory is what is resident.
+Seconds are the wall's; a CPU works with all its cores, as it does for a user, and should have nothing else to do.
+Memory is the allocator's on a GPU, and on a CPU what is resident.
 """
 
 import gc
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -30,9 +29,8 @@ class Meter:
 
     def seconds(self) -> float:
         """The clock, what the device still has to do included."""
-        if not self.is_cuda:
-            return time.process_time()
-        torch.cuda.synchronize()
+        if self.is_cuda:
+            torch.cuda.synchronize()
         return time.perf_counter()
 
     def start_peak(self) -> float:
@@ -58,13 +56,12 @@ def _status(name: str) -> float:
 
 
 def measured(module: str, *arguments: str) -> dict[str, Any]:
-    """Run `python -m module arguments --json FILE` alone and on one thread; returns what it wrote into the file."""
+    """Run `python -m module arguments --json FILE` alone; returns what it wrote into the file."""
     with tempfile.TemporaryDirectory() as folder:
         file, log = Path(folder) / "result.json", Path(folder) / "log"
         command = [sys.executable, "-m", module, *arguments, "--json", str(file)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         with log.open("w") as said:
-            done = subprocess.run(command, stdout=said, stderr=said, env=environment, check=False)  # noqa: S603
+            done = subprocess.run(command, stdout=said, stderr=said, check=False)  # noqa: S603
         if done.returncode or not file.exists():
             raise SystemExit(f"{' '.join(command[2:])} failed:\n{log.read_text()[-2000:]}")
         result: dict[str, Any] = json.loads(file.read_text())

@@ -1,8 +1,8 @@
 """LIPE's speed and memory beside the usual ways: ``python -m benchmarks.speed --example SCRIPT``.
 
 A prior beside diffusers' own example, an edit beside the same with stored attention maps, several prompts beside as
-many edits. Variants take turns, each run in a process of its own on one thread, so that what else the machine does
-falls on all alike. Writes table.md and table.json.
+many edits. Variants take turns, each run in a process of its own, so that what else the machine does falls on all
+alike; it should do nothing else. Writes table.md and table.json.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def device_facts(device: str, dtype: str, repeats: int) -> str:
     """On what it was measured, and how."""
     if torch.device(device).type == "cuda":
         return f"{torch.cuda.get_device_name()}, {dtype}; medians of {repeats}; seconds are the wall's."
-    return f"CPU, {dtype}, one thread; medians of {repeats}, in turns; seconds are the process's CPU time."
+    return f"CPU, {dtype}, {torch.get_num_threads()} threads; medians of {repeats}, in turns; seconds are the wall's."
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -38,11 +38,11 @@ class NimaConfig:
     with the first look leaves the subject free to find its new place. `opening` and `halo`, fractions of the shorter
     side: where silhouettes differ by less than twice the former, nothing moved and the source stays; where the subject
     left, the latter goes along around it, which its edge blends into. `restorations`: steps that bring the background
-    back to what the source shows, up to the silhouettes' edge (`restore.py`). `tolerance`: what was painted there and
-    differs from the source by less, in colours in [-1, 1], is the source's, too: the subject changes only where the
-    prompt changes it. `attend_source`: the progress behind which self-attention looks up in the source, too, what the
-    subject looks like (`source_features.py`); 1: never. `contrast_nouns`: a few things that the subject is not, and
-    that the network knows; each costs as much of a look as the subject itself.
+    back to what the source shows, up to the silhouettes' edge (`restore.py`); a few will do. `tolerance`: what was
+    painted there and differs from the source by less, in colours in [-1, 1], is the source's, too: the subject changes
+    only where the prompt changes it. `attend_source`: the progress behind which self-attention looks up in the source,
+    too, what the subject looks like (`source_features.py`); 1: never. `contrast_nouns`: a few things that the subject
+    is not, and that the network knows; each costs as much of a look as the subject itself.
     """
 
     steps: int = 30

@@ -1,9 +1,11 @@
 """The background back as the source shows it, in the decoder's own picture.
 
-The latent optimization of Blended Latent Diffusion, Avrahami, Fried and Lischinski, section 4.2
-(https://arxiv.org/abs/2206.02779). A latent covers some 8 x 8 pixels and a silhouette's edge runs through it: what was
-painted on the edge's outer side returns to the source, on its inner side it stays. Further out, what the autoencoder
-loses of a picture comes back.
+The background reconstruction of Blended Latent Diffusion, Avrahami, Fried and Lischinski, section 4.2
+(https://arxiv.org/abs/2206.02779): a latent covers some 8 x 8 pixels and a silhouette's edge runs through it, so what
+was painted on the edge's outer side returns to the source, and on its inner side it stays; further out, what the
+autoencoder loses of a picture comes back. They descend a gradient. Here the encoder says where to go, the forward step
+method of Gradient-free Decoder Inversion, Hong et al. (https://arxiv.org/abs/2409.18442): no gradient's time, nor its
+memory.
 """
 
 from collections.abc import Callable
@@ -12,11 +14,10 @@ import torch
 
 from lipe_core.shapes import Latents, Pixels
 
-_RATE = 0.07
-"""Adam's; latents have about unit deviation."""
 
-
+@torch.no_grad()
 def restore_background(
+    encode: Callable[[Pixels], Latents],
     decode: Callable[[Latents], Pixels],
     x_0: Latents,
     goal: Pixels,
@@ -26,26 +27,10 @@ def restore_background(
 ) -> Latents:
     """Moves the latents until they decode to the goal: the source, but where the subject is what they decode to.
 
-    Rows are done one by one, as gradients through a decoder are large. `on_step` may raise to stop the work.
+    `encode` must nearly undo `decode`, as a trained autoencoder's does. `on_step` may raise to stop the work.
     """
-    rows = zip(x_0[:, None], goal[:, None], strict=True)
-    return torch.cat([_restored(decode, *row, steps, on_step) for row in rows])
-
-
-def _restored(
-    decode: Callable[[Latents], Pixels],
-    x_0: Latents,
-    goal: Pixels,
-    steps: int,
-    on_step: Callable[[], None],
-) -> Latents:
-    with torch.enable_grad():
-        shift = torch.zeros_like(x_0, requires_grad=True)
-        optimizer = torch.optim.Adam([shift], lr=_RATE)
-        for _ in range(steps):
-            optimizer.zero_grad()
-            error = (decode(x_0 + shift) - goal).square().mean()
-            error.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            on_step()
-    return x_0 + shift.detach()
+    wanted = encode(goal)
+    for _ in range(steps):
+        x_0 = x_0 + wanted - encode(decode(x_0))
+        on_step()
+    return x_0

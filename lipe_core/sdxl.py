@@ -135,11 +135,15 @@ def native_shape(model: BaseModel, size: Size) -> Size:
 
 
 def encode_image(model: BaseModel, images: Sequence[Image.Image]) -> Latents:
-    """The VAE's mean of pictures of one size, normalised, float32: a picture has one encoding."""
-    pixels = to_pixels(images).to(model.device, model.vae.dtype)
+    """Latents of pictures of one size."""
     with torch.no_grad():
-        mean: Tensor = model.vae.encode(pixels).latent_dist.mean.float()
+        return encode_pixels(model, to_pixels(images).to(model.device))
+
+
+def encode_pixels(model: BaseModel, pixels: Pixels) -> Latents:
+    """The VAE's mean, normalised, float32: a picture has one encoding. Gradients flow through."""
     shift, scale = _latent_statistics(model)
+    mean: Tensor = model.vae.encode(pixels.to(model.vae.dtype)).latent_dist.mean.float()
     return (mean - shift) / scale
 
 

@@ -149,19 +149,6 @@ def test_a_lossy_masks_noise_is_black(model: BaseModel, photo: Image.Image) -> N
     assert np.array_equal(np.asarray(lossy.source_mask), np.asarray(noisy))
 
 
-def test_restorations_bring_the_background_nearer(model: BaseModel, photo: Image.Image) -> None:
-    mask = Image.new("L", (64, 64), 0)
-    mask.paste(255, (0, 0, 29, 61))
-
-    def error(restorations: int) -> float:
-        config = replace(CONFIG, mask_mode="source", restorations=restorations)
-        (edit,) = nima.edit(model, request(photo, mask=mask), config)
-        difference = np.asarray(edit.uncomposited, float) - np.asarray(photo, float)
-        return float((difference[np.asarray(mask) == 0] ** 2).mean())
-
-    assert error(20) < 0.98 * error(0)
-
-
 def test_what_hardly_differs_is_the_sources(model: BaseModel, photo: Image.Image) -> None:
     def edited(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
         config = replace(CONFIG, mask_mode="source", feather=0.0, tolerance=tolerance)
