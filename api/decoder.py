@@ -54,7 +54,7 @@ class Decoder:
 
     def close(self) -> None:
         """End the processes, whatever they do."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
 

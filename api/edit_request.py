@@ -32,7 +32,7 @@ class NewEdit(Asked):
     prompts: Annotated[list[Prompt] | None, Field(min_length=1, max_length=MOST_PROMPTS)] = None
     source_prompt: Annotated[Prompt | None, Field(description="What the picture shows now.")] = None
     method: Annotated[Method, Field(description="NIMA is LIPE's own, the others are its rivals.")] = "nima"
-    parameters: AnyParameters = Field({}, validate_default=True, description="The method's own settings.")  # type: ignore[assignment]
+    parameters: AnyParameters = Field({}, validate_default=True, description="The method's own settings.")
     use_prior: Annotated[bool, Field(description="False: the base model alone, the subject's prior left out.")] = True
     seed: Seed | None = None
     seeds: Annotated[list[Seed] | None, Field(min_length=1, max_length=MOST_SEEDS)] = None

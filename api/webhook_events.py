@@ -1,6 +1,7 @@
 """What a webhook's body looks like (Standard Webhooks 1.0): one type for each end that a job can have."""
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -19,7 +20,7 @@ EventType = Literal[
     "edit.canceled",
     "edit.expired",
 ]
-ANSWERS = {
+ANSWERS: dict[int | str, dict[str, Any]] = {
     "2XX": {"description": "Taken. Anything else is sent again later; redirects are not followed."},
     410: {"description": "Send nothing to this endpoint any more: it is disabled."},
 }
@@ -63,7 +64,7 @@ def described() -> APIRouter:
     return router
 
 
-def _receiver(event: str) -> object:
+def _receiver(event: str) -> Callable[..., None]:
     kind, _, state = event.partition(".")
 
     def receive(body: WebhookEvent) -> None: ...

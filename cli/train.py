@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -45,7 +45,7 @@ def train(
         raise typer.BadParameter("give either reference pictures and --class, or --subject")
     if subject and (captions or name or category or consent):
         raise typer.BadParameter("--name, --captions, --category and --consent belong to a new subject")
-    asked = {
+    asked: dict[str, Any] = {
         "parameters": settings(parameter, "--parameter"),
         "regularization": settings(regularization, "--regularization"),
         "previews": None if previews else 0,

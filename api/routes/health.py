@@ -13,7 +13,9 @@ from api.service import Here
 from ledger import database, doorbell, gauges
 
 router = APIRouter(tags=["health"], responses=documented("internal", common=()))
-TEXT = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}}
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}
+}
 
 
 class Readiness(BaseModel):

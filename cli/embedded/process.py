@@ -55,7 +55,7 @@ def running(
         child = _spawn(argv, folder / "log", cwd or folder, environment, stdin)
         try:
             _remember(child, record)
-            _wait_until_ready(child, is_ready, patience, folder / "log")
+            _wait_until_ready(child, argv[0], is_ready, patience, folder / "log")
             yield child
         finally:
             stop(child, stop_signal)
@@ -186,15 +186,17 @@ def _gone(process: psutil.Process, patience: float) -> bool:
     return False
 
 
-def _wait_until_ready(child: subprocess.Popen[bytes], is_ready: Callable[[], bool], patience: float, log: Path) -> None:
+def _wait_until_ready(
+    child: subprocess.Popen[bytes], program: str, is_ready: Callable[[], bool], patience: float, log: Path
+) -> None:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise Exited(f"{child.args[0]} ended with status {child.returncode}:\n{_tail(log)}")  # type: ignore[index]
+            raise Exited(f"{program} ended with status {child.returncode}:\n{_tail(log)}")
         if is_ready():
             return
         time.sleep(POLL_SECONDS)
-    raise StartError(f"{child.args[0]} was not ready after {patience:.0f} s:\n{_tail(log)}")  # type: ignore[index]
+    raise StartError(f"{program} was not ready after {patience:.0f} s:\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from cli.embedded.process import StartError, running
@@ -33,7 +34,8 @@ class Supervisor:
         self._log = folder / "log"
         self._stopping = threading.Event()
         self._ready = threading.Event()
-        self._start = lambda: running(
+        self._start = partial(
+            running,
             argv,
             folder,
             environment=environment,
