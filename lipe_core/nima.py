@@ -166,6 +166,8 @@ def restored(
         shown = sdxl.decode_pixels(model, x_0)
     changed = changed * outline.differing(shown, source, tolerance=config.tolerance)
     blended = blend(x_0, source_x_0, outline.cells(changed, (x_0.shape[2], x_0.shape[3]), 0.0))
+    if not config.restorations:
+        return blended, changed
     goal = torch.where(changed > 0, shown, source)
     encode, decode = partial(sdxl.encode_pixels, model), partial(sdxl.decode_pixels, model)
     return restore_background(encode, decode, blended, goal, steps=config.restorations, on_step=on_step), changed
