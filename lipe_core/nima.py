@@ -77,7 +77,7 @@ def edit(
             source = replace(source, denoise=features.at(source.denoise), attend=features.at(source.attend))
             trajectory, seen = invert_source(
                 source, model.schedule, source_x_0, timesteps, config, lambda step, _: on_step(step, 2 * steps),
-                watched=set() if request.mask else watched_timesteps(timesteps, model.schedule, config),
+                watched=set() if request.mask is not None else watched_timesteps(timesteps, model.schedule, config),
             )  # fmt: skip
             silhouette = locate.source_silhouette(model, source_x_0, pixels, seen, request, config, untuned)
             latent_size = (source_x_0.shape[2], source_x_0.shape[3])

@@ -17,6 +17,10 @@ from lipe_core.nima_config import NimaConfig
 from lipe_core.prior import Prior
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
+from menagerie.draw import mask
+from menagerie.models import CHECKPOINT
+from menagerie.study import edit_request
+from menagerie.subjects import fresh
 from tests.lipe_core.test_adapter import made
 
 SUBJECT = Subject("sks", "dog")
@@ -147,6 +151,19 @@ def test_a_lossy_masks_noise_is_black(model: BaseModel, photo: Image.Image) -> N
     clean, lossy = (nima.edit(model, request(photo, mask=mask), CONFIG)[0] for mask in (half_mask(), noisy))
     assert np.array_equal(np.asarray(clean.image), np.asarray(lossy.image))
     assert np.array_equal(np.asarray(lossy.source_mask), np.asarray(noisy))
+
+
+def test_restorations_bring_the_background_nearer() -> None:
+    model, (drawn,) = sdxl.load(CHECKPOINT), fresh(1, seed=3)  # a trained autoencoder, as they need
+    silhouette = mask(drawn.test, 128)
+    asked = replace(edit_request(drawn), mask=Image.fromarray(silhouette))
+
+    def error(restorations: int) -> float:
+        (edit, *_) = nima.edit(model, asked, replace(CONFIG, mask_mode="source", restorations=restorations))
+        difference = np.asarray(edit.uncomposited, float) - np.asarray(asked.image, float)
+        return float((difference[~silhouette] ** 2).mean())
+
+    assert error(3) < 0.5 * error(0)
 
 
 def test_what_hardly_differs_is_the_sources(model: BaseModel, photo: Image.Image) -> None:

@@ -38,14 +38,15 @@ def test_what_lies_outside_the_silhouette_returns_and_the_rest_stays() -> None:
     silhouettes = torch.zeros(2, 1, 2 * SIDE, 2 * SIDE)
     silhouettes[:, :, 2:5, 2:6] = 1  # its lower edge runs through a row of latents
     goal = torch.where(silhouettes > 0, decode(x_0), source)
-    restored = restore_background(encode, decode, x_0, goal, steps=6)
+    restored = restore_background(encode, decode, x_0, goal, steps=8)
 
     before, after = decode(x_0), decode(restored)
     returned = (silhouettes == 0).expand_as(after)
-    assert after[returned].abs().max() < 1e-3
+    assert after[returned].abs().max() < 1e-4
     assert before[returned].abs().mean() > 0.5
     kept = (silhouettes > 0).expand_as(after)
-    assert torch.allclose(after[kept], before[kept], atol=1e-3)
+    assert torch.allclose(after[kept], before[kept], atol=1e-4)
+    assert not restored.requires_grad
 
 
 def test_rows_do_not_see_each_other() -> None:
