@@ -81,6 +81,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, help="instead of the stage's own")
     parser.add_argument("--lr", type=float, help="instead of the stage's own")
     parser.add_argument("--pool", type=int, default=100_000, help="drawings encoded for the UNet")
+    parser.add_argument("--pictures", type=int, default=Settings.pictures, help="drawings for the VAE and the probe")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw, and on a GPU make batches")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
@@ -97,6 +98,7 @@ def settings_of(stage: str, options: argparse.Namespace, alone: bool) -> Setting
         resume=options.resume,
         seed=options.seed,
         workers=options.workers,
+        pictures=options.pictures,
     )
 
 
