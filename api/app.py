@@ -6,13 +6,13 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from api import logs, openapi, problems, webhook_events
-from api.auth import GUARDED, Gate, described
-from api.bounds import BoundedBody
-from api.known_query import known_query
+from api.auth import GUARDED, AuthMiddleware, described
+from api.body_limit import BodyLimitMiddleware
 from api.problems import documented
 from api.request_id import RequestId
 from api.routes import edits, health, images, jobs, priors, subjects, uploads, webhooks
 from api.service import lifespan
+from api.strict_query import strict_query
 from ledger.settings import Settings
 
 LARGEST_JSON = 256 * 1024
@@ -41,13 +41,13 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     problems.install(app)
-    app.add_middleware(Gate)
-    app.add_middleware(BoundedBody, bound=partial(_bound, settings))
+    app.add_middleware(AuthMiddleware)
+    app.add_middleware(BodyLimitMiddleware, bound=partial(_bound, settings))
     app.add_middleware(RequestId)  # the outermost: every refusal carries the id, too
     for resource in (uploads, images, subjects, priors, edits, jobs, webhooks):
         # Straight to the application: FastAPI searches each level of nested routers again, at every request.
         app.include_router(
-            resource.router, prefix=GUARDED, dependencies=[described, known_query], responses=documented()
+            resource.router, prefix=GUARDED, dependencies=[described, strict_query], responses=documented()
         )
     app.include_router(health.router)
     app.webhooks.include_router(webhook_events.described())

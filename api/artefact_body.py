@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from api.fields import Answered
+from api.fields import ResponseModel
 from api.service import Service
 from ledger.artefacts import Artefact
 
 
-class ArtefactBody(Answered):
+class ArtefactBody(ResponseModel):
     """One file; `role` says what it is: adapter, manifest, image, source_mask, edit_mask, uncomposited, preview."""
 
     role: str

@@ -32,7 +32,7 @@ class Caller:
     scopes: frozenset[str]
 
 
-class Gate:
+class AuthMiddleware:
     """ASGI middleware: what it lets through carries its Caller in the request's state.
 
     A key is looked up once a second, however often it comes: so long may one be used that was revoked or ran out.
@@ -107,7 +107,7 @@ async def _writer(request: Request) -> Caller:
     return caller
 
 
-Me = Annotated[Caller, Depends(_me)]
+CallerDep = Annotated[Caller, Depends(_me)]
 Writer = Annotated[Caller, Depends(_writer)]
 """For a GET that shows a secret: who reads it could forge what it signs."""
 

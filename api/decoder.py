@@ -13,8 +13,8 @@ from threading import Thread
 from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
 
+from api.image_sanitizer import Picture, Refused, normalised
 from api.problems import Problem
-from api.uploads import Picture, Refused, normalised
 
 AT_ONCE = 2
 LONGEST_SECONDS = 20.0

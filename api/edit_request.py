@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from api.fields import Asked, Id, Metadata, Seed, Text, WebhookUrl
+from api.fields import Id, Metadata, RequestModel, Seed, Text, WebhookUrl
 from api.method_parameters import PARAMETERS, AnyParameters, Method
 from api.problems import Problem
 
@@ -18,7 +18,7 @@ LARGEST_RANDOM_SEED = 2**31
 Prompt = Annotated[Text, Field(max_length=500)]
 
 
-class NewEdit(Asked):
+class NewEdit(RequestModel):
     """Exactly one of `subject_id` (its newest ready prior) and `prior_id`, and of `prompt` and `prompts`.
 
     The picture is painted once for each prompt and seed. `seed` with `n` means n seeds, counting from it; without

@@ -32,7 +32,7 @@ WebhookUrl = Annotated[Text, Field(min_length=1, max_length=2000, json_schema_ex
 Moment = Annotated[AwareDatetime, Field(description="RFC 3339, in UTC.")]
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """A request body: a field that it does not know is refused, or a typing error would be silence."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -42,7 +42,7 @@ class Asked(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-class Answered(BaseModel):
+class ResponseModel(BaseModel):
     """An answer body, made from a row."""
 
     model_config = ConfigDict(from_attributes=True)

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from api.fields import Asked, Name, Seed
+from api.fields import Name, RequestModel, Seed
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=1, le=200)]
@@ -13,10 +13,10 @@ Guidance = Annotated[float, Field(ge=1, le=30)]
 Level = Share | Literal["otsu"]
 Noun = Annotated[Name, Field(max_length=64)]
 Tokens = Annotated[int, Field(ge=16, le=4096)]
-Method = Literal["nima", "ddim", "sdedit", "local_blend", "masactrl", "dreamctrl", "imagic", "ledits", "mystyle"]
+Method = Literal["nima", "ddim", "sdedit", "prompt_to_prompt", "masactrl", "dreamctrl", "imagic", "ledits", "mystyle"]
 
 
-class MethodParameters(Asked):
+class MethodParameters(RequestModel):
     """What all have in common: whether the seed matters. Where it does not, all seeds give one picture."""
 
     seeded: ClassVar[bool] = True
@@ -46,9 +46,9 @@ class NimaParameters(MethodParameters):
     looks: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=16)] | None = None
     opening: Annotated[float | None, Field(ge=0, le=0.1)] = None
     halo: Annotated[float | None, Field(ge=0, le=0.1)] = None
-    restorations: Annotated[int | None, Field(ge=0, le=100)] = None
+    reconstruction_steps: Annotated[int | None, Field(ge=0, le=100)] = None
     tolerance: Annotated[float | None, Field(ge=0, lt=2)] = None
-    attend_source: Share | None = None
+    source_attention_start: Share | None = None
     subject_map: Literal["identity", "class", "contrast"] | None = None
     contrast_nouns: Annotated[tuple[Noun, ...], Field(min_length=1, max_length=8)] | None = None
     map_window: tuple[Share, Share] | None = None
@@ -89,7 +89,7 @@ class SdeditParameters(MethodParameters):
     strength: Annotated[float | None, Field(ge=0.01, le=1)] = None
 
 
-class LocalBlendParameters(MethodParameters):
+class PromptToPromptParameters(MethodParameters):
     """Settings of prompt-to-prompt with its local blend."""
 
     seeded: ClassVar[bool] = False
@@ -162,7 +162,7 @@ AnyParameters = (
     NimaParameters
     | DdimParameters
     | SdeditParameters
-    | LocalBlendParameters
+    | PromptToPromptParameters
     | MasaCtrlParameters
     | ImagicParameters
     | LeditsParameters
@@ -172,7 +172,7 @@ PARAMETERS: Mapping[Method, type[MethodParameters]] = {
     "nima": NimaParameters,
     "ddim": DdimParameters,
     "sdedit": SdeditParameters,
-    "local_blend": LocalBlendParameters,
+    "prompt_to_prompt": PromptToPromptParameters,
     "masactrl": MasaCtrlParameters,
     "dreamctrl": MasaCtrlParameters,
     "imagic": ImagicParameters,

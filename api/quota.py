@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.problems import Problem
-from ledger.quotas import Standing
+from ledger.quotas import QuotaStatus
 
 REFUSALS: Mapping[str, tuple[str, str]] = {
     "queued-jobs": ("too_many_queued_jobs", "{} jobs are waiting already: wait for some of them, or cancel them"),
@@ -27,7 +27,7 @@ DESCRIBED: dict[str, Any] = {
 """The fields, for OpenAPI."""
 
 
-def admit(standings: Sequence[Standing]) -> dict[str, str]:
+def admit(standings: Sequence[QuotaStatus]) -> dict[str, str]:
     """The fields for the answer. Raises Problem if a quota is exceeded."""
     fields = _fields(standings)
     for standing in standings:
@@ -38,7 +38,7 @@ def admit(standings: Sequence[Standing]) -> dict[str, str]:
     return fields
 
 
-def _fields(standings: Sequence[Standing]) -> dict[str, str]:
+def _fields(standings: Sequence[QuotaStatus]) -> dict[str, str]:
     return {
         "RateLimit-Policy": ", ".join(f'"{one.name}";q={one.quota}{_parameter("w", one.window)}' for one in standings),
         "RateLimit": ", ".join(f'"{one.name}";r={one.remaining}{_parameter("t", one.reset)}' for one in standings),

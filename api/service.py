@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from api.decoder import Decoder
 from api.threads import Threads
-from ledger.database import Look, UnitOfWork, looking, make_engine, unit_of_work
-from ledger.doorbell import Doorbell, make_doorbell
+from ledger.database import Autocommit, UnitOfWork, autocommit, make_engine, unit_of_work
+from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
 from ledger.storage import Storage
 
@@ -26,9 +26,9 @@ class Service:
     settings: Settings
     engine: Engine
     begin: UnitOfWork
-    look: Look
+    look: Autocommit
     storage: Storage
-    ring: Doorbell
+    ring: Notifier
     decoder: Decoder
     authenticating: Threads
     submitting: Threads
@@ -46,9 +46,9 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             settings,
             engine,
             unit_of_work(engine),
-            looking(engine),
+            autocommit(engine),
             storage,
-            make_doorbell(settings),
+            make_notifier(settings),
             decoder,
             *threads,
         )
@@ -76,4 +76,4 @@ async def service_of(request: Request) -> Service:
     return running_service(request)
 
 
-Here = Annotated[Service, Depends(service_of)]
+ServiceDep = Annotated[Service, Depends(service_of)]

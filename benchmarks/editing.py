@@ -15,15 +15,16 @@ import torch
 
 from benchmarks.measure import Meter
 from benchmarks.stored_maps import store_maps
-from lipe_core import adapter, nima, sdxl
-from lipe_core.attention import record_attention
-from lipe_core.editor import EditRequest
-from lipe_core.nima_config import NimaConfig
-from lipe_core.prior import Manifest, Prior
-from lipe_core.recipe import recipe_of
-from lipe_core.sdxl import BaseModel
+from lipe_core import sdxl
+from lipe_core.adapters import lora
+from lipe_core.adapters.prior import Manifest, Prior
+from lipe_core.methods.nima import edit as nima
+from lipe_core.methods.nima.config import NimaConfig
+from lipe_core.methods.request import EditRequest
+from lipe_core.recipe import load_recipe
+from lipe_core.sdxl import BaseModel, record_attention
 from lipe_core.subject import Subject
-from menagerie.study import picture
+from menagerie.experiment import picture
 from menagerie.subjects import benchmark
 
 WATCHED: dict[str, Callable[..., Any]] = {
@@ -39,7 +40,7 @@ _TARGETS = tuple(f"a photo of sks dog {does}" for does in ("sitting", "standing"
 
 def fresh_prior(model: BaseModel, rank: int) -> Prior:
     """An adapter that was never trained."""
-    with adapter.tuned(model, "lora", rank=rank, alpha=rank, dropout=0.0, seed=0) as tuned:
+    with lora.tuned(model, "lora", rank=rank, alpha=rank, dropout=0.0, seed=0) as tuned:
         tensors = tuned.export()
     manifest = Manifest("sks", "dog", model.checkpoint, model.revision, model.fingerprint, (), (), {}, ())
     return Prior(tensors, manifest)
@@ -53,7 +54,7 @@ def request_of(model: BaseModel, prompts: int) -> EditRequest:
 
 def config_of(checkpoint: Path, steps: int) -> NimaConfig:
     """The checkpoint's own settings."""
-    config: NimaConfig = recipe_of(checkpoint).method_config("nima", {"steps": steps})
+    config: NimaConfig = load_recipe(checkpoint).method_config("nima", {"steps": steps})
     return config
 
 
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     model = sdxl.load(options.checkpoint, device=options.device, dtype=dtype)
     prior, request, meter = fresh_prior(model, options.rank), request_of(model, options.prompts), Meter(options.device)
     rows: list[int] = []
-    with patch("lipe_core.branch.record_attention", WATCHED[options.system]):
+    with patch("lipe_core.masks.recording.record_attention", WATCHED[options.system]):
         nima.edit(model, request, config_of(options.checkpoint, 2), prior=prior)
         model.unet.register_forward_pre_hook(lambda unet, given: rows.append(len(given[0])))
         held, start = meter.start_peak(), meter.seconds()

@@ -14,9 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.training import samples
-from lipe_core import adapter, dataset, sdxl, text, train
-from lipe_core.prior_config import PriorConfig
+from lipe_core import sdxl
+from lipe_core.adapters import lora
 from lipe_core.sdxl import BaseModel
+from lipe_core.training import dataset, train
+from lipe_core.training.config import PriorConfig
 
 _SIDES = {"cuda": (8192, 16384), "cpu": (1024, 2048)}
 _SECONDS = 1.0
@@ -31,7 +33,7 @@ def counted(work: Callable[[], object]) -> int:
 
 def evaluation(model: BaseModel) -> int:
     """One network evaluation of one row at the network's own size, without an adapter."""
-    cond = text.encode_prompt(model, ["a photo of sks dog"], size=(model.native_size,) * 2)
+    cond = sdxl.encode_prompt(model, ["a photo of sks dog"], size=(model.native_size,) * 2)
     x_t = torch.randn(1, *model.latent_shape((model.native_size,) * 2), device=model.device)
     denoise = sdxl.denoiser(model, cond)
     return counted(lambda: denoise(x_t, 500))
@@ -41,8 +43,8 @@ def training_step(model: BaseModel, data: Path, config: PriorConfig) -> int:
     """One step of a LoRA's training, forward and backward."""
     identity = dataset.encode(model, samples(data / "references", "a photo of sks dog"))
     painted = dataset.load(data / "regularization.safetensors")
-    empty = text.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
-    with adapter.tuned(model, "lora", rank=config.rank, alpha=config.alpha, dropout=0.0, seed=0) as tuned:
+    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
+    with lora.tuned(model, "lora", rank=config.rank, alpha=config.alpha, dropout=0.0, seed=0) as tuned:
         optimizer = train.new_optimizer(tuned.weights, {}, config)
         rows = train.step_rows(model, identity, painted, empty, config, 0)
         return counted(lambda: train.update(model, rows, config, 0, optimizer, len(rows[0].t)))

@@ -9,11 +9,11 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from benchmarks.service_stack import MANY, Stack
-from ledger import attempts, edit_ground, jobs, outbox, quotas, rescue, results
+from ledger import attempts, edit_inputs, jobs, outbox, quotas, reaper, results
 from ledger.attempts import Claim
 from ledger.edits import Edit
 from ledger.states import State
-from tests.many_jobs import RARE, fill
+from tests.support.many_jobs import RARE, fill
 
 Act = Callable[[Session], object]
 
@@ -64,7 +64,7 @@ def _acts(stack: Stack) -> dict[str, Act]:
 def _submit(stack: Stack, session: Session) -> str:
     subject, image = stack.edit.body["subject_id"], stack.edit.body["image_id"]
     named = {"subject_id": subject, "prior_id": None, "image_id": image, "mask_image_id": None}
-    assert edit_ground.find(session, stack.project_id, **named).ready_at  # noqa: S101
+    assert edit_inputs.find(session, stack.project_id, **named).ready_at  # noqa: S101
     job = jobs.submit(session, stack.project_id, "edit", subject_id=subject, parameters={})
     quotas.of_jobs(session, stack.project_id, stack.settings)
     return job.id
@@ -77,6 +77,6 @@ def _claim(stack: Stack, session: Session) -> Claim | None:
 
 
 def _dispatch(session: Session) -> None:
-    rescue.reap(session, max_attempts=3)
-    rescue.ring_stranded(session, "edit", seconds=60, max_running=MANY)
+    reaper.reap(session, max_attempts=3)
+    reaper.notify_stranded(session, "edit", seconds=60, max_running=MANY)
     outbox.mark_published(session, outbox.due(session))

@@ -27,7 +27,7 @@ from lipe_core.metrics.similarity import (
 )
 from menagerie.attributes import Drawing
 from menagerie.draw import mask
-from menagerie.study import edit_request, picture
+from menagerie.experiment import edit_request, picture
 from menagerie.subjects import DrawnSubject
 
 

@@ -21,18 +21,20 @@ from benchmarks.judges import judged, load_judges
 from benchmarks.measure import Meter
 from benchmarks.quality_report import Run, write_report
 from benchmarks.systems import SYSTEMS, System
-from lipe_core import face_generator, sdxl
-from lipe_core.baselines import METHODS
-from lipe_core.editor import Edit
-from lipe_core.prior import InvalidPrior, Prior, load_prior, save_prior
-from lipe_core.recipe import Recipe, recipe_of
+from lipe_core import sdxl
+from lipe_core.adapters.prior import Prior, load_prior, save_prior
+from lipe_core.errors import InvalidPrior
+from lipe_core.methods.mystyle import face_generator
+from lipe_core.methods.registry import METHODS
+from lipe_core.methods.request import Edit
+from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.sdxl import BaseModel
+from menagerie.experiment import CATEGORIES, Data, edit_request, learn
 from menagerie.judge import Score, score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import Probe, load_probe
-from menagerie.sight import CLIP, DINOV2
-from menagerie.study import CATEGORIES, Data, edit_request, learn
 from menagerie.subjects import DrawnSubject, benchmark, fresh
+from menagerie.vision_models import CLIP, DINOV2
 
 _PICTURES = ("image", "edit_mask", "source_mask")
 
@@ -46,7 +48,7 @@ def run(
     out: Path,
 ) -> Run:
     """One system on one subject, from OUT if it was done there with the same weights and settings."""
-    system, recipe = SYSTEMS[name], recipe_of(model.checkpoint)
+    system, recipe = SYSTEMS[name], load_recipe(model.checkpoint)
     recipe = replace(recipe, prior={**recipe.prior, **system.training})
     config = config_of(system, recipe)
     learning = _prior_settings(system, recipe, drawn)

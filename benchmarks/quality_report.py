@@ -12,8 +12,8 @@ from PIL import Image
 
 from lipe_core.metrics.bootstrap import Interval, bootstrap_mean
 from menagerie.draw import mask
+from menagerie.experiment import picture
 from menagerie.sheet import Cell, contact_sheet
-from menagerie.study import picture
 from menagerie.subjects import DrawnSubject
 
 Scores = list[dict[str, Any]]

@@ -15,13 +15,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import history, submissions, working
+from benchmarks import history, job_latency, submissions
 from benchmarks.history import History
+from benchmarks.job_latency import Working
 from benchmarks.load import Round
 from benchmarks.measure import ratios
 from benchmarks.service_stack import stack
 from benchmarks.submissions import BARE, Submissions
-from benchmarks.working import Working
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _submissions(rounds: Mapping[str, Sequence[Round]]) -> list[str]:
 
 
 def _working(working: Working) -> list[str]:
-    claim, beside = sorted(working.to_claim), sorted(working.beside_engine)
+    claim, beside = sorted(job_latency.to_claim), sorted(job_latency.beside_engine)
     return [
         "**A worker** (medians, lowest and highest)",
         "",
@@ -89,7 +89,7 @@ def measure(options: argparse.Namespace) -> Measured:
             submissions.measure(
                 running, rounds=options.rounds, seconds=options.seconds, connections=options.connections
             ),
-            working.measure(running, idle=options.jobs, queued=options.jobs),
+            job_latency.measure(running, idle=options.jobs, queued=options.jobs),
             history.measure(running, counts=(options.few, options.many), repeats=options.repeats),
         )
 

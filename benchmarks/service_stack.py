@@ -20,8 +20,8 @@ from ledger import keys, priors, projects
 from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
 from ledger.settings import Settings
 from ledger.storage import Storage
-from tests.orders import make_subject, put_image
 from tests.reliability.programs import ROOT, environment
+from tests.support.factories import make_subject, put_image
 
 MANY = 10**6
 """A quota that no benchmark reaches."""
@@ -92,7 +92,7 @@ def _with_order(folder: Path, settings: Settings, engine: Engine) -> Stack:
 
 def _uvicorn() -> list[str]:
     """Served as `lipe api` is."""
-    return [sys.executable, "-m", "uvicorn", "benchmarks.bare:make_app", "--factory", "--no-server-header"]
+    return [sys.executable, "-m", "uvicorn", "benchmarks.baseline_api:make_app", "--factory", "--no-server-header"]
 
 
 def _answers(url: str) -> bool:

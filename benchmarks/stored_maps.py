@@ -1,8 +1,8 @@
 """NIMA's attention the way that public prompt-to-prompt code watches it: every map is made in full, and kept.
 
-Prompt-to-Prompt, https://arxiv.org/abs/2208.01626. Takes the place of `lipe_core.attention.record_attention` and finds
-the same maps; what differs is the cost. Where LIPE leaves the fused attention in charge, here a layer's probabilities
-are a tensor of heads x queries x keys, those of the step are stored, and summed over the steps.
+Prompt-to-Prompt, https://arxiv.org/abs/2208.01626. Takes the place of `lipe_core.sdxl.attention.record_attention` and
+finds the same maps; what differs is the cost. Where LIPE leaves the fused attention in charge, here a layer's
+probabilities are a tensor of heads x queries x keys, those of the step are stored, and summed over the steps.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -14,7 +14,7 @@ from typing import Any
 from einops import rearrange
 from torch import Tensor
 
-from lipe_core.attention import AttentionStore, Processor, Recorder, Tokens, record_attention, use_processors
+from lipe_core.sdxl import AttentionStore, Processor, Recorder, Tokens, record_attention, use_processors
 from lipe_core.shapes import Mask
 
 _STORED_QUERIES = 32**2  # the public code's limit: larger maps are made, but not kept

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from redis import Redis
 from sqlalchemy import delete, func, select
 
-from benchmarks.bare import QUEUE, Order
+from benchmarks.baseline_api import QUEUE, Order
 from benchmarks.load import Round, drive
 from benchmarks.service_stack import Stack
-from ledger.doorbell import QUEUES
 from ledger.edits import Edit
 from ledger.idempotency import Request
 from ledger.jobs import Job
+from ledger.notify import QUEUES
 
 EDITS, KEYED, BARE = "LIPE", "LIPE, with idempotency keys", "bare"
 

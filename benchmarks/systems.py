@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from menagerie.study import Data
+from menagerie.experiment import Data
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ SYSTEMS: Mapping[str, System] = {
     "dreamctrl": System("dreamctrl", "full"),
     "nima, no prior": System("nima"),
     "masactrl": System("masactrl"),
-    "local blend": System("local_blend"),
+    "local blend": System("prompt_to_prompt"),
     "ledits++": System("ledits"),
     "sdedit": System("sdedit"),
     "ddim": System("ddim"),

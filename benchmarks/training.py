@@ -18,11 +18,12 @@ from PIL import Image
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from benchmarks.measure import Meter
-from lipe_core import dataset, sdxl, train
-from lipe_core.prior_config import PriorConfig
+from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Sample
-from menagerie.study import picture
+from lipe_core.training import dataset, train
+from lipe_core.training.config import PriorConfig
+from menagerie.experiment import picture
 from menagerie.subjects import benchmark
 
 _INSTANCE, _CLASS = "a photo of sks dog", "a photo of a dog"

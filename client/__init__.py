@@ -1,7 +1,6 @@
 """A small typed client of the LIPE service: `Client`, and `AsyncClient` for asyncio."""
 
-from client.awaiting import AsyncClient
-from client.blocking import Client
+from client.async_client import AsyncClient
 from client.models import (
     Artefact,
     Category,
@@ -22,6 +21,7 @@ from client.models import (
     Subject,
 )
 from client.problems import JobFailed, Problem
+from client.sync_client import Client
 from client.webhooks import verify_webhook
 
 __all__ = [

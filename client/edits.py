@@ -6,7 +6,7 @@ from typing import Any
 
 from client.call import Call, Listing, at, create, filters, id_of
 from client.models import Edit, EditSummary, Image, Job, Method, PriorSummary, Result, Status, Subject
-from client.verbs import listing, verb
+from client.operations import listing, verb
 
 
 class Edits:

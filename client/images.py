@@ -5,7 +5,7 @@ from pathlib import Path
 
 from client.call import Call, Listing, at, create, filters, nothing
 from client.models import Image, Upload
-from client.verbs import listing, verb
+from client.operations import listing, verb
 
 KINDS = {b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 """By how a file begins; what it really is the service finds out."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from client.call import Call, Listing, at, create, filters
 from client.files import saved
 from client.models import Artefact, Image, Job, Kind, Status
-from client.verbs import listing, verb
+from client.operations import listing, verb
 
 
 class Jobs:

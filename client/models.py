@@ -9,7 +9,7 @@ Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expire
 Kind = Literal["prior", "edit"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
-Method = Literal["nima", "ddim", "sdedit", "local_blend", "masactrl", "dreamctrl", "imagic", "ledits", "mystyle"]
+Method = Literal["nima", "ddim", "sdedit", "prompt_to_prompt", "masactrl", "dreamctrl", "imagic", "ledits", "mystyle"]
 OVER = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 

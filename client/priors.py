@@ -6,7 +6,7 @@ from typing import Any
 
 from client.call import Call, Listing, at, create, filters
 from client.models import Job, Prior, PriorSummary, Status, Subject
-from client.verbs import listing, verb
+from client.operations import listing, verb
 
 
 class Priors:

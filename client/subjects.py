@@ -5,7 +5,7 @@ from datetime import datetime
 
 from client.call import Call, Listing, at, create, filters, id_of, nothing
 from client.models import Category, Image, Subject
-from client.verbs import listing, verb
+from client.operations import listing, verb
 
 
 class Subjects:

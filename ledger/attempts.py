@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from ledger import artefacts, previews, priors, transitions
 from ledger.artefacts import NewArtefact
+from ledger.compiled_statement import CompiledStatement, Where
 from ledger.jobs import Job, Kind
-from ledger.prepared import Prepared, Where
 from ledger.states import State
 
 
@@ -76,7 +76,7 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
     return Claim(job.id, job.project_id, job.kind, job.epoch, job.attempt, seconds_queued)  # type: ignore[arg-type]
 
 
-_RENEW = Prepared(
+_RENEW = CompiledStatement(
     update(Job)
     .where(Job.id == bindparam("job"), Job.epoch == bindparam("attempt_epoch"), Job.state == State.RUNNING)
     .values(

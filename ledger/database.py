@@ -25,7 +25,7 @@ from sqlalchemy.types import DateTime
 from ledger.settings import Settings
 
 UnitOfWork = Callable[[], AbstractContextManager[Session]]
-Look = Callable[[], AbstractContextManager[Connection]]
+Autocommit = Callable[[], AbstractContextManager[Connection]]
 CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -103,7 +103,7 @@ def unit_of_work(engine: Engine) -> UnitOfWork:
     return begin
 
 
-def looking(engine: Engine) -> Look:
+def autocommit(engine: Engine) -> Autocommit:
     """`with look() as connection:` commits each statement by itself: one round trip where a transaction takes three."""
 
     @contextmanager

@@ -121,7 +121,7 @@ def settle(
         session.execute(update(Endpoint).where(*live).values(disabled_at=func.clock_timestamp()))
 
 
-def ring_due(session: Session, *, seconds: float, limit: int = 100) -> int:
+def notify_due(session: Session, *, seconds: float, limit: int = 100) -> int:
     """Call a worker for each delivery that is due; again after `seconds`, for a doorbell may be lost. The number."""
     moment = func.clock_timestamp()
     due = (

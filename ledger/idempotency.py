@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Moment
+from ledger.compiled_statement import CompiledStatement
 from ledger.database import Row
-from ledger.prepared import Prepared
 
 
 class InFlight(Exception):
@@ -77,15 +77,15 @@ def _remember() -> Insert:
 
 
 _MINE = (Request.project_id == bindparam("of"), Request.key == bindparam("named"))
-_LOCK_AND_RECALL = Prepared(
+_LOCK_AND_RECALL = CompiledStatement(
     select(
         func.pg_try_advisory_xact_lock(bindparam("number", type_=BigInteger)),
         Request.fingerprint, Request.status, Request.body, Request.headers,
         Request.expires_at <= func.clock_timestamp(),
     ).select_from(select(literal(1)).subquery()).outerjoin(Request, and_(*_MINE))
 )  # fmt: skip
-_FORGET = Prepared(delete(Request).where(*_MINE))
-_REMEMBER = Prepared(_remember())
+_FORGET = CompiledStatement(delete(Request).where(*_MINE))
+_REMEMBER = CompiledStatement(_remember())
 
 
 def recall(session: Session, project_id: str, key: str, fingerprint: bytes) -> Answer | None:

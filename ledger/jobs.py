@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, ForeignKey, Index, and_, func, or_, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
-from ledger import outbox, together, transitions
+from ledger import bulk_insert, outbox, transitions
 from ledger.columns import Id, ListedProjectId, Moment
 from ledger.database import Row, new_id, now
 from ledger.edits import Edit
@@ -116,7 +116,7 @@ def submit(
         metrics={},
     )
     announcements = transitions.event(job, State.QUEUED), outbox.entry(task(job), job.id)
-    return together.write(session, job, *announcements, *beside)
+    return bulk_insert.write(session, job, *announcements, *beside)
 
 
 def get(session: Session, project_id: str, job_id: str) -> Job | None:
@@ -170,7 +170,7 @@ def is_over(session: Session, job_id: str) -> bool:
     return session.scalars(live).first() is None
 
 
-def lacks_words(session: Session, job_id: str) -> bool:
+def needs_captions(session: Session, job_id: str) -> bool:
     """Whether the job waits, and has a picture that its user did not describe: a reference, or an edit's picture."""
     reference = select(Reference).where(Reference.subject_id == Job.subject_id, _is_blank(Reference.caption))
     picture = select(Edit).where(Edit.id == Job.edit_id, _is_blank(Edit.source_prompt))

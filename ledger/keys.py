@@ -15,8 +15,8 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session
 
 from ledger.columns import Id, Moment, ProjectId
+from ledger.compiled_statement import CompiledStatement, Where
 from ledger.database import Row
-from ledger.prepared import Prepared, Where
 
 ID_BYTES = 8
 SECRET_BYTES = 32
@@ -72,7 +72,7 @@ def create(
     return key, f"lipe_{identifier}_{secret}{_checksum(identifier, secret)}"
 
 
-_LIVE = Prepared(
+_LIVE = CompiledStatement(
     select(Key.id, Key.project_id, Key.scopes, Key.digest).where(
         Key.id == bindparam("of"), Key.revoked_at.is_(None), or_(Key.expires_at.is_(None), Key.expires_at > func.now())
     )

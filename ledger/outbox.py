@@ -10,8 +10,8 @@ from sqlalchemy import BigInteger, Identity, bindparam, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from ledger.columns import Moment
-from ledger.database import Look, Row, UnitOfWork
-from ledger.prepared import Prepared, Where
+from ledger.compiled_statement import CompiledStatement, Where
+from ledger.database import Autocommit, Row, UnitOfWork
 
 
 class Entry(Row):
@@ -25,8 +25,8 @@ class Entry(Row):
     created_at: Mapped[Moment]
 
 
-_RUNG = Prepared(delete(Entry).where(Entry.identifier == bindparam("of")))
-_KEPT = Prepared(update(Entry).where(Entry.identifier == bindparam("of")).values(topic=Entry.topic))
+_RUNG = CompiledStatement(delete(Entry).where(Entry.identifier == bindparam("of")))
+_KEPT = CompiledStatement(update(Entry).where(Entry.identifier == bindparam("of")).values(topic=Entry.topic))
 
 
 def entry(topic: str, identifier: str) -> Entry:
@@ -53,7 +53,7 @@ def kept(where: Where, identifier: str) -> None:
     _KEPT(where, of=identifier)
 
 
-def announce(look: Look, ring: Callable[[str, str], bool], topic: str, identifier: str) -> None:
+def announce(look: Autocommit, ring: Callable[[str, str], bool], topic: str, identifier: str) -> None:
     """Ring for the entry that was just committed; afterwards it is on the disk. `look` commits by the statement."""
     settle = rung if ring(topic, identifier) else kept
     with look() as connection:

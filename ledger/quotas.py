@@ -13,8 +13,8 @@ from sqlalchemy import BindParameter, Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from ledger import uploads, usage
+from ledger.compiled_statement import CompiledStatement
 from ledger.jobs import Job
-from ledger.prepared import Prepared
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
@@ -26,7 +26,7 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Standing:
+class QuotaStatus:
     """How a quota stands with what the transaction has made. One of a window begins anew after `reset` seconds."""
 
     name: str
@@ -37,7 +37,7 @@ class Standing:
     reset: int | None = None
 
 
-def of_jobs(session: Session, project_id: str, settings: Settings) -> list[Standing]:
+def of_jobs(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
     """For a transaction that has queued a job.
 
     Two things keep the project's submissions from waiting in turn for each other. The commit will not wait for the
@@ -52,18 +52,18 @@ def of_jobs(session: Session, project_id: str, settings: Settings) -> list[Stand
     gpu = settings.max_gpu_seconds_per_day
     return [
         _of_count("queued-jobs", settings.max_queued_jobs, queued),
-        Standing("gpu-seconds", gpu, max(gpu - int(used), 0), int(used) >= gpu, DAY_SECONDS, int(left)),
+        QuotaStatus("gpu-seconds", gpu, max(gpu - int(used), 0), int(used) >= gpu, DAY_SECONDS, int(left)),
     ]
 
 
-def of_subjects(session: Session, project_id: str, settings: Settings) -> list[Standing]:
+def of_subjects(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
     """For a transaction that has made a subject."""
     _hold(session, project_id)
     mine = select(func.count()).select_from(Subject).where(Subject.project_id == project_id)
     return [_of_count("subjects", settings.max_subjects, session.scalar(mine) or 0)]
 
 
-def of_uploads(session: Session, project_id: str, settings: Settings) -> list[Standing]:
+def of_uploads(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
     """For a transaction that has announced an upload."""
     _hold(session, project_id)
     return [_of_count("pending-uploads", settings.max_pending_uploads, uploads.count_pending(session, project_id))]
@@ -98,8 +98,8 @@ def _hold(session: Session, project_id: str) -> None:
     session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
 
 
-def _of_count(name: str, quota: int, count: int) -> Standing:
-    return Standing(name, quota, max(quota - count, 0), count > quota)
+def _of_count(name: str, quota: int, count: int) -> QuotaStatus:
+    return QuotaStatus(name, quota, max(quota - count, 0), count > quota)
 
 
 def _of_jobs() -> Select[Any]:
@@ -117,4 +117,4 @@ def _of_jobs() -> Select[Any]:
     return select(queued.scalar_subquery(), used, DAY_SECONDS - passed, unsafe)
 
 
-_OF_JOBS = Prepared(_of_jobs())
+_OF_JOBS = CompiledStatement(_of_jobs())

@@ -11,9 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-
-class InvalidModel(ValueError):
-    """The folder or repository does not hold the model that is needed; the message says what is missing."""
+from lipe_core.errors import InvalidModel
 
 
 def pretrained(

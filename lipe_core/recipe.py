@@ -12,21 +12,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
-from lipe_core.baselines import METHODS
-from lipe_core.captions import Category
-from lipe_core.prior_config import PriorConfig
-from lipe_core.regularization import RegularizationConfig
+from lipe_core.captioning.captions import Category
+from lipe_core.errors import InvalidParameters, InvalidRecipe
+from lipe_core.methods.registry import METHODS
+from lipe_core.training.config import PriorConfig
+from lipe_core.training.regularization import RegularizationConfig
 
 FILE = "lipe.json"
 Config = TypeVar("Config")
-
-
-class InvalidParameters(ValueError):
-    """A parameter that does not exist, or whose value cannot be; the message names it."""
-
-
-class InvalidRecipe(ValueError):
-    """A checkpoint's recipe that cannot be read or followed; the message names the file and what is wrong in it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Recipe:
         return configured(METHODS[method].config, self.methods.get(method, {}), asked)
 
 
-def recipe_of(checkpoint: str | Path) -> Recipe:
+def load_recipe(checkpoint: str | Path) -> Recipe:
     """The recipe in a checkpoint's folder; empty for a folder without one, and for a hub id. Raises InvalidRecipe."""
     file = Path(checkpoint) / FILE
     if not file.is_file():

@@ -36,3 +36,6 @@ RowIndices = Int[Tensor, "k"]
 
 Features = Float[Tensor, "n d"]
 """One feature vector a row."""
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""

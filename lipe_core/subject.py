@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-
-class InvalidSubject(ValueError):
-    """The subject cannot be named like this; the message says what to change."""
+from lipe_core.errors import InvalidSubject
 
 
 @dataclass(frozen=True)

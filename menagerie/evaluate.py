@@ -16,15 +16,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lipe_core import nima, sdxl
-from lipe_core.editor import Edit
-from lipe_core.recipe import Recipe, recipe_of
+from lipe_core import sdxl
+from lipe_core.methods.nima import edit as nima
+from lipe_core.methods.request import Edit
+from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.sdxl import BaseModel
+from menagerie.experiment import edit_request, learn, picture
 from menagerie.judge import Score, score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import Probe, load_probe
 from menagerie.sheet import Cell, contact_sheet
-from menagerie.study import edit_request, learn, picture
 from menagerie.subjects import EDITS, DrawnSubject, fresh
 
 RUNS = ("nima", "unmasked", "no_prior")
@@ -133,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     probe = load_probe()
     model = sdxl.load(options.checkpoint, device=options.device)
-    recipe = recipe_of(options.checkpoint)
+    recipe = load_recipe(options.checkpoint)
     subjects = list(fresh(options.subjects, options.seed))
     tallies = evaluate(model, recipe, probe, subjects, options.cache, options.sheets)
     results = {run: tally.figures() for run, tally in tallies.items()} | {"probe": probe.held_out}

@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPi
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from menagerie.sight import Sight
+from menagerie.vision_models import Sight
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 _START, _END = "<|startoftext|>", "<|endoftext|>"

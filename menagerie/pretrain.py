@@ -16,9 +16,9 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from lipe_core import face_generator
-from lipe_core.face_generator import save_face_generator
-from lipe_core.stylegan2 import Generator
+from lipe_core.methods.mystyle import face_generator
+from lipe_core.methods.mystyle.face_generator import save_face_generator
+from lipe_core.methods.mystyle.stylegan2 import Generator
 from menagerie import probe
 from menagerie.captions import vocabulary
 from menagerie.models import (
@@ -31,14 +31,14 @@ from menagerie.models import (
     build_vae,
 )
 from menagerie.pool import Pool
-from menagerie.sight import export_sight
 from menagerie.stages.faces import SIZES as FACE_SIZES
 from menagerie.stages.faces import train_faces, with_directions
 from menagerie.stages.loop import Settings
-from menagerie.stages.sight import FOLDER, train_sight
 from menagerie.stages.text import train_text
 from menagerie.stages.unet import train_unet
 from menagerie.stages.vae import train_decoder, train_vae
+from menagerie.stages.vision import FOLDER, train_sight
+from menagerie.vision_models import export_sight
 
 #: Share of the minutes, batch and peak learning rate of each stage.
 STAGES = {

@@ -21,8 +21,10 @@ from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
-from tests import typechecker
-from tests.tables import empty
+from tests.support import typechecker
+from tests.support.tables import empty
+
+pytest_plugins = ("tests.support.api_fixtures",)
 
 install_import_hook("lipe_core", f"{typechecker.__name__}.checked")
 
@@ -95,7 +97,7 @@ def server_settings(server_folder: Path, database_url: str, broker_url: str, obj
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint: random weights, 64-pixel pictures."""
-    from tests.tiny_checkpoint import write_checkpoint  # diffusers takes seconds to import: only who needs it pays
+    from tests.support.tiny_checkpoint import write_checkpoint
 
     folder = tmp_path_factory.mktemp("checkpoint")
     write_checkpoint(folder)

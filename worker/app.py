@@ -22,14 +22,14 @@ from celery.signals import worker_process_init, worker_shutting_down
 from sqlalchemy import Engine
 
 from ledger.database import UnitOfWork, make_engine, unit_of_work
-from ledger.doorbell import QUEUES
+from ledger.notify import QUEUES
 from ledger.settings import Settings
 from worker.heartbeat import beating
-from worker.turns import Turns
+from worker.receiver_limiter import ReceiverLimiter
 from worker.webhooks import deliver, receiver
 
 if TYPE_CHECKING:
-    from worker.process import Process
+    from worker.context import WorkerContext
 
 WEBHOOKS_AT_ONCE = 128
 WEBHOOKS_AT_ONE_RECEIVER = 4  # or one that hangs would keep all others waiting
@@ -70,14 +70,14 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *
         return unit_of_work(engine())
 
     @cache
-    def process() -> "Process":
-        from worker.process import make_process
+    def process() -> "WorkerContext":
+        from worker.context import make_context
 
-        return make_process(settings, engine(), draining)
+        return make_context(settings, engine(), draining)
 
     @worker_process_init.connect(weak=False)
     def load(**signal: object) -> None:
-        import_module("worker.perform")
+        import_module("worker.run_job")
         process().gpu.base_model()  # so that the first job does not wait for it
         process().storage.open()
         # Half a million objects of the libraries stay for ever: a collection after each job that looks at all of them
@@ -86,20 +86,20 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *
         gc.freeze()
         loaded.value = 1
 
-    def perform(job_id: str) -> None:
-        from worker.perform import perform
+    def run_job(job_id: str) -> None:
+        from worker.run_job import run_job
 
-        perform(process(), job_id)
+        run_job(process(), job_id)
 
     @app.task(name="lipe.prior")
     def prior(job_id: str) -> None:
-        perform(job_id)
+        run_job(job_id)
 
     @app.task(name="lipe.edit")
     def edit(job_id: str) -> None:
-        perform(job_id)
+        run_job(job_id)
 
-    turns = Turns(WEBHOOKS_AT_ONE_RECEIVER, draining)
+    turns = ReceiverLimiter(WEBHOOKS_AT_ONE_RECEIVER, draining)
 
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:

@@ -12,14 +12,14 @@ from functools import partial
 
 from PIL import Image
 
-from lipe_core import vlm
-from lipe_core.captions import Captioner, plain_captions
-from lipe_core.ddim import OnStep
-from lipe_core.pretrained import InvalidModel
+from lipe_core.captioning import vlm
+from lipe_core.captioning.captions import Captioner, plain_captions
+from lipe_core.captioning.vlm import VisionLanguageModel
+from lipe_core.diffusion.ddim import OnStep
+from lipe_core.errors import InvalidModel
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
-from lipe_core.vlm import VisionLanguageModel
-from worker.gpu import away, free, leaner, shown
+from worker.gpu import cpu_offloaded, free, shown, with_memory_fallbacks
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +72,10 @@ class CaptionModel:
             return written
 
         def ask_alone() -> list[str]:
-            with away(base):
+            with cpu_offloaded(base):
                 return ask()
 
-        return leaner([ask, ask_alone])
+        return with_memory_fallbacks([ask, ask_alone])
 
 
 def captioner(model: CaptionModel | None, base: BaseModel, on_step: OnStep) -> Captioner:

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import deliveries, erasures, idempotency, orphans, outbox, rescue, uploads
+from ledger import deliveries, erasures, idempotency, orphans, outbox, reaper, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
-from ledger.doorbell import Doorbell, make_doorbell
 from ledger.jobs import KINDS
+from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
 from ledger.storage import Storage, StorageError
 from worker.heartbeat import beat
@@ -47,7 +47,7 @@ def serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     begin = unit_of_work(make_engine(settings.database_url, pool_size=1))
-    work = chores(settings, begin, make_doorbell(settings), Storage(settings))
+    work = chores(settings, begin, make_notifier(settings), Storage(settings))
     log.info("dispatcher ready")
     while not stop.wait(TICK_SECONDS):
         beat(settings)
@@ -55,21 +55,21 @@ def serve() -> None:
             run_if_due(chore)
 
 
-def chores(settings: Settings, begin: UnitOfWork, ring: Doorbell, storage: Storage) -> list[Chore]:
+def chores(settings: Settings, begin: UnitOfWork, ring: Notifier, storage: Storage) -> list[Chore]:
     """All that a dispatcher does. Doorbells come last: they ring for what the others found."""
 
     def rescue_jobs() -> None:
         with begin() as session:
-            if lost := rescue.reap(session, max_attempts=settings.max_attempts):
+            if lost := reaper.reap(session, max_attempts=settings.max_attempts):
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
             for kind in KINDS:
-                rescue.ring_stranded(
+                reaper.notify_stranded(
                     session, kind, seconds=settings.stranded_seconds, max_running=settings.max_running_jobs
                 )
 
     def ring_webhooks() -> None:
         with begin() as session:
-            deliveries.ring_due(session, seconds=settings.stranded_seconds)
+            deliveries.notify_due(session, seconds=settings.stranded_seconds)
 
     def forget() -> None:
         with begin() as session:

@@ -11,25 +11,26 @@ from PIL import Image
 
 from ledger import edits, images, jobs, priors, subjects
 from ledger.priors import Prior as PriorRow
-from lipe_core import prior
-from lipe_core.baselines import METHODS
-from lipe_core.captions import plain_caption
-from lipe_core.editor import Edit, EditRequest, InvalidRequest
-from lipe_core.prior import InvalidPrior, Prior
-from lipe_core.recipe import recipe_of
+from lipe_core.adapters import prior
+from lipe_core.adapters.prior import Prior
+from lipe_core.captioning.captions import plain_caption
+from lipe_core.errors import InvalidPrior, InvalidRequest
+from lipe_core.methods.registry import METHODS
+from lipe_core.methods.request import Edit, EditRequest
+from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
+from worker.attempt import Attempt, File, JobResult, Lost
 from worker.captioner import CaptionModel, captioner
-from worker.claim import Attempt, File, Lost, Made
-from worker.gpu import lean, leaner
+from worker.context import WorkerContext
+from worker.gpu import lean, with_memory_fallbacks
 from worker.previews import Previews, previewing
-from worker.process import Process
 
 ROLES = ("image", "source_mask", "edit_mask", "uncomposited")
 
 
 @dataclass(frozen=True)
-class Order:
+class EditInputs:
     """What the job asks for, with everything it names fetched.
 
     `captioner` describes the picture where the user did not, if there is one; until then the source prompt is plain.
@@ -42,7 +43,7 @@ class Order:
     parameters: dict[str, Any]
 
 
-def paint(process: Process, attempt: Attempt) -> Made:
+def paint(process: WorkerContext, attempt: Attempt) -> JobResult:
     """Make the job's edits."""
     model = process.gpu.base_model()
     with attempt.stage("loading"):
@@ -50,7 +51,7 @@ def paint(process: Process, attempt: Attempt) -> Made:
     if order.method not in METHODS:
         raise InvalidRequest(f"there is no method {order.method!r}: choose {', '.join(METHODS)}")
     asked = order.parameters.get(order.method, {})
-    config = recipe_of(model.checkpoint).method_config(order.method, asked)
+    config = load_recipe(model.checkpoint).method_config(order.method, asked)
     if order.captioner is not None:
         with attempt.stage("captioning"):
             caption = captioner(order.captioner, model, attempt.reporter("captioning"))
@@ -73,10 +74,10 @@ def paint(process: Process, attempt: Attempt) -> Made:
         "target_prompts": list(order.request.target_prompts),
         "evaluations": made[0].evaluations,
     }
-    return Made([file for number, edit in enumerate(made, start=1) for file in _files(number, edit)], resolved)
+    return JobResult([file for number, edit in enumerate(made, start=1) for file in _files(number, edit)], resolved)
 
 
-def _load(process: Process, attempt: Attempt) -> Order:
+def _load(process: WorkerContext, attempt: Attempt) -> EditInputs:
     project_id = attempt.claim.project_id
     with process.begin() as session:
         job = jobs.get(session, project_id, attempt.claim.job_id)
@@ -93,7 +94,7 @@ def _load(process: Process, attempt: Attempt) -> Order:
         raise Lost
 
     def picture(row: images.Image) -> Image.Image:
-        return Image.open(io.BytesIO(attempt.insist(partial(process.storage.get, row.key, row.sha256))))
+        return Image.open(io.BytesIO(attempt.retry_storage(partial(process.storage.get, row.key, row.sha256))))
 
     who = Subject(subject.token, subject.class_noun)
     photo = picture(image).convert("RGB")
@@ -108,22 +109,24 @@ def _load(process: Process, attempt: Attempt) -> Order:
         references=tuple(picture(reference.image).convert("RGB") for reference in subject.references if is_shown),
     )
     writer = None if given else process.caption_model
-    return Order(request, writer, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters)
+    return EditInputs(
+        request, writer, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters
+    )
 
 
-def _prior(process: Process, attempt: Attempt, row: PriorRow) -> Prior:
+def _prior(process: WorkerContext, attempt: Attempt, row: PriorRow) -> Prior:
     key, sha256 = row.adapter_key, row.adapter_sha256
     if key is None or sha256 is None:
         raise InvalidPrior(f"the prior {row.id} is not learnt yet")
 
     def fetch(folder: Path) -> None:
-        attempt.insist(partial(process.storage.download, key, sha256, folder / prior.ADAPTER))
+        attempt.retry_storage(partial(process.storage.download, key, sha256, folder / prior.ADAPTER))
         (folder / prior.MANIFEST).write_text(json.dumps(row.manifest))
 
     return process.gpu.prior(sha256, fetch)
 
 
-def _edit(model: BaseModel, order: Order, config: Any, attempt: Attempt, previews: Previews) -> list[Edit]:
+def _edit(model: BaseModel, order: EditInputs, config: Any, attempt: Attempt, previews: Previews) -> list[Edit]:
     method, done = METHODS[order.method], 0
 
     def report(step: int, steps: int) -> None:
@@ -149,7 +152,7 @@ def _edit(model: BaseModel, order: Order, config: Any, attempt: Attempt, preview
                 for edit in edited(replace(request, target_prompts=(prompt,), seeds=(seed,)))
             ]
 
-    return leaner([lambda: edited(order.request), one_by_one])
+    return with_memory_fallbacks([lambda: edited(order.request), one_by_one])
 
 
 def _files(number: int, edit: Edit) -> list[File]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 
 from lipe_core import sdxl
-from lipe_core.prior import Prior, load_prior
+from lipe_core.adapters.prior import Prior, load_prior
 from lipe_core.sdxl import BaseModel
 
 Result = TypeVar("Result")
@@ -97,7 +97,7 @@ def shown(checkpoint: str) -> str:
 
 
 @contextmanager
-def away(model: BaseModel) -> Iterator[None]:
+def cpu_offloaded(model: BaseModel) -> Iterator[None]:
     """The base model waits in main memory, inside, and leaves the GPU to another."""
     networks = (model.unet, model.vae, *model.text_encoders)
     try:
@@ -122,7 +122,7 @@ def lean(model: BaseModel) -> Iterator[None]:
         model.vae.disable_slicing()
 
 
-def leaner(rungs: Sequence[Callable[[], Result]]) -> Result:
+def with_memory_fallbacks(rungs: Sequence[Callable[[], Result]]) -> Result:
     """Run the first rung; when the memory is full, free it and run the next, leaner one.
 
     Raises GpuOutOfMemory when the last rung did not fit either. The next job finds the memory free.

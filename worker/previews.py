@@ -17,10 +17,10 @@ from PIL import Image
 
 from ledger.artefacts import NewArtefact
 from ledger.storage import Storage, StorageError, attempt_prefix
-from lipe_core import text_to_image
-from lipe_core.regularization import RegularizationConfig
+from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel
-from worker.claim import Attempt
+from lipe_core.training.regularization import RegularizationConfig
+from worker.attempt import Attempt
 from worker.gpu import free
 
 PATIENCE_SECONDS = 3.0
@@ -107,7 +107,7 @@ class Painter:
         free()  # outside the handler, whose traceback keeps tensors alive
 
     def _painted(self) -> Image.Image:
-        (picture,) = text_to_image.generate(
+        (picture,) = sdxl.generate_images(
             self.model,
             [self.prompt],
             [self.painting.seed],  # the same noise each time: what changes is what was learnt

@@ -16,34 +16,36 @@ from safetensors import SafetensorError
 from ledger import jobs, subjects
 from ledger.artefacts import NewArtefact
 from ledger.subjects import Subject
-from lipe_core import captions, prior, subject, text
-from lipe_core.captions import Category
-from lipe_core.dataset import EncodedSet
-from lipe_core.llm import MOST_PROMPTS, ClassPromptsError, write_class_prompts
-from lipe_core.prior import Manifest
-from lipe_core.prior_config import PriorConfig
-from lipe_core.recipe import recipe_of
-from lipe_core.references import encode_references
-from lipe_core.regularization import RegularizationConfig, regularization_set
+from lipe_core import sdxl, subject
+from lipe_core.adapters import prior
+from lipe_core.adapters.prior import Manifest
+from lipe_core.captioning import captions
+from lipe_core.captioning.captions import Category
+from lipe_core.captioning.class_prompts import MOST_PROMPTS, write_class_prompts
+from lipe_core.errors import ClassPromptsError, InvalidCheckpoint
+from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
-from lipe_core.train import Learned, learn_prior
-from lipe_core.training_state import InvalidCheckpoint
+from lipe_core.training.config import PriorConfig
+from lipe_core.training.dataset import EncodedSet
+from lipe_core.training.references import encode_references
+from lipe_core.training.regularization import RegularizationConfig, regularization_set
+from lipe_core.training.train import TrainingResult, learn_prior
+from worker.attempt import Attempt, File, JobResult, Lost
 from worker.captioner import captioner
-from worker.claim import Attempt, File, Lost, Made
-from worker.gpu import lean, leaner
+from worker.context import WorkerContext
+from worker.gpu import lean, with_memory_fallbacks
 from worker.previews import Painter, previewing
-from worker.process import Process
 
 log = logging.getLogger(__name__)
 
 
-def learn(process: Process, attempt: Attempt) -> Made:
+def learn(process: WorkerContext, attempt: Attempt) -> JobResult:
     """Learn the job's prior, from the last attempt's checkpoint where there is one."""
     model = process.gpu.base_model()
     with attempt.stage("loading"):
         parameters, row, pictures = _load(process, attempt)
     who = subject.Subject(row.token, row.class_noun)
-    recipe = recipe_of(model.checkpoint)
+    recipe = load_recipe(model.checkpoint)
     config = recipe.prior_config(cast(Category, row.category), parameters.get("prior", {}))
     painting = recipe.regularization_config(parameters.get("regularization", {}))
     given = [reference.caption for reference in row.references]
@@ -77,7 +79,7 @@ def learn(process: Process, attempt: Attempt) -> Made:
     return _made(learned, manifest, previews.stored)
 
 
-def forget_checkpoints(process: Process) -> None:
+def forget_checkpoints(process: WorkerContext) -> None:
     """Delete the checkpoints of jobs that are over, whoever left them."""
     for file in process.checkpoints.glob("*.safetensors"):
         with process.begin() as session:
@@ -86,7 +88,7 @@ def forget_checkpoints(process: Process) -> None:
             file.unlink(missing_ok=True)
 
 
-def _load(process: Process, attempt: Attempt) -> tuple[dict[str, Any], Subject, list[Image.Image]]:
+def _load(process: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], Subject, list[Image.Image]]:
     with process.begin() as session:
         job = jobs.get(session, attempt.claim.project_id, attempt.claim.job_id)
         row = subjects.get(session, job.project_id, job.subject_id) if job is not None else None
@@ -94,14 +96,14 @@ def _load(process: Process, attempt: Attempt) -> tuple[dict[str, Any], Subject, 
         raise Lost
     pictures = []
     for number, reference in enumerate(row.references, start=1):
-        content = attempt.insist(partial(process.storage.get, reference.image.key, reference.image.sha256))
+        content = attempt.retry_storage(partial(process.storage.get, reference.image.key, reference.image.sha256))
         pictures.append(Image.open(io.BytesIO(content)).convert("RGB"))
         attempt.report("loading", number, len(row.references))
     return job.parameters, row, pictures
 
 
 def _class_prompts(
-    process: Process, attempt: Attempt, model: BaseModel, row: Subject, painting: RegularizationConfig
+    process: WorkerContext, attempt: Attempt, model: BaseModel, row: Subject, painting: RegularizationConfig
 ) -> tuple[list[str], str | None]:
     """Action prompts for the class, and the language model that wrote them: None where they are the built-in bank's."""
     endpoint, cache = process.prompt_writer, process.settings.data_dir / "class_prompts"
@@ -111,12 +113,12 @@ def _class_prompts(
             return attempt.beside(write), endpoint.model
         except ClassPromptsError as error:
             log.warning("job %s: the built-in class prompts are taken: %s", attempt.claim.job_id, error)
-    category, knows = cast(Category, row.category), partial(text.knows, model)
+    category, knows = cast(Category, row.category), partial(sdxl.knows, model)
     return captions.class_prompts(row.class_noun, painting.count, painting.seed, category, knows), None
 
 
 def _train(
-    process: Process,
+    process: WorkerContext,
     attempt: Attempt,
     model: BaseModel,
     identity: tuple[EncodedSet, ...],
@@ -124,39 +126,39 @@ def _train(
     config: PriorConfig,
     token: str,
     painter: Painter,
-) -> Learned:
+) -> TrainingResult:
     # What is learnt from is in the name, since weights that were tuned on something else must not be continued: another
     # base model, or other words, where the captioner or the prompt writer answers differently by now.
     words = [part.captions for part in (*identity, regularization)]
     lesson = hashlib.sha256(json.dumps([model.fingerprint, words]).encode()).hexdigest()[:12]
     checkpoint = process.checkpoints / f"{attempt.claim.job_id}.{lesson}.safetensors"
 
-    def run(rows_at_once: int | None = None) -> Learned:
+    def run(rows_at_once: int | None = None) -> TrainingResult:
         return learn_prior(
             model, identity, regularization, config, token=token, checkpoint=checkpoint, rows_at_once=rows_at_once,
             on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
             on_preview=painter.paint, preview_every=painter.every(config.steps),
         )  # fmt: skip
 
-    def resumed(rows_at_once: int | None = None) -> Learned:
+    def resumed(rows_at_once: int | None = None) -> TrainingResult:
         try:
             return run(rows_at_once)
         except (InvalidCheckpoint, SafetensorError):
             checkpoint.unlink()  # other settings, or cut off by a power failure: begin anew
             return run(rows_at_once)
 
-    def leanly() -> Learned:
+    def leanly() -> TrainingResult:
         with lean(model):
             return resumed()
 
-    def row_by_row() -> Learned:
+    def row_by_row() -> TrainingResult:
         with lean(model):
             return resumed(rows_at_once=1)
 
-    return leaner([resumed, leanly, row_by_row])
+    return with_memory_fallbacks([resumed, leanly, row_by_row])
 
 
-def _made(learned: Learned, manifest: Manifest, previews: list[NewArtefact]) -> Made:
+def _made(learned: TrainingResult, manifest: Manifest, previews: list[NewArtefact]) -> JobResult:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "prior"
         manifest = prior.save_prior(learned.adapter, manifest, folder).manifest
@@ -174,4 +176,4 @@ def _made(learned: Learned, manifest: Manifest, previews: list[NewArtefact]) -> 
         "prompt_writer": manifest.prompt_writer,
         **manifest.config,
     }
-    return Made(files, resolved, asdict(manifest), previews)
+    return JobResult(files, resolved, asdict(manifest), previews)

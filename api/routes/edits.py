@@ -9,26 +9,26 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
-from api.auth import Me
+from api.auth import CallerDep
 from api.edit_request import NewEdit, require_subject
-from api.fields import Answered, Moment, PathId, check_url
+from api.fields import Moment, PathId, ResponseModel, check_url
 from api.filters import METADATA, Status, WithMetadata
 from api.idempotency import Creating
 from api.job_body import JobBody
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
-from api.service import Here, Service
+from api.service import Service, ServiceDep
 from api.submission import REFUSALS, Waiting, submitted
-from ledger import artefacts, edit_ground, edits, jobs, results
+from ledger import artefacts, edit_inputs, edits, jobs, results
 from ledger.artefacts import Artefact
-from ledger.edit_ground import Ground
+from ledger.edit_inputs import EditInputs
 from ledger.jobs import Job
 from ledger.states import State
 
 router = APIRouter(prefix="/edits", tags=["edits"])
 
 
-class EditBody(Answered):
+class EditBody(ResponseModel):
     """What was asked."""
 
     id: str
@@ -106,7 +106,9 @@ async def create_edit(asked: NewEdit, request: Request, once: Creating, wait: Wa
 
 
 @router.get("", operation_id="list_edits", response_model=Listing[EditBody], openapi_extra=METADATA)
-def list_edits(service: Here, me: Me, window: Paging, metadata: WithMetadata, status: Status = None) -> Any:
+def list_edits(
+    service: ServiceDep, me: CallerDep, window: Paging, metadata: WithMetadata, status: Status = None
+) -> Any:
     """The project's edits, newest first."""
     with service.begin() as session:
         page = results.edits(session, me.project_id, window, state=status, metadata=metadata)
@@ -114,7 +116,7 @@ def list_edits(service: Here, me: Me, window: Paging, metadata: WithMetadata, st
 
 
 @router.get("/{edit_id}", operation_id="get_edit", response_model=DownloadableEdit, responses=documented("not_found"))
-def get_edit(edit_id: PathId, service: Here, me: Me) -> Any:
+def get_edit(edit_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
     """One edit, with signed URLs of its pictures."""
     with service.begin() as session:
         edit = edits.get(session, me.project_id, edit_id)
@@ -132,7 +134,7 @@ def get_edit(edit_id: PathId, service: Here, me: Me) -> Any:
 
 def _judge(session: Session, project_id: str, asked: NewEdit) -> tuple[str, str | None]:
     """Subject and prior of the edit, if all that it names is there and fits."""
-    ground = edit_ground.find(
+    ground = edit_inputs.find(
         session,
         project_id,
         subject_id=asked.subject_id,
@@ -152,14 +154,14 @@ def _judge(session: Session, project_id: str, asked: NewEdit) -> tuple[str, str 
     return ground.subject_id, ground.prior_id if asked.use_prior else None
 
 
-def _judge_named_prior(ground: Ground, prior_id: str) -> None:
+def _judge_named_prior(ground: EditInputs, prior_id: str) -> None:
     if ground.prior_id is None:
         raise problems.not_found("prior", prior_id, param="prior_id")
     if ground.ready_at is None:
         raise Problem("prior_not_ready", "wait until its job has succeeded", param="prior_id")
 
 
-def _judge_pictures(ground: Ground, asked: NewEdit) -> None:
+def _judge_pictures(ground: EditInputs, asked: NewEdit) -> None:
     if ground.width is None:
         raise problems.not_found("image", asked.image_id, param="image_id")
     if asked.mask_image_id is None:

@@ -9,8 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
 from api.problems import documented
-from api.service import Here
-from ledger import database, doorbell, gauges
+from api.service import ServiceDep
+from ledger import database, notify, queue_metrics
 
 router = APIRouter(tags=["health"], responses=documented("internal", common=()))
 TEXT: dict[int | str, dict[str, Any]] = {
@@ -39,11 +39,11 @@ async def healthz() -> Liveness:
 
 
 @router.get("/readyz", operation_id="readyz", response_model=Readiness, responses={503: {"model": Readiness}})
-async def readyz(service: Here, response: Response) -> Any:
+async def readyz(service: ServiceDep, response: Response) -> Any:
     """Whether database, broker and storage answer; 503 names those that do not."""
     ready = Readiness(
         database=await run_in_threadpool(database.is_ready, service.engine),
-        broker=await run_in_threadpool(doorbell.is_ready, service.settings),
+        broker=await run_in_threadpool(notify.is_ready, service.settings),
         storage=await run_in_threadpool(service.storage.is_ready),
     )
     response.status_code = 200 if all(ready.model_dump().values()) else 503
@@ -54,7 +54,7 @@ async def readyz(service: Here, response: Response) -> Any:
     "/metrics", operation_id="metrics", response_class=PlainTextResponse,
     responses=TEXT | documented("unavailable", common=()),
 )  # fmt: skip
-def metrics(service: Here) -> Response:
+def metrics(service: ServiceDep) -> Response:
     """Prometheus: read from the database, so that every process tells the same."""
     registry = CollectorRegistry()
     depth = Gauge("lipe_jobs", "Unfinished jobs.", ["kind", "state"], registry=registry)
@@ -62,9 +62,9 @@ def metrics(service: Here) -> Response:
     leases = Gauge("lipe_expired_leases", "Running jobs whose worker does not answer.", registry=registry)
     waiting = Gauge("lipe_undelivered_webhooks", "Webhook deliveries that are still to be made.", registry=registry)
     with service.begin() as session:
-        for queue in gauges.queues(session):
+        for queue in queue_metrics.queues(session):
             depth.labels(queue.kind, queue.state).set(queue.depth)
             age.labels(queue.kind, queue.state).set(queue.oldest_seconds)
-        leases.set(gauges.expired_leases(session))
-        waiting.set(gauges.undelivered_webhooks(session))
+        leases.set(queue_metrics.expired_leases(session))
+        waiting.set(queue_metrics.undelivered_webhooks(session))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -14,13 +14,13 @@ from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
 from api import problems
-from api.auth import Me
-from api.fields import Answered, Asked, Id, Moment, PathId
+from api.auth import CallerDep
+from api.fields import Id, Moment, PathId, RequestModel, ResponseModel
 from api.idempotency import Creating, Once, fingerprint
+from api.image_sanitizer import Picture
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
-from api.service import Here, Service
-from api.uploads import Picture
+from api.service import Service, ServiceDep
 from ledger import images, uploads
 from ledger.database import new_id
 from ledger.idempotency import Answer
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/images", tags=["images"])
 FORM, JSON = "multipart/form-data", "application/json"
 
 
-class FromUpload(Asked):
+class FromUpload(RequestModel):
     """An upload whose file was PUT to its URL (`POST /v1/uploads`)."""
 
     upload_id: Id
@@ -60,7 +60,7 @@ BODY = {
 log = logging.getLogger(__name__)
 
 
-class ImageBody(Answered):
+class ImageBody(ResponseModel):
     """A picture as it is kept: an sRGB PNG of `width` x `height` pixels, `size` bytes."""
 
     id: str
@@ -100,7 +100,7 @@ class DownloadableImage(ImageBody):
         "storage_unavailable",
     ),
 )
-async def upload_image(request: Request, service: Here, once: Creating) -> Response:
+async def upload_image(request: Request, service: ServiceDep, once: Creating) -> Response:
     """Send the file as the body or as the field `file` of a form, or name the upload that has it."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON:
         return await _use_upload(_named(await request.body()), service, once)
@@ -112,7 +112,7 @@ async def upload_image(request: Request, service: Here, once: Creating) -> Respo
 
 
 @router.get("", operation_id="list_images", response_model=Listing[ImageBody])
-def list_images(service: Here, me: Me, window: Paging) -> Any:
+def list_images(service: ServiceDep, me: CallerDep, window: Paging) -> Any:
     """The project's pictures, newest first."""
     with service.begin() as session:
         return listing(images.listing(session, me.project_id, window), ImageBody.model_validate)
@@ -121,7 +121,7 @@ def list_images(service: Here, me: Me, window: Paging) -> Any:
 @router.get(
     "/{image_id}", operation_id="get_image", response_model=DownloadableImage, responses=documented("not_found")
 )
-def get_image(image_id: PathId, service: Here, me: Me) -> Any:
+def get_image(image_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
     """One picture, with its file."""
     with service.begin() as session:
         image = images.get(session, me.project_id, image_id)
@@ -136,7 +136,7 @@ def get_image(image_id: PathId, service: Here, me: Me) -> Any:
     operation_id="delete_image",
     responses=documented("not_found", "image_in_use"),
 )
-def delete_image(image_id: PathId, service: Here, me: Me) -> None:
+def delete_image(image_id: PathId, service: ServiceDep, me: CallerDep) -> None:
     """Delete a picture that no subject and no edit uses."""
     try:
         with service.begin() as session:

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from api import job_events, problems
-from api.auth import Me
+from api.auth import CallerDep
 from api.fields import PathId
 from api.filters import METADATA, Status, WithMetadata
 from api.idempotency import Creating
 from api.job_body import JobBody, etag
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
-from api.service import Here
+from api.service import ServiceDep
 from api.submission import REFUSALS, Waiting, submitted
 from ledger import jobs, retries
 from ledger.jobs import Job
@@ -25,8 +25,8 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 @router.get("", operation_id="list_jobs", response_model=Listing[JobBody], openapi_extra=METADATA)
 def list_jobs(
-    service: Here,
-    me: Me,
+    service: ServiceDep,
+    me: CallerDep,
     window: Paging,
     metadata: WithMetadata,
     status: Status = None,
@@ -45,7 +45,11 @@ def list_jobs(
     responses={**documented("not_found"), 304: {"description": "It is what `If-None-Match` names."}},
 )
 def get_job(
-    job_id: PathId, service: Here, me: Me, response: Response, if_none_match: Annotated[str | None, Header()] = None
+    job_id: PathId,
+    service: ServiceDep,
+    me: CallerDep,
+    response: Response,
+    if_none_match: Annotated[str | None, Header()] = None,
 ) -> Any:
     """One job."""
     with service.begin() as session:
@@ -63,7 +67,7 @@ def get_job(
     "/{job_id}/cancel", status_code=202, operation_id="cancel_job", response_model=JobBody,
     responses=documented("not_found"),
 )  # fmt: skip
-def cancel_job(job_id: PathId, service: Here, me: Me) -> Any:
+def cancel_job(job_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
     """Stop a job: at once if it waits, at its next step if it runs. A job that is over stays what it is."""
     with service.begin() as session:
         job = jobs.cancel(session, me.project_id, job_id)
@@ -105,8 +109,8 @@ async def retry_job(job_id: PathId, request: Request, once: Creating, wait: Wait
 )
 def follow_job(
     job_id: PathId,
-    service: Here,
-    me: Me,
+    service: ServiceDep,
+    me: CallerDep,
     last_event_id: Annotated[int, Header(ge=0, lt=2**31, description="The last event that you have seen.")] = 0,
 ) -> Response:
     """The job's events, as they happen, until it is over."""

@@ -9,14 +9,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
-from api.auth import Me
-from api.fields import Answered, Asked, Metadata, Moment, PathId, Seed, WebhookUrl, check_url
+from api.auth import CallerDep
+from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, Seed, WebhookUrl, check_url
 from api.filters import METADATA, Status, WithMetadata
 from api.idempotency import Creating
 from api.job_body import JobBody
 from api.pagination import Listing, Paging, listing
 from api.problems import documented
-from api.service import Here
+from api.service import ServiceDep
 from api.submission import REFUSALS, Waiting, submitted
 from ledger import artefacts, jobs, priors, results, subjects
 from ledger.jobs import Job
@@ -27,7 +27,7 @@ router = APIRouter(tags=["priors"])
 Projection = Literal["to_q", "to_k", "to_v", "to_out.0"]
 
 
-class PriorParameters(Asked):
+class PriorParameters(RequestModel):
     """Settings of the training. What is left out is the base model's own recipe."""
 
     steps: Annotated[int | None, Field(ge=1, le=20_000)] = None
@@ -56,7 +56,7 @@ class PriorParameters(Asked):
     seed: Seed | None = None
 
 
-class RegularizationParameters(Asked):
+class RegularizationParameters(RequestModel):
     """The pictures of the class that keep the class what it was: how many, and how they are painted."""
 
     count: Annotated[int | None, Field(ge=1, le=1000)] = None
@@ -65,7 +65,7 @@ class RegularizationParameters(Asked):
     seed: Seed | None = None
 
 
-class NewPrior(Asked):
+class NewPrior(RequestModel):
     """A training; all of it is optional."""
 
     parameters: PriorParameters = PriorParameters()
@@ -80,7 +80,7 @@ class NewPrior(Asked):
 Optional = Annotated[NewPrior, Body(default_factory=NewPrior)]
 
 
-class PriorBody(Answered):
+class PriorBody(ResponseModel):
     """A prior; `ready_at` and `adapter_sha256` are null until its job has succeeded."""
 
     id: str
@@ -142,7 +142,12 @@ async def train_prior(subject_id: PathId, request: Request, once: Creating, wait
     openapi_extra=METADATA,
 )
 def list_priors(
-    subject_id: PathId, service: Here, me: Me, window: Paging, metadata: WithMetadata, status: Status = None
+    subject_id: PathId,
+    service: ServiceDep,
+    me: CallerDep,
+    window: Paging,
+    metadata: WithMetadata,
+    status: Status = None,
 ) -> Any:
     """The subject's priors, newest first."""
     with service.begin() as session:
@@ -158,7 +163,7 @@ def list_priors(
     response_model=DownloadablePrior,
     responses=documented("not_found"),
 )
-def get_prior(prior_id: PathId, service: Here, me: Me) -> Any:
+def get_prior(prior_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
     """One prior, with signed URLs of its files."""
     with service.begin() as session:
         prior = priors.get(session, me.project_id, prior_id)

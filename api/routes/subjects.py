@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 
 from api import problems
-from api.auth import Me
-from api.fields import Answered, Asked, Id, Metadata, Moment, Name, PathId, Text
+from api.auth import CallerDep
+from api.fields import Id, Metadata, Moment, Name, PathId, RequestModel, ResponseModel, Text
 from api.filters import METADATA, WithMetadata
 from api.idempotency import Creating
 from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
 from api.quota import admit
-from api.service import Here
+from api.service import ServiceDep
 from ledger import erasures, images, quotas, subjects
 from ledger.categories import Category, category_of
 from ledger.idempotency import Answer
@@ -30,7 +30,7 @@ LONGEST_CAPTION = 500
 log = logging.getLogger(__name__)
 
 
-class NewSubject(Asked):
+class NewSubject(RequestModel):
     """`captions` has one entry for each reference; null leaves the caption to the service."""
 
     name: Name
@@ -47,14 +47,14 @@ class NewSubject(Asked):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class ReferenceBody(Answered):
+class ReferenceBody(ResponseModel):
     """One reference picture."""
 
     image_id: str
     caption: str | None
 
 
-class SubjectBody(Answered):
+class SubjectBody(ResponseModel):
     """A subject. Prompts call it by `token` and `class_noun`: "sks dog"."""
 
     id: str
@@ -110,7 +110,7 @@ def create_subject(asked: NewSubject, once: Creating) -> Response:
 
 
 @router.get("", operation_id="list_subjects", response_model=Listing[SubjectBody], openapi_extra=METADATA)
-def list_subjects(service: Here, me: Me, window: Paging, metadata: WithMetadata) -> Any:
+def list_subjects(service: ServiceDep, me: CallerDep, window: Paging, metadata: WithMetadata) -> Any:
     """The project's subjects, newest first."""
     with service.begin() as session:
         page = subjects.listing(session, me.project_id, window, metadata=metadata)
@@ -118,7 +118,7 @@ def list_subjects(service: Here, me: Me, window: Paging, metadata: WithMetadata)
 
 
 @router.get("/{subject_id}", operation_id="get_subject", response_model=SubjectBody, responses=documented("not_found"))
-def get_subject(subject_id: PathId, service: Here, me: Me) -> Any:
+def get_subject(subject_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
     """One subject."""
     with service.begin() as session:
         subject = subjects.get(session, me.project_id, subject_id)
@@ -128,7 +128,7 @@ def get_subject(subject_id: PathId, service: Here, me: Me) -> Any:
 
 
 @router.delete("/{subject_id}", status_code=204, operation_id="delete_subject", responses=documented("not_found"))
-def delete_subject(subject_id: PathId, service: Here, me: Me) -> None:
+def delete_subject(subject_id: PathId, service: ServiceDep, me: CallerDep) -> None:
     """Erase a subject with everything derived from it: priors, edits, jobs, their files, unshared references."""
     with service.begin() as session:
         erasure = erasures.erase_subject(session, me.project_id, subject_id)

@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 
-from api.fields import Answered, Asked, Moment
+from api.fields import Moment, RequestModel, ResponseModel
 from api.idempotency import Creating
 from api.problems import Problem, documented
 from api.quota import admit
@@ -17,14 +17,14 @@ from ledger.idempotency import Answer
 router = APIRouter(prefix="/uploads", tags=["images"])
 
 
-class NewUpload(Asked):
+class NewUpload(RequestModel):
     """The file that will be sent: what it is, and exactly how many bytes it has."""
 
     content_type: Literal["image/jpeg", "image/png", "image/webp"]
     size: Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class UploadBody(Answered):
+class UploadBody(ResponseModel):
     """PUT the file to `url`, with these `headers` and nothing else; no API key goes there.
 
     Then `POST /v1/images` with the id as `upload_id`. What is not used is forgotten some time after `expires_at`.

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
 
 from api import problems
-from api.auth import Me, Writer
-from api.fields import Answered, Asked, Moment, PathId, WebhookUrl, check_url
+from api.auth import CallerDep, Writer
+from api.fields import Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.idempotency import Creating
 from api.pagination import Listing, Paging, listing
 from api.problems import documented
-from api.service import Here
+from api.service import ServiceDep
 from api.webhook_events import EventType
 from ledger import deliveries, outbox, projects, webhooks
 from ledger.deliveries import DeliveryState
@@ -25,14 +25,14 @@ router = APIRouter(tags=["webhooks"])
 Events = Annotated[list[EventType], Field(max_length=8, description="Empty: all of them.")]
 
 
-class NewEndpoint(Asked):
+class NewEndpoint(RequestModel):
     """A URL that gets the project's events."""
 
     url: WebhookUrl
     events: Events = Field(default_factory=list)
 
 
-class EndpointChange(Asked):
+class EndpointChange(RequestModel):
     """What is given is changed; `disabled: false` brings back an endpoint that answered 410."""
 
     url: WebhookUrl | None = None
@@ -40,7 +40,7 @@ class EndpointChange(Asked):
     disabled: bool | None = None
 
 
-class EndpointBody(Answered):
+class EndpointBody(ResponseModel):
     """An endpoint; its secret has a route of its own."""
 
     id: str
@@ -50,7 +50,7 @@ class EndpointBody(Answered):
     created_at: Moment
 
 
-class Secrets(Answered):
+class Secrets(ResponseModel):
     """`whsec_...`, newest first; each of them signs every delivery, so that a receiver can change over."""
 
     secrets: list[str]
@@ -60,7 +60,7 @@ class EndpointWithSecrets(EndpointBody, Secrets):
     """What the creation answers."""
 
 
-class DeliveryBody(Answered):
+class DeliveryBody(ResponseModel):
     """One event on its way to one URL. `body` is what is sent, byte by byte."""
 
     id: str
@@ -108,7 +108,7 @@ def create_endpoint(asked: NewEndpoint, once: Creating) -> Response:
 
 
 @router.get("/webhook-endpoints", operation_id="list_webhook_endpoints", response_model=Listing[EndpointBody])
-def list_endpoints(service: Here, me: Me, window: Paging) -> Any:
+def list_endpoints(service: ServiceDep, me: CallerDep, window: Paging) -> Any:
     """The project's endpoints, newest first."""
     with service.begin() as session:
         page = webhooks.endpoints(session, me.project_id, window)
@@ -121,7 +121,7 @@ def list_endpoints(service: Here, me: Me, window: Paging) -> Any:
     response_model=EndpointBody,
     responses=documented("not_found"),
 )
-def get_endpoint(endpoint_id: PathId, service: Here, me: Me) -> Any:
+def get_endpoint(endpoint_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
     """One endpoint."""
     with service.begin() as session:
         return EndpointBody.model_validate(_endpoint(session, me.project_id, endpoint_id))
@@ -133,7 +133,7 @@ def get_endpoint(endpoint_id: PathId, service: Here, me: Me) -> Any:
     response_model=EndpointBody,
     responses=documented("not_found", "webhook_url_forbidden"),
 )
-def change_endpoint(endpoint_id: PathId, asked: EndpointChange, service: Here, me: Me) -> Any:
+def change_endpoint(endpoint_id: PathId, asked: EndpointChange, service: ServiceDep, me: CallerDep) -> Any:
     """Change an endpoint's URL or events, switch it off or on."""
     check_url(service.settings, asked.url, param="url")
     with service.begin() as session:
@@ -149,7 +149,7 @@ def change_endpoint(endpoint_id: PathId, asked: EndpointChange, service: Here, m
     operation_id="delete_webhook_endpoint",
     responses=documented("not_found"),
 )
-def delete_endpoint(endpoint_id: PathId, service: Here, me: Me) -> None:
+def delete_endpoint(endpoint_id: PathId, service: ServiceDep, me: CallerDep) -> None:
     """Remove an endpoint, and what was still to be delivered there."""
     with service.begin() as session:
         if not webhooks.delete_endpoint(session, me.project_id, endpoint_id):
@@ -162,7 +162,7 @@ def delete_endpoint(endpoint_id: PathId, service: Here, me: Me) -> None:
     response_model=Secrets,
     responses=documented("not_found"),
 )
-def endpoint_secret(endpoint_id: PathId, service: Here, me: Writer) -> Any:
+def endpoint_secret(endpoint_id: PathId, service: ServiceDep, me: Writer) -> Any:
     """The secrets that sign what goes to this endpoint. Needs the scope `write`."""
     with service.begin() as session:
         return Secrets.model_validate(_endpoint(session, me.project_id, endpoint_id))
@@ -173,7 +173,7 @@ def endpoint_secret(endpoint_id: PathId, service: Here, me: Writer) -> Any:
     operation_id="get_webhook_secret",
     response_model=Secrets,
 )
-def project_secret(service: Here, me: Writer) -> Any:
+def project_secret(service: ServiceDep, me: Writer) -> Any:
     """The secrets that sign what goes to a request's own `webhook_url`. Needs the scope `write`."""
     with service.begin() as session:
         project = projects.get(session, me.project_id)
@@ -184,8 +184,8 @@ def project_secret(service: Here, me: Writer) -> Any:
 
 @router.get("/webhook-deliveries", operation_id="list_webhook_deliveries", response_model=Listing[DeliveryBody])
 def list_deliveries(
-    service: Here,
-    me: Me,
+    service: ServiceDep,
+    me: CallerDep,
     window: Paging,
     endpoint_id: Annotated[str | None, Query(pattern=r"^\w{1,40}$", description="Only those to this endpoint.")] = None,
     job_id: Annotated[str | None, Query(pattern=r"^\w{1,40}$", description="Only those about this job.")] = None,
@@ -204,7 +204,7 @@ def list_deliveries(
     response_model=DeliveryBody,
     responses=documented("not_found"),
 )
-def redeliver(delivery_id: PathId, service: Here, me: Me) -> Any:
+def redeliver(delivery_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
     """Send a delivery again, at once, with the same message id and body."""
     with service.begin() as session:
         delivery = deliveries.redeliver(session, me.project_id, delivery_id)

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lipe_core.errors import InvalidModel
 from lipe_core.metrics.background import Picture, Where, filled
-from lipe_core.pretrained import InvalidModel
 
 Distance = Callable[[Picture, Picture, Where | None], float]
 """(seen, meant, where) -> 0 for equal pictures and more the less alike, off the masks if `where` names a background."""

@@ -14,8 +14,9 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from lipe_core import precision
-from lipe_core.vlm import QUESTION
+from lipe_core.captioning.vlm import QUESTION
 from menagerie.attributes import KIND_OF, sample_drawing
+from menagerie.augment import views
 from menagerie.captions import class_prompt, vocabulary
 from menagerie.muon import optimizers
 from menagerie.stages.loop import (
@@ -30,7 +31,6 @@ from menagerie.stages.loop import (
     stream,
 )
 from menagerie.stages.unet import plain_attention
-from menagerie.views import views
 
 _CUT = 0.1
 _UNLABELLED = -100

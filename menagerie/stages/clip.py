@@ -19,6 +19,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES
+from menagerie.augment import alike_but_for_the_action, views
 from menagerie.captions import caption
 from menagerie.muon import optimizers
 from menagerie.probe import load_probe
@@ -35,7 +36,6 @@ from menagerie.stages.loop import (
 )
 from menagerie.stages.text import AttributeReader
 from menagerie.stages.unet import plain_attention
-from menagerie.views import alike_but_for_the_action, views
 
 _CUT = 0.3
 _GUESSED = 3.0

@@ -18,6 +18,7 @@ from transformers import CLIPVisionModel, Dinov2Model
 
 from lipe_core import precision
 from menagerie.attributes import Drawing, Identity, sample_action, sample_identity, sample_scene
+from menagerie.augment import ALIKE, views
 from menagerie.muon import optimizers
 from menagerie.stages.clip import contrast
 from menagerie.stages.loop import (
@@ -32,7 +33,6 @@ from menagerie.stages.loop import (
     stream,
 )
 from menagerie.stages.unet import plain_attention
-from menagerie.views import ALIKE, views
 
 _CUT = 0.6
 _SAME = {

@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lipe_core.face_generator import FaceGenerator
-from lipe_core.pyramid import pyramid_distance
-from lipe_core.stylegan2 import Generator, Sizes
+from lipe_core.methods.mystyle.face_generator import FaceGenerator
+from lipe_core.methods.mystyle.laplacian_pyramid import pyramid_distance
+from lipe_core.methods.mystyle.stylegan2 import Generator, Sizes
 from menagerie.attributes import (
     ATTRIBUTES,
     COLORS,

@@ -3,7 +3,7 @@
 import schemathesis
 from hypothesis import strategies
 
-from tests.api.conftest import png
+from tests.support.uploads import png
 
 schemathesis.openapi.media_type("image/png", strategies.sampled_from([png("red"), png("blue")]))
 schemathesis.openapi.format("uri", strategies.just("http://127.0.0.1:9/hook"))

@@ -12,7 +12,7 @@ from api.auth import READING
 from ledger import keys
 from ledger.database import UnitOfWork
 from ledger.projects import Project
-from tests.api.conftest import NewKey
+from tests.support.api_fixtures import NewKey
 
 
 def _operations(app: FastAPI) -> list[tuple[str, str]]:

@@ -18,10 +18,10 @@ from api.problems import KINDS, ProblemDocument
 from api.routes.priors import PriorParameters, RegularizationParameters
 from api.webhook_events import EventData, EventType, WebhookEvent
 from ledger.settings import Settings
-from lipe_core.baselines import METHODS
-from lipe_core.prior_config import PriorConfig
-from lipe_core.regularization import RegularizationConfig
-from worker.perform import CODES
+from lipe_core.methods.registry import METHODS
+from lipe_core.training.config import PriorConfig
+from lipe_core.training.regularization import RegularizationConfig
+from worker.run_job import CODES
 
 ROOT = Path(__file__).parents[2]
 DOCS, CONTRACT = ROOT / "docs" / "problems.md", ROOT / "docs" / "openapi.json"

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from tests.api.conftest import png
+from tests.support.uploads import png
 
 
 def test_twenty_at_once_make_one_job(api: TestClient, subject: dict[str, Any]) -> None:

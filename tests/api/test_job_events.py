@@ -18,7 +18,7 @@ from ledger.attempts import Progress
 from ledger.database import UnitOfWork
 from ledger.projects import Project
 from ledger.storage import Storage, attempt_prefix
-from tests.api.conftest import NewKey
+from tests.support.api_fixtures import NewKey
 
 Event = dict[str, Any]
 

@@ -13,7 +13,7 @@ from ledger import attempts
 from ledger.database import UnitOfWork
 from ledger.projects import Project
 from ledger.settings import Settings
-from tests.api.conftest import NewKey
+from tests.support.api_fixtures import NewKey
 
 Work = Callable[..., None]
 

@@ -16,7 +16,8 @@ from ledger.database import UnitOfWork
 from ledger.outbox import Entry
 from ledger.projects import Project
 from ledger.settings import Settings
-from tests.api.conftest import NewKey, png
+from tests.support.api_fixtures import NewKey
+from tests.support.uploads import png
 
 NOWHERE = "127.0.0.1:9"
 
@@ -58,7 +59,7 @@ def test_a_broker_that_says_nothing_delays_no_one_else(
     new_key: NewKey,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ledger.doorbell.TIMEOUT_SECONDS", 20.0)  # none of them gives up before it is hung up on
+    monkeypatch.setattr("ledger.notify.TIMEOUT_SECONDS", 20.0)  # none of them gives up before it is hung up on
     with ThreadPoolExecutor(2 * SUBMITTING) as users, socket.create_server(("127.0.0.1", 0)) as mute:
         mute.settimeout(20.0)
         api = without(broker_url=f"redis://127.0.0.1:{mute.getsockname()[1]}/0")

@@ -13,7 +13,7 @@ from ledger import attempts
 from ledger.database import UnitOfWork
 from ledger.settings import Settings
 from ledger.usage import Usage
-from tests.api.conftest import png
+from tests.support.uploads import png
 
 Within = Callable[..., TestClient]
 

@@ -14,7 +14,7 @@ from ledger.database import UnitOfWork
 from ledger.projects import Project
 from ledger.storage import Storage
 from ledger.tables import METADATA
-from tests.api.conftest import png
+from tests.support.uploads import png
 
 Upload = Callable[..., str]
 Refused = Callable[..., dict[str, Any]]

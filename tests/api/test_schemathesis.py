@@ -17,7 +17,7 @@ from ledger.database import UnitOfWork
 from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.states import State
-from tests.api.conftest import NewKey
+from tests.support.api_fixtures import NewKey
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")

@@ -13,9 +13,8 @@ from PIL import Image
 from api.app import make_app
 from ledger.settings import Settings
 from ledger.storage import Storage
-from tests.api.conftest import png
-from tests.api.test_uploads import header_of
 from tests.reliability.proxy import Fault, HttpProxy
+from tests.support.uploads import header_of, png
 
 Announced = dict[str, Any]
 

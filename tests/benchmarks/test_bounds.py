@@ -9,12 +9,13 @@ from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
 
-from lipe_core import nima, sdxl
-from lipe_core.recipe import recipe_of
+from lipe_core import sdxl
+from lipe_core.methods.nima import edit as nima
+from lipe_core.recipe import load_recipe
+from menagerie.experiment import edit_request, learn
 from menagerie.judge import Score, score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import load_probe
-from menagerie.study import edit_request, learn
 from menagerie.subjects import benchmark
 
 SUBJECTS = (0, 4, 12, 14, 20, 24)
@@ -39,7 +40,7 @@ def figures(folder: Path) -> dict[str, float]:
 
 def edited(number: int, folder: Path) -> list[Score]:
     """One subject, learnt, and its four edits judged."""
-    drawn, model, recipe, probe = benchmark()[number], sdxl.load(CHECKPOINT), recipe_of(CHECKPOINT), load_probe()
+    drawn, model, recipe, probe = benchmark()[number], sdxl.load(CHECKPOINT), load_recipe(CHECKPOINT), load_probe()
     prior, _ = learn(model, recipe, drawn, folder, data="no_regularization")
     made = nima.edit(model, edit_request(drawn), recipe.method_config("nima"), prior=prior)
     return [

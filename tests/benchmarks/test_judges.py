@@ -10,9 +10,9 @@ from benchmarks.judges import Judges, judged, load_judges
 from benchmarks.quality_report import Run
 from lipe_core.metrics.background import psnr
 from menagerie.attributes import Drawing
-from menagerie.sight import CLIP, DINOV2
-from menagerie.study import picture
+from menagerie.experiment import picture
 from menagerie.subjects import DrawnSubject, benchmark
+from menagerie.vision_models import CLIP, DINOV2
 
 SUBJECTS = benchmark()
 

@@ -11,11 +11,11 @@ from benchmarks import quality
 from benchmarks.judges import judged, load_judges
 from benchmarks.quality_report import COLUMNS, Run, as_markdown, table, write_report
 from benchmarks.systems import SYSTEMS
-from lipe_core.baselines import METHODS
-from lipe_core.recipe import recipe_of
+from lipe_core.methods.registry import METHODS
+from lipe_core.recipe import load_recipe
 from menagerie.models import CHECKPOINT
-from menagerie.sight import CLIP, DINOV2
 from menagerie.subjects import EDITS, benchmark
+from menagerie.vision_models import CLIP, DINOV2
 
 DRAWN = benchmark()[:2]
 
@@ -84,7 +84,7 @@ def test_the_report_is_whole(runs: list[Run], tmp_path: Path) -> None:
 
 
 def test_every_system_has_settings_that_its_method_takes() -> None:
-    recipe = recipe_of(CHECKPOINT)
+    recipe = load_recipe(CHECKPOINT)
     for system in SYSTEMS.values():
         assert isinstance(quality.config_of(system, recipe), METHODS[system.method].config)
     assert {system.method for system in SYSTEMS.values()} == set(METHODS)

@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks import history, service, submissions
 from benchmarks.history import History
+from benchmarks.job_latency import Working
 from benchmarks.load import Round, drive
 from benchmarks.service import Measured
 from benchmarks.service_stack import Stack, stack
 from benchmarks.submissions import BARE, EDITS, KEYED, Submissions
-from benchmarks.working import Working
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ from benchmarks.flops import counted
 from benchmarks.measure import Meter, ratios
 from benchmarks.sdxl_size import Scale
 from benchmarks.speed import Comparison
-from lipe_core import sdxl, text
-from lipe_core.attention import Tokens
-from lipe_core.sdxl import BaseModel
+from lipe_core import sdxl
+from lipe_core.sdxl import BaseModel, Tokens
 
 SMALL = Scale(depth=1, width=64, side=128)
 
@@ -28,10 +27,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
 
 def test_every_way_of_watching_attention_gives_the_same_answers_and_maps(model: BaseModel) -> None:
     prompts = ["a photo of sks dog", "sks dog jumping"]
-    wanted = [text.token_positions(model, prompt, ["sks", "dog"]) for prompt in prompts]
-    content = [len(text.content_tokens(model, prompt)) for prompt in prompts]
+    wanted = [sdxl.token_positions(model, prompt, ["sks", "dog"]) for prompt in prompts]
+    content = [len(sdxl.content_tokens(model, prompt)) for prompt in prompts]
     tokens = Tokens.of(wanted, content, model.tokenizers[0].model_max_length)
-    denoise = sdxl.denoiser(model, text.encode_prompt(model, ["", *prompts], size=(128, 128)))
+    denoise = sdxl.denoiser(model, sdxl.encode_prompt(model, ["", *prompts], size=(128, 128)))
     x_t = torch.randn(3, *model.latent_shape((128, 128)), generator=torch.Generator().manual_seed(0))
     answers, maps = {}, {}
     for name, watched in WATCHED.items():

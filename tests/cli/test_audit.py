@@ -16,19 +16,18 @@ from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
-from tests.api.conftest import api, app, new_key, subject, upload, work  # noqa: F401
 from tests.cli.test_keys import environment  # noqa: F401
-from tests.journey import travel
-from tests.violations import PLANTS
+from tests.support.sample_project import travel
+from tests.support.violations import PLANTS
 
 HOOK = "http://127.0.0.1:9/"
 
 
 def test_a_journey_by_rest_violates_nothing(
-    api: TestClient,  # noqa: F811
-    subject: dict[str, Any],  # noqa: F811
-    upload: Callable[..., str],  # noqa: F811
-    work: Callable[..., None],  # noqa: F811
+    api: TestClient,
+    subject: dict[str, Any],
+    upload: Callable[..., str],
+    work: Callable[..., None],
     begin: UnitOfWork,
 ) -> None:
     api.post("/v1/webhook-endpoints", json={"url": HOOK}).raise_for_status()

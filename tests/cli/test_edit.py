@@ -17,14 +17,15 @@ from ledger.database import UnitOfWork
 from ledger.edits import Edit
 from ledger.jobs import Job
 from ledger.projects import Project
-from tests.api.conftest import NewKey, new_key, png, server, uvicorn_url, work  # noqa: F401
-from tests.orders import wait_for
+from tests.support.api_fixtures import NewKey
+from tests.support.factories import wait_for
+from tests.support.uploads import png
 
 PROMPT = "a photo of sks dog jumping"
 
 
 @pytest.fixture(autouse=True)
-def environment(server: str, project: Project, new_key: NewKey, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def environment(server: str, project: Project, new_key: NewKey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the service is, and a key of `project`."""
     monkeypatch.setenv("LIPE_URL", server)
     monkeypatch.setenv("LIPE_API_KEY", new_key(project))
@@ -33,7 +34,7 @@ def environment(server: str, project: Project, new_key: NewKey, monkeypatch: pyt
 
 
 @pytest.fixture
-def lipe(server: str, project: Project, new_key: NewKey) -> Iterator[Client]:  # noqa: F811
+def lipe(server: str, project: Project, new_key: NewKey) -> Iterator[Client]:
     """A client of the same project."""
     with Client(server, new_key(project)) as client:
         yield client
@@ -63,7 +64,7 @@ def test_the_methods_are_those_of_the_api() -> None:
 
 
 def test_every_option_reaches_the_edit_and_the_results_come_back(
-    begin: UnitOfWork, rex: Subject, park: Path, tmp_path: Path, work: Callable[..., None]  # noqa: F811
+    begin: UnitOfWork, rex: Subject, park: Path, tmp_path: Path, work: Callable[..., None]
 ) -> None:  # fmt: skip
     files = [("image", {"target_prompt": PROMPT, "seed": seed}) for seed in (1, 2)]
     with working(begin, lambda job: work(job.id, files)):
@@ -84,7 +85,7 @@ def test_every_option_reaches_the_edit_and_the_results_come_back(
 
 
 def test_the_subjects_prior_is_used_unless_it_is_left_out(
-    begin: UnitOfWork, lipe: Client, rex: Subject, park: Path, tmp_path: Path, work: Callable[..., None]  # noqa: F811
+    begin: UnitOfWork, lipe: Client, rex: Subject, park: Path, tmp_path: Path, work: Callable[..., None]
 ) -> None:  # fmt: skip
     learning = lipe.train_prior(rex)
     work(learning.id)

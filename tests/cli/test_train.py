@@ -15,9 +15,9 @@ from ledger.database import UnitOfWork
 from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.storage import Storage, attempt_prefix
-from tests.api.conftest import new_key, png, server, uvicorn_url, work  # noqa: F401
 from tests.cli.test_edit import environment, lipe, working  # noqa: F401
-from tests.orders import wait_for
+from tests.support.factories import wait_for
+from tests.support.uploads import png
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 
 from client import Client
 from ledger.projects import Project
-from tests.api.conftest import NewKey, new_key, server, uvicorn_url, work  # noqa: F401
+from tests.support.api_fixtures import NewKey
 
 
 @pytest.fixture
-def lipe(server: str, project: Project, new_key: NewKey) -> Iterator[Client]:  # noqa: F811
+def lipe(server: str, project: Project, new_key: NewKey) -> Iterator[Client]:
     """A client with a key of `project`."""
     with Client(server, new_key(project)) as client:
         yield client

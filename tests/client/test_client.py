@@ -13,7 +13,7 @@ from client.events import Reader
 from client.problems import raise_for_problem
 from ledger import attempts
 from ledger.database import UnitOfWork
-from tests.api.conftest import png
+from tests.support.uploads import png
 
 Work = Callable[..., None]
 ROLES = ("image", "source_mask", "edit_mask", "uncomposited")

@@ -18,8 +18,8 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage, StorageError, StoredObject
 from ledger.webhooks import Delivery, Endpoint
-from tests.journey import Journey, travel
-from tests.violations import HOUR, PLANTS, one_key
+from tests.support.sample_project import Journey, travel
+from tests.support.violations import HOUR, PLANTS, one_key
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from ledger.database import UNAVAILABLE, UnitOfWork, looking, make_engine
+from ledger.database import UNAVAILABLE, UnitOfWork, autocommit, make_engine
 from ledger.projects import Project
 from ledger.settings import Settings
 
@@ -27,14 +27,14 @@ def test_a_connection_that_ends_in_use_is_unavailability(settings: Settings, eng
     one = make_engine(settings.database_url, pool_size=1)
 
     def end_and_ask() -> None:
-        with looking(one)() as connection:
+        with autocommit(one)() as connection:
             with engine.connect() as other:
                 other.scalar(END, {"pid": connection.info.backend_pid})
             connection.execute("SELECT 1")
 
     with pytest.raises(UNAVAILABLE):
         end_and_ask()
-    with looking(one)() as connection:
+    with autocommit(one)() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     one.dispose()
 
@@ -43,7 +43,7 @@ def test_a_look_commits_by_the_statement(engine: Engine, begin: UnitOfWork, proj
     rename = "UPDATE projects SET name = %s WHERE id = %s"
 
     def rename_and_fail() -> None:
-        with looking(engine)() as connection:
+        with autocommit(engine)() as connection:
             connection.execute(rename, ("renamed", project.id))
             connection.execute("SELECT 1 FROM nowhere")
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
-from ledger import artefacts, attempts, events, jobs, outbox, priors, rescue
+from ledger import artefacts, attempts, events, jobs, outbox, priors, reaper
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.database import UnitOfWork
@@ -20,7 +20,7 @@ from ledger.states import TERMINAL, TRANSITIONS, IllegalTransition, State, check
 from ledger.storage import StoredObject
 from ledger.subjects import Subject
 from ledger.webhooks import Delivery
-from tests.ledger.conftest import make_job
+from tests.support.rows import make_job
 
 Claiming = Callable[..., Claim]
 MADE = [NewArtefact("adapter", "adapter.safetensors", "application/octet-stream", StoredObject("key", 3, "a" * 64))]
@@ -167,11 +167,11 @@ def test_submitting_and_requeueing_put_a_doorbell_into_the_outbox(begin: UnitOfW
 
 
 def test_a_lost_doorbell_is_rung_again_but_not_twice_at_once(begin: UnitOfWork, job: Job) -> None:
-    assert ring_stranded(begin, seconds=-1) == 0  # its first doorbell still waits in the outbox
+    assert notify_stranded(begin, seconds=-1) == 0  # its first doorbell still waits in the outbox
     take_outbox(begin)
-    assert ring_stranded(begin, seconds=60) == 0
-    assert ring_stranded(begin, seconds=-1) == 1
-    assert ring_stranded(begin, seconds=-1) == 0
+    assert notify_stranded(begin, seconds=60) == 0
+    assert notify_stranded(begin, seconds=-1) == 1
+    assert notify_stranded(begin, seconds=-1) == 0
     assert take_outbox(begin) == [("lipe.prior", job.id)]
 
 
@@ -180,8 +180,8 @@ def test_only_the_oldest_of_a_long_queue_are_rung_for(begin: UnitOfWork, subject
         queue = [make_job(session, subject).id for _ in range(5)]
     take_outbox(begin)
     with begin() as session:
-        assert rescue.ring_stranded(session, "prior", seconds=-1, max_running=1, limit=2) == 2
-        assert rescue.ring_stranded(session, "edit", seconds=-1, max_running=1, limit=2) == 0
+        assert reaper.notify_stranded(session, "prior", seconds=-1, max_running=1, limit=2) == 2
+        assert reaper.notify_stranded(session, "edit", seconds=-1, max_running=1, limit=2) == 0
     assert [identifier for _, identifier in take_outbox(begin)] == queue[:2]
 
 
@@ -278,12 +278,12 @@ def renew(begin: UnitOfWork, claim: Claim, step: int = 1) -> Control:
 
 def reap(begin: UnitOfWork) -> int:
     with begin() as session:
-        return rescue.reap(session, max_attempts=3)
+        return reaper.reap(session, max_attempts=3)
 
 
-def ring_stranded(begin: UnitOfWork, seconds: float) -> int:
+def notify_stranded(begin: UnitOfWork, seconds: float) -> int:
     with begin() as session:
-        return rescue.ring_stranded(session, "prior", seconds=seconds, max_running=1)
+        return reaper.notify_stranded(session, "prior", seconds=seconds, max_running=1)
 
 
 def take_outbox(begin: UnitOfWork) -> list[tuple[str, str]]:

@@ -9,12 +9,12 @@ from sqlalchemy import Engine, event, func, select, text
 
 from cli.embedded import valkey
 from ledger import outbox, quotas
-from ledger.database import UnitOfWork, looking, make_engine, unit_of_work
-from ledger.doorbell import QUEUES, is_ready, make_doorbell
+from ledger.database import UnitOfWork, autocommit, make_engine, unit_of_work
 from ledger.jobs import Job
+from ledger.notify import QUEUES, is_ready, make_notifier
 from ledger.settings import Settings
 from ledger.subjects import Subject
-from tests.ledger.conftest import make_job
+from tests.support.rows import make_job
 
 
 def test_a_doorbell_waits_for_the_broker_and_is_rung_when_it_is_back(
@@ -22,12 +22,12 @@ def test_a_doorbell_waits_for_the_broker_and_is_rung_when_it_is_back(
 ) -> None:
     with valkey.serve(tmp_path / "first") as url:
         here = settings.model_copy(update={"broker_url": url})
-        ring = make_doorbell(here)
+        ring = make_notifier(here)
         assert ring("lipe.prior", "job_warm_up")  # the connection is open when the broker dies
     assert not is_ready(here)
     assert outbox.publish(begin, ring) == 0
     assert waiting(begin) == 1
-    back = make_doorbell(settings)
+    back = make_notifier(settings)
     assert outbox.publish(begin, back) == 1
     assert waiting(begin) == 0
 
@@ -81,7 +81,7 @@ class TestTheDisk:
             quotas.of_jobs(session, subject.project_id, settings)
             assert session.scalar(text("SHOW synchronous_commit")) == "off"
             written = session.scalar(text("SELECT pg_current_wal_insert_lsn()::text"))
-        outbox.announce(looking(waiting), lambda topic, identifier: is_rung, "lipe.prior", job.id)
+        outbox.announce(autocommit(waiting), lambda topic, identifier: is_rung, "lipe.prior", job.id)
         with unit_of_work(waiting)() as session:
             assert session.scalar(text("SHOW synchronous_commit")) == "on"
             flushed = text("SELECT pg_current_wal_flush_lsn() >= CAST(:written AS pg_lsn)")

@@ -17,17 +17,17 @@ from sqlalchemy.orm import Session
 from ledger import (
     attempts,
     deliveries,
-    edit_ground,
+    edit_inputs,
     erasures,
     events,
-    gauges,
     idempotency,
     jobs,
     outbox,
+    queue_metrics,
     quotas,
-    rescue,
+    reaper,
     results,
-)  # fmt: skip
+)
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.jobs import Job
 from ledger.pages import Cursor, Window
@@ -35,8 +35,8 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.subjects import Subject
-from tests.ledger.conftest import make_image
-from tests.many_jobs import FEW, NOWHERE, RARE, fill
+from tests.support.many_jobs import FEW, NOWHERE, RARE, fill
+from tests.support.rows import make_image
 
 COUNT = 100_000
 SOME = 1000
@@ -187,7 +187,7 @@ def _lists(project_id: str) -> dict[str, Act]:
 
 def _every_day(project_id: str, subject_id: str, image_id: str, settings: Settings) -> dict[str, Act]:
     def submit(session: Session) -> Job:
-        edit_ground.find(
+        edit_inputs.find(
             session, project_id, subject_id=subject_id, prior_id=None, image_id=image_id, mask_image_id=None
         )
         job = jobs.submit(session, project_id, "edit", subject_id=subject_id, parameters={})
@@ -205,10 +205,10 @@ def _every_day(project_id: str, subject_id: str, image_id: str, settings: Settin
     def dispatch(session: Session) -> None:
         job = submit(session)
         outbox.rung(session, job.id)
-        rescue.reap(session, max_attempts=3)
-        assert rescue.ring_stranded(session, "edit", seconds=-1, max_running=8) == 1
+        reaper.reap(session, max_attempts=3)
+        assert reaper.notify_stranded(session, "edit", seconds=-1, max_running=8) == 1
         outbox.mark_published(session, outbox.due(session))
-        deliveries.ring_due(session, seconds=1)
+        deliveries.notify_due(session, seconds=1)
         erasures.unfinished(session)
         idempotency.forget_expired(session)
 
@@ -218,8 +218,8 @@ def _every_day(project_id: str, subject_id: str, image_id: str, settings: Settin
         assert events.after(session, project_id, job.id, 0)
 
     def gauge(session: Session) -> None:
-        gauges.queues(session)
-        gauges.expired_leases(session)
-        gauges.undelivered_webhooks(session)
+        queue_metrics.queues(session)
+        queue_metrics.expired_leases(session)
+        queue_metrics.undelivered_webhooks(session)
 
     return {"submit": submit, "claim to finish": claim, "dispatch": dispatch, "follow": follow, "gauges": gauge}

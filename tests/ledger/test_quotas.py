@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from ledger import attempts, erasures, outbox, projects, quotas, rescue, usage
+from ledger import attempts, erasures, outbox, projects, quotas, reaper, usage
 from ledger.attempts import Claim
 from ledger.database import UnitOfWork, now
 from ledger.jobs import Job
@@ -14,7 +14,7 @@ from ledger.projects import Project
 from ledger.quotas import MARGIN
 from ledger.settings import Settings
 from ledger.subjects import Subject
-from tests.ledger.conftest import make_job, make_subject
+from tests.support.rows import make_job, make_subject
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def take(begin: UnitOfWork, job_id: str, settings: Settings) -> Claim | None:
 def rung(begin: UnitOfWork, settings: Settings) -> list[str]:
     """For whom the dispatcher rings when it looks now."""
     with begin() as session:
-        rescue.ring_stranded(session, "prior", seconds=60, max_running=settings.max_running_jobs)
+        reaper.notify_stranded(session, "prior", seconds=60, max_running=settings.max_running_jobs)
         entries = outbox.due(session)
         outbox.mark_published(session, entries)
         return [entry.identifier for entry in entries]
@@ -119,7 +119,7 @@ def test_every_attempt_is_charged_once(
 
     def reap() -> None:
         with begin() as session:
-            assert rescue.reap(session, max_attempts=3) == 1
+            assert reaper.reap(session, max_attempts=3) == 1
 
     def erase() -> None:
         with begin() as session:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lipe_core import sdxl
-from tests.tiny_checkpoint import write_checkpoint
+from tests.support.tiny_checkpoint import write_checkpoint
 
 torch.set_num_threads(1)  # networks so small only wait for each other's threads
 

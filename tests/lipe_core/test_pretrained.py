@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPVisionConfig, CLIPVisionModel
 
-from lipe_core.pretrained import InvalidModel, pretrained
+from lipe_core.errors import InvalidModel
+from lipe_core.pretrained import pretrained
 
 TINY = CLIPVisionConfig(
     hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=8, patch_size=4

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from lipe_core.baselines.ddim_edit import DdimConfig
-from lipe_core.baselines.sdedit import SdeditConfig
-from lipe_core.nima_config import NimaConfig
-from lipe_core.prior_config import PriorConfig
-from lipe_core.recipe import InvalidParameters, InvalidRecipe, recipe_of
-from lipe_core.regularization import RegularizationConfig
+from lipe_core.errors import InvalidParameters, InvalidRecipe
+from lipe_core.methods.ddim_edit import DdimConfig
+from lipe_core.methods.nima.config import NimaConfig
+from lipe_core.methods.sdedit import SdeditConfig
+from lipe_core.recipe import load_recipe
+from lipe_core.training.config import PriorConfig
+from lipe_core.training.regularization import RegularizationConfig
 
 
 def written(folder: Path, **recipe: dict) -> Path:
@@ -17,7 +18,7 @@ def written(folder: Path, **recipe: dict) -> Path:
 
 
 def test_the_request_wins_over_the_checkpoint_and_the_checkpoint_over_the_defaults(tmp_path: Path) -> None:
-    recipe = recipe_of(
+    recipe = load_recipe(
         written(
             tmp_path,
             prior={"steps": 7, "rank": 3, "mirror": True},
@@ -36,8 +37,8 @@ def test_the_request_wins_over_the_checkpoint_and_the_checkpoint_over_the_defaul
 
 
 def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path) -> None:
-    assert recipe_of(tmp_path).prior_config("object") == PriorConfig()
-    assert recipe_of("somebody/sdxl").method_config("nima", {"steps": 3}) == NimaConfig(steps=3)
+    assert load_recipe(tmp_path).prior_config("object") == PriorConfig()
+    assert load_recipe("somebody/sdxl").method_config("nima", {"steps": 3}) == NimaConfig(steps=3)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path
 )
 def test_parameters_that_cannot_be_are_named(tmp_path: Path, asked: dict, message: str) -> None:
     with pytest.raises(InvalidParameters, match=message):
-        recipe_of(tmp_path).prior_config("object", asked)
+        load_recipe(tmp_path).prior_config("object", asked)
 
 
 @pytest.mark.parametrize(
@@ -66,4 +67,4 @@ def test_parameters_that_cannot_be_are_named(tmp_path: Path, asked: dict, messag
 def test_a_recipe_that_cannot_be_followed_is_named(tmp_path: Path, recipe: str, message: str) -> None:
     (tmp_path / "lipe.json").write_text(recipe)
     with pytest.raises(InvalidRecipe, match=rf"lipe\.json.*{message}"):
-        recipe_of(tmp_path)
+        load_recipe(tmp_path)

@@ -1,6 +1,7 @@
 import pytest
 
-from lipe_core.subject import InvalidSubject, Subject
+from lipe_core.errors import InvalidSubject
+from lipe_core.subject import Subject
 
 
 def test_phrase_names_token_and_class() -> None:

@@ -5,8 +5,8 @@ from torch.nn.functional import cosine_similarity
 from transformers import CLIPVisionModel
 
 from menagerie.pool import render_chunk, to_pixels
-from menagerie.sight import Sight, build_dinov2, vision_config
 from menagerie.stages.dinov2 import start_from
+from menagerie.vision_models import Sight, build_dinov2, vision_config
 
 SIGHT = Sight(picture=32, patch=8, width=32, inner=64, layers=2, heads=2)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lipe_core.face_generator import FOLDER, load_face_generator
-from lipe_core.stylegan2 import Generator, Sizes
+from lipe_core.methods.mystyle.face_generator import FOLDER, load_face_generator
+from lipe_core.methods.mystyle.stylegan2 import Generator, Sizes
 from menagerie import pretrain
 from menagerie.attributes import ACTION_ATTRIBUTES, with_action
 from menagerie.captions import action_phrases, told

@@ -8,15 +8,15 @@ from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
-from lipe_core import vlm
+from lipe_core.captioning import vlm
 from lipe_core.metrics.features import load_clip, load_dinov2
 from lipe_core.subject import Subject
 from menagerie.draw import render
 from menagerie.models import Sizes
 from menagerie.pool import drawing_of
 from menagerie.pretrain import parse, run_stage
-from menagerie.sight import Sight
 from menagerie.stages.loop import Settings
+from menagerie.vision_models import Sight
 
 SIZES = Sizes(
     latent_channels=4, vae_widths=(8, 8, 8, 8), text_widths=(32, 32), text_layers=1, text_length=40,

@@ -1,7 +1,6 @@
 """Real processes over the embedded servers, with short leases; the audit judges what they leave."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,11 +15,9 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.reliability import programs
+from tests.reliability.limits import LEASE_SECONDS, Audited, Start
 from tests.reliability.programs import Body, Program
 
-Start = Callable[[Body], Program]
-Audited = Callable[[], None]
-LEASE_SECONDS = 3.0
 PATIENCE = timedelta(seconds=15)
 
 
@@ -70,11 +67,3 @@ def key(begin: UnitOfWork, project: Project, settings: Settings) -> str:
     """An API key of the project."""
     with begin() as session:
         return keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test")[1]
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Until it holds; an AssertionError after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)

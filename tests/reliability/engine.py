@@ -15,9 +15,9 @@ from typing import Any
 
 from PIL import Image
 
-from worker import edit, gpu, perform, train
-from worker.claim import Attempt, File, Made
-from worker.process import Process
+from worker import edit, gpu, run_job, train
+from worker.attempt import Attempt, File, JobResult
+from worker.context import WorkerContext
 
 STEP_SECONDS = 0.02
 CHECKPOINT_EVERY = 10
@@ -34,12 +34,12 @@ class Training:
 
 def install() -> None:
     """Put the engine into this process."""
-    perform.train.learn, perform.edit.paint = learn, paint
+    run_job.train.learn, run_job.edit.paint = learn, paint
     gpu.Gpu.base_model = lambda self: None  # type: ignore[method-assign,assignment,return-value]
     gpu.Gpu.prior = fetched  # type: ignore[method-assign,assignment]
 
 
-def learn(process: Process, attempt: Attempt) -> Made:
+def learn(process: WorkerContext, attempt: Attempt) -> JobResult:
     """A prior job: `steps` steps from what the references are, checkpointed as a real training is."""
     with attempt.stage("loading"):
         parameters, _, pictures = train._load(process, attempt)
@@ -63,10 +63,10 @@ def learn(process: Process, attempt: Attempt) -> Made:
         File("adapter", "adapter.safetensors", "application/octet-stream", adapter),
         File("manifest", "manifest.json", "application/json", json.dumps({"adapter_sha256": sha256}).encode()),
     ]
-    return Made(files, {"adapter_sha256": sha256}, {"adapter_sha256": sha256})
+    return JobResult(files, {"adapter_sha256": sha256}, {"adapter_sha256": sha256})
 
 
-def paint(process: Process, attempt: Attempt) -> Made:
+def paint(process: WorkerContext, attempt: Attempt) -> JobResult:
     """An edit job: one set of files for each prompt, its bytes a hash of picture, prior, prompt and steps."""
     with attempt.stage("loading"):
         order = edit._load(process, attempt)
@@ -78,7 +78,7 @@ def paint(process: Process, attempt: Attempt) -> Made:
             attempt.report("editing", (number - 1) * EDIT_STEPS + state.step, 10**6)
         content, details = state.weights.encode(), {"target_prompt": prompt, "seed": 0}
         files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in edit.ROLES]
-    return Made(files, {"adapter_sha256": order.prior})
+    return JobResult(files, {"adapter_sha256": order.prior})
 
 
 def beginning(asked: Any, pictures: list[Image.Image]) -> Training:
@@ -94,7 +94,7 @@ def following(state: Training) -> Training:
     return replace(state, step=state.step + 1, weights=hashlib.sha256(state.weights.encode()).hexdigest())
 
 
-def step(process: Process, attempt: Attempt, state: Training) -> Training:
+def step(process: WorkerContext, attempt: Attempt, state: Training) -> Training:
     """Work, and say so in the diary: there it counts even if this process is killed the moment after."""
     time.sleep(STEP_SECONDS)
     after = following(state)

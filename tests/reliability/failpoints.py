@@ -35,12 +35,12 @@ WORKER = {
     "after one upload": Point("ledger.storage:Storage.put", before=False),
     "after upload": Point("ledger.storage:Storage.put", before=False, call=2),
     "before commit": Point("ledger.attempts:finish", before=False),
-    "after commit": Point("worker.perform:_end", before=False),
+    "after commit": Point("worker.run_job:_end", before=False),
 }
 DISPATCHER = {
     "before publish": Point("ledger.outbox:publish", before=True),
     "after publish": Point("ledger.outbox:mark_published", before=True),
-    "in the reaper's transaction": Point("ledger.rescue:reap", before=False, call=3),
+    "in the reaper's transaction": Point("ledger.reaper:reap", before=False, call=3),
 }
 API = {
     "before commit": Point("ledger.idempotency:remember", before=False),

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from ledger.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PRELOADED = ["worker.perform", "worker.app", "worker.dispatcher", "uvicorn", "api.app", "tests.reliability.engine"]
+PRELOADED = ["worker.run_job", "worker.app", "worker.dispatcher", "uvicorn", "api.app", "tests.reliability.engine"]
 KILLED = -signal.SIGKILL
 Body = Callable[[], object]
 
@@ -62,7 +62,7 @@ def start(body: Body, log: Path, settings: Settings) -> Program:
     os.environ["PYTHONPATH"] = str(ROOT)  # of the process that all are forked from
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    process = context.Process(target=_main, args=(body, log, environment(settings)))
+    process = context.WorkerContext(target=_main, args=(body, log, environment(settings)))
     process.start()
     return Program(process, log)
 
@@ -93,7 +93,7 @@ def api(port: int, prepare: Sequence[Body] = ()) -> Body:
 
 
 def put(function: str, value: Any) -> Body:
-    """Before a program starts: another value for a module's name, such as "worker.claim:STORAGE_WAITS"."""
+    """Before a program starts: another value for a module's name, such as "worker.attempt:STORAGE_WAITS"."""
     return partial(_put, function, value)
 
 

@@ -32,12 +32,12 @@ from ledger.jobs import Job
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
-from tests.orders import make_subject, put_image
 from tests.reliability import programs
 from tests.reliability.programs import Body, Program
 from tests.reliability.proxy import Fault, HttpProxy
 from tests.reliability.servers import Restartable, broker, database
 from tests.reliability.users import User
+from tests.support.factories import make_subject, put_image
 
 LEASE_SECONDS = 3.0
 SUBJECTS = 12
@@ -114,7 +114,7 @@ class Faults:
 
     def kill_child(self) -> None:
         with suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self._worker().program.pid).children():
+            for child in psutil.WorkerContext(self._worker().program.pid).children():
                 child.kill()
 
     def sleep_past_the_lease(self) -> None:

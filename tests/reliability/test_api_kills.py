@@ -15,11 +15,11 @@ from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.states import State
 from ledger.storage import Storage
-from tests.orders import make_subject
 from tests.reliability import failpoints
-from tests.reliability.conftest import Audited, Start
+from tests.reliability.limits import Audited, Start
 from tests.reliability.programs import KILLED, api, dispatcher, worker
-from tests.reliability.test_kills import ended, failpoint
+from tests.support.factories import make_subject
+from tests.support.kills import ended, failpoint
 
 CLIENTS = 20
 SECONDS = 180.0
@@ -32,7 +32,7 @@ def test_an_api_killed_at(
 ) -> None:  # fmt: skip
     subject = make_subject(begin, storage, project)
     port = free_port()
-    send = partial(insist, f"http://127.0.0.1:{port}/v1/subjects/{subject.id}/priors", key, "one-key")
+    send = partial(retry_storage, f"http://127.0.0.1:{port}/v1/subjects/{subject.id}/priors", key, "one-key")
     doomed = start(api(port, [failpoint(failpoints.API[point], tmp_path)]))
     with ThreadPoolExecutor(CLIENTS) as pool:
         answers = [pool.submit(send) for _ in range(CLIENTS)]
@@ -50,7 +50,7 @@ def test_an_api_killed_at(
     audited()
 
 
-def insist(url: str, key: str, idempotency_key: str) -> httpx.Response:
+def retry_storage(url: str, key: str, idempotency_key: str) -> httpx.Response:
     """Send it as a careful client does: again after a lost answer, and while another is in flight."""
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": idempotency_key}
     asked = {"parameters": {"steps": 5}}

@@ -1,22 +1,21 @@
 """`kill -9` of each program at each point of a job's life: the job is not lost, not done twice, its files are whole."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.settings import Settings
-from ledger.states import TERMINAL, State
+from ledger.states import State
 from ledger.storage import Storage
-from tests.orders import current, edit, history, learn, make_subject, verified
-from tests.reliability import engine, failpoints
-from tests.reliability.conftest import Audited, Start, eventually
-from tests.reliability.programs import KILLED, Body, dispatcher, worker
+from tests.reliability import failpoints
+from tests.reliability.limits import Audited, Start
+from tests.reliability.programs import KILLED, dispatcher, worker
+from tests.support.factories import current, edit, learn, make_subject, verified
+from tests.support.kills import STEPS, ended, failpoint, once_done
+from tests.support.waiting import eventually
 
-STEPS = 30
 SLOW = [pytest.mark.slow]
 CHARGED = {"after claim", "mid step", "before checkpoint", "after checkpoint", "after one upload", "after upload"}
 CHARGED |= {"before commit"}
@@ -71,24 +70,3 @@ def test_a_dispatcher_killed_at(
     assert ended(begin, picture).state == State.SUCCEEDED
     assert len(verified(begin, storage, picture)) == 8
     audited()
-
-
-def failpoint(point: failpoints.Point, folder: Path, who: failpoints.Who = "program") -> Body:
-    return partial(failpoints.install, point, folder / "reached", who)
-
-
-def ended(begin: UnitOfWork, job: Job, seconds: float = 60.0) -> Job:
-    eventually(lambda: current(begin, job).status in TERMINAL, seconds)
-    return current(begin, job)
-
-
-def once_done(begin: UnitOfWork, storage: Storage, settings: Settings, job: Job) -> None:
-    """The prior is what an unbroken training gives, no step of it was done for nothing but what a kill lost."""
-    made = verified(begin, storage, job)
-    assert [artefact.role for artefact in made] == ["adapter", "manifest"]
-    assert storage.get(made[0].key, job.resolved["adapter_sha256"])
-    done = engine.diary(settings.data_dir, job.id)
-    assert [step for epoch, step in done if epoch == job.epoch][-1:] in ([STEPS], [])
-    assert {step for _, step in done} == set(range(1, STEPS + 1))
-    assert len(done) <= STEPS + engine.CHECKPOINT_EVERY
-    assert [event.data["status"] for event in history(begin, job)].count("succeeded") == 1

@@ -19,11 +19,12 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from tests.orders import current, learn, make_subject
-from tests.reliability.conftest import Audited, Start, eventually
+from tests.reliability.limits import Audited, Start
 from tests.reliability.programs import api, dispatcher, worker
 from tests.reliability.servers import Restartable, broker, database
-from tests.reliability.test_kills import ended
+from tests.support.factories import current, learn, make_subject
+from tests.support.kills import ended
+from tests.support.waiting import eventually
 
 
 class TestBroker:

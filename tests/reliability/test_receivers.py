@@ -18,10 +18,11 @@ from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
 from ledger.webhooks import Delivery
-from tests.orders import learn, make_subject
-from tests.reliability.conftest import Start, eventually
+from tests.reliability.limits import Start
 from tests.reliability.programs import dispatcher, put, sender, worker
-from tests.reliability.test_kills import ended
+from tests.support.factories import learn, make_subject
+from tests.support.kills import ended
+from tests.support.waiting import eventually
 from worker.app import WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONE_RECEIVER
 
 UNTIL_THE_END = 600.0

@@ -13,10 +13,11 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
-from tests.orders import current, history, learn, make_subject, verified
-from tests.reliability.conftest import Audited, Start, eventually
+from tests.reliability.limits import Audited, Start
 from tests.reliability.programs import dispatcher, real_worker
-from tests.reliability.test_kills import ended
+from tests.support.factories import current, history, learn, make_subject, verified
+from tests.support.kills import ended
+from tests.support.waiting import eventually
 
 STEPS = 60
 

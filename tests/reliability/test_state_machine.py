@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, delete, func, select, text, update
 
-from ledger import attempts, edits, erasures, idempotency, jobs, outbox, priors, projects, rescue, retries, webhooks
+from ledger import attempts, edits, erasures, idempotency, jobs, outbox, priors, projects, reaper, retries, webhooks
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.audit import audit
@@ -29,8 +29,8 @@ from ledger.idempotency import Answer
 from ledger.jobs import Job
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage, attempt_prefix
-from tests.ledger.conftest import make_image, make_subject
-from tests.tables import empty
+from tests.support.rows import make_image, make_subject
+from tests.support.tables import empty
 
 MAX_ATTEMPTS = 3
 LEASE_SECONDS = 3600.0
@@ -135,7 +135,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def reap(self) -> None:
         with self.begin() as session:
-            count = rescue.reap(session, max_attempts=MAX_ATTEMPTS)
+            count = reaper.reap(session, max_attempts=MAX_ATTEMPTS)
         lost = [job for job in self.model.values() if job.state is State.RUNNING and job.expired]
         assert count == len(lost)
         for job in lost:
@@ -229,7 +229,7 @@ class Lives(RuleBasedStateMachine):
     def ring(self) -> None:
         with self.begin() as session:
             for kind in ("prior", "edit"):
-                rescue.ring_stranded(session, kind, seconds=0.0, max_running=1000)
+                reaper.notify_stranded(session, kind, seconds=0.0, max_running=1000)
             waiting = set(session.scalars(select(outbox.Entry.identifier)))
         assert waiting >= {task for task, job in self.model.items() if job.state is State.QUEUED}
         outbox.publish(self.begin, lambda task, identifier: True, limit=1000)

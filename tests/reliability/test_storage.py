@@ -11,12 +11,13 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage, job_prefix
-from tests.orders import current, edit, learn, make_subject, verified
 from tests.reliability import engine
-from tests.reliability.conftest import LEASE_SECONDS, Audited, Start, eventually
+from tests.reliability.limits import LEASE_SECONDS, Audited, Start
 from tests.reliability.programs import Body, dispatcher, put, worker
 from tests.reliability.proxy import Fault, HttpProxy
-from tests.reliability.test_kills import ended
+from tests.support.factories import current, edit, learn, make_subject, verified
+from tests.support.kills import ended
+from tests.support.waiting import eventually
 
 STEPS = 20
 ONCE = [(1, step) for step in range(1, STEPS + 1)]
@@ -47,7 +48,7 @@ def settings(settings: Settings, proxy: HttpProxy) -> Settings:
 @pytest.fixture
 def impatient() -> list[Body]:
     """What a worker waits out is short."""
-    return [put("worker.claim:STORAGE_WAITS", (1, 1))]
+    return [put("worker.attempt:STORAGE_WAITS", (1, 1))]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_an_outage_that_passes(
     count = {"slow": 1, "500": 5}.get(fault, 3)  # botocore itself tries four times where the status says so
     proxy.faults = for_some(touched, count, PASSING[fault])
     start(dispatcher())
-    start(worker(["priors"], [put("worker.claim:STORAGE_WAITS", (1, 1, 1, 1))]))
+    start(worker(["priors"], [put("worker.attempt:STORAGE_WAITS", (1, 1, 1, 1))]))
     done = ended(begin, job)
     assert (done.state, done.attempt, done.error_detail) == (State.SUCCEEDED, 1, None)
     assert engine.diary(settings.data_dir, job.id) == ONCE

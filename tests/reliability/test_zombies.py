@@ -11,17 +11,18 @@ import pytest
 
 from ledger import jobs
 from ledger.database import UnitOfWork
-from ledger.doorbell import make_doorbell
 from ledger.jobs import Job
+from ledger.notify import make_notifier
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage, job_prefix
-from tests.orders import current, history, learn, make_subject, verified
 from tests.reliability import engine, failpoints
-from tests.reliability.conftest import Audited, Start, eventually
+from tests.reliability.limits import Audited, Start
 from tests.reliability.programs import dispatcher, worker
-from tests.reliability.test_kills import ended, once_done
+from tests.support.factories import current, history, learn, make_subject, verified
+from tests.support.kills import ended, once_done
+from tests.support.waiting import eventually
 
 STEPS = 30
 
@@ -59,7 +60,7 @@ def test_a_doorbell_that_rings_ten_times(
 ) -> None:
     subject = make_subject(begin, storage, project)
     work = [learn(begin, project, subject, steps=STEPS, seed=number) for number in range(3)]
-    ring = make_doorbell(settings)
+    ring = make_notifier(settings)
     for job in work * 10:
         assert ring("lipe.prior", job.id)
     for _ in range(2):
@@ -128,7 +129,7 @@ def test_a_parent_killed_alone_leaves_no_child_at_work(
     start(dispatcher())
     orphaned = start(worker(["priors"]))
     eventually(lambda: len(engine.diary(settings.data_dir, job.id)) > 3)
-    children = psutil.Process(orphaned.pid).children(recursive=True)
+    children = psutil.WorkerContext(orphaned.pid).children(recursive=True)
     os.kill(orphaned.pid, signal.SIGKILL)
     start(worker(["priors"]))
     assert ended(begin, job).state == State.SUCCEEDED

@@ -11,7 +11,7 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
-from tests.orders import current, edit, history, learn, make_subject, wait_for
+from tests.support.factories import current, edit, history, learn, make_subject, wait_for
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 150

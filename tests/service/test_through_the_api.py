@@ -17,7 +17,7 @@ from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
-from tests.orders import history, verified
+from tests.support.factories import history, verified
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 120

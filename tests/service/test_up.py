@@ -13,8 +13,8 @@ from PIL import Image
 
 from cli.embedded.up import embedded_service
 from client import Client, verify_webhook
-from tests.orders import wait_for
-from tests.worker.test_deliveries import receiving
+from tests.support.factories import wait_for
+from tests.support.receiver import receiving
 
 
 def test_from_references_to_an_edited_picture(checkpoint: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from ledger.subjects import Subject
-from tests.orders import make_subject
+from tests.support.factories import make_subject
+from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu
-from worker.process import Process, make_process
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +23,9 @@ def gpu(checkpoint: Path) -> Gpu:
 
 
 @pytest.fixture
-def process(settings: Settings, engine: Engine, storage: Storage, gpu: Gpu) -> Process:
+def process(settings: Settings, engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
     """A worker process that was not told to stop."""
-    return replace(make_process(settings, engine, lambda: False), storage=storage, gpu=gpu)
+    return replace(make_context(settings, engine, lambda: False), storage=storage, gpu=gpu)
 
 
 @pytest.fixture

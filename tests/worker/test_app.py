@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import SecretStr
 
-from ledger.doorbell import QUEUES
+from ledger.notify import QUEUES
 from ledger.settings import Settings
 from worker.app import make_app, serve
 

@@ -19,14 +19,14 @@ from ledger.states import State
 from ledger.storage import Storage
 from ledger.subjects import Subject
 from lipe_core import subject as core
-from lipe_core import vlm
-from tests.orders import current, edit, learn
-from tests.tiny_llava import LESSONS, write_llava
+from lipe_core.captioning import vlm
+from tests.support.factories import current, edit, learn
+from tests.support.tiny_llava import LESSONS, write_llava
+from worker.attempt import Canceled
 from worker.captioner import CaptionModel
-from worker.claim import Canceled
+from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu, GpuOutOfMemory
-from worker.perform import perform
-from worker.process import Process, make_process
+from worker.run_job import run_job
 
 NAMED = {colour: lesson.replace("dog", "sks dog") for colour, lesson in LESSONS.items()}
 DOG = core.Subject("sks", "dog")
@@ -41,10 +41,10 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def process(settings: Settings, engine: Engine, gpu: Gpu, llava: Path) -> Process:
+def process(settings: Settings, engine: Engine, gpu: Gpu, llava: Path) -> WorkerContext:
     """A worker process whose settings name that model."""
     settings = settings.model_copy(update={"captioner": str(llava)})
-    return replace(make_process(settings, engine, lambda: False), gpu=gpu)
+    return replace(make_context(settings, engine, lambda: False), gpu=gpu)
 
 
 def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str, colour: str) -> None:
@@ -58,11 +58,11 @@ def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str
 
 
 def test_the_references_left_bare_are_captioned_and_the_users_captions_stay(
-    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
 ) -> None:
     repaint(begin, storage, project, subject.references[1].image_id, "white")
     job = learn(begin, project, subject, steps=1)
-    perform(process, job.id)
+    run_job(process, job.id)
     learnt = current(begin, job)
     assert (learnt.state, learnt.error_detail) == (State.SUCCEEDED, None)
     assert learnt.resolved["captions"] == ["a sks dog sitting", NAMED["white"], "a photo of sks dog jumping"]
@@ -73,13 +73,13 @@ def test_the_references_left_bare_are_captioned_and_the_users_captions_stay(
 
 
 def test_a_test_picture_without_a_source_prompt_gets_one(
-    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
 ) -> None:
     job = edit(begin, storage, project, subject, None)
     with begin() as session:
         image_id = session.get_one(edits.Edit, job.edit_id).image_id
     repaint(begin, storage, project, image_id, "black")
-    perform(process, job.id)
+    run_job(process, job.id)
     made = current(begin, job)
     assert (made.state, made.error_detail) == (State.SUCCEEDED, None)
     assert (made.resolved["source_prompt"], made.resolved["captioner"]) == (NAMED["black"], "llava-tiny")
@@ -87,7 +87,7 @@ def test_a_test_picture_without_a_source_prompt_gets_one(
 
 
 def test_nothing_is_loaded_where_the_user_said_everything(
-    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(vlm, "load", lambda *arguments, **options: pytest.fail("loaded in vain"))
@@ -96,14 +96,14 @@ def test_nothing_is_loaded_where_the_user_said_everything(
         session.get_one(subjects.Reference, (subject.id, 1)).caption = "a dog in a meadow"
         session.get_one(edits.Edit, editing.edit_id).source_prompt = "a sks dog sitting"
     for job in (learning, editing):
-        perform(process, job.id)
+        run_job(process, job.id)
         done = current(begin, job)
         assert (done.state, done.resolved["captioner"]) == (State.SUCCEEDED, None)
     assert "seconds_captioning" not in current(begin, editing).metrics
 
 
 def test_it_is_loaded_once_and_before_the_claim_since_loading_cannot_report(
-    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     load, states = vlm.load, []
@@ -114,20 +114,20 @@ def test_it_is_loaded_once_and_before_the_claim_since_loading_cannot_report(
         return load(*arguments, **options)
 
     monkeypatch.setattr(vlm, "load", watched)
-    perform(process, job.id)
-    perform(process, job.id)  # a doorbell rung twice
-    perform(process, edit(begin, storage, project, subject, None).id)
+    run_job(process, job.id)
+    run_job(process, job.id)  # a doorbell rung twice
+    run_job(process, edit(begin, storage, project, subject, None).id)
     assert states == [State.QUEUED]
 
 
 @pytest.mark.parametrize("kind", ["prior", "edit"])
 def test_a_captioner_that_cannot_be_loaded_fails_the_jobs_that_need_it_and_keeps_its_place_to_itself(
-    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, tmp_path: Path,
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, tmp_path: Path,
     caplog: pytest.LogCaptureFixture, kind: str,
 ) -> None:  # fmt: skip
     process = replace(process, caption_model=CaptionModel(str(tmp_path / "no-llava")))
     needy = learn(begin, project, subject) if kind == "prior" else edit(begin, storage, project, subject, None)
-    perform(process, needy.id)
+    run_job(process, needy.id)
     failed = current(begin, needy)
     assert (failed.state, failed.error_code) == (State.FAILED, "captioner_unavailable")
     assert "no-llava cannot describe the pictures: give every reference a caption" in failed.error_detail
@@ -136,7 +136,7 @@ def test_a_captioner_that_cannot_be_loaded_fails_the_jobs_that_need_it_and_keeps
     told = edit(begin, storage, project, subject, None)
     with begin() as session:
         session.get_one(edits.Edit, told.edit_id).source_prompt = "a sks dog sitting"
-    perform(process, told.id)
+    run_job(process, told.id)
     assert current(begin, told).state == State.SUCCEEDED
 
 

@@ -18,14 +18,15 @@ from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
 from ledger.subjects import Subject
-from lipe_core import captions, text
-from lipe_core.llm import MOST_PROMPTS
-from tests.chat import KEY, Chat, prompts, serving
-from tests.orders import current, history, learn, verified
+from lipe_core import sdxl
+from lipe_core.captioning import captions
+from lipe_core.captioning.class_prompts import MOST_PROMPTS
+from tests.support.chat import KEY, Chat, prompts, serving
+from tests.support.factories import current, history, learn, verified
 from worker import train
+from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu
-from worker.perform import perform
-from worker.process import Process, make_process
+from worker.run_job import run_job
 
 WRITTEN = ["a photo of a dog asleep", "a photo of a dog on its back"]
 AT_ONCE = {"retry-after-ms": "1"}
@@ -39,7 +40,7 @@ def chat() -> Iterator[Chat]:
 
 
 @pytest.fixture
-def process(settings: Settings, engine: Engine, gpu: Gpu, chat: Chat) -> Process:
+def process(settings: Settings, engine: Engine, gpu: Gpu, chat: Chat) -> WorkerContext:
     """A worker process whose settings name that server."""
     named = {
         "prompt_writer_url": chat.endpoint.base_url,
@@ -47,7 +48,7 @@ def process(settings: Settings, engine: Engine, gpu: Gpu, chat: Chat) -> Process
         "prompt_writer_key": SecretStr(KEY),
         "prompt_writer_timeout_seconds": 5.0,
     }
-    return replace(make_process(settings.model_copy(update=named), engine, lambda: False), gpu=gpu)
+    return replace(make_context(settings.model_copy(update=named), engine, lambda: False), gpu=gpu)
 
 
 def manifest(begin: UnitOfWork, prior_id: str | None) -> dict[str, Any]:
@@ -58,12 +59,12 @@ def manifest(begin: UnitOfWork, prior_id: str | None) -> dict[str, Any]:
 
 
 def test_the_model_of_the_settings_writes_them_once_for_all_subjects_of_the_class(
-    process: Process, begin: UnitOfWork, project: Project, subject: Subject, chat: Chat
+    process: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject, chat: Chat
 ) -> None:
     chat.plays(prompts(*WRITTEN))
     for _ in range(2):
         job = learn(begin, project, subject, steps=1)
-        perform(process, job.id)
+        run_job(process, job.id)
         assert current(begin, job).error_detail is None
         assert current(begin, job).resolved["prompt_writer"] == "tiny"
         told = manifest(begin, job.prior_id)
@@ -83,17 +84,17 @@ def test_the_model_of_the_settings_writes_them_once_for_all_subjects_of_the_clas
     ids=["refused", "unavailable", "unusable"],
 )
 def test_without_an_answer_the_bank_is_taken_and_the_key_stays_secret(
-    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, chat: Chat,
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, chat: Chat,
     caplog: pytest.LogCaptureFixture, steps: list[dict[str, Any]],
 ) -> None:  # fmt: skip
     for name in ("worker", "lipe_core", "openai", "httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, logger=name)
     chat.plays(*steps)
     job = learn(begin, project, subject, steps=1)
-    perform(process, job.id)
+    run_job(process, job.id)
     learnt, told = current(begin, job), manifest(begin, job.prior_id)
     assert (learnt.state, learnt.resolved["prompt_writer"], told["prompt_writer"]) == (State.SUCCEEDED, None, None)
-    known = partial(text.knows, process.gpu.base_model())
+    known = partial(sdxl.knows, process.gpu.base_model())
     assert told["class_prompts"] == captions.class_prompts("dog", 2, 0, "animal", known)
     assert len(chat.requests) == len(steps)
     assert "the built-in class prompts are taken" in caplog.text
@@ -105,35 +106,40 @@ def test_without_an_answer_the_bank_is_taken_and_the_key_stays_secret(
 
 
 def test_a_server_that_is_not_there_costs_no_training(
-    process: Process, begin: UnitOfWork, project: Project, subject: Subject
+    process: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject
 ) -> None:
     assert process.prompt_writer is not None
     nowhere = replace(process.prompt_writer, base_url="http://127.0.0.1:9/v1", retries=0)
     job = learn(begin, project, subject, steps=1)
-    perform(replace(process, prompt_writer=nowhere), job.id)
+    run_job(replace(process, prompt_writer=nowhere), job.id)
     assert (current(begin, job).state, current(begin, job).resolved["prompt_writer"]) == (State.SUCCEEDED, None)
 
 
 def test_more_prompts_than_a_model_is_asked_for_come_from_the_bank(
-    process: Process, begin: UnitOfWork, project: Project, subject: Subject, chat: Chat, monkeypatch: pytest.MonkeyPatch
+    process: WorkerContext,
+    begin: UnitOfWork,
+    project: Project,
+    subject: Subject,
+    chat: Chat,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chat.plays(prompts(*WRITTEN))
     monkeypatch.setattr(train, "MOST_PROMPTS", 1)
     job = learn(begin, project, subject, steps=1)
-    perform(process, job.id)
+    run_job(process, job.id)
     assert (current(begin, job).state, current(begin, job).resolved["prompt_writer"]) == (State.SUCCEEDED, None)
     assert chat.requests == []
     assert MOST_PROMPTS > 1
 
 
 def test_the_settings_reach_the_endpoint(settings: Settings, engine: Engine) -> None:
-    plain = make_process(settings, engine, lambda: False)
+    plain = make_context(settings, engine, lambda: False)
     assert (plain.prompt_writer, plain.caption_model) == (None, None)
     named = {
         "prompt_writer_url": "http://127.0.0.1:9/v1", "prompt_writer_model": "m", "prompt_writer_key": SecretStr(KEY),
         "prompt_writer_timeout_seconds": 7.0, "captioner": "org/llava", "captioner_revision": "abc",
     }  # fmt: skip
-    process = make_process(settings.model_copy(update=named), engine, lambda: False)
+    process = make_context(settings.model_copy(update=named), engine, lambda: False)
     assert process.prompt_writer is not None
     assert process.caption_model is not None
     endpoint, model = process.prompt_writer, process.caption_model

@@ -3,11 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from sqlalchemy import select, update
@@ -18,48 +15,10 @@ from ledger.database import UnitOfWork, new_id
 from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.webhooks import Delivery, Endpoint
-from tests.ledger.conftest import make_job, make_subject
+from tests.support.receiver import receiving
+from tests.support.rows import make_job, make_subject
 from worker import webhooks as sender
 from worker.webhooks import RETRY_SECONDS, deliver
-
-
-class Receiver(ThreadingHTTPServer):
-    """Answers each POST with the next of `answers` (the last one again and again) and remembers what came."""
-
-    daemon_threads = True
-
-    def __init__(self, *answers: Callable[[BaseHTTPRequestHandler], None] | int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers, self.seen = list(answers), []
-        self.url = f"http://127.0.0.1:{self.server_port}/hook"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.seen.append((dict(self.headers), body))
-        answer = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
-        if callable(answer):
-            answer(self)
-        else:
-            self.send_response(answer)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-@contextmanager
-def receiving(*answers: Callable[[BaseHTTPRequestHandler], None] | int) -> Iterator[Receiver]:
-    with Receiver(*answers) as receiver:
-        thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield receiver
-        finally:
-            receiver.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -199,8 +158,8 @@ def test_a_sender_that_died_costs_one_lease(begin: UnitOfWork, job: Job) -> None
         first = deliveries.take(session, delivery.id, lease=0.05)  # and then it dies
     time.sleep(0.1)
     with begin() as session:
-        assert deliveries.ring_due(session, seconds=60) == 1
-        assert deliveries.ring_due(session, seconds=60) == 0
+        assert deliveries.notify_due(session, seconds=60) == 1
+        assert deliveries.notify_due(session, seconds=60) == 0
     with begin() as session:
         second = deliveries.take(session, delivery.id, lease=60)
         assert (first.attempt, second.attempt, second.message_id) == (1, 2, first.message_id)

@@ -10,7 +10,7 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from tests.ledger.conftest import make_job, make_subject
+from tests.support.rows import make_job, make_subject
 from worker import dispatcher
 from worker.dispatcher import Chore, chores, run_if_due
 
@@ -56,8 +56,8 @@ def test_a_chore_that_fails_pauses_and_goes_on(
     settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     monkeypatch.setattr(dispatcher, "BACKOFF_SECONDS", 0.0)
-    away = unit_of_work(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
-    work = chores(settings, away, lambda *message: True, storage)
+    cpu_offloaded = unit_of_work(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    work = chores(settings, cpu_offloaded, lambda *message: True, storage)
     chore = work[0] if failing == "database" else Chore("broken", 1.0, lambda: 1 / 0)
     for _ in range(2):
         run_if_due(chore)

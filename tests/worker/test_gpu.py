@@ -8,10 +8,10 @@ import torch
 from PIL import ImageChops
 
 from lipe_core import sdxl
-from lipe_core.prior import Manifest, save_prior
-from tests.tiny_checkpoint import write_checkpoint
+from lipe_core.adapters.prior import Manifest, save_prior
+from tests.support.tiny_checkpoint import write_checkpoint
 from worker import gpu
-from worker.gpu import Gpu, GpuOutOfMemory, lean, leaner
+from worker.gpu import Gpu, GpuOutOfMemory, lean, with_memory_fallbacks
 
 
 def full() -> str:
@@ -19,15 +19,15 @@ def full() -> str:
 
 
 def test_the_first_rung_that_fits_is_taken() -> None:
-    assert leaner([lambda: "first", full]) == "first"
-    assert leaner([full, lambda: "second"]) == "second"
+    assert with_memory_fallbacks([lambda: "first", full]) == "first"
+    assert with_memory_fallbacks([full, lambda: "second"]) == "second"
 
 
 def test_a_job_that_fits_nowhere_is_refused_and_other_errors_pass() -> None:
     with pytest.raises(GpuOutOfMemory):
-        leaner([full, full])
+        with_memory_fallbacks([full, full])
     with pytest.raises(ZeroDivisionError):
-        leaner([lambda: 1 / 0, lambda: "second"])
+        with_memory_fallbacks([lambda: 1 / 0, lambda: "second"])
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,14 @@ from ledger.projects import Project
 from ledger.states import State
 from ledger.storage import Storage
 from ledger.subjects import Subject
-from lipe_core import dataset, sdxl, text
+from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel
-from tests.orders import current, edit, learn
+from lipe_core.training import dataset
+from tests.support.factories import current, edit, learn
 from worker import edit as editing
 from worker import train
-from worker.perform import perform
-from worker.process import Process
+from worker.context import WorkerContext
+from worker.run_job import run_job
 
 
 def full(*arguments: Any, **options: Any) -> None:
@@ -24,7 +25,7 @@ def full(*arguments: Any, **options: Any) -> None:
 
 
 TRAINING: dict[str, tuple[Any, str]] = {
-    "encoding the words": (text, "encode_prompt"),
+    "encoding the words": (sdxl, "encode_prompt"),
     "encoding the references": (dataset.sdxl, "encode_image"),
     "painting the class": (train, "regularization_set"),
     "training": (train, "learn_prior"),
@@ -32,7 +33,7 @@ TRAINING: dict[str, tuple[Any, str]] = {
 }
 EDITING: dict[str, tuple[Any, str]] = {
     "encoding the picture": (sdxl, "encode_image"),
-    "encoding the words": (text, "encode_prompt"),
+    "encoding the words": (sdxl, "encode_prompt"),
     "inverting and editing": (sdxl, "predict"),
     "decoding": (sdxl, "decode"),
     "writing the pictures": (editing, "_files"),
@@ -41,31 +42,36 @@ EDITING: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("phase", TRAINING)
 def test_in_a_training(
-    process: Process, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch, phase: str
+    process: WorkerContext,
+    begin: UnitOfWork,
+    project: Project,
+    subject: Subject,
+    monkeypatch: pytest.MonkeyPatch,
+    phase: str,
 ) -> None:
     job, following = (learn(begin, project, subject, steps=2) for _ in range(2))
     with monkeypatch.context() as patch:
         patch.setattr(*TRAINING[phase], full)
-        perform(process, job.id)
+        run_job(process, job.id)
     assert (current(begin, job).state, current(begin, job).error_code) == (State.FAILED, "gpu_out_of_memory")
     assert "smaller pictures" in current(begin, job).error_detail
     assert list(process.checkpoints.glob("*")) == []
-    perform(process, following.id)
+    run_job(process, following.id)
     assert (current(begin, following).state, current(begin, following).error_detail) == (State.SUCCEEDED, None)
     assert is_at_rest(process.gpu.base_model())
 
 
 @pytest.mark.parametrize("phase", EDITING)
 def test_in_an_edit(
-    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
     monkeypatch: pytest.MonkeyPatch, phase: str,
 ) -> None:  # fmt: skip
     job, following = (edit(begin, storage, project, subject, None, method="sdedit") for _ in range(2))
     with monkeypatch.context() as patch:
         patch.setattr(*EDITING[phase], full)
-        perform(process, job.id)
+        run_job(process, job.id)
     assert (current(begin, job).state, current(begin, job).error_code) == (State.FAILED, "gpu_out_of_memory")
-    perform(process, following.id)
+    run_job(process, following.id)
     assert (current(begin, following).state, current(begin, following).error_detail) == (State.SUCCEEDED, None)
     assert is_at_rest(process.gpu.base_model())
 

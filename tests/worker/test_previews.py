@@ -17,11 +17,11 @@ from ledger.projects import Project
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix
 from ledger.subjects import Subject
-from tests.orders import current, edit, learn, verified
+from tests.support.factories import current, edit, learn, verified
 from worker import previews as painting
-from worker.perform import perform
+from worker.context import WorkerContext
 from worker.previews import Painter, Previews
-from worker.process import Process
+from worker.run_job import run_job
 
 Reports = list[Progress]
 
@@ -44,7 +44,7 @@ def order(begin: UnitOfWork, project: Project, subject: Subject) -> Callable[...
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The work waits for each preview to be stored, and reports each step."""
     show = Previews.show
-    monkeypatch.setattr("worker.claim.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
 
     def shown(previews: Previews, *what: Any) -> None:
         show(previews, *what)
@@ -68,13 +68,13 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> Reports:
 
 @pytest.mark.usefixtures("patient")
 def test_a_training_shows_what_it_has_learnt_and_learns_the_same(
-    process: Process, begin: UnitOfWork, storage: Storage, order: Callable[..., Job], reports: Reports
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, order: Callable[..., Job], reports: Reports
 ) -> None:
     watched, unwatched = order(previews=2), order()
-    perform(process, watched.id)
+    run_job(process, watched.id)
     seen = {report.preview.name for report in reports if report.preview}
     assert seen == {"preview-2.png", "preview-4.png"}
-    perform(process, unwatched.id)
+    run_job(process, unwatched.id)
     assert current(begin, watched).state == current(begin, unwatched).state == State.SUCCEEDED
     assert current(begin, watched).resolved["adapter_sha256"] == current(begin, unwatched).resolved["adapter_sha256"]
     assert "preview" not in current(begin, watched).progress
@@ -91,13 +91,13 @@ def test_a_training_shows_what_it_has_learnt_and_learns_the_same(
 
 @pytest.mark.usefixtures("patient")
 def test_an_edit_shows_what_it_looks_at_and_keeps_only_its_end(
-    process: Process, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, reports: Reports
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, reports: Reports
 ) -> None:
     job = edit(begin, storage, project, subject, None)
     with begin() as session:
         row = session.get_one(Job, job.id)
         row.parameters = row.parameters | {"nima": {"steps": 4, "looks": [0.5, 1.0]}}
-    perform(process, job.id)
+    run_job(process, job.id)
     assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
     seen = {report.preview.name: report.preview for report in reports if report.preview}
     assert set(seen) == {"preview-5.png", "preview-7.png"}  # of 8 steps in both directions
@@ -110,7 +110,11 @@ def test_an_edit_shows_what_it_looks_at_and_keeps_only_its_end(
 
 
 def test_a_preview_that_cannot_be_stored_or_painted_costs_the_job_nothing(
-    process: Process, begin: UnitOfWork, storage: Storage, order: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    process: WorkerContext,
+    begin: UnitOfWork,
+    storage: Storage,
+    order: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put, tried = Storage.put, []
 
@@ -129,14 +133,18 @@ def test_a_preview_that_cannot_be_stored_or_painted_costs_the_job_nothing(
         job = order(previews=4)
         with monkeypatch.context() as patch:
             patch.setattr(target, name, broken)
-            perform(process, job.id)
+            run_job(process, job.id)
         assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
         assert sum(name.startswith(("preview", "painted")) for name in tried) >= times
         assert [artefact.role for artefact in verified(begin, storage, job)] == ["adapter", "manifest"]
 
 
 def test_an_upload_that_hangs_holds_nothing_up_and_leaves_nothing(
-    process: Process, begin: UnitOfWork, storage: Storage, order: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    process: WorkerContext,
+    begin: UnitOfWork,
+    storage: Storage,
+    order: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put, go_on, threads, painted = Storage.put, Event(), [], []
     paint = painting.text_to_image.generate
@@ -159,7 +167,7 @@ def test_an_upload_that_hangs_holds_nothing_up_and_leaves_nothing(
     monkeypatch.setattr(Storage, "put", slow)
     job = order(previews=4)
     monkeypatch.setattr(painting.text_to_image, "generate", counted)
-    perform(process, job.id)
+    run_job(process, job.id)
     assert current(begin, job).state == State.SUCCEEDED
     previews = [options for options in painted if options["size"] == (64, 64) and options["steps"] == 2]
     go_on.set()
@@ -172,7 +180,11 @@ def test_an_upload_that_hangs_holds_nothing_up_and_leaves_nothing(
 
 @pytest.mark.usefixtures("patient")
 def test_a_cancel_in_the_middle_of_a_preview_leaves_nothing(
-    process: Process, begin: UnitOfWork, storage: Storage, order: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    process: WorkerContext,
+    begin: UnitOfWork,
+    storage: Storage,
+    order: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job, paint, painted = order(previews=4), painting.text_to_image.generate, []
 
@@ -181,18 +193,18 @@ def test_a_cancel_in_the_middle_of_a_preview_leaves_nothing(
         if len(painted) == 2:
             with begin() as session:
                 jobs.cancel(session, job.project_id, job.id)
-            monkeypatch.setattr("worker.claim.RENEW_SECONDS", 0.0)
+            monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
         return paint(*asked, **options)
 
     monkeypatch.setattr(painting.text_to_image, "generate", canceling)
-    perform(process, job.id)
+    run_job(process, job.id)
     assert (current(begin, job).state, len(painted)) == (State.CANCELED, 2)
     assert "preview" not in current(begin, job).progress
     assert list(storage.keys(f"projects/{job.project_id}/jobs/")) == []
 
 
 def test_what_a_killed_attempt_left_goes_with_the_next_ones_end(
-    process: Process, begin: UnitOfWork, storage: Storage, order: Callable[..., Job]
+    process: WorkerContext, begin: UnitOfWork, storage: Storage, order: Callable[..., Job]
 ) -> None:
     job = order()
     with begin() as session:
@@ -200,7 +212,7 @@ def test_what_a_killed_attempt_left_goes_with_the_next_ones_end(
         assert claim
         left = storage.put(attempt_prefix(job.project_id, job.id, claim.epoch), "preview-1.png", b"1", "image/png")
         attempts.release(session, claim, charge=True)
-    perform(process, job.id)
+    run_job(process, job.id)
     assert current(begin, job).state == State.SUCCEEDED
     kept = {artefact.key for artefact in verified(begin, storage, job)}
     assert left.key not in kept

@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer, Dinov2Model
 
+from lipe_core.errors import InvalidModel
 from lipe_core.metrics.features import Clip, ImageFeatures, load_clip, load_dinov2
-from lipe_core.pretrained import InvalidModel
-from tests.lipe_core.metrics.tiny_judges import CONTEXT, MEAN, SIDE, STD, write_clip, write_dinov2
+from tests.support.tiny_judges import CONTEXT, MEAN, SIDE, STD, write_clip, write_dinov2
 
 SIZES = [(40, 20), (16, 16), (17, 61), (8, 9)] * 5
 

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lipe_core.errors import InvalidModel
 from lipe_core.metrics.lpips import Distance, load_lpips
-from lipe_core.pretrained import InvalidModel
 
 Pixels = npt.NDArray[np.uint8]
 SIZE = (40, 56)

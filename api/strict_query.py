@@ -1,0 +1,32 @@
+"""A query parameter that the operation does not have is refused: a typing error would be silence.
+
+What it has is read from the contract itself, the OpenAPI document.
+"""
+
+from typing import Any
+
+from fastapi import Depends, Request
+
+from api import openapi, problems
+
+
+async def _judge(request: Request) -> None:
+    """Raise Problem for the first parameter that the document does not list."""
+    if not request.query_params:
+        return
+    listed = {entry["name"]: entry for entry in _operation(request).get("parameters", ()) if entry["in"] == "query"}
+    for name in request.query_params:
+        is_object = listed.get(name.partition("[")[0], {}).get("style") == "deepObject"
+        if name not in listed and not is_object:
+            known = ", ".join(sorted(listed)) or "none"
+            raise problems.invalid(f"this path has no such query parameter; it has: {known}", param=name)
+
+
+def _operation(request: Request) -> dict[str, Any]:
+    """By its id: the path of a route lacks the prefix of its router."""
+    name = request.scope["route"].operation_id
+    document = request.app.openapi()
+    return next((one for one in openapi.operations(document) if one["operationId"] == name), {})
+
+
+strict_query = Depends(_judge)

@@ -1,0 +1,67 @@
+"""What a new edit stands on, looked up by one query: subject, prior, picture and mask."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Executable, String, and_, bindparam, func, literal, select
+from sqlalchemy.orm import Session, aliased
+
+from ledger.compiled_statement import CompiledStatement
+from ledger.images import Image
+from ledger.priors import Prior
+from ledger.subjects import Subject
+
+
+class EditInputs(NamedTuple):
+    """Each None where the project has no such thing. `ready_at` is the prior's; sizes are in pixels."""
+
+    subject_id: str | None
+    token: str | None
+    class_noun: str | None
+    prior_id: str | None
+    ready_at: datetime | None
+    width: int | None
+    height: int | None
+    mask_width: int | None
+    mask_height: int | None
+
+
+def find(
+    session: Session,
+    project_id: str,
+    *,
+    subject_id: str | None,
+    prior_id: str | None,
+    image_id: str,
+    mask_image_id: str | None,
+) -> EditInputs:
+    """By the prior, with its subject; or by the subject, with its newest ready prior if it has one."""
+    named = {"project": project_id, "subject": subject_id, "prior": prior_id, "image": image_id, "mask": mask_image_id}
+    (found,) = _FIND(session, **named)
+    return EditInputs(*found)
+
+
+def _find() -> Executable:
+    project, subject, prior = (bindparam(name, type_=String) for name in ("project", "subject", "prior"))
+    ready = (Prior.project_id == project, Prior.subject_id == subject, Prior.ready_at.is_not(None))
+    newest = select(Prior.id).where(*ready).order_by(Prior.ready_at.desc()).limit(1).scalar_subquery()
+    chosen, mask = aliased(Prior), aliased(Image)
+    one = select(literal(1)).subquery()
+
+    def mine(table: Any, identifier: ColumnElement[Any]) -> ColumnElement[bool]:
+        return and_(table.project_id == project, table.id == identifier)
+
+    return (
+        select(
+            Subject.id, Subject.token, Subject.class_noun, chosen.id, chosen.ready_at,
+            Image.width, Image.height, mask.width, mask.height,
+        )
+        .select_from(one)
+        .outerjoin(chosen, mine(chosen, func.coalesce(prior, newest)))
+        .outerjoin(Subject, mine(Subject, func.coalesce(subject, chosen.subject_id)))
+        .outerjoin(Image, mine(Image, bindparam("image", type_=String)))
+        .outerjoin(mask, mine(mask, bindparam("mask", type_=String)))
+    )  # fmt: skip
+
+
+_FIND = CompiledStatement(_find())

@@ -1,0 +1,101 @@
+"""A prior: what was learnt of one subject, an adapter of one base model with its manifest. A folder of two files."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lipe_core.errors import InvalidPrior, PriorMismatch
+from lipe_core.subject import Subject
+
+ADAPTER, MANIFEST = "adapter.safetensors", "manifest.json"
+_LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """How a prior came about: enough to repeat it, and to refuse it where it does not belong.
+
+    `captioner` is the model that captioned references, None where the user's captions or none were taken;
+    `prompt_writer` the one that wrote the class prompts, None where they are the built-in bank's.
+    """
+
+    token: str
+    class_noun: str
+    base_model: str
+    revision: str | None
+    fingerprint: str
+    captions: tuple[str, ...]
+    class_prompts: tuple[str, ...]
+    config: dict[str, Any]
+    losses: tuple[float, ...]
+    libraries: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in _LIBRARIES})
+    adapter_sha256: str = ""
+    captioner: str | None = None
+    prompt_writer: str | None = None
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.token, self.class_noun)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """An adapter's tensors, named as diffusers' `load_lora_weights` expects them, and their manifest."""
+
+    adapter: dict[str, Tensor]
+    manifest: Manifest
+
+
+def save_prior(adapter: dict[str, Tensor], manifest: Manifest, folder: Path) -> Prior:
+    """Write both files into a new folder, whole or not at all; an older prior there is replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as unfinished:
+        made = Path(unfinished) / "prior"
+        made.mkdir()
+        save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, made / ADAPTER)
+        digest = hashlib.sha256((made / ADAPTER).read_bytes()).hexdigest()
+        manifest = Manifest(**{**vars(manifest), "adapter_sha256": digest})
+        (made / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n")
+        if folder.exists():
+            shutil.move(folder, Path(unfinished) / "old")
+        os.replace(made, folder)
+    return Prior(adapter, manifest)
+
+
+def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
+    """Read a prior; with `fingerprint`, refuse one that another base model's weights were tuned for.
+
+    Raises InvalidPrior for missing, cut or changed files, PriorMismatch for another base model.
+    """
+    try:
+        manifest = _read((folder / MANIFEST).read_text())
+        data = (folder / ADAPTER).read_bytes()
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidPrior(f"{folder} holds no prior ({error}): learn it again") from error
+    if hashlib.sha256(data).hexdigest() != manifest.adapter_sha256:
+        raise InvalidPrior(f"{folder / ADAPTER} is not the file that its manifest names: fetch it again")
+    if fingerprint is not None and manifest.fingerprint != fingerprint:
+        raise PriorMismatch(
+            f"the prior was learnt on {manifest.base_model} ({manifest.fingerprint[:12]}), the loaded base model is "
+            f"{fingerprint[:12]}: load that base model, or learn the prior again"
+        )
+    try:
+        return Prior(load_file(folder / ADAPTER), manifest)
+    except SafetensorError as error:
+        raise InvalidPrior(f"{folder / ADAPTER} is no safetensors file: {error}") from error
+
+
+def _read(text: str) -> Manifest:
+    known: dict[str, Any] = json.loads(text)
+    known.update({name: tuple(value) for name, value in known.items() if isinstance(value, list)})
+    return Manifest(**known)

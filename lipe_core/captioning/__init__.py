@@ -1,0 +1,1 @@
+"""Captions of the references and prompts of the class."""

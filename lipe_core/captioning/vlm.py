@@ -1,0 +1,124 @@
+"""Captions from a vision-language model: LLaVA (https://arxiv.org/abs/2304.08485) or any image-text-to-text model.
+
+LIPE, section 3.2 (https://arxiv.org/abs/2406.17236): the model describes what an edit changes. What it says is
+text from outside, since a picture may hold writing that talks to the model: it is cleaned and bounded here, and never
+more than a caption.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoModelForImageTextToText, AutoProcessor
+
+from lipe_core.captioning.captions import Captioner, name_subject
+from lipe_core.errors import InvalidModel
+from lipe_core.pretrained import pretrained, read
+from lipe_core.subject import Subject
+
+QUESTION = (
+    "Describe this photo of a {class_noun} in one sentence of at most 40 words that begins with 'a photo of a "
+    "{class_noun}'. Say what it is doing, its pose, its expression, which way its head points, from where it is seen, "
+    "and what is around it. Do not mention colour, pattern, clothing or accessories of the {class_noun}."
+)
+LONGEST_ANSWER = 300
+"""Characters. A prompt of SDXL ends after 75 tokens, some 300 letters."""
+
+_LONGEST_TOKENS = 96
+_ROWS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class VisionLanguageModel:
+    """A loaded checkpoint with its processor, whose tokenizer pads on the left."""
+
+    network: Any
+    processor: Any
+    checkpoint: str
+
+
+def load(
+    checkpoint: str | Path,
+    *,
+    revision: str | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> VisionLanguageModel:
+    """Load a folder, or a repository of the model hub, from safetensors files only.
+
+    `dtype` is bfloat16 on an accelerator and float32 on the CPU unless given. Raises InvalidModel.
+    """
+    dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16)
+    families, kind = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, "an image-text-to-text model"
+    network = pretrained(AutoModelForImageTextToText, families, checkpoint, revision, dtype, kind)
+    processor = read(AutoProcessor, checkpoint, revision, "a processor")
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
+        raise InvalidModel(f"{checkpoint} has no processor for pictures and text: take the checkpoint as published")
+    if not processor.chat_template:
+        raise InvalidModel(f"{checkpoint} has no chat template: add the chat_template.jinja of its publisher")
+    processor.tokenizer.padding_side = "left"  # an answer must follow its question, not padding
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return VisionLanguageModel(network.to(device), processor, str(checkpoint))
+
+
+def captioner(model: VisionLanguageModel, *, rows_at_once: int = _ROWS_AT_ONCE) -> Captioner:
+    """The model as what `captions.identity_set` asks."""
+    return partial(_captions, model, rows_at_once)
+
+
+def ask(model: VisionLanguageModel, images: Sequence[Image.Image], question: str) -> list[str]:
+    """The model's own words about each picture, most probable first choice always, in one batch."""
+    text = {"type": "text", "text": question}
+    contents = [[{"type": "image", "image": image.convert("RGB")}, text] for image in images]
+    conversations = [[{"role": "user", "content": content}] for content in contents]
+    inputs = model.processor.apply_chat_template(
+        conversations,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        processor_kwargs={"padding": True},
+    ).to(model.network.device, dtype=model.network.dtype)
+    with torch.no_grad():
+        tokens = model.network.generate(
+            **inputs,
+            max_new_tokens=_LONGEST_TOKENS,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=model.processor.tokenizer.pad_token_id,
+        )
+    answers = tokens[:, inputs["input_ids"].shape[1] :]
+    return [str(text) for text in model.processor.batch_decode(answers, skip_special_tokens=True)]
+
+
+def caption_of(answer: str, subject: Subject) -> str:
+    """An answer as a caption: one line of plain words, bounded, the class noun preceded by the token.
+
+    Only the first paragraph counts. Markup goes, above all <|endoftext|> and the like, which a text encoder's
+    tokenizer would take for its own.
+    """
+    plain = unicodedata.normalize("NFKC", answer).strip()
+    plain = re.split(r"\n\s*\n", plain, maxsplit=1)[0]
+    plain = re.sub(r"<[^<>]{0,64}>|https?://\S+", " ", plain)
+    plain = re.sub(r"[^\w\s,.;'()-]", " ", plain.replace("\u2019", "'").replace("_", " "))
+    plain = re.sub(r"\s+([,.;])", r"\1", " ".join(plain.split()))
+    if len(plain) > LONGEST_ANSWER:
+        plain = plain[:LONGEST_ANSWER].rsplit(" ", 1)[0]
+    return name_subject(plain if re.search(r"\w", plain) else "", subject)
+
+
+def _captions(
+    model: VisionLanguageModel, rows_at_once: int, images: Sequence[Image.Image], subject: Subject
+) -> list[str]:
+    question = QUESTION.format(class_noun=subject.class_noun)
+    parts = [images[start : start + rows_at_once] for start in range(0, len(images), rows_at_once)]
+    return [caption_of(answer, subject) for some in parts for answer in ask(model, some, question)]

@@ -1,0 +1,1 @@
+"""Noise schedule, DDIM, guidance and conditioning: mathematics that knows no network."""

@@ -1,0 +1,100 @@
+"""DDIM in both directions: one deterministic step (https://arxiv.org/abs/2010.02502, eq. 13)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.shapes import Latents, Timesteps
+
+Denoiser = Callable[[Latents, int], Latents]
+"""(x_t, t) -> the noise eps in x_t."""
+
+OnStep = Callable[[int, int], None]
+"""(step, steps) after each step; it may raise to stop the work."""
+
+
+def no_progress(step: int, steps: int) -> None:
+    """Nobody is watching."""
+
+
+def ddim_step(schedule: NoiseSchedule, x_t: Latents, eps: Latents, t: int, s: int) -> Latents:
+    """Move x_t from noise level t to s, in either direction, along a straight line of constant eps."""
+    x_0 = (x_t - schedule.sigma(t) * eps) / schedule.alpha(t)
+    return schedule.alpha(s) * x_0 + schedule.sigma(s) * eps
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A picture's latents at every noise level of a grid, from clean to noisy."""
+
+    timesteps: Timesteps
+    latents: Float[Tensor, "k b c h w"]
+
+    @property
+    def x_0(self) -> Latents:
+        """The clean end."""
+        return self.latents[0]
+
+    @property
+    def x_T(self) -> Latents:
+        """The noisy end."""
+        return self.latents[-1]
+
+    def at(self, t: int) -> Latents:
+        """The latents at timestep `t` of the grid."""
+        return self.latents[self.timesteps.tolist().index(t)]
+
+
+def invert(
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    x_0: Latents,
+    timesteps: Timesteps,
+    *,
+    refinements: int = 0,
+    on_step: OnStep = no_progress,
+) -> Trajectory:
+    """Noise a picture so that `sample` would paint it again.
+
+    The plain step s -> t asks for the noise at (x_s, s), where sampling back will ask at (x_t, t): an error
+    that grows with the step. Each refinement asks again at the x_t just found (fixed point iteration,
+    https://arxiv.org/abs/2309.04907), for one more evaluation a step.
+    """
+    latents = [x_0]
+    grid = timesteps.tolist()
+    for step, (s, t) in enumerate(pairwise(grid), start=1):
+        x_s = latents[-1]
+        x_t = ddim_step(schedule, x_s, denoise(x_s, s), s, t)
+        for _ in range(refinements):
+            x_t = ddim_step(schedule, x_s, denoise(x_t, t), s, t)
+        latents.append(x_t)
+        on_step(step, len(grid) - 1)
+    return Trajectory(timesteps, torch.stack(latents))
+
+
+def sample(
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    x_T: Latents,
+    timesteps: Timesteps,
+    *,
+    on_step: OnStep = no_progress,
+) -> Latents:
+    """Denoise x_T down the grid to the clean latents."""
+    x_t = x_T
+    grid = timesteps.tolist()
+    for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
+        x_t = ddim_step(schedule, x_t, denoise(x_t, t), t, s)
+        on_step(step, len(grid) - 1)
+    return x_t
+
+
+def unit_noise(seeds: Sequence[int], shape: tuple[int, int, int]) -> Float[Tensor, "b c h w"]:
+    """Standard normal latents, drawn on the CPU: row k depends on `seeds[k]` alone, whatever the batch."""
+    rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(rows)

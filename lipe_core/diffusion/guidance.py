@@ -1,0 +1,62 @@
+"""Wrappers that give a denoiser one more ability: guidance, counting."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from lipe_core.diffusion.conditioning import Conditioning
+from lipe_core.diffusion.ddim import Denoiser
+from lipe_core.shapes import Latents
+
+
+def guided(
+    denoiser: Callable[[Conditioning], Denoiser],
+    cond: Conditioning,
+    uncond: Conditioning,
+    guidance_scale: float,
+) -> Denoiser:
+    """Classifier-free guidance (https://arxiv.org/abs/2207.12598): eps = uncond + scale * (cond - uncond).
+
+    Both halves go through the network as one batch of 2n rows, always [uncond, cond]. A scale of 1 means no
+    guidance and leaves the unconditional half out.
+    """
+    if guidance_scale == 1:
+        return denoiser(cond)
+    both = denoiser(Conditioning.concat([uncond, cond]))
+
+    def denoise(x_t: Latents, t: int) -> Latents:
+        eps_uncond, eps_cond = both(torch.cat([x_t, x_t]), t).chunk(2)
+        return eps_uncond + guidance_scale * (eps_cond - eps_uncond)
+
+    return denoise
+
+
+def guided_from(base: Denoiser, denoiser: Denoiser, guidance_scale: float) -> Denoiser:
+    """eps = base + scale * (denoiser - base), with any other network in the unconditional's place.
+
+    With the untuned network there, guidance strengthens what a prior has learnt together with what the prompt asks.
+    """
+
+    def denoise(x_t: Latents, t: int) -> Latents:
+        eps_base = base(x_t, t)
+        return eps_base + guidance_scale * (denoiser(x_t, t) - eps_base)
+
+    return denoise
+
+
+@dataclass
+class EvaluationCounter:
+    """Network evaluations so far: forward passes, one for each row of a batch."""
+
+    evaluations: int = 0
+
+
+def counted(denoiser: Denoiser, counter: EvaluationCounter) -> Denoiser:
+    """The same denoiser, adding the rows it evaluates to `tally`."""
+
+    def denoise(x_t: Latents, t: int) -> Latents:
+        counter.evaluations += len(x_t)
+        return denoiser(x_t, t)
+
+    return denoise

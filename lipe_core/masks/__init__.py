@@ -1,0 +1,1 @@
+"""Where the subject is: attention maps, segmentation and mask algebra."""

@@ -1,0 +1,106 @@
+"""Attention map -> mask, and what is done with masks. LIPE, section 3.3 (https://arxiv.org/abs/2406.17236).
+
+A map is raw and has no scale; a mask is in [0, 1], 1 = may change. Lengths are fractions of the shorter
+side, so that one setting serves every resolution.
+"""
+
+from functools import reduce
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from PIL import Image
+
+from lipe_core.shapes import Latents, Mask, PerRow, PixelMask
+
+Threshold = float | Literal["otsu"]
+"""A level in [0, 1] between a map's lowest and highest value, or Otsu's choice for each map."""
+
+
+def subject_mask(maps: Mask, *, threshold: Threshold, dilation: float) -> Mask:
+    """Where the subject is: `maps` stretched to [0, 1], cut at the threshold and grown. Zeros and ones."""
+    maps = min_max_normalize(maps)
+    level = otsu(maps) if threshold == "otsu" else maps.new_full((len(maps),), threshold)
+    return dilate((maps > rearrange(level, "b -> b 1 1 1")).to(maps), dilation)
+
+
+def union(*several: Mask) -> Mask:
+    """Any of them."""
+    return reduce(torch.maximum, several)
+
+
+def min_max_normalize(maps: Mask) -> Mask:
+    """Each row's values moved to [0, 1]; a flat map becomes zeros."""
+    low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    return (maps - low) / (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
+
+
+def resize(maps: Mask, size: tuple[int, int]) -> PixelMask:
+    """Maps or masks at another (height, width): averaged when shrinking, bilinear when growing."""
+    if size[0] <= maps.shape[2] and size[1] <= maps.shape[3]:
+        return F.adaptive_avg_pool2d(maps, size)
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
+def dilate(mask: Mask, radius: float) -> Mask:
+    """One wherever a one is within a disc of this radius; zeros and ones. Its time does not depend on the radius."""
+    cells = _cells(mask, radius)
+    if cells < 1:
+        return mask
+    outside = (mask.squeeze(1) == 0).to(torch.uint8).cpu().numpy()
+    distances = np.stack([cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for plane in outside])
+    return rearrange(torch.from_numpy(distances <= cells + 0.5), "b h w -> b 1 h w").to(mask)
+
+
+def opened(mask: Mask, radius: float) -> Mask:
+    """Morphological opening: without what no disc of this radius fits into."""
+    return dilate(1 - dilate(1 - mask, radius), radius)
+
+
+def feather(mask: Mask, radius: float) -> Mask:
+    """Soft edges: a Gaussian blur that reaches `radius` to both sides of an edge, not further."""
+    cells = _cells(mask, radius)
+    if cells < 1:
+        return mask
+    offsets = torch.arange(-cells, cells + 1, device=mask.device, dtype=mask.dtype)
+    weights = torch.exp(-0.5 * (2 * offsets / cells) ** 2)
+    weights = weights / weights.sum()
+    padded = F.pad(mask, (cells,) * 4, mode="replicate")
+    rows = F.conv2d(padded, rearrange(weights, "k -> 1 1 k 1"))
+    return F.conv2d(rows, rearrange(weights, "k -> 1 1 1 k")).clamp(0, 1)
+
+
+def otsu(maps: Mask) -> PerRow:
+    """The level that splits each row's values into the two classes furthest apart (Otsu 1979)."""
+    values, _ = rearrange(maps, "b 1 h w -> b (h w)").sort(dim=1)
+    count = values.shape[1]
+    below = torch.arange(1, count, device=maps.device, dtype=maps.dtype)
+    sums = values.cumsum(dim=1)
+    mean_below = sums[:, :-1] / below
+    mean_above = (sums[:, -1:] - sums[:, :-1]) / (count - below)
+    between = below * (count - below) * (mean_above - mean_below) ** 2
+    split = between.argmax(dim=1, keepdim=True)
+    return ((values.gather(1, split) + values.gather(1, split + 1)) / 2).squeeze(1)
+
+
+def soft_pixels(mask: Mask, size: tuple[int, int], radius: float) -> PixelMask:
+    """A mask at a picture's (height, width): still 1 where it was, exactly 0 beyond twice the radius."""
+    pixels = F.interpolate(mask.float(), size, mode="nearest")
+    return torch.maximum(pixels, feather(dilate(pixels, radius), radius))
+
+
+def _cells(mask: Mask, fraction: float) -> int:
+    return round(fraction * min(mask.shape[2:]))
+
+
+def blend(edit: Latents, source: Latents, mask: Mask) -> Latents:
+    """M * edit + (1 - M) * source; where M is 0 or 1, exactly the one or the other."""
+    return (mask * edit + (1 - mask) * source).where(mask > 0, source)
+
+
+def composite(edit: Image.Image, source: Image.Image, mask: Image.Image) -> Image.Image:
+    """The same in pixels; `mask` is greyscale. Where it is black, the source's very bytes."""
+    return Image.composite(edit, source, mask)

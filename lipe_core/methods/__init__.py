@@ -1,0 +1,1 @@
+"""The editing methods: NIMA and those it is compared with."""

@@ -1,0 +1,185 @@
+"""Imagic: fit the target's embedding to the picture, then the network to both, then interpolate
+(https://arxiv.org/abs/2210.09276, section 3).
+
+(A) optimise the target prompt's embedding until it paints the picture, (B) tune the whole network around what was
+found, (C) paint from eta * target + (1 - eta) * found. The network is the base model again afterwards.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from lipe_core import sdxl
+from lipe_core.adapters.prior import Prior
+from lipe_core.diffusion.conditioning import Conditioning
+from lipe_core.diffusion.ddim import OnStep, no_progress, sample, unit_noise
+from lipe_core.diffusion.guidance import EvaluationCounter, guided
+from lipe_core.errors import TrainingDiverged
+from lipe_core.methods.request import Edit, EditRequest
+from lipe_core.methods.session import EditSession, require
+from lipe_core.randomness import stream
+from lipe_core.sdxl import BaseModel
+from lipe_core.shapes import Latents
+
+
+@dataclass(frozen=True)
+class ImagicConfig:
+    """The paper's settings for Stable Diffusion; for Imagen they are 100 steps at 1e-3 for the embedding.
+    `eta` between 0.6 and 0.8 is where the paper finds edit and fidelity together.
+    `training_seed` decides the noise of (A) and (B), the request's seeds that of (C).
+    """
+
+    steps: int = 50
+    guidance_scale: float = 7.5
+    embedding_steps: int = 1000
+    embedding_learning_rate: float = 2e-3
+    model_steps: int = 1500
+    model_learning_rate: float = 5e-7
+    eta: float = 0.7
+    training_seed: int = 0
+
+    def __post_init__(self) -> None:
+        require("steps", self.steps, 1, 999)
+        require("guidance_scale", self.guidance_scale, 0, 100)
+        for name in ("embedding_steps", "model_steps"):
+            require(name, getattr(self, name), 0, 1_000_000)
+        for name in ("embedding_learning_rate", "model_learning_rate"):
+            require(name, getattr(self, name), 1e-12, 1)
+        require("eta", self.eta, 0, 1)
+
+
+def edit(
+    model: BaseModel,
+    request: EditRequest,
+    config: ImagicConfig = ImagicConfig(),
+    *,
+    prior: Prior | None = None,
+    on_step: OnStep = no_progress,
+) -> list[Edit]:
+    """One edit for each target prompt and seed; each prompt has trainings of its own, which its seeds share.
+
+    A mask in the request has no place here, nor has the source prompt: the picture itself takes its place.
+    Evaluations are forward passes here too; each one of the trainings has a backward pass beside it.
+    """
+    total = len(request.target_prompts) * (config.embedding_steps + config.model_steps + config.steps)
+    steps_done = count(1)
+
+    def progress() -> None:
+        on_step(next(steps_done), total)
+
+    alone = [replace(request, target_prompts=(prompt,)) for prompt in request.target_prompts]
+    return [edit for one in alone for edit in _edit_to_one_prompt(model, one, config, prior, progress)]
+
+
+def _edit_to_one_prompt(
+    model: BaseModel, request: EditRequest, config: ImagicConfig, prior: Prior | None, progress: Callable[[], None]
+) -> list[Edit]:
+    session, trained, painted = EditSession.of(model, request, prior), EvaluationCounter(), EvaluationCounter()
+    with session.with_prior():
+        x_0, prompts = session.x_0(), session.encode(session.target_prompts)
+        target = prompts.cond.select(torch.tensor([0]))
+        with session.clock.stage("optimising"):
+            found = optimise_embedding(model, x_0, target, config, trained, progress)
+        with own_weights(model) as weights:
+            with session.clock.stage("tuning"):
+                fit(model, x_0, found, weights, config.model_steps, config.model_learning_rate,
+                    partial(stream, "imagic model", config.training_seed), trained, progress)  # fmt: skip
+            with session.clock.stage("editing"), torch.no_grad(), compute(model):
+                cond = interpolated(target, found, config.eta).expand(len(session.rows))
+                x_0 = sample(
+                    guided(session.denoiser(painted), cond, prompts.uncond, config.guidance_scale),
+                    model.schedule,
+                    unit_noise(session.seeds, model.latent_shape(session.size)).to(x_0),
+                    model.schedule.timesteps(config.steps),
+                    on_step=lambda step, steps: progress(),
+                )
+    return session.edits(x_0, config, trained.evaluations + painted.evaluations // len(session.rows))
+
+
+def optimise_embedding(
+    model: BaseModel,
+    x_0: Latents,
+    target: Conditioning,
+    config: ImagicConfig,
+    counter: EvaluationCounter,
+    progress: Callable[[], None] = lambda: None,
+) -> Conditioning:
+    """(A) The embedding near the target's that paints the picture; SDXL's pooled text is part of it."""
+    embeds = target.prompt_embeds.float().clone().requires_grad_(True)
+    pooled = target.pooled_prompt_embeds.float().clone().requires_grad_(True)
+    fit(model, x_0, Conditioning(embeds, pooled, target.time_ids), [embeds, pooled],
+        config.embedding_steps, config.embedding_learning_rate,
+        partial(stream, "imagic embedding", config.training_seed), counter, progress)  # fmt: skip
+    return Conditioning(embeds.detach(), pooled.detach(), target.time_ids)
+
+
+def fit(
+    model: BaseModel,
+    x_0: Latents,
+    conditioning: Conditioning,
+    weights: Sequence[Tensor],
+    steps: int,
+    learning_rate: float,
+    draw: Callable[[int], torch.Generator],
+    counter: EvaluationCounter,
+    progress: Callable[[], None],
+) -> None:
+    """Adam on the denoising loss of the one picture; `draw(step)` decides the step's noise and level."""
+    optimizer = torch.optim.Adam(weights, lr=learning_rate, fused=True)
+    for step in range(steps):
+        generator = draw(step)
+        t = torch.randint(1, model.schedule.levels, (1,), generator=generator).to(x_0.device)
+        loss = reconstruction_loss(model, x_0, torch.randn(x_0.shape, generator=generator).to(x_0), t, conditioning)
+        if not math.isfinite(loss.item()):
+            raise TrainingDiverged(f"the loss is {loss.item()} at step {step}: lower the learning rate")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        counter.evaluations += 1
+        progress()
+
+
+def reconstruction_loss(model: BaseModel, x_0: Latents, eps: Latents, t: Tensor, conditioning: Conditioning) -> Tensor:
+    """How far the network is from painting the picture from this noise at this level."""
+    with compute(model):
+        prediction = sdxl.predict(model, model.schedule.add_noise(x_0, eps, t), t, conditioning)
+    return (prediction - model.schedule.target(x_0, eps, t, model.prediction_type)).square().mean()
+
+
+def interpolated(target: Conditioning, found: Conditioning, eta: float) -> Conditioning:
+    """eta * target + (1 - eta) * found: 1 is the prompt, 0 the picture."""
+    return Conditioning(
+        torch.lerp(found.prompt_embeds, target.prompt_embeds.float(), eta),
+        torch.lerp(found.pooled_prompt_embeds, target.pooled_prompt_embeds.float(), eta),
+        target.time_ids,
+    )
+
+
+@contextmanager
+def own_weights(model: BaseModel) -> Iterator[list[torch.nn.Parameter]]:
+    """Float32 copies of the network's weights, trainable, in its place while inside; after, the very originals.
+
+    Float32, because at bfloat16 steps of 5e-7 would be rounded away.
+    """
+    weights = list(model.unet.parameters())
+    originals = [weight.data for weight in weights]
+    try:
+        for weight in weights:
+            weight.data = weight.data.float().clone()
+            weight.requires_grad_(True)
+        yield weights
+    finally:
+        for weight, original in zip(weights, originals, strict=True):
+            weight.data, weight.grad = original, None
+            weight.requires_grad_(False)
+
+
+def compute(model: BaseModel) -> torch.autocast:
+    """The model's own precision for the passes, whatever the weights are kept in."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=model.dtype != torch.float32)

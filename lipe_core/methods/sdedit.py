@@ -1,0 +1,81 @@
+"""SDEdit: noise the picture part of the way, denoise it with the target prompt (https://arxiv.org/abs/2108.01073).
+
+Section 3, with the kept region of its masked algorithm where the request has a mask. The paper is guided by a
+picture alone; the prompt comes in by classifier-free guidance. The way back is the deterministic DDIM, not the
+paper's stochastic solver, as in the image-to-image of every text-to-image model since.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from lipe_core.adapters.prior import Prior
+from lipe_core.diffusion.ddim import Denoiser, OnStep, ddim_step, no_progress, unit_noise
+from lipe_core.diffusion.guidance import EvaluationCounter
+from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.masks.mask_ops import blend
+from lipe_core.methods.request import Edit, EditRequest
+from lipe_core.methods.session import EditSession, require
+from lipe_core.sdxl import BaseModel
+from lipe_core.shapes import Latents, Mask, Timesteps
+
+
+@dataclass(frozen=True)
+class SdeditConfig:
+    """`strength` is the paper's t_0: how far the picture is noised, 1 = to the noisiest level. The paper
+    finds 0.3 to 0.6 to be the sweet spot between faithful and realistic; a change of pose asks for the upper end.
+    """
+
+    steps: int = 50
+    guidance_scale: float = 7.5
+    strength: float = 0.6
+
+    def __post_init__(self) -> None:
+        require("steps", self.steps, 1, 999)
+        require("guidance_scale", self.guidance_scale, 0, 100)
+        require("strength", self.strength, 1 / (2 * self.steps), 1)
+
+
+def edit(
+    model: BaseModel,
+    request: EditRequest,
+    config: SdeditConfig = SdeditConfig(),
+    *,
+    prior: Prior | None = None,
+    on_step: OnStep = no_progress,
+) -> list[Edit]:
+    """One edit for each target prompt and seed, all in one batch."""
+    session = EditSession.of(model, request, prior)
+    timesteps = model.schedule.timesteps(config.steps)[: 1 + max(1, round(config.strength * config.steps))]
+    counter, mask = EvaluationCounter(), session.user_mask()
+    with session.with_prior(), session.clock.stage("editing"):
+        x_0 = session.x_0().expand(len(session.rows), -1, -1, -1)
+        noise = unit_noise(session.seeds, model.latent_shape(session.size)).to(x_0)
+        denoise = session.guided(session.encode(session.target_prompts), config.guidance_scale, counter)
+        x_0 = edit_latents(denoise, model.schedule, x_0, noise, timesteps, mask, on_step)
+    return session.edits(x_0, config, counter.evaluations // len(session.rows), source_mask=mask, edit_mask=mask)
+
+
+def edit_latents(
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    x_0: Latents,
+    noise: Latents,
+    timesteps: Timesteps,
+    mask: Mask | None,
+    on_step: OnStep,
+) -> Latents:
+    """Noise x_0 to the grid's end and denoise it; outside the mask the picture is put back at every step."""
+    grid = timesteps.tolist()
+    x_t = _noised(schedule, x_0, noise, grid[-1])
+    for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
+        x_t = ddim_step(schedule, x_t, denoise(x_t, t), t, s)
+        if mask is not None:
+            x_t = blend(x_t, _noised(schedule, x_0, noise, s) if s else x_0, mask)
+        on_step(step, len(grid) - 1)
+    return x_t
+
+
+def _noised(schedule: NoiseSchedule, x_0: Latents, noise: Latents, t: int) -> Latents:
+    return schedule.add_noise(x_0, noise, torch.full((len(x_0),), t, device=x_0.device))

@@ -1,0 +1,43 @@
+"""The Stable Diffusion XL backbone: the only package that imports diffusers' classes, but for the method `ledits`.
+
+The names below are the interface of a backbone. Nothing outside this package imports its modules, so that a second
+backbone can stand beside it.
+"""
+
+from lipe_core.sdxl.attention import (
+    AttentionStore,
+    Processor,
+    Tokens,
+    record_attention,
+    self_attention_layers,
+    use_processors,
+)
+from lipe_core.sdxl.base_model import BaseModel, denoiser, load, predict
+from lipe_core.sdxl.images import decode, decode_pixels, encode_image, encode_pixels, native_shape, working_size
+from lipe_core.sdxl.text import content_tokens, encode_prompt, knows, token_positions
+from lipe_core.sdxl.text_to_image import generate_images, generate_latents
+
+__all__ = [
+    "AttentionStore",
+    "BaseModel",
+    "Processor",
+    "Tokens",
+    "content_tokens",
+    "decode",
+    "decode_pixels",
+    "denoiser",
+    "encode_image",
+    "encode_pixels",
+    "encode_prompt",
+    "generate_images",
+    "generate_latents",
+    "knows",
+    "load",
+    "native_shape",
+    "predict",
+    "record_attention",
+    "self_attention_layers",
+    "token_positions",
+    "use_processors",
+    "working_size",
+]

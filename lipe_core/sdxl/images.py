@@ -1,0 +1,75 @@
+"""Images to latents and back through the VAE, and the sizes at which the network works.
+
+SDXL, https://arxiv.org/abs/2307.01952, sections 2.2 and 2.3.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from lipe_core.pixels import to_images, to_pixels
+from lipe_core.sdxl.base_model import BaseModel
+from lipe_core.shapes import Latents, Pixels, Size
+
+
+def working_size(model: BaseModel, size: Size) -> Size:
+    """At which size to work on a picture of this size: its own where the network copes with it, or `native_shape`."""
+    height, width = size
+    area = model.native_size**2
+    if height % model.factor == 0 and width % model.factor == 0 and area / 2 <= height * width <= area * 2:
+        return size
+    return native_shape(model, size)
+
+
+def native_shape(model: BaseModel, size: Size) -> Size:
+    """The shape of a picture of this size, at the area that the network was trained on.
+
+    Sides halve evenly down the network's levels.
+    """
+    height, width = size
+    scale = math.sqrt(model.native_size**2 / (height * width))
+    multiple = model.factor * 2 ** (len(model.unet.config.block_out_channels) - 1)
+    return (
+        max(1, round(height * scale / multiple)) * multiple,
+        max(1, round(width * scale / multiple)) * multiple,
+    )
+
+
+def encode_image(model: BaseModel, images: Sequence[Image.Image]) -> Latents:
+    """Latents of pictures of one size."""
+    with torch.no_grad():
+        return encode_pixels(model, to_pixels(images).to(model.device))
+
+
+def encode_pixels(model: BaseModel, pixels: Pixels) -> Latents:
+    """The VAE's mean, normalised, float32: a picture has one encoding. Gradients flow through."""
+    shift, scale = _latent_statistics(model)
+    mean: Tensor = model.vae.encode(pixels.to(model.vae.dtype)).latent_dist.mean.float()
+    return (mean - shift) / scale
+
+
+def decode(model: BaseModel, latents: Latents) -> list[Image.Image]:
+    """Pictures of latents."""
+    with torch.no_grad():
+        return to_images(decode_pixels(model, latents))
+
+
+def decode_pixels(model: BaseModel, latents: Latents) -> Pixels:
+    """The same about [-1, 1], not clipped; gradients flow through."""
+    shift, scale = _latent_statistics(model)
+    decoded: Pixels = model.vae.decode((latents.float() * scale + shift).to(model.vae.dtype)).sample
+    return decoded.float()
+
+
+def _latent_statistics(model: BaseModel) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
+    config = model.vae.config
+    shift = config.latents_mean or [config.shift_factor or 0.0]
+    scale = [deviation / config.scaling_factor for deviation in config.latents_std or [1.0]]
+    as_tensor = partial(torch.tensor, dtype=torch.float32, device=model.device)
+    return rearrange(as_tensor(shift), "c -> 1 c 1 1"), rearrange(as_tensor(scale), "c -> 1 c 1 1")

@@ -1,0 +1,73 @@
+"""Prompts as the base model reads them: both text encoders' embeddings, and which words are which tokens.
+
+SDXL, https://arxiv.org/abs/2307.01952, sections 2.1 (two encoders) and 2.2 (micro-conditioning).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+
+from lipe_core.diffusion.conditioning import Conditioning
+from lipe_core.sdxl.base_model import BaseModel
+from lipe_core.shapes import Size
+
+
+def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Conditioning:
+    """Text of both encoders and the micro-conditioning of an uncropped picture of this size.
+
+    The empty prompt is the unconditional row of guidance: zeros where the checkpoint says so, as SDXL does.
+    """
+    embeds, pooled = [], torch.empty(0)
+    for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True):
+        tokens = tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        output = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True)
+        embeds.append(output.hidden_states[-2])
+        pooled = output[0]
+    keep = torch.tensor([bool(prompt) or not model.zero_empty_prompt for prompt in prompts])
+    keep = keep.to(model.device, model.dtype)
+    time_ids = torch.tensor([[*size, 0, 0, *size]], dtype=model.dtype, device=model.device)
+    return Conditioning(
+        prompt_embeds=torch.cat(embeds, dim=-1).to(keep) * rearrange(keep, "b -> b 1 1"),
+        pooled_prompt_embeds=pooled.to(keep) * rearrange(keep, "b -> b 1"),
+        time_ids=time_ids.expand(len(prompts), 6),
+    )
+
+
+def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tuple[int, ...]:
+    """Where the tokens of `words` stand in the encoded prompt, ascending; every occurrence counts.
+
+    A ValueError names a word that is not there, that the tokenizer does not know, or that was cut off with
+    the end of a prompt that is too long.
+    """
+    tokenizer = model.tokenizers[0]
+    ids = content_tokens(model, prompt)
+    positions: set[int] = set()
+    for word in words:
+        wanted = tokenizer(word, add_special_tokens=False).input_ids
+        if tokenizer.unk_token_id in wanted:
+            raise ValueError(f"the base model's tokenizer does not know {word!r}; choose another")
+        starts = [i for i in range(len(ids)) if wanted and ids[i : i + len(wanted)] == wanted]
+        if not starts:
+            raise ValueError(f"{word!r} is not among the first {len(ids)} tokens of {prompt!r}: name it there")
+        positions.update(1 + start + offset for start in starts for offset in range(len(wanted)))
+    return tuple(sorted(positions))
+
+
+def knows(model: BaseModel, phrase: str) -> bool:
+    """Whether each word is one token: a word that the tokenizer has to spell was hardly ever seen in training."""
+    tokenizer = model.tokenizers[0]
+    return all(len(tokenizer(word, add_special_tokens=False).input_ids) == 1 for word in phrase.split())
+
+
+def content_tokens(model: BaseModel, prompt: str) -> list[int]:
+    """The prompt's token ids without start, end and padding; when encoded they stand at 1, 2, ..."""
+    tokenizer = model.tokenizers[0]
+    ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
+    return ids[: tokenizer.model_max_length - 2]

@@ -1,0 +1,48 @@
+"""Pictures of words alone, by plain DDIM: what the base model, or a prior that is on, makes of prompts."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from PIL import Image
+
+from lipe_core.diffusion.ddim import OnStep, no_progress, sample, unit_noise
+from lipe_core.diffusion.guidance import guided
+from lipe_core.sdxl.base_model import BaseModel, denoiser
+from lipe_core.sdxl.images import decode
+from lipe_core.sdxl.text import encode_prompt
+from lipe_core.shapes import Latents, Size
+
+
+def generate_latents(
+    model: BaseModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    size: Size,
+    steps: int = 30,
+    guidance_scale: float = 5.0,
+    on_step: OnStep = no_progress,
+) -> Latents:
+    """Latents of prompt k from seed k, all in one batch, by plain DDIM. An adapter that is on takes part."""
+    x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)
+    cond = encode_prompt(model, prompts, size=size)
+    uncond = encode_prompt(model, [""] * len(prompts), size=size)
+    denoise = guided(partial(denoiser, model), cond, uncond, guidance_scale)
+    return sample(denoise, model.schedule, x_T, model.schedule.timesteps(steps), on_step=on_step)
+
+
+def generate_images(
+    model: BaseModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    size: Size,
+    steps: int = 30,
+    guidance_scale: float = 5.0,
+    on_step: OnStep = no_progress,
+) -> list[Image.Image]:
+    """The pictures of `generate_latents`."""
+    return decode(
+        model,
+        generate_latents(model, prompts, seeds, size=size, steps=steps, guidance_scale=guidance_scale, on_step=on_step),
+    )

@@ -1,0 +1,1 @@
+"""Learning a prior from references."""

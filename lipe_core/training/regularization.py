@@ -1,0 +1,104 @@
+"""The regularization set: what the untuned model paints for the class's action prompts, each with its own prompt.
+
+LIPE, section 3.2 (https://arxiv.org/abs/2406.17236). It depends on base model, prompts and seed alone, so it is made
+once and shared by all subjects of a class. The painted latents are kept as they are: a round trip through the
+VAE would only blur them.
+"""
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from lipe_core import sdxl
+from lipe_core.diffusion.ddim import OnStep, no_progress
+from lipe_core.sdxl import BaseModel
+from lipe_core.training import dataset
+from lipe_core.training.dataset import EncodedSet
+
+_ROWS_AT_ONCE = 8
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class RegularizationConfig:
+    """How many pictures of the class, and how they are painted. The values are ours; the paper names none."""
+
+    count: int = 48
+    steps: int = 30
+    guidance_scale: float = 5.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.steps < 1 or self.guidance_scale < 1:
+            raise ValueError(
+                "a regularization set needs count and steps of at least 1, and guidance_scale of 1 or more"
+            )
+
+
+def regularization_set(
+    model: BaseModel,
+    prompts: Sequence[str],
+    config: RegularizationConfig = RegularizationConfig(),
+    *,
+    cache: Path | None = None,
+    on_step: OnStep = no_progress,
+) -> EncodedSet:
+    """Paint each prompt once, prompt k from seed + k, or take the set from `cache` if it was ever painted.
+
+    Processes that ask for the same set at once paint it once: the others wait, and report step 0 meanwhile.
+    """
+    if not prompts:
+        raise ValueError("a regularization set needs at least one class prompt")
+    if cache is None:
+        return _paint(model, prompts, config, on_step)
+    key = [model.fingerprint, list(prompts), asdict(config), str(model.dtype)]
+    file = cache / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.safetensors"
+    cache.mkdir(parents=True, exist_ok=True)
+    total = config.steps * len(range(0, len(prompts), _ROWS_AT_ONCE))
+    with _alone(file.with_suffix(".lock"), waiting=lambda: on_step(0, total)):
+        if not file.exists():
+            dataset.save(_paint(model, prompts, config, on_step), file)
+    return dataset.load(file)
+
+
+@contextmanager
+def _alone(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock; `waiting` is called while another process has it, and may raise to give up."""
+    with file.open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(_POLL_SECONDS)
+        yield
+
+
+def _advance(on_step: OnStep, done: int, total: int, step: int, _: int) -> None:
+    on_step(done + step, total)
+
+
+def _paint(model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep) -> EncodedSet:
+    size = (model.native_size, model.native_size)
+    starts = range(0, len(prompts), _ROWS_AT_ONCE)
+    total = len(starts) * config.steps
+    latents = []
+    for part, start in enumerate(starts):
+        some = prompts[start : start + _ROWS_AT_ONCE]
+        seeds = [config.seed + start + k for k in range(len(some))]
+        latents.append(
+            sdxl.generate_latents(
+                model, some, seeds, size=size, steps=config.steps, guidance_scale=config.guidance_scale,
+                on_step=partial(_advance, on_step, part * config.steps, total),
+            )
+        )  # fmt: skip
+    return dataset.with_captions(model, torch.cat(latents), prompts)

@@ -1,0 +1,47 @@
+import torch
+
+from lipe_core.diffusion.conditioning import Conditioning
+from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided, guided_from
+
+
+def conditioning(*values):
+    column = torch.tensor(values, dtype=torch.float32)[:, None]
+    return Conditioning(column[:, :, None].expand(-1, 3, 2), column.expand(-1, 4), column.expand(-1, 6))
+
+
+def echo(rows):
+    """A network whose answer is its conditioning."""
+
+    def denoise(x_t, t):
+        return rows.pooled_prompt_embeds[:, :1, None, None].expand_as(x_t)
+
+    return denoise
+
+
+def test_extrapolates_from_uncond_to_cond():
+    denoise = guided(echo, conditioning(2.0, 10.0), conditioning(1.0, 4.0), guidance_scale=3.0)
+    eps = denoise(torch.zeros(2, 1, 2, 2), 500)
+    assert eps[:, 0, 0, 0].tolist() == [1 + 3 * (2 - 1), 4 + 3 * (10 - 4)]
+
+
+def test_guidance_may_start_from_another_network():
+    base, tuned = (lambda x_t, t, k=k: x_t + k for k in (1.0, 3.0))
+    eps = guided_from(base, tuned, guidance_scale=2.0)(torch.zeros(1, 1, 2, 2), 5)
+    assert eps.unique().tolist() == [1 + 2 * (3 - 1)]
+
+
+def test_scale_one_is_the_conditional_answer_at_half_the_price():
+    counter = EvaluationCounter()
+    denoise = guided(lambda c: counted(echo(c), counter), conditioning(2.0), conditioning(1.0), guidance_scale=1.0)
+    assert denoise(torch.zeros(1, 1, 2, 2), 500).unique().tolist() == [2.0]
+    assert counter.evaluations == 1
+
+
+def test_both_halves_are_counted():
+    counter = EvaluationCounter()
+    denoise = guided(
+        lambda c: counted(echo(c), counter), conditioning(2.0, 3.0), conditioning(0.0, 0.0), guidance_scale=5.0
+    )
+    for t in (9, 5):
+        denoise(torch.zeros(2, 1, 2, 2), t)
+    assert counter.evaluations == 2 * 2 * 2

@@ -1,0 +1,96 @@
+"""What late self-attention layers keep of the source, and that a target reads it beside itself."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from lipe_core import sdxl
+from lipe_core.diffusion.ddim import Denoiser
+from lipe_core.methods.source_features import LATE, SourceFeatures, late_layers
+from lipe_core.sdxl import BaseModel, Tokens, record_attention, self_attention_layers
+from lipe_core.shapes import Latents
+from tests.support.editing import Naive
+
+SIZE = (64, 64)
+PROMPT = "a photo of sks dog"
+
+
+@pytest.fixture
+def x_t(model: BaseModel) -> Latents:
+    return torch.randn(1, *model.latent_shape(SIZE), generator=torch.Generator().manual_seed(0))
+
+
+def denoiser(model: BaseModel, rows: int = 1) -> Denoiser:
+    return sdxl.denoiser(model, sdxl.encode_prompt(model, [PROMPT] * rows, size=SIZE))
+
+
+@pytest.fixture
+def features(model: BaseModel, x_t: Latents) -> SourceFeatures:
+    """Of the picture x_t, at timesteps 200 and 400; 600 is noisier than what is of interest."""
+    features = SourceFeatures(latest=500)
+    seen = features.at(denoiser(model, 2))
+    other = torch.zeros_like(x_t)  # the first row of a guided source, which is not the picture under its prompt
+    with features.kept(model.unet):
+        for t in (200, 400, 600):
+            seen(torch.cat([other, x_t]), t)
+    return features
+
+
+def test_it_keeps_the_late_layers_at_the_wanted_timesteps(model: BaseModel, features: SourceFeatures) -> None:
+    late = late_layers(model.unet, LATE)
+    assert late == self_attention_layers(model.unet)[-len(late) :] != []
+    assert all(name.startswith("up_blocks") for name in late)
+    assert set(features.seen) == {(name, t) for name in late for t in (200, 400)}
+    assert all(len(states) == 1 for states in features.seen.values())
+
+
+def test_what_looks_into_itself_is_as_before(model: BaseModel, features: SourceFeatures, x_t: Latents) -> None:
+    plain = denoiser(model, 2)(x_t.expand(2, -1, -1, -1), 400)
+    with features.read(model.unet):
+        read = features.at(denoiser(model, 2))(x_t.expand(2, -1, -1, -1), 400)
+    torch.testing.assert_close(read, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_another_picture_reads_the_source_beside_itself_at_its_timestep_only(
+    model: BaseModel, features: SourceFeatures, x_t: Latents
+) -> None:
+    other = -x_t.flip(-1)
+    before = dict(model.unet.attn_processors)
+    with features.read(model.unet):
+        for t, reads in ((200, True), (300, False), (400, True), (600, False)):
+            plain = denoiser(model)(other, t)  # nobody says the time: a look at the edit, of the base model
+            assert torch.equal(features.at(denoiser(model))(other, t), plain) != reads
+    assert model.unet.attn_processors == before
+
+
+@torch.no_grad()
+def test_keys_and_values_are_the_targets_and_the_sources(
+    model: BaseModel, features: SourceFeatures, x_t: Latents
+) -> None:
+    (name, source), *_ = ((name, states) for (name, t), states in features.seen.items() if t == 400)
+    attn = model.unet.get_submodule(name.removesuffix(".processor"))
+    target = torch.randn(3, *source.shape[1:], generator=torch.Generator().manual_seed(1))
+    answers: list[Tensor] = []
+    with features.read(model.unet):
+        features.at(lambda x, t: answers.append(attn.processor(attn, target)) or x)(x_t, 400)
+    expected = Naive(name, {})(attn, target, torch.cat([target, source.expand(3, -1, -1)], dim=1))
+    torch.testing.assert_close(answers[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_recorded_maps_are_of_the_target_alone(model: BaseModel, features: SourceFeatures, x_t: Latents) -> None:
+    tokens = Tokens.of(
+        [sdxl.token_positions(model, PROMPT, ["sks", "dog"])],
+        [len(sdxl.content_tokens(model, PROMPT))],
+        model.tokenizers[0].model_max_length,
+    )
+    latent_size = (x_t.shape[2], x_t.shape[3])
+    maps = []
+    for read in (False, True):
+        with (
+            features.read(model.unet),
+            record_attention(model.unet, tokens, latent_size=latent_size, refine=2) as store,
+        ):
+            denoise = denoiser(model)
+            (features.at(denoise) if read else denoise)(x_t, 400)
+            maps.append(store.pop())
+    torch.testing.assert_close(maps[1], maps[0], rtol=1e-4, atol=1e-5)  # it reads itself, which changes nothing

@@ -1,0 +1,133 @@
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from lipe_core import sdxl
+from lipe_core.sdxl import Tokens, record_attention, use_processors
+from lipe_core.sdxl.attention import Recorder
+from tests.support.editing import Naive
+
+PROMPTS = ["a photo of sks dog", "sks dog jumping in a meadow"]
+
+
+@pytest.fixture(params=[(64, 64), (48, 80), (80, 48)], ids=["square", "landscape", "portrait"])
+def call(model, request):
+    """One forward pass of both prompts at a size; call(rows) returns the network's answer."""
+    size = request.param
+    cond = sdxl.encode_prompt(model, PROMPTS, size=size)
+    x_t = torch.randn(2, *model.latent_shape(size), generator=torch.Generator().manual_seed(0))
+
+    def forward():
+        with torch.no_grad():
+            return sdxl.predict(model, x_t, torch.tensor([400, 400]), cond)
+
+    forward.latent_size = x_t.shape[2:]
+    return forward
+
+
+@pytest.fixture
+def tokens(model):
+    wanted = [sdxl.token_positions(model, prompt, ["sks", "dog"]) for prompt in PROMPTS]
+    content = [len(sdxl.content_tokens(model, prompt)) for prompt in PROMPTS]
+    return Tokens.of(wanted, content, model.tokenizers[0].model_max_length)
+
+
+def naive_maps(model, call):
+    maps = {}
+    with use_processors(model.unet, lambda name, old: Naive(name, maps)):
+        call()
+    return maps
+
+
+def expected_share(maps, queries, tokens):
+    layers = [p.mean(1) for name, p in maps.items() if ".attn2." in name and p.shape[2] == queries]
+    assert len(layers) >= 2
+    mass = torch.stack(layers).sum(0)
+    return (mass * tokens.wanted[:, None]).sum(-1) / (mass * tokens.content[:, None]).sum(-1)
+
+
+@pytest.mark.parametrize(("at_least", "halvings"), [(256, None), (600, 0), (1, 1), (10**6, 0)])
+def test_maps_equal_a_naive_softmax(model, call, tokens, at_least, halvings):
+    rows, columns = call.latent_size
+    if halvings is None:
+        halvings = 1 if rows * columns // 4 >= 256 else 0
+    with record_attention(model.unet, tokens, latent_size=call.latent_size, attention_tokens=at_least) as store:
+        call()
+    maps = store.pop()
+    assert maps.shape == (2, 1, rows // 2**halvings, columns // 2**halvings)
+    expected = expected_share(naive_maps(model, call), maps[0].numel(), tokens)
+    torch.testing.assert_close(maps.flatten(1), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_refinement_moves_the_map_along_self_attention(model, call, tokens):
+    with record_attention(model.unet, tokens, latent_size=call.latent_size, refine=2) as store:
+        call()
+    refined = store.pop().flatten(1)
+    naive = naive_maps(model, call)
+    queries = refined.shape[1]
+    own = torch.stack([p.mean(1) for n, p in naive.items() if ".attn1." in n and p.shape[2] == queries]).mean(0)
+    plain = expected_share(naive, queries, tokens)
+    torch.testing.assert_close(refined, (own @ own @ plain[..., None])[..., 0], rtol=1e-4, atol=1e-6)
+
+
+def test_of_each_stacks_self_attention_the_last_layer_is_recorded(tokens):
+    unet = UNet2DConditionModel(
+        sample_size=8, block_out_channels=(32, 64), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1, transformer_layers_per_block=(1, 3),
+        attention_head_dim=2, cross_attention_dim=32, norm_num_groups=8,
+    )  # fmt: skip
+    with record_attention(unet, tokens, latent_size=(8, 8), attention_tokens=16, refine=1):
+        recorded = {name for name, processor in unet.attn_processors.items() if isinstance(processor, Recorder)}
+    own = {name for name in unet.attn_processors if ".attn1." in name}
+    assert recorded - own == unet.attn_processors.keys() - own
+    stacks = (
+        "down_blocks.1.attentions.0",
+        "mid_block.attentions.0",
+        "up_blocks.0.attentions.0",
+        "up_blocks.0.attentions.1",
+    )
+    assert recorded & own == {f"{stack}.transformer_blocks.2.attn1.processor" for stack in stacks}
+
+
+@pytest.mark.parametrize("refine", [0, 1])
+def test_outputs_do_not_change(model, call, tokens, refine):
+    plain = call()
+    with record_attention(model.unet, tokens, latent_size=call.latent_size, refine=refine):
+        assert torch.equal(call(), plain)
+
+
+def test_only_the_last_rows_of_a_guided_batch_are_recorded(model, call, tokens):
+    one = Tokens(tokens.wanted[1:], tokens.content[1:])
+    with record_attention(model.unet, tokens, latent_size=call.latent_size) as both:
+        call()
+    with record_attention(model.unet, one, latent_size=call.latent_size) as last:
+        call()
+    torch.testing.assert_close(both.pop()[1:], last.pop())
+
+
+def test_pop_empties_the_store(model, call, tokens):
+    with record_attention(model.unet, tokens, latent_size=call.latent_size) as store:
+        call()
+        first = store.pop()
+        with pytest.raises(RuntimeError, match="since the last pop"):
+            store.pop()
+        call()
+        assert torch.equal(store.pop(), first)
+
+
+def test_processors_come_back_after_an_exception(model, call, tokens):
+    before = dict(model.unet.attn_processors)
+    with (
+        pytest.raises(InterruptedError),
+        record_attention(model.unet, tokens, latent_size=call.latent_size),
+    ):
+        raise InterruptedError
+    assert model.unet.attn_processors == before
+
+
+def test_maps_are_shares(model, call, tokens):
+    with record_attention(model.unet, tokens, latent_size=call.latent_size, refine=1) as store:
+        call()
+    maps = store.pop()
+    assert maps.min() >= 0
+    assert maps.max() <= 1

@@ -1,0 +1,37 @@
+import pytest
+
+from lipe_core import sdxl
+
+
+def test_the_empty_prompt_is_zero_text_at_the_same_size(model):
+    rows = sdxl.encode_prompt(model, ["", "a photo of sks dog jumping"], size=(48, 80))
+    assert rows.prompt_embeds[0].abs().max() == 0
+    assert rows.pooled_prompt_embeds[0].abs().max() == 0
+    assert rows.prompt_embeds[1].abs().max() > 0
+    assert rows.time_ids.tolist() == [[48, 80, 0, 0, 48, 80]] * 2
+
+
+def test_positions_of_words(model):
+    prompt = "a photo of sks toy robot , sitting"
+    assert sdxl.token_positions(model, prompt, ["sks", "toy robot"]) == (4, 5, 6)
+    assert sdxl.token_positions(model, "dog in a photo , dog", ["dog"]) == (1, 6)
+    assert sdxl.content_tokens(model, "a dog") == model.tokenizers[0]("a dog").input_ids[1:-1]
+
+
+def test_words_that_must_be_spelled_are_not_known(model):
+    assert sdxl.knows(model, "a photo of sks dog")
+    assert not sdxl.knows(model, "a photo of a zebra")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "word", "message"),
+    [
+        ("a photo of a dog", "cat", "'cat' is not among"),
+        ("a photo of a dog", "dog!", "does not know 'dog!'"),
+        ("a " * 30 + "dog", "dog", "first 22 tokens"),
+    ],
+)
+def test_missing_words_are_named(model, prompt, word, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        sdxl.token_positions(model, prompt, [word])
+    assert model.checkpoint not in str(refused.value)  # users read it: it does not tell where the model lies

@@ -1,0 +1,63 @@
+import fcntl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from lipe_core import sdxl
+from lipe_core.sdxl import BaseModel
+from lipe_core.training.regularization import RegularizationConfig, regularization_set
+
+PROMPTS = ("a dog sitting", "a dog jumping", "a dog lying down")
+
+
+def test_each_picture_is_the_models_own_of_its_own_prompt_and_seed(model: BaseModel) -> None:
+    painted = regularization_set(model, PROMPTS, RegularizationConfig(steps=2, seed=7))
+    assert painted.captions == PROMPTS
+    alone = sdxl.generate_latents(model, [PROMPTS[2]], [9], size=(64, 64), steps=2)
+    torch.testing.assert_close(painted.latents[2:], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_set_is_painted_once_even_when_asked_for_at_once(model: BaseModel, tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def make(_: int) -> torch.Tensor:
+        cached = regularization_set(
+            model,
+            PROMPTS,
+            RegularizationConfig(steps=2),
+            cache=tmp_path,
+            on_step=lambda step, total: steps.append(step),
+        )
+        return cached.latents
+
+    with ThreadPoolExecutor(3) as pool:
+        first, *others = pool.map(make, range(3))
+    assert [step for step in steps if step] == [1, 2]
+    assert all(torch.equal(first, other) for other in others)
+
+
+def test_who_waits_for_another_may_give_up(model: BaseModel, tmp_path: Path) -> None:
+    regularization_set(model, PROMPTS, RegularizationConfig(steps=2), cache=tmp_path)
+    (lock,) = tmp_path.glob("*.lock")
+
+    def give_up(step: int, total: int) -> None:
+        raise TimeoutError(f"{step} of {total}")
+
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="0 of 2"):
+            regularization_set(model, PROMPTS, RegularizationConfig(steps=2), cache=tmp_path, on_step=give_up)
+
+
+def test_other_prompts_make_another_set(model: BaseModel, tmp_path: Path) -> None:
+    regularization_set(model, PROMPTS, RegularizationConfig(steps=2), cache=tmp_path)
+    other = regularization_set(model, PROMPTS[:1], RegularizationConfig(steps=2), cache=tmp_path)
+    assert other.captions == PROMPTS[:1]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+def test_no_prompts_are_an_error(model: BaseModel) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        regularization_set(model, [])

@@ -1,0 +1,132 @@
+"""Fixtures of the application over the real servers, called as two projects; and the life of a job without a GPU."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from api.app import make_app
+from ledger import attempts, keys, projects
+from ledger.artefacts import NewArtefact
+from ledger.database import UnitOfWork
+from ledger.projects import Project
+from ledger.settings import Settings
+from ledger.storage import Storage, attempt_prefix
+from tests.support.uploads import png
+
+NewKey = Callable[..., str]
+
+
+@pytest.fixture
+def new_key(begin: UnitOfWork, settings: Settings) -> NewKey:
+    """`new_key(project, scopes=...)`: a key's text."""
+
+    def create(project: Project, **options: Any) -> str:
+        with begin() as session:
+            return keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test", **options)[1]
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def app(server_settings: Settings) -> Iterator[FastAPI]:
+    """The application, open for all tests; `engine` empties its tables for each."""
+    opened = make_app(server_settings)
+    with TestClient(opened):
+        yield opened
+
+
+@pytest.fixture
+def api(app: FastAPI, project: Project, new_key: NewKey) -> TestClient:
+    """A client with a key of `project`."""
+    return TestClient(app, headers={"Authorization": f"Bearer {new_key(project)}"})
+
+
+@pytest.fixture
+def stranger(api: TestClient, app: FastAPI, begin: UnitOfWork, new_key: NewKey) -> TestClient:
+    """The same application, called by another project."""
+    with begin() as session:
+        other = projects.create(session, "other")
+    return TestClient(app, headers={"Authorization": f"Bearer {new_key(other)}"})
+
+
+@pytest.fixture
+def upload(api: TestClient) -> Callable[..., str]:
+    """`upload("red", (96, 96))`: the id of a new image."""
+
+    def send(*look: Any) -> str:
+        return str(api.post("/v1/images", content=png(*look)).raise_for_status().json()["id"])
+
+    return send
+
+
+@pytest.fixture
+def subject(api: TestClient, upload: Callable[..., str]) -> dict[str, Any]:
+    """A dog with three references."""
+    references = [upload(colour) for colour in ("red", "green", "blue")]
+    asked = {"name": "Rex", "class_noun": "dog", "references": references}
+    body: dict[str, Any] = api.post("/v1/subjects", json=asked).raise_for_status().json()
+    return body
+
+
+@pytest.fixture
+def work(begin: UnitOfWork, storage: Storage) -> Callable[..., None]:
+    """`work(job_id)`: what a worker does with a job, but for the GPU."""
+
+    def run(job_id: str, files: list[tuple[str, dict[str, Any]]] = [("adapter", {}), ("manifest", {})]) -> None:  # noqa: B006
+        with begin() as session:
+            claim = attempts.claim(session, job_id, "worker-1", lease_seconds=60)
+            assert claim is not None
+        prefix = attempt_prefix(claim.project_id, job_id, claim.epoch)
+        made = [
+            NewArtefact(
+                role,
+                f"{role}.bin",
+                "image/png",
+                storage.put(prefix, f"{role}-{place}.bin", role.encode(), "image/png"),
+                details,
+            )
+            for place, (role, details) in enumerate(files)
+        ]
+        manifest = {"base": "test"} if claim.kind == "prior" else None
+        with begin() as session:
+            assert attempts.finish(
+                session, claim, made, resolved={"seed": 1}, metrics={"training": 2.5}, manifest=manifest
+            )
+
+    return run
+
+
+@pytest.fixture
+def prior(api: TestClient, subject: dict[str, Any], work: Callable[..., None]) -> str:
+    """A ready prior of `subject`."""
+    job = api.post(f"/v1/subjects/{subject['id']}/priors").raise_for_status().json()
+    work(job["id"])
+    return str(job["prior_id"])
+
+
+@pytest.fixture(scope="session")
+def uvicorn_url(server_settings: Settings) -> Iterator[str]:
+    """Where a real uvicorn serves an application, open for all tests."""
+    uvicorn_server = uvicorn.Server(uvicorn.Config(make_app(server_settings), port=0, log_level="warning"))
+    thread = threading.Thread(target=uvicorn_server.run)
+    thread.start()
+    while not uvicorn_server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    port = uvicorn_server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    uvicorn_server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def server(uvicorn_url: str, engine: Engine) -> str:
+    """The same, its tables empty."""
+    return uvicorn_url

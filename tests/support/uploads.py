@@ -1,0 +1,25 @@
+"""Image files to upload."""
+
+import struct
+import zlib
+from io import BytesIO
+
+from PIL import Image
+
+
+def png(colour: str = "red", size: tuple[int, int] = (96, 96)) -> bytes:
+    """A small picture."""
+    file = BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def header_of(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds almost nothing."""
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0")),
+        (b"IEND", b""),
+    )
+    body = b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts)
+    return b"\x89PNG\r\n\x1a\n" + body
