@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.fields import ResponseModel
 from api.service import Service
-from ledger.artefacts import Artefact
+from ledger.models import Artefact
 
 
 class ArtefactBody(ResponseModel):

@@ -1,6 +1,6 @@
 """How a job looks to its owner."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -8,8 +8,8 @@ from api.artefact_body import ArtefactBody
 from api.fields import Moment
 from api.previews import shown
 from api.service import Service
-from ledger.jobs import Job
-from ledger.states import State
+from ledger.models import Job
+from ledger.states import JobKind, State
 
 
 class JobError(BaseModel):
@@ -44,7 +44,7 @@ class JobBody(BaseModel):
     """`parameters` are what was asked for; `resolved`, once it ran, every setting that it ran with."""
 
     id: str
-    kind: Literal["prior", "edit"]
+    kind: JobKind
     status: State
     subject_id: str
     prior_id: str | None

@@ -10,7 +10,7 @@ from ledger import previews
 
 def shown(service: Service, progress: Mapping[str, Any]) -> dict[str, Any]:
     """The progress with a fresh URL of its preview in place of where that lies."""
-    preview = previews.newest(progress)
+    preview = previews.from_progress(progress)
     if preview is None:
         return dict(progress)
     body = ArtefactBody(

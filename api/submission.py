@@ -1,6 +1,6 @@
 """Taking a job: committed with its idempotent answer, then announced, then (`Prefer: wait=n`) waited for.
 
-A 202 means that the row is committed, and on the disk. Whether the doorbell could be rung does not matter: the outbox
+A 202 means that the row is committed. Whether the doorbell could be rung does not matter: the outbox
 holds it.
 """
 
@@ -21,7 +21,7 @@ from api.quota import admit
 from api.service import Service
 from ledger import jobs, outbox, quotas
 from ledger.idempotency import Answer
-from ledger.jobs import Job
+from ledger.models import Job
 from ledger.states import TERMINAL
 from ledger.transitions import task
 
@@ -65,7 +65,7 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
 
     def accept() -> Answer:
         answer = once(create)
-        announce(once.service, answer.body["id"], made)
+        announce(once.service, made)
         return answer
 
     answer = await once.service.submitting(accept)
@@ -76,13 +76,10 @@ async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Re
     return JSONResponse(body or answer.body, answer.status, headers)
 
 
-def announce(service: Service, job_id: str, made: Sequence[Job]) -> None:
-    """Ring for the job if it was just made; wait until the disk has it in any case."""
+def announce(service: Service, made: Sequence[Job]) -> None:
+    """Notify the workers of a job that was just made."""
     for job in made:
-        outbox.announce(service.look, service.ring, task(job), job.id)
-    if not made:
-        with service.look() as connection:
-            outbox.kept(connection, job_id)
+        outbox.publish_one(service.look, service.ring, task(job), job.id)
 
 
 async def _waited(once: Once, job_id: str, seconds: int) -> dict[str, object] | None:

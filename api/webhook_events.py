@@ -1,25 +1,16 @@
 """What a webhook's body looks like (Standard Webhooks 1.0): one type for each end that a job can have."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.fields import Moment
 from api.job_body import JobError
-from ledger.states import State
+from ledger.states import JobKind, State
+from ledger.webhooks import WebhookEventType
 
-EventType = Literal[
-    "prior.succeeded",
-    "prior.failed",
-    "prior.canceled",
-    "prior.expired",
-    "edit.succeeded",
-    "edit.failed",
-    "edit.canceled",
-    "edit.expired",
-]
 ANSWERS: dict[int | str, dict[str, Any]] = {
     "2XX": {"description": "Taken. Anything else is sent again later; redirects are not followed."},
     410: {"description": "Send nothing to this endpoint any more: it is disabled."},
@@ -33,7 +24,7 @@ class EventData(BaseModel):
     status: State
     attempt: int
     error: Annotated[JobError | None, Field(description="Only of a job that failed.")] = None
-    kind: Literal["prior", "edit"]
+    kind: JobKind
     subject_id: str
     prior_id: str | None
     edit_id: str | None
@@ -43,7 +34,7 @@ class EventData(BaseModel):
 class WebhookEvent(BaseModel):
     """Signed, under 20 kB, and the same bytes at every attempt; the header `webhook-id` names it."""
 
-    type: EventType
+    type: WebhookEventType
     timestamp: Moment
     data: EventData
 
@@ -51,7 +42,7 @@ class WebhookEvent(BaseModel):
 def described() -> APIRouter:
     """The receiver's side, for OpenAPI's `webhooks`."""
     router = APIRouter(tags=["webhooks"])
-    for event in get_args(EventType):
+    for event in get_args(WebhookEventType):
         router.add_api_route(
             event,
             _receiver(event),

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from benchmarks.service_stack import MANY, Stack
 from ledger import attempts, edit_inputs, jobs, outbox, quotas, reaper, results
 from ledger.attempts import Claim
-from ledger.edits import Edit
+from ledger.models import Edit
 from ledger.states import State
 from tests.support.many_jobs import RARE, fill
 

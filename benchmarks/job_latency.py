@@ -10,7 +10,7 @@ from sqlalchemy import select
 from benchmarks.load import post
 from benchmarks.service_stack import Stack
 from ledger.database import now
-from ledger.jobs import Job
+from ledger.models import Job
 from ledger.states import TERMINAL, State
 from tests.reliability.engine import EDIT_STEPS, STEP_SECONDS
 

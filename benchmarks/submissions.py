@@ -12,9 +12,7 @@ from sqlalchemy import delete, func, select
 from benchmarks.baseline_api import QUEUE, Order
 from benchmarks.load import Round, drive
 from benchmarks.service_stack import Stack
-from ledger.edits import Edit
-from ledger.idempotency import Request
-from ledger.jobs import Job
+from ledger.models import Edit, IdempotentRequest, Job
 from ledger.notify import QUEUES
 
 EDITS, KEYED, BARE = "LIPE", "LIPE, with idempotency keys", "bare"
@@ -45,7 +43,7 @@ def _settle(stack: Stack, accepted: int, name: str) -> None:
     table, queue = (Order, QUEUE) if name == BARE else (Job, QUEUES["lipe.edit"])
     with stack.begin() as session:
         rows = session.scalar(select(func.count()).select_from(table))
-        for kind in (Job, Edit, Request, Order):
+        for kind in (Job, Edit, IdempotentRequest, Order):
             session.execute(delete(kind))
     with Redis.from_url(stack.settings.broker_url) as broker:
         doorbells = broker.llen(queue)

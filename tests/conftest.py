@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from cli.embedded import postgres, s3, valkey
 from ledger import projects
 from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support import typechecker

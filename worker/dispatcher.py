@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from ledger import deliveries, erasures, idempotency, orphans, outbox, reaper, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
-from ledger.jobs import KINDS
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
+from ledger.states import JOB_KINDS
 from ledger.storage import Storage, StorageError
 from worker.heartbeat import beat
 
@@ -62,7 +62,9 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Notifier, storage: Stora
         with begin() as session:
             if lost := reaper.reap(session, max_attempts=settings.max_attempts):
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
-            for kind in KINDS:
+            if late := reaper.expire(session, deadline_seconds=settings.queue_deadline_seconds):
+                log.warning("%d jobs expired in the queue", late)
+            for kind in JOB_KINDS:
                 reaper.notify_stranded(
                     session, kind, seconds=settings.stranded_seconds, max_running=settings.max_running_jobs
                 )
@@ -77,7 +79,7 @@ def chores(settings: Settings, begin: UnitOfWork, ring: Notifier, storage: Stora
 
     def sweep() -> None:
         with begin() as session:
-            left = erasures.unfinished(session)
+            left = erasures.list_unfinished(session)
         for erasure_id in left:
             erasures.sweep(begin, storage, erasure_id, settle_seconds=settings.lease_seconds)
 

@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from ledger import edits, images, jobs, priors, subjects
-from ledger.priors import Prior as PriorRow
+from ledger.models import Image as ImageRow
+from ledger.models import Prior as PriorRow
 from lipe_core.adapters import prior
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
@@ -93,7 +94,7 @@ def _load(process: WorkerContext, attempt: Attempt) -> EditInputs:
     if subject is None or image is None:
         raise Lost
 
-    def picture(row: images.Image) -> Image.Image:
+    def picture(row: ImageRow) -> Image.Image:
         return Image.open(io.BytesIO(attempt.retry_storage(partial(process.storage.get, row.key, row.sha256))))
 
     who = Subject(subject.token, subject.class_noun)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from ledger import jobs, subjects
 from ledger.artefacts import NewArtefact
-from ledger.subjects import Subject
+from ledger.models import Subject
 from lipe_core import sdxl, subject
 from lipe_core.adapters import prior
 from lipe_core.adapters.prior import Manifest

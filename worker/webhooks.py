@@ -45,7 +45,7 @@ class Verdict:
 def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None:
     """Make one attempt at the delivery; nothing if it is not there to be taken."""
     with begin() as session:
-        sending = deliveries.take(session, delivery_id, LEASE_SECONDS)
+        sending = deliveries.claim(session, delivery_id, LEASE_SECONDS)
     if sending is None:
         return
     answer, error = None, None
@@ -58,7 +58,9 @@ def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None
     verdict = judge(answer, sending.attempt, chance=random.random())  # noqa: S311
     log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, verdict.outcome)
     with begin() as session:
-        deliveries.settle(session, delivery_id, sending.attempt, verdict.outcome, verdict.retry_in, status, error)
+        deliveries.record_outcome(
+            session, delivery_id, sending.attempt, verdict.outcome, verdict.retry_in, status, error
+        )
 
 
 def receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int] | None:

@@ -20,9 +20,8 @@ from api.problems import Problem, documented
 from api.service import Service, ServiceDep
 from api.submission import REFUSALS, Waiting, submitted
 from ledger import artefacts, edit_inputs, edits, jobs, results
-from ledger.artefacts import Artefact
 from ledger.edit_inputs import EditInputs
-from ledger.jobs import Job
+from ledger.models import Artefact, Job
 from ledger.states import State
 
 router = APIRouter(prefix="/edits", tags=["edits"])
@@ -94,7 +93,7 @@ async def create_edit(asked: NewEdit, request: Request, once: Creating, wait: Wa
             subject_id=subject_id,
             prior_id=prior_id,
             edit_id=edit.id,
-            beside=[edit],
+            related=[edit],
             parameters=parameters,
             metadata=asked.metadata,
             webhook_url=asked.webhook_url,

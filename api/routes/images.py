@@ -22,10 +22,9 @@ from api.pagination import Listing, Paging, listing
 from api.problems import Problem, documented
 from api.service import Service, ServiceDep
 from ledger import images, uploads
-from ledger.database import new_id
 from ledger.idempotency import Answer
+from ledger.models import Upload, new_id
 from ledger.storage import NoSuchObject, StorageError, WrongSize, image_prefix
-from ledger.uploads import Upload
 
 router = APIRouter(prefix="/images", tags=["images"])
 FORM, JSON = "multipart/form-data", "application/json"
@@ -192,7 +191,7 @@ async def _use_upload(upload_id: str, service: Service, once: Once) -> Response:
 def _found(session: Session, project_id: str, upload_id: str) -> Upload:
     try:
         upload = uploads.use(session, project_id, upload_id)
-    except uploads.Used as error:
+    except uploads.AlreadyUsed as error:
         raise Problem("upload_used", "announce a new upload for a new image", param="upload_id") from error
     if upload is None:
         raise problems.not_found("upload", upload_id, param="upload_id")

@@ -1,7 +1,7 @@
 """Jobs: one state machine for priors and edits. Follow one by polling, by events or by webhooks."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
@@ -17,8 +17,8 @@ from api.problems import Problem, documented
 from api.service import ServiceDep
 from api.submission import REFUSALS, Waiting, submitted
 from ledger import jobs, retries
-from ledger.jobs import Job
-from ledger.states import TERMINAL
+from ledger.models import Job
+from ledger.states import TERMINAL, JobKind
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -30,7 +30,7 @@ def list_jobs(
     window: Paging,
     metadata: WithMetadata,
     status: Status = None,
-    kind: Annotated[Literal["prior", "edit"] | None, Query(description="Only trainings, or only edits.")] = None,
+    kind: Annotated[JobKind | None, Query(description="Only trainings, or only edits.")] = None,
 ) -> Any:
     """The project's jobs, newest first."""
     with service.begin() as session:

@@ -19,7 +19,7 @@ from api.problems import documented
 from api.service import ServiceDep
 from api.submission import REFUSALS, Waiting, submitted
 from ledger import artefacts, jobs, priors, results, subjects
-from ledger.jobs import Job
+from ledger.models import Job
 
 router = APIRouter(tags=["priors"])
 

@@ -20,8 +20,9 @@ from api.service import ServiceDep
 from ledger import erasures, images, quotas, subjects
 from ledger.categories import Category, category_of
 from ledger.idempotency import Answer
-from ledger.images import Image
+from ledger.models import Image
 from ledger.storage import StorageError
+from ledger.subjects import CLASS_NOUN_PATTERN, TOKEN_PATTERN
 
 router = APIRouter(prefix="/subjects", tags=["subjects"])
 FEWEST_REFERENCES, MOST_REFERENCES = 3, 5
@@ -35,10 +36,10 @@ class NewSubject(RequestModel):
 
     name: Name
     class_noun: Annotated[
-        Text, Field(pattern=r"^\w[\w' -]{0,62}$", description="What everybody would call it, such as `dog`.")
+        Text, Field(pattern=CLASS_NOUN_PATTERN, description="What everybody would call it, such as `dog`.")
     ]
     token: Annotated[
-        Text, Field(pattern=r"^\w{2,32}$", description="A rare word that will mean this subject in prompts.")
+        Text, Field(pattern=TOKEN_PATTERN, description="A rare word that will mean this subject in prompts.")
     ] = "sks"  # noqa: S105
     references: Annotated[list[Id], Field(max_length=100, description="3 to 5 image ids.")]
     captions: list[Annotated[Text, Field(max_length=LONGEST_CAPTION)] | None] | None = None

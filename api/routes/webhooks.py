@@ -15,14 +15,14 @@ from api.idempotency import Creating
 from api.pagination import Listing, Paging, listing
 from api.problems import documented
 from api.service import ServiceDep
-from api.webhook_events import EventType
 from ledger import deliveries, outbox, projects, webhooks
-from ledger.deliveries import DeliveryState
 from ledger.idempotency import Answer
-from ledger.webhooks import TASK, Delivery, Endpoint
+from ledger.models import Delivery, WebhookEndpoint
+from ledger.states import DeliveryState
+from ledger.webhooks import TASK, WebhookEventType
 
 router = APIRouter(tags=["webhooks"])
-Events = Annotated[list[EventType], Field(max_length=8, description="Empty: all of them.")]
+Events = Annotated[list[WebhookEventType], Field(max_length=8, description="Empty: all of them.")]
 
 
 class NewEndpoint(RequestModel):
@@ -211,11 +211,11 @@ def redeliver(delivery_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
         if delivery is None:
             raise problems.not_found("webhook delivery", delivery_id)
         body = DeliveryBody.of(delivery)
-    outbox.announce(service.look, service.ring, TASK, delivery_id)
+    outbox.publish_one(service.look, service.ring, TASK, delivery_id)
     return body
 
 
-def _endpoint(session: Session, project_id: str, endpoint_id: str) -> Endpoint:
+def _endpoint(session: Session, project_id: str, endpoint_id: str) -> WebhookEndpoint:
     endpoint = webhooks.get_endpoint(session, project_id, endpoint_id)
     if endpoint is None:
         raise problems.not_found("webhook endpoint", endpoint_id)

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api.auth import READING
 from ledger import keys
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from tests.support.api_fixtures import NewKey
 
 

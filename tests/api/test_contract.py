@@ -16,8 +16,9 @@ from api.app import LARGEST_JSON, make_app
 from api.method_parameters import PARAMETERS
 from api.problems import KINDS, ProblemDocument
 from api.routes.priors import PriorParameters, RegularizationParameters
-from api.webhook_events import EventData, EventType, WebhookEvent
+from api.webhook_events import EventData, WebhookEvent
 from ledger.settings import Settings
+from ledger.webhooks import WebhookEventType
 from lipe_core.methods.registry import METHODS
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.regularization import RegularizationConfig
@@ -90,7 +91,7 @@ def test_every_example_fits_its_schema(app: FastAPI) -> None:
         for content in (part.get("content", {}) for part in [*bodies, *answers, *events])
         if "application/json" in content
     ]
-    assert len(found) == len(examples.REQUESTS) + len(examples.ANSWERS) + len(get_args(EventType))
+    assert len(found) == len(examples.REQUESTS) + len(examples.ANSWERS) + len(get_args(WebhookEventType))
     for entry in found:
         whole = entry["schema"] | {"components": document["components"]}
         errors = list(Draft202012Validator(whole, validate_formats=True).iter_errors(entry["example"]))

@@ -10,7 +10,7 @@ from sqlalchemy import func, update
 
 from ledger import attempts
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
+from ledger.models import Job
 
 
 def _samples(api: TestClient) -> dict[tuple[str, ...], float]:

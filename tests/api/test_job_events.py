@@ -16,7 +16,7 @@ from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Progress
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.storage import Storage, attempt_prefix
 from tests.support.api_fixtures import NewKey
 

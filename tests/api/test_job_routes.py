@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api.app import make_app
 from ledger import attempts
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from tests.support.api_fixtures import NewKey
 

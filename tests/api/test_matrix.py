@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from api import examples
 from api.auth import GUARDED, described
 from ledger.database import UnitOfWork
-from ledger.tables import METADATA
+from ledger.models import METADATA
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 """All that anybody may read, by name: how the service is, and what it is."""

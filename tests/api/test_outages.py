@@ -13,8 +13,7 @@ from sqlalchemy import select
 from api.app import make_app
 from api.service import SUBMITTING
 from ledger.database import UnitOfWork
-from ledger.outbox import Entry
-from ledger.projects import Project
+from ledger.models import OutboxEntry, Project
 from ledger.settings import Settings
 from tests.support.api_fixtures import NewKey
 from tests.support.uploads import png
@@ -45,7 +44,7 @@ def test_a_broker_that_is_down_loses_nothing(
     answer = api.post(f"/v1/subjects/{subject['id']}/priors")
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
     with begin() as session:
-        assert [(entry.topic, entry.identifier) for entry in session.scalars(select(Entry))] == [
+        assert [(entry.topic, entry.identifier) for entry in session.scalars(select(OutboxEntry))] == [
             ("lipe.prior", answer.json()["id"])
         ]
     assert api.get("/readyz").status_code == 503
@@ -78,7 +77,7 @@ def test_a_broker_that_says_nothing_delays_no_one_else(
 def test_a_broker_that_is_there_is_rung(api: TestClient, subject: dict[str, Any], begin: UnitOfWork) -> None:
     assert api.post(f"/v1/subjects/{subject['id']}/priors").status_code == 202
     with begin() as session:
-        assert session.scalars(select(Entry)).all() == []
+        assert session.scalars(select(OutboxEntry)).all() == []
     assert api.get("/readyz").status_code == 200
 
 

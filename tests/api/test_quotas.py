@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from api.app import make_app
 from ledger import attempts
 from ledger.database import UnitOfWork
+from ledger.models import Usage
 from ledger.settings import Settings
-from ledger.usage import Usage
 from tests.support.uploads import png
 
 Within = Callable[..., TestClient]

@@ -11,9 +11,8 @@ from PIL import Image
 from sqlalchemy import func, select
 
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import METADATA, Project
 from ledger.storage import Storage
-from ledger.tables import METADATA
 from tests.support.uploads import png
 
 Upload = Callable[..., str]

@@ -14,8 +14,7 @@ from sqlalchemy import select
 
 from ledger import attempts
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.states import State
 from tests.support.api_fixtures import NewKey
 

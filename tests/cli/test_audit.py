@@ -12,13 +12,12 @@ from typer.testing import CliRunner, Result
 from cli.main import app as lipe
 from ledger.audit import INVARIANTS
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.cli.test_keys import environment  # noqa: F401
-from tests.support.sample_project import travel
-from tests.support.violations import PLANTS
+from tests.support.sample_project import make_sample_project
+from tests.support.violations import VIOLATIONS
 
 HOOK = "http://127.0.0.1:9/"
 
@@ -52,9 +51,9 @@ def test_a_journey_by_rest_violates_nothing(
 
 
 def test_a_violation_is_printed_and_is_the_exit_status(begin: UnitOfWork, storage: Storage, project: Project) -> None:
-    journey = travel(begin, storage, project)
+    journey = make_sample_project(begin, storage, project)
     with begin() as session:
-        PLANTS["a lost object"][2](session, storage, journey)
+        VIOLATIONS["a lost object"][2](session, storage, journey)
     result = run()
     assert result.exit_code == 1
     assert "has no object" in result.stdout
@@ -67,9 +66,9 @@ def test_a_violation_is_printed_and_is_the_exit_status(begin: UnitOfWork, storag
 
 
 def test_patience_is_the_callers(begin: UnitOfWork, storage: Storage, project: Project) -> None:
-    journey = travel(begin, storage, project)
+    journey = make_sample_project(begin, storage, project)
     with begin() as session:
-        PLANTS["a lease that ran out"][2](session, storage, journey)
+        VIOLATIONS["a lease that has ended"][2](session, storage, journey)
     assert run("--patience", "7200").exit_code == 0
     assert run("--patience", "60").exit_code == 1
     assert run("--patience", "-1").exit_code == 2
@@ -93,7 +92,7 @@ def test_no_answer_is_no_violation(
     value: str,
     said: str,
 ) -> None:
-    travel(begin, storage, project)
+    make_sample_project(begin, storage, project)
     monkeypatch.setenv(f"LIPE_{setting}", value)
     result = run("--json")
     assert (result.exit_code, result.stdout) == (2, "")

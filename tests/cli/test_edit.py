@@ -14,9 +14,7 @@ from cli.main import app
 from client import Client, Method, Subject, retries
 from ledger import attempts, images
 from ledger.database import UnitOfWork
-from ledger.edits import Edit
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Edit, Job, Project
 from tests.support.api_fixtures import NewKey
 from tests.support.factories import wait_for
 from tests.support.uploads import png

@@ -12,8 +12,7 @@ from ledger import attempts, images, subjects
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Progress
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.storage import Storage, attempt_prefix
 from tests.cli.test_edit import environment, lipe, working  # noqa: F401
 from tests.support.factories import wait_for

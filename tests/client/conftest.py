@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from client import Client
-from ledger.projects import Project
+from ledger.models import Project
 from tests.support.api_fixtures import NewKey
 
 

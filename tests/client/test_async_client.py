@@ -13,7 +13,7 @@ import pytest
 from client import AsyncClient, Client, JobFailed, Problem, call, events, retries
 from client.operations import listing, verb
 from client.resources import Resources
-from ledger.projects import Project
+from ledger.models import Project
 from tests.support.api_fixtures import NewKey
 from tests.support.uploads import png
 

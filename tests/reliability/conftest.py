@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from ledger import keys
 from ledger.audit import audit
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.reliability import programs

@@ -45,7 +45,7 @@ DISPATCHER = {
 API = {
     "before commit": Point("ledger.idempotency:remember", before=False),
     "after commit": Point("api.submission:announce", before=True),
-    "after publish": Point("ledger.outbox:rung", before=True),
+    "after publish": Point("ledger.outbox:remove", before=True),
 }
 
 

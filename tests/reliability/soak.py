@@ -28,7 +28,7 @@ from cli.embedded.process import free_port
 from cli.embedded.up import lipe
 from ledger import keys, projects, webhooks
 from ledger.database import UNAVAILABLE, make_engine, migrate, unit_of_work
-from ledger.jobs import Job
+from ledger.models import Job
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage

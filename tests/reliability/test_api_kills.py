@@ -11,8 +11,7 @@ from sqlalchemy import select
 
 from cli.embedded.process import free_port
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.states import State
 from ledger.storage import Storage
 from tests.reliability import failpoints

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage

@@ -13,11 +13,10 @@ from sqlalchemy import func, select
 
 from ledger import webhooks
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Delivery, Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from ledger.webhooks import Delivery
 from tests.reliability.limits import Start
 from tests.reliability.programs import dispatcher, put, sender, worker
 from tests.support.factories import learn, make_subject

@@ -26,7 +26,7 @@ from ledger.attempts import Claim, Control, Progress
 from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.idempotency import Answer
-from ledger.jobs import Job
+from ledger.models import Job, OutboxEntry
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage, attempt_prefix
 from tests.support.rows import make_image, make_subject
@@ -230,7 +230,7 @@ class Lives(RuleBasedStateMachine):
         with self.begin() as session:
             for kind in ("prior", "edit"):
                 reaper.notify_stranded(session, kind, seconds=0.0, max_running=1000)
-            waiting = set(session.scalars(select(outbox.Entry.identifier)))
+            waiting = set(session.scalars(select(OutboxEntry.identifier)))
         assert waiting >= {task for task, job in self.model.items() if job.state is State.QUEUED}
         outbox.publish(self.begin, lambda task, identifier: True, limit=1000)
 
@@ -238,7 +238,7 @@ class Lives(RuleBasedStateMachine):
     def forget(self) -> None:
         """All of Redis, and the outbox's memory of it: a later `ring` must find every job that waits."""
         with self.begin() as session:
-            session.execute(delete(outbox.Entry))
+            session.execute(delete(OutboxEntry))
 
     @invariant()
     def the_tables_are_as_the_model_says(self) -> None:
@@ -273,7 +273,7 @@ class Lives(RuleBasedStateMachine):
             self.project.id, subject_id=subject, prior_id=None, image_id=image.id, target_prompts=[PROMPT]
         )
         return jobs.submit(
-            session, self.project.id, "edit", subject_id=subject, edit_id=edit.id, beside=[edit], parameters={}
+            session, self.project.id, "edit", subject_id=subject, edit_id=edit.id, related=[edit], parameters={}
         )
 
 

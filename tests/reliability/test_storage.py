@@ -7,7 +7,7 @@ import pytest
 
 from ledger import jobs
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage, job_prefix

@@ -11,9 +11,8 @@ import pytest
 
 from ledger import jobs
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
+from ledger.models import Job, Project
 from ledger.notify import make_notifier
-from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage, job_prefix

@@ -15,7 +15,7 @@ from api.app import make_app
 from ledger import attempts, keys, projects
 from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from ledger.storage import Storage, attempt_prefix
 from tests.support.uploads import png

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
+from ledger.models import Job
 from ledger.settings import Settings
 from ledger.states import TERMINAL
 from ledger.storage import Storage

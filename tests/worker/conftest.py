@@ -7,10 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project, Subject
 from ledger.settings import Settings
 from ledger.storage import Storage
-from ledger.subjects import Subject
 from tests.support.factories import make_subject
 from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu

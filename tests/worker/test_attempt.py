@@ -10,8 +10,7 @@ from sqlalchemy import Engine
 
 from ledger import attempts, jobs
 from ledger.database import UnitOfWork, autocommit, make_engine
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.storage import StorageError
 from tests.support.rows import make_job, make_subject
 from worker.attempt import RENEW_SECONDS, Attempt, Canceled, Draining, Lost

@@ -10,14 +10,12 @@ import torch
 from PIL import Image
 from sqlalchemy import Engine
 
-from ledger import edits, images, subjects
 from ledger.database import UnitOfWork
-from ledger.priors import Prior
-from ledger.projects import Project
+from ledger.models import Edit, Prior, Project, Reference, Subject
+from ledger.models import Image as ImageRow
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from ledger.subjects import Subject
 from lipe_core import subject as core
 from lipe_core.captioning import vlm
 from tests.support.factories import current, edit, learn
@@ -53,7 +51,7 @@ def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str
     Image.new("RGB", (64, 64), colour).save(content, "PNG")
     stored = storage.put(f"projects/{project.id}/images/{image_id}/", "plain.png", content.getvalue(), "image/png")
     with begin() as session:
-        image = session.get_one(images.Image, image_id)
+        image = session.get_one(ImageRow, image_id)
         image.key, image.size, image.sha256 = stored.key, stored.size, stored.sha256
 
 
@@ -77,7 +75,7 @@ def test_a_test_picture_without_a_source_prompt_gets_one(
 ) -> None:
     job = edit(begin, storage, project, subject, None)
     with begin() as session:
-        image_id = session.get_one(edits.Edit, job.edit_id).image_id
+        image_id = session.get_one(Edit, job.edit_id).image_id
     repaint(begin, storage, project, image_id, "black")
     run_job(process, job.id)
     made = current(begin, job)
@@ -93,8 +91,8 @@ def test_nothing_is_loaded_where_the_user_said_everything(
     monkeypatch.setattr(vlm, "load", lambda *arguments, **options: pytest.fail("loaded in vain"))
     learning, editing = learn(begin, project, subject, steps=1), edit(begin, storage, project, subject, None)
     with begin() as session:
-        session.get_one(subjects.Reference, (subject.id, 1)).caption = "a dog in a meadow"
-        session.get_one(edits.Edit, editing.edit_id).source_prompt = "a sks dog sitting"
+        session.get_one(Reference, (subject.id, 1)).caption = "a dog in a meadow"
+        session.get_one(Edit, editing.edit_id).source_prompt = "a sks dog sitting"
     for job in (learning, editing):
         run_job(process, job.id)
         done = current(begin, job)
@@ -135,7 +133,7 @@ def test_a_captioner_that_cannot_be_loaded_fails_the_jobs_that_need_it_and_keeps
     assert f"the folder {tmp_path / 'no-llava'} does not exist" in caplog.text
     told = edit(begin, storage, project, subject, None)
     with begin() as session:
-        session.get_one(edits.Edit, told.edit_id).source_prompt = "a sks dog sitting"
+        session.get_one(Edit, told.edit_id).source_prompt = "a sks dog sitting"
     run_job(process, told.id)
     assert current(begin, told).state == State.SUCCEEDED
 

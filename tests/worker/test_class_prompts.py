@@ -12,12 +12,10 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from ledger.database import UnitOfWork
-from ledger.priors import Prior
-from ledger.projects import Project
+from ledger.models import Prior, Project, Subject
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from ledger.subjects import Subject
 from lipe_core import sdxl
 from lipe_core.captioning import captions
 from lipe_core.captioning.class_prompts import MOST_PROMPTS

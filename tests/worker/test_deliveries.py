@@ -11,10 +11,8 @@ from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
 from ledger import deliveries, outbox, webhooks
-from ledger.database import UnitOfWork, new_id
-from ledger.jobs import Job
-from ledger.projects import Project
-from ledger.webhooks import Delivery, Endpoint
+from ledger.database import UnitOfWork
+from ledger.models import Delivery, Job, Project, WebhookEndpoint, new_id
 from tests.support.receiver import receiving
 from tests.support.rows import make_job, make_subject
 from worker import webhooks as sender
@@ -66,8 +64,8 @@ def test_gone_disables_the_endpoint(begin: UnitOfWork, job: Job) -> None:
         deliver(begin, delivery.id, allow_private=True)
     assert current(begin, delivery).state == "disabled"
     with begin() as session:
-        assert session.get_one(Endpoint, endpoint.id).disabled_at is not None
-        webhooks.announce(session, job.project_id, job.id, "prior.failed", {}, None)
+        assert session.get_one(WebhookEndpoint, endpoint.id).disabled_at is not None
+        webhooks.create_deliveries(session, job.project_id, job.id, "prior.failed", {}, None)
         assert len(list(session.scalars(select(Delivery)))) == 1
 
 
@@ -155,17 +153,17 @@ def test_a_sender_that_died_costs_one_lease(begin: UnitOfWork, job: Job) -> None
     _, delivery = announced(begin, job, "http://127.0.0.1:1/")
     drain_outbox(begin)
     with begin() as session:
-        first = deliveries.take(session, delivery.id, lease=0.05)  # and then it dies
+        first = deliveries.claim(session, delivery.id, lease=0.05)  # and then it dies
     time.sleep(0.1)
     with begin() as session:
         assert deliveries.notify_due(session, seconds=60) == 1
         assert deliveries.notify_due(session, seconds=60) == 0
     with begin() as session:
-        second = deliveries.take(session, delivery.id, lease=60)
+        second = deliveries.claim(session, delivery.id, lease=60)
         assert (first.attempt, second.attempt, second.message_id) == (1, 2, first.message_id)
-        assert deliveries.take(session, delivery.id, lease=60) is None
+        assert deliveries.claim(session, delivery.id, lease=60) is None
     with begin() as session:
-        deliveries.settle(session, delivery.id, first.attempt, "exhausted", None, None, "late")
+        deliveries.record_outcome(session, delivery.id, first.attempt, "exhausted", None, None, "late")
     assert current(begin, delivery).state == "pending"  # the first sender's word counts no more
 
 
@@ -173,19 +171,19 @@ def test_endpoints_choose_their_events_and_a_request_brings_its_own_url(begin: U
     with begin() as session:
         webhooks.create_endpoint(session, job.project_id, "http://all.example/")
         webhooks.create_endpoint(session, job.project_id, "http://edits.example/", ["edit.failed"])
-        webhooks.announce(session, job.project_id, job.id, "prior.failed", {}, "http://own.example/")
+        webhooks.create_deliveries(session, job.project_id, job.id, "prior.failed", {}, "http://own.example/")
         page = deliveries.listing(session, job.project_id)
         assert {delivery.url for delivery in page.rows} == {"http://all.example/", "http://own.example/"}
         assert deliveries.listing(session, "prj_other").rows == []
         own = next(delivery for delivery in page.rows if delivery.endpoint_id is None)
-        taken = deliveries.take(session, own.id, lease=60)
+        taken = deliveries.claim(session, own.id, lease=60)
         assert taken.secrets == tuple(session.get_one(Project, job.project_id).webhook_secrets)
 
 
-def announced(begin: UnitOfWork, job: Job, url: str) -> tuple[Endpoint, Delivery]:
+def announced(begin: UnitOfWork, job: Job, url: str) -> tuple[WebhookEndpoint, Delivery]:
     with begin() as session:
         endpoint = webhooks.create_endpoint(session, job.project_id, url)
-        webhooks.announce(session, job.project_id, job.id, "prior.succeeded", {"job_id": job.id}, None)
+        webhooks.create_deliveries(session, job.project_id, job.id, "prior.succeeded", {"job_id": job.id}, None)
         return endpoint, session.scalars(select(Delivery)).one()
 
 

@@ -5,8 +5,7 @@ from sqlalchemy import func, select
 
 from ledger import attempts, erasures, outbox, uploads
 from ledger.database import UnitOfWork, make_engine, unit_of_work
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, OutboxEntry, Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
@@ -36,7 +35,7 @@ def test_one_round_reaps_rings_and_sweeps(begin: UnitOfWork, settings: Settings,
     assert rung == [("lipe.prior", job.id)]
     with begin() as session:
         assert session.get_one(Job, job.id).state == State.QUEUED
-        assert erasures.unfinished(session) == []
+        assert erasures.list_unfinished(session) == []
         assert uploads.count_pending(session, job.project_id) == 0
 
 
@@ -48,7 +47,7 @@ def test_a_broker_that_is_away_loses_nothing(
     run_if_due(doorbells)  # it pauses
     assert [record.message for record in caplog.records] == ["doorbells: doorbells wait in the outbox"]
     with begin() as session:
-        assert session.scalar(select(func.count()).select_from(outbox.Entry)) == 1
+        assert session.scalar(select(func.count()).select_from(OutboxEntry)) == 1
 
 
 @pytest.mark.parametrize("failing", ["database", "chore"])

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project, Subject
 from ledger.states import State
 from ledger.storage import Storage
-from ledger.subjects import Subject
 from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel
 from lipe_core.training import dataset

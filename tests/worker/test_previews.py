@@ -12,11 +12,9 @@ from PIL import Image
 from ledger import attempts, jobs
 from ledger.attempts import Claim, Progress
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project, Subject
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix
-from ledger.subjects import Subject
 from tests.support.factories import current, edit, learn, verified
 from worker import previews as painting
 from worker.context import WorkerContext

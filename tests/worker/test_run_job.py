@@ -12,13 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ledger import attempts, edits, jobs, priors
+from ledger import attempts, edits, jobs
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Edit, Job, Prior, Project, Reference, Subject
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix, job_prefix
-from ledger.subjects import Reference, Subject
 from lipe_core.methods.mystyle.face_generator import FOLDER
 from tests.support.factories import current, edit, history, learn, put_image, verified
 from tests.support.toy_faces import write_toy_faces
@@ -68,7 +66,7 @@ def test_outside_the_users_mask_the_picture_keeps_its_bytes(
         )  # fmt: skip
         parameters = {"nima": {"steps": 2, "mask_mode": "source"}}
         job = jobs.submit(
-            session, project.id, "edit", subject_id=subject.id, edit_id=row.id, beside=[row], parameters=parameters
+            session, project.id, "edit", subject_id=subject.id, edit_id=row.id, related=[row], parameters=parameters
         )
     run_job(process, job.id)
     result = verified(begin, storage, job)[0]
@@ -141,7 +139,7 @@ def test_an_edit_with_a_prior_of_another_model_or_none_fails(
     assert current(begin, unready).error_code == "invalid_prior"
     run_job(process, learning.id)
     with begin() as session:
-        prior = session.get_one(priors.Prior, learning.prior_id)
+        prior = session.get_one(Prior, learning.prior_id)
         prior.manifest = prior.manifest | {"fingerprint": "another"}
     foreign = edit(begin, storage, project, subject, learning.prior_id)
     run_job(process, foreign.id)
@@ -154,7 +152,7 @@ def test_an_unknown_method_and_a_nameless_prompt_fail(
     nameless = edit(begin, storage, project, subject, None, prompts=["a photo of a dog jumping"])
     unknown = edit(begin, storage, project, subject, None)
     with begin() as session:
-        session.get_one(edits.Edit, unknown.edit_id).method = "magic"
+        session.get_one(Edit, unknown.edit_id).method = "magic"
     for job in (nameless, unknown):
         run_job(process, job.id)
         assert current(begin, job).error_code == "invalid_request"
