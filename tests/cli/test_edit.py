@@ -16,8 +16,8 @@ from ledger import attempts, images
 from ledger.database import UnitOfWork
 from ledger.models import Edit, Job, Project
 from tests.support.api_fixtures import NewKey
-from tests.support.factories import wait_for
 from tests.support.uploads import png
+from tests.support.waiting import eventually
 
 PROMPT = "a photo of sks dog jumping"
 
@@ -179,7 +179,7 @@ class working:
         self.thread.join()
 
     def _work(self) -> None:
-        wait_for(lambda: self._queued() is not None, seconds=30)
+        eventually(lambda: self._queued() is not None, seconds=30)
         job = self._queued()
         assert job
         self.act(job)

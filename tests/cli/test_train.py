@@ -15,8 +15,8 @@ from ledger.database import UnitOfWork
 from ledger.models import Job, Project
 from ledger.storage import Storage, attempt_prefix
 from tests.cli.test_edit import environment, lipe, working  # noqa: F401
-from tests.support.factories import wait_for
 from tests.support.uploads import png
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_files_become_a_subject_with_a_prior_and_previews_are_saved(
         ]
         with begin() as session:
             attempts.renew(session, claim, Progress("training", 1, 2, preview=made[2]), lease_seconds=60)
-        wait_for((album / "p-1.png").exists, seconds=60)  # while it runs
+        eventually((album / "p-1.png").exists, seconds=60)  # while it runs
         assert not (album / "p-2.png").exists()
         with begin() as session:
             assert attempts.finish(session, claim, made, resolved={}, metrics={}, manifest={})

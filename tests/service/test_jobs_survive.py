@@ -10,7 +10,8 @@ from ledger.models import Job, Project
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
-from tests.support.factories import current, edit, history, learn, make_subject, wait_for
+from tests.support.factories import current, edit, history, learn, make_subject
+from tests.support.waiting import eventually
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 150
@@ -43,7 +44,7 @@ def test_a_cancelled_training_stops_at_once_and_leaves_nothing(
     with begin() as session:
         jobs.cancel(session, project.id, job.id)
     assert ended(begin, job, seconds=30).state == State.CANCELED
-    wait_for(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")), seconds=30)
+    eventually(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")), seconds=30)
     assert [event.type for event in history(begin, job)] == ["prior.queued", "prior.running", "prior.canceled"]
     assert list(storage.keys(f"projects/{project.id}/jobs/{job.id}/")) == []
     next_job = learn(begin, project, make_subject(begin, storage, project), steps=3)
@@ -69,9 +70,9 @@ def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
         assert now.status not in TERMINAL, f"{now.error_code}: {now.error_detail}"
         return now.progress.get("stage") == "training" and now.progress["step"] >= step
 
-    wait_for(reached, seconds=300)
+    eventually(reached, seconds=300)
 
 
 def ended(begin: UnitOfWork, job: Job, seconds: float = 300) -> Job:
-    wait_for(lambda: current(begin, job).status in TERMINAL, seconds)
+    eventually(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)

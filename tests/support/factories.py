@@ -1,8 +1,6 @@
 """Rows with real objects: a subject with images, jobs that learn a prior or make an edit; and the state of a job."""
 
 import io
-import time
-from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
@@ -88,11 +86,3 @@ def verified(begin: UnitOfWork, storage: Storage, job: Job) -> list[Artefact]:
     for artefact in made:
         assert storage.verify(StoredObject(artefact.key, artefact.size, artefact.sha256))
     return made
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until the condition holds. Raises AssertionError after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true in time"
-        time.sleep(0.05)
