@@ -29,11 +29,11 @@ from ledger.database import UnitOfWork
 from ledger.storage import Storage
 
 INVARIANTS: Mapping[int, str] = {
-    1: "every accepted job exists and makes progress towards its end",
+    1: "every accepted job exists and proceeds to its end",
     2: "at most one attempt of a job is effective",
-    3: "terminal states are final, with exactly one terminal event",
+    3: "terminal states are final, with one terminal event each",
     4: "a succeeded job has every artefact, as recorded",
-    5: "every event is delivered, or its delivery is exhausted or disabled",
+    5: "every event is delivered, or is exhausted or disabled",
     6: "one idempotency key, one job",
     7: "a cancelled job does not succeed, and frees the GPU",
     8: "nothing of an erased subject remains",
