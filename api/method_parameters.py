@@ -53,4 +53,4 @@ if TYPE_CHECKING:  # mypy cannot evaluate types that are made from a file
     AnyParameters = MethodParameters
 else:
     Method = Literal[tuple(PARAMETERS)]
-    AnyParameters = Union[tuple(PARAMETERS.values())]
+    AnyParameters = Union[tuple(PARAMETERS.values())]  # noqa: UP007

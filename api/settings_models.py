@@ -52,5 +52,5 @@ def _type(setting: Mapping[str, Any]) -> Any:
 
 def _description(setting: Mapping[str, Any]) -> str:
     """The documentation and the default, which the schema of an optional field cannot show."""
-    default = setting["default"]
-    return setting["description"] + ("" if default is None else f" Default: {json.dumps(default)}.")
+    text, default = str(setting["description"]), setting["default"]
+    return text if default is None else f"{text} Default: {json.dumps(default)}."

@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from jsonschema_rs import Draft202012Validator
 
 from api import examples, openapi
-from api.app import LARGEST_JSON, make_app
+from api.app import MAX_JSON_BYTES, make_app
 from api.method_parameters import PARAMETERS
-from api.problems import KINDS, ProblemDocument
+from api.problems import PROBLEM_KINDS, ProblemDocument
 from api.routes.priors import PriorParameters, RegularizationParameters
 from api.webhook_events import EventData, EventType, WebhookEvent
 from ledger.settings import Settings
@@ -29,7 +29,7 @@ DOCS, CONTRACT = ROOT / "docs" / "problems.md", ROOT / "docs" / "openapi.json"
 
 def test_the_page_of_problems_is_the_table() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (yes|no) \| .{20,} \|$", DOCS.read_text(), re.MULTILINE)
-    assert rows == [(code, str(kind.status), "yes" if kind.retryable else "no") for code, kind in KINDS.items()]
+    assert rows == [(code, str(kind.status), "yes" if kind.retryable else "no") for code, kind in PROBLEM_KINDS.items()]
 
 
 def test_the_page_lists_what_jobs_fail_with() -> None:
@@ -67,7 +67,7 @@ def test_openapi_names_every_operation_and_every_problem(app: FastAPI) -> None:
             assert content["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
             for code, example in content["examples"].items():
                 assert ProblemDocument.model_validate(example["value"]).code == code
-                assert KINDS[code].status == int(status)
+                assert PROBLEM_KINDS[code].status == int(status)
     assert "HTTPValidationError" not in app.openapi()["components"]["schemas"]
 
 
@@ -90,7 +90,7 @@ def test_every_example_fits_its_schema(app: FastAPI) -> None:
         for content in (part.get("content", {}) for part in [*bodies, *answers, *events])
         if "application/json" in content
     ]
-    assert len(found) == len(examples.REQUESTS) + len(examples.ANSWERS) + len(get_args(EventType))
+    assert len(found) == len(examples.REQUESTS) + len(examples.RESPONSES) + len(get_args(EventType))
     for entry in found:
         whole = entry["schema"] | {"components": document["components"]}
         errors = list(Draft202012Validator(whole, validate_formats=True).iter_errors(entry["example"]))
@@ -151,7 +151,7 @@ def test_every_fault_is_listed_with_its_place(api: TestClient) -> None:
 
 
 def test_a_body_is_bounded_before_it_is_read(api: TestClient) -> None:
-    long = b" " * (LARGEST_JSON + 1)
+    long = b" " * (MAX_JSON_BYTES + 1)
     announced = api.post("/v1/edits", content=long, headers={"Content-Type": "application/json"})
     counted = api.post("/v1/edits", content=iter([long]), headers={"Content-Type": "application/json"})
     for answer in (announced, counted):

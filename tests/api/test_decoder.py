@@ -16,7 +16,7 @@ from PIL import Image
 from api.decoder import Decoder
 from api.problems import Problem
 
-BOUNDS = {"most_bytes": 32 << 20, "shortest_side": 64}
+BOUNDS = {"max_bytes": 32 << 20, "min_side": 64}
 SCAN, END = b"\xff\xda", b"\xff\xd9"
 
 
@@ -92,7 +92,7 @@ from threading import Timer
 from api.decoder import Decoder
 if __name__ == "__main__":
     Timer(2.0, lambda: print(*(child.pid for child in multiprocessing.active_children()), flush=True)).start()
-    Decoder(seconds=60)(pathlib.Path("{tmp_path}/bomb.jpg").read_bytes(), most_bytes=1 << 30, shortest_side=64)
+    Decoder(seconds=60)(pathlib.Path("{tmp_path}/bomb.jpg").read_bytes(), max_bytes=1 << 30, min_side=64)
 """
     (tmp_path / "program.py").write_text(program)
     environment = os.environ | {"PYTHONPATH": os.getcwd()}

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
-from api.image_sanitizer import Picture, Refused, normalised
+from api.image_sanitizer import SanitizedImage, ImageRefused, sanitize_image
 from tests.support.uploads import header_of
 
 MIB = 1 << 20
@@ -27,11 +27,11 @@ def encoded(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
     return file.getvalue()
 
 
-def taken(content: bytes, *, most_bytes: int = 32 * MIB, shortest_side: int = 64) -> Picture:
-    return normalised(content, most_bytes=most_bytes, shortest_side=shortest_side)
+def taken(content: bytes, *, max_bytes: int = 32 * MIB, min_side: int = 64) -> SanitizedImage:
+    return sanitize_image(content, max_bytes=max_bytes, min_side=min_side)
 
 
-def pixels(picture: Picture) -> np.ndarray:
+def pixels(picture: SanitizedImage) -> np.ndarray:
     with Image.open(BytesIO(picture.png)) as image:
         assert image.mode == "RGB"
         assert image.size == (picture.width, picture.height)
@@ -39,7 +39,7 @@ def pixels(picture: Picture) -> np.ndarray:
 
 
 def refusal(content: bytes, **bounds: int) -> str:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ImageRefused) as caught:
         taken(content, **bounds)
     return caught.value.code
 
@@ -142,8 +142,8 @@ def test_sides_have_bounds(size: tuple[int, int]) -> None:
 
 def test_the_shortest_side_is_a_setting() -> None:
     content = encoded(Image.fromarray(HALVES))
-    assert refusal(content, shortest_side=256) == "image_sides_out_of_range"
-    assert taken(content, shortest_side=80).height == 80
+    assert refusal(content, min_side=256) == "image_sides_out_of_range"
+    assert taken(content, min_side=80).height == 80
 
 
 @pytest.mark.parametrize("name", ["PNG", "WEBP"])
@@ -172,12 +172,12 @@ def test_a_header_that_the_memory_is_too_small_for_is_no_damage(monkeypatch: pyt
 
     monkeypatch.setattr(Image, "open", full)
     with pytest.raises(MemoryError):
-        normalised(b"\x89PNG\r\n\x1a\n", most_bytes=100, shortest_side=1)
+        sanitize_image(b"\x89PNG\r\n\x1a\n", max_bytes=100, min_side=1)
 
 
 def test_the_file_itself_has_a_bound() -> None:
     content = encoded(Image.fromarray(HALVES))
-    assert refusal(content, most_bytes=len(content) - 1) == "image_too_large"
+    assert refusal(content, max_bytes=len(content) - 1) == "image_too_large"
 
 
 @settings(max_examples=150, deadline=None)
@@ -188,5 +188,5 @@ def test_damage_never_surprises(data: st.DataObject) -> None:
     content = bytearray(encoded(Image.fromarray(HALVES), name))
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(Refused):
+    with suppress(ImageRefused):
         assert taken(bytes(content)).width > 0

@@ -1,4 +1,4 @@
-"""Server-sent events over a real server: everything once, in order, to the end; replay after a break."""
+"""Server-sent events over a real server: everything idempotent, in order, to the end; replay after a break."""
 
 import json
 import threading

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from api import examples
-from api.auth import GUARDED, described
+from api.auth import API_PREFIX, described
 from ledger.database import UnitOfWork
 from ledger.tables import METADATA
 
@@ -108,5 +108,5 @@ def test_every_route_has_its_lock(app: FastAPI) -> None:
         for route in iter_route_contexts(app.routes)
     }
     assert {path for path, locked in locks.items() if not locked} == OPEN
-    assert all(path.startswith(f"{GUARDED}/") for path, locked in locks.items() if locked)  # behind the gate
+    assert all(path.startswith(f"{API_PREFIX}/") for path, locked in locks.items() if locked)  # behind the gate
     assert len(locks) > 20

@@ -1,4 +1,4 @@
-"""Quotas of a project: told in every answer, enforced where the thing is made, also when many make it at once."""
+"""Quotas of a project: told in every answer, enforced where the thing is made, also when many make it at idempotent."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -17,12 +17,12 @@ from ledger.tables import METADATA
 from tests.support.uploads import png
 
 Upload = Callable[..., str]
-Refused = Callable[..., dict[str, Any]]
+ImageRefused = Callable[..., dict[str, Any]]
 DOG = "a photo of sks dog jumping"
 
 
 @pytest.fixture
-def refused(begin: UnitOfWork, storage: Storage, project: Project) -> Refused:
+def refused(begin: UnitOfWork, storage: Storage, project: Project) -> ImageRefused:
     """`refused(status, code, api.post, path, ...)`: the problem's body, after looking that nothing was written."""
 
     def refuse(status: int, code: str, call: Callable[..., Any], path: str, **request: Any) -> dict[str, Any]:
@@ -80,12 +80,12 @@ UPLOADS = [
 
 @pytest.mark.parametrize("form", [False, True], ids=["raw", "form"])
 @pytest.mark.parametrize(("content", "status", "code"), [row[1:] for row in UPLOADS], ids=[row[0] for row in UPLOADS])
-def test_uploads(api: TestClient, refused: Refused, content: bytes, status: int, code: str, form: bool) -> None:
+def test_uploads(api: TestClient, refused: ImageRefused, content: bytes, status: int, code: str, form: bool) -> None:
     sent = {"files": {"file": ("x.jpg", content)}} if form else {"content": content}
     refused(status, code, api.post, "/v1/images", **sent)
 
 
-def test_a_form_without_the_file(api: TestClient, refused: Refused) -> None:
+def test_a_form_without_the_file(api: TestClient, refused: ImageRefused) -> None:
     body = refused(422, "invalid_request", api.post, "/v1/images", files={"picture": png()})
     assert body["param"] == "file"
     refused(422, "invalid_request", api.post, "/v1/images", data={"file": "x"}, files={"other": b"x"})
@@ -94,7 +94,7 @@ def test_a_form_without_the_file(api: TestClient, refused: Refused) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 6, 7])
-def test_too_few_and_too_many_references(api: TestClient, refused: Refused, upload: Upload, count: int) -> None:
+def test_too_few_and_too_many_references(api: TestClient, refused: ImageRefused, upload: Upload, count: int) -> None:
     references = [upload("red", (96 + place, 96)) for place in range(count)]
     asked = {"name": "Rex", "class_noun": "dog", "references": references}
     assert refused(422, "reference_count", api.post, "/v1/subjects", json=asked)["param"] == "references"
@@ -118,7 +118,7 @@ def test_too_few_and_too_many_references(api: TestClient, refused: Refused, uplo
     ],
 )
 def test_subjects(
-    api: TestClient, refused: Refused, upload: Upload, change: dict[str, Any], code: str, param: str
+    api: TestClient, refused: ImageRefused, upload: Upload, change: dict[str, Any], code: str, param: str
 ) -> None:
     references = [upload(colour) for colour in ("red", "green", "blue")]
     asked = {"name": "Rex", "class_noun": "dog", "references": references} | change
@@ -126,14 +126,14 @@ def test_subjects(
     assert refused(422, code, api.post, "/v1/subjects", content=content, headers=kind)["param"] == param
 
 
-def test_the_same_reference_twice(api: TestClient, refused: Refused, upload: Upload) -> None:
+def test_the_same_reference_twice(api: TestClient, refused: ImageRefused, upload: Upload) -> None:
     one, two = upload("red"), upload("blue")
     asked = {"name": "Rex", "class_noun": "dog", "references": [one, two, one]}
     refused(422, "invalid_request", api.post, "/v1/subjects", json=asked)
 
 
 def test_what_belongs_to_another_project_does_not_exist(
-    api: TestClient, stranger: TestClient, refused: Refused, subject: dict[str, Any], prior: str, upload: Upload
+    api: TestClient, stranger: TestClient, refused: ImageRefused, subject: dict[str, Any], prior: str, upload: Upload
 ) -> None:
     image = upload("white")
     edit = api.post("/v1/edits", json={"prior_id": prior, "image_id": image, "prompt": DOG}).json()
@@ -175,7 +175,7 @@ def test_what_belongs_to_another_project_does_not_exist(
 
 
 def test_a_reference_of_another_project(
-    api: TestClient, stranger: TestClient, refused: Refused, upload: Upload
+    api: TestClient, stranger: TestClient, refused: ImageRefused, upload: Upload
 ) -> None:
     references = [upload("red"), stranger.post("/v1/images", content=png()).json()["id"], upload("blue")]
     asked = {"name": "Rex", "class_noun": "dog", "references": references}
@@ -221,7 +221,7 @@ def test_a_reference_of_another_project(
 )
 def test_edits(
     api: TestClient,
-    refused: Refused,
+    refused: ImageRefused,
     prior: str,
     upload: Upload,
     change: dict[str, Any],
@@ -243,7 +243,7 @@ def test_another_method_on_the_base_model_alone_needs_no_prior(
     assert answer.json()["prior_id"] is None
 
 
-def test_a_prior_that_is_not_ready(api: TestClient, refused: Refused, subject: dict[str, Any], upload: Upload) -> None:
+def test_a_prior_that_is_not_ready(api: TestClient, refused: ImageRefused, subject: dict[str, Any], upload: Upload) -> None:
     image = upload("white")
     asked = {"subject_id": subject["id"], "image_id": image, "prompt": DOG}
     refused(409, "prior_not_ready", api.post, "/v1/edits", json=asked)
@@ -253,7 +253,7 @@ def test_a_prior_that_is_not_ready(api: TestClient, refused: Refused, subject: d
     refused(409, "prior_not_ready", api.post, "/v1/edits", json=asked)
 
 
-def test_a_mask_of_another_size(api: TestClient, refused: Refused, prior: str, upload: Upload) -> None:
+def test_a_mask_of_another_size(api: TestClient, refused: ImageRefused, prior: str, upload: Upload) -> None:
     asked = {"prior_id": prior, "image_id": upload("white"), "mask_image_id": upload("black", (96, 97)), "prompt": DOG}
     refused(422, "mask_size_mismatch", api.post, "/v1/edits", json=asked)
 
@@ -267,12 +267,12 @@ def test_a_mask_of_another_size(api: TestClient, refused: Refused, prior: str, u
         {"regularization": {"count": -1}},
     ],
 )
-def test_priors(api: TestClient, refused: Refused, subject: dict[str, Any], change: dict[str, Any]) -> None:
+def test_priors(api: TestClient, refused: ImageRefused, subject: dict[str, Any], change: dict[str, Any]) -> None:
     refused(422, "invalid_request", api.post, f"/v1/subjects/{subject['id']}/priors", json=change)
     refused(404, "not_found", api.post, "/v1/subjects/sub_unknown/priors")
 
 
-def test_an_image_in_use_stays(api: TestClient, refused: Refused, subject: dict[str, Any], upload: Upload) -> None:
+def test_an_image_in_use_stays(api: TestClient, refused: ImageRefused, subject: dict[str, Any], upload: Upload) -> None:
     image_id = subject["references"][0]["image_id"]
     refused(409, "image_in_use", api.delete, f"/v1/images/{image_id}")
 
