@@ -152,7 +152,7 @@ def _schema(hint: Any) -> dict[str, Any]:
 def _bound_schema(bound: Interval | Len, *, is_array: bool) -> dict[str, Any]:
     if isinstance(bound, Len):
         noun = "Items" if is_array else "Length"
-        limits = {f"min{noun}": bound.min_length, f"max{noun}": bound.max_length}
+        limits = {f"min{noun}": bound.min_length or None, f"max{noun}": bound.max_length}
     else:
         limits = {
             "minimum": bound.ge, "exclusiveMinimum": bound.gt, "maximum": bound.le, "exclusiveMaximum": bound.lt

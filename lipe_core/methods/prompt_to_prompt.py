@@ -64,7 +64,7 @@ class PromptToPromptConfig:
     threshold: Level = 0.3
     """Level of the normalized map above which a pixel may change; `otsu` chooses it for each image."""
 
-    dilation: Annotated[float, Interval(ge=0, le=1)] = 1 / 16
+    dilation: Annotated[float, Interval(ge=0, le=0.5)] = 1 / 16
     """Radius by which the mask grows, as a fraction of the shorter side. The default is one cell of the paper's
     16 x 16 maps."""
 

@@ -37,7 +37,7 @@ class SdeditConfig:
     guidance_scale: GuidanceScale = 7.5
     """Strength of classifier-free guidance towards the target prompt; 1 means none."""
 
-    strength: Annotated[float, Interval(gt=0, le=1)] = 0.6
+    strength: Annotated[float, Interval(ge=0.01, le=1)] = 0.6
     """How far the image is noised (the paper's t_0); 1 is the noisiest level. The paper finds 0.3 to 0.6 to be both
     faithful and realistic; a change of pose needs the upper end."""
 

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from api import examples
-from api.auth import API_PREFIX, described
+from api.auth import API_PREFIX, bearer_scheme
 from ledger.database import UnitOfWork
 from ledger.tables import METADATA
 
@@ -104,7 +104,7 @@ def test_every_route_has_its_lock(app: FastAPI) -> None:
     """Of the routes themselves, not of the document: one that is hidden from it counts, too."""
     locks = {
         route.path: isinstance(route.original_route, APIRoute)
-        and described.dependency in [dependency.dependency for dependency in route.dependencies]
+        and bearer_scheme.dependency in [dependency.dependency for dependency in route.dependencies]
         for route in iter_route_contexts(app.routes)
     }
     assert {path for path, locked in locks.items() if not locked} == OPEN

@@ -45,7 +45,7 @@ class NimaConfig:
     """Strength of classifier-free guidance towards the target prompt; 1 means none. Raise it if the edit is too
     weak."""
 
-    source_guidance_scale: GuidanceScale = 1.0
+    source_guidance_scale: Annotated[float, Interval(ge=1, le=100)] = 1.0
     """Guidance towards the source prompt during the inversion. Values above 1 make the inversion less exact."""
 
     guide_from: GuideFrom = "empty"
