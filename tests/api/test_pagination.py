@@ -1,4 +1,4 @@
-"""Lists: every row idempotent, newest first, whatever is added meanwhile."""
+"""Lists: every row once, newest first, also if rows are added meanwhile."""
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable

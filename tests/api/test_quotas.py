@@ -1,4 +1,4 @@
-"""Quotas of a project: told in every answer, enforced where the thing is made, also when many make it at idempotent."""
+"""Quotas of a project: reported in every answer, and enforced on creation, also for simultaneous requests."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -34,12 +34,12 @@ def within(settings: Settings, api: TestClient) -> Iterator[Within]:
 
 
 def at_once(call: Callable[[int], Any], times: int = 12) -> list[int]:
-    """The statuses of so many calls at the same time."""
+    """The statuses of `times` simultaneous calls."""
     with ThreadPoolExecutor(times) as pool:
         return sorted(answer.status_code for answer in pool.map(call, range(times)))
 
 
-def test_the_queue_is_full_for_all_that_come_at_once(within: Within, subject: dict[str, Any]) -> None:
+def test_the_queue_is_full_for_simultaneous_requests(within: Within, subject: dict[str, Any]) -> None:
     narrow = within(max_queued_jobs=3)
     path = f"/v1/subjects/{subject['id']}/priors"
     assert at_once(lambda _: narrow.post(path)) == [202] * 3 + [429] * 9
@@ -50,25 +50,25 @@ def test_the_queue_is_full_for_all_that_come_at_once(within: Within, subject: di
     assert full.headers["retry-after"] == "30"
 
 
-def test_subjects_are_counted_for_all_that_come_at_once(
+def test_subjects_are_counted_for_simultaneous_requests(
     within: Within, subject: dict[str, Any], upload: Callable[..., str]
 ) -> None:
     narrow = within(max_subjects=4)
-    asked = {"name": "Rex", "class_noun": "dog", "references": [upload(colour) for colour in ("red", "tan", "navy")]}
-    assert at_once(lambda _: narrow.post("/v1/subjects", json=asked)) == [201] * 3 + [409] * 9
+    payload = {"name": "Rex", "class_noun": "dog", "references": [upload(color) for color in ("red", "tan", "navy")]}
+    assert at_once(lambda _: narrow.post("/v1/subjects", json=payload)) == [201] * 3 + [409] * 9
     assert len(narrow.get("/v1/subjects").json()["data"]) == 4
-    refused = narrow.post("/v1/subjects", json=asked)
+    refused = narrow.post("/v1/subjects", json=payload)
     assert (refused.json()["code"], refused.json()["retryable"]) == ("too_many_subjects", False)
     assert narrow.delete(f"/v1/subjects/{subject['id']}").status_code == 204
-    made = narrow.post("/v1/subjects", json=asked)
+    made = narrow.post("/v1/subjects", json=payload)
     assert (made.status_code, made.headers["ratelimit"]) == (201, '"subjects";r=0')
     assert made.headers["ratelimit-policy"] == '"subjects";q=4'
 
 
-def test_uploads_that_wait_are_counted_for_all_that_come_at_once(within: Within) -> None:
-    narrow, asked = within(max_pending_uploads=3), {"content_type": "image/png", "size": len(png())}
-    assert at_once(lambda _: narrow.post("/v1/uploads", json=asked)) == [201] * 3 + [429] * 9
-    full = narrow.post("/v1/uploads", json=asked)
+def test_pending_uploads_are_counted_for_simultaneous_requests(within: Within) -> None:
+    narrow, payload = within(max_pending_uploads=3), {"content_type": "image/png", "size": len(png())}
+    assert at_once(lambda _: narrow.post("/v1/uploads", json=payload)) == [201] * 3 + [429] * 9
+    full = narrow.post("/v1/uploads", json=payload)
     assert (full.json()["code"], full.headers["ratelimit"]) == ("too_many_uploads", '"pending-uploads";r=0')
 
 
@@ -95,13 +95,13 @@ def test_the_gpu_seconds_of_a_day(
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
     assert '"gpu-seconds";r=0;t=' in refused.headers["ratelimit"]
     assert len(api.get(path).json()["data"]) == 1
-    references = [stranger.post("/v1/images", content=png(colour)).json()["id"] for colour in ("red", "tan", "navy")]
-    asked = {"name": "Rex", "class_noun": "dog", "references": references}
-    theirs = stranger.post("/v1/subjects", json=asked).json()["id"]
+    references = [stranger.post("/v1/images", content=png(color)).json()["id"] for color in ("red", "tan", "navy")]
+    payload = {"name": "Rex", "class_noun": "dog", "references": references}
+    theirs = stranger.post("/v1/subjects", json=payload).json()["id"]
     assert '"gpu-seconds";r=86400' in stranger.post(f"/v1/subjects/{theirs}/priors").headers["ratelimit"]
 
 
-def test_a_replayed_answer_says_nothing_of_limits(api: TestClient, subject: dict[str, Any]) -> None:
+def test_a_repeated_answer_has_no_rate_limit_headers(api: TestClient, subject: dict[str, Any]) -> None:
     path, key = f"/v1/subjects/{subject['id']}/priors", {"Idempotency-Key": "one"}
     assert "ratelimit" in api.post(path, headers=key).headers
     assert "ratelimit" not in api.post(path, headers=key).headers

@@ -1,4 +1,4 @@
-"""Bad input: each gets a problem document with its own code, and leaves nothing behind."""
+"""Invalid requests: each gets a problem document with a code of its own, and nothing is stored."""
 
 import json
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from ledger.tables import METADATA
 from tests.support.uploads import png
 
 Upload = Callable[..., str]
-ImageRefused = Callable[..., dict[str, Any]]
+Refuse = Callable[..., dict[str, Any]]
 DOG = "a photo of sks dog jumping"
 
 
 @pytest.fixture
-def refused(begin: UnitOfWork, storage: Storage, project: Project) -> ImageRefused:
-    """`refused(status, code, api.post, path, ...)`: the problem's body, after looking that nothing was written."""
+def refused(begin: UnitOfWork, storage: Storage, project: Project) -> Refuse:
+    """`refused(status, code, api.post, path, ...)`: checks that nothing was stored, and returns the problem."""
 
     def refuse(status: int, code: str, call: Callable[..., Any], path: str, **request: Any) -> dict[str, Any]:
         before = _state(begin, storage, project)
@@ -80,13 +80,13 @@ UPLOADS = [
 
 @pytest.mark.parametrize("form", [False, True], ids=["raw", "form"])
 @pytest.mark.parametrize(("content", "status", "code"), [row[1:] for row in UPLOADS], ids=[row[0] for row in UPLOADS])
-def test_uploads(api: TestClient, refused: ImageRefused, content: bytes, status: int, code: str, form: bool) -> None:
+def test_uploads(api: TestClient, refused: Refuse, content: bytes, status: int, code: str, form: bool) -> None:
     sent = {"files": {"file": ("x.jpg", content)}} if form else {"content": content}
     refused(status, code, api.post, "/v1/images", **sent)
 
 
-def test_a_form_without_the_file(api: TestClient, refused: ImageRefused) -> None:
-    body = refused(422, "invalid_request", api.post, "/v1/images", files={"picture": png()})
+def test_a_form_without_the_file(api: TestClient, refused: Refuse) -> None:
+    body = refused(422, "invalid_request", api.post, "/v1/images", files={"image": png()})
     assert body["param"] == "file"
     refused(422, "invalid_request", api.post, "/v1/images", data={"file": "x"}, files={"other": b"x"})
     broken = {"Content-Type": "multipart/form-data"}
@@ -94,10 +94,10 @@ def test_a_form_without_the_file(api: TestClient, refused: ImageRefused) -> None
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 6, 7])
-def test_too_few_and_too_many_references(api: TestClient, refused: ImageRefused, upload: Upload, count: int) -> None:
+def test_too_few_and_too_many_references(api: TestClient, refused: Refuse, upload: Upload, count: int) -> None:
     references = [upload("red", (96 + place, 96)) for place in range(count)]
-    asked = {"name": "Rex", "class_noun": "dog", "references": references}
-    assert refused(422, "reference_count", api.post, "/v1/subjects", json=asked)["param"] == "references"
+    payload = {"name": "Rex", "class_noun": "dog", "references": references}
+    assert refused(422, "reference_count", api.post, "/v1/subjects", json=payload)["param"] == "references"
 
 
 @pytest.mark.parametrize(
@@ -114,26 +114,26 @@ def test_too_few_and_too_many_references(api: TestClient, refused: ImageRefused,
         ({"captions": ["one"]}, "invalid_request", "captions"),
         ({"metadata": {"k" * 65: "v"}}, "invalid_request", f"metadata.{'k' * 65}.[key]"),
         ({"metadata": {str(k): "v" for k in range(17)}}, "invalid_request", "metadata"),
-        ({"colour": "brown"}, "invalid_request", "colour"),
+        ({"color": "brown"}, "invalid_request", "color"),
     ],
 )
 def test_subjects(
-    api: TestClient, refused: ImageRefused, upload: Upload, change: dict[str, Any], code: str, param: str
+    api: TestClient, refused: Refuse, upload: Upload, change: dict[str, Any], code: str, param: str
 ) -> None:
-    references = [upload(colour) for colour in ("red", "green", "blue")]
-    asked = {"name": "Rex", "class_noun": "dog", "references": references} | change
-    content, kind = json.dumps(asked), {"Content-Type": "application/json"}  # httpx cannot encode a lone surrogate
+    references = [upload(color) for color in ("red", "green", "blue")]
+    payload = {"name": "Rex", "class_noun": "dog", "references": references} | change
+    content, kind = json.dumps(payload), {"Content-Type": "application/json"}  # httpx cannot encode a lone surrogate
     assert refused(422, code, api.post, "/v1/subjects", content=content, headers=kind)["param"] == param
 
 
-def test_the_same_reference_twice(api: TestClient, refused: ImageRefused, upload: Upload) -> None:
+def test_the_same_reference_twice(api: TestClient, refused: Refuse, upload: Upload) -> None:
     one, two = upload("red"), upload("blue")
-    asked = {"name": "Rex", "class_noun": "dog", "references": [one, two, one]}
-    refused(422, "invalid_request", api.post, "/v1/subjects", json=asked)
+    payload = {"name": "Rex", "class_noun": "dog", "references": [one, two, one]}
+    refused(422, "invalid_request", api.post, "/v1/subjects", json=payload)
 
 
-def test_what_belongs_to_another_project_does_not_exist(
-    api: TestClient, stranger: TestClient, refused: ImageRefused, subject: dict[str, Any], prior: str, upload: Upload
+def test_resources_of_another_project_are_not_found(
+    api: TestClient, stranger: TestClient, refused: Refuse, subject: dict[str, Any], prior: str, upload: Upload
 ) -> None:
     image = upload("white")
     edit = api.post("/v1/edits", json={"prior_id": prior, "image_id": image, "prompt": DOG}).json()
@@ -150,7 +150,7 @@ def test_what_belongs_to_another_project_does_not_exist(
         f"/v1/webhook-endpoints/{endpoint}",
         f"/v1/webhook-endpoints/{endpoint}/secret",
     ):
-        if not path.endswith("/events"):  # the owner would listen to the job's end
+        if not path.endswith("/events"):  # the owner's stream would not end before the job
             assert api.get(path).status_code == 200
         refused(404, "not_found", stranger.get, path)
     for path in (f"/v1/images/{image}", f"/v1/subjects/{subject['id']}", f"/v1/webhook-endpoints/{endpoint}"):
@@ -162,11 +162,11 @@ def test_what_belongs_to_another_project_does_not_exist(
         "/v1/webhook-deliveries/dlv_1/redeliver",
     ):
         refused(404, "not_found", stranger.post, path)
-    for asked, param in (
+    for payload, param in (
         ({"subject_id": subject["id"], "image_id": theirs}, "subject_id"),
         ({"prior_id": prior, "image_id": theirs}, "prior_id"),
     ):
-        body = refused(404, "not_found", stranger.post, "/v1/edits", json={**asked, "prompt": DOG})
+        body = refused(404, "not_found", stranger.post, "/v1/edits", json={**payload, "prompt": DOG})
         assert body["param"] == param
     for name in ("images", "subjects", "edits", "jobs", "webhook-endpoints", "webhook-deliveries"):
         assert [row["id"] for row in stranger.get(f"/v1/{name}").json()["data"]] == (
@@ -174,12 +174,10 @@ def test_what_belongs_to_another_project_does_not_exist(
         )
 
 
-def test_a_reference_of_another_project(
-    api: TestClient, stranger: TestClient, refused: ImageRefused, upload: Upload
-) -> None:
+def test_a_reference_of_another_project(api: TestClient, stranger: TestClient, refused: Refuse, upload: Upload) -> None:
     references = [upload("red"), stranger.post("/v1/images", content=png()).json()["id"], upload("blue")]
-    asked = {"name": "Rex", "class_noun": "dog", "references": references}
-    assert refused(404, "not_found", api.post, "/v1/subjects", json=asked)["param"] == "references[1]"
+    payload = {"name": "Rex", "class_noun": "dog", "references": references}
+    assert refused(404, "not_found", api.post, "/v1/subjects", json=payload)["param"] == "references[1]"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +219,7 @@ def test_a_reference_of_another_project(
 )
 def test_edits(
     api: TestClient,
-    refused: ImageRefused,
+    refused: Refuse,
     prior: str,
     upload: Upload,
     change: dict[str, Any],
@@ -229,33 +227,38 @@ def test_edits(
     code: str,
     param: str,
 ) -> None:
-    asked = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG} | change
-    assert refused(status, code, api.post, "/v1/edits", json=asked)["param"] == param
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG} | change
+    assert refused(status, code, api.post, "/v1/edits", json=payload)["param"] == param
 
 
 def test_another_method_on_the_base_model_alone_needs_no_prior(
     api: TestClient, subject: dict[str, Any], upload: Upload
 ) -> None:
-    asked = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": DOG, "use_prior": False, "seed": 1}
-    answer = api.post("/v1/edits", json=asked | {"method": "sdedit", "parameters": {"strength": 0.5}})
+    payload = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": DOG, "use_prior": False, "seed": 1}
+    answer = api.post("/v1/edits", json=payload | {"method": "sdedit", "parameters": {"strength": 0.5}})
     assert answer.status_code == 202, answer.json()
     assert answer.json()["parameters"] == {"sdedit": {"strength": 0.5}, "seeds": [1]}
     assert answer.json()["prior_id"] is None
 
 
-def test_a_prior_that_is_not_ready(api: TestClient, refused: ImageRefused, subject: dict[str, Any], upload: Upload) -> None:
+def test_a_prior_that_is_not_ready(api: TestClient, refused: Refuse, subject: dict[str, Any], upload: Upload) -> None:
     image = upload("white")
-    asked = {"subject_id": subject["id"], "image_id": image, "prompt": DOG}
-    refused(409, "prior_not_ready", api.post, "/v1/edits", json=asked)
+    payload = {"subject_id": subject["id"], "image_id": image, "prompt": DOG}
+    refused(409, "prior_not_ready", api.post, "/v1/edits", json=payload)
     job = api.post(f"/v1/subjects/{subject['id']}/priors").json()
-    refused(409, "prior_not_ready", api.post, "/v1/edits", json=asked)
-    asked = {"prior_id": job["prior_id"], "image_id": image, "prompt": DOG}
-    refused(409, "prior_not_ready", api.post, "/v1/edits", json=asked)
+    refused(409, "prior_not_ready", api.post, "/v1/edits", json=payload)
+    payload = {"prior_id": job["prior_id"], "image_id": image, "prompt": DOG}
+    refused(409, "prior_not_ready", api.post, "/v1/edits", json=payload)
 
 
-def test_a_mask_of_another_size(api: TestClient, refused: ImageRefused, prior: str, upload: Upload) -> None:
-    asked = {"prior_id": prior, "image_id": upload("white"), "mask_image_id": upload("black", (96, 97)), "prompt": DOG}
-    refused(422, "mask_size_mismatch", api.post, "/v1/edits", json=asked)
+def test_a_mask_of_another_size(api: TestClient, refused: Refuse, prior: str, upload: Upload) -> None:
+    payload = {
+        "prior_id": prior,
+        "image_id": upload("white"),
+        "mask_image_id": upload("black", (96, 97)),
+        "prompt": DOG,
+    }
+    refused(422, "mask_size_mismatch", api.post, "/v1/edits", json=payload)
 
 
 @pytest.mark.parametrize(
@@ -267,12 +270,14 @@ def test_a_mask_of_another_size(api: TestClient, refused: ImageRefused, prior: s
         {"regularization": {"count": -1}},
     ],
 )
-def test_priors(api: TestClient, refused: ImageRefused, subject: dict[str, Any], change: dict[str, Any]) -> None:
+def test_priors(api: TestClient, refused: Refuse, subject: dict[str, Any], change: dict[str, Any]) -> None:
     refused(422, "invalid_request", api.post, f"/v1/subjects/{subject['id']}/priors", json=change)
     refused(404, "not_found", api.post, "/v1/subjects/sub_unknown/priors")
 
 
-def test_an_image_in_use_stays(api: TestClient, refused: ImageRefused, subject: dict[str, Any], upload: Upload) -> None:
+def test_an_image_in_use_is_not_deleted(
+    api: TestClient, refused: Refuse, subject: dict[str, Any], upload: Upload
+) -> None:
     image_id = subject["references"][0]["image_id"]
     refused(409, "image_in_use", api.delete, f"/v1/images/{image_id}")
 
