@@ -31,16 +31,10 @@ class NewEdit(RequestModel):
     image_id: Id
     prompt: Annotated[Prompt | None, Field(description='Names the subject: "a photo of sks dog jumping".')] = None
     prompts: Annotated[list[Prompt] | None, Field(min_length=1, max_length=MAX_PROMPTS)] = None
-    source_prompt: Annotated[Prompt | None, Field(description="Describes the image as it is, naming the subject.")] = (
-        None
-    )
-    method: Annotated[Method, Field(description="`nima` is LIPE's own method; the others are published baselines.")] = (
-        "nima"
-    )
+    source_prompt: Annotated[Prompt | None, Field(description="Describes the image as it is now.")] = None
+    method: Annotated[Method, Field(description="`nima` is LIPE's own; the others are published baselines.")] = "nima"
     parameters: AnyParameters = Field({}, validate_default=True, description="Settings of the method.")
-    use_prior: Annotated[
-        bool, Field(description="False: edit with the base model alone, without the subject's prior.")
-    ] = True
+    use_prior: Annotated[bool, Field(description="False: edit with the base model, without the prior.")] = True
     seed: Seed | None = None
     seeds: Annotated[list[Seed] | None, Field(min_length=1, max_length=MAX_SEEDS)] = None
     n: Annotated[int, Field(ge=1, le=MAX_SEEDS)] = 1
@@ -53,9 +47,8 @@ class NewEdit(RequestModel):
     @field_validator("parameters", mode="plain", json_schema_input_type=AnyParameters)
     @classmethod
     def _validate_by_method(cls, value: Any, info: ValidationInfo) -> Any:
-        method: Method = info.data.get(
-            "method", "nima"
-        )  # absent from `data` if it is invalid, which is an error already
+        # An invalid method is absent from `data` and reported already.
+        method: Method = info.data.get("method", "nima")
         return PARAMETERS[method].model_validate(value)
 
     @model_validator(mode="after")

@@ -46,7 +46,8 @@ _SCALARS: dict[Any, tuple[Any, str, str]] = {
 
 def check_settings(settings: Any) -> None:
     """Raise InvalidRequest for the first field whose value does not fit its type, range or choices."""
-    hints = _hints(type(settings))
+    kind: Any = type(settings)
+    hints = _hints(kind)
     for field in fields(settings):
         value, hint = getattr(settings, field.name), hints[field.name]
         if not _fits(value, hint):
@@ -65,12 +66,12 @@ def describe_settings(kind: type) -> dict[str, Any]:
             raise ValueError(f"{kind.__name__}.{field.name} has no docstring: add one below the field")
         default = {} if field.default is MISSING else {"default": field.default}
         properties[field.name] = {**_schema(hints[field.name]), **default, "description": docs[field.name]}
-    description = " ".join(inspect.getdoc(kind).split()) if kind.__doc__ else ""
+    description = " ".join((inspect.getdoc(kind) or "").split())
     return {"type": "object", "description": description, "properties": properties}
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
@@ -150,6 +151,7 @@ def _schema(hint: Any) -> dict[str, Any]:
 
 
 def _bound_schema(bound: Interval | Len, *, is_array: bool) -> dict[str, Any]:
+    limits: dict[str, Any]
     if isinstance(bound, Len):
         noun = "Items" if is_array else "Length"
         limits = {f"min{noun}": bound.min_length or None, f"max{noun}": bound.max_length}

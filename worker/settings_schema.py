@@ -77,7 +77,7 @@ def settings_schema() -> dict[str, Any]:
 def _for_requests(kind: type, limits: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     schema = describe_settings(kind)
     properties = {
-        name: _without_null(setting) | limits.get(name, {})
+        name: {**_without_null(setting), **limits.get(name, {})}
         for name, setting in schema["properties"].items()
         if name not in OPERATOR_SETTINGS
     }
@@ -89,7 +89,7 @@ def _without_null(setting: dict[str, Any]) -> dict[str, Any]:
     options = [option for option in setting.get("anyOf", ()) if option != {"type": "null"}]
     if len(options) != 1:
         return setting
-    return options[0] | {name: value for name, value in setting.items() if name != "anyOf"}
+    return {**options[0], **{name: value for name, value in setting.items() if name != "anyOf"}}
 
 
 def render() -> str:

@@ -81,7 +81,7 @@ def test_a_key_in_use_is_refused_within_a_second_of_its_revocation(
 @pytest.mark.parametrize(
     "change", [lambda key: key[:-1], lambda key: key.upper(), lambda key: "lipe_", lambda key: "é"]
 )
-def test_a_wrong_key_is_refused(app: FastAPI, api: TestClient, project: Project, new_key: NewKey, change) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_key_is_refused(app: FastAPI, api: TestClient, project: Project, new_key: NewKey, change) -> None:
     authorization = f"Bearer {change(new_key(project))}".encode()
     answer = TestClient(app).get("/v1/jobs", headers={b"Authorization": authorization})
     assert answer.status_code == 401

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from jsonschema_rs import Draft202012Validator
+from pydantic import BaseModel
 
 from api import contract, examples, openapi
 from api.app import MAX_JSON_BYTES, make_app
@@ -35,7 +36,7 @@ def test_the_docs_list_every_error_code_of_jobs() -> None:
 
 def test_settings_are_documented_with_their_defaults(app: FastAPI) -> None:
     schemas = app.openapi()["components"]["schemas"]
-    models = [*PARAMETERS.values(), PriorParameters, RegularizationParameters]
+    models: list[type[BaseModel]] = [*PARAMETERS.values(), PriorParameters, RegularizationParameters]
     for model in models:
         properties = schemas[model.__name__]["properties"]
         assert set(properties) == set(model.model_fields)

@@ -103,7 +103,7 @@ if __name__ == "__main__":
 """
     (tmp_path / "program.py").write_text(program)
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    command = [sys.executable, tmp_path / "program.py"]
+    command = [sys.executable, str(tmp_path / "program.py")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as api:
         assert api.stdout is not None
         decoders = [int(pid) for pid in api.stdout.readline().split()]

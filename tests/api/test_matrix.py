@@ -13,6 +13,8 @@ from api import examples
 from api.auth import API_PREFIX, bearer_scheme
 from ledger.database import UnitOfWork
 from ledger.tables import METADATA
+from tests.support.api_fixtures import Refuse
+from tests.support.uploads import png
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 """The paths that need no key."""
@@ -103,12 +105,58 @@ def test_every_list_of_another_project_is_empty(app: FastAPI, stranger: TestClie
 def test_every_route_needs_a_key(app: FastAPI) -> None:
     """Checks the routes, because the document may hide some of them."""
     protected = {
-        route.path: isinstance(route.original_route, APIRoute)
+        str(route.path): isinstance(route.original_route, APIRoute)
         and bearer_scheme.dependency in [dependency.dependency for dependency in route.dependencies]
         for route in iter_route_contexts(app.routes)
     }
     assert {path for path, is_protected in protected.items() if not is_protected} == OPEN
-    assert all(
-        path.startswith(f"{API_PREFIX}/") for path, is_protected in protected.items() if is_protected
-    )  # the middleware checks these
+    # The middleware checks the paths with this prefix.
+    assert all(path.startswith(f"{API_PREFIX}/") for path, is_protected in protected.items() if is_protected)
     assert len(protected) > 20
+
+
+def test_resources_of_another_project_are_not_found(
+    api: TestClient,
+    stranger: TestClient,
+    refused: Refuse,
+    subject: dict[str, Any],
+    prior: str,
+    upload: Callable[..., str],
+) -> None:
+    image = upload("white")
+    edit = api.post("/v1/edits", json={"prior_id": prior, "image_id": image, "prompt": "sks dog"}).json()
+    endpoint = api.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/"}).json()["id"]
+    theirs = stranger.post("/v1/images", content=png()).json()["id"]
+    for path in (
+        f"/v1/images/{image}",
+        f"/v1/subjects/{subject['id']}",
+        f"/v1/subjects/{subject['id']}/priors",
+        f"/v1/priors/{prior}",
+        f"/v1/edits/{edit['edit_id']}",
+        f"/v1/jobs/{edit['id']}",
+        f"/v1/jobs/{edit['id']}/events",
+        f"/v1/webhook-endpoints/{endpoint}",
+        f"/v1/webhook-endpoints/{endpoint}/secret",
+    ):
+        if not path.endswith("/events"):  # the owner's stream would not end before the job
+            assert api.get(path).status_code == 200
+        refused(404, "not_found", stranger.get, path)
+    for path in (f"/v1/images/{image}", f"/v1/subjects/{subject['id']}", f"/v1/webhook-endpoints/{endpoint}"):
+        refused(404, "not_found", stranger.delete, path)
+    for path in (
+        f"/v1/subjects/{subject['id']}/priors",
+        f"/v1/jobs/{edit['id']}/cancel",
+        f"/v1/jobs/{edit['id']}/retry",
+        "/v1/webhook-deliveries/dlv_1/redeliver",
+    ):
+        refused(404, "not_found", stranger.post, path)
+    for payload, param in (
+        ({"subject_id": subject["id"], "image_id": theirs}, "subject_id"),
+        ({"prior_id": prior, "image_id": theirs}, "prior_id"),
+    ):
+        body = refused(404, "not_found", stranger.post, "/v1/edits", json={**payload, "prompt": "sks dog"})
+        assert body["param"] == param
+    for name in ("images", "subjects", "edits", "jobs", "webhook-endpoints", "webhook-deliveries"):
+        assert [row["id"] for row in stranger.get(f"/v1/{name}").json()["data"]] == (
+            [theirs] if name == "images" else []
+        )

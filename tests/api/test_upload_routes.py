@@ -36,7 +36,7 @@ def upload_file(api: TestClient, content: bytes) -> Upload:
     return upload
 
 
-def create_image(api: TestClient, upload: Upload, **headers: str) -> httpx.Response:
+def create_image(api: TestClient, upload: Upload, **headers: str) -> Any:
     return api.post("/v1/images", json={"upload_id": upload["id"]}, headers=headers)
 
 

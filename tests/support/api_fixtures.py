@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from api.app import make_app
 from ledger import attempts, keys, projects
@@ -18,9 +18,11 @@ from ledger.database import UnitOfWork
 from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.storage import Storage, attempt_prefix
+from ledger.tables import METADATA
 from tests.support.uploads import png
 
 NewKey = Callable[..., str]
+Refuse = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -109,6 +111,35 @@ def prior(api: TestClient, subject: dict[str, Any], work: Callable[..., None]) -
     job = api.post(f"/v1/subjects/{subject['id']}/priors").raise_for_status().json()
     work(job["id"])
     return str(job["prior_id"])
+
+
+@pytest.fixture
+def refused(begin: UnitOfWork, storage: Storage, project: Project) -> Refuse:
+    """`refused(status, code, api.post, path, ...)`: checks that nothing was stored, and returns the problem."""
+
+    def refuse(status: int, code: str, call: Callable[..., Any], path: str, **request: Any) -> dict[str, Any]:
+        before = _stored(begin, storage, project)
+        answer = call(path, **request)
+        assert _stored(begin, storage, project) == before
+        assert answer.headers["content-type"] == "application/problem+json", answer.text
+        body: dict[str, Any] = answer.json()
+        assert (answer.status_code, body["status"], body["code"]) == (status, status, code), body
+        assert body["request_id"] == answer.headers["x-request-id"]
+        assert body["type"] == f"urn:lipe:problem:{code}"
+        assert len(body["detail"]) > 10
+        return body
+
+    return refuse
+
+
+def _stored(begin: UnitOfWork, storage: Storage, project: Project) -> tuple[dict[str, int], list[str]]:
+    """The number of rows of each table, and the keys of the project's objects."""
+    with begin() as session:
+        rows = {
+            name: session.scalar(select(func.count()).select_from(table)) or 0
+            for name, table in METADATA.tables.items()
+        }
+    return rows, sorted(storage.keys(f"projects/{project.id}/"))
 
 
 @pytest.fixture(scope="session")
