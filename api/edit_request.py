@@ -66,7 +66,7 @@ class NewEdit(RequestModel):
             raise ValueError(f"prompts times seeds must be at most {MAX_IMAGES} images")
         if len(self.seeds or range(self.n)) > 1 and not self.parameters.is_seeded():
             raise ValueError(
-                "this method uses no noise, so all seeds give the same image: give one seed (NIMA: or set renoise)"
+                "this method draws no noise, so all seeds give the same image: give one seed (NIMA: or set renoise)"
             )
         if not self.use_prior and (self.prior_id is not None or self.method == "dreamctrl"):
             raise ValueError("without a prior give subject_id, and a method other than dreamctrl")

@@ -10,10 +10,11 @@ from ledger.addresses import Forbidden, resolve
 from ledger.settings import Settings
 
 MAX_METADATA = 16
+ID_PATTERN = r"^[A-Za-z0-9_]{1,40}$"
 
 
 def _clean(text: str) -> str:
-    """Postgres cannot store a NUL, and no name or prompt needs other control characters."""
+    """Refuse control characters: Postgres cannot store a NUL, and no name or prompt needs the others."""
     if any(not character.isprintable() and character not in "\n\t" for character in text):
         raise ValueError("must not contain control characters")
     return text
@@ -21,9 +22,9 @@ def _clean(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}$")]
-PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,40}$")]
-Seed = Annotated[int, Field(ge=0, lt=2**53)]  # JavaScript reads larger ones wrongly
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+PathId = Annotated[str, Path(pattern=ID_PATTERN)]
+Seed = Annotated[int, Field(ge=0, lt=2**53)]  # JavaScript rounds larger integers
 Metadata = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
     Field(max_length=MAX_METADATA, description="Your own pairs; answers and webhooks repeat them."),

@@ -21,6 +21,7 @@ from ledger.idempotency import Answer
 from ledger.webhooks import TASK, Delivery, Endpoint
 
 router = APIRouter(tags=["webhooks"])
+ID_FILTER = r"^\w{1,40}$"
 Events = Annotated[list[EventType], Field(max_length=8, description="Types of the events to send; empty means all.")]
 
 
@@ -188,8 +189,8 @@ def list_deliveries(
     service: ServiceDep,
     caller: CallerDep,
     window: PageDep,
-    endpoint_id: Annotated[str | None, Query(pattern=r"^\w{1,40}$", description="Only those to this endpoint.")] = None,
-    job_id: Annotated[str | None, Query(pattern=r"^\w{1,40}$", description="Only those about this job.")] = None,
+    endpoint_id: Annotated[str | None, Query(pattern=ID_FILTER, description="Only those to this endpoint.")] = None,
+    job_id: Annotated[str | None, Query(pattern=ID_FILTER, description="Only those about this job.")] = None,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
 ) -> Any:
     """The project's deliveries, newest first."""

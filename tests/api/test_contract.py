@@ -155,8 +155,8 @@ def test_a_long_body_is_refused_before_it_is_read(api: TestClient) -> None:
 
 def test_a_valid_request_id_is_echoed(api: TestClient) -> None:
     assert api.get("/v1/jobs", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
-    for odd in ("", "x" * 129, "a b", "a\\u0022"):
-        assert api.get("/v1/jobs", headers={"X-Request-Id": odd}).headers["x-request-id"].startswith("req_")
+    for invalid in ("", "x" * 129, "a b", "a\\u0022"):
+        assert api.get("/v1/jobs", headers={"X-Request-Id": invalid}).headers["x-request-id"].startswith("req_")
 
 
 def test_an_unexpected_failure_reveals_nothing(settings: Settings, api: TestClient) -> None:

@@ -89,8 +89,8 @@ def test_a_client_that_reconnects_gets_the_events_that_it_missed(
     assert [event["event"] for event in listen(job, 2)] == ["prior.succeeded"]
     over = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": "3"})
     assert over.status_code == 204  # an EventSource does not reconnect
-    for odd in ("x", "-1", "1" * 30, "4"):  # a text, two numbers that no event has, and one of the future
-        refused = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": odd})
+    for invalid in ("x", "-1", "1" * 30, "4"):  # a text, two numbers that no event has, and one of the future
+        refused = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": invalid})
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
 
 

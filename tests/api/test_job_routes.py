@@ -45,7 +45,7 @@ def test_lists_are_filtered(api: TestClient, job: dict[str, Any], subject: dict[
     assert found(status="queued", kind="prior") == [waiting]
     assert found(status="succeeded") == [job["id"]]
     assert found(kind="edit") == []
-    assert api.get("/v1/jobs", params={"status": "odd"}).status_code == 422
+    assert api.get("/v1/jobs", params={"status": "unknown"}).status_code == 422
 
 
 def test_cancel_and_retry(api: TestClient, job: dict[str, Any], work: Work) -> None:
@@ -100,18 +100,18 @@ def test_prefer_stops_waiting_after_its_time(api: TestClient, subject: dict[str,
 
 
 @pytest.fixture
-def narrow(settings: Settings, project: Project, new_key: NewKey, api: TestClient) -> Iterator[TestClient]:
+def limited(settings: Settings, project: Project, new_key: NewKey, api: TestClient) -> Iterator[TestClient]:
     """The application with a limit of one queued job."""
     app = make_app(settings.model_copy(update={"max_queued_jobs": 1}))
     with TestClient(app, headers=dict(api.headers)) as client:
         yield client
 
 
-def test_the_queue_is_limited(narrow: TestClient, subject: dict[str, Any]) -> None:
+def test_the_queue_is_limited(limited: TestClient, subject: dict[str, Any]) -> None:
     path, key = f"/v1/subjects/{subject['id']}/priors", {"Idempotency-Key": "one"}
-    assert narrow.post(path, headers=key).status_code == 202
-    full = narrow.post(path)
+    assert limited.post(path, headers=key).status_code == 202
+    full = limited.post(path)
     assert (full.status_code, full.json()["code"], full.json()["retryable"]) == (429, "too_many_queued_jobs", True)
     assert full.headers["retry-after"] == "30"
-    assert len(narrow.get("/v1/subjects/" + subject["id"] + "/priors").json()["data"]) == 1
-    assert narrow.post(path, headers=key).status_code == 202  # a repeated request is no new job
+    assert len(limited.get("/v1/subjects/" + subject["id"] + "/priors").json()["data"]) == 1
+    assert limited.post(path, headers=key).status_code == 202  # a repeated request is no new job

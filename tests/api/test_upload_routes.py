@@ -83,7 +83,7 @@ def test_a_repeated_request_gets_its_answer_after_the_file_is_deleted(api: TestC
     assert len(api.get("/v1/images").json()["data"]) == 1
 
 
-def test_many_at_once_make_one_image_of_an_upload(api: TestClient, settings: Settings) -> None:
+def test_simultaneous_requests_create_one_image_of_an_upload(api: TestClient, settings: Settings) -> None:
     upload = upload_file(api, png())
     one_loop = TestClient(make_app(settings), headers=dict(api.headers))
     with one_loop as client, ThreadPoolExecutor(6) as pool:
