@@ -52,7 +52,7 @@ REGULARIZATION_LIMITS: Mapping[str, Mapping[str, float]] = {
     "guidance_scale": _GUIDANCE,
     "seed": _SEED,
 }
-"""Bounds that are narrower for requests than in `lipe_core`, because a request must not occupy a GPU for too long."""
+"""The three tables hold bounds that are narrower for requests than in `lipe_core`, to limit a request's GPU time."""
 
 
 def settings_schema() -> dict[str, Any]:
