@@ -59,8 +59,9 @@ bench-quality: setup ## LIPE, its ablations and its rivals on the drawn benchmar
 	@$(RUN)/python -m benchmarks.quality --out out/quality \
 		$(if $(SYSTEMS),--systems "$(SYSTEMS)") $(if $(SUBJECTS),--subjects $(SUBJECTS))
 
-openapi: setup ## write the API's contract, docs/openapi.json
-	@$(RUN)/python -m api.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+openapi: setup ## write the API's contract: api/settings_schema.json from lipe_core, then docs/openapi.json
+	@$(RUN)/python -m worker.settings_schema > api/settings_schema.json.new && mv api/settings_schema.json.new api/settings_schema.json
+	@$(RUN)/python -m api.contract > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 bench-speed: setup ## LIPE's speed and memory beside the usual ways: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
 	@$(RUN)/python -m benchmarks.speed --out out/speed $(if $(EXAMPLE),--example "$(EXAMPLE)")

@@ -1,4 +1,4 @@
-"""For the operator: what the queues look like from outside."""
+"""Metrics for operators."""
 
 from collections.abc import Callable
 from datetime import timedelta

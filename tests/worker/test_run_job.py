@@ -112,7 +112,7 @@ def test_a_method_that_needs_references_gets_the_subjects_and_says_what_a_checkp
     process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, checkpoint: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    few = {"inversion_steps": 2, "tuning_steps": 1, "projection_steps": 1, "picture_steps": 1}
+    few = {"inversion_steps": 2, "tuning_steps": 1, "projection_steps": 1, "image_steps": 1}
     unready = learn(begin, project, subject, steps=1)  # its prior is of no use, and must not be waited for
     refused = edit(begin, storage, project, subject, unready.prior_id, method="mystyle", **few)
     run_job(process, refused.id)

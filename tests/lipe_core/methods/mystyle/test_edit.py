@@ -29,7 +29,7 @@ from menagerie.subjects import TOKEN, benchmark
 from tests.support.editing import MakeRequest, difference
 from tests.support.toy_faces import toy_faces
 
-QUICK = MyStyleConfig(inversion_steps=2, tuning_steps=1, projection_steps=2, picture_steps=1)
+QUICK = MyStyleConfig(inversion_steps=2, tuning_steps=1, projection_steps=2, image_steps=1)
 
 
 @pytest.fixture
