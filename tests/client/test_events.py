@@ -8,15 +8,24 @@ from client.events import EventReader
 
 
 def test_events_are_parsed_as_the_standard_says() -> None:
-    event = '{"sequence": %d, "type": "prior.running", "at": "2026-01-01T00:00:00Z",'
+    head = '{"sequence": %d, "type": "prior.running", "at": "2026-01-01T00:00:00Z",'
     lines = [
-        ": ping", "", "id: 1", "event: x", f"data: {event % 1}", 'data:"data": {}}', "", "retry: 3", "",
-        f'data: {event % 1} "data": {{}}}}', "", "data: cut off",
-    ]  # fmt: skip
+        ": ping",
+        "",
+        "id: 1",
+        "event: x",
+        f"data: {head % 1}",
+        'data:"data": {}}',
+        "",
+        "retry: 3",
+        "",
+        f'data: {head % 1} "data": {{}}}}',
+        "",
+        "data: cut off",
+    ]
     reader = EventReader()
-    assert [found.sequence for line in lines if (found := reader.read(line))] == [
-        1
-    ]  # the repeated event is returned once
+    returned = [event for line in lines if (event := reader.read(line))]
+    assert [event.sequence for event in returned] == [1]  # the repeated event is returned once
     reader.start(httpx.Response(200))
     assert reader.read("") is None
     assert reader.request_options["headers"]["Last-Event-ID"] == "1"
