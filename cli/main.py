@@ -31,7 +31,7 @@ def up(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready, for scripts.")] = False,
 ) -> None:
-    """Start the whole service on this machine. Press Ctrl-C to stop."""
+    """Start the whole service on this machine. Ctrl-C stops it."""
     from cli.embedded.process import FolderInUse, StartError
     from cli.embedded.up import embedded_service
 
@@ -59,7 +59,7 @@ def up(
                 console.print(
                     f"Settings for lipe train, edit, audit and keys: . {service.settings_file}", soft_wrap=True
                 )
-                console.print("Press Ctrl-C to stop.")
+                console.print("Ctrl-C stops it.")
             while not (failure := service.failure()):
                 time.sleep(0.5)
             raise StartError(failure)
