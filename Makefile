@@ -41,7 +41,7 @@ check: setup ## lint, types, import contracts, language rules and file sizes
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports
-	@$(RUN)/pytest --quiet --durations=0 tests/test_language.py tests/test_file_sizes.py
+	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
 test: check ## the checks and all tests that are not slow, in two processes
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile
