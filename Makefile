@@ -46,7 +46,7 @@ check: setup ## lint, types, import contracts, language rules and file sizes
 test: check ## the checks and all tests that are not slow, in two processes
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile
 
-format: setup ## format the code
+format: setup ## rewrite the code in the house style
 	@$(RUN)/ruff check --fix-only --quiet .
 	@$(RUN)/ruff format .
 
@@ -60,7 +60,7 @@ bench-quality: setup ## LIPE, its ablations and the baselines on the drawn bench
 	@$(RUN)/python -m benchmarks.quality --out out/quality \
 		$(if $(SYSTEMS),--systems "$(SYSTEMS)") $(if $(SUBJECTS),--subjects $(SUBJECTS))
 
-openapi: setup ## write the API's OpenAPI document, docs/openapi.json
+openapi: setup ## write the API's contract, docs/openapi.json
 	@$(RUN)/python -m api.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 bench-speed: setup ## LIPE's speed and memory beside diffusers' example: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
