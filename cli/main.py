@@ -4,7 +4,7 @@ import json
 import signal
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.console import Console
 from cli import keys
 from cli.edit import edit
 from cli.train import train
+
+if TYPE_CHECKING:
+    from cli.embedded.up import Service
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -50,16 +53,7 @@ def up(
             ) as service,
         ):
             status.stop()
-            if as_json:
-                ready = {"url": service.url, "api_key": service.api_key, "settings": str(service.settings_file)}
-                print(json.dumps(ready), flush=True)
-            else:
-                console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)", soft_wrap=True)
-                console.print(f"API key, shown once: [bold]{service.api_key}[/]", soft_wrap=True)
-                console.print(
-                    f"Settings for lipe train, edit, audit and keys: . {service.settings_file}", soft_wrap=True
-                )
-                console.print("Ctrl-C stops it.")
+            _announce(console, service, as_json=as_json)
             while not (failure := service.failure()):
                 time.sleep(0.5)
             raise StartError(failure)
@@ -142,6 +136,18 @@ def audit(
     from cli.audit import run_audit
 
     raise typer.Exit(run_audit(patience, as_json=as_json))
+
+
+def _announce(console: Console, service: "Service", *, as_json: bool) -> None:
+    """Print the URL and the API key: as one JSON line on stdout, or for people on stderr."""
+    if as_json:
+        ready = {"url": service.url, "api_key": service.api_key, "settings": str(service.settings_file)}
+        print(json.dumps(ready), flush=True)
+        return
+    console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)", soft_wrap=True)
+    console.print(f"API key, shown once: [bold]{service.api_key}[/]", soft_wrap=True)
+    console.print(f"Settings for lipe train, edit, audit and keys: . {service.settings_file}", soft_wrap=True)
+    console.print("Ctrl-C stops it.")
 
 
 def _interrupt(signal_number: int, frame: object) -> None:

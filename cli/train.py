@@ -61,13 +61,17 @@ def train(
         if subject:
             job = lipe.train_prior(subject, **options)
         else:
-            with uploaded_images(lipe, references or []) as images, _deleted_if_refused(
+            new_subject = _new_subject(
                 lipe,
-                lipe.create_subject(
-                    name=name or class_noun, class_noun=class_noun, token=token, category=category, consent=consent,
-                    references=images, captions=reference_captions,
-                ),
-            ) as created:  # fmt: skip
+                references or [],
+                name=name or class_noun,
+                class_noun=class_noun,
+                token=token,
+                category=category,
+                consent=consent,
+                captions=reference_captions,
+            )
+            with new_subject as created:
                 job = lipe.train_prior(created, **options)
         print(f"subject {job.subject_id}\nprior {job.prior_id}", flush=True)
         console.print(f"job {job.id}", highlight=False)
@@ -79,14 +83,16 @@ def train(
 
 
 @contextmanager
-def _deleted_if_refused(lipe: Client, subject: Subject) -> Iterator[Subject]:
-    """Yield the subject. If the service refuses its training, the subject is deleted."""
-    try:
-        yield subject
-    except Problem:
-        with suppress(Problem):
-            lipe.delete_subject(subject)
-        raise
+def _new_subject(lipe: Client, files: Sequence[Path], **fields: Any) -> Iterator[Subject]:
+    """Upload the references and create the subject. If the service refuses its training, both are deleted."""
+    with uploaded_images(lipe, files) as images:
+        subject = lipe.create_subject(references=images, **fields)
+        try:
+            yield subject
+        except Problem:
+            with suppress(Problem):
+                lipe.delete_subject(subject)
+            raise
 
 
 @dataclass
