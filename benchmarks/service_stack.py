@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from benchmarks.load import Target
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.process import free_port, running
-from cli.embedded.up import lipe
+from cli.embedded.up import lipe_command
 from ledger import keys, priors, projects
 from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
 from ledger.settings import Settings
@@ -66,10 +66,10 @@ def stack(folder: Path, database_url: str | None = None, broker_url: str | None 
         engine = make_engine(settings.database_url)
         life.callback(engine.dispose)
         made = _with_order(folder, settings, engine)
-        for name, target, argv in (("api", made.edit, lipe("api")), ("bare", made.bare, _uvicorn())):
+        for name, target, argv in (("api", made.edit, lipe_command("api")), ("bare", made.bare, _uvicorn())):
             port = str(httpx.URL(target.url).port)
             life.enter_context(made.program(name, *argv, "--port", port, url=target.url))
-        life.enter_context(made.program("dispatcher", *lipe("dispatcher")))
+        life.enter_context(made.program("dispatcher", *lipe_command("dispatcher")))
         yield made
 
 

@@ -21,7 +21,7 @@ def test_the_categories_agree() -> None:
 
 def test_the_clients_states_are_the_ledgers() -> None:
     assert list(get_args(client.models.Status)) == [str(state) for state in State]
-    assert client.models.OVER == TERMINAL
+    assert client.models.TERMINAL_STATUSES == TERMINAL
     assert get_args(client.models.Kind) == get_args(JobKind) == JOB_KINDS
     assert get_args(client.models.DeliveryState) == get_args(DeliveryState)
 

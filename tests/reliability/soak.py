@@ -25,7 +25,7 @@ from sqlalchemy import func, select
 
 from cli.embedded import s3
 from cli.embedded.process import free_port
-from cli.embedded.up import lipe
+from cli.embedded.up import lipe_command
 from ledger import keys, projects, webhooks
 from ledger.database import UNAVAILABLE, make_engine, migrate, unit_of_work
 from ledger.models import Job
@@ -243,7 +243,7 @@ def _judge(begin: Callable, service: Service, users: list[User]) -> None:
     assert reasons.keys() <= {None, "storage_unavailable", "worker_lost", "invalid_prior"}, reasons
     time.sleep(PATIENCE_SECONDS / 2)  # for what the last fault left to the dispatcher
     audit = subprocess.run(
-        lipe("audit", "--patience", str(PATIENCE_SECONDS)),
+        lipe_command("audit", "--patience", str(PATIENCE_SECONDS)),
         env={**os.environ, **programs.environment(service.settings), "PYTHONPATH": str(programs.ROOT)},
         check=False, capture_output=True, text=True,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from cli.embedded.process import running
-from cli.embedded.up import lipe
+from cli.embedded.up import lipe_command
 from ledger.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def program(settings: Settings, engine: Engine, tmp_path: Path) -> Iterator[Call
     with ExitStack() as stack:
         yield lambda *arguments: stack.enter_context(
             running(
-                lipe(*arguments),
+                lipe_command(*arguments),
                 tmp_path / "-".join((*arguments, str(len(list(tmp_path.iterdir()))))).replace("/", "_"),
                 environment=_environment(settings),
                 cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What the commands share that talk to a running service: where it is, how a job is shown, how a fault is said."""
+"""Shared parts of the commands that use a running service: connection options, errors, uploads, progress bars."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,18 +10,18 @@ import httpx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
+from rich.progress import Progress as ProgressBars
 
 from client import Client, Image, Job, JobFailed, Problem, Progress
 
-Url = Annotated[str, typer.Option(envvar="LIPE_URL", help="The service.")]
-ApiKey = Annotated[str, typer.Option(envvar="LIPE_API_KEY", help="Better in the environment than here.")]
-LOCAL = "http://127.0.0.1:8000"
+Url = Annotated[str, typer.Option(envvar="LIPE_URL", help="The service's URL.")]
+ApiKey = Annotated[str, typer.Option(envvar="LIPE_API_KEY", help="The API key. Prefer the environment variable.")]
+LOCAL_URL = "http://127.0.0.1:8000"
 
 
 @contextmanager
-def service(url: str, api_key: str, console: Console) -> Iterator[Client]:
-    """A client inside; a fault becomes exit status 1 and a line for each, in place of a traceback."""
+def connect(url: str, api_key: str, console: Console) -> Iterator[Client]:
+    """A client for the block. An expected error in the block is printed in place of a traceback; exit status 1."""
     if not (api_key.isascii() and api_key.isprintable() and api_key):
         raise typer.BadParameter("give an API key: LIPE_API_KEY or --api-key")
     try:
@@ -29,8 +29,8 @@ def service(url: str, api_key: str, console: Console) -> Iterator[Client]:
             yield lipe
             return
     except Problem as problem:
-        faults = [f"{fault['param']}: {fault['detail']}" for fault in problem.body.get("errors", ())]
-        lines = [f"{problem.code}: {line}" for line in faults or [problem.detail]]
+        errors = [f"{error['param']}: {error['detail']}" for error in problem.body.get("errors", ())]
+        lines = [f"{problem.code}: {line}" for line in errors or [problem.detail]]
     except JobFailed as failed:
         lines = [str(failed)]
     except (httpx.TransportError, httpx.InvalidURL) as error:
@@ -42,24 +42,24 @@ def service(url: str, api_key: str, console: Console) -> Iterator[Client]:
     raise typer.Exit(1)
 
 
-def settings(texts: Sequence[str] | None, option: str) -> dict[str, Any]:
-    """["steps=20"] -> {"steps": 20}; a value that is no JSON is a text."""
-    return dict(_setting(text, option) for text in texts or ())
+def parse_parameters(texts: Sequence[str] | None, option: str) -> dict[str, Any]:
+    """Convert ["steps=20"] to {"steps": 20}. A value that is not JSON is a string."""
+    return dict(_parse_parameter(text, option) for text in texts or ())
 
 
-def _setting(text: str, option: str) -> tuple[str, Any]:
+def _parse_parameter(text: str, option: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise typer.BadParameter(f"{option} {text!r}: write name=value, such as steps=20")
     try:
-        return name, json.loads(value, parse_constant=str)  # NaN is no JSON
+        return name, json.loads(value, parse_constant=str)  # NaN is not JSON
     except ValueError:
         return name, value
 
 
 @contextmanager
-def uploaded(lipe: Client, files: Sequence[Path]) -> Iterator[list[Image]]:
-    """The files as images of the service; where it refuses what they are for, they are not left there."""
+def uploaded_images(lipe: Client, files: Sequence[Path]) -> Iterator[list[Image]]:
+    """Upload files as images. If the service refuses a request in the block, the images are deleted again."""
     images: list[Image] = []
     try:
         for file in files:
@@ -67,25 +67,25 @@ def uploaded(lipe: Client, files: Sequence[Path]) -> Iterator[list[Image]]:
         yield images
     except Problem:
         for image in images:
-            with suppress(Problem):  # a job whose answer was lost may use them
+            with suppress(Problem):  # a job whose response was lost may use the image
                 lipe.delete_image(image)
         raise
 
 
-def followed(
+def follow_job(
     lipe: Client, job: Job, console: Console, on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> Job:
-    """The job at its end, with a progress bar for each of its stages meanwhile."""
+    """Wait until a job ends, with a progress bar for each of its stages, and return it."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Bars(*columns, console=console) as bars:
-        waiting = bars.add_task("queued", total=None)
-        stages = {"queued": waiting}
+    with ProgressBars(*columns, console=console) as bars:
+        queued = bars.add_task("queued", total=None)
+        stages = {"queued": queued}
 
         def show(progress: Progress) -> None:
             on_progress(progress)
             if progress.stage is None:
                 return
-            bars.update(waiting, visible=False)
+            bars.update(queued, visible=False)
             if progress.stage not in stages:
                 stages[progress.stage] = bars.add_task(progress.stage)
             bars.update(stages[progress.stage], completed=progress.step, total=progress.total)

@@ -1,8 +1,6 @@
-"""The embedded servers: they answer, keep their data, clean up after a crash, and stop."""
+"""The embedded servers answer, keep their data, clean up after a crash, and stop."""
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -14,7 +12,7 @@ import pytest
 import redis
 
 from cli.embedded import postgres, s3, valkey
-from cli.embedded.process import Exited, FolderInUse, on_free_port, running, secret
+from cli.embedded.process import secret
 
 
 def _dsn(url: str) -> str:
@@ -42,12 +40,7 @@ def test_valkey_answers_and_never_evicts(tmp_path: Path) -> None:
         client.ping()
 
 
-def test_a_data_directory_has_one_owner(tmp_path: Path) -> None:
-    with valkey.serve(tmp_path), pytest.raises(FolderInUse), valkey.serve(tmp_path):
-        pass
-
-
-def test_the_next_start_clears_what_a_crashed_owner_left(tmp_path: Path) -> None:
+def test_the_next_start_stops_the_servers_of_a_crashed_owner(tmp_path: Path) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
@@ -59,7 +52,7 @@ with postgres.serve(folder / "p", durable=False), valkey.serve(folder / "v"), s3
     crashed = subprocess.run([sys.executable, "-c", program], check=False)
     assert crashed.returncode == -signal.SIGKILL
     left = [process for process in psutil.process_iter() if str(tmp_path) in _command(process)]
-    assert left  # at least Postgres and rclone name their folder
+    assert left  # at least the commands of Postgres and rclone contain their folder
     with ExitStack() as stack:
         url = stack.enter_context(postgres.serve(tmp_path / "p", durable=False))
         stack.enter_context(valkey.serve(tmp_path / "v"))
@@ -67,48 +60,6 @@ with postgres.serve(folder / "p", durable=False), valkey.serve(folder / "v"), s3
         psycopg.connect(_dsn(url)).close()
         assert not [process for process in left if process.is_running() and str(tmp_path) in _command(process)]
     assert not [process for process in psutil.process_iter() if str(tmp_path) in _command(process)]
-
-
-def test_a_taken_port_is_tried_again_on_another(tmp_path: Path) -> None:
-    bind = "import socket, sys; s = socket.socket(); s.bind(('127.0.0.1', int(sys.argv[1]))); s.listen(); s.accept()"
-    tried: list[int] = []
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-
-        def start(port: int):
-            tried.append(port)
-            first = taken.getsockname()[1] if len(tried) == 1 else port
-            return running([sys.executable, "-c", bind, str(first)], tmp_path, is_ready=lambda: _bound(first, taken))
-
-        with on_free_port(start) as port:
-            assert len(tried) == 2
-            assert port == tried[1]
-
-
-def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
-    with (
-        pytest.raises(Exited, match="no such luck"),
-        running([sys.executable, "-c", "exit('no such luck')"], tmp_path, is_ready=lambda: False),
-    ):
-        pass
-
-
-def test_a_process_id_given_away_since_is_not_signalled(tmp_path: Path) -> None:
-    (tmp_path / "process.json").write_text(f'{{"pid": {os.getpid()}, "started": 1.0}}')
-    with valkey.serve(tmp_path):
-        pass  # a SIGTERM would have ended this test run
-
-
-def _bound(port: int, taken: socket.socket) -> bool:
-    if port == taken.getsockname()[1]:
-        return False
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
 
 
 def _command(process: psutil.Process) -> str:
