@@ -1,4 +1,4 @@
-"""Subjects to personalise: references, a test picture, and edits whose true results are known."""
+"""Subjects to personalise: references, a test image, and edits with their true results."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ TOKEN = "sks"  # noqa: S105 - a rare word of the vocabulary, no secret
 EDITS = ("pose", "head", "expression", "combination")
 _BENCHMARK_SEED = 240617236
 _BENCHMARK_NOUNS = (*(2 * ANIMALS), "cat", "dog", *(2 * OBJECTS), *(8 * FACES))
-#: The benchmark's share of animals, objects and faces, for any number of fresh subjects.
+#: Fresh subjects cycle through these kinds, so that any number has about the benchmark's proportions.
 _FRESH_KINDS = (ANIMALS, OBJECTS, ANIMALS, FACES, ANIMALS, OBJECTS, FACES)
 
 
 @dataclass(frozen=True)
 class DrawnEdit:
-    """One edit of a test picture: what it changes, and the picture that it should give."""
+    """One edit of a test image: the attributes that it changes, and its true result."""
 
     name: str
     changed: tuple[str, ...]
@@ -40,7 +40,7 @@ class DrawnEdit:
 
 @dataclass(frozen=True)
 class DrawnSubject:
-    """One identity in several pictures: references to learn it from, one picture to edit, and the edits."""
+    """One identity in several images: the references, the test image to edit, and its edits."""
 
     name: str
     identity: Identity
@@ -50,7 +50,7 @@ class DrawnSubject:
 
 
 def benchmark() -> list[DrawnSubject]:
-    """The 28 subjects of the benchmark: 12 animals, 8 objects and 8 faces, always the same."""
+    """The 28 subjects of the benchmark: 12 animals, 8 objects and 8 faces. Every call returns the same."""
     return [
         _subject(np.random.default_rng([_BENCHMARK_SEED, k]), f"{noun}-{k:02d}", noun)
         for k, noun in enumerate(_BENCHMARK_NOUNS)
@@ -58,7 +58,7 @@ def benchmark() -> list[DrawnSubject]:
 
 
 def fresh(count: int, seed: int) -> Iterator[DrawnSubject]:
-    """``count`` subjects that only ``seed`` decides, kinds in the benchmark's proportions."""
+    """`count` subjects, a function of `seed` alone. Their kinds have the proportions of the benchmark."""
     for k in range(count):
         rng = np.random.default_rng([seed, k])
         nouns = _FRESH_KINDS[k % len(_FRESH_KINDS)]
@@ -76,7 +76,7 @@ def _subject(rng: np.random.Generator, name: str, noun: str, references: int = 4
 
 
 def _spread(rng: np.random.Generator, values: tuple[str, ...], count: int) -> list[str]:
-    """``count`` values in a random order, each as often as any other: varied references, as users are asked for."""
+    """`count` values in a random order, each about equally often: users, too, are asked for varied references."""
     repeated = [value for _ in range(-(-count // len(values))) for value in rng.permutation(values)]
     return [str(value) for value in rng.permutation(repeated[:count])]
 

@@ -1,6 +1,6 @@
 """LIPE on six of the benchmark's subjects, two of each kind: a change that costs quality fails here.
 
-Priors are learnt without pictures of the class, to be done in minutes: the benchmark's "lipe, no regularization".
+Priors are learned without images of the class, to be done in minutes: the benchmark's "lipe, no regularization".
 `python -m tests.benchmarks.test_bounds` prints the figures; each bound is below what it printed by what an edit or more
 would move, as the rounding of another machine may.
 """
@@ -39,7 +39,7 @@ def figures(folder: Path) -> dict[str, float]:
 
 
 def edited(number: int, folder: Path) -> list[Score]:
-    """One subject, learnt, and its four edits judged."""
+    """One subject, learned, and its four edits judged."""
     drawn, model, recipe, probe = benchmark()[number], sdxl.load(CHECKPOINT), load_recipe(CHECKPOINT), load_probe()
     prior, _ = learn(model, recipe, drawn, folder, data="no_regularization")
     made = nima.edit(model, edit_request(drawn), recipe.method_config("nima"), prior=prior)

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
+from benchmarks.finished_jobs import FEW, NOWHERE, RARE, fill
 from ledger import (
     attempts,
     deliveries,
@@ -35,7 +36,6 @@ from ledger.projects import Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.subjects import Subject
-from tests.support.many_jobs import FEW, NOWHERE, RARE, fill
 from tests.support.rows import make_image
 
 COUNT = 100_000

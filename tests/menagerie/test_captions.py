@@ -1,19 +1,19 @@
-"""What a caption says can be read back, whatever its words and their order."""
+"""`parse_caption` finds the values that a caption names, for all phrases and orders."""
 
 import numpy as np
 import pytest
 
 from menagerie.attributes import sample_drawing
-from menagerie.captions import caption, class_prompt, told
+from menagerie.captions import caption, class_prompt, parse_caption
 
 
-def test_a_whole_caption_names_what_was_drawn() -> None:
+def test_a_full_caption_names_the_drawn_values() -> None:
     rng = np.random.default_rng(7)
     for _ in range(300):
         drawing = sample_drawing(rng)
         truth = {**vars(drawing.action), "background": drawing.scene.background}
         for words in (class_prompt(drawing), caption(drawing, rng, keep=1.0)):
-            assert told(words) == {name: {value} for name, value in truth.items()}, words
+            assert parse_caption(words) == {name: {value} for name, value in truth.items()}, words
 
 
 @pytest.mark.parametrize(
@@ -27,5 +27,5 @@ def test_a_whole_caption_names_what_was_drawn() -> None:
         ("a dog outstanding", {}),
     ],
 )
-def test_only_what_is_said_is_named(words: str, named: dict[str, set[str]]) -> None:
-    assert told(words) == named
+def test_only_named_values_are_parsed(words: str, named: dict[str, set[str]]) -> None:
+    assert parse_caption(words) == named

@@ -16,11 +16,11 @@ from menagerie.models import Sizes
 from menagerie.pool import drawing_of
 from menagerie.pretrain import parse, run_stage
 from menagerie.stages.loop import Settings
-from menagerie.vision_models import Sight
+from menagerie.vision_models import VisionSizes
 
 SIZES = Sizes(
     latent_channels=4, vae_widths=(8, 8, 8, 8), text_widths=(32, 32), text_layers=1, text_length=40,
-    unet_widths=(16, 16), head_width=16, time_width=8, sight=Sight(32, 8, 32, 32, 3, 2, 1),
+    unet_widths=(16, 16), head_width=16, time_width=8, sight=VisionSizes(32, 8, 32, 32, 3, 2, 1),
 )  # fmt: skip
 SIGHT = ("clip", "dinov2", "captioner")
 
@@ -31,7 +31,7 @@ def one_thread() -> None:
 
 
 def settings(folder: Path, minutes: float, *, resume: bool = False) -> Settings:
-    return Settings(out=folder, minutes=minutes, batch=4, warmup=2, workers=1, resume=resume, pictures=64)
+    return Settings(out=folder, minutes=minutes, batch=4, warmup=2, workers=1, resume=resume, images=64)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -65,5 +65,5 @@ def test_from_nothing_to_a_checkpoint_and_on_from_a_state(tmp_path: Path) -> Non
     for place in ("judges/clip", "judges/dinov2", "captioner"):
         weights = load_file(tmp_path / place / "model.safetensors")
         assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
-    for picture in ("vae.png", *(f"{stage}-loss.png" for stage in ("vae", "text", "unet", *SIGHT))):
-        assert (tmp_path / "pictures" / picture).stat().st_size > 1000
+    for image in ("vae.png", *(f"{stage}-loss.png" for stage in ("vae", "text", "unet", *SIGHT))):
+        assert (tmp_path / "images" / image).stat().st_size > 1000

@@ -1,4 +1,4 @@
-"""The drawn world: same seed, same picture; an edit changes its subject and nothing else."""
+"""The drawn world: a seed gives one image, and an edit changes the subject alone."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ def drawings(count: int, seed: int = 0) -> list[Drawing]:
 
 
 def grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The mask with two pixels more on every side: outlines are drawn softly."""
+    """The mask grown by two pixels: outlines are antialiased."""
     return np.asarray(Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(5))) > 0
 
 
@@ -27,7 +27,7 @@ def test_a_drawing_is_a_function_of_its_seed() -> None:
         assert (render(first) == render(second)).all()
 
 
-def test_the_subject_fills_the_frame_but_not_all_of_it() -> None:
+def test_the_subject_fills_a_part_of_the_frame() -> None:
     shares = [mask(drawing).mean() for drawing in drawings(200)]
     assert min(shares) > 0.05
     assert max(shares) < 0.75
@@ -41,7 +41,7 @@ def test_an_action_changes_nothing_outside_the_subject_and_its_shadow(attribute:
             other = with_action(drawing, **{attribute: value})
             changed = (render(drawing) != render(other)).any(axis=2)
             covered = grown(mask(drawing) | mask(other))
-            covered[100:] = True  # shadows lie on the ground
+            covered[100:] = True  # the shadow
             assert not (changed & ~covered).any()
 
 
@@ -51,7 +51,7 @@ def test_every_value_of_every_attribute_is_drawn_and_labelled() -> None:
         assert {row[name] for row in labels} - {-1} == set(range(len(values)))
 
 
-def test_captions_use_known_words_only() -> None:
+def test_captions_use_the_vocabulary_only() -> None:
     known = set(vocabulary())
     rng = np.random.default_rng(1)
     for drawing in drawings(300):
@@ -59,16 +59,22 @@ def test_captions_use_known_words_only() -> None:
             assert set(text.replace(",", " ").split()) <= known
 
 
-def test_edit_prompts_never_tell_what_identifies() -> None:
-    telling = {*ATTRIBUTES["color"], *ATTRIBUTES["pattern"], *ATTRIBUTES["accessory"], *ATTRIBUTES["hair"], "wearing"}
+def test_edit_prompts_name_no_identifying_attribute() -> None:
+    identifying = {
+        *ATTRIBUTES["color"],
+        *ATTRIBUTES["pattern"],
+        *ATTRIBUTES["accessory"],
+        *ATTRIBUTES["hair"],
+        "wearing",
+    }
     for drawing in drawings(200):
         words = set(edit_prompt(drawing, TOKEN).replace(",", " ").split())
-        assert not words & (telling - {"none"})
+        assert not words & (identifying - {"none"})
         assert {TOKEN, drawing.identity.class_noun} <= words
         assert TOKEN not in class_prompt(drawing).split()
 
 
-def test_a_token_means_nothing() -> None:
+def test_some_captions_have_a_token() -> None:
     rng = np.random.default_rng(2)
     with_token = [d for d in drawings(600) if any(token in caption(d, rng).split() for token in TOKENS)]
     assert 40 < len(with_token) < 200
@@ -92,7 +98,7 @@ def test_every_subject_has_varied_references_and_four_edits_with_their_truth() -
             assert {name for name in before if before[name] != after[name]} == set(edit.changed)
 
 
-def test_fresh_subjects_are_the_seeds_own() -> None:
+def test_fresh_subjects_are_a_function_of_the_seed() -> None:
     assert list(fresh(5, seed=1)) == list(fresh(7, seed=1))[:5]
     assert list(fresh(5, seed=1)) != list(fresh(5, seed=2))
     assert {KIND_OF[subject.identity.class_noun] for subject in fresh(12, seed=1)} == {"animal", "object", "face"}

@@ -1,10 +1,10 @@
-"""Tables of a service that has worked for long: finished edits by the ten thousand, made by the database itself."""
+"""Fill the tables as after a long time of service: finished edits with their jobs and events, made by SQL alone."""
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 RARE, NOWHERE = "failed", "canceled"
-"""The oldest of many jobs are of the first state, none is of the second."""
+"""The state of the `FEW` oldest jobs, and a state that no job has."""
 FEW = 10
 
 _EDITS = text("""
@@ -31,12 +31,14 @@ _EVENTS = text("""
 
 
 def fill(session: Session, project_id: str, subject_id: str, image_id: str, count: int) -> None:
-    """So many finished edits, a second apart, each with its job and its last event. Pairs of metadata: `app`, which all
-    share, and `order`, their number from the oldest on. The planner knows the tables afterwards."""
-    session.execute(text("SET LOCAL statement_timeout = 0"))  # it fills at a busy machine's pace, for no request
+    """Insert `count` finished edits, one per second, each with its job and its last event; then update statistics.
+
+    Each job has two pairs of metadata: `app`, the same for all, and `order`, its number from the oldest on.
+    """
+    session.execute(text("SET LOCAL statement_timeout = 0"))  # a large fill takes longer than any request may
     owner = {"project": project_id, "subject": subject_id, "image": image_id}
     session.execute(_EDITS, owner | {"count": count})
-    # At once: a connection that has checked foreign keys into a small table would walk the large one for each row.
+    # Now, not at the end: a plan for the foreign keys that was made for a small table would scan the large one per row.
     session.execute(text("ANALYZE edits"))
     session.execute(_JOBS, {"project": project_id, "few": FEW})
     session.execute(text("ANALYZE jobs"))
