@@ -1,7 +1,6 @@
 """Augmented renderings for the vision models: whole or cropped to the subject, recoloured, some blurred or noisy."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,25 +10,9 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from lipe_core.metrics.crop import subject_crop
-from menagerie.attributes import Drawing, sample_action, sample_drawing
+from menagerie.attributes import Drawing
 from menagerie.draw import mask, render
 from menagerie.pool import to_pixels
-
-GROUP_SIZE = 4
-"""Drawings of one subject and scene in `action_variants`."""
-
-
-def action_variants(rng: np.random.Generator, count: int) -> list[Drawing]:
-    """`count` drawings in groups of `GROUP_SIZE`: each group has one subject and one scene, and different actions."""
-    drawings: list[Drawing] = []
-    while len(drawings) < count:
-        first = sample_drawing(rng)
-        group = {first.action: first}
-        while len(group) < GROUP_SIZE:
-            action = sample_action(rng, first.identity.class_noun)
-            group[action] = replace(first, action=action)
-        drawings += group.values()
-    return drawings[:count]
 
 
 def render_augmented(rng: np.random.Generator, drawings: Sequence[Drawing], size: int, crop_share: float) -> Tensor:

@@ -18,7 +18,6 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from lipe_core.methods.mystyle import face_generator
 from lipe_core.methods.mystyle.face_generator import save_face_generator
 from lipe_core.methods.mystyle.stylegan2 import Generator
-from menagerie import probe
 from menagerie.captions import vocabulary
 from menagerie.models import (
     CHECKPOINT,
@@ -33,6 +32,7 @@ from menagerie.pool import Pool
 from menagerie.stages.faces import SIZES as FACE_SIZES
 from menagerie.stages.faces import train_faces, with_directions
 from menagerie.stages.loop import Settings
+from menagerie.stages.probe import train_probe
 from menagerie.stages.text import train_text
 from menagerie.stages.unet import train_unet
 from menagerie.stages.vae import train_decoder, train_vae
@@ -74,6 +74,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=180.0, help="wall-clock time of the stage, or of all stages together"
     )
+    parser.add_argument("--steps", type=int, help="stop a stage after this number of steps")
     parser.add_argument("--out", type=Path, default=Path("out/pretrain"), help="folder of all states and results")
     parser.add_argument("--resume", action="store_true", help="continue from the states in OUT")
     parser.add_argument("--from", dest="start_from", type=Path, help="start from the weights of this checkpoint folder")
@@ -97,6 +98,7 @@ def settings_of(stage: str, options: argparse.Namespace, alone: bool) -> Setting
     return Settings(
         out=options.out,
         minutes=options.minutes * (1.0 if alone else share),
+        steps=options.steps,
         batch=options.batch or batch,
         lr=options.lr or lr,
         device=options.device,
@@ -132,7 +134,7 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             vae = AutoencoderKL.from_pretrained(folder / "vae")
             train_decoder(vae, settings).save_pretrained(folder / "vae")
         case "probe":
-            probe.train(AutoencoderKL.from_pretrained(folder / "vae"), settings)
+            train_probe(AutoencoderKL.from_pretrained(folder / "vae"), settings)
         case "clip" | "dinov2" | "captioner":
             train_vision_model(stage, sizes.vision, settings)
         case "faces":

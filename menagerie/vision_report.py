@@ -28,12 +28,18 @@ from lipe_core.metrics.features import Clip, ImageFeatures, load_clip, load_dino
 from lipe_core.metrics.similarity import directional_similarity
 from lipe_core.subject import Subject
 from menagerie.attributes import Drawing, sample_drawing
-from menagerie.augment import GROUP_SIZE, action_variants
 from menagerie.captions import edit_prompt, full_caption, parse_caption
 from menagerie.draw import mask
 from menagerie.experiment import image_of
-from menagerie.stages.dinov2 import random_drawing, related_identities
-from menagerie.subjects import TOKEN, DrawnSubject, fresh
+from menagerie.subjects import (
+    GROUP_SIZE,
+    TOKEN,
+    DrawnSubject,
+    action_variants,
+    fresh,
+    random_drawing,
+    related_identities,
+)
 from menagerie.vision_models import CAPTIONER, CLIP, DINOV2
 
 TARGET = 0.90

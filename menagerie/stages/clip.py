@@ -22,7 +22,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES
-from menagerie.augment import action_variants, render_augmented
+from menagerie.augment import render_augmented
 from menagerie.captions import caption
 from menagerie.muon import optimizers
 from menagerie.probe import load_probe
@@ -40,6 +40,7 @@ from menagerie.stages.loop import (
 )
 from menagerie.stages.text import AttributeReader
 from menagerie.stages.unet import unfused_attention
+from menagerie.subjects import action_variants
 
 _CROP_SHARE = 0.3
 _DISTILLATION = 3.0  # weight of that loss

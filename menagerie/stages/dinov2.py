@@ -8,7 +8,6 @@ groups of four related subjects of one class, which share some attributes, so th
 starts from the vision tower of the miniature CLIP.
 """
 
-from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
@@ -17,8 +16,7 @@ from torch import Tensor
 from transformers import CLIPVisionModel, Dinov2Model
 
 from lipe_core import precision
-from menagerie.attributes import Drawing, Identity, sample_action, sample_identity, sample_scene
-from menagerie.augment import GROUP_SIZE, render_augmented
+from menagerie.augment import render_augmented
 from menagerie.muon import optimizers
 from menagerie.stages.clip import contrast
 from menagerie.stages.loop import (
@@ -33,6 +31,7 @@ from menagerie.stages.loop import (
     stream,
 )
 from menagerie.stages.unet import unfused_attention
+from menagerie.subjects import random_drawing, related_identities
 
 _CROP_SHARE = 0.6
 _CLIP_NAMES = {
@@ -98,27 +97,3 @@ def start_from(network: Dinov2Model, tower: CLIPVisionModel, pixels: Tensor) -> 
         for name, clip_name in _CLIP_NAMES.items():
             block.get_submodule(name).load_state_dict(clip_block.get_submodule(clip_name).state_dict())
     network.layernorm.load_state_dict(tower.post_layernorm.state_dict())
-
-
-def random_drawing(rng: np.random.Generator, identity: Identity) -> Drawing:
-    """The subject in a random scene with a random action."""
-    return Drawing(identity, sample_scene(rng), sample_action(rng, identity.class_noun))
-
-
-def related_identities(rng: np.random.Generator, count: int) -> list[Identity]:
-    """`count` identities in groups of `GROUP_SIZE` that are related to each other."""
-    identities: list[Identity] = []
-    firsts = [sample_identity(rng) for _ in range(-(-count // GROUP_SIZE))]
-    for first in firsts:
-        identities += [first, *(related_identity(rng, first) for _ in range(GROUP_SIZE - 1))]
-    return identities[:count]
-
-
-def related_identity(rng: np.random.Generator, identity: Identity) -> Identity:
-    """Another identity of the same class: about half of its attributes are those of `identity`, the others random."""
-    while True:
-        other = sample_identity(rng, identity.class_noun)
-        taken = {f.name: getattr(other, f.name) for f in fields(Identity) if rng.random() < 0.5}
-        mixed = replace(identity, **taken)
-        if mixed != identity and mixed.color != mixed.second_color:
-            return mixed

@@ -29,9 +29,7 @@ from menagerie.attributes import (
     COLORS,
     FACES,
     Drawing,
-    sample_action,
     sample_identity,
-    sample_scene,
     with_action,
 )
 from menagerie.captions import action_phrases
@@ -49,6 +47,7 @@ from menagerie.stages.loop import (
     learning_rate,
     set_learning_rate,
 )
+from menagerie.subjects import random_drawing
 
 #: The attributes in a face's code with their values. A face has only these two patterns.
 _NAMED: dict[str, tuple[str, ...]] = {
@@ -82,7 +81,7 @@ def code_of(drawing: Drawing) -> npt.NDArray[np.float32]:
 def sample_face(rng: np.random.Generator) -> Drawing:
     """A random image of a random person."""
     identity = sample_identity(rng, str(rng.choice(FACES)))
-    return Drawing(identity, sample_scene(rng), sample_action(rng, identity.class_noun))
+    return random_drawing(rng, identity)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,14 @@ _CURVE_INTERVAL = 10  # steps between two points of a curve: each point waits fo
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one stage. `minutes` is the whole budget of the stage, over all resumed runs."""
+    """The settings of one stage. `minutes` is the whole budget of the stage, over all resumed runs.
+
+    With `steps`, the stage also ends after this number of steps.
+    """
 
     out: Path
     minutes: float
+    steps: int | None = None
     batch: int = 64
     lr: float = 2e-3
     warmup: int = 100
@@ -83,11 +87,11 @@ def stream(make: Callable[[np.random.Generator], T], seed: Sequence[int], settin
 
 def budgeted_steps(progress: Progress, settings: Settings, stage: str, save: Callable[[], None]) -> Iterator[float]:
     """Yield the elapsed share of the budget before each step. Call `save` at intervals and at the end."""
-    budget = settings.minutes * 60
+    budget, limit = settings.minutes * 60, settings.steps or math.inf
     last = saved = time.monotonic()
     with tqdm(total=round(budget), initial=round(progress.seconds), unit="s", desc=stage, mininterval=10) as bar:
-        while progress.seconds < budget:
-            yield progress.seconds / budget
+        while progress.seconds < budget and progress.step < limit:
+            yield max(progress.seconds / budget, progress.step / limit)
             now = time.monotonic()
             progress.seconds += now - last
             last = now

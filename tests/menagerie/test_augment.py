@@ -1,19 +1,11 @@
+"""Augmented images: whole or cropped, and degraded."""
+
 import numpy as np
 
 from menagerie.attributes import sample_drawing
-from menagerie.augment import GROUP_SIZE, action_variants, render_augmented
+from menagerie.augment import render_augmented
 from menagerie.draw import mask, render
 from menagerie.pool import to_images
-
-
-def test_groups_share_subject_and_scene_and_never_an_action() -> None:
-    drawings = action_variants(np.random.default_rng(0), 5 * GROUP_SIZE)
-    assert len(drawings) == 5 * GROUP_SIZE
-    for start in range(0, len(drawings), GROUP_SIZE):
-        group = drawings[start : start + GROUP_SIZE]
-        assert len({(d.identity, d.scene) for d in group}) == 1
-        assert len({d.action for d in group}) == GROUP_SIZE
-    assert len({d.identity for d in drawings}) == 5
 
 
 def test_uncropped_images_differ_from_the_drawings_by_augmentation_only() -> None:

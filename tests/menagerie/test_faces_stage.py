@@ -41,9 +41,9 @@ def test_phrases_are_those_of_the_captions() -> None:
 
 def test_training_resumes(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    settings = Settings(tmp_path, minutes=1e-6, batch=2, images=16, warmup=1)
+    settings = Settings(tmp_path, minutes=60.0, steps=1, batch=2, images=16, warmup=1)
     trained = train_faces(Generator(SMALL), settings)
-    resumed = Settings(tmp_path, minutes=0.01, batch=2, images=16, warmup=1, resume=True)
+    resumed = Settings(tmp_path, minutes=60.0, steps=4, batch=2, images=16, warmup=1, resume=True)
     again = train_faces(Generator(SMALL), resumed)
     assert trained.w_average.abs().sum() > 0
     assert any((one != other).any() for one, other in zip(trained.parameters(), again.parameters(), strict=True))
@@ -67,5 +67,5 @@ def test_directions_lead_from_one_value_to_another_and_sum_to_zero() -> None:
 def test_the_stage_writes_a_folder_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrain, "FACE_SIZES", SMALL)
     options = pretrain.parse(["--stage", "faces", "--out", str(tmp_path)])
-    pretrain.run_stage("faces", Settings(tmp_path, minutes=1e-6, batch=2, images=16), options)
+    pretrain.run_stage("faces", Settings(tmp_path, minutes=60.0, steps=1, batch=2, images=16), options)
     assert load_face_generator(tmp_path / "pipeline" / FOLDER).nouns == ("person",)

@@ -5,10 +5,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFilter
 
-from menagerie.attributes import ATTRIBUTES, KIND_OF, Drawing, poses, sample_drawing, with_action
+from menagerie.attributes import ATTRIBUTES, Drawing, poses, sample_drawing, with_action
 from menagerie.captions import TOKENS, caption, class_prompt, edit_prompt, full_caption, vocabulary
 from menagerie.draw import mask, render
-from menagerie.subjects import EDITS, TOKEN, benchmark, fresh
+from menagerie.subjects import TOKEN
 
 
 def drawings(count: int, seed: int = 0) -> list[Drawing]:
@@ -78,27 +78,3 @@ def test_some_captions_have_a_token() -> None:
     rng = np.random.default_rng(2)
     with_token = [d for d in drawings(600) if any(token in caption(d, rng).split() for token in TOKENS)]
     assert 40 < len(with_token) < 200
-
-
-def test_the_benchmark_has_28_subjects_of_three_kinds() -> None:
-    subjects = benchmark()
-    assert len(subjects) == len({subject.name for subject in subjects}) == 28
-    assert {subject.identity.kind for subject in subjects} == {"animal", "object", "face"}
-    assert subjects == benchmark()
-
-
-def test_every_subject_has_varied_references_and_four_edits_with_their_truth() -> None:
-    for subject in [*benchmark(), *fresh(7, seed=5)]:
-        assert 3 <= len(subject.references) <= 5
-        assert all(drawing.identity == subject.identity for drawing in subject.references)
-        assert len({drawing.scene for drawing in subject.references} | {subject.test.scene}) == 5
-        assert tuple(edit.name for edit in subject.edits) == EDITS
-        for edit in subject.edits:
-            before, after = subject.test.labels(), edit.truth.labels()
-            assert {name for name in before if before[name] != after[name]} == set(edit.changed)
-
-
-def test_fresh_subjects_are_a_function_of_the_seed() -> None:
-    assert list(fresh(5, seed=1)) == list(fresh(7, seed=1))[:5]
-    assert list(fresh(5, seed=1)) != list(fresh(5, seed=2))
-    assert {KIND_OF[subject.identity.class_noun] for subject in fresh(12, seed=1)} == {"animal", "object", "face"}
