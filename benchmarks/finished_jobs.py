@@ -38,7 +38,7 @@ def fill(session: Session, project_id: str, subject_id: str, image_id: str, coun
     session.execute(text("SET LOCAL statement_timeout = 0"))  # a large fill takes longer than any request may
     owner = {"project": project_id, "subject": subject_id, "image": image_id}
     session.execute(_EDITS, owner | {"count": count})
-    # Now, not at the end: a plan for the foreign keys that was made for a small table would scan the large one per row.
+    # Before the jobs: a foreign-key plan that was made for a small table would scan the large one for each row.
     session.execute(text("ANALYZE edits"))
     session.execute(_JOBS, {"project": project_id, "few": FEW})
     session.execute(text("ANALYZE jobs"))

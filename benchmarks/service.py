@@ -1,7 +1,7 @@
 """Measure the speed of the service without its models: ``python -m benchmarks.service``.
 
-The benchmark measures accepted edits per second beside a baseline endpoint, the time until an idle worker claims a job,
-the overhead of a job beside the steps of its edit, and lists and claims with a long history. It starts all servers;
+The benchmark compares accepted edits per second with a baseline endpoint. It measures the time until an idle worker
+claims a job, the overhead of a job beside the steps of its edit, and queries over a long history. It starts all servers;
 ``--database-url`` and ``--broker-url`` replace the embedded ones by an empty Postgres and a Redis of your own. It
 writes table.md and table.json.
 """

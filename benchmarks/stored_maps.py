@@ -1,8 +1,8 @@
 """Record attention as public prompt-to-prompt code does: compute every map in full, and store it.
 
 Prompt-to-Prompt, https://arxiv.org/abs/2208.01626. `store_maps` replaces `lipe_core.sdxl.record_attention`. It gives
-the same maps at another cost: LIPE keeps fused attention, while here the probabilities of a layer are a tensor of
-heads x queries x keys, which is stored for each step and summed over the steps.
+the same maps at another cost: LIPE keeps fused attention, and here the probabilities of a layer are a tensor of
+heads x queries x keys. It is stored for each step and summed over the steps.
 """
 
 from collections.abc import Callable, Iterator, Set

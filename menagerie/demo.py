@@ -1,7 +1,8 @@
 """Run the whole service once: ``python -m menagerie.demo --out out/demo``.
 
 The demo starts `lipe up` on a free port and uses its REST API. It uploads references and a test image, learns the
-subject, requests edits, verifies the signed webhooks, downloads the results, and stops all processes that it started.
+subject and requests edits. It verifies the signed webhooks, downloads the results, and stops all processes that it
+started.
 The subject is one of the drawn benchmark, for which the sheet also shows the true results, or the user's own files.
 """
 

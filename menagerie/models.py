@@ -1,8 +1,8 @@
 """The miniature models: SDXL's own classes in sizes for a CPU, and the folder from which diffusers loads them.
 
 Images are 128 x 128, latents 16 x 16 with 16 channels. All classes are diffusers' and transformers' own: code that runs
-on this folder also runs on SDXL. `normalize_latents` folds the latents' mean and deviation into the VAE's two 1 x 1
-convolutions, because SDXL's pipeline reads `latents_mean` and `latents_std` for four channels only.
+on this folder also runs on SDXL. SDXL's pipeline reads `latents_mean` and `latents_std` for four channels only, so
+`normalize_latents` folds the latents' mean and deviation into two convolutions of the VAE.
 """
 
 from collections.abc import Iterable

@@ -8,7 +8,7 @@ Four additions let it learn within minutes:
 - A linear reader, used in training only, predicts all attributes from the image embedding and from the patches that
   LLaVA will read.
 - A linear map of these patches predicts the probe's features at the same positions (FitNets,
-  https://arxiv.org/abs/1412.6550), because a transformer alone is slow to find edges and eyes.
+  https://arxiv.org/abs/1412.6550). A transformer alone is slow to find edges and eyes.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """Train the face generator: StyleGAN2's network, trained by regression on the drawn faces.
 
 A generative adversarial network needs millions of images, more than a CPU can process in an hour. The drawn world has
-labels for its images, so z is a code of the drawing, and the network learns to generate the drawing from it (as in
+labels for its images, so z is a code of the drawing. The network learns to generate the drawing from its code (as in
 https://arxiv.org/abs/1411.5928). The code omits the positions of trees and clouds: the network generates their mean,
 and backgrounds are blurred. W has the properties that methods on StyleGAN2 need: one vector is one face, and named
 attributes have directions.

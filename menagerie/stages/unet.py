@@ -1,7 +1,7 @@
 """Train the UNet: v-prediction (Salimans and Ho 2022) with min-SNR weights (Hang et al. 2023) and `loss_weights`.
 
-One caption in ten is dropped. A new UNet first trains on images of half the side, four times as many in the same time,
-because the meaning of a word does not depend on the size. The size is an input through SDXL's micro-conditioning.
+One caption in ten is dropped. A new UNet first trains on images of half the side, four times as many in the same time.
+The meaning of a word does not depend on the size, which is an input through SDXL's micro-conditioning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -79,7 +79,7 @@ class NoiseTable:
     def pure_noise(self, x_0: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The pair for noise without any signal: x_t = eps, v_t = (sqrt(a_t) x_t - x_0) / sqrt(1 - a_t).
 
-        A sampler starts from such noise. The noisiest level of this schedule still contains some of the image, and a
+        A sampler starts from such noise, but the noisiest level of this schedule still contains some of the image. A
         model that is trained on it alone follows this signal and not the caption: it never generates a dark image
         (https://arxiv.org/abs/2305.08891).
         """
