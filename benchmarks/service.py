@@ -1,9 +1,9 @@
 """Measure the speed of the service without its models: ``python -m benchmarks.service``.
 
 The benchmark compares accepted edits per second with a baseline endpoint. It measures the time until an idle worker
-claims a job, the overhead of a job beside the steps of its edit, and queries over a long history. It starts all servers;
-``--database-url`` and ``--broker-url`` replace the embedded ones by an empty Postgres and a Redis of your own. It
-writes table.md and table.json.
+claims a job, and the overhead of a job beside the steps of its edit. It measures queries over a long history, too. It
+starts all servers; ``--database-url`` and ``--broker-url`` replace the embedded ones by an empty Postgres and a Redis
+of your own. It writes table.md and table.json.
 """
 
 import argparse

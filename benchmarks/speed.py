@@ -1,8 +1,8 @@
 """Compare LIPE's speed and memory with the usual implementations: ``python -m benchmarks.speed --example SCRIPT``.
 
 The benchmark compares a training with diffusers' example, and an edit with the same edit with stored attention maps.
-It also measures four prompts in one request. Variants run in turns, each in a process of its own, so that other load affects
-all alike; the machine should have no other load. It writes table.md and table.json.
+It also measures four prompts in one request. Variants run in turns, each in a process of its own, so that other load
+affects all alike; the machine should have no other load. It writes table.md and table.json.
 """
 
 import argparse

@@ -198,20 +198,24 @@ def _sheet(lipe: Client, scenario: Scenario, results: list[Result], out: Path) -
     )
 
 
+def scenario_of(options: argparse.Namespace) -> Scenario:
+    """The scenario of the command line. Raises SystemExit for options that do not fit together."""
+    if options.refs or options.prompt:
+        if not (options.subject and options.refs and options.prompt):
+            raise SystemExit("for your own files give all of SUBJECT=, REFS= and PROMPT=")
+        return user_scenario(options.subject, options.refs, options.prompt, consent=options.consent)
+    drawn = {subject.name: subject for subject in benchmark()}
+    name = options.subject or list(drawn)[_DEFAULT_SUBJECT]
+    if name not in drawn:
+        raise SystemExit(f"unknown benchmark subject {name!r}: choose from {', '.join(drawn)}")
+    return drawn_scenario(drawn[name], options.out / "images")
+
+
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that all `finally` blocks run
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.refs or options.prompt:
-        if not (options.subject and options.refs and options.prompt):
-            raise SystemExit("for your own files give all of SUBJECT=, REFS= and PROMPT=")
-        scenario = user_scenario(options.subject, options.refs, options.prompt, consent=options.consent)
-    else:
-        drawn = {subject.name: subject for subject in benchmark()}
-        name = options.subject or list(drawn)[_DEFAULT_SUBJECT]
-        if name not in drawn:
-            raise SystemExit(f"unknown benchmark subject {name!r}: choose from {', '.join(drawn)}")
-        scenario = drawn_scenario(drawn[name], options.out / "images")
+    scenario = scenario_of(options)
     start = time.monotonic()
     print("starting the service ...", flush=True)
     with (

@@ -1,8 +1,8 @@
 """Measure the checkpoint on fresh drawings: ``python -m menagerie.report --captions 200 --seed S --json FILE``.
 
-The report has the PSNR of the VAE and the agreement of each attribute: the share of generated images in which the probe
-finds the value of the caption. Plain diffusers generates the images. The probe's own accuracy on fresh drawings is printed beside
-each figure: no figure can exceed it.
+The report has the PSNR of the VAE and the agreement of each attribute: the share of generated images in which the
+probe finds the value of the caption. Plain diffusers generates the images. The probe's own accuracy on fresh drawings
+is printed beside each figure: no figure can exceed it.
 """
 
 import argparse

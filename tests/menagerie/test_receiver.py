@@ -1,14 +1,12 @@
-"""The demo's webhook receiver, and the demo's own files."""
+"""The demo's webhook receiver."""
 
 import time
-from pathlib import Path
 
 import httpx
 import pytest
 from standardwebhooks import WebhookVerificationError
 
 from ledger.webhook_secrets import new_secret
-from menagerie.demo import user_scenario
 from menagerie.receiver import run_receiver
 from worker.webhooks import headers
 
@@ -34,9 +32,3 @@ def test_a_forged_message_is_refused() -> None:
 def test_a_message_that_does_not_arrive_is_named() -> None:
     with run_receiver() as receiver, pytest.raises(TimeoutError, match="job_2"):
         receiver.wait_for({"job_2"}, new_secret(), timeout=0.05)
-
-
-def test_too_few_files_are_refused_with_the_right_number(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(SystemExit, match="3 to 5 references"):
-        user_scenario("dog", str(tmp_path / "*.png"), "a sks dog", consent=False)
