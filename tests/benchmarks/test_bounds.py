@@ -80,7 +80,7 @@ def make_scores_of(folder: Path) -> ScoresOf:
 
 if __name__ == "__main__":
     with TemporaryDirectory() as scratch:
-        scores_of = make_scores_of(Path(scratch))
+        scores_of_subject = make_scores_of(Path(scratch))
         for number in SUBJECTS:
-            print(number, figures(scores_of(number)))
-        print("all", figures([score for number in SUBJECTS for score in scores_of(number)]))
+            print(number, figures(scores_of_subject(number)))
+        print("all", figures([score for number in SUBJECTS for score in scores_of_subject(number)]))

@@ -15,6 +15,8 @@ def test_the_peak_includes_a_grandchild_that_has_ended() -> None:
     with track_peak_memory() as peak:
         child = subprocess.Popen([sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         with child:
+            assert child.stdin
+            assert child.stdout
             child.stdout.readline()
             deadline = time.monotonic() + 30
             while peak() < before + 64 and time.monotonic() < deadline:
