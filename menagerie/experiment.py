@@ -1,6 +1,6 @@
-"""A drawn subject as the method sees it: its prior learnt from the references alone, its edits asked for in words.
+"""Experiments on drawn subjects: learn a prior from the references, and request the edits by prompts.
 
-Prompts name token, class, action and scene, never what identifies, so that identity can only come from the prior.
+Prompts name token, class, action and scene, and no identifying attribute: identity can only come from the prior.
 """
 
 import time
@@ -30,30 +30,30 @@ from menagerie.subjects import TOKEN, DrawnSubject
 
 CATEGORIES: dict[str, Category] = {"animal": "animal", "object": "object", "face": "person"}
 
-Data = Literal["full", "plain_captions", "no_regularization"]
-"""What a prior is learnt from: as LIPE says, or without a part of it: captions and class prompts that name no action,
-or no pictures of the class (the paper's ablations)."""
+DataVariant = Literal["full", "plain_captions", "no_regularization"]
+"""The training data of a prior: all of LIPE's, or an ablation of the paper. `plain_captions` has captions and class
+prompts that name no action, `no_regularization` has no images of the class."""
 
 
-def picture(drawing: Drawing) -> Image.Image:
-    """The drawing as the models see it."""
+def image_of(drawing: Drawing) -> Image.Image:
+    """The drawing as an RGB image of 128 x 128 pixels."""
     return Image.fromarray(render(drawing))
 
 
 def subject_of(drawn: DrawnSubject) -> Subject:
-    """How prompts name it."""
+    """The class noun and the token that prompts use."""
     return Subject(TOKEN, drawn.identity.class_noun)
 
 
 def edit_request(drawn: DrawnSubject, seed: int = 0) -> EditRequest:
-    """All edits of the subject in one request; they share one inversion."""
+    """One request for all edits of the subject. They share one inversion."""
     return EditRequest(
-        picture(drawn.test),
+        image_of(drawn.test),
         edit_prompt(drawn.test, TOKEN),
         tuple(edit_prompt(edit.truth, TOKEN) for edit in drawn.edits),
         subject_of(drawn),
         seeds=(seed,),
-        references=tuple(picture(drawing) for drawing in drawn.references),
+        references=tuple(image_of(drawing) for drawing in drawn.references),
     )
 
 
@@ -63,10 +63,10 @@ def learn(
     drawn: DrawnSubject,
     cache: Path,
     *,
-    data: Data = "full",
+    data: DataVariant = "full",
     on_step: OnTrainStep = lambda step, steps, loss: None,
 ) -> tuple[Prior, dict[str, float]]:
-    """The subject's prior, and the seconds of its stages; ``cache`` keeps pictures of the class."""
+    """The subject's prior, and the seconds of its stages; ``cache`` keeps images of the class."""
     subject, category = subject_of(drawn), CATEGORIES[drawn.identity.kind]
     painting, config = recipe.regularization_config(), recipe.prior_config(category)
     start = time.perf_counter()
@@ -80,7 +80,7 @@ def learn(
     if data != "no_regularization":
         painted = regularization_set(model, prompts, painting, cache=cache)
     regularized = time.perf_counter()
-    samples = captions.identity_set([picture(drawing) for drawing in drawn.references], subject, told)
+    samples = captions.identity_set([image_of(drawing) for drawing in drawn.references], subject, told)
     identity = encode_references(model, samples, subject, config)
     learned = train.learn_prior(model, identity, painted, config, token=subject.token, on_step=on_step)
     seconds = {"regularizing": regularized - start, "training": time.perf_counter() - regularized}

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from cli.embedded.process import free_port
 from client import Client, Image, Job, Subject, verify_webhook
-from menagerie.demo import TOKEN, Story, drawn_story
+from menagerie.demo import TOKEN, Scenario, drawn_scenario
 from menagerie.subjects import benchmark
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ def _test(stack: Stack, folder: Path) -> None:
         stack.compose("up", "--detach", "--wait", "--scale", "cpu-edit-worker=2")
     _are_hardened(stack)
     key = stack.compose("exec", "-T", "api", "lipe", "keys", "create", "--name", "test", "--quiet").strip()
-    story = drawn_story(benchmark()[2], folder / "pictures")
+    story = drawn_scenario(benchmark()[2], folder / "pictures")
     with Client(f"http://127.0.0.1:{stack.environment['LIPE_PORT']}", key) as lipe:
         references = [lipe.upload_image(path) for path in story.references]
         picture = lipe.upload_image_presigned(story.test)
@@ -97,11 +97,11 @@ def _test(stack: Stack, folder: Path) -> None:
     print("the containers hold")
 
 
-def _edit(lipe: Client, subject: Subject, picture: Image, story: Story, **parameters: int) -> Job:
+def _edit(lipe: Client, subject: Subject, picture: Image, story: Scenario, **parameters: int) -> Job:
     return lipe.edit(
         subject=subject,
         image=picture,
-        prompt=story.wishes[0].prompt,
+        prompt=story.edits[0].prompt,
         parameters=parameters,
         webhook_url=WEBHOOKS,
     )

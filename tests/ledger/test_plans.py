@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.orm import Session
 
+from benchmarks.finished_jobs import ABSENT, FEW, RARE, fill
 from ledger import (
     attempts,
     deliveries,
@@ -33,7 +34,6 @@ from ledger.models import Job, Project, Subject
 from ledger.pages import Cursor, Window
 from ledger.settings import Settings
 from ledger.states import State
-from tests.support.many_jobs import ABSENT, FEW, RARE, fill
 from tests.support.rows import make_image
 
 COUNT = 100_000

@@ -1,4 +1,4 @@
-"""DINOv2 that starts as a CLIP tower sees as the tower does, though it has no norm before its blocks."""
+"""`start_from` gives DINOv2 about the outputs of the CLIP tower, although it has no norm before its blocks."""
 
 import torch
 from torch.nn.functional import cosine_similarity
@@ -6,18 +6,18 @@ from transformers import CLIPVisionModel
 
 from menagerie.pool import render_chunk, to_pixels
 from menagerie.stages.dinov2 import start_from
-from menagerie.vision_models import Sight, build_dinov2, vision_config
+from menagerie.vision_models import VisionSizes, build_dinov2, vision_config
 
-SIGHT = Sight(picture=32, patch=8, width=32, inner=64, layers=2, heads=2)
+SIZES = VisionSizes(image_size=32, patch=8, width=32, inner=64, layers=2, heads=2)
 
 
-def test_it_sees_what_the_tower_sees() -> None:
+def test_the_outputs_are_those_of_the_tower() -> None:
     torch.manual_seed(0)
-    tower = CLIPVisionModel(vision_config(SIGHT)).eval()
+    tower = CLIPVisionModel(vision_config(SIZES)).eval()
     torch.nn.init.normal_(tower.pre_layrnorm.weight, 1.0, 0.3)
     torch.nn.init.normal_(tower.pre_layrnorm.bias)
-    network = build_dinov2(SIGHT).eval()
-    pixels = to_pixels(render_chunk(3, 0, 16, SIGHT.picture))
+    network = build_dinov2(SIZES).eval()
+    pixels = to_pixels(render_chunk(3, 0, 16, SIZES.image_size))
     with torch.no_grad():
         before = network(pixel_values=pixels).pooler_output
         start_from(network, tower, pixels)
