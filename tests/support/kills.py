@@ -1,12 +1,15 @@
 """Programs killed at failpoints, and the state that a job must have afterwards."""
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
+
+from sqlalchemy import func, update
 
 from ledger.database import UnitOfWork
 from ledger.jobs import Job
 from ledger.settings import Settings
-from ledger.states import TERMINAL
+from ledger.states import TERMINAL, State
 from ledger.storage import Storage
 from tests.reliability import engine, failpoints
 from tests.reliability.programs import Body
@@ -26,6 +29,13 @@ def ended(begin: UnitOfWork, job: Job, seconds: float = PATIENCE_SECONDS) -> Job
     """The job, once it is in a terminal state."""
     wait_for(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)
+
+
+def expire_lease(begin: UnitOfWork, job: Job) -> None:
+    """Let the lease of a dead or stopped worker expire now, as if its time had passed."""
+    with begin() as session:
+        expired = func.clock_timestamp() - timedelta(seconds=1)
+        session.execute(update(Job).where(Job.id == job.id, Job.state == State.RUNNING).values(lease_until=expired))
 
 
 def assert_trained_once(begin: UnitOfWork, storage: Storage, settings: Settings, job: Job) -> None:
