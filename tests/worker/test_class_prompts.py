@@ -46,7 +46,7 @@ def context(settings: Settings, engine: Engine, gpu: Gpu, chat: Chat) -> WorkerC
         "prompt_writer_url": chat.endpoint.base_url,
         "prompt_writer_model": "tiny",
         "prompt_writer_key": SecretStr(KEY),
-        "prompt_writer_timeout_seconds": 5.0,
+        "prompt_writer_timeout_seconds": 60.0,
     }
     return replace(make_context(settings.model_copy(update=named), engine, lambda: False), gpu=gpu)
 
