@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 
 Who = Literal["program", "process"]
 """All processes of the program, as when a container is killed; or only the process that reached the point."""
@@ -60,7 +60,7 @@ def drain_at_step(stage: str, step: int) -> None:
     def report_and_drain(attempt: Attempt, name: str, number: int, total: int, **details: Any) -> None:
         if (name, number) == (stage, step):
             os.kill(os.getppid(), signal.SIGTERM)
-            wait_for(attempt.draining)
+            eventually(attempt.draining)
         report(attempt, name, number, total, **details)
 
     setattr(Attempt, "report", report_and_drain)  # noqa: B010

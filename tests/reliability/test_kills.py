@@ -14,7 +14,7 @@ from tests.reliability.limits import RunAudit, Start
 from tests.reliability.programs import KILLED, dispatcher, worker
 from tests.support.factories import current, edit, learn, make_subject, verified
 from tests.support.kills import STEPS, assert_trained_once, ended, expire_lease, failpoint
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 
 SLOW = [pytest.mark.slow]
 CHARGED = {"after claim", "mid step", "before checkpoint", "after checkpoint", "after one upload", "after upload"}
@@ -37,7 +37,7 @@ def test_a_worker_killed_at(
     assert done.attempt == (2 if point in CHARGED else 1)
     assert_trained_once(begin, storage, settings, done)
     if point != "after commit":  # then the worker of the next job deletes it
-        wait_for(lambda: not list((settings.data_dir / "checkpoints").glob(f"{job.id}.*")))
+        eventually(lambda: not list((settings.data_dir / "checkpoints").glob(f"{job.id}.*")))
     run_audit()
 
 
@@ -49,7 +49,7 @@ def test_only_the_child_process_killed_at(
     job = learn(begin, project, make_subject(begin, storage, project), steps=STEPS)
     start(dispatcher())
     parent = start(worker(["priors"], [failpoint(failpoints.WORKER[point], tmp_path, "process")]))
-    wait_for((tmp_path / "reached").exists)
+    eventually((tmp_path / "reached").exists)
     expire_lease(begin, job)
     done = ended(begin, job)
     assert (done.state, done.attempt, parent.process.exitcode) == (State.SUCCEEDED, 2, None)

@@ -25,7 +25,7 @@ from tests.reliability.programs import api, dispatcher, worker
 from tests.reliability.servers import Restartable, broker, database
 from tests.support.factories import current, learn, make_subject
 from tests.support.kills import ended
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 
 
 class TestBroker:
@@ -54,7 +54,7 @@ class TestBroker:
         workers = [start(worker(["priors"])) for _ in range(2)]
         for fault in ("flush", "cut", "kill"):
             work = [learn(begin, project, subject, steps=10, seed=number) for number in range(6)]
-            wait_for(partial(any_begun, begin, work))
+            eventually(partial(any_begun, begin, work))
             if fault == "flush":
                 with redis.Redis.from_url(server.url) as broker:
                     broker.flushall()
@@ -100,12 +100,12 @@ class TestDatabase:
         load = Load(start, key, subject.id)
         with load.running():
             for _ in range(self.RESTARTS):
-                wait_for(lambda: load.answers[202] > 0)
+                eventually(lambda: load.answers[202] > 0)
                 server.stop()
-                wait_for(lambda: load.answers[503] > 0)
+                eventually(lambda: load.answers[503] > 0)
                 server.start()
                 load.answers.clear()
-            wait_for(lambda: load.answers[202] > 0)
+            eventually(lambda: load.answers[202] > 0)
         assert {202, 503} <= set(load.seen) <= {200, 202, 503}, load.seen
         with begin() as session:
             accepted = list(session.scalars(select(Job).where(Job.id.in_(load.accepted))))
@@ -132,7 +132,7 @@ class Load:
 
     def running(self) -> ExitStack:
         stack = ExitStack()
-        wait_for(self.is_up)
+        eventually(self.is_up)
         threads = [threading.Thread(target=self._run) for _ in range(3)]
         for thread in threads:
             thread.start()

@@ -22,7 +22,7 @@ from tests.reliability.limits import Start
 from tests.reliability.programs import dispatcher, put, sender, worker
 from tests.support.factories import learn, make_subject
 from tests.support.kills import ended
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 from worker.app import WEBHOOK_THREADS, WEBHOOK_THREADS_PER_RECEIVER
 
 UNTIL_THE_END = 600.0
@@ -107,7 +107,7 @@ def test_dead_receivers_delay_no_job_and_no_other_receiver(
     work = [learn(begin, project, subject, steps=1) for _ in range(JOBS)]
     for job in work:
         assert ended(begin, job, SECONDS).state == State.SUCCEEDED
-    wait_for(lambda: responsive.seen == {job.id for job in work}, SECONDS)
+    eventually(lambda: responsive.seen == {job.id for job in work}, SECONDS)
     with begin() as session:
         waiting = (Delivery.url.in_(hanging), Delivery.state == "pending", Delivery.last_error.is_(None))
         assert session.scalar(select(func.count()).where(*waiting)) == len(hanging) * JOBS > WEBHOOK_THREADS

@@ -17,7 +17,7 @@ from tests.reliability.programs import Body, dispatcher, put, worker
 from tests.reliability.proxy import Fault, HttpProxy
 from tests.support.factories import current, edit, learn, make_subject, verified
 from tests.support.kills import ended
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 
 STEPS = 20
 ONCE = [(1, step) for step in range(1, STEPS + 1)]
@@ -147,11 +147,11 @@ def test_a_cancel_during_a_slow_upload_leaves_no_object(
     proxy.faults = for_some(job.id, 1, Fault(seconds=5.0))
     start(dispatcher())
     start(worker(["priors"]))
-    wait_for(lambda: any(job.id in path for _, path in proxy.seen))
+    eventually(lambda: any(job.id in path for _, path in proxy.seen))
     with begin() as session:
         jobs.cancel(session, project.id, job.id)
     assert ended(begin, job).state == State.CANCELED
-    wait_for(lambda: not list(storage.keys(job_prefix(project.id, job.id))))
+    eventually(lambda: not list(storage.keys(job_prefix(project.id, job.id))))
     assert current(begin, job).attempt == 1
     run_audit()
 

@@ -26,7 +26,7 @@ from tests.reliability.limits import RunAudit, Start
 from tests.reliability.programs import Program, dispatcher, worker
 from tests.support.factories import current, history, learn, make_subject, verified
 from tests.support.kills import assert_trained_once, ended, expire_lease
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 
 STEPS = 30
 
@@ -42,14 +42,14 @@ def test_a_worker_stopped_until_its_lease_expired_at(
     stop = partial(failpoints.install, PAUSES[point], marker, "program", signal.SIGSTOP)
     start(dispatcher())
     stopped = start(worker(["priors"], [stop]))
-    wait_for(lambda: marker.exists() and is_stopped(stopped))
+    eventually(lambda: marker.exists() and is_stopped(stopped))
     expire_lease(begin, job)
     start(worker(["priors"]))
     done = ended(begin, job)
     assert (done.state, done.attempt, done.epoch) == (State.SUCCEEDED, 2, 2)
     before = history(begin, job)
     stopped.send(signal.SIGCONT, group=True)
-    wait_for(lambda: "attempt 1 ends" in stopped.log.read_text())
+    eventually(lambda: "attempt 1 ends" in stopped.log.read_text())
     assert history(begin, job) == before
     assert {artefact.key.split("/")[-2] for artefact in verified(begin, storage, job)} == {"2"}
     assert {key.split("/")[-2] for key in storage.keys(job_prefix(project.id, job.id))} == {"2"}
@@ -74,7 +74,7 @@ def test_ten_notifications_of_one_job(
         assert (ended(begin, job).state, current(begin, job).epoch) == (State.SUCCEEDED, 1)
         assert engine.recorded_steps(settings.data_dir, job.id) == [(1, step) for step in range(1, STEPS + 1)]
         notify("lipe.prior", job.id)
-    wait_for(lambda: not waiting(settings))
+    eventually(lambda: not waiting(settings))
     for job in work:
         assert_trained_once(begin, storage, settings, current(begin, job))
     run_audit()
@@ -93,7 +93,7 @@ def test_cancels_in_every_state_and_from_many_at_once(
     for number in range(10):
         job = learn(begin, project, subject, steps=5, seed=seed * 100 + number)
         due = number * 5 // 9  # 0 .. 5 of 5 steps
-        wait_for(partial(has_steps, settings, job, due))
+        eventually(partial(has_steps, settings, job, due))
         canceling = [threading.Thread(target=cancel, args=(begin, job)) for _ in range(4)]
         for thread in canceling:
             thread.start()
@@ -108,7 +108,7 @@ def test_cancels_in_every_state_and_from_many_at_once(
             assert done.state == State.SUCCEEDED
         if done.state == State.CANCELED:
             assert [event.terminal for event in history(begin, job)].count(True) == 1
-            wait_for(partial(has_no_objects, storage, job))
+            eventually(partial(has_no_objects, storage, job))
         cancel(begin, job)
         assert current(begin, job).state == done.state
     assert State.CANCELED in states
@@ -145,10 +145,10 @@ def test_a_child_process_ends_after_its_parent_was_killed(
     job = learn(begin, project, make_subject(begin, storage, project), steps=STEPS)
     start(dispatcher())
     orphaned = start(worker(["priors"]))
-    wait_for(partial(has_steps, settings, job, 4))
+    eventually(partial(has_steps, settings, job, 4))
     children = psutil.Process(orphaned.pid).children(recursive=True)
     os.kill(orphaned.pid, signal.SIGKILL)
-    wait_for(lambda: not any(child.is_running() for child in children))
+    eventually(lambda: not any(child.is_running() for child in children))
     expire_lease(begin, job)
     start(worker(["priors"]))
     assert ended(begin, job).state == State.SUCCEEDED

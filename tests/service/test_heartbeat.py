@@ -10,7 +10,7 @@ import pytest
 
 from cli.embedded import valkey
 from ledger.settings import Settings
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 from worker.heartbeat import INTERVAL_SECONDS
 
 Program = Callable[..., Popen[bytes]]
@@ -60,7 +60,7 @@ class TestLostBroker:
         worker = program("worker", "--queues", "webhooks")
         _wait_for_touch(heartbeat)
         broker.close()
-        wait_for(lambda: _is_silent(heartbeat))  # the worker needs a moment to detect the loss
+        eventually(lambda: _is_silent(heartbeat))  # the worker needs a moment to detect the loss
         sleep(2 * INTERVAL_SECONDS)
         assert worker.poll() is None
         assert not heartbeat.exists()
@@ -69,7 +69,7 @@ class TestLostBroker:
 def _wait_for_touch(file: Path) -> None:
     """Delete the file and wait until it is back."""
     file.unlink(missing_ok=True)
-    wait_for(file.exists, seconds=300)  # a loaded machine needs long to import torch
+    eventually(file.exists, seconds=300)  # a loaded machine needs long to import torch
 
 
 def _is_silent(file: Path) -> bool:

@@ -12,7 +12,7 @@ from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
 from tests.support.factories import current, edit, history, learn, make_subject
-from tests.support.waiting import PATIENCE_SECONDS, wait_for
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 Program = Callable[..., Popen[bytes]]
 
@@ -44,7 +44,7 @@ def test_a_cancelled_training_stops_and_leaves_no_files(
     with begin() as session:
         jobs.cancel(session, project.id, job.id)
     assert ended(begin, job).state == State.CANCELED
-    wait_for(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")))
+    eventually(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")))
     assert [event.type for event in history(begin, job)] == ["prior.queued", "prior.running", "prior.canceled"]
     assert list(storage.keys(f"projects/{project.id}/jobs/{job.id}/")) == []
     next_job = learn(begin, project, make_subject(begin, storage, project), steps=3)
@@ -70,9 +70,9 @@ def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
         assert row.status not in TERMINAL, f"{row.error_code}: {row.error_detail}"
         return row.progress.get("stage") == "training" and row.progress["step"] >= step
 
-    wait_for(reached, seconds=300)
+    eventually(reached, seconds=300)
 
 
 def ended(begin: UnitOfWork, job: Job, seconds: float = 300) -> Job:
-    wait_for(lambda: current(begin, job).status in TERMINAL, seconds)
+    eventually(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)

@@ -19,7 +19,7 @@ from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support.factories import history, verified
 from tests.support.kills import expire_lease
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 120
@@ -35,7 +35,7 @@ def test_a_job_of_a_killed_worker_succeeds_later(
     with begin() as session:
         key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test")[1]
     with Client(f"http://127.0.0.1:{port}", key) as lipe:
-        wait_for(lambda: _ready(port))
+        eventually(lambda: _ready(port))
         references = [lipe.upload_image(_image(colour)) for colour in ("red", "green", "blue")]
         rex = lipe.create_subject(name="Rex", class_noun="dog", references=references)
         small = {"count": 2, "steps": 2}

@@ -14,7 +14,7 @@ from PIL import Image
 from cli.embedded.up import embedded_service
 from client import Client, verify_webhook
 from tests.support.receiver import receiving
-from tests.support.waiting import PATIENCE_SECONDS, wait_for
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) -> None:
@@ -39,13 +39,13 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
         results = lipe.results(editing)
         files = [lipe.download(result.image, tmp_path / f"{number}.png") for number, result in enumerate(results)]
         assert [Image.open(io.BytesIO(file.read_bytes())).size for file in files] == [(64, 64), (64, 64)]
-        wait_for(lambda: len(receiver.seen) == 2)  # an erasure deletes pending deliveries, too
+        eventually(lambda: len(receiver.seen) == 2)  # an erasure deletes pending deliveries, too
         lipe.delete_subject(rex)
         assert service.failure() is None
         programs = [psutil.Process(program.child.pid) for program in service.programs.values() if program.child]
         valkey = json.loads((tmp_path / "data" / "valkey" / "process.json").read_text())["pid"]
         os.kill(valkey, signal.SIGKILL)
-        wait_for(lambda: "valkey ended" in (service.failure() or ""))
+        eventually(lambda: "valkey ended" in (service.failure() or ""))
         objects = [file.name for file in (tmp_path / "data" / "s3" / "objects").rglob("*") if file.is_file()]
     assert sorted(verified(endpoint.secrets[0], *sent) for sent in receiver.seen) == [
         "edit.succeeded", "prior.succeeded",

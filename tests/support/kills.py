@@ -14,7 +14,7 @@ from ledger.storage import Storage
 from tests.reliability import engine, failpoints
 from tests.reliability.programs import Body
 from tests.support.factories import current, history, verified
-from tests.support.waiting import PATIENCE_SECONDS, wait_for
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 STEPS = 30
 """The length of every training that is killed."""
@@ -27,7 +27,7 @@ def failpoint(point: failpoints.Point, folder: Path, who: failpoints.Who = "prog
 
 def ended(begin: UnitOfWork, job: Job, seconds: float = PATIENCE_SECONDS) -> Job:
     """The job, once it is in a terminal state."""
-    wait_for(lambda: current(begin, job).status in TERMINAL, seconds)
+    eventually(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)
 
 

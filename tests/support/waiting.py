@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 
 PATIENCE_SECONDS = 120.0
-"""A limit that a correct program reaches on no machine: it ends a test that would hang."""
+"""A generous limit. Only a test that hangs reaches it, even on a loaded machine."""
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     """Return when the condition holds. Raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -15,7 +15,7 @@ from ledger.jobs import Job
 from ledger.projects import Project
 from ledger.storage import StorageError
 from tests.support.rows import make_job, make_subject
-from tests.support.waiting import wait_for
+from tests.support.waiting import eventually
 from worker.attempt import RENEW_SECONDS, Attempt, Canceled, ClaimLost, Draining
 
 
@@ -164,7 +164,7 @@ def test_the_lease_is_kept_while_an_operation_runs_in_a_thread(begin: UnitOfWork
     before = lease(begin, attempt)
 
     def operation() -> str:
-        wait_for(lambda: lease(begin, attempt) > before)
+        eventually(lambda: lease(begin, attempt) > before)
         return "renewed"
 
     assert attempt.run_in_thread(operation) == "renewed"
