@@ -4,7 +4,7 @@ The servers come from wheels, even if others are installed. LIPE_TEST_DATABASE_U
 LIPE_TEST_S3_ENDPOINT_URL replace them. Tests empty the tables and the broker: `pytest -n 2` needs two databases,
 brokers and buckets, separated by spaces, one for each process.
 
-Each test gets the marker `servers` or `models` by the fixtures that it uses: `make test-fast` deselects them.
+Each test that uses servers or models gets the marker `servers` or `models`: `make test-fast` deselects them.
 
 Shapes are checked in every test: the import hook must be installed before any import of lipe_core.
 """
@@ -38,13 +38,21 @@ MODEL_FIXTURES = frozenset(
         "clip_folder", "dinov2_folder", "lpips", "judges", "probe",
     }
 )  # fmt: skip
-"""Fixtures that write or load a network. A test that does so without a fixture sets the marker itself."""
+"""Fixtures that write or load a network."""
+MARKER_OF_FOLDER = {"benchmarks": "models", "reliability": "servers", "service": "servers"}
+"""Folders whose tests all use servers or models, some of them without a fixture."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by `-m`
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures that they use, directly or through other fixtures."""
+    """Mark tests by the fixtures that they use, directly or through others, and by their folder.
+
+    A test that uses a server or a model in another way has the marker in its own file.
+    """
     for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in MARKER_OF_FOLDER:
+            item.add_marker(MARKER_OF_FOLDER[folder])
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & SERVER_FIXTURES:
             item.add_marker("servers")

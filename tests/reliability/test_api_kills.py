@@ -20,9 +20,9 @@ from tests.reliability.limits import RunAudit, Start
 from tests.reliability.programs import KILLED, api, dispatcher, worker
 from tests.support.factories import make_subject
 from tests.support.kills import ended, failpoint
+from tests.support.waiting import PATIENCE_SECONDS
 
 CLIENTS = 20
-SECONDS = 180.0
 
 
 @pytest.mark.parametrize("point", failpoints.API)
@@ -54,7 +54,7 @@ def post_with_retries(url: str, key: str, idempotency_key: str) -> httpx.Respons
     """POST like a careful client: retry after a lost response and while another request is in flight."""
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": idempotency_key}
     body = {"parameters": {"steps": 5}}
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         assert time.monotonic() < deadline
         try:

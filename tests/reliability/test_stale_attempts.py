@@ -29,6 +29,7 @@ from tests.support.kills import assert_trained_once, ended, expire_lease
 from tests.support.waiting import eventually
 
 STEPS = 30
+STOPS = failpoints.WORKER | {"before commit": failpoints.Point("ledger.attempts:finish", before=True)}
 
 
 @pytest.mark.parametrize("point", ["mid step", "before commit", pytest.param("after upload", marks=pytest.mark.slow)])
@@ -39,7 +40,7 @@ def test_a_worker_stopped_until_its_lease_expired_at(
     """SIGSTOP stops the worker at the point; it continues when another has finished, and its write is refused."""
     job = learn(begin, project, make_subject(begin, storage, project), steps=STEPS)
     marker = tmp_path / "reached"
-    stop = partial(failpoints.install, PAUSES[point], marker, "program", signal.SIGSTOP)
+    stop = partial(failpoints.install, STOPS[point], marker, "program", signal.SIGSTOP)
     start(dispatcher())
     stopped = start(worker(["priors"], [stop]))
     eventually(lambda: marker.exists() and is_stopped(stopped))
@@ -55,9 +56,6 @@ def test_a_worker_stopped_until_its_lease_expired_at(
     assert {key.split("/")[-2] for key in storage.keys(job_prefix(project.id, job.id))} == {"2"}
     assert_trained_once(begin, storage, settings, done)
     run_audit()
-
-
-PAUSES = failpoints.WORKER | {"before commit": failpoints.Point("ledger.attempts:finish", before=True)}
 
 
 def test_ten_notifications_of_one_job(
