@@ -13,7 +13,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi reliability soak test-servers secrets compose-test lock clean
+.PHONY: help setup demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi reliability soak test-servers secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ check: setup ## lint, types, import contracts, language rules and file sizes
 
 test: check ## the checks and all tests that are not slow, in two processes
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile
+
+test-fast: setup ## the unit tests: no servers, no models, nothing slow
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile -m "not servers and not models and not slow"
 
 format: setup ## rewrite the code in the house style
 	@$(RUN)/ruff check --fix-only --quiet .

@@ -24,7 +24,7 @@ EDIT_STEPS = 8
 def install() -> None:
     """Replace the models in this process."""
     edit_module: Any = edit  # `Any`: the replacements do not have the types of a real model
-    edit_module.paint = make_edits
+    edit_module.make_edits = make_edits
     gpu_class: Any = gpu.Gpu
     gpu_class.base_model = lambda self: None
     gpu_class.prior = fetch_prior
@@ -33,7 +33,7 @@ def install() -> None:
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     """Make the files of an edit job. Their contents are hashes of the inputs."""
     with attempt.stage("loading"):
-        inputs = edit._load(context, attempt)
+        inputs = edit.load_inputs(context, attempt)
     files = []
     prompts = inputs.request.target_prompts
     for number, prompt in enumerate(prompts, start=1):

@@ -30,11 +30,11 @@ from lipe_core.training.dataset import EncodedSet
 from lipe_core.training.references import encode_references
 from lipe_core.training.regularization import RegularizationConfig, regularization_set
 from lipe_core.training.train import TrainingResult, learn_prior
-from worker.attempt import Attempt, File, JobResult, Lost
+from worker.attempt import Attempt, ClaimLost, File, JobResult
 from worker.captioner import captioner
 from worker.context import WorkerContext
-from worker.gpu import lean, with_memory_fallbacks
-from worker.previews import Painter, previewing
+from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.previews import PreviewGenerator, preview_uploads
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,8 @@ def learn(process: WorkerContext, attempt: Attempt) -> JobResult:
             model, prompts, painting,
             cache=process.settings.data_dir / "regularization", on_step=attempt.reporter("regularizing"),
         )  # fmt: skip
-    with attempt.stage("training"), previewing(process.storage, attempt) as previews:
-        painter = Painter(previews, model, samples[0].caption, painting, parameters.get("previews", 0))
+    with attempt.stage("training"), preview_uploads(process.storage, attempt) as previews:
+        painter = PreviewGenerator(previews, model, samples[0].caption, painting, parameters.get("previews", 0))
         learned = _train(process, attempt, model, identity, regularization, config, who.token, painter)
     manifest = Manifest(
         token=who.token,
@@ -93,7 +93,7 @@ def _load(process: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], Sub
         job = jobs.get(session, attempt.claim.project_id, attempt.claim.job_id)
         row = subjects.get(session, job.project_id, job.subject_id) if job is not None else None
     if job is None or row is None:
-        raise Lost
+        raise ClaimLost
     pictures = []
     for number, reference in enumerate(row.references, start=1):
         content = attempt.retry_storage(partial(process.storage.get, reference.image.key, reference.image.sha256))
@@ -110,7 +110,7 @@ def _class_prompts(
     if endpoint is not None and painting.count <= MOST_PROMPTS:
         try:
             write = partial(write_class_prompts, endpoint, row.class_noun, painting.count, cache=cache)
-            return attempt.beside(write), endpoint.model
+            return attempt.run_in_thread(write), endpoint.model
         except ClassPromptsError as error:
             log.warning("job %s: the built-in class prompts are taken: %s", attempt.claim.job_id, error)
     category, knows = cast(Category, row.category), partial(sdxl.knows, model)
@@ -125,7 +125,7 @@ def _train(
     regularization: EncodedSet,
     config: PriorConfig,
     token: str,
-    painter: Painter,
+    painter: PreviewGenerator,
 ) -> TrainingResult:
     # What is learnt from is in the name, since weights that were tuned on something else must not be continued: another
     # base model, or other words, where the captioner or the prompt writer answers differently by now.
@@ -137,7 +137,7 @@ def _train(
         return learn_prior(
             model, identity, regularization, config, token=token, checkpoint=checkpoint, rows_at_once=rows_at_once,
             on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
-            on_preview=painter.paint, preview_every=painter.every(config.steps),
+            on_preview=painter.generate, preview_every=painter.interval(config.steps),
         )  # fmt: skip
 
     def resumed(rows_at_once: int | None = None) -> TrainingResult:
@@ -148,11 +148,11 @@ def _train(
             return run(rows_at_once)
 
     def leanly() -> TrainingResult:
-        with lean(model):
+        with reduced_memory(model):
             return resumed()
 
     def row_by_row() -> TrainingResult:
-        with lean(model):
+        with reduced_memory(model):
             return resumed(rows_at_once=1)
 
     return with_memory_fallbacks([resumed, leanly, row_by_row])

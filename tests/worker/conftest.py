@@ -1,4 +1,4 @@
-"""A worker process on the tiny checkpoint, without Celery, and a subject for it."""
+"""The context of a worker process on the tiny checkpoint, without Celery, and a subject."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +22,8 @@ def gpu(checkpoint: Path) -> Gpu:
 
 
 @pytest.fixture
-def process(settings: Settings, engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
-    """A worker process that was not told to stop."""
+def context(settings: Settings, engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
+    """A worker process that is not draining."""
     return replace(make_context(settings, engine, lambda: False), storage=storage, gpu=gpu)
 
 
