@@ -60,3 +60,14 @@ def test_a_chore_that_fails_pauses_and_goes_on(
     chore = work[0] if failing == "database" else Chore("broken", 1.0, lambda: 1 / 0)
     for _ in range(2):
         run_if_due(chore)
+
+
+def test_a_job_that_waits_for_too_long_expires(
+    begin: UnitOfWork, settings: Settings, storage: Storage, job: Job
+) -> None:
+    for deadline, state in ((3600.0, State.QUEUED), (1e-6, State.EXPIRED)):
+        limited = settings.model_copy(update={"queue_deadline_seconds": deadline})
+        for chore in chores(limited, begin, lambda *message: True, storage):
+            run_if_due(chore)
+        with begin() as session:
+            assert session.get_one(Job, job.id).state == state
