@@ -13,7 +13,7 @@ from cli.embedded.process import free_port
 from client import Client
 from ledger import keys
 from ledger.database import UnitOfWork
-from ledger.models import Job, Project
+from ledger.models import Job, Prior, Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support.factories import history, verified

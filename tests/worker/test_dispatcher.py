@@ -70,3 +70,14 @@ def test_a_task_that_fails_is_retried(
     for _ in range(2):
         run_if_due(task)
     assert len(caplog.records) == 2
+
+
+def test_a_job_that_waits_for_too_long_expires(
+    begin: UnitOfWork, settings: Settings, storage: Storage, job: Job
+) -> None:
+    for deadline, state in ((3600.0, State.QUEUED), (1e-6, State.EXPIRED)):
+        limited = settings.model_copy(update={"queue_deadline_seconds": deadline})
+        for task in periodic_tasks(limited, begin, lambda *message: True, storage):
+            run_if_due(task)
+        with begin() as session:
+            assert session.get_one(Job, job.id).state == state
