@@ -67,13 +67,13 @@ openapi: setup ## write the API's contract: api/settings_schema.json from lipe_c
 	@$(RUN)/python -m worker.settings_schema > api/settings_schema.json.new && mv api/settings_schema.json.new api/settings_schema.json
 	@$(RUN)/python -m api.contract > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
-bench-speed: setup ## LIPE's speed and memory beside diffusers' example: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
+bench-speed: setup ## LIPE's speed and memory compared with diffusers' example: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
 	@$(RUN)/python -m benchmarks.speed --out out/speed $(if $(EXAMPLE),--example "$(EXAMPLE)")
 
 bench-sdxl: setup ## the same at SDXL's size with random weights: out/sdxl (EXAMPLE=; without a GPU SCALE="--depth 1 --side 128")
 	@$(RUN)/python -m benchmarks.sdxl_scale --out out/sdxl $(SCALE) $(if $(EXAMPLE),--example "$(EXAMPLE)")
 
-bench-service: setup ## the service's speed beside a minimal endpoint, and over a long history: out/service
+bench-service: setup ## the service's speed compared with a minimal endpoint, and with many finished jobs: out/service
 	@$(RUN)/python -m benchmarks.service --out out/service \
 		$(if $(DATABASE),--database-url "$(DATABASE)") $(if $(BROKER),--broker-url "$(BROKER)")
 
