@@ -15,6 +15,7 @@ import torch
 
 from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior, load_prior
+from lipe_core.pretrained import public_name
 from lipe_core.sdxl import BaseModel
 
 Result = TypeVar("Result")
@@ -41,7 +42,7 @@ class Gpu:
     @property
     def name(self) -> str:
         """The checkpoint as users may see it."""
-        return shown(self.checkpoint)
+        return public_name(self.checkpoint)
 
     def base_model(self) -> BaseModel:
         """The base model, loaded at the first call: bf16 on CUDA, fp32 on a CPU."""
@@ -88,12 +89,6 @@ class Gpu:
 
     def _device(self) -> str:
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
-
-
-def shown(checkpoint: str) -> str:
-    """A checkpoint as users may see it: a hub id, or the folder's name without where it lies."""
-    folder = Path(checkpoint).expanduser()
-    return folder.name if folder.is_absolute() or folder.is_dir() else checkpoint
 
 
 @contextmanager

@@ -39,7 +39,6 @@ class PriorParameters(RequestModel):
     tuning: Literal["lora", "full_attention"] | None = None
     rank: Annotated[int | None, Field(ge=1, le=256)] = None
     alpha: Annotated[float | None, Field(gt=0, le=512)] = None
-    dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
     targets: Annotated[list[Literal["to_q", "to_k", "to_v", "to_out.0"]] | None, Field(min_length=1, max_length=4)] = (
         None
     )
@@ -50,9 +49,6 @@ class PriorParameters(RequestModel):
     mirror: bool | None = None
     caption_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
     max_gradient_norm: Annotated[float | None, Field(gt=0, le=1000)] = None
-    ema: Annotated[float | None, Field(ge=0, lt=1)] = None
-    validate_every: Annotated[int | None, Field(ge=0, le=20_000)] = None
-    patience: Annotated[int | None, Field(ge=0, le=1000)] = None
     seed: Seed | None = None
 
 

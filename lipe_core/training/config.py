@@ -1,4 +1,4 @@
-"""What can be set of a training."""
+"""The settings of a training."""
 
 import math
 from dataclasses import dataclass
@@ -14,13 +14,11 @@ class PriorConfig:
     other than 0 also learns what the subject's token means (`textual_inversion.py`). `caption_dropout` is the share
     of captions left empty, for guidance. `compute_dtype` is autocast's, "auto" bfloat16 where the device has it.
     `tuning` "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`,
-    `alpha`, `dropout` and `targets` are a LoRA's alone. `targets` are the projections that get one: without "to_q"
+    `alpha` and `targets` are a LoRA's alone. `targets` are the projections that get one: without "to_q"
     and "to_k" attention, and with it the sense of where things go, stays the base model's. On the subject's
     pictures the loss counts `subject_emphasis` times where it is seen (`emphasis.py`); a `min_snr_gamma` of 0
     leaves min-SNR out. `mirror` shows every reference from its other side, too (`references.py`): not for a subject
-    that bears letters or is known by one side. `ema` is the decay of the weights' running mean, which is then the
-    result; 0 = the last weights. Every `validate_every` steps (0 = never) the loss on fixed noise is taken, and
-    training stops early when `patience` of them (0 = any number) are no better than the best before.
+    that bears letters or is known by one side.
     """
 
     steps: int = 500
@@ -32,7 +30,6 @@ class PriorConfig:
     tuning: Tuning = "lora"
     rank: int = 16
     alpha: float = 16.0
-    dropout: float = 0.0
     targets: tuple[Target, ...] = TARGETS
     weight_decay: float = 0.01
     preservation_weight: float = 1.0
@@ -41,9 +38,6 @@ class PriorConfig:
     caption_dropout: float = 0.05
     max_gradient_norm: float = 1.0
     mirror: bool = False
-    ema: float = 0.0
-    validate_every: int = 0
-    patience: int = 0
     compute_dtype: str = "auto"
     seed: int = 0
 
@@ -51,17 +45,14 @@ class PriorConfig:
         for name in ("steps", "batch_size", "rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("token_learning_rate", "preservation_batch_size", "min_snr_gamma", "validate_every", "patience"):
+        for name in ("token_learning_rate", "preservation_batch_size", "min_snr_gamma"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("learning_rate", "alpha", "max_gradient_norm", "subject_emphasis"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        for name in ("caption_dropout", "dropout", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
-        if self.patience and not self.validate_every:
-            raise ValueError("patience counts validations: set validate_every, too")
+        if not 0 <= self.caption_dropout < 1:
+            raise ValueError(f"caption_dropout must be in [0, 1), got {self.caption_dropout}")
         if not self.targets or set(self.targets) - set(TARGETS):
             raise ValueError(f"targets must be some of {', '.join(TARGETS)}, got {', '.join(self.targets) or 'none'}")
         if self.tuning not in ("lora", "full_attention"):

@@ -33,7 +33,7 @@ def test_a_training_stopped_at_a_random_step(
     seed: int, start: Start, begin: UnitOfWork, storage: Storage, project: Project, audited: Audited
 ) -> None:
     subject = make_subject(begin, storage, project)
-    broken_off = learn(begin, project, subject, steps=STEPS, ema=0.9)
+    broken_off = learn(begin, project, subject, steps=STEPS)
     step = random.Random(seed).randrange(5, STEPS - 10)
     start(dispatcher())
     first = start(real_worker(["priors"]))
@@ -43,7 +43,7 @@ def test_a_training_stopped_at_a_random_step(
     released = current(begin, broken_off)
     assert (released.state, released.attempt, released.epoch) == (State.QUEUED, 0, 1)
     start(real_worker(["priors"]))
-    unbroken = learn(begin, project, subject, steps=STEPS, ema=0.9)
+    unbroken = learn(begin, project, subject, steps=STEPS)
     resumed, whole = ended(begin, broken_off, 120), ended(begin, unbroken, 120)
     assert (resumed.state, resumed.epoch, resumed.attempt) == (State.SUCCEEDED, 2, 1)
     assert (whole.state, whole.epoch) == (State.SUCCEEDED, 1)

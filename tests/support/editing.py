@@ -25,11 +25,11 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 def made(model: BaseModel, rank: int = 4, alpha: float = 8.0) -> Prior:
     """An adapter with weights that are not zero, as if it had been trained."""
-    with lora.new_adapter(model, rank=rank, alpha=alpha, dropout=0.0, seed=1) as name:
-        for key, weight in lora.parameters(model).items():
+    with lora.new_adapter(model, rank=rank, alpha=alpha, seed=1) as name:
+        for key, weight in lora.adapter_parameters(model).items():
             if "lora_B" in key:
                 weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
-        tensors = lora.exported(model, name)
+        tensors = lora.export_adapter(model, name)
     return Prior(tensors, Manifest("sks", "dog", model.checkpoint, None, model.fingerprint, (), (), {}, ()))
 
 

@@ -19,8 +19,8 @@ from ledger.states import State
 from ledger.storage import Storage
 from ledger.subjects import Subject
 from lipe_core import sdxl
-from lipe_core.captioning import captions
-from lipe_core.captioning.class_prompts import MOST_PROMPTS
+from lipe_core.captioning.class_prompts import bank_prompts
+from lipe_core.captioning.prompt_writer import MOST_PROMPTS
 from tests.support.chat import KEY, Chat, prompts, serving
 from tests.support.factories import current, history, learn, verified
 from worker import train
@@ -94,10 +94,10 @@ def test_without_an_answer_the_bank_is_taken_and_the_key_stays_secret(
     run_job(process, job.id)
     learnt, told = current(begin, job), manifest(begin, job.prior_id)
     assert (learnt.state, learnt.resolved["prompt_writer"], told["prompt_writer"]) == (State.SUCCEEDED, None, None)
-    known = partial(sdxl.knows, process.gpu.base_model())
-    assert told["class_prompts"] == captions.class_prompts("dog", 2, 0, "animal", known)
+    known = partial(sdxl.is_in_vocabulary, process.gpu.base_model())
+    assert told["class_prompts"] == list(bank_prompts("dog", 2, 0, "animal", known).prompts)
     assert len(chat.requests) == len(steps)
-    assert "the built-in class prompts are taken" in caplog.text
+    assert "the built-in class prompts are used" in caplog.text
     objects = b"".join(storage.get(artefact.key, artefact.sha256) for artefact in verified(begin, storage, job)).decode(
         errors="replace"
     )

@@ -13,6 +13,7 @@ from ledger.subjects import Subject
 from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel
 from lipe_core.training import dataset
+from lipe_core.training import learn as learning
 from tests.support.factories import current, edit, learn
 from worker import edit as editing
 from worker import train
@@ -27,9 +28,9 @@ def full(*arguments: Any, **options: Any) -> None:
 TRAINING: dict[str, tuple[Any, str]] = {
     "encoding the words": (sdxl, "encode_prompt"),
     "encoding the references": (dataset.sdxl, "encode_image"),
-    "painting the class": (train, "regularization_set"),
-    "training": (train, "learn_prior"),
-    "taking the weights": (train.prior, "save_prior"),
+    "painting the class": (learning, "regularization_set"),
+    "training": (train, "train_prior"),
+    "taking the weights": (train, "save_prior"),
 }
 EDITING: dict[str, tuple[Any, str]] = {
     "encoding the picture": (sdxl, "encode_image"),

@@ -167,18 +167,18 @@ def test_a_full_memory_is_tried_leaner_then_refused_and_the_next_job_is_unharmed
         """A memory that is full for the first `times` trainings."""
 
         def __init__(self, times: int) -> None:
-            self.times, self.learn_prior = times, train.learn_prior
+            self.times, self.train_prior = times, train.train_prior
 
         def __call__(self, *arguments: Any, **options: Any) -> Any:
             self.times -= 1
             if self.times >= 0:
                 raise torch.OutOfMemoryError("full")
-            return self.learn_prior(*arguments, **options)
+            return self.train_prior(*arguments, **options)
 
     expected = {2: (State.SUCCEEDED, None), 3: (State.FAILED, "gpu_out_of_memory"), 0: (State.SUCCEEDED, None)}
     for times, outcome in expected.items():
         with monkeypatch.context() as patch:
-            patch.setattr(train, "learn_prior", Full(times))
+            patch.setattr(train, "train_prior", Full(times))
             job = learn(begin, project, subject, steps=2)
             run_job(process, job.id)
         assert (current(begin, job).state, current(begin, job).error_code) == outcome
@@ -207,7 +207,7 @@ def test_an_unexpected_error_tells_the_user_no_secrets(
     def broken(*arguments: Any, **options: Any) -> None:
         raise KeyError("postgresql://user:password@host")
 
-    monkeypatch.setattr(train, "learn_prior", broken)
+    monkeypatch.setattr(train, "train_prior", broken)
     job = learn(begin, project, subject, steps=2)
     run_job(process, job.id)
     assert current(begin, job).error_code == "internal_error"

@@ -41,7 +41,7 @@ def test_training_sees_both_sides_where_it_is_asked_to(model: BaseModel) -> None
     (both,) = sides
     assert (one.captions, one.emphasis) == (("a sks dog looking left",), None)
     assert both.captions == ("a sks dog looking left", "a sks dog looking right")
-    assert both.weights.max() == 2.0
+    assert both.loss_weights.max() == 2.0
     assert torch.allclose(both.latents[:1], one.latents, atol=1e-4)
     assert not torch.allclose(both.latents[1:], one.latents, atol=1e-2)
 
@@ -49,8 +49,8 @@ def test_training_sees_both_sides_where_it_is_asked_to(model: BaseModel) -> None
 @pytest.mark.parametrize(
     ("subject", "caption", "why"),
     [
-        (Subject("ωψω", "dog"), "a ωψω dog", "does not know 'ωψω'; choose another"),
-        (Subject("sks", "ñandú"), "a sks ñandú", "does not know 'ñandú'; choose another"),
+        (Subject("ωψω", "dog"), "a ωψω dog", "does not know 'ωψω': choose another word"),
+        (Subject("sks", "ñandú"), "a sks ñandú", "does not know 'ñandú': choose another word"),
         (Subject("sks", "dog"), "a photo of a house, " * 30 + "and a sks dog", "'sks' is not among the first"),
     ],
 )

@@ -19,11 +19,11 @@ def test_the_subject_counts_more_and_a_factor_of_one_changes_nothing(model: Base
     buckets = dataset.encode(model, [Sample(Image.new("RGB", size), "a sks dog") for size in ((64, 64), (128, 64))])
     assert weight_subject_loss(model, buckets, DOG, 1.0) == buckets
     for plain, emphasised in zip(buckets, weight_subject_loss(model, buckets, DOG, 4.0), strict=True):
-        assert emphasised.weights.shape == plain.latents[:, :1].shape
-        assert set(emphasised.weights.unique().tolist()) == {1.0, 4.0}
+        assert emphasised.loss_weights.shape == plain.latents[:, :1].shape
+        assert set(emphasised.loss_weights.unique().tolist()) == {1.0, 4.0}
         assert torch.equal(emphasised.latents, plain.latents)
         both = dataset.EncodedSet.concat([plain, emphasised])
-        assert torch.equal(both.weights, torch.cat([torch.ones_like(plain.latents[:, :1]), emphasised.weights]))
+        assert torch.equal(both.loss_weights, torch.cat([torch.ones_like(plain.latents[:, :1]), emphasised.loss_weights]))
 
 
 def test_the_subject_is_found_where_it_was_drawn() -> None:
