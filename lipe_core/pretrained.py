@@ -50,7 +50,7 @@ def public_name(checkpoint: str | Path) -> str:
 
 
 def read(classes: Any, checkpoint: str | Path, revision: str | None, kind: str, **options: Any) -> Any:
-    """Return `classes.from_pretrained(...)`; raises its errors as InvalidModel with advice. Remote code is never run."""
+    """Return `classes.from_pretrained(...)`; its errors become InvalidModel with advice. Remote code is never run."""
     options["trust_remote_code"] = False  # None would prompt at the terminal
     folder = Path(checkpoint).expanduser()
     is_hub_id = isinstance(checkpoint, str) and re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", checkpoint)

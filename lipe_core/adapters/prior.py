@@ -86,13 +86,13 @@ def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
         manifest = _read((folder / MANIFEST).read_text())
         data = (folder / ADAPTER).read_bytes()
     except (OSError, ValueError, TypeError) as error:
-        raise InvalidPrior(f"{folder} holds no prior ({error}): train it again") from error
+        raise InvalidPrior(f"{folder} holds no prior ({error}): learn it again") from error
     if hashlib.sha256(data).hexdigest() != manifest.adapter_sha256:
         raise InvalidPrior(f"{folder / ADAPTER} is not the file that its manifest names: download it again")
     if fingerprint is not None and manifest.fingerprint != fingerprint:
         raise PriorMismatch(
             f"the prior was trained on {manifest.base_model} ({manifest.fingerprint[:12]}), the loaded base model is "
-            f"{fingerprint[:12]}: load that base model, or train the prior again"
+            f"{fingerprint[:12]}: load that base model, or learn the prior again"
         )
     try:
         return Prior(load_file(folder / ADAPTER), manifest)

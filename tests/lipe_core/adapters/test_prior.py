@@ -30,7 +30,7 @@ def test_an_older_prior_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 def test_a_prior_of_another_base_model_is_refused(tmp_path: Path) -> None:
     save_prior(TENSORS, WRITTEN, tmp_path / "prior")
-    with pytest.raises(PriorMismatch, match="train the prior again"):
+    with pytest.raises(PriorMismatch, match="learn the prior again"):
         load_prior(tmp_path / "prior", fingerprint="0" * 64)
 
 
