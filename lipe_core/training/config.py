@@ -10,13 +10,13 @@ from lipe_core.adapters.lora import TARGETS, Target, Tuning
 class PriorConfig:
     """Settings of a training. None of these values is the paper's, which published none.
 
-    `batch_size` pictures of the subject and `preservation_batch_size` of its class make a step. A `token_learning_rate`
+    `batch_size` images of the subject and `preservation_batch_size` of its class make a step. A `token_learning_rate`
     other than 0 also learns what the subject's token means (`textual_inversion.py`). `caption_dropout` is the share
     of captions left empty, for guidance. `compute_dtype` is autocast's, "auto" bfloat16 where the device has it.
     `tuning` "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`,
     `alpha` and `targets` are a LoRA's alone. `targets` are the projections that get one: without "to_q"
     and "to_k" attention, and with it the sense of where things go, stays the base model's. On the subject's
-    pictures the loss counts `subject_emphasis` times where it is seen (`emphasis.py`); a `min_snr_gamma` of 0
+    images the loss counts `subject_emphasis` times on the subject (`subject_weighting.py`); a `min_snr_gamma` of 0
     leaves min-SNR out. `mirror` shows every reference from its other side, too (`references.py`): not for a subject
     that bears letters or is known by one side.
     """

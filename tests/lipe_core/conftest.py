@@ -13,7 +13,7 @@ torch.set_num_threads(1)  # networks so small only wait for each other's threads
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """64-pixel pictures, 4 latent channels, latents 32 x 32, cross-attention at 32 x 32 and 16 x 16."""
+    """64-pixel images, 4 latent channels, latents 32 x 32, cross-attention at 32 x 32 and 16 x 16."""
     folder = tmp_path_factory.mktemp("tiny_checkpoint")
     write_checkpoint(folder)
     return folder

@@ -29,7 +29,7 @@ _DINOV2_PROCESSOR = {
 
 
 def write_clip(folder: Path) -> None:
-    """Pictures of 16 pixels, texts of 12 letters, embeddings of 8 numbers."""
+    """Images of 16 pixels, texts of 12 letters, embeddings of 8 numbers."""
     torch.manual_seed(0)
     letters = "abcdefghijklmnopqrstuvwxyz,."
     pieces = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
@@ -55,7 +55,7 @@ def write_clip(folder: Path) -> None:
 
 
 def write_dinov2(folder: Path) -> None:
-    """Pictures of 16 pixels, features of 16 numbers."""
+    """Images of 16 pixels, features of 16 numbers."""
     torch.manual_seed(0)
     config = Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=SIDE, patch_size=8)
     Dinov2Model(config).save_pretrained(folder)

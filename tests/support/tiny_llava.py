@@ -1,4 +1,4 @@
-"""A LLaVA of random weights and tiny size, on disk as transformers writes it, and how it is taught two pictures."""
+"""A LLaVA of random weights and tiny size, on disk as transformers writes it, and how it is taught two images."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def write_llava(folder: Path, *, template: str | None = CHAT_TEMPLATE) -> None:
 
 
 def teach(network: LlavaForConditionalGeneration, processor: LlavaProcessor) -> None:
-    """Make the answer to the captioner's question about a plain picture of each colour its lesson."""
+    """Make the answer to the captioner's question about a plain image of each colour its lesson."""
     question = processor.apply_chat_template(
         [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION.format(class_noun="dog")}]}],
         add_generation_prompt=True,
@@ -58,7 +58,7 @@ def teach(network: LlavaForConditionalGeneration, processor: LlavaProcessor) -> 
         loss.backward()
         optimizer.step()
     else:
-        raise AssertionError(f"the lessons were not learnt: loss {float(loss):.3f}")
+        raise AssertionError(f"the lessons were not learned: loss {float(loss):.3f}")
     network.eval()
 
 

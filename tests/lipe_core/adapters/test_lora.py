@@ -55,7 +55,7 @@ def test_the_fused_operation_computes_what_the_layers_of_peft_do(model: BaseMode
         assert layers
 
 
-def test_base_weights_disable_the_prior_inside(model: BaseModel) -> None:
+def test_base_weights_disable_the_prior(model: BaseModel) -> None:
     base = prediction(model)
     full = {f"unet.{name}": weight.detach() + 0.05 for name, weight in attention_weights(model).items()}
     for prior in (made(model), Prior(full, made(model).manifest)):

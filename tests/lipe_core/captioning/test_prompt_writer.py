@@ -42,7 +42,7 @@ def test_too_many_are_cut(chat: Chat) -> None:
     assert write_class_prompts(chat.endpoint, "dog", 3) == GOOD[:3]
 
 
-def test_too_few_are_kept_and_the_rest_is_asked_for(chat: Chat) -> None:
+def test_too_few_are_kept_and_the_rest_is_requested(chat: Chat) -> None:
     chat.plays(prompts(*GOOD[:3]), prompts(*GOOD[3:]))
     assert write_class_prompts(chat.endpoint, "dog", 5) == GOOD
     first, second = chat.questions
@@ -71,14 +71,14 @@ def test_too_few_are_kept_and_the_rest_is_asked_for(chat: Chat) -> None:
         (["a photo of a dog"], "does not begin with 'a photo of'"),
     ],
 )
-def test_a_prompt_that_does_not_pass_is_refused_with_its_reason(chat: Chat, bad: Any, feedback: str) -> None:
+def test_an_invalid_prompt_is_refused_with_its_reason(chat: Chat, bad: Any, feedback: str) -> None:
     chat.plays(prompts(GOOD[0], bad), prompts(GOOD[1]))
     assert write_class_prompts(chat.endpoint, "dog", 2) == GOOD[:2]
     assert feedback in chat.questions[1]
     assert len(chat.questions[1]) < len(chat.questions[0]) + 400
 
 
-def test_typographic_signs_are_made_plain(chat: Chat) -> None:
+def test_typographic_characters_become_plain_ones(chat: Chat) -> None:
     chat.plays(prompts("  A photo of  a dog\u2019s jump, side\u2013on. "))
     assert write_class_prompts(chat.endpoint, "dog", 1) == ["A photo of a dog's jump, side-on"]
 
@@ -103,7 +103,7 @@ def test_typographic_signs_are_made_plain(chat: Chat) -> None:
         {"raw": "null"},
     ],
 )
-def test_an_answer_that_is_no_list_of_prompts_is_asked_for_again(chat: Chat, answer: dict[str, Any]) -> None:
+def test_an_answer_without_a_list_of_prompts_is_requested_again(chat: Chat, answer: dict[str, Any]) -> None:
     chat.plays(answer, prompts(*GOOD[:2]))
     assert write_class_prompts(chat.endpoint, "dog", 2) == GOOD[:2]
     assert "no JSON object" in chat.questions[1]
@@ -114,7 +114,7 @@ def test_a_markdown_fence_does_not_matter(chat: Chat) -> None:
     assert write_class_prompts(chat.endpoint, "dog", 5) == GOOD
 
 
-def test_who_never_answers_usably_is_given_up(chat: Chat) -> None:
+def test_a_model_without_usable_answers_is_an_error(chat: Chat) -> None:
     chat.plays(*[prompts(GOOD[0], "a cat")] * 3)
     with pytest.raises(UnusableAnswer, match=r"tiny wrote 1 of 3 usable prompts for 'dog' in 3 attempts.*'a cat'") as e:
         write_class_prompts(chat.endpoint, "dog", 3)
@@ -123,12 +123,12 @@ def test_who_never_answers_usably_is_given_up(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_an_overloaded_endpoint_is_asked_again(chat: Chat, status: int) -> None:
+def test_an_overloaded_endpoint_is_retried(chat: Chat, status: int) -> None:
     chat.plays({"status": status, "error": "slow down", "headers": AT_ONCE}, prompts(*GOOD))
     assert write_class_prompts(chat.endpoint, "dog", 5) == GOOD
 
 
-def test_an_endpoint_that_stays_overloaded_may_be_tried_later(chat: Chat) -> None:
+def test_an_endpoint_that_stays_overloaded_is_unavailable(chat: Chat) -> None:
     chat.plays(*[{"status": 429, "error": "slow down", "headers": AT_ONCE}] * 9)
     with pytest.raises(EndpointUnavailable, match=r"429.*slow down") as e:
         write_class_prompts(chat.endpoint, "dog", 5)
@@ -137,7 +137,7 @@ def test_an_endpoint_that_stays_overloaded_may_be_tried_later(chat: Chat) -> Non
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_a_refusal_is_final_and_keeps_the_key_to_itself(chat: Chat, status: int) -> None:
+def test_a_refusal_is_final_and_does_not_show_the_key(chat: Chat, status: int) -> None:
     chat.plays({"status": status, "error": f"no\x1b[2J: {KEY}\n" + "x" * 10_000})
     with pytest.raises(EndpointRefused, match=f"{status}.*no") as e:
         write_class_prompts(chat.endpoint, "dog", 5)
@@ -168,19 +168,19 @@ def test_a_slow_endpoint_times_out(chat: Chat) -> None:
         ({"retries": -1}, "retries"),
     ],
 )
-def test_impossible_endpoints_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_invalid_endpoints_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as e:
         ChatEndpoint(**{"base_url": "http://127.0.0.1:9/v1", "api_key": KEY, "model": "tiny"} | settings)
     assert KEY not in str(e.value)
 
 
-def test_nobody_there() -> None:
+def test_an_endpoint_that_does_not_answer_is_named() -> None:
     nowhere = ChatEndpoint("http://127.0.0.1:9/v1", KEY, "tiny", retries=0)
     with pytest.raises(EndpointUnavailable, match=r"127\.0\.0\.1:9/v1 did not answer"):
         write_class_prompts(nowhere, "dog", 5)
 
 
-def test_a_class_is_asked_for_once(chat: Chat, tmp_path: Path) -> None:
+def test_prompts_of_a_class_are_requested_once(chat: Chat, tmp_path: Path) -> None:
     chat.plays(prompts(*GOOD))
     first = write_class_prompts(chat.endpoint, "dog", 5, cache=tmp_path / "new")
     assert write_class_prompts(chat.endpoint, "dog", 5, cache=tmp_path / "new") == first == GOOD
@@ -216,7 +216,7 @@ def test_another_version_of_the_question_is_another_question(
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"prompts": ["a photo', b'{"prompts": ["a cat"]}', b"\xff\xfe\x00"])
-def test_a_damaged_cache_is_written_again(chat: Chat, tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_cache_is_rewritten(chat: Chat, tmp_path: Path, damage: bytes) -> None:
     chat.plays(*[prompts(GOOD[0])] * 2)
     write_class_prompts(chat.endpoint, "dog", 1, cache=tmp_path)
     (file,) = tmp_path.iterdir()
@@ -227,7 +227,7 @@ def test_a_damaged_cache_is_written_again(chat: Chat, tmp_path: Path, damage: by
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_failure_is_not_kept(chat: Chat, tmp_path: Path) -> None:
+def test_a_failure_is_not_cached(chat: Chat, tmp_path: Path) -> None:
     chat.plays({"status": 401, "error": "no"}, prompts(GOOD[0]))
     with pytest.raises(ClassPromptsError):
         write_class_prompts(chat.endpoint, "dog", 1, cache=tmp_path)
@@ -235,7 +235,7 @@ def test_a_failure_is_not_kept(chat: Chat, tmp_path: Path) -> None:
     assert write_class_prompts(chat.endpoint, "dog", 1, cache=tmp_path) == [GOOD[0]]
 
 
-def test_who_ask_at_once_get_the_same_prompts(chat: Chat, tmp_path: Path) -> None:
+def test_concurrent_requests_get_the_same_prompts(chat: Chat, tmp_path: Path) -> None:
     chat.plays(*[prompts(prompt) | {"delay": 0.3} for prompt in GOOD])
     with ThreadPoolExecutor(5) as pool:
         answers = list(
@@ -248,6 +248,6 @@ def test_who_ask_at_once_get_the_same_prompts(chat: Chat, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("noun", "count", "attempts"), [("dog", 0, 1), ("dog", 501, 1), ("dog", 1, 0), ("do\ng", 1, 1)]
 )
-def test_impossible_arguments(noun: str, count: int, attempts: int) -> None:
+def test_invalid_arguments_are_refused(noun: str, count: int, attempts: int) -> None:
     with pytest.raises(ValueError, match=r"prompts|class noun"):
         write_class_prompts(ChatEndpoint("http://127.0.0.1:9/v1", KEY, "tiny"), noun, count, attempts=attempts)

@@ -146,7 +146,7 @@ def test_after_an_exception_the_model_is_the_base_model_again(
 
 @pytest.mark.parametrize("tuning", ["lora", "full_attention"])
 def test_training_lowers_the_loss_on_the_subject(
-    model: BaseModel, identity: tuple[EncodedSet, ...], tuning: str
+    model: BaseModel, identity: tuple[EncodedSet, ...], tuning: lora.Tuning
 ) -> None:
     rate = {"lora": 5e-3, "full_attention": 1e-3}[tuning]
     config = PriorConfig(
