@@ -1,8 +1,9 @@
 """Recording of attention maps without changing the network's output.
 
 The fused attention still computes the outputs. At one level of the network, the probabilities are computed a second
-time from its queries and keys; only the sums over the wanted tokens are kept, never a layer's full map. Identity-aware
-maps as in LIPE, figure 4 (https://arxiv.org/abs/2406.17236); propagation along self-attention as in
+time from its queries and keys. Of cross-attention, only the sums over the wanted tokens are kept.
+
+Identity-aware maps as in LIPE, figure 4 (https://arxiv.org/abs/2406.17236); propagation along self-attention as in
 https://arxiv.org/abs/2309.02773.
 """
 

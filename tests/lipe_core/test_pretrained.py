@@ -1,4 +1,4 @@
-"""What lies in a stranger's folder: the network whole and frozen, or a refusal that says why."""
+"""Loading from an untrusted folder: a complete frozen network, or an error that says why."""
 
 import subprocess
 import sys

@@ -24,7 +24,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 
 def made(model: BaseModel, rank: int = 4, alpha: float = 8.0) -> Prior:
-    """An adapter with weights that are not zero, as if it had been trained."""
+    """A prior with random weights that are not zero, as if it had been trained."""
     with lora.new_adapter(model, rank=rank, alpha=alpha, seed=1) as name:
         for key, weight in lora.adapter_parameters(model).items():
             if "lora_B" in key:
@@ -39,7 +39,7 @@ def disc(size=24, radius=6.0, centre=(12.0, 12.0)):
 
 
 class Naive:
-    """An attention processor that builds the full map and keeps it."""
+    """An attention processor that computes the full map and stores it in `maps`."""
 
     def __init__(self, name, maps):
         self.name, self.maps = name, maps

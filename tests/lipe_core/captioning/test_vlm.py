@@ -13,15 +13,15 @@ from lipe_core.captioning.captions import LONGEST_CAPTION, identity_set
 from lipe_core.captioning.vlm import LONGEST_ANSWER, VisionLanguageModel, caption_of
 from lipe_core.errors import InvalidModel
 from lipe_core.subject import Subject
-from tests.support.tiny_llava import LESSONS, write_llava
+from tests.support.tiny_llava import CAPTIONS, write_llava
 
 DOG = Subject("sks", "dog")
-NAMED = {colour: lesson.replace("dog", "sks dog") for colour, lesson in LESSONS.items()}
+NAMED = {colour: lesson.replace("dog", "sks dog") for colour, lesson in CAPTIONS.items()}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny LLaVA that has learned to tell a white image from a black one."""
+    """A tiny LLaVA that was trained to caption a white and a black image."""
     folder = tmp_path_factory.mktemp("llava")
     write_llava(folder)
     return folder

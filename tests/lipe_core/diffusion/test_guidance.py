@@ -10,7 +10,7 @@ def conditioning(*values):
 
 
 def echo(rows):
-    """A network whose answer is its conditioning."""
+    """A network that predicts its conditioning."""
 
     def denoise(x_t, t):
         return rows.pooled_prompt_embeds[:, :1, None, None].expand_as(x_t)

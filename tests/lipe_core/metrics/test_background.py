@@ -112,7 +112,7 @@ def test_no_background_and_images_too_small_are_refused() -> None:
         with pytest.raises(ValueError, match="no background"):
             measure(noise(0), noise(1), nothing)
     rim = nothing.copy()
-    rim[0] = True  # no window that fits has its centre there
+    rim[0] = True  # no window inside the image has its centre there
     with pytest.raises(ValueError, match="no background"):
         ssim(noise(0), noise(1), rim)
     with pytest.raises(ValueError, match="11 x 11"):

@@ -8,7 +8,7 @@ from lipe_core.metrics.crop import subject_crop
 
 
 def make_image(width: int, height: int) -> Image.Image:
-    """Red tells the column, green the row."""
+    """Red encodes the column, green the row."""
     y, x = np.mgrid[:height, :width]
     return Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype(np.uint8))
 

@@ -31,7 +31,7 @@ def trunk() -> nn.Sequential:
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
-    """Random, under the names that the lpips package gives them."""
+    """Random weights under the names of the lpips package."""
     torch.manual_seed(0)
     places = {0: "net.slice1.0", 3: "net.slice2.3", 6: "net.slice3.6", 8: "net.slice4.8", 10: "net.slice5.10"}
     network = trunk()
@@ -57,7 +57,7 @@ def lpips(file: Path) -> Distance:
 
 
 def layer_maps(weights: dict[str, Tensor], a: Pixels, b: Pixels) -> list[Tensor]:
-    """The paper's equation 1 before the mean over places, from the network written out as modules."""
+    """Equation 1 of the paper before the mean over positions, with the network built from torch's modules."""
     network = trunk()
     network.load_state_dict(
         {f"{name.split('.')[2]}.{name.split('.')[3]}": t for name, t in weights.items() if name.startswith("net.")}

@@ -92,7 +92,7 @@ def test_fingerprints_distinguish_weights(model, tiny_checkpoint, tmp_path):
     assert sdxl.load(tiny_checkpoint).fingerprint == model.fingerprint
     shutil.copytree(tiny_checkpoint, tmp_path / "with_faces")
     write_toy_faces(tmp_path / "with_faces" / FOLDER)
-    assert sdxl.load(tmp_path / "with_faces").fingerprint == model.fingerprint  # no prior is learned on them
+    assert sdxl.load(tmp_path / "with_faces").fingerprint == model.fingerprint  # a prior does not depend on them
     write_checkpoint(tmp_path, latent_channels=8)
     assert sdxl.load(tmp_path).fingerprint != model.fingerprint
 
