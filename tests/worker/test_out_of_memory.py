@@ -11,7 +11,7 @@ from ledger.states import State
 from ledger.storage import Storage
 from ledger.subjects import Subject
 from lipe_core import sdxl
-from lipe_core.sdxl import BaseModel
+from lipe_core.sdxl import BaseModel, base_model
 from lipe_core.training import dataset
 from lipe_core.training import learn as learning
 from tests.support.factories import current, edit, learn
@@ -35,7 +35,7 @@ TRAINING: dict[str, tuple[Any, str]] = {
 EDITING: dict[str, tuple[Any, str]] = {
     "encoding the picture": (sdxl, "encode_image"),
     "encoding the words": (sdxl, "encode_prompt"),
-    "inverting and editing": (sdxl, "predict"),
+    "inverting and editing": (base_model, "predict"),
     "decoding": (sdxl, "decode"),
     "writing the pictures": (editing, "_files"),
 }

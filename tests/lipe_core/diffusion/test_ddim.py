@@ -9,7 +9,7 @@ MEAN = torch.linspace(-1, 1, 2 * 4 * 6).reshape(1, 2, 4, 6)
 
 
 def perfect_network(prediction_type):
-    """The exact denoiser of a data set with MEAN as its only image: linear in x_t, and eps is constant on a trajectory."""
+    """The exact denoiser if MEAN is the only image: linear in x_t, and eps is constant on a trajectory."""
 
     def denoise(x_t, t):
         eps = (x_t - SCHEDULE.alpha(t) * MEAN) / SCHEDULE.sigma(t)
