@@ -79,15 +79,7 @@ def load(
         if is_folder
         else StableDiffusionXLPipeline.download(str(checkpoint), revision=revision, use_safetensors=True)
     )
-    vae_dtype = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
-    pipeline = StableDiffusionXLPipeline.from_pretrained(
-        folder,
-        dtype={"vae": vae_dtype, "default": dtype},
-        use_safetensors=True,
-        add_watermarker=False,
-        variant=_variant(folder),
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = _load_pipeline(folder, dtype)
     scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     for network in (pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
         network.requires_grad_(False).eval().to(device)
@@ -105,6 +97,19 @@ def load(
         device=torch.device(device),
         dtype=dtype,
     )
+
+
+def _load_pipeline(folder: Path, dtype: torch.dtype) -> StableDiffusionXLPipeline:
+    vae_dtype = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
+    pipeline = StableDiffusionXLPipeline.from_pretrained(
+        folder,
+        dtype={"vae": vae_dtype, "default": dtype},
+        use_safetensors=True,
+        add_watermarker=False,
+        variant=_variant(folder),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def predict(model: BaseModel, x_t: Latents, t: RowTimesteps, conditioning: Conditioning) -> Latents:

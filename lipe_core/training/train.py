@@ -21,7 +21,7 @@ from lipe_core.adapters.textual_inversion import token_vectors, use_token
 from lipe_core.errors import TrainingDiverged
 from lipe_core.sdxl import BaseModel
 from lipe_core.training.batches import Rows, TrainingData, sample_training_step
-from lipe_core.training.checkpoint import Checkpoint, Weights
+from lipe_core.training.checkpoint import Checkpoint, TrainState, Weights
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
 from lipe_core.training.loss import denoising_loss, min_snr_weight
@@ -92,15 +92,20 @@ def train_adapter(
             state.advance(loss)
             if _is_due(run.checkpoint_every, state.step):
                 checkpoint.save(state)
-            try:
-                if _is_due(run.preview_every, state.step):
-                    run.on_preview(state.step)
-                run.on_step(state.step, config.steps, loss)
-            except BaseException:
-                checkpoint.save(state)
-                raise
+            _call_back(run, checkpoint, state, config.steps)
         trained_vectors = {name: vector.detach().cpu() for name, vector in vectors.items()}
         return TrainingResult(trainable.export() | trained_vectors, tuple(state.losses))
+
+
+def _call_back(run: TrainingRun, checkpoint: Checkpoint, state: TrainState, steps: int) -> None:
+    """Call the run's callbacks. If one raises, save the checkpoint first."""
+    try:
+        if _is_due(run.preview_every, state.step):
+            run.on_preview(state.step)
+        run.on_step(state.step, steps, state.losses[-1])
+    except BaseException:
+        checkpoint.save(state)
+        raise
 
 
 def training_step(
