@@ -2,6 +2,8 @@
 
 The two functions that most callers need:
 
+    import torch
+
     import lipe_core
     from lipe_core import sdxl
     from lipe_core.methods.request import EditRequest

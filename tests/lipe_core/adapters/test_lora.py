@@ -11,7 +11,7 @@ from lipe_core.adapters.full_attention import attention_weights
 from lipe_core.adapters.prior import ADAPTER, Prior, save_prior
 from lipe_core.errors import InvalidPrior
 from lipe_core.sdxl import BaseModel
-from tests.support.editing import made
+from tests.support.editing import make_prior
 
 
 def test_an_adapter_may_omit_projections(model: BaseModel) -> None:
@@ -22,7 +22,7 @@ def test_an_adapter_may_omit_projections(model: BaseModel) -> None:
                 weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
         tensors, trained = lora.export_adapter(model, name), prediction(model)
     assert not any(".to_q." in key or ".to_k." in key for key in tensors)
-    with lora.use_adapter(model, Prior(tensors, made(model).manifest)):
+    with lora.use_adapter(model, Prior(tensors, make_prior(model).manifest)):
         torch.testing.assert_close(prediction(model), trained)
     assert not torch.allclose(trained, base, atol=1e-4)
 
@@ -37,7 +37,7 @@ def test_a_new_adapter_changes_nothing_and_one_with_weights_does(model: BaseMode
     base = prediction(model)
     with lora.new_adapter(model, rank=4, alpha=4, seed=1):
         torch.testing.assert_close(prediction(model), base)
-    with lora.use_adapter(model, made(model)):
+    with lora.use_adapter(model, make_prior(model)):
         assert not torch.allclose(prediction(model), base, atol=1e-4)
     assert torch.equal(prediction(model), base)
 
@@ -58,7 +58,7 @@ def test_the_fused_operation_computes_what_the_layers_of_peft_do(model: BaseMode
 def test_base_weights_disable_the_prior(model: BaseModel) -> None:
     base = prediction(model)
     full = {f"unet.{name}": weight.detach() + 0.05 for name, weight in attention_weights(model).items()}
-    for prior in (made(model), Prior(full, made(model).manifest)):
+    for prior in (make_prior(model), Prior(full, make_prior(model).manifest)):
         with lora.use_adapter(model, prior) as base_weights:
             adapted = prediction(model)
             with base_weights():
@@ -71,7 +71,7 @@ def test_base_weights_disable_the_prior(model: BaseModel) -> None:
 def test_plain_diffusers_loads_it_and_predicts_the_same(
     model: BaseModel, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    prior = made(model)
+    prior = make_prior(model)
     save_prior(prior.adapter, prior.manifest, tmp_path / "prior")
     pipeline = StableDiffusionXLPipeline.from_pretrained(tiny_checkpoint)
     pipeline.load_lora_weights(tmp_path / "prior", weight_name=ADAPTER)
@@ -82,7 +82,7 @@ def test_plain_diffusers_loads_it_and_predicts_the_same(
 
 def test_an_exception_inside_removes_the_adapter(model: BaseModel) -> None:
     base = prediction(model)
-    with pytest.raises(KeyError), lora.use_adapter(model, made(model)):
+    with pytest.raises(KeyError), lora.use_adapter(model, make_prior(model)):
         raise KeyError
     assert torch.equal(prediction(model), base)
 
@@ -100,7 +100,7 @@ def test_two_trainings_at_once_are_refused(model: BaseModel) -> None:
     "change", ["no tensors", "a missing one", "another shape", "of one dimension", "of another network"]
 )
 def test_an_adapter_that_does_not_fit_is_refused(model: BaseModel, change: str) -> None:
-    prior = made(model)
+    prior = make_prior(model)
     tensors = {} if change == "no tensors" else dict(prior.adapter)
     if tensors:
         name = next(iter(tensors))

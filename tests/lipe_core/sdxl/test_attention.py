@@ -5,7 +5,7 @@ from diffusers import UNet2DConditionModel
 from lipe_core import sdxl
 from lipe_core.sdxl import Tokens, record_attention, use_processors
 from lipe_core.sdxl.attention import Recorder
-from tests.support.editing import Naive
+from tests.support.editing import NaiveAttention
 
 PROMPTS = ["a photo of sks dog", "sks dog jumping in a meadow"]
 
@@ -41,7 +41,7 @@ def tokens(model):
 
 def naive_maps(model, call):
     maps: dict[str, torch.Tensor] = {}
-    with use_processors(model.unet, lambda name, old: Naive(name, maps)):
+    with use_processors(model.unet, lambda name, old: NaiveAttention(name, maps)):
         call()
     return maps
 
