@@ -41,8 +41,8 @@ _TARGETS = tuple(f"a photo of sks dog {does}" for does in ("sitting", "standing"
 
 def fresh_prior(model: BaseModel, rank: int) -> Prior:
     """A prior with an untrained adapter."""
-    with lora.tuned(model, "lora", rank=rank, alpha=rank, dropout=0.0, seed=0) as tuned:
-        tensors = tuned.export()
+    with lora.trainable_weights(model, "lora", rank=rank, alpha=rank, seed=0) as trainable:
+        tensors = trainable.export()
     manifest = Manifest("sks", "dog", model.checkpoint, model.revision, model.fingerprint, (), (), {}, ())
     return Prior(tensors, manifest)
 

@@ -19,6 +19,7 @@ from lipe_core import sdxl
 from lipe_core.adapters import lora
 from lipe_core.sdxl import BaseModel
 from lipe_core.training import dataset, train
+from lipe_core.training.batches import TrainingData
 from lipe_core.training.config import PriorConfig
 
 _SIDES = {"cuda": (8192, 16384), "cpu": (1024, 2048)}
@@ -45,10 +46,10 @@ def training_step(model: BaseModel, data: Path, config: PriorConfig) -> int:
     identity = dataset.encode(model, samples(data / "references", "a photo of sks dog"))
     regularization = dataset.load(data / "regularization.safetensors")
     empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
-    with lora.tuned(model, "lora", rank=config.rank, alpha=config.alpha, dropout=0.0, seed=0) as tuned:
-        optimizer = train.new_optimizer(tuned.weights, {}, config)
-        rows = train.step_rows(model, identity, regularization, empty, config, 0)
-        return counted(lambda: train.update(model, rows, config, 0, optimizer, len(rows[0].t)))
+    with lora.trainable_weights(model, "lora", rank=config.rank, alpha=config.alpha, seed=0) as trainable:
+        optimizer = train.new_optimizer(trainable.weights, {}, config)
+        step_data = TrainingData(identity, regularization, empty)
+        return counted(lambda: train.training_step(model, step_data, config, 0, optimizer))
 
 
 def matmul_ceiling(device: str, dtype: torch.dtype) -> float:

@@ -61,7 +61,7 @@ def lipe(options: argparse.Namespace) -> None:
     model = sdxl.load(options.checkpoint, device=options.device, dtype=dtype)
     identity = dataset.encode(model, samples(options.data / "references", _INSTANCE))
     regularization = dataset.load(options.data / "regularization.safetensors")
-    train.learn_prior(model, identity, regularization, config_of(options))
+    train.train_adapter(model, identity, regularization, config_of(options))
 
 
 def example(options: argparse.Namespace) -> None:

@@ -1,63 +1,67 @@
-"""Errors that a caller of lipe_core can correct. Each message says what to change."""
+"""The errors of `lipe_core` that callers handle. Each message says what to change."""
 
 
 class InvalidSubject(ValueError):
-    """The subject cannot be named like this; the message says what to change."""
+    """The subject's token or class noun is invalid, or the base model cannot read it in a caption."""
+
+
+class WordNotFound(ValueError):
+    """A prompt does not contain the word, or the base model cannot read it there."""
 
 
 class InvalidRequest(ValueError):
-    """The request cannot be carried out; the message says what to change."""
+    """An edit request or a setting of a method is invalid."""
 
 
 class InvalidParameters(ValueError):
-    """A parameter that does not exist, or whose value cannot be; the message names it."""
+    """A setting has an unknown name or an invalid value; the message names it."""
 
 
 class InvalidRecipe(ValueError):
-    """A checkpoint's recipe that cannot be read or followed; the message names the file and what is wrong in it."""
+    """A checkpoint's recipe cannot be read or has invalid settings; the message names the file and the fault."""
 
 
 class InvalidCaptions(ValueError):
-    """The captions do not fit the references; the message says what to change."""
+    """There are no references, or their number is not the number of captions."""
 
 
 class InvalidModel(ValueError):
-    """The folder or repository does not hold the model that is needed; the message says what is missing."""
+    """A folder or repository does not hold the expected model; the message says what is missing."""
 
 
 class InvalidPrior(ValueError):
-    """The folder holds no usable prior; the message says why."""
+    """A folder or its tensors are no usable prior; the message says why."""
 
 
 class PriorMismatch(InvalidPrior):
-    """The prior was learnt on another base model."""
+    """The prior was trained on another base model."""
 
 
 class InvalidCheckpoint(ValueError):
-    """The checkpoint belongs to another training."""
+    """A training checkpoint was written with other settings."""
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is not a number any more."""
+    """The loss became NaN or infinite."""
 
 
 class ClassPromptsError(RuntimeError):
-    """No class prompts were written; `retryable` says whether the same request may succeed later."""
+    """The language model wrote no class prompts. `retryable`: the same request may succeed later."""
 
     retryable = False
 
 
 class EndpointRefused(ClassPromptsError):
-    """The endpoint does not accept the request: the key, the model's name or the response format is wrong."""
+    """The endpoint refuses the request: the key, the model's name or the response format is wrong."""
 
 
 class EndpointUnavailable(ClassPromptsError):
-    """The endpoint did not answer, or is overloaded."""
+    """The endpoint did not answer or is overloaded."""
 
     retryable = True
 
 
 class UnusableAnswer(ClassPromptsError):
-    """The model answered, and even when told what was wrong, not with enough usable prompts."""
+    """The model wrote too few usable prompts, although later requests named the faults."""
 
     retryable = True

@@ -1,4 +1,4 @@
-"""Pictures as tensors and back."""
+"""Conversion between PIL images and tensors."""
 
 from collections.abc import Sequence
 
@@ -11,23 +11,23 @@ from lipe_core.shapes import PixelMask, Pixels
 
 
 def to_pixels(images: Sequence[Image.Image]) -> Pixels:
-    """RGB pictures of one size as a batch in [-1, 1]."""
+    """Images of one size as an RGB batch in [-1, 1]."""
     arrays = np.stack([np.asarray(image.convert("RGB")) for image in images])
     return rearrange(torch.from_numpy(arrays).float(), "b H W c -> b c H W") / 127.5 - 1
 
 
 def to_images(pixels: Pixels) -> list[Image.Image]:
-    """A batch in [-1, 1] as RGB pictures; values outside are clipped."""
+    """A batch in [-1, 1] as RGB images; values outside are clipped."""
     bytes_ = ((pixels.cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return [Image.fromarray(array) for array in rearrange(bytes_, "b c H W -> b H W c").numpy()]
 
 
 def to_mask(image: Image.Image) -> PixelMask:
-    """A greyscale picture as a mask: what is nearer to white than to black = 1, so that a lossy file's noise is 0."""
+    """A greyscale image as a mask of zeros and ones: 1 above mid-grey, so that compression noise in black stays 0."""
     return rearrange(torch.from_numpy(np.array(image.convert("L")) > 127).float(), "H W -> 1 1 H W")
 
 
 def to_grey(mask: PixelMask) -> Image.Image:
-    """A single mask as a greyscale picture."""
+    """A batch of one mask as a greyscale image."""
     (plane,) = mask.squeeze(1).cpu()
     return Image.fromarray((plane * 255).round().to(torch.uint8).numpy())

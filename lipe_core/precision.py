@@ -1,13 +1,13 @@
-"""Which precision is fast on a device."""
+"""Whether bfloat16 is fast on a device."""
 
 import torch
 
 _INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
-"""Of Intel's and AMD's, and of ARM's processors."""
+"""Capability names of Intel and AMD processors, then of ARM processors."""
 
 
 def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether the device has instructions for bfloat16; one that imitates it is many times slower than in float32."""
+    """Whether the device has bfloat16 instructions. A device that emulates it is many times slower than in float32."""
     if torch.device(device).type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
@@ -15,5 +15,5 @@ def has_bfloat16(device: torch.device | str) -> bool:
 
 
 def autocast(device: torch.device | str) -> torch.autocast:
-    """To bfloat16 where the device has it, and nothing elsewhere."""
+    """Autocast to bfloat16 where the device has it; disabled elsewhere."""
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=has_bfloat16(device))

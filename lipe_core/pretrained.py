@@ -1,6 +1,6 @@
-"""Networks and processors of transformers' classes, read from folders and repositories that others made.
+"""Loading of networks and processors of transformers' classes from untrusted folders and repositories.
 
-What is read is data: safetensors files only, and code that lies beside them is never run.
+Only safetensors files are read, and code beside them is never run.
 """
 
 import re
@@ -22,13 +22,13 @@ def pretrained(
     dtype: torch.dtype,
     kind: str,
 ) -> torch.nn.Module:
-    """A network of one of transformers' classes, frozen, every weight of it read from safetensors files.
+    """A frozen network of `classes` in evaluation mode, all weights read from safetensors files.
 
-    `families` are the configs that these classes are for; `kind` names in messages what was wanted. Raises
-    InvalidModel also where weights are missing or of another shape: transformers would start them at random, and only
-    log it.
+    `families` are the config classes that `classes` accept; `kind` names the expected model in messages. Raises
+    InvalidModel, also where weights are missing or of another shape: transformers would initialize them at random and
+    only log it.
     """
-    from transformers import AutoConfig  # late: whoever only names InvalidModel does not wait for it
+    from transformers import AutoConfig  # late: a caller that only handles InvalidModel does not wait for it
 
     config = read(AutoConfig, checkpoint, revision, kind)
     if type(config) not in families:
@@ -43,9 +43,15 @@ def pretrained(
     return frozen
 
 
+def public_name(checkpoint: str | Path) -> str:
+    """The checkpoint's name for users: a hub id, or a folder's name without its location."""
+    folder = Path(checkpoint).expanduser()
+    return folder.name if folder.is_absolute() or folder.is_dir() else str(checkpoint)
+
+
 def read(classes: Any, checkpoint: str | Path, revision: str | None, kind: str, **options: Any) -> Any:
-    """Whatever `classes.from_pretrained` gives, its errors as InvalidModel with advice. No code is ever run."""
-    options["trust_remote_code"] = False  # None would ask at the terminal
+    """Return `classes.from_pretrained(...)`; its errors become InvalidModel with advice. Remote code is never run."""
+    options["trust_remote_code"] = False  # None would prompt at the terminal
     folder = Path(checkpoint).expanduser()
     is_hub_id = isinstance(checkpoint, str) and re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", checkpoint)
     if not folder.is_dir() and not is_hub_id:

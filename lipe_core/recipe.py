@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
-from lipe_core.captioning.captions import Category
 from lipe_core.errors import InvalidParameters, InvalidRecipe
 from lipe_core.methods.registry import METHODS
+from lipe_core.subject import Category
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.regularization import RegularizationConfig
 

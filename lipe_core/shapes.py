@@ -1,7 +1,7 @@
-"""The tensors of the method by shape; what they hold and in which range.
+"""Tensor types by shape, with contents and range.
 
-The letters are checked against each other inside one call, and only under pytest: `b` rows of a batch, `c`
-latent channels (4 in SDXL), `h w` latent rows and columns, `H W` pixels, `n` tokens, `d` and `p` widths.
+Equal letters mean equal sizes within one call; only pytest checks them. `b` is rows of a batch, `c` latent channels
+(4 in SDXL), `h w` latent rows and columns, `H W` pixels, `n` tokens, `d` and `p` feature widths.
 """
 
 from jaxtyping import Float, Int
@@ -11,19 +11,19 @@ Pixels = Float[Tensor, "b 3 H W"]
 """RGB in [-1, 1]."""
 
 Latents = Float[Tensor, "b c h w"]
-"""The VAE's mean, normalised as the checkpoint's config says: about unit variance."""
+"""The VAE's mean, normalized with the checkpoint's scaling factor to about unit variance."""
 
 Mask = Float[Tensor, "b 1 h w"]
 """In [0, 1] over latents: 1 = may change, 0 = the source stays."""
 
 AttentionMap = Float[Tensor, "b 1 q_h q_w"]
-"""In [0, 1], of the size of the level at which attention is watched: the latents', or a coarser one."""
+"""In [0, 1], at the resolution of the recorded attention level: the latents' or a coarser one."""
 
 PixelMask = Float[Tensor, "b 1 H W"]
-"""A `Mask` at the picture's own size."""
+"""A `Mask` over pixels."""
 
 Timesteps = Int[Tensor, "k"]
-"""Ascending; 0 = clean, larger = noisier."""
+"""A grid of timesteps, ascending; 0 = clean, larger = noisier."""
 
 PerRow = Float[Tensor, "b"]
 """One number for each row of a batch."""
@@ -32,10 +32,10 @@ RowTimesteps = Int[Tensor, "b"]
 """One timestep for each row of a batch."""
 
 RowIndices = Int[Tensor, "k"]
-"""Which rows to take."""
+"""Indices of the rows to select."""
 
 Features = Float[Tensor, "n d"]
-"""One feature vector a row."""
+"""One feature vector per row."""
 
 Size = tuple[int, int]
 """(height, width) in pixels."""

@@ -1,17 +1,23 @@
-"""Who is learnt: a class noun and a rare token that names this one member of the class (DreamBooth,
-https://arxiv.org/abs/2208.12242, section 3.1)."""
+"""A subject: a class noun and a rare token that together name one member of the class.
+
+DreamBooth, https://arxiv.org/abs/2208.12242, section 3.1.
+"""
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from PIL import Image
 
 from lipe_core.errors import InvalidSubject
 
+Category = Literal["animal", "object", "person"]
+"""The kind of a subject: it decides which actions suit its class, and which settings a recipe gives its training."""
+
 
 @dataclass(frozen=True)
 class Subject:
-    """`token` is one rare word without a meaning of its own, `class_noun` what everybody would call it."""
+    """`token` is one rare word without a meaning of its own, `class_noun` the common name, such as "dog"."""
 
     token: str
     class_noun: str
@@ -26,13 +32,13 @@ class Subject:
 
     @property
     def phrase(self) -> str:
-        """How captions and prompts name the subject: "sks dog"."""
+        """The name of the subject in captions and prompts: "sks dog"."""
         return f"{self.token} {self.class_noun}"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture and what is to be seen in it."""
+    """An image and its caption."""
 
     image: Image.Image
     caption: str

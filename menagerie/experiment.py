@@ -1,28 +1,27 @@
-"""Experiments on drawn subjects: learn a prior from the references, and request the edits by prompts.
+"""A drawn subject as input of the method: a prior learned from its references alone, and edits requested in words.
 
-Prompts name token, class, action and scene, and no identifying attribute: identity can only come from the prior.
+Prompts name token, class, action and scene but no identifying attribute, so that identity can only come from the prior.
 """
 
-import time
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
 
-from lipe_core import sdxl
-from lipe_core.adapters.prior import Manifest, Prior
-from lipe_core.captioning import captions
-from lipe_core.captioning.captions import Category
+from lipe_core.adapters.prior import Prior
+from lipe_core.captioning.class_prompts import ClassPrompts
+from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.methods.request import EditRequest
+from lipe_core.methods.session import Clock
 from lipe_core.recipe import Recipe
 from lipe_core.sdxl import BaseModel
-from lipe_core.subject import Subject
-from lipe_core.training import train
-from lipe_core.training.references import encode_references
-from lipe_core.training.regularization import regularization_set
-from lipe_core.training.train import OnTrainStep
+from lipe_core.subject import Category, Subject
+from lipe_core.training import learn as training
+from lipe_core.training.learn import LearnRequest
+from lipe_core.training.train import OnTrainStep, TrainingRun
 from menagerie.attributes import Drawing
 from menagerie.captions import edit_prompt
 from menagerie.draw import render
@@ -31,17 +30,17 @@ from menagerie.subjects import TOKEN, DrawnSubject
 CATEGORIES: dict[str, Category] = {"animal": "animal", "object": "object", "face": "person"}
 
 DataVariant = Literal["full", "plain_captions", "no_regularization"]
-"""The training data of a prior: all of LIPE's, or an ablation of the paper. `plain_captions` has captions and class
-prompts that name no action, `no_regularization` has no images of the class."""
+"""The training data of a prior: LIPE's, or one of the paper's ablations. "plain_captions" has captions and class
+prompts that name no action; "no_regularization" has no images of the class."""
 
 
 def image_of(drawing: Drawing) -> Image.Image:
-    """The drawing as an RGB image of 128 x 128 pixels."""
+    """The rendered drawing as a PIL image."""
     return Image.fromarray(render(drawing))
 
 
 def subject_of(drawn: DrawnSubject) -> Subject:
-    """The class noun and the token that prompts use."""
+    """The subject with the token that prompts use."""
     return Subject(TOKEN, drawn.identity.class_noun)
 
 
@@ -57,6 +56,21 @@ def edit_request(drawn: DrawnSubject, seed: int = 0) -> EditRequest:
     )
 
 
+def learn_request(drawn: DrawnSubject, data: DataVariant = "full") -> LearnRequest:
+    """The subject's references with their true captions, or without action in any text for "plain_captions"."""
+    images = tuple(image_of(drawing) for drawing in drawn.references)
+    category = CATEGORIES[drawn.identity.kind]
+    if data == "plain_captions":
+        return LearnRequest(subject_of(drawn), images, category, prompt_writer=plain_class_prompts)
+    captions = tuple(edit_prompt(drawing, TOKEN) for drawing in drawn.references)
+    return LearnRequest(subject_of(drawn), images, category, captions)
+
+
+def plain_class_prompts(class_noun: str, count: int) -> ClassPrompts:
+    """Class prompts that name nothing but the class."""
+    return ClassPrompts((f"a photo of a {class_noun}",) * count)
+
+
 def learn(
     model: BaseModel,
     recipe: Recipe,
@@ -66,26 +80,17 @@ def learn(
     data: DataVariant = "full",
     on_step: OnTrainStep = lambda step, steps, loss: None,
 ) -> tuple[Prior, dict[str, float]]:
-    """The subject's prior, and the seconds of its stages; ``cache`` keeps images of the class."""
-    subject, category = subject_of(drawn), CATEGORIES[drawn.identity.kind]
-    painting, config = recipe.regularization_config(), recipe.prior_config(category)
-    start = time.perf_counter()
-    prompts = captions.class_prompts(
-        subject.class_noun, painting.count, painting.seed, category, partial(sdxl.knows, model)
-    )
-    told: list[str | None] = [edit_prompt(drawing, TOKEN) for drawing in drawn.references]
-    if data == "plain_captions":
-        prompts, told = [f"a photo of a {subject.class_noun}"] * painting.count, [None] * len(told)
-    painted = None
-    if data != "no_regularization":
-        painted = regularization_set(model, prompts, painting, cache=cache)
-    regularized = time.perf_counter()
-    samples = captions.identity_set([image_of(drawing) for drawing in drawn.references], subject, told)
-    identity = encode_references(model, samples, subject, config)
-    learned = train.learn_prior(model, identity, painted, config, token=subject.token, on_step=on_step)
-    seconds = {"regularizing": regularized - start, "training": time.perf_counter() - regularized}
-    manifest = Manifest(
-        subject.token, subject.class_noun, model.checkpoint, model.revision, model.fingerprint,
-        tuple(sample.caption for sample in samples), tuple(prompts), asdict(config), learned.losses,
-    )  # fmt: skip
-    return Prior(learned.adapter, manifest), seconds
+    """The subject's prior, and the seconds of each stage; ``cache`` is the folder for regularization sets."""
+    request, clock = learn_request(drawn, data), Clock(model.device)
+    config = recipe.prior_config(request.category)
+    if data == "no_regularization":
+        config = replace(config, preservation_batch_size=0)
+
+    @contextmanager
+    def timed(stage: str) -> Iterator[OnStep]:
+        with clock.stage(stage):
+            yield no_progress
+
+    run = TrainingRun(on_step=on_step)
+    prior = training.learn(model, request, config, recipe.regularization_config(), cache=cache, stage=timed, run=run)
+    return prior, clock.timings

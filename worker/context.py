@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from ledger.database import Autocommit, UnitOfWork, autocommit, unit_of_work
 from ledger.settings import Settings
 from ledger.storage import Storage
-from lipe_core.captioning.class_prompts import ChatEndpoint
+from lipe_core.captioning.prompt_writer import ChatEndpoint
 from worker.captioner import CaptionModel
 from worker.gpu import Gpu
 

@@ -15,6 +15,7 @@ import torch
 
 from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior, load_prior
+from lipe_core.pretrained import public_name
 from lipe_core.sdxl import BaseModel
 
 Result = TypeVar("Result")
@@ -88,12 +89,6 @@ class Gpu:
 
     def _device(self) -> str:
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
-
-
-def public_name(checkpoint: str) -> str:
-    """The name of a checkpoint for users: its hub id, or its folder's name without the path."""
-    folder = Path(checkpoint).expanduser()
-    return folder.name if folder.is_absolute() or folder.is_dir() else checkpoint
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """A prior job: the subject's references in, an adapter with its manifest out."""
 
-import hashlib
 import io
-import json
 import logging
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,21 +15,17 @@ from safetensors import SafetensorError
 
 from ledger import jobs, subjects
 from ledger.artefacts import NewArtefact
-from ledger.models import Subject
-from lipe_core import sdxl, subject
-from lipe_core.adapters import prior
-from lipe_core.adapters.prior import Manifest
-from lipe_core.captioning import captions
-from lipe_core.captioning.captions import Category
-from lipe_core.captioning.class_prompts import MOST_PROMPTS, write_class_prompts
+from ledger.models import Subject as SubjectRow
+from lipe_core.adapters.prior import ADAPTER, MANIFEST, Prior, save_prior
+from lipe_core.captioning.class_prompts import ClassPrompts
+from lipe_core.captioning.prompt_writer import MOST_PROMPTS, write_class_prompts
+from lipe_core.diffusion.ddim import OnStep
 from lipe_core.errors import ClassPromptsError, InvalidCheckpoint
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
-from lipe_core.training.config import PriorConfig
-from lipe_core.training.dataset import EncodedSet
-from lipe_core.training.references import encode_references
-from lipe_core.training.regularization import RegularizationConfig, regularization_set
-from lipe_core.training.train import TrainingResult, learn_prior
+from lipe_core.subject import Category, Subject
+from lipe_core.training.learn import LearnRequest, TrainingSet, prepare, train_prior
+from lipe_core.training.train import TrainingRun
 from worker.attempt import Attempt, ClaimLost, File, JobResult
 from worker.captioner import captioner
 from worker.context import WorkerContext
@@ -39,132 +35,125 @@ from worker.previews import PreviewGenerator, preview_uploads
 log = logging.getLogger(__name__)
 
 
-def learn(process: WorkerContext, attempt: Attempt) -> JobResult:
-    """Learn the job's prior, from the last attempt's checkpoint where there is one."""
-    model = process.gpu.base_model()
+def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
+    """Learn the job's prior. Training resumes from an earlier attempt's checkpoint if there is one."""
+    model = context.gpu.base_model()
     with attempt.stage("loading"):
-        parameters, row, pictures = _load(process, attempt)
-    who = subject.Subject(row.token, row.class_noun)
+        parameters, row, images = _load(context, attempt)
+    request = _request(context, attempt, model, row, images)
     recipe = load_recipe(model.checkpoint)
-    config = recipe.prior_config(cast(Category, row.category), parameters.get("prior", {}))
-    painting = recipe.regularization_config(parameters.get("regularization", {}))
-    given = [reference.caption for reference in row.references]
-    writer = None if all(caption and caption.strip() for caption in given) else process.caption_model
-    with attempt.stage("captioning"):
-        caption = captioner(writer, model, attempt.reporter("captioning"))
-        samples = captions.identity_set(pictures, who, given, caption)
-        identity = encode_references(model, samples, who, config)
-    with attempt.stage("regularizing"):
-        prompts, prompt_writer = _class_prompts(process, attempt, model, row, painting)
-        regularization = regularization_set(
-            model, prompts, painting,
-            cache=process.settings.data_dir / "regularization", on_step=attempt.reporter("regularizing"),
-        )  # fmt: skip
-    with attempt.stage("training"), preview_uploads(process.storage, attempt) as previews:
-        painter = PreviewGenerator(previews, model, samples[0].caption, painting, parameters.get("previews", 0))
-        learned = _train(process, attempt, model, identity, regularization, config, who.token, painter)
-    manifest = Manifest(
-        token=who.token,
-        class_noun=who.class_noun,
-        base_model=process.gpu.name,
-        revision=model.revision,
-        fingerprint=model.fingerprint,
-        captions=tuple(sample.caption for sample in samples),
-        class_prompts=tuple(prompts),
-        captioner=writer.name if writer else None,
-        prompt_writer=prompt_writer,
-        config={"prior": asdict(config), "regularization": asdict(painting)},
-        losses=learned.losses,
+    regularization = recipe.regularization_config(parameters.get("regularization", {}))
+    training_set = prepare(
+        model,
+        request,
+        recipe.prior_config(request.category, parameters.get("prior", {})),
+        regularization,
+        cache=context.settings.data_dir / "regularization",
+        stage=partial(_stage, attempt),
     )
-    return _made(learned, manifest, previews.stored)
+    with attempt.stage("training"), preview_uploads(context.storage, attempt) as previews:
+        generator = PreviewGenerator(
+            previews, model, training_set.captions[0], regularization, parameters.get("previews", 0)
+        )
+        prior = _train(context, attempt, model, training_set, generator)
+    return _job_result(prior, previews.stored)
 
 
-def forget_checkpoints(process: WorkerContext) -> None:
-    """Delete the checkpoints of jobs that are over, whoever left them."""
-    for file in process.checkpoints.glob("*.safetensors"):
-        with process.begin() as session:
+def forget_checkpoints(context: WorkerContext) -> None:
+    """Delete the checkpoints of jobs that have ended, whichever attempt wrote them."""
+    for file in context.checkpoints.glob("*.safetensors"):
+        with context.begin() as session:
             over = jobs.is_over(session, file.name.split(".")[0])
         if over:
             file.unlink(missing_ok=True)
 
 
-def _load(process: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], Subject, list[Image.Image]]:
-    with process.begin() as session:
+def _load(context: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], SubjectRow, list[Image.Image]]:
+    """The job's parameters, its subject, the subject's reference images. ClaimLost: job or subject are gone."""
+    with context.begin() as session:
         job = jobs.get(session, attempt.claim.project_id, attempt.claim.job_id)
         row = subjects.get(session, job.project_id, job.subject_id) if job is not None else None
     if job is None or row is None:
         raise ClaimLost
-    pictures = []
+    images = []
     for number, reference in enumerate(row.references, start=1):
-        content = attempt.retry_storage(partial(process.storage.get, reference.image.key, reference.image.sha256))
-        pictures.append(Image.open(io.BytesIO(content)).convert("RGB"))
+        content = attempt.retry_storage(partial(context.storage.get, reference.image.key, reference.image.sha256))
+        images.append(Image.open(io.BytesIO(content)).convert("RGB"))
         attempt.report("loading", number, len(row.references))
-    return job.parameters, row, pictures
+    return job.parameters, row, images
 
 
-def _class_prompts(
-    process: WorkerContext, attempt: Attempt, model: BaseModel, row: Subject, painting: RegularizationConfig
-) -> tuple[list[str], str | None]:
-    """Action prompts for the class, and the language model that wrote them: None where they are the built-in bank's."""
-    endpoint, cache = process.prompt_writer, process.settings.data_dir / "class_prompts"
-    if endpoint is not None and painting.count <= MOST_PROMPTS:
-        try:
-            write = partial(write_class_prompts, endpoint, row.class_noun, painting.count, cache=cache)
-            return attempt.run_in_thread(write), endpoint.model
-        except ClassPromptsError as error:
-            log.warning("job %s: the built-in class prompts are taken: %s", attempt.claim.job_id, error)
-    category, knows = cast(Category, row.category), partial(sdxl.knows, model)
-    return captions.class_prompts(row.class_noun, painting.count, painting.seed, category, knows), None
+def _request(
+    context: WorkerContext, attempt: Attempt, model: BaseModel, row: SubjectRow, images: list[Image.Image]
+) -> LearnRequest:
+    captions = tuple(reference.caption for reference in row.references)
+    has_all_captions = all(caption and caption.strip() for caption in captions)
+    caption_model = None if has_all_captions else context.caption_model
+    return LearnRequest(
+        subject=Subject(row.token, row.class_noun),
+        references=tuple(images),
+        category=cast(Category, row.category),
+        captions=captions,
+        captioner=captioner(caption_model, model, attempt.reporter("captioning")),
+        captioner_name=caption_model.name if caption_model else None,
+        prompt_writer=partial(_write_class_prompts, context, attempt),
+    )
+
+
+def _write_class_prompts(context: WorkerContext, attempt: Attempt, class_noun: str, count: int) -> ClassPrompts | None:
+    """Class prompts from the language model of the settings; None if there is none or it fails."""
+    endpoint, cache = context.prompt_writer, context.settings.data_dir / "class_prompts"
+    if endpoint is None or count > MOST_PROMPTS:
+        return None
+    try:
+        prompts = attempt.run_in_thread(partial(write_class_prompts, endpoint, class_noun, count, cache=cache))
+    except ClassPromptsError as error:
+        log.warning("job %s: the built-in class prompts are used: %s", attempt.claim.job_id, error)
+        return None
+    return ClassPrompts(tuple(prompts), endpoint.model)
+
+
+@contextmanager
+def _stage(attempt: Attempt, name: str) -> Iterator[OnStep]:
+    with attempt.stage(name):
+        yield attempt.reporter(name)
 
 
 def _train(
-    process: WorkerContext,
-    attempt: Attempt,
-    model: BaseModel,
-    identity: tuple[EncodedSet, ...],
-    regularization: EncodedSet,
-    config: PriorConfig,
-    token: str,
-    painter: PreviewGenerator,
-) -> TrainingResult:
-    # What is learnt from is in the name, since weights that were tuned on something else must not be continued: another
-    # base model, or other words, where the captioner or the prompt writer answers differently by now.
-    words = [part.captions for part in (*identity, regularization)]
-    lesson = hashlib.sha256(json.dumps([model.fingerprint, words]).encode()).hexdigest()[:12]
-    checkpoint = process.checkpoints / f"{attempt.claim.job_id}.{lesson}.safetensors"
+    context: WorkerContext, attempt: Attempt, model: BaseModel, training_set: TrainingSet, generator: PreviewGenerator
+) -> Prior:
+    # The digest in the name keeps an attempt from resuming the weights of another training set: the base model, the
+    # captioner or the prompt writer may have changed since.
+    checkpoint = context.checkpoints / f"{attempt.claim.job_id}.{training_set.digest(model)}.safetensors"
+    run = TrainingRun(
+        on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
+        on_preview=generator.generate,
+        preview_every=generator.interval(training_set.config.steps),
+        checkpoint=checkpoint,
+    )
 
-    def run(rows_at_once: int | None = None) -> TrainingResult:
-        return learn_prior(
-            model, identity, regularization, config, token=token, checkpoint=checkpoint, rows_at_once=rows_at_once,
-            on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
-            on_preview=painter.generate, preview_every=painter.interval(config.steps),
-        )  # fmt: skip
-
-    def resumed(rows_at_once: int | None = None) -> TrainingResult:
+    def resumed(run: TrainingRun) -> Prior:
         try:
-            return run(rows_at_once)
+            return train_prior(model, training_set, run)
         except (InvalidCheckpoint, SafetensorError):
-            checkpoint.unlink()  # other settings, or cut off by a power failure: begin anew
-            return run(rows_at_once)
+            checkpoint.unlink()  # other settings, or a file cut off by a power failure: train from the beginning
+            return train_prior(model, training_set, run)
 
-    def leanly() -> TrainingResult:
+    def resumed_lean(run: TrainingRun) -> Prior:
         with reduced_memory(model):
-            return resumed()
+            return resumed(run)
 
-    def row_by_row() -> TrainingResult:
-        with reduced_memory(model):
-            return resumed(rows_at_once=1)
-
-    return with_memory_fallbacks([resumed, leanly, row_by_row])
+    row_by_row = replace(run, rows_at_once=1)
+    return with_memory_fallbacks([partial(resumed, run), partial(resumed_lean, run), partial(resumed_lean, row_by_row)])
 
 
-def _made(learned: TrainingResult, manifest: Manifest, previews: list[NewArtefact]) -> JobResult:
+def _job_result(prior: Prior, previews: list[NewArtefact]) -> JobResult:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "prior"
-        manifest = prior.save_prior(learned.adapter, manifest, folder).manifest
+        manifest = save_prior(prior.adapter, prior.manifest, folder).manifest
         files = [
-            File("adapter", prior.ADAPTER, "application/octet-stream", (folder / prior.ADAPTER).read_bytes()),
-            File("manifest", prior.MANIFEST, "application/json", (folder / prior.MANIFEST).read_bytes()),
+            File("adapter", ADAPTER, "application/octet-stream", (folder / ADAPTER).read_bytes()),
+            File("manifest", MANIFEST, "application/json", (folder / MANIFEST).read_bytes()),
         ]
     resolved = {
         "base_model": manifest.base_model,

@@ -1,7 +1,7 @@
-"""Every attention weight itself, as the paper trains them: LIPE, section 3.2 (https://arxiv.org/abs/2406.17236).
+"""All attention weights of the network, as the paper trains them: LIPE, section 3.2 (https://arxiv.org/abs/2406.17236).
 
-The alternative to a LoRA, a hundred times its size on disk. The weights are float32 while they are trained, so that
-small steps are not rounded away.
+The alternative to a LoRA, and a hundred times its size on disk. The weights are float32 during training, because lower
+precision would round small steps away.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,12 +14,12 @@ from lipe_core.errors import InvalidPrior
 from lipe_core.sdxl import BaseModel
 
 BaseWeights = Callable[[], AbstractContextManager[None]]
-"""The network as it was before the prior came on, while inside: the base model."""
+"""Makes a context manager that disables the prior: inside it, the network is the base model."""
 
 
 @contextmanager
 def trainable_attention(model: BaseModel) -> Iterator[dict[str, torch.nn.Parameter]]:
-    """The network's attention weights, float32 and trainable while inside; after, they are what they were."""
+    """Make the network's attention weights float32 and trainable; yields them by name, and restores them on exit."""
     weights = attention_weights(model)
     before = {name: weight.data for name, weight in weights.items()}
     try:
@@ -36,22 +36,25 @@ def trainable_attention(model: BaseModel) -> Iterator[dict[str, torch.nn.Paramet
 
 @contextmanager
 def use_attention(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
-    """The given attention weights, all of them, in the network while inside; after, its own again."""
+    """Replace all attention weights of the network; restores them on exit.
+
+    Yields a `BaseWeights`. Raises InvalidPrior if a tensor is missing, unknown or of another shape.
+    """
     if {name: t.shape for name, t in tensors.items()} != {n: w.shape for n, w in attention_weights(model).items()}:
         raise InvalidPrior("the prior's attention weights do not fit this base model's")
-    with holding(model, tensors) as base_weights:
+    with replace_attention(model, tensors) as base_weights:
         yield base_weights
 
 
 @contextmanager
-def holding(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
-    """The given attention weights in place of the network's own while inside; yields the way back to these."""
+def replace_attention(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
+    """Replace the attention weights that `tensors` names; restores them on exit. Yields a `BaseWeights`."""
     weights = {name: weight for name, weight in attention_weights(model).items() if name in tensors}
     base = {name: weight.data for name, weight in weights.items()}
-    learnt = {name: tensors[name].to(weight.device, weight.dtype) for name, weight in weights.items()}
+    replacements = {name: tensors[name].to(weight.device, weight.dtype) for name, weight in weights.items()}
 
     @contextmanager
-    def having(values: Mapping[str, Tensor]) -> Iterator[None]:
+    def assigned(values: Mapping[str, Tensor]) -> Iterator[None]:
         before = {name: weight.data for name, weight in weights.items()}
         try:
             for name, weight in weights.items():
@@ -61,8 +64,8 @@ def holding(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[BaseWei
             for name, weight in weights.items():
                 weight.data = before[name]
 
-    with having(learnt):
-        yield lambda: having(base)
+    with assigned(replacements):
+        yield lambda: assigned(base)
 
 
 def attention_weights(model: BaseModel) -> dict[str, torch.nn.Parameter]:

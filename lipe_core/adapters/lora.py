@@ -1,4 +1,4 @@
-"""What a training tunes and an edit puts on: LoRA on the attention layers. The only file that knows peft.
+"""LoRA on the attention layers, and the use of a prior on the base model. The only file that imports peft.
 
 LoRA, https://arxiv.org/abs/2106.09685. LIPE trains the attention layers only (section 3.2).
 """
@@ -17,13 +17,13 @@ from torch import Tensor
 from lipe_core.adapters.full_attention import (
     BaseWeights,
     attention_weights,
-    holding,
+    replace_attention,
     trainable_attention,
     use_attention,
 )
-from lipe_core.adapters.low_rank import project
+from lipe_core.adapters.low_rank import low_rank_linear
 from lipe_core.adapters.prior import Prior
-from lipe_core.adapters.textual_inversion import split, use_token
+from lipe_core.adapters.textual_inversion import split_vectors, use_token
 from lipe_core.errors import InvalidPrior
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
@@ -33,94 +33,85 @@ Target = Literal["to_q", "to_k", "to_v", "to_out.0"]
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 
+Tuning = Literal["lora", "full_attention"]
+"""A low-rank addition to the projections, or all attention weights themselves (the paper)."""
+
 _PREFIX = "unet."
 
 
-Tuning = Literal["lora", "full_attention"]
-"""A low-rank addition to the four projections, or all attention weights themselves (the paper)."""
-
-
 @dataclass(frozen=True)
-class Tuned:
-    """What a training may change, float32, by name; and that as the tensors of a prior."""
+class TrainableWeights:
+    """The weights that a training changes, float32, by name. `export` returns them as the tensors of a prior."""
 
     weights: dict[str, torch.nn.Parameter]
     export: Callable[[], dict[str, Tensor]]
 
 
 @contextmanager
-def tuned(
-    model: BaseModel,
-    tuning: Tuning,
-    *,
-    rank: int,
-    alpha: float,
-    dropout: float,
-    seed: int,
-    targets: Sequence[Target] = TARGETS,
-) -> Iterator[Tuned]:
-    """The network ready to be trained while inside, and the base model again after. `rank` and what follows it
-    are a LoRA's."""
+def trainable_weights(
+    model: BaseModel, tuning: Tuning, *, rank: int, alpha: float, seed: int, targets: Sequence[Target] = TARGETS
+) -> Iterator[TrainableWeights]:
+    """Make the network trainable; it is the base model again on exit. Full attention ignores `rank` to `targets`."""
     if tuning == "full_attention":
         with trainable_attention(model) as weights:
-            yield Tuned(weights, lambda: {f"{_PREFIX}{k}": w.detach().cpu().clone() for k, w in weights.items()})
+            export = partial(_export_attention, weights)
+            yield TrainableWeights(weights, export)
     else:
-        with new_adapter(model, rank=rank, alpha=alpha, dropout=dropout, seed=seed, targets=targets) as name:
-            yield Tuned(parameters(model), partial(exported, model, name))
+        with new_adapter(model, rank=rank, alpha=alpha, seed=seed, targets=targets) as name:
+            yield TrainableWeights(adapter_parameters(model), partial(export_adapter, model, name))
 
 
 @contextmanager
 def new_adapter(
-    model: BaseModel, *, rank: int, alpha: float, dropout: float, seed: int, targets: Sequence[Target] = TARGETS
+    model: BaseModel, *, rank: int, alpha: float, seed: int, targets: Sequence[Target] = TARGETS
 ) -> Iterator[str]:
-    """A fresh adapter on the network while inside; yields its name. The seed decides its first weights."""
-    with _attached(
-        model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets))
-    ) as name:
+    """Add a new LoRA to the network and yield its name; it is removed on exit. `seed` decides its initial weights."""
+    with _added(model, LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets))) as name:
         draw = stream("adapter", seed)
-        for key, weight in parameters(model).items():
+        for key, weight in adapter_parameters(model).items():
             if "lora_A" in key:
                 bound = weight.shape[1] ** -0.5
                 weight.data.copy_((torch.rand(weight.shape, generator=draw) * 2 - 1) * bound)
-        if not dropout:
-            _compute_at_once(model, name)
+        _fuse_forward(model, name)
         yield name
 
 
-def _compute_at_once(model: BaseModel, name: str) -> None:
-    """Each of the adapter's layers as one operation, for as long as the adapter is on."""
+def _fuse_forward(model: BaseModel, name: str) -> None:
+    """Let each LoRA layer compute its output in one operation. peft discards the layers when the adapter is removed."""
     for layer in model.unet.modules():
         if isinstance(layer, LoraLayer):
             base: Any = layer.get_base_layer()
             down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
             layer.forward = partial(
-                project, weight=base.weight, bias=base.bias, down=down, up=up, scale=layer.scaling[name]
+                low_rank_linear, weight=base.weight, bias=base.bias, down=down, up=up, scale=layer.scaling[name]
             )
 
 
 @contextmanager
 def use_adapter(model: BaseModel, prior: Prior) -> Iterator[BaseWeights]:
-    """The prior's weights on the network while inside, and its token's meaning in prompts that are encoded there;
-    after, the network is the base model again.
+    """Apply the prior to the network and its token vectors to prompts encoded inside; removed on exit.
 
-    Yields the way back to the base model for a moment inside.
+    Yields a `BaseWeights`. Raises InvalidPrior if a tensor is missing, unknown or of another shape.
     """
-    vectors, weights = split(prior.adapter)
+    vectors, weights = split_vectors(prior.adapter)
     tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in weights.items()}
-    using = _use_lora if any("lora_" in key for key in tensors) else use_attention
-    with using(model, tensors) as base_weights, use_token(model, prior.manifest.token, vectors) as unworded:
+    use_weights = _use_lora if any("lora_" in key for key in tensors) else use_attention
+    with (
+        use_weights(model, tensors) as base_weights,
+        use_token(model, prior.manifest.token, vectors) as base_embeddings,
+    ):
 
         @contextmanager
-        def base() -> Iterator[None]:
-            with base_weights(), unworded():
+        def without_prior() -> Iterator[None]:
+            with base_weights(), base_embeddings():
                 yield
 
-        yield base
+        yield without_prior
 
 
 @contextmanager
 def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[BaseWeights]:
-    """The products added to the weights once: an edit costs what it costs the base model."""
+    """Add the low-rank products to the weights once, so that an evaluation costs as much as the base model's."""
     targets = [target for target in TARGETS if any(f".{target}.lora_" in key for key in tensors)]
     weights = {
         name.removesuffix(".weight"): weight.data
@@ -130,7 +121,7 @@ def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[BaseWeig
     if not weights or tensors.keys() != {f"{layer}.lora_{part}.weight" for layer in weights for part in "AB"}:
         raise InvalidPrior("the adapter's tensors do not belong to this base model's attention layers")
     merged = {f"{layer}.weight": _merged(weight, tensors, layer) for layer, weight in weights.items()}
-    with holding(model, merged) as base_weights:
+    with replace_attention(model, merged) as base_weights:
         yield base_weights
 
 
@@ -142,13 +133,13 @@ def _merged(weight: Tensor, tensors: Mapping[str, Tensor], layer: str) -> Tensor
     return (weight.float() + up @ down).to(weight.dtype)
 
 
-def parameters(model: BaseModel) -> dict[str, torch.nn.Parameter]:
-    """The adapter's own parameters, float32, by name."""
+def adapter_parameters(model: BaseModel) -> dict[str, torch.nn.Parameter]:
+    """The LoRA's own parameters, float32, by name."""
     return {name: weight for name, weight in model.unet.named_parameters() if "lora_" in name}
 
 
-def exported(model: BaseModel, name: str) -> dict[str, Tensor]:
-    """The adapter as diffusers' `load_lora_weights` reads it, on the CPU, its scale alpha / rank multiplied in."""
+def export_adapter(model: BaseModel, name: str) -> dict[str, Tensor]:
+    """The LoRA as diffusers' `load_lora_weights` reads it, on the CPU, with its scale alpha / rank multiplied in."""
     config = model.unet.peft_config[name]
     scale = config.lora_alpha / config.r
     return {
@@ -157,15 +148,20 @@ def exported(model: BaseModel, name: str) -> dict[str, Tensor]:
     }
 
 
+def _export_attention(weights: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
+    return {f"{_PREFIX}{name}": weight.detach().cpu().clone() for name, weight in weights.items()}
+
+
 @contextmanager
-def _attached(model: BaseModel, config: LoraConfig) -> Iterator[str]:
+def _added(model: BaseModel, config: LoraConfig) -> Iterator[str]:
     unet: Any = model.unet
     if getattr(unet, "_hf_peft_config_loaded", False):
-        raise RuntimeError("the network already has an adapter on: leave its `with` block first")
+        raise RuntimeError("the network already has an adapter: leave its `with` block first")
     name = "prior"
     try:
         unet.add_adapter(config, adapter_name=name)
-        for weight in parameters(model).values():
+        unet.eval()  # the layers of the adapter start in training mode
+        for weight in adapter_parameters(model).values():
             weight.data = weight.data.float()
         yield name
     finally:

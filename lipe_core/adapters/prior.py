@@ -1,4 +1,4 @@
-"""A prior: what was learnt of one subject, an adapter of one base model with its manifest. A folder of two files."""
+"""A prior: the learned adapter of one subject and one base model, with its manifest. On disk, a folder of two files."""
 
 import hashlib
 import json
@@ -23,10 +23,11 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors")
 
 @dataclass(frozen=True)
 class Manifest:
-    """How a prior came about: enough to repeat it, and to refuse it where it does not belong.
+    """How a prior was trained: enough to repeat the training, and to refuse the prior on another base model.
 
-    `captioner` is the model that captioned references, None where the user's captions or none were taken;
-    `prompt_writer` the one that wrote the class prompts, None where they are the built-in bank's.
+    `captioner` is the model that wrote captions of references, None where none did. `prompt_writer` is the model that
+    wrote the class prompts, None where they come from the built-in bank. `config` has the sections "prior" and
+    "regularization". `losses` has one value per step.
     """
 
     token: str
@@ -45,6 +46,7 @@ class Manifest:
 
     @property
     def subject(self) -> Subject:
+        """The subject that the prior was trained on."""
         return Subject(self.token, self.class_noun)
 
 
@@ -57,23 +59,26 @@ class Prior:
 
 
 def save_prior(adapter: dict[str, Tensor], manifest: Manifest, folder: Path) -> Prior:
-    """Write both files into a new folder, whole or not at all; an older prior there is replaced."""
+    """Write both files into `folder`, atomically; an older prior there is replaced.
+
+    Returns the prior, its manifest with the adapter file's hash.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as unfinished:
-        made = Path(unfinished) / "prior"
-        made.mkdir()
-        save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, made / ADAPTER)
-        digest = hashlib.sha256((made / ADAPTER).read_bytes()).hexdigest()
+        new = Path(unfinished) / "prior"
+        new.mkdir()
+        save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, new / ADAPTER)
+        digest = hashlib.sha256((new / ADAPTER).read_bytes()).hexdigest()
         manifest = Manifest(**{**vars(manifest), "adapter_sha256": digest})
-        (made / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n")
+        (new / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n")
         if folder.exists():
             shutil.move(folder, Path(unfinished) / "old")
-        os.replace(made, folder)
+        os.replace(new, folder)
     return Prior(adapter, manifest)
 
 
 def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
-    """Read a prior; with `fingerprint`, refuse one that another base model's weights were tuned for.
+    """Read a prior; with `fingerprint`, only one that was trained on the base model with this fingerprint.
 
     Raises InvalidPrior for missing, cut or changed files, PriorMismatch for another base model.
     """
@@ -83,19 +88,19 @@ def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
     except (OSError, ValueError, TypeError) as error:
         raise InvalidPrior(f"{folder} holds no prior ({error}): learn it again") from error
     if hashlib.sha256(data).hexdigest() != manifest.adapter_sha256:
-        raise InvalidPrior(f"{folder / ADAPTER} is not the file that its manifest names: fetch it again")
+        raise InvalidPrior(f"{folder / ADAPTER} is not the file that its manifest names: download it again")
     if fingerprint is not None and manifest.fingerprint != fingerprint:
         raise PriorMismatch(
-            f"the prior was learnt on {manifest.base_model} ({manifest.fingerprint[:12]}), the loaded base model is "
+            f"the prior was trained on {manifest.base_model} ({manifest.fingerprint[:12]}), the loaded base model is "
             f"{fingerprint[:12]}: load that base model, or learn the prior again"
         )
     try:
         return Prior(load_file(folder / ADAPTER), manifest)
     except SafetensorError as error:
-        raise InvalidPrior(f"{folder / ADAPTER} is no safetensors file: {error}") from error
+        raise InvalidPrior(f"{folder / ADAPTER} is not a safetensors file: {error}") from error
 
 
 def _read(text: str) -> Manifest:
-    known: dict[str, Any] = json.loads(text)
-    known.update({name: tuple(value) for name, value in known.items() if isinstance(value, list)})
-    return Manifest(**known)
+    fields: dict[str, Any] = json.loads(text)
+    fields.update({name: tuple(value) for name, value in fields.items() if isinstance(value, list)})
+    return Manifest(**fields)

@@ -1,8 +1,8 @@
-"""The subject's token with a meaning of its own: its rows of the text encoders' embedding tables, learnt.
+"""Learned embeddings of the subject's token: its rows in the text encoders' embedding tables.
 
-An Image is Worth One Word, Gal et al., section 4 (https://arxiv.org/abs/2208.01618), here together with the adapter.
-The network lets a word such as "red" overrule what the noise suggests, wherever the subject is and whatever it does.
-What is added to attention alone reaches that far only in poses and places that the references show.
+An Image is Worth One Word, Gal et al., section 4 (https://arxiv.org/abs/2208.01618), here combined with the adapter.
+In the base model, a word such as "red" overrules what the noise suggests, wherever the subject is and whatever it does.
+An adapter on attention alone reaches that far only in poses and places that the references show.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,61 +18,63 @@ from lipe_core.errors import InvalidPrior
 from lipe_core.sdxl import BaseModel
 
 _NAMES = ("lora_token.clip_l", "lora_token.clip_g")
-"""The encoders' customary names; diffusers' `load_lora_weights` takes a file only if each name in it says lora."""
+"""The customary names of the encoders. diffusers' `load_lora_weights` refuses a file with a name that lacks "lora"."""
 
 
-def split(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A prior's tensors in two: the token's vectors, none where none were learnt, and the network's."""
+def split_vectors(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Split a prior's tensors into the token's vectors, which may be none, and the network's tensors."""
     vectors = {name: tensor for name, tensor in tensors.items() if name in _NAMES}
     return vectors, {name: tensor for name, tensor in tensors.items() if name not in _NAMES}
 
 
 def token_vectors(model: BaseModel, token: str) -> dict[str, nn.Parameter]:
-    """Copies of the token's embeddings to train, float32: (pieces of the token, width) for each encoder."""
+    """Trainable copies of the token's embeddings, float32, (ids of the token, width) for each encoder."""
     return {
-        name: nn.Parameter(_table(encoder).weight[ids].detach().float().clone())
-        for name, encoder, ids in zip(_NAMES, model.text_encoders, _pieces(model, token), strict=True)
+        name: nn.Parameter(_embedding_table(encoder).weight[ids].detach().float().clone())
+        for name, encoder, ids in zip(_NAMES, model.text_encoders, _token_ids(model, token), strict=True)
     }
 
 
 @contextmanager
 def use_token(model: BaseModel, token: str, vectors: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
-    """Prompts that are encoded while inside mean these vectors by the token, and gradients reach them.
+    """Embed the token with `vectors` in all prompts that are encoded inside; gradients reach the vectors.
 
-    Yields the way back to the token's own embeddings for a moment inside. Without vectors there is nothing to do.
+    Yields a context manager that restores the base model's embeddings. Without vectors nothing changes. Raises
+    InvalidPrior for vectors of another shape.
     """
-    places = list(zip(_NAMES, model.text_encoders, _pieces(model, token), strict=True)) if vectors else []
-    for name, encoder, ids in places:
-        if name not in vectors or vectors[name].shape != (len(ids), _table(encoder).embedding_dim):
+    encoders = list(zip(_NAMES, model.text_encoders, _token_ids(model, token), strict=True)) if vectors else []
+    for name, encoder, ids in encoders:
+        if name not in vectors or vectors[name].shape != (len(ids), _embedding_table(encoder).embedding_dim):
             raise InvalidPrior(f"the prior's vectors for {token!r} do not fit this base model's text encoders")
-    worded = True
+    is_enabled = True
 
-    def replace(ids: list[int], rows: Tensor, table: nn.Module, args: tuple[Tensor], found: Tensor) -> Tensor:
-        if worded:
-            for piece, row in zip(ids, rows, strict=True):
-                found = torch.where((args[0] == piece)[..., None], row.to(found), found)
-        return found
+    def insert(ids: list[int], rows: Tensor, table: nn.Module, inputs: tuple[Tensor], embedded: Tensor) -> Tensor:
+        if is_enabled:
+            for token_id, row in zip(ids, rows, strict=True):
+                embedded = torch.where((inputs[0] == token_id)[..., None], row.to(embedded), embedded)
+        return embedded
 
     @contextmanager
-    def unworded() -> Iterator[None]:
-        nonlocal worded
-        worded = False
+    def base_embeddings() -> Iterator[None]:
+        nonlocal is_enabled
+        is_enabled = False
         try:
             yield
         finally:
-            worded = True
+            is_enabled = True
 
     with ExitStack() as hooks:
-        for name, encoder, ids in places:
-            handle = _table(encoder).register_forward_hook(partial(replace, ids, vectors[name]))
+        for name, encoder, ids in encoders:
+            handle = _embedding_table(encoder).register_forward_hook(partial(insert, ids, vectors[name]))
             hooks.callback(handle.remove)
-        yield unworded
+        yield base_embeddings
 
 
-def _pieces(model: BaseModel, token: str) -> list[list[int]]:
+def _token_ids(model: BaseModel, token: str) -> list[list[int]]:
+    """The token's ids in each tokenizer: more than one where a tokenizer splits the word."""
     return [tokenizer(token, add_special_tokens=False).input_ids for tokenizer in model.tokenizers]
 
 
-def _table(encoder: Any) -> nn.Embedding:
+def _embedding_table(encoder: Any) -> nn.Embedding:
     table: nn.Embedding = encoder.get_input_embeddings()
     return table

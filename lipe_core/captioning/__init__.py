@@ -1,1 +1,1 @@
-"""Captions of the references and prompts of the class."""
+"""The texts of a training: captions of the references and prompts for the class."""

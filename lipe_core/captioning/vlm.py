@@ -1,8 +1,7 @@
 """Captions from a vision-language model: LLaVA (https://arxiv.org/abs/2304.08485) or any image-text-to-text model.
 
-LIPE, section 3.2 (https://arxiv.org/abs/2406.17236): the model describes what an edit changes. What it says is
-text from outside, since a picture may hold writing that talks to the model: it is cleaned and bounded here, and never
-more than a caption.
+LIPE, section 3.2 (https://arxiv.org/abs/2406.17236): the model describes what an edit changes. Its answer is untrusted
+text, because writing in an image can instruct the model. It is cleaned and cut here, and only used as a caption.
 """
 
 import re
@@ -28,7 +27,7 @@ QUESTION = (
     "and what is around it. Do not mention colour, pattern, clothing or accessories of the {class_noun}."
 )
 LONGEST_ANSWER = 300
-"""Characters. A prompt of SDXL ends after 75 tokens, some 300 letters."""
+"""Characters. SDXL reads 75 tokens of a prompt, about 300 letters."""
 
 _LONGEST_TOKENS = 96
 _ROWS_AT_ONCE = 4
@@ -36,7 +35,7 @@ _ROWS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class VisionLanguageModel:
-    """A loaded checkpoint with its processor, whose tokenizer pads on the left."""
+    """A loaded checkpoint with its processor; the tokenizer pads on the left."""
 
     network: Any
     processor: Any
@@ -52,29 +51,29 @@ def load(
 ) -> VisionLanguageModel:
     """Load a folder, or a repository of the model hub, from safetensors files only.
 
-    `dtype` is bfloat16 on an accelerator and float32 on the CPU unless given. Raises InvalidModel.
+    The default `dtype` is bfloat16 on an accelerator and float32 on the CPU. Raises InvalidModel.
     """
     dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16)
     families, kind = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, "an image-text-to-text model"
     network = pretrained(AutoModelForImageTextToText, families, checkpoint, revision, dtype, kind)
     processor = read(AutoProcessor, checkpoint, revision, "a processor")
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
-        raise InvalidModel(f"{checkpoint} has no processor for pictures and text: take the checkpoint as published")
+        raise InvalidModel(f"{checkpoint} has no processor for images and text: use the checkpoint as published")
     if not processor.chat_template:
         raise InvalidModel(f"{checkpoint} has no chat template: add the chat_template.jinja of its publisher")
-    processor.tokenizer.padding_side = "left"  # an answer must follow its question, not padding
+    processor.tokenizer.padding_side = "left"  # the answer must follow the question, not padding
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     return VisionLanguageModel(network.to(device), processor, str(checkpoint))
 
 
 def captioner(model: VisionLanguageModel, *, rows_at_once: int = _ROWS_AT_ONCE) -> Captioner:
-    """The model as what `captions.identity_set` asks."""
-    return partial(_captions, model, rows_at_once)
+    """A captioner for `captions.identity_set` that asks the model about `rows_at_once` images in one batch."""
+    return partial(_write_captions, model, rows_at_once)
 
 
 def ask(model: VisionLanguageModel, images: Sequence[Image.Image], question: str) -> list[str]:
-    """The model's own words about each picture, most probable first choice always, in one batch."""
+    """The model's answer to the question for each image, by greedy decoding in one batch."""
     text = {"type": "text", "text": question}
     contents = [[{"type": "image", "image": image.convert("RGB")}, text] for image in images]
     conversations = [[{"role": "user", "content": content}] for content in contents]
@@ -101,10 +100,10 @@ def ask(model: VisionLanguageModel, images: Sequence[Image.Image], question: str
 
 
 def caption_of(answer: str, subject: Subject) -> str:
-    """An answer as a caption: one line of plain words, bounded, the class noun preceded by the token.
+    """The answer as a caption: one line of plain words of bounded length, with the token before the class noun.
 
-    Only the first paragraph counts. Markup goes, above all <|endoftext|> and the like, which a text encoder's
-    tokenizer would take for its own.
+    Only the first paragraph is kept. Markup is removed, above all special tokens such as <|endoftext|>, which a text
+    encoder's tokenizer would accept as its own.
     """
     plain = unicodedata.normalize("NFKC", answer).strip()
     plain = re.split(r"\n\s*\n", plain, maxsplit=1)[0]
@@ -116,9 +115,9 @@ def caption_of(answer: str, subject: Subject) -> str:
     return name_subject(plain if re.search(r"\w", plain) else "", subject)
 
 
-def _captions(
+def _write_captions(
     model: VisionLanguageModel, rows_at_once: int, images: Sequence[Image.Image], subject: Subject
 ) -> list[str]:
     question = QUESTION.format(class_noun=subject.class_noun)
-    parts = [images[start : start + rows_at_once] for start in range(0, len(images), rows_at_once)]
-    return [caption_of(answer, subject) for some in parts for answer in ask(model, some, question)]
+    batches = [images[start : start + rows_at_once] for start in range(0, len(images), rows_at_once)]
+    return [caption_of(answer, subject) for batch in batches for answer in ask(model, batch, question)]

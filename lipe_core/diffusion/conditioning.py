@@ -1,4 +1,4 @@
-"""What the network is told besides x_t: the text and SDXL's micro-conditioning.
+"""The network's inputs besides x_t and t: text embeddings and SDXL's micro-conditioning.
 
 https://arxiv.org/abs/2307.01952, section 2.2.
 """
@@ -17,8 +17,8 @@ from lipe_core.shapes import RowIndices
 class Conditioning:
     """One row for each image of a batch.
 
-    `prompt_embeds` are the hidden states of both text encoders side by side, `pooled_prompt_embeds` the
-    projection of the second; `time_ids` are (original height, original width, crop top, crop left, target
+    `prompt_embeds` are the hidden states of both text encoders, concatenated. `pooled_prompt_embeds` is the projection
+    of the second encoder. `time_ids` are (original height, original width, crop top, crop left, target
     height, target width) in pixels.
     """
 
@@ -30,26 +30,26 @@ class Conditioning:
         return len(self.prompt_embeds)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "Conditioning":
-        """The same rows on another device in another precision."""
+        """The same rows on this device in this precision."""
         return self._each(lambda rows: rows.to(device, dtype))
 
     def select(self, rows: RowIndices) -> "Conditioning":
-        """The rows with these indices, in this order; an index may come more than once."""
+        """The rows with these indices, in this order; an index may repeat."""
         return self._each(lambda tensor: tensor[rows.to(tensor.device)])
 
     def expand(self, batch: int) -> "Conditioning":
-        """A single row, `batch` times."""
+        """The single row, repeated `batch` times."""
         if len(self) != 1:
             raise ValueError(f"only a single row can be expanded, this conditioning has {len(self)}")
         return self.select(torch.zeros(batch, dtype=torch.long))
 
     def repeat(self, times: int) -> "Conditioning":
-        """Each row `times` times, the copies of a row side by side."""
+        """Each row repeated `times` times, copies of a row adjacent."""
         return self.select(torch.arange(len(self)).repeat_interleave(times))
 
     @classmethod
     def concat(cls, parts: Sequence["Conditioning"]) -> "Conditioning":
-        """The rows of all parts, one after the other."""
+        """The rows of all parts, in order."""
         return cls(
             torch.cat([part.prompt_embeds for part in parts]),
             torch.cat([part.pooled_prompt_embeds for part in parts]),

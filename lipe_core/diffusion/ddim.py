@@ -1,4 +1,4 @@
-"""DDIM in both directions: one deterministic step (https://arxiv.org/abs/2010.02502, eq. 13)."""
+"""DDIM sampling and inversion, with the deterministic step of https://arxiv.org/abs/2010.02502, eq. 13."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ Denoiser = Callable[[Latents, int], Latents]
 """(x_t, t) -> the noise eps in x_t."""
 
 OnStep = Callable[[int, int], None]
-"""(step, steps) after each step; it may raise to stop the work."""
+"""Called with (step, steps) after each step; it may raise an error to stop the work."""
 
 
 def no_progress(step: int, steps: int) -> None:
-    """Nobody is watching."""
+    """Ignore the progress."""
 
 
 def ddim_step(schedule: NoiseSchedule, x_t: Latents, eps: Latents, t: int, s: int) -> Latents:
-    """Move x_t from noise level t to s, in either direction, along a straight line of constant eps."""
+    """Move x_t from noise level t to s, in either direction, with eps held constant."""
     x_0 = (x_t - schedule.sigma(t) * eps) / schedule.alpha(t)
     return schedule.alpha(s) * x_0 + schedule.sigma(s) * eps
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A picture's latents at every noise level of a grid, from clean to noisy."""
+    """An image's latents at every timestep of a grid, from clean to noisy."""
 
     timesteps: Timesteps
     latents: Float[Tensor, "k b c h w"]
@@ -59,11 +59,11 @@ def invert(
     refinements: int = 0,
     on_step: OnStep = no_progress,
 ) -> Trajectory:
-    """Noise a picture so that `sample` would paint it again.
+    """DDIM inversion: the trajectory from x_0 to the noise from which `sample` reconstructs x_0.
 
-    The plain step s -> t asks for the noise at (x_s, s), where sampling back will ask at (x_t, t): an error
-    that grows with the step. Each refinement asks again at the x_t just found (fixed point iteration,
-    https://arxiv.org/abs/2309.04907), for one more evaluation a step.
+    The plain step s -> t predicts the noise at (x_s, s), while sampling back predicts it at (x_t, t): an error that
+    grows with the step size. Each refinement predicts it again at the x_t just found (fixed point iteration,
+    https://arxiv.org/abs/2309.04907), for one more evaluation per step.
     """
     latents = [x_0]
     grid = timesteps.tolist()
@@ -85,7 +85,7 @@ def sample(
     *,
     on_step: OnStep = no_progress,
 ) -> Latents:
-    """Denoise x_T down the grid to the clean latents."""
+    """Denoise x_T along the grid to the clean latents."""
     x_t = x_T
     grid = timesteps.tolist()
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
@@ -95,6 +95,6 @@ def sample(
 
 
 def unit_noise(seeds: Sequence[int], shape: tuple[int, int, int]) -> Float[Tensor, "b c h w"]:
-    """Standard normal latents, drawn on the CPU: row k depends on `seeds[k]` alone, whatever the batch."""
+    """Standard normal latents drawn on the CPU. Row k depends on `seeds[k]` only, not on the batch."""
     rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(rows)

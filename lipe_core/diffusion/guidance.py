@@ -1,4 +1,4 @@
-"""Wrappers that give a denoiser one more ability: guidance, counting."""
+"""Wrappers of a denoiser: classifier-free guidance and counting of evaluations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ def guided(
 ) -> Denoiser:
     """Classifier-free guidance (https://arxiv.org/abs/2207.12598): eps = uncond + scale * (cond - uncond).
 
-    Both halves go through the network as one batch of 2n rows, always [uncond, cond]. A scale of 1 means no
-    guidance and leaves the unconditional half out.
+    Both halves are one batch of 2n rows, always [uncond, cond]. A scale of 1 means no guidance: the unconditional half
+    is not evaluated.
     """
     if guidance_scale == 1:
         return denoiser(cond)
@@ -33,9 +33,9 @@ def guided(
 
 
 def guided_from(base: Denoiser, denoiser: Denoiser, guidance_scale: float) -> Denoiser:
-    """eps = base + scale * (denoiser - base), with any other network in the unconditional's place.
+    """eps = base + scale * (denoiser - base): guidance with another denoiser as the unconditional one.
 
-    With the untuned network there, guidance strengthens what a prior has learnt together with what the prompt asks.
+    With the base model as `base`, guidance strengthens both the prior and the prompt.
     """
 
     def denoise(x_t: Latents, t: int) -> Latents:
@@ -47,13 +47,13 @@ def guided_from(base: Denoiser, denoiser: Denoiser, guidance_scale: float) -> De
 
 @dataclass
 class EvaluationCounter:
-    """Network evaluations so far: forward passes, one for each row of a batch."""
+    """Network evaluations so far: one for each row of each forward pass."""
 
     evaluations: int = 0
 
 
 def counted(denoiser: Denoiser, counter: EvaluationCounter) -> Denoiser:
-    """The same denoiser, adding the rows it evaluates to `tally`."""
+    """The denoiser; it adds the rows of each call to `counter`."""
 
     def denoise(x_t: Latents, t: int) -> Latents:
         counter.evaluations += len(x_t)

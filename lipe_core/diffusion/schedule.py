@@ -2,8 +2,8 @@
 sigma_t^2 = 1.
 
 Denoising Diffusion Implicit Models, https://arxiv.org/abs/2010.02502; the spacings of a coarse grid are
-table 2 of https://arxiv.org/abs/2305.08891. A pure table: no stateful scheduler, so inversion and sampling
-cannot disagree.
+table 2 of https://arxiv.org/abs/2305.08891. The schedule is an immutable table, not a stateful scheduler, so that
+inversion and sampling always use the same levels.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ Spacing = Literal["leading", "trailing", "linspace"]
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """The noise levels of a checkpoint and how it spaces a coarse grid over them.
+    """A checkpoint's noise levels and its spacing of a coarse grid over them.
 
-    `alphas_cumprod[t]` falls with t. Entry 0 is the clean end of every grid: 1 where the checkpoint says
-    `set_alpha_to_one`, the first trained level otherwise (SDXL).
+    `alphas_cumprod[t]` decreases with t. Entry 0 is the clean end of every grid: 1 where the checkpoint sets
+    `set_alpha_to_one`, else the first trained level (SDXL).
     """
 
     alphas_cumprod: Float[Tensor, "levels"]
@@ -40,14 +40,14 @@ class NoiseSchedule:
 
     @property
     def levels(self) -> int:
-        """How many noise levels the table has (1000 in SDXL); timesteps are 0 .. levels - 1."""
+        """The number of noise levels (1000 in SDXL); timesteps are 0 .. levels - 1."""
         return len(self.alphas_cumprod)
 
     def timesteps(self, steps: int) -> Timesteps:
         """The grid of `steps` denoising steps: `steps + 1` timesteps, ascending, the first one 0 = clean.
 
-        The same numbers as diffusers' schedulers, save that a grid of theirs which evaluates the network at
-        timestep 0 evaluates it at 1 here, because 0 is the clean end.
+        Equal to the timesteps of diffusers' schedulers, except that a grid which evaluates the network at timestep 0
+        evaluates it at 1 here, because 0 is the clean end.
         """
         if not 1 <= steps < self.levels:
             raise ValueError(f"steps must be between 1 and {self.levels - 1}, got {steps}")
@@ -65,11 +65,11 @@ class NoiseSchedule:
         return float(self.alphas_cumprod[t].double().sqrt())
 
     def sigma(self, t: int) -> float:
-        """Weight of the noise in x_t."""
+        """Weight of eps in x_t."""
         return float((1 - self.alphas_cumprod[t].double()).sqrt())
 
     def snr(self, t: RowTimesteps) -> PerRow:
-        """alpha_t^2 / sigma_t^2; infinite at a clean end with alpha 1."""
+        """Signal-to-noise ratio alpha_t^2 / sigma_t^2; infinite where alpha_t is 1."""
         level = self.alphas_cumprod.to(t.device)[t]
         return level / (1 - level)
 
@@ -84,7 +84,7 @@ class NoiseSchedule:
         return alpha * eps - sigma * x_0
 
     def target(self, x_0: Latents, eps: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:
-        """What a network of this prediction type learns to answer for x_t."""
+        """The training target of a network of this prediction type."""
         return eps if prediction_type == "epsilon" else self.velocity(x_0, eps, t)
 
     def to_eps(self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:

@@ -1,5 +1,5 @@
-"""How good an edit is: extractors (picture -> features) apart from pure functions of features and of pixels.
+"""Metrics of edits: feature extractors (image -> features), and pure functions of features and of pixels.
 
-No figure stands alone. A copy of the source has the highest identity and the best background, and has edited nothing;
-whole-picture similarities rise for free where a method pastes the background back.
+No metric is sufficient alone. A copy of the source has the highest identity and the best background, but is no edit.
+Whole-image similarities rise for free if a method pastes the background back.
 """

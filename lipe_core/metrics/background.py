@@ -1,6 +1,7 @@
-"""Did the background stay? PSNR and SSIM of pixels outside the masks; the whole picture where no place is named.
+"""Preservation of the background: PSNR and SSIM of the pixels outside the masks.
 
-Pictures are RGB bytes, `where` is True on the background. What an edit painted inside a mask changes no figure here.
+Images are arrays of RGB bytes; `background` is True on the background, and None compares whole images. Pixels inside a
+mask have no effect.
 """
 
 import numpy as np
@@ -11,38 +12,38 @@ from jaxtyping import Bool, Float64, UInt8
 from PIL import Image
 from torch import Tensor
 
-Picture = UInt8[np.ndarray, "H W 3"]
-Where = Bool[np.ndarray, "H W"]
+RgbArray = UInt8[np.ndarray, "H W 3"]
+Region = Bool[np.ndarray, "H W"]
 
 _BEST_PSNR = 60.0
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def outside(*masks: Image.Image) -> Where:
-    """The background: where every mask is dark. Masks are greyscale, of one size, white on the subject."""
+def outside(*masks: Image.Image) -> Region:
+    """The background: the pixels that are dark in every mask. Masks are greyscale images of one size."""
     inside = np.stack([np.asarray(mask.convert("L")) > 127 for mask in masks]).any(axis=0)
     return np.asarray(~inside)
 
 
-def psnr(seen: Picture, meant: Picture, where: Where | None = None) -> float:
-    """Peak signal-to-noise ratio in dB, at most 60 so that means stay finite. Raises ValueError for no background."""
-    error = np.square(seen.astype(np.float64) - meant)
-    mean = float((error if where is None else error[_some(where)]).mean())
+def psnr(edited: RgbArray, source: RgbArray, background: Region | None = None) -> float:
+    """Peak signal-to-noise ratio in dB, at most 60 so that means stay finite. Raises ValueError without background."""
+    error = np.square(edited.astype(np.float64) - source)
+    mean = float((error if background is None else error[_not_empty(background)]).mean())
     return min(_BEST_PSNR, 10 * float(np.log10(255**2 / max(mean, 1e-12))))
 
 
-def ssim(seen: Picture, meant: Picture, where: Where | None = None) -> float:
+def ssim(edited: RgbArray, source: RgbArray, background: Region | None = None) -> float:
     """Structural similarity, mean over channels (Wang et al., https://doi.org/10.1109/TIP.2003.819861, their settings).
 
-    Windows are Gaussian, 11 wide, and count by their centre, only where they fit into the picture. Raises ValueError
-    where none does, and for no background.
+    Gaussian windows of 11 pixels count if they are inside the image and their centre is background. Raises ValueError
+    for an image smaller than a window, and without background.
     """
-    if min(seen.shape[:2]) < _WINDOW:
-        raise ValueError(f"SSIM needs pictures of at least {_WINDOW} x {_WINDOW} pixels, got {seen.shape[:2]}")
+    if min(edited.shape[:2]) < _WINDOW:
+        raise ValueError(f"SSIM needs images of at least {_WINDOW} x {_WINDOW} pixels, got {edited.shape[:2]}")
     a, b = (
-        rearrange(torch.from_numpy(picture.astype(np.float64)), "H W c -> c 1 H W")
-        for picture in (filled(seen, meant, where), meant)
+        rearrange(torch.from_numpy(image.astype(np.float64)), "H W c -> c 1 H W")
+        for image in (filled(edited, source, background), source)
     )
     mean_a, mean_b = _blur(a), _blur(b)
     spread = _blur(a * a) - mean_a**2 + _blur(b * b) - mean_b**2
@@ -50,22 +51,22 @@ def ssim(seen: Picture, meant: Picture, where: Where | None = None) -> float:
     quality = (2 * mean_a * mean_b + _C1) * (2 * shared + _C2) / ((mean_a**2 + mean_b**2 + _C1) * (spread + _C2))
     plane = quality.mean(dim=(0, 1)).numpy()
     edge = _WINDOW // 2
-    return float((plane if where is None else plane[_some(where[edge:-edge, edge:-edge])]).mean())
+    return float((plane if background is None else plane[_not_empty(background[edge:-edge, edge:-edge])]).mean())
 
 
-def filled(seen: Picture, meant: Picture, where: Where | None) -> Picture:
-    """The seen picture with the meant one's pixels off the background, for measures that look at neighbourhoods."""
-    return seen if where is None else np.where(where[..., None], seen, meant)
+def filled(edited: RgbArray, source: RgbArray, background: Region | None) -> RgbArray:
+    """The edited image with the source's pixels outside the background, for metrics that compare neighbourhoods."""
+    return edited if background is None else np.where(background[..., None], edited, source)
 
 
-def _some(where: Where) -> Where:
-    if not where.any():
-        raise ValueError("the masks leave no background to judge")
-    return where
+def _not_empty(background: Region) -> Region:
+    if not background.any():
+        raise ValueError("the masks leave no background to compare")
+    return background
 
 
 def _blur(planes: Float64[Tensor, "c 1 H W"]) -> Float64[Tensor, "c 1 h w"]:
-    """Weighted means over all windows that fit."""
+    """Gaussian-weighted means over all windows inside the image."""
     offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
     weights = torch.exp(-(offsets**2) / (2 * _SIGMA**2))
     weights = weights / weights.sum()

@@ -1,17 +1,18 @@
-"""The subject cut out of a picture, so that a judge sees it and not the background."""
+"""Crops of the subject, so that a judge network ignores the background."""
 
 import numpy as np
 from PIL import Image
 
 
 def subject_crop(image: Image.Image, mask: Image.Image, margin: float = 0.1) -> Image.Image:
-    """The square around the white part of the mask, `margin` of its longer side wider on each side.
+    """The square around the white part of the mask, enlarged by `margin` of its longer side on each side.
 
-    A square keeps the subject's shape in the judges' square input. It is moved into the picture where it sticks
-    out, and cut where it is larger. An empty mask gives the whole picture. Raises ValueError for other sizes.
+    A square keeps the subject's shape in the judges' square input. It is shifted into the image if it exceeds an edge,
+    and cut if it is larger than the image. An empty mask gives the whole image. Raises ValueError if mask and image
+    differ in size.
     """
     if mask.size != image.size:
-        raise ValueError(f"the mask must have the picture's size {image.size}, it has {mask.size}")
+        raise ValueError(f"the mask must have the image's size {image.size}, it has {mask.size}")
     rows, columns = np.nonzero(np.asarray(mask.convert("L")) > 127)
     if not len(rows):
         return image
@@ -23,6 +24,6 @@ def subject_crop(image: Image.Image, mask: Image.Image, margin: float = 0.1) -> 
 
 
 def _span(start: int, end: int, side: int, limit: int) -> tuple[int, int]:
-    """Start and length within [0, limit) of a span of `side` about the middle of [start, end)."""
+    """Start and length of a span of `side` pixels centred on [start, end), shifted into [0, limit)."""
     length = min(side, limit)
     return min(max((start + end - length) // 2, 0), limit - length), length

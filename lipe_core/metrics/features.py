@@ -1,5 +1,5 @@
-"""What a judge network sees in pictures and texts: CLIP (https://arxiv.org/abs/2103.00020) and DINOv2
-(https://arxiv.org/abs/2304.07193), any checkpoint of transformers' classes, folder or repository of the model hub."""
+"""Features of images and texts by CLIP (https://arxiv.org/abs/2103.00020) and DINOv2
+(https://arxiv.org/abs/2304.07193), from any checkpoint of transformers' classes, folder or repository of the hub."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from lipe_core.pretrained import pretrained, read
 from lipe_core.shapes import Features
 
 ImageFeatures = Callable[[Sequence[Image.Image]], Features]
-"""Pictures of any size and mode -> one row each, float32 on the CPU, not normalised."""
+"""Images of any size and mode -> one row each, float32 on the CPU, not normalized."""
 
 TextFeatures = Callable[[Sequence[str]], Features]
-"""Texts -> one row each, in the space of the pictures' rows."""
+"""Texts -> one row each, in the same space as the images' rows."""
 
 _ROWS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Pictures and texts in one space."""
+    """The extractors of a CLIP model: images and texts in one space."""
 
     images: ImageFeatures
     texts: TextFeatures
@@ -39,14 +39,14 @@ def load_clip(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Clip:
-    """CLIP's projected embeddings. A text beyond the context of 77 tokens is cut. Raises InvalidModel."""
+    """Load CLIP; features are its projected embeddings. A text longer than the context is cut. Raises InvalidModel."""
     network = pretrained(CLIPModel, {CLIPConfig}, checkpoint, revision, dtype, "a CLIP model").to(device)
     processor = read(AutoImageProcessor, checkpoint, revision, "an image processor")
     tokenizer = read(AutoTokenizer, checkpoint, revision, "a tokenizer")
     longest = int(network.config.text_config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
     return Clip(
-        images=partial(_of_images, network, processor, network.get_image_features),
-        texts=partial(_of_texts, network, tokenizer, longest),
+        images=partial(_image_features, network, processor, network.get_image_features),
+        texts=partial(_text_features, network, tokenizer, longest),
     )
 
 
@@ -57,27 +57,30 @@ def load_dinov2(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> ImageFeatures:
-    """DINOv2's class token after the last norm, as DreamBooth's DINO score takes it. Raises InvalidModel."""
+    """Load DINOv2; features are its class token after the last norm, as in DreamBooth's DINO score.
+
+    Raises InvalidModel.
+    """
     network = pretrained(Dinov2Model, {Dinov2Config}, checkpoint, revision, dtype, "a DINOv2 model").to(device)
     processor = read(AutoImageProcessor, checkpoint, revision, "an image processor")
-    return partial(_of_images, network, processor, network)
+    return partial(_image_features, network, processor, network)
 
 
 @torch.no_grad()
-def _of_images(network: Any, processor: Any, forward: Any, images: Sequence[Image.Image]) -> Features:
-    """Resized, cropped and normalised as the checkpoint's own processor says."""
+def _image_features(network: Any, processor: Any, forward: Any, images: Sequence[Image.Image]) -> Features:
+    """Images are resized, cropped and normalized by the checkpoint's own processor."""
     rows = []
-    for some in _parts(images):
-        pixels = processor(images=[image.convert("RGB") for image in some], return_tensors="pt").pixel_values
+    for batch in _batches(images):
+        pixels = processor(images=[image.convert("RGB") for image in batch], return_tensors="pt").pixel_values
         rows.append(_pooled(forward(pixel_values=pixels.to(network.device, network.dtype))))
     return torch.cat(rows)
 
 
 @torch.no_grad()
-def _of_texts(network: Any, tokenizer: Any, longest: int, texts: Sequence[str]) -> Features:
+def _text_features(network: Any, tokenizer: Any, longest: int, texts: Sequence[str]) -> Features:
     rows = []
-    for some in _parts(texts):
-        tokens = tokenizer(list(some), padding=True, truncation=True, max_length=longest, return_tensors="pt")
+    for batch in _batches(texts):
+        tokens = tokenizer(list(batch), padding=True, truncation=True, max_length=longest, return_tensors="pt")
         mask = tokens.attention_mask.to(network.device)
         rows.append(
             _pooled(network.get_text_features(input_ids=tokens.input_ids.to(network.device), attention_mask=mask))
@@ -85,9 +88,9 @@ def _of_texts(network: Any, tokenizer: Any, longest: int, texts: Sequence[str]) 
     return torch.cat(rows)
 
 
-def _parts(items: Sequence[Any]) -> list[Sequence[Any]]:
+def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
     if not items:
-        raise ValueError("there is nothing to look at: give at least one picture or text")
+        raise ValueError("there are no features to extract: give at least one image or text")
     return [items[start : start + _ROWS_AT_ONCE] for start in range(0, len(items), _ROWS_AT_ONCE)]
 
 

@@ -1,7 +1,7 @@
-"""LPIPS, how different two pictures look to a trained network (https://arxiv.org/abs/1801.03924, version 0.1, AlexNet).
+"""LPIPS, a learned perceptual distance of images (https://arxiv.org/abs/1801.03924, version 0.1, AlexNet).
 
-The weights are not ours to ship, and the `lpips` package reads pickles. Whoever has that package writes the one file
-that is read here, once:
+Its weights are not part of this repository, and the `lpips` package reads pickles. With that package, write the file
+that this module reads once:
 
     safetensors.torch.save_model(lpips.LPIPS(net="alex"), "lpips-alex.safetensors")
 """
@@ -19,16 +19,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lipe_core.errors import InvalidModel
-from lipe_core.metrics.background import Picture, Where, filled
+from lipe_core.metrics.background import Region, RgbArray, filled
 
-Distance = Callable[[Picture, Picture, Where | None], float]
-"""(seen, meant, where) -> 0 for equal pictures and more the less alike, off the masks if `where` names a background."""
+Distance = Callable[[RgbArray, RgbArray, Region | None], float]
+"""(edited, source, background) -> 0 for equal images, larger for less similar ones; None compares whole images."""
 
 SMALLEST = 31
-"""Pixels to a side: below, nothing is left after AlexNet's strides."""
+"""The smallest side in pixels: below, AlexNet's strides leave no output."""
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-#: Name in the file, output channels, input channels, kernel, stride, padding, whether pooling comes before.
+#: Name in the file, output channels, input channels, kernel, stride, padding, whether pooling precedes.
 _LAYERS = (
     ("net.slice1.0", 64, 3, 11, 4, 2, False),
     ("net.slice2.3", 192, 64, 5, 1, 2, True),
@@ -39,14 +39,16 @@ _LAYERS = (
 
 
 def load_lpips(file: Path, *, device: torch.device | str = "cpu") -> Distance:
-    """The distance that the weights in a safetensors file define. Raises InvalidModel."""
+    """Load the distance from a safetensors file of weights. Raises InvalidModel."""
     try:
         tensors = load_file(file, device=str(device))
     except (OSError, SafetensorError) as error:
         raise InvalidModel(f"{file} holds no LPIPS weights ({error}): see lipe_core/metrics/lpips.py") from error
     for k, (name, wide, deep, kernel, *_) in enumerate(_LAYERS):
         lin = f"lin{k}.model.1.weight"
-        tensors.setdefault(lin, tensors.get(f"lins.{k}.model.1.weight", torch.empty(0)))  # one tensor, two names
+        tensors.setdefault(
+            lin, tensors.get(f"lins.{k}.model.1.weight", torch.empty(0))
+        )  # the same tensor under two names
         shapes = {f"{name}.weight": (wide, deep, kernel, kernel), f"{name}.bias": (wide,), lin: (1, wide, 1, 1)}
         for key, shape in shapes.items():
             if key not in tensors or tensors[key].shape != shape:
@@ -55,33 +57,37 @@ def load_lpips(file: Path, *, device: torch.device | str = "cpu") -> Distance:
 
 
 @torch.no_grad()
-def _distance(weights: dict[str, Tensor], seen: Picture, meant: Picture, where: Where | None = None) -> float:
-    """Off the masks both pictures count by each layer's grid cells, by how much of a cell is background."""
-    if min(seen.shape[:2]) < SMALLEST:
-        raise ValueError(f"LPIPS needs pictures of at least {SMALLEST} x {SMALLEST} pixels, got {seen.shape[:2]}")
-    if where is not None and not where.any():
-        raise ValueError("the masks leave no background to judge")
+def _distance(
+    weights: dict[str, Tensor], edited: RgbArray, source: RgbArray, background: Region | None = None
+) -> float:
+    """Each layer's grid cells are weighted by their share of background."""
+    if min(edited.shape[:2]) < SMALLEST:
+        raise ValueError(f"LPIPS needs images of at least {SMALLEST} x {SMALLEST} pixels, got {edited.shape[:2]}")
+    if background is not None and not background.any():
+        raise ValueError("the masks leave no background to compare")
     device = weights["net.slice1.0.weight"].device
-    background = (
-        torch.ones(1, 1, *seen.shape[:2]) if where is None else rearrange(torch.from_numpy(where), "H W -> 1 1 H W")
+    weight = (
+        torch.ones(1, 1, *edited.shape[:2])
+        if background is None
+        else rearrange(torch.from_numpy(background), "H W -> 1 1 H W")
     )
     total = 0.0
-    maps = [_features(weights, picture, device) for picture in (filled(seen, meant, where), meant)]
+    maps = [_features(weights, image, device) for image in (filled(edited, source, background), source)]
     for k, (a, b) in enumerate(zip(*maps, strict=True)):
         difference = F.conv2d((a - b) ** 2, weights[f"lin{k}.model.1.weight"])
-        share = F.adaptive_avg_pool2d(background.float().to(device), (difference.shape[2], difference.shape[3]))
+        share = F.adaptive_avg_pool2d(weight.float().to(device), (difference.shape[2], difference.shape[3]))
         total += float((difference * share).sum() / share.sum())
     return total
 
 
-def _features(weights: dict[str, Tensor], picture: Picture, device: torch.device) -> list[Float[Tensor, "1 c h w"]]:
-    """What each layer of AlexNet sees, of length 1 at each place."""
-    x = rearrange(torch.tensor(picture, dtype=torch.float32, device=device), "H W c -> 1 c H W") / 127.5 - 1
+def _features(weights: dict[str, Tensor], image: RgbArray, device: torch.device) -> list[Float[Tensor, "1 c h w"]]:
+    """Outputs of AlexNet's layers, normalized to length 1 at each position."""
+    x = rearrange(torch.tensor(image, dtype=torch.float32, device=device), "H W c -> 1 c H W") / 127.5 - 1
     shift, scale = (rearrange(torch.tensor(numbers, device=device), "c -> 1 c 1 1") for numbers in (_SHIFT, _SCALE))
     x = (x - shift) / scale
-    seen = []
+    outputs = []
     for name, _, _, _, stride, padding, pools in _LAYERS:
         x = F.max_pool2d(x, kernel_size=3, stride=2) if pools else x
         x = F.relu(F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], stride=stride, padding=padding))
-        seen.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
-    return seen
+        outputs.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+    return outputs

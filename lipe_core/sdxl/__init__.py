@@ -1,7 +1,7 @@
 """The Stable Diffusion XL backbone: the only package that imports diffusers' classes, but for the method `ledits`.
 
-The names below are the interface of a backbone. Nothing outside this package imports its modules, so that a second
-backbone can stand beside it.
+The names below are the interface of a backbone. No other package imports the modules of this one, so that a second
+backbone can be added as a package with the same names.
 """
 
 from lipe_core.sdxl.attention import (
@@ -14,7 +14,7 @@ from lipe_core.sdxl.attention import (
 )
 from lipe_core.sdxl.base_model import BaseModel, denoiser, load, predict
 from lipe_core.sdxl.images import decode, decode_pixels, encode_image, encode_pixels, native_shape, working_size
-from lipe_core.sdxl.text import content_tokens, encode_prompt, knows, token_positions
+from lipe_core.sdxl.text import content_tokens, encode_prompt, is_in_vocabulary, token_positions
 from lipe_core.sdxl.text_to_image import generate_images, generate_latents
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "encode_prompt",
     "generate_images",
     "generate_latents",
-    "knows",
+    "is_in_vocabulary",
     "load",
     "native_shape",
     "predict",

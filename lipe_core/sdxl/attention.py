@@ -1,9 +1,9 @@
-"""Watching attention without changing it.
+"""Recording of attention maps without changing the network's output.
 
-The fused attention stays in charge of the outputs. Beside it, at the one wanted level, the probabilities of
-the few wanted tokens are computed from its own queries and keys: of a layer's full map nothing stays. Identity-aware
-maps as in LIPE, figure 4
-(https://arxiv.org/abs/2406.17236); their propagation along self-attention as in
+The fused attention still computes the outputs. At one level of the network, the probabilities are computed a second
+time from its queries and keys. Of cross-attention, only the sums over the wanted tokens are kept.
+
+Identity-aware maps as in LIPE, figure 4 (https://arxiv.org/abs/2406.17236); propagation along self-attention as in
 https://arxiv.org/abs/2309.02773.
 """
 
@@ -22,12 +22,12 @@ from torch import Tensor
 from lipe_core.shapes import AttentionMap
 
 Processor = Callable[..., Tensor]
-"""diffusers' seam: (attention layer, hidden states, encoder hidden states, ...) -> hidden states."""
+"""diffusers' attention processor: (attention layer, hidden states, encoder hidden states, ...) -> hidden states."""
 
 
 @contextmanager
 def use_processors(unet: Any, replace: Callable[[str, Processor], Processor]) -> Iterator[None]:
-    """Put `replace(layer name, its processor)` in every attention layer, and the old ones back after."""
+    """Set `replace(layer name, processor)` in every attention layer; restores the processors on exit."""
     before = dict(unet.attn_processors)
     unet.set_attn_processor({name: replace(name, old) for name, old in before.items()})
     try:
@@ -38,10 +38,9 @@ def use_processors(unet: Any, replace: Callable[[str, Processor], Processor]) ->
 
 @dataclass(frozen=True)
 class Tokens:
-    """Which tokens of each prompt are looked for (`wanted`) and which are words at all (`content`).
+    """The tokens of each prompt whose attention is recorded (`wanted`), and all tokens of words (`content`).
 
-    Start, end and padding are no content: start-of-text absorbs most of the attention and would drown the
-    rest.
+    Start, end and padding are not content: start-of-text absorbs most of the attention and would hide the rest.
     """
 
     wanted: Bool[Tensor, "b n"]
@@ -49,7 +48,7 @@ class Tokens:
 
     @classmethod
     def of(cls, wanted: Sequence[Sequence[int]], content: Sequence[int], length: int) -> "Tokens":
-        """From the positions of the wanted tokens and the number of words' tokens of each row."""
+        """From the positions of the wanted tokens and the number of content tokens of each row."""
         at = torch.arange(length)
         return cls(
             torch.stack([torch.isin(at, torch.tensor(list(row))) for row in wanted]),
@@ -57,15 +56,15 @@ class Tokens:
         )
 
     def to(self, device: torch.device) -> "Tokens":
-        """The same tokens on another device."""
+        """The same tokens on this device."""
         return Tokens(self.wanted.to(device), self.content.to(device))
 
 
 @dataclass
 class AttentionStore:
-    """Head means summed over layers since the last `pop`, at one level of rows x columns queries.
+    """Attention, averaged over heads and summed over layers since the last `pop`, at one level of the network.
 
-    Nothing is recorded inside `paused`.
+    `size` is the level's (rows, columns). Inside `paused` nothing is recorded.
     """
 
     size: tuple[int, int]
@@ -76,10 +75,10 @@ class AttentionStore:
     is_paused: bool = False
 
     def pop(self) -> AttentionMap:
-        """The wanted tokens' share of the content's attention since the last pop; the store is empty after.
+        """Return the wanted tokens' share of the attention to content since the last pop, and empty the store.
 
-        With `refine` = k the map is moved k times along self-attention, A^k map: places that attend to the
-        subject become subject.
+        With `refine` = k the map is propagated k times along self-attention, A^k map: positions that attend to the
+        subject become part of it. Raises RuntimeError if nothing was recorded.
         """
         if not self.wanted:
             raise RuntimeError("nothing was recorded: the network has not run since the last pop")
@@ -93,7 +92,7 @@ class AttentionStore:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What the network does inside is not recorded."""
+        """Record nothing inside."""
         before, self.is_paused = self.is_paused, True
         try:
             yield
@@ -101,20 +100,20 @@ class AttentionStore:
             self.is_paused = before
 
     def add_cross(self, mass: Float[Tensor, "b q n"], tokens: Tokens) -> None:
-        """Record one cross-attention layer's mean over its heads."""
+        """Add one cross-attention layer's probabilities, averaged over heads."""
         self.wanted.append(einsum(mass, tokens.wanted.to(mass), "b q n, b n -> b q"))
         self.content.append(einsum(mass, tokens.content.to(mass), "b q n, b n -> b q"))
 
     def add_self(self, mass: Float[Tensor, "b q q"]) -> None:
-        """Record one self-attention layer's mean over its heads."""
+        """Add one self-attention layer's probabilities, averaged over heads."""
         self.affinity = mass if self.affinity is None else self.affinity + mass
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """A processor that answers as `inner` does and shows the attention of the batch's last rows to `record`.
+    """A processor that returns the output of `inner` and passes the attention of the selected rows to `record`.
 
-    Queries and keys are those that `inner` computes, so that their projections run once.
+    It takes queries and keys from hooks while `inner` runs, so that their projections run once.
     """
 
     inner: Processor
@@ -133,24 +132,24 @@ class Recorder:
         if self.store.is_paused:
             return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
         with _output(attn.to_q) as queries, _output(attn.to_k) as keys:
-            answer = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
+            output = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
         recorded = keys[0][self.rows]
-        if encoder_hidden_states is None:  # `inner` may look elsewhere, too: places of the picture itself come first
+        if encoder_hidden_states is None:  # `inner` may add keys of other images behind the image's own
             recorded = recorded[:, : hidden_states.shape[1]]
         self.record(_head_mean(attn, queries[0][self.rows], recorded))
-        return answer
+        return output
 
 
 @contextmanager
 def record_attention(
     unet: Any, tokens: Tokens, *, latent_size: tuple[int, int], attention_tokens: int = 256, refine: int = 0
 ) -> Iterator[AttentionStore]:
-    """Record the wanted tokens while inside; rows always are [uncond, cond], so the last rows of a batch
-    are recorded.
+    """Record the attention to the wanted tokens inside; yields the store.
 
-    The level is the coarsest one with cross-attention that has at least `attention_tokens` queries (SDXL at
-    1024 pixels: 32 x 32), or the finest if none has. Of self-attention, each stack's last layer is recorded (SDXL: 6 of
-    60): all of a stack's look at much the same places, and their full maps cost a fifth of an edit.
+    A batch's last rows are recorded, because rows always are [uncond, cond]. The level is the coarsest one with
+    cross-attention that has at least `attention_tokens` queries (SDXL at 1024 pixels: 32 x 32), or the finest if none
+    has. Of self-attention, the last layer of each stack is recorded (SDXL: 6 of 60): the maps of one stack are much the
+    same, and all of them cost a fifth of an edit.
     """
     level = _level(unet, latent_size, attention_tokens)
     store = AttentionStore(_size(latent_size, level), refine)
@@ -170,17 +169,17 @@ def record_attention(
 
 @contextmanager
 def _output(module: torch.nn.Module) -> Iterator[list[Tensor]]:
-    """What the module answers while inside."""
-    seen: list[Tensor] = []
-    hook = module.register_forward_hook(lambda module, given, output: seen.append(output))
+    """A list of the module's outputs inside."""
+    outputs: list[Tensor] = []
+    hook = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
-        yield seen
+        yield outputs
     finally:
         hook.remove()
 
 
 def _head_mean(attn: Any, queries: Tensor, keys: Tensor) -> Float[Tensor, "b q k"]:
-    """The attention probabilities' mean over heads, float32."""
+    """The attention probabilities, averaged over heads, float32."""
     queries, keys = (rearrange(each, "b n (head d) -> b head n d", head=attn.heads) for each in (queries, keys))
     logits: Tensor = einsum(queries * attn.scale, keys, "b head q d, b head k d -> b head q k").float()
     return logits.softmax(dim=-1).mean(dim=1)
@@ -191,13 +190,13 @@ def _is_cross(name: str) -> bool:
 
 
 def _last_of_each_stack(unet: Any) -> set[str]:
-    """The self-attention layers behind which no other one of the same transformer follows."""
+    """The names of the last self-attention layer of each transformer."""
     stacks = {name.partition(".transformer_blocks.")[0]: name for name in unet.attn_processors if not _is_cross(name)}
     return set(stacks.values())
 
 
 def _layer_level(unet: Any, name: str) -> int:
-    """How many times the latents were halved before this layer."""
+    """The number of halvings of the latents before this layer."""
     block, index, *_ = name.split(".")
     last = len(unet.down_blocks) - 1
     if block == "down_blocks":
@@ -217,7 +216,7 @@ def _level(unet: Any, latent_size: tuple[int, int], attention_tokens: int) -> in
 
 
 def self_attention_layers(unet: Any) -> list[str]:
-    """Names in the order of execution: down, middle, up; diffusers lists the middle last."""
+    """Names of the self-attention layers in order of execution: down, middle, up. diffusers lists the middle last."""
     order = ("down_blocks", "mid_block", "up_blocks")
     names = [name for name in unet.attn_processors if ".attn1." in name]
     return sorted(names, key=lambda name: order.index(name.split(".")[0]))

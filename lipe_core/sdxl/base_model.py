@@ -1,8 +1,6 @@
-"""The base model: any checkpoint of Stable Diffusion XL's classes and folder layout, whatever its size.
+"""The base model: any checkpoint of Stable Diffusion XL's classes and folder layout, of any size.
 
-The only file that knows diffusers, but for a method that is diffusers' own (baselines/ledits.py). It returns
-a few small objects; everything above speaks latents, conditioning and noise. What becomes of words is in `text.py`.
-https://arxiv.org/abs/2307.01952
+https://arxiv.org/abs/2307.01952. The only module that imports diffusers, except the method `ledits`.
 """
 
 import hashlib
@@ -17,15 +15,16 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.schedule import NoiseSchedule, PredictionType
+from lipe_core.pretrained import public_name
 from lipe_core.shapes import Latents, RowTimesteps, Size
 
 _COMPONENTS = ("text_encoder", "text_encoder_2", "unet", "vae")
-"""Folders whose weights a prior depends on."""
+"""Folders of the weights that the fingerprint covers."""
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A loaded checkpoint. A prior belongs to one `fingerprint`, the SHA-256 over the weight files."""
+    """A loaded checkpoint. `fingerprint` is the SHA-256 over its weight files; a prior fits only one fingerprint."""
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
@@ -41,20 +40,25 @@ class BaseModel:
     dtype: torch.dtype
 
     @property
+    def name(self) -> str:
+        """The checkpoint's name without its location on this machine."""
+        return public_name(self.checkpoint)
+
+    @property
     def factor(self) -> int:
-        """Pixels to a side of one latent."""
+        """Pixels per latent along each side."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
     def native_size(self) -> int:
-        """Side in pixels of the square pictures that the network was trained on."""
+        """Side in pixels of the square images that the network was trained on."""
         return int(self.unet.config.sample_size) * self.factor
 
     def latent_shape(self, size: Size) -> tuple[int, int, int]:
-        """(channels, rows, columns) of the latents of pictures of this size."""
+        """(channels, rows, columns) of the latents of images of this size. Raises ValueError for other multiples."""
         height, width = size
         if height % self.factor or width % self.factor:
-            raise ValueError(f"picture sides must be multiples of {self.factor}, got {height} x {width}")
+            raise ValueError(f"image sides must be multiples of {self.factor}, got {height} x {width}")
         return int(self.unet.config.in_channels), height // self.factor, width // self.factor
 
 
@@ -67,7 +71,7 @@ def load(
 ) -> BaseModel:
     """Load a folder, or a repository of the model hub, from safetensors files only.
 
-    `dtype` is the network's. The VAE never runs in float16, where SDXL's overflows to NaN.
+    `dtype` is the network's. The VAE runs in bfloat16 or float32, because SDXL's overflows to NaN in float16.
     """
     is_folder = Path(checkpoint).is_dir()
     folder = Path(
@@ -75,15 +79,7 @@ def load(
         if is_folder
         else StableDiffusionXLPipeline.download(str(checkpoint), revision=revision, use_safetensors=True)
     )
-    vae_dtype = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
-    pipeline = StableDiffusionXLPipeline.from_pretrained(
-        folder,
-        dtype={"vae": vae_dtype, "default": dtype},
-        use_safetensors=True,
-        add_watermarker=False,
-        variant=_variant(folder),
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = _load_pipeline(folder, dtype)
     scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     for network in (pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
         network.requires_grad_(False).eval().to(device)
@@ -103,8 +99,21 @@ def load(
     )
 
 
+def _load_pipeline(folder: Path, dtype: torch.dtype) -> StableDiffusionXLPipeline:
+    vae_dtype = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
+    pipeline = StableDiffusionXLPipeline.from_pretrained(
+        folder,
+        dtype={"vae": vae_dtype, "default": dtype},
+        use_safetensors=True,
+        add_watermarker=False,
+        variant=_variant(folder),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def predict(model: BaseModel, x_t: Latents, t: RowTimesteps, conditioning: Conditioning) -> Latents:
-    """The network's own answer (noise or velocity) in float32. Gradients flow."""
+    """The network's prediction (noise or velocity, by `prediction_type`) in float32. Gradients flow."""
     conditioning = conditioning.to(model.device, model.dtype)
     prediction: Tensor = model.unet(
         x_t.to(model.dtype),
@@ -120,7 +129,7 @@ def predict(model: BaseModel, x_t: Latents, t: RowTimesteps, conditioning: Condi
 
 
 def denoiser(model: BaseModel, conditioning: Conditioning) -> Denoiser:
-    """The noise in x_t, without gradients, for as many rows as the conditioning has."""
+    """A denoiser under this conditioning, one row of x_t for each of its rows, without gradients."""
     conditioning = conditioning.to(model.device, model.dtype)
 
     @torch.no_grad()
@@ -133,7 +142,7 @@ def denoiser(model: BaseModel, conditioning: Conditioning) -> Denoiser:
 
 
 def _variant(folder: Path) -> str | None:
-    """ "fp16" where the folder holds nothing else, as many published checkpoints do."""
+    """ "fp16" if the folder holds fp16 weights only, as many published checkpoints do."""
     weights = folder / "unet" / "diffusion_pytorch_model"
     half, full = (weights.with_suffix(suffix).exists() for suffix in (".fp16.safetensors", ".safetensors"))
     return "fp16" if half and not full else None
@@ -142,7 +151,7 @@ def _variant(folder: Path) -> str | None:
 def _schedule(scheduler: DDIMScheduler) -> NoiseSchedule:
     table = scheduler.alphas_cumprod.clone()
     table[0] = scheduler.final_alpha_cumprod
-    # A table rescaled to zero terminal SNR would divide by alpha = 0; diffusers' samplers use the same floor.
+    # With zero terminal SNR, alpha would be 0 and divide by 0; diffusers' samplers use the same minimum.
     return NoiseSchedule(table.clamp(min=2**-24), scheduler.config.timestep_spacing, scheduler.config.steps_offset)
 
 

@@ -1,4 +1,4 @@
-"""Images to latents and back through the VAE, and the sizes at which the network works.
+"""Encoding and decoding of images by the VAE, and the sizes that the network can process.
 
 SDXL, https://arxiv.org/abs/2307.01952, sections 2.2 and 2.3.
 """
@@ -19,7 +19,7 @@ from lipe_core.shapes import Latents, Pixels, Size
 
 
 def working_size(model: BaseModel, size: Size) -> Size:
-    """At which size to work on a picture of this size: its own where the network copes with it, or `native_shape`."""
+    """The size at which to process an image of this size: its own if that is possible, else `native_shape`."""
     height, width = size
     area = model.native_size**2
     if height % model.factor == 0 and width % model.factor == 0 and area / 2 <= height * width <= area * 2:
@@ -28,9 +28,9 @@ def working_size(model: BaseModel, size: Size) -> Size:
 
 
 def native_shape(model: BaseModel, size: Size) -> Size:
-    """The shape of a picture of this size, at the area that the network was trained on.
+    """A size of the same shape and of the area that the network was trained on.
 
-    Sides halve evenly down the network's levels.
+    Its sides can be halved without remainder at each level of the network.
     """
     height, width = size
     scale = math.sqrt(model.native_size**2 / (height * width))
@@ -42,26 +42,26 @@ def native_shape(model: BaseModel, size: Size) -> Size:
 
 
 def encode_image(model: BaseModel, images: Sequence[Image.Image]) -> Latents:
-    """Latents of pictures of one size."""
+    """Latents of images of one size, without gradients."""
     with torch.no_grad():
         return encode_pixels(model, to_pixels(images).to(model.device))
 
 
 def encode_pixels(model: BaseModel, pixels: Pixels) -> Latents:
-    """The VAE's mean, normalised, float32: a picture has one encoding. Gradients flow through."""
+    """Latents of pixels in [-1, 1]: the VAE's mean, normalized, float32. Gradients flow."""
     shift, scale = _latent_statistics(model)
     mean: Tensor = model.vae.encode(pixels.to(model.vae.dtype)).latent_dist.mean.float()
     return (mean - shift) / scale
 
 
 def decode(model: BaseModel, latents: Latents) -> list[Image.Image]:
-    """Pictures of latents."""
+    """Images of latents, without gradients."""
     with torch.no_grad():
         return to_images(decode_pixels(model, latents))
 
 
 def decode_pixels(model: BaseModel, latents: Latents) -> Pixels:
-    """The same about [-1, 1], not clipped; gradients flow through."""
+    """Pixels of latents, float32, in about [-1, 1], not clipped. Gradients flow."""
     shift, scale = _latent_statistics(model)
     decoded: Pixels = model.vae.decode((latents.float() * scale + shift).to(model.vae.dtype)).sample
     return decoded.float()

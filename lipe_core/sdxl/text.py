@@ -1,4 +1,4 @@
-"""Prompts as the base model reads them: both text encoders' embeddings, and which words are which tokens.
+"""Prompts for the base model: embeddings of both text encoders, and the positions of words among the tokens.
 
 SDXL, https://arxiv.org/abs/2307.01952, sections 2.1 (two encoders) and 2.2 (micro-conditioning).
 """
@@ -9,14 +9,16 @@ import torch
 from einops import rearrange
 
 from lipe_core.diffusion.conditioning import Conditioning
+from lipe_core.errors import WordNotFound
 from lipe_core.sdxl.base_model import BaseModel
 from lipe_core.shapes import Size
 
 
 def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Conditioning:
-    """Text of both encoders and the micro-conditioning of an uncropped picture of this size.
+    """The prompts' embeddings with the micro-conditioning of an uncropped image of this size.
 
-    The empty prompt is the unconditional row of guidance: zeros where the checkpoint says so, as SDXL does.
+    The empty prompt is the unconditional row of guidance; it is zeros if the checkpoint sets
+    `force_zeros_for_empty_prompt`, as SDXL does.
     """
     embeds, pooled = [], torch.empty(0)
     for tokenizer, encoder in zip(model.tokenizers, model.text_encoders, strict=True):
@@ -41,10 +43,10 @@ def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Co
 
 
 def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tuple[int, ...]:
-    """Where the tokens of `words` stand in the encoded prompt, ascending; every occurrence counts.
+    """Positions of the tokens of `words` in the encoded prompt, ascending, of every occurrence.
 
-    A ValueError names a word that is not there, that the tokenizer does not know, or that was cut off with
-    the end of a prompt that is too long.
+    Raises WordNotFound for a word that the prompt does not contain, that the tokenizer does not know, or that is cut
+    off with the end of a prompt that is too long.
     """
     tokenizer = model.tokenizers[0]
     ids = content_tokens(model, prompt)
@@ -52,22 +54,22 @@ def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tupl
     for word in words:
         wanted = tokenizer(word, add_special_tokens=False).input_ids
         if tokenizer.unk_token_id in wanted:
-            raise ValueError(f"the base model's tokenizer does not know {word!r}; choose another")
+            raise WordNotFound(f"the base model's tokenizer does not know {word!r}: choose another word")
         starts = [i for i in range(len(ids)) if wanted and ids[i : i + len(wanted)] == wanted]
         if not starts:
-            raise ValueError(f"{word!r} is not among the first {len(ids)} tokens of {prompt!r}: name it there")
+            raise WordNotFound(f"{word!r} is not among the first {len(ids)} tokens of {prompt!r}: name it there")
         positions.update(1 + start + offset for start in starts for offset in range(len(wanted)))
     return tuple(sorted(positions))
 
 
-def knows(model: BaseModel, phrase: str) -> bool:
-    """Whether each word is one token: a word that the tokenizer has to spell was hardly ever seen in training."""
+def is_in_vocabulary(model: BaseModel, phrase: str) -> bool:
+    """Whether each word of the phrase is one token. A word that the tokenizer splits was rare in the training data."""
     tokenizer = model.tokenizers[0]
     return all(len(tokenizer(word, add_special_tokens=False).input_ids) == 1 for word in phrase.split())
 
 
 def content_tokens(model: BaseModel, prompt: str) -> list[int]:
-    """The prompt's token ids without start, end and padding; when encoded they stand at 1, 2, ..."""
+    """The prompt's token ids without start, end and padding; in the encoded prompt their positions are 1, 2, ..."""
     tokenizer = model.tokenizers[0]
     ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
     return ids[: tokenizer.model_max_length - 2]

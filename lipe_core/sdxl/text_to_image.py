@@ -1,4 +1,4 @@
-"""Pictures of words alone, by plain DDIM: what the base model, or a prior that is on, makes of prompts."""
+"""Text-to-image sampling by plain DDIM, with the base model or an applied prior."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +23,7 @@ def generate_latents(
     guidance_scale: float = 5.0,
     on_step: OnStep = no_progress,
 ) -> Latents:
-    """Latents of prompt k from seed k, all in one batch, by plain DDIM. An adapter that is on takes part."""
+    """Latents of prompt k from seed k, all in one batch, without gradients. An applied prior has its effect."""
     x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)
     cond = encode_prompt(model, prompts, size=size)
     uncond = encode_prompt(model, [""] * len(prompts), size=size)
@@ -41,7 +41,7 @@ def generate_images(
     guidance_scale: float = 5.0,
     on_step: OnStep = no_progress,
 ) -> list[Image.Image]:
-    """The pictures of `generate_latents`."""
+    """The decoded images of `generate_latents`."""
     return decode(
         model,
         generate_latents(model, prompts, seeds, size=size, steps=steps, guidance_scale=guidance_scale, on_step=on_step),

@@ -1,1 +1,1 @@
-"""Learning a prior from references."""
+"""Stage 1, the identity prior: `learn.py` leads from references to a prior, `train.py` has the training loop."""

@@ -1,18 +1,34 @@
-"""What training shows the network: samples noised to random levels, some without their captions."""
+"""The batch of one training step: encoded samples with random timesteps and noise, some without their captions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.randomness import stream
+from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PerRow, RowIndices, RowTimesteps
-from lipe_core.training.dataset import EncodedSet
+from lipe_core.training.config import PriorConfig
+from lipe_core.training.dataset import EncodedSet, reencode_captions, select_batch
+from lipe_core.training.loss import dreambooth_weights
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The encoded sets that a training samples from: the references, one set for each size, and the class.
+
+    `empty` is the conditioning of the empty prompt, one row; it replaces dropped captions.
+    """
+
+    references: Sequence[EncodedSet]
+    regularization: EncodedSet | None
+    empty: Conditioning
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one size; each row's weight in the step's loss, and each place's in the row's."""
+    """Rows of one size. `weight` is a row's weight in the step's loss, `emphasis` a position's in the row's loss."""
 
     x_0: Latents
     conditioning: Conditioning
@@ -21,10 +37,36 @@ class Rows:
     weight: PerRow
     emphasis: Mask
 
+    def __len__(self) -> int:
+        return len(self.t)
+
     def select(self, rows: RowIndices) -> "Rows":
         """The rows with these indices."""
         chosen = self.conditioning.select(rows)
         return Rows(self.x_0[rows], chosen, self.t[rows], self.eps[rows], self.weight[rows], self.emphasis[rows])
+
+    def split(self, size: int) -> list["Rows"]:
+        """Consecutive parts of at most `size` rows."""
+        return [self.select(torch.arange(start, min(start + size, len(self)))) for start in range(0, len(self), size)]
+
+
+def sample_training_step(model: BaseModel, data: TrainingData, config: PriorConfig, step: int) -> list[Rows]:
+    """All rows of one step: subject and class in one group if they have one size, else in two groups."""
+    references = select_batch(data.references, step, config.batch_size, config.seed)
+    parts = [reencode_captions(model, references) if config.token_learning_rate else references]
+    if data.regularization is not None and config.preservation_batch_size:
+        parts.append(select_batch([data.regularization], step, config.preservation_batch_size, config.seed + 1))
+    instance, preservation = len(parts[0]), sum(len(part) for part in parts[1:])
+    weight = dreambooth_weights(instance, preservation, config.preservation_weight)
+    weights = [weight[:instance], weight[instance:]]
+    if len({part.latents.shape[1:] for part in parts}) == 1:
+        parts, weights = [EncodedSet.concat(parts)], [weight]
+    return [
+        sample_training_batch(
+            part, weight, data.empty, config.caption_dropout, model.schedule.levels, ("noise", config.seed, step, k)
+        )
+        for k, (part, weight) in enumerate(zip(parts, weights, strict=False))
+    ]
 
 
 def sample_training_batch(
@@ -35,19 +77,20 @@ def sample_training_batch(
     levels: int,
     key: tuple[int | str, ...],
 ) -> Rows:
-    """Timesteps, noise, and which captions are kept, of some samples: a function of the key.
+    """Draw timesteps, noise and dropped captions for the samples, as a function of `key`.
 
-    Timesteps are one from each equal part of the schedule's levels: uniform, with less variance than chance.
+    The range of timesteps is divided into as many equal parts as there are rows, and each row gets one part: uniform,
+    with less variance than independent draws.
     """
-    source, count = stream(*key), len(samples)
-    places = (torch.randperm(count, generator=source) + torch.rand(count, generator=source)) / count
-    t = (places * levels).long().clamp(1, levels - 1)
-    eps = torch.randn(samples.latents.shape, generator=source)
-    kept = torch.rand(count, generator=source) >= caption_dropout
-    told = samples.conditioning
+    draw, count = stream(*key), len(samples)
+    positions = (torch.randperm(count, generator=draw) + torch.rand(count, generator=draw)) / count
+    t = (positions * levels).long().clamp(1, levels - 1)
+    eps = torch.randn(samples.latents.shape, generator=draw)
+    keep = torch.rand(count, generator=draw) >= caption_dropout
+    captions = samples.conditioning
     conditioning = replace(
-        told,
-        prompt_embeds=torch.where(kept[:, None, None], told.prompt_embeds, empty.prompt_embeds),
-        pooled_prompt_embeds=torch.where(kept[:, None], told.pooled_prompt_embeds, empty.pooled_prompt_embeds),
+        captions,
+        prompt_embeds=torch.where(keep[:, None, None], captions.prompt_embeds, empty.prompt_embeds),
+        pooled_prompt_embeds=torch.where(keep[:, None], captions.pooled_prompt_embeds, empty.pooled_prompt_embeds),
     )
-    return Rows(samples.latents, conditioning, t, eps, weight, samples.weights)
+    return Rows(samples.latents, conditioning, t, eps, weight, samples.loss_weights)

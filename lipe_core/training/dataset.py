@@ -1,4 +1,4 @@
-"""Samples encoded once: the VAE's means and both text encoders' embeddings, before the first training step."""
+"""Encoded samples: latents and text embeddings, computed once before the first training step."""
 
 import json
 import os
@@ -24,9 +24,9 @@ _ROWS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """Row k: the latents, conditioning and caption of sample k. All rows have one size.
+    """Latents, conditioning and caption of each sample, one row each. All rows have one size.
 
-    `emphasis`, where there is one, is how much each place counts in the loss.
+    `emphasis` is the weight of each position in the loss; None means that all count alike.
     """
 
     latents: Latents
@@ -35,8 +35,8 @@ class EncodedSet:
     emphasis: Mask | None = None
 
     @property
-    def weights(self) -> Mask:
-        """The emphasis, ones where there is none."""
+    def loss_weights(self) -> Mask:
+        """The emphasis, or ones without one."""
         return self.latents.new_ones(self.latents[:, :1].shape) if self.emphasis is None else self.emphasis
 
     def __len__(self) -> int:
@@ -44,25 +44,26 @@ class EncodedSet:
 
     @classmethod
     def concat(cls, parts: Sequence["EncodedSet"]) -> "EncodedSet":
-        """The rows of all parts, one after the other; they must have one size."""
+        """The rows of all parts, in order; they must have one size."""
         return cls(
             torch.cat([part.latents for part in parts]),
             Conditioning.concat([part.conditioning for part in parts]),
             tuple(caption for part in parts for caption in part.captions),
-            torch.cat([part.weights for part in parts]),
+            torch.cat([part.loss_weights for part in parts]),
         )
 
     def select(self, rows: RowIndices) -> "EncodedSet":
         """The rows with these indices, in this order."""
         captions = tuple(self.captions[row] for row in rows.tolist())
-        return EncodedSet(self.latents[rows], self.conditioning.select(rows), captions, self.weights[rows])
+        return EncodedSet(self.latents[rows], self.conditioning.select(rows), captions, self.loss_weights[rows])
 
 
 def encode(model: BaseModel, samples: Sequence[Sample]) -> tuple[EncodedSet, ...]:
-    """Encode samples on the model's device, kept on the CPU: one set for each size, so that nothing is squeezed.
+    """Encode samples on the model's device and return them on the CPU, one set for each size.
 
-    A picture keeps its shape and takes the area that the network was trained on; what its sides lose to be
-    multiples is cut off evenly, and the network is told (SDXL, https://arxiv.org/abs/2307.01952, sections 2.2, 2.3).
+    An image keeps its shape and is resized to the area that the network was trained on. Its sides are cropped evenly
+    to multiples that the network can process; micro-conditioning states the crop (SDXL,
+    https://arxiv.org/abs/2307.01952, sections 2.2 and 2.3). Raises ValueError without samples.
     """
     if not samples:
         raise ValueError("there is nothing to encode: give at least one sample")
@@ -83,10 +84,10 @@ def _encode_bucket(model: BaseModel, size: Size, samples: Sequence[Sample]) -> E
 
 
 def _time_ids(original: Size, size: Size) -> tuple[float, ...]:
-    """SDXL's micro-conditioning of a picture fitted into `size`.
+    """SDXL's micro-conditioning of an image that was resized and cropped to `size`.
 
-    A larger original counts as one of `size`, because that is what an edit will ask for; a smaller one is called small,
-    so that its blur is not learnt as the subject's look.
+    A larger original counts as one of `size`, because edits ask for `size`. A smaller one keeps its own size, so that
+    the network does not learn its blur as part of the subject.
     """
     scale = max(size[0] / original[0], size[1] / original[1])
     top, left = (round((scale * side - target) / 2) for side, target in zip(original, size, strict=True))
@@ -95,41 +96,42 @@ def _time_ids(original: Size, size: Size) -> tuple[float, ...]:
 
 
 def with_captions(model: BaseModel, latents: Latents, captions: Sequence[str]) -> EncodedSet:
-    """Latents that are known already, with their captions encoded."""
+    """An encoded set of given latents, with the captions encoded."""
     size = (latents.shape[2] * model.factor, latents.shape[3] * model.factor)
     conditioning = sdxl.encode_prompt(model, captions, size=size).to("cpu", torch.float32)
     return EncodedSet(latents.float().cpu(), conditioning, tuple(captions))
 
 
 def reencode_captions(model: BaseModel, encoded: EncodedSet) -> EncodedSet:
-    """The same rows with their captions encoded anew, because what a word means is being learnt. Gradients flow."""
-    told = with_captions(model, encoded.latents, encoded.captions).conditioning
-    return replace(encoded, conditioning=replace(told, time_ids=encoded.conditioning.time_ids))
+    """The same rows with their captions encoded again, since the token's embeddings change. Gradients flow to them."""
+    conditioning = with_captions(model, encoded.latents, encoded.captions).conditioning
+    return replace(encoded, conditioning=replace(conditioning, time_ids=encoded.conditioning.time_ids))
 
 
-def batch(buckets: Sequence[EncodedSet], step: int, size: int, seed: int) -> EncodedSet:
-    """The rows of one step, all of one bucket; a bucket's turns are as many as its rows, in an order of (seed, round).
+def select_batch(sets: Sequence[EncodedSet], step: int, size: int, seed: int) -> EncodedSet:
+    """`size` rows for one step, all from one set.
 
-    Within a bucket every row comes once in each of its own rounds.
+    In each round of steps, every set gets as many steps as it has rows, in an order of (seed, round). Within a set,
+    the rows come in epochs: every row once, in an order of (seed, epoch).
     """
-    turns = [k for k, bucket in enumerate(buckets) for _ in range(len(bucket))]
-    round_, place = divmod(step, len(turns))
+    turns = [k for k, encoded in enumerate(sets) for _ in range(len(encoded))]
+    round_, turn = divmod(step, len(turns))
     order = [turns[k] for k in torch.randperm(len(turns), generator=stream("bucket", seed, round_)).tolist()]
-    chosen = order[place]
-    return _rows(buckets[chosen], round_ * len(buckets[chosen]) + order[:place].count(chosen), size, seed)
+    chosen = order[turn]
+    earlier_steps = round_ * len(sets[chosen]) + order[:turn].count(chosen)
+    return _select_rows(sets[chosen], earlier_steps, size, seed)
 
 
-def _rows(encoded: EncodedSet, step: int, size: int, seed: int) -> EncodedSet:
+def _select_rows(encoded: EncodedSet, step: int, size: int, seed: int) -> EncodedSet:
+    """`size` rows for the set's own step `step`."""
     count = len(encoded)
-    places = range(step * size, (step + 1) * size)
-    orders = {
-        place // count: torch.randperm(count, generator=stream("order", seed, place // count)) for place in places
-    }
-    return encoded.select(torch.stack([orders[place // count][place % count] for place in places]))
+    draws = [divmod(index, count) for index in range(step * size, (step + 1) * size)]
+    orders = {epoch: torch.randperm(count, generator=stream("order", seed, epoch)) for epoch, _ in draws}
+    return encoded.select(torch.stack([orders[epoch][place] for epoch, place in draws]))
 
 
 def save(encoded: EncodedSet, file: Path) -> None:
-    """Write one safetensors file, whole or not at all."""
+    """Write the set to one safetensors file, atomically."""
     tensors = {
         "latents": encoded.latents.contiguous(),
         "prompt_embeds": encoded.conditioning.prompt_embeds.contiguous(),
@@ -140,16 +142,16 @@ def save(encoded: EncodedSet, file: Path) -> None:
 
 
 def load(file: Path) -> EncodedSet:
-    """What `save` wrote."""
+    """Read a set that `save` wrote."""
     with safe_open(file, framework="pt") as stored:
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
         captions = tuple(json.loads(stored.metadata()["captions"]))
     latents = tensors.pop("latents")
     return EncodedSet(latents, Conditioning(**tensors), captions)
 
 
 def write_tensors(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
-    """A safetensors file that appears under its name only when it is complete."""
+    """Write a safetensors file atomically: it appears under its name only when it is complete."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:

@@ -1,4 +1,4 @@
-"""What training minimises: DreamBooth's two terms, weighted by min-SNR."""
+"""The training loss: DreamBooth's two terms, weighted by min-SNR."""
 
 import torch
 
@@ -16,7 +16,7 @@ def min_snr_weight(schedule: NoiseSchedule, t: RowTimesteps, gamma: float, predi
 
 
 def denoising_loss(prediction: Latents, target: Latents, weight: PerRow, emphasis: Mask) -> PerRow:
-    """Weighted mean squared error of each row; a row's places count by its emphasis, whatever that adds up to."""
+    """Weighted mean squared error of each row. Positions count in proportion to `emphasis`; its scale has no effect."""
     share = emphasis / emphasis.mean(dim=(1, 2, 3), keepdim=True)
     return weight * (share * (prediction - target).square()).mean(dim=(1, 2, 3))
 
@@ -24,7 +24,7 @@ def denoising_loss(prediction: Latents, target: Latents, weight: PerRow, emphasi
 def dreambooth_weights(instance: int, preservation: int, preservation_weight: float) -> PerRow:
     """Each row's weight in mean(instance) + w * mean(preservation), instance rows first.
 
-    DreamBooth, https://arxiv.org/abs/2208.12242, section 3.3. As weights of rows, the loss is one sum that may be taken
-    in parts, whatever rows a part holds.
+    DreamBooth, https://arxiv.org/abs/2208.12242, section 3.3. With weights per row, the loss is one sum over all rows,
+    which can be computed in parts.
     """
     return torch.tensor([1 / instance] * instance + [preservation_weight / max(preservation, 1)] * preservation)

@@ -1,8 +1,8 @@
-"""The regularization set: what the untuned model paints for the class's action prompts, each with its own prompt.
+"""The regularization set: images that the base model generates for class prompts, each with its prompt as caption.
 
-LIPE, section 3.2 (https://arxiv.org/abs/2406.17236). It depends on base model, prompts and seed alone, so it is made
-once and shared by all subjects of a class. The painted latents are kept as they are: a round trip through the
-VAE would only blur them.
+LIPE, section 3.2 (https://arxiv.org/abs/2406.17236). The set depends on base model, prompts, settings and precision
+only, so it is generated once and shared by all subjects of a class. It holds the generated latents: a round trip
+through the VAE would only blur them.
 """
 
 import fcntl
@@ -59,54 +59,55 @@ def regularization_set(
     cache: Path | None = None,
     on_step: OnStep = no_progress,
 ) -> EncodedSet:
-    """Paint each prompt once, prompt k from seed + k, or take the set from `cache` if it was ever painted.
+    """Generate one image for each prompt, prompt k from seed + k, or load the set from the folder `cache`.
 
-    Processes that ask for the same set at once paint it once: the others wait, and report step 0 meanwhile.
+    Of several processes that need the same set, one generates it. The others wait and call `on_step` with step 0
+    meanwhile. Raises ValueError without prompts.
     """
     if not prompts:
         raise ValueError("a regularization set needs at least one class prompt")
     if cache is None:
-        return _paint(model, prompts, config, on_step)
+        return _generate(model, prompts, config, on_step)
     key = [model.fingerprint, list(prompts), asdict(config), str(model.dtype)]
     file = cache / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.safetensors"
     cache.mkdir(parents=True, exist_ok=True)
     total = config.steps * len(range(0, len(prompts), _ROWS_AT_ONCE))
-    with _alone(file.with_suffix(".lock"), waiting=lambda: on_step(0, total)):
+    with _locked(file.with_suffix(".lock"), on_wait=lambda: on_step(0, total)):
         if not file.exists():
-            dataset.save(_paint(model, prompts, config, on_step), file)
+            dataset.save(_generate(model, prompts, config, on_step), file)
     return dataset.load(file)
 
 
+def _generate(model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep) -> EncodedSet:
+    size = (model.native_size, model.native_size)
+    starts = range(0, len(prompts), _ROWS_AT_ONCE)
+    total = len(starts) * config.steps
+    latents = []
+    for part, start in enumerate(starts):
+        batch = prompts[start : start + _ROWS_AT_ONCE]
+        seeds = [config.seed + start + k for k in range(len(batch))]
+        latents.append(
+            sdxl.generate_latents(
+                model, batch, seeds, size=size, steps=config.steps, guidance_scale=config.guidance_scale,
+                on_step=partial(_report, on_step, part * config.steps, total),
+            )
+        )  # fmt: skip
+    return dataset.with_captions(model, torch.cat(latents), prompts)
+
+
+def _report(on_step: OnStep, steps_before: int, total: int, step: int, _: int) -> None:
+    on_step(steps_before + step, total)
+
+
 @contextmanager
-def _alone(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock; `waiting` is called while another process has it, and may raise to give up."""
+def _locked(file: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold an exclusive lock on the file. While another process holds it, `on_wait` is called; it may raise."""
     with file.open("w") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                waiting()
+                on_wait()
                 time.sleep(_POLL_SECONDS)
         yield
-
-
-def _advance(on_step: OnStep, done: int, total: int, step: int, _: int) -> None:
-    on_step(done + step, total)
-
-
-def _paint(model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep) -> EncodedSet:
-    size = (model.native_size, model.native_size)
-    starts = range(0, len(prompts), _ROWS_AT_ONCE)
-    total = len(starts) * config.steps
-    latents = []
-    for part, start in enumerate(starts):
-        some = prompts[start : start + _ROWS_AT_ONCE]
-        seeds = [config.seed + start + k for k in range(len(some))]
-        latents.append(
-            sdxl.generate_latents(
-                model, some, seeds, size=size, steps=config.steps, guidance_scale=config.guidance_scale,
-                on_step=partial(_advance, on_step, part * config.steps, total),
-            )
-        )  # fmt: skip
-    return dataset.with_captions(model, torch.cat(latents), prompts)

@@ -1,7 +1,7 @@
-"""Where in its references the subject is, so that training looks there: Break-A-Scene's masked loss in a soft form.
+"""A larger loss weight on the subject in its references: Break-A-Scene's masked loss in a soft form.
 
-https://arxiv.org/abs/2305.16311, section 3.2, with the base model's own attention to the class noun as the mask, where
-the paper asks the user for one. Most of a photo is its surroundings, which a prior shall not learn.
+https://arxiv.org/abs/2305.16311, section 3.2. The paper takes the mask from the user; here it is the base model's
+attention to the class noun. Most of a photo is its surroundings, which a prior must not learn.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,20 @@ from lipe_core.training.dataset import EncodedSet
 
 
 def weight_subject_loss(
-    model: BaseModel, buckets: Sequence[EncodedSet], subject: Subject, factor: float
+    model: BaseModel, references: Sequence[EncodedSet], subject: Subject, factor: float
 ) -> tuple[EncodedSet, ...]:
-    """The references with a loss that counts `factor` times on the subject; a factor of 1 leaves them as they are.
+    """The references with an emphasis of `factor` on the subject and 1 elsewhere; unchanged for a factor of 1.
 
-    Captions must name the class noun, as `captions.identity_set` sees to.
+    Captions must contain the class noun, as those of `captions.identity_set` do.
     """
     if factor == 1:
-        return tuple(buckets)
-    return tuple(replace(b, emphasis=1 + (factor - 1) * find_subject(model, b, subject)) for b in buckets)
+        return tuple(references)
+    return tuple(
+        replace(encoded, emphasis=1 + (factor - 1) * find_subject(model, encoded, subject)) for encoded in references
+    )
 
 
 def find_subject(model: BaseModel, encoded: EncodedSet, subject: Subject) -> Mask:
-    """Zeros and ones over the latents of each row."""
+    """A mask of zeros and ones over the latents of each row, on the CPU: 1 on the subject."""
     maps = class_map(model, encoded.latents.to(model.device), encoded.captions, subject)
     return mask_ops.subject_mask(maps, threshold="otsu", dilation=0.0).cpu()

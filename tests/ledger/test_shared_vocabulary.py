@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 import client.models
-import lipe_core.captioning.captions
+import lipe_core.subject
 from ledger.categories import Category
 from ledger.notify import QUEUES
 from ledger.states import JOB_KINDS, TERMINAL, DeliveryState, JobKind, State
@@ -16,7 +16,7 @@ from lipe_core.subject import Subject
 
 
 def test_the_categories_agree() -> None:
-    assert get_args(Category) == get_args(client.models.Category) == get_args(lipe_core.captioning.captions.Category)
+    assert get_args(Category) == get_args(client.models.Category) == get_args(lipe_core.subject.Category)
 
 
 def test_the_clients_states_are_the_ledgers() -> None:

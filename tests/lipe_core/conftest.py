@@ -1,4 +1,4 @@
-"""The tiny checkpoint, and it loaded."""
+"""Fixtures of the tiny checkpoint."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ import torch
 from lipe_core import sdxl
 from tests.support.tiny_checkpoint import write_checkpoint
 
-torch.set_num_threads(1)  # networks so small only wait for each other's threads
+torch.set_num_threads(1)  # more threads only slow down networks of this size
 
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """64-pixel pictures, 4 latent channels, latents 32 x 32, cross-attention at 32 x 32 and 16 x 16."""
+    """A checkpoint for 64-pixel images with 4 x 32 x 32 latents and cross-attention at 32 x 32 and 16 x 16."""
     folder = tmp_path_factory.mktemp("tiny_checkpoint")
     write_checkpoint(folder)
     return folder

@@ -1,4 +1,4 @@
-"""bfloat16 is used where there are instructions for it, and nowhere else."""
+"""bfloat16 is used on processors with instructions for it, and on no others."""
 
 import pytest
 import torch

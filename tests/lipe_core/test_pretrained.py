@@ -1,4 +1,4 @@
-"""What lies in a stranger's folder: the network whole and frozen, or a refusal that says why."""
+"""Loading from an untrusted folder: a complete frozen network, or an error that says why."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def load(checkpoint: str | Path, dtype: torch.dtype = torch.float32) -> torch.nn
     return pretrained(CLIPVisionModel, {CLIPVisionConfig}, checkpoint, None, dtype, "a vision model")
 
 
-def test_the_network_comes_whole_frozen_and_in_the_wanted_type(folder: Path) -> None:
+def test_the_network_is_complete_frozen_and_of_the_requested_dtype(folder: Path) -> None:
     network, written = load(folder), load_file(folder / "model.safetensors")
     assert all(torch.equal(tensor, written[name]) for name, tensor in network.named_parameters())
     assert not network.training
@@ -57,7 +57,7 @@ def test_pickled_weights_are_never_read(folder: Path) -> None:
         load(folder)
 
 
-def test_cut_weights_are_refused(folder: Path) -> None:
+def test_truncated_weights_are_refused(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(InvalidModel, match="cannot be read as a vision model"):
@@ -77,6 +77,6 @@ def test_a_checkpoint_that_lacks_a_tensor_or_has_it_in_another_shape_is_refused(
         load(tmp_path / "0")
 
 
-def test_who_reads_no_model_of_transformers_does_not_wait_for_it() -> None:
+def test_a_module_without_a_transformers_model_does_not_import_transformers() -> None:
     program = "import sys, lipe_core.metrics.lpips; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

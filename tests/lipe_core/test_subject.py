@@ -9,6 +9,6 @@ def test_phrase_names_token_and_class() -> None:
 
 
 @pytest.mark.parametrize(("token", "noun"), [("dog", "dog"), ("", "dog"), ("s k", "dog"), ("sks", ""), ("sks", " dog")])
-def test_names_that_cannot_work_are_refused(token: str, noun: str) -> None:
+def test_invalid_names_are_refused(token: str, noun: str) -> None:
     with pytest.raises(InvalidSubject):
         Subject(token, noun)

@@ -66,4 +66,4 @@ def test_psnr_and_iou_on_known_numbers() -> None:
     left[:, :2], top[:2] = True, True
     assert iou(left, top) == pytest.approx(4 / 12)
     assert iou(left & ~left, top & ~top) == 1
-    assert psnr(black, grey, where=left) == pytest.approx(psnr(black, grey))
+    assert psnr(black, grey, background=left) == pytest.approx(psnr(black, grey))

@@ -1,4 +1,4 @@
-"""The chat server of `chat_server.py` as tests use it: a real process that answers on a port of its own."""
+"""The chat server of `chat_server.py` for tests: a separate process with its own port."""
 
 import subprocess
 import sys
@@ -9,20 +9,20 @@ from typing import Any
 
 import httpx
 
-from lipe_core.captioning.class_prompts import ChatEndpoint
+from lipe_core.captioning.prompt_writer import ChatEndpoint
 
 KEY = "sk-secret-of-this-test"
 
 
 class Chat:
-    """A running server: what it is to answer, and what it was asked."""
+    """A running server, its answers and the requests that it got."""
 
     def __init__(self, server: httpx.Client) -> None:
         self.server = server
         self.endpoint = ChatEndpoint(str(server.base_url.join("/v1")), KEY, "tiny", timeout=20, retries=2)
 
     def plays(self, *steps: dict[str, Any]) -> None:
-        """Answer the next requests with these steps; what was asked before is forgotten."""
+        """Answer the next requests with these steps; earlier requests are deleted."""
         self.server.post("/script", json=list(steps)).raise_for_status()
 
     @property
@@ -36,7 +36,7 @@ class Chat:
 
 @contextmanager
 def serving() -> Iterator[Chat]:
-    """The server, inside."""
+    """Run the server inside the block."""
     script = Path(__file__).with_name("chat_server.py")
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -49,5 +49,5 @@ def serving() -> Iterator[Chat]:
 
 
 def prompts(*texts: Any) -> dict[str, Any]:
-    """A step: the model answers with these prompts."""
+    """A step in which the model answers with these prompts."""
     return {"content": {"prompts": list(texts)}}

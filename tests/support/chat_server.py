@@ -1,7 +1,7 @@
-"""An OpenAI-compatible chat server whose answers a test writes down beforehand. A process of its own.
+"""An OpenAI-compatible chat server that answers by a test's script; it runs as a process.
 
-POST /script takes a list of steps and forgets earlier ones; each chat request plays the next. GET /requests gives
-what was asked since.
+POST /script takes a list of steps and forgets earlier ones; each chat request plays the next. GET /requests returns
+the requests since then.
 """
 
 import asyncio
@@ -56,6 +56,6 @@ async def chat(request: Request) -> Response:
 if __name__ == "__main__":
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.listen()  # who connects before the server accepts waits
+        listener.listen()  # a client that connects before the server accepts has to wait
         print(listener.getsockname()[1], flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off")).run(sockets=[listener])

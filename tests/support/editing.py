@@ -23,13 +23,13 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean())
 
 
-def made(model: BaseModel, rank: int = 4, alpha: float = 8.0) -> Prior:
-    """An adapter with weights that are not zero, as if it had been trained."""
-    with lora.new_adapter(model, rank=rank, alpha=alpha, dropout=0.0, seed=1) as name:
-        for key, weight in lora.parameters(model).items():
+def make_prior(model: BaseModel, rank: int = 4, alpha: float = 8.0) -> Prior:
+    """A prior with random weights that are not zero, as if it had been trained."""
+    with lora.new_adapter(model, rank=rank, alpha=alpha, seed=1) as name:
+        for key, weight in lora.adapter_parameters(model).items():
             if "lora_B" in key:
                 weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
-        tensors = lora.exported(model, name)
+        tensors = lora.export_adapter(model, name)
     return Prior(tensors, Manifest("sks", "dog", model.checkpoint, None, model.fingerprint, (), (), {}, ()))
 
 
@@ -38,8 +38,8 @@ def disc(size=24, radius=6.0, centre=(12.0, 12.0)):
     return ((y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2).float()[None, None]
 
 
-class Naive:
-    """An attention processor that builds the full map and keeps it."""
+class NaiveAttention:
+    """An attention processor that computes the full map and stores it in `maps`."""
 
     def __init__(self, name, maps):
         self.name, self.maps = name, maps

@@ -38,7 +38,7 @@ def write_checkpoint(
     prediction_type: str = "epsilon",
     vae_config: dict[str, object] | None = None,
 ) -> None:
-    """Random weights, the same at every call."""
+    """Write the checkpoint, with the same random weights at every call."""
     torch.manual_seed(0)
     tokenizer = _tokenizer(folder)
     pipeline = StableDiffusionXLPipeline(
@@ -59,14 +59,13 @@ def write_checkpoint(
         add_watermarker=False,
     )
     pipeline.save_pretrained(folder)
-    # SDXL's own scheduler config carries this key, which EulerDiscreteScheduler does not know and does not
-    # write.
+    # SDXL's own scheduler config has this key, which EulerDiscreteScheduler ignores and does not write.
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"set_alpha_to_one": False}))
 
 
 def _tokenizer(folder: Path) -> CLIPTokenizer:
-    """Byte-pair encoding whose merges spell each of WORDS as one token; other words fall apart."""
+    """Byte-pair encoding with merges that make each of WORDS one token; other words are split."""
     letters = "abcdefghijklmnopqrstuvwxyz,."
     vocab = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
     merges: list[tuple[str, str]] = []

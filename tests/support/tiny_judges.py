@@ -1,4 +1,4 @@
-"""CLIP and DINOv2 of random weights and tiny size, on disk as their publishers ship them."""
+"""CLIP and DINOv2 of random weights and tiny size, on disk in their publishers' format."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from transformers import (
 
 SIDE, CONTEXT = 16, 12
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
-# As in openai/clip-vit-base-patch32 and facebook/dinov2-base, but for the sizes.
+# As in openai/clip-vit-base-patch32 and facebook/dinov2-base, with smaller sizes.
 _CLIP_PROCESSOR = {
     "crop_size": SIDE, "do_center_crop": True, "do_normalize": True, "do_resize": True,
     "feature_extractor_type": "CLIPFeatureExtractor", "image_mean": MEAN, "image_std": STD, "resample": 3, "size": SIDE,
@@ -29,7 +29,7 @@ _DINOV2_PROCESSOR = {
 
 
 def write_clip(folder: Path) -> None:
-    """Pictures of 16 pixels, texts of 12 letters, embeddings of 8 numbers."""
+    """Write a CLIP for images of 16 pixels and texts of 12 letters, with embeddings of size 8."""
     torch.manual_seed(0)
     letters = "abcdefghijklmnopqrstuvwxyz,."
     pieces = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
@@ -55,7 +55,7 @@ def write_clip(folder: Path) -> None:
 
 
 def write_dinov2(folder: Path) -> None:
-    """Pictures of 16 pixels, features of 16 numbers."""
+    """Write a DINOv2 for images of 16 pixels, with features of size 16."""
     torch.manual_seed(0)
     config = Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=SIDE, patch_size=8)
     Dinov2Model(config).save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""A LLaVA of random weights and tiny size, on disk as transformers writes it, and how it is taught two pictures."""
+"""A LLaVA of random weights and tiny size, on disk as transformers writes it, trained to caption two images."""
 
 from pathlib import Path
 
@@ -19,29 +19,29 @@ from lipe_core.captioning.vlm import QUESTION
 from menagerie.vision_models import CHAT_TEMPLATE
 
 SIDE, PATCH = 16, 8
-LESSONS = {"white": "a dog sitting in a meadow", "black": "a dog jumping"}
+CAPTIONS = {"white": "a dog sitting in a meadow", "black": "a dog jumping"}
 
 
 def write_llava(folder: Path, *, template: str | None = CHAT_TEMPLATE) -> None:
-    """Weights that are the same at every call; after `teach` they know LESSONS."""
+    """Write the model, with the same weights at every call; with a template it is trained on CAPTIONS."""
     torch.manual_seed(0)
     processor = _processor(template)
     network = LlavaForConditionalGeneration(_config(processor.tokenizer)).eval()
     if template:
-        teach(network, processor)
+        train(network, processor)
     network.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
-def teach(network: LlavaForConditionalGeneration, processor: LlavaProcessor) -> None:
-    """Make the answer to the captioner's question about a plain picture of each colour its lesson."""
+def train(network: LlavaForConditionalGeneration, processor: LlavaProcessor) -> None:
+    """Train the network to answer the captioner's question about an image of each colour with its caption."""
     question = processor.apply_chat_template(
         [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION.format(class_noun="dog")}]}],
         add_generation_prompt=True,
     )
     inputs = processor(
-        images=[Image.new("RGB", (SIDE, SIDE), colour) for colour in LESSONS],
-        text=[f"{question} {answer}</s>" for answer in LESSONS.values()],
+        images=[Image.new("RGB", (SIDE, SIDE), colour) for colour in CAPTIONS],
+        text=[f"{question} {answer}</s>" for answer in CAPTIONS.values()],
         padding=True,
         padding_side="right",
         return_tensors="pt",
@@ -58,12 +58,12 @@ def teach(network: LlavaForConditionalGeneration, processor: LlavaProcessor) -> 
         loss.backward()
         optimizer.step()
     else:
-        raise AssertionError(f"the lessons were not learnt: loss {float(loss):.3f}")
+        raise AssertionError(f"the captions were not learned: loss {float(loss):.3f}")
     network.eval()
 
 
 def _processor(template: str | None) -> LlavaProcessor:
-    words = f"{QUESTION.format(class_noun='dog')} USER: ASSISTANT: {' '.join(LESSONS.values())}".split()
+    words = f"{QUESTION.format(class_noun='dog')} USER: ASSISTANT: {' '.join(CAPTIONS.values())}".split()
     specials = ["<unk>", "<s>", "</s>", "<pad>", "<image>"]
     vocabulary = {piece: number for number, piece in enumerate([*specials, *dict.fromkeys(words)])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))

@@ -1,4 +1,4 @@
-"""A face generator of random weights that paints "dogs" of 16 pixels, and knows two words for what they do."""
+"""A face generator of random weights for "dogs" of 16 pixels; its vocabulary has two poses and one place."""
 
 from pathlib import Path
 
@@ -8,11 +8,14 @@ from lipe_core.methods.mystyle.face_generator import FaceGenerator, save_face_ge
 from lipe_core.methods.mystyle.stylegan2 import Generator, Sizes
 
 SIZES = Sizes(widths=(8, 6, 4), z_size=5, w_size=8, mapping_layers=2)
-PHRASES = {"pose": {"jumping": ("jumping", "jumping up"), "sitting": ("sitting",)}, "place": {"in": ("in a meadow",)}}
+PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
+    "pose": {"jumping": ("jumping", "jumping up"), "sitting": ("sitting",)},
+    "place": {"in": ("in a meadow",)},
+}
 
 
 def toy_faces() -> FaceGenerator:
-    """The same at every call."""
+    """The generator, with the same weights at every call."""
     torch.manual_seed(0)
     network = Generator(SIZES)
     with torch.no_grad():
@@ -23,5 +26,5 @@ def toy_faces() -> FaceGenerator:
 
 
 def write_toy_faces(folder: Path) -> None:
-    """Save it."""
+    """Save the generator to a checkpoint's folder."""
     save_face_generator(toy_faces(), folder)

@@ -17,8 +17,8 @@ from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
 from lipe_core import sdxl
-from lipe_core.captioning import captions
-from lipe_core.captioning.class_prompts import MOST_PROMPTS
+from lipe_core.captioning.class_prompts import bank_prompts
+from lipe_core.captioning.prompt_writer import MOST_PROMPTS
 from tests.support.chat import KEY, Chat, prompts, serving
 from tests.support.factories import current, history, learn, verified
 from worker import train
@@ -92,10 +92,10 @@ def test_without_a_usable_answer_the_bank_is_used_and_the_key_stays_secret(
     run_job(context, job.id)
     learned, saved = current(begin, job), manifest(begin, job.prior_id)
     assert (learned.state, learned.resolved["prompt_writer"], saved["prompt_writer"]) == (State.SUCCEEDED, None, None)
-    known_words = partial(sdxl.knows, context.gpu.base_model())
-    assert saved["class_prompts"] == captions.class_prompts("dog", 2, 0, "animal", known_words)
+    known_words = partial(sdxl.is_in_vocabulary, context.gpu.base_model())
+    assert saved["class_prompts"] == list(bank_prompts("dog", 2, 0, "animal", known_words).prompts)
     assert len(chat.requests) == len(steps)
-    assert "the built-in class prompts are taken" in caplog.text
+    assert "the built-in class prompts are used" in caplog.text
     objects = b"".join(storage.get(artefact.key, artefact.sha256) for artefact in verified(begin, storage, job)).decode(
         errors="replace"
     )

@@ -10,8 +10,8 @@ from ledger.models import Project, Subject
 from ledger.states import State
 from ledger.storage import Storage
 from lipe_core import sdxl
-from lipe_core.adapters import prior
 from lipe_core.sdxl import BaseModel, base_model
+from lipe_core.training import learn as learning
 from tests.support.factories import current, edit, learn
 from worker import edit as edit_job
 from worker import train
@@ -26,9 +26,9 @@ def full(*arguments: Any, **options: Any) -> None:
 TRAINING: dict[str, tuple[Any, str]] = {
     "encoding the prompts": (sdxl, "encode_prompt"),
     "encoding the references": (sdxl, "encode_image"),
-    "generating the class images": (train, "regularization_set"),
-    "training": (train, "learn_prior"),
-    "saving the weights": (prior, "save_prior"),
+    "generating the class images": (learning, "regularization_set"),
+    "training": (train, "train_prior"),
+    "saving the weights": (train, "save_prior"),
 }
 EDITING: dict[str, tuple[Any, str]] = {
     "encoding the image": (sdxl, "encode_image"),

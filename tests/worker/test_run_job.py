@@ -18,7 +18,7 @@ from ledger.models import Edit, Job, Prior, Project, Reference, Subject
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix, job_prefix
 from lipe_core.methods.mystyle.face_generator import FOLDER
-from lipe_core.training.train import learn_prior
+from lipe_core.training.learn import train_prior
 from tests.support.factories import current, edit, history, learn, put_image, verified
 from tests.support.toy_faces import write_toy_faces
 from worker import attempt, train
@@ -168,18 +168,18 @@ def test_a_full_memory_leads_to_fallbacks_then_an_error_and_the_next_job_succeed
         """Training that raises out of memory at the first `times` calls."""
 
         def __init__(self, times: int) -> None:
-            self.times, self.learn_prior = times, learn_prior
+            self.times, self.train_prior = times, train_prior
 
         def __call__(self, *arguments: Any, **options: Any) -> Any:
             self.times -= 1
             if self.times >= 0:
                 raise torch.OutOfMemoryError("full")
-            return self.learn_prior(*arguments, **options)
+            return self.train_prior(*arguments, **options)
 
     expected = {2: (State.SUCCEEDED, None), 3: (State.FAILED, "gpu_out_of_memory"), 0: (State.SUCCEEDED, None)}
     for times, outcome in expected.items():
         with monkeypatch.context() as patch:
-            patch.setattr(train, "learn_prior", Full(times))
+            patch.setattr(train, "train_prior", Full(times))
             job = learn(begin, project, subject, steps=2)
             run_job(context, job.id)
         assert (current(begin, job).state, current(begin, job).error_code) == outcome
@@ -208,7 +208,7 @@ def test_an_unexpected_error_reveals_no_secrets(
     def broken(*arguments: Any, **options: Any) -> None:
         raise KeyError("postgresql://user:password@host")
 
-    monkeypatch.setattr(train, "learn_prior", broken)
+    monkeypatch.setattr(train, "train_prior", broken)
     job = learn(begin, project, subject, steps=2)
     run_job(context, job.id)
     assert current(begin, job).error_code == "internal_error"

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from peft.tuners.lora import LoraLayer
 
 from lipe_core import sdxl
 from lipe_core.adapters import lora
@@ -10,85 +11,87 @@ from lipe_core.adapters.full_attention import attention_weights
 from lipe_core.adapters.prior import ADAPTER, Prior, save_prior
 from lipe_core.errors import InvalidPrior
 from lipe_core.sdxl import BaseModel
-from tests.support.editing import made
+from tests.support.editing import make_prior
 
 
-def test_an_adapter_may_leave_projections_out(model: BaseModel) -> None:
-    base = answer(model)
-    with lora.new_adapter(model, rank=2, alpha=2.0, dropout=0.0, seed=1, targets=("to_v", "to_out.0")) as name:
-        for key, weight in lora.parameters(model).items():
+def test_an_adapter_may_omit_projections(model: BaseModel) -> None:
+    base = prediction(model)
+    with lora.new_adapter(model, rank=2, alpha=2.0, seed=1, targets=("to_v", "to_out.0")) as name:
+        for key, weight in lora.adapter_parameters(model).items():
             if "lora_B" in key:
                 weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
-        tensors, trained = lora.exported(model, name), answer(model)
+        tensors, trained = lora.export_adapter(model, name), prediction(model)
     assert not any(".to_q." in key or ".to_k." in key for key in tensors)
-    with lora.use_adapter(model, Prior(tensors, made(model).manifest)):
-        torch.testing.assert_close(answer(model), trained)
+    with lora.use_adapter(model, Prior(tensors, make_prior(model).manifest)):
+        torch.testing.assert_close(prediction(model), trained)
     assert not torch.allclose(trained, base, atol=1e-4)
 
 
-def answer(model: BaseModel) -> torch.Tensor:
+def prediction(model: BaseModel) -> torch.Tensor:
     x_t = torch.randn(1, *model.latent_shape((64, 64)), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return sdxl.predict(model, x_t, torch.tensor([500]), sdxl.encode_prompt(model, ["a sks dog"], size=(64, 64)))
 
 
 def test_a_new_adapter_changes_nothing_and_one_with_weights_does(model: BaseModel) -> None:
-    base = answer(model)
-    with lora.new_adapter(model, rank=4, alpha=4, dropout=0.0, seed=1):
-        torch.testing.assert_close(answer(model), base)
-    with lora.use_adapter(model, made(model)):
-        assert not torch.allclose(answer(model), base, atol=1e-4)
-    assert torch.equal(answer(model), base)
+    base = prediction(model)
+    with lora.new_adapter(model, rank=4, alpha=4, seed=1):
+        torch.testing.assert_close(prediction(model), base)
+    with lora.use_adapter(model, make_prior(model)):
+        assert not torch.allclose(prediction(model), base, atol=1e-4)
+    assert torch.equal(prediction(model), base)
 
 
-def test_where_nothing_is_dropped_an_adapter_with_dropout_answers_the_same(model: BaseModel) -> None:
-    """One with dropout computes as peft does, one without at once."""
-    answers = []
-    for dropout in (0.0, 0.5):
-        with lora.new_adapter(model, rank=4, alpha=8.0, dropout=dropout, seed=1):
-            for key, weight in lora.parameters(model).items():
-                if "lora_B" in key:
-                    weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
-            model.unet.eval()
-            answers.append(answer(model))
-    torch.testing.assert_close(*answers)
+def test_the_fused_operation_computes_what_the_layers_of_peft_do(model: BaseModel) -> None:
+    with lora.new_adapter(model, rank=4, alpha=8.0, seed=1):
+        for key, weight in lora.adapter_parameters(model).items():
+            if "lora_B" in key:
+                weight.data.normal_(generator=torch.Generator().manual_seed(len(key)), std=0.1)
+        fused = prediction(model)
+        layers = [layer for layer in model.unet.modules() if isinstance(layer, LoraLayer)]
+        for layer in layers:
+            del layer.forward  # the fused operation
+        torch.testing.assert_close(fused, prediction(model))
+        assert layers
 
 
-def test_the_base_model_answers_for_a_moment_inside(model: BaseModel) -> None:
-    base = answer(model)
+def test_base_weights_disable_the_prior(model: BaseModel) -> None:
+    base = prediction(model)
     full = {f"unet.{name}": weight.detach() + 0.05 for name, weight in attention_weights(model).items()}
-    for prior in (made(model), Prior(full, made(model).manifest)):
+    for prior in (make_prior(model), Prior(full, make_prior(model).manifest)):
         with lora.use_adapter(model, prior) as base_weights:
-            tuned = answer(model)
+            adapted = prediction(model)
             with base_weights():
-                torch.testing.assert_close(answer(model), base)
-            assert torch.equal(answer(model), tuned)
-            assert not torch.allclose(tuned, base, atol=1e-4)
-        assert torch.equal(answer(model), base)
+                torch.testing.assert_close(prediction(model), base)
+            assert torch.equal(prediction(model), adapted)
+            assert not torch.allclose(adapted, base, atol=1e-4)
+        assert torch.equal(prediction(model), base)
 
 
-def test_plain_diffusers_loads_it_and_answers_the_same(model: BaseModel, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    prior = made(model)
+def test_plain_diffusers_loads_it_and_predicts_the_same(
+    model: BaseModel, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    prior = make_prior(model)
     save_prior(prior.adapter, prior.manifest, tmp_path / "prior")
     pipeline = StableDiffusionXLPipeline.from_pretrained(tiny_checkpoint)
     pipeline.load_lora_weights(tmp_path / "prior", weight_name=ADAPTER)
-    theirs = answer(sdxl.BaseModel(**{**vars(model), "unet": pipeline.unet}))
+    theirs = prediction(sdxl.BaseModel(**{**vars(model), "unet": pipeline.unet}))
     with lora.use_adapter(model, prior):
-        torch.testing.assert_close(answer(model), theirs)
+        torch.testing.assert_close(prediction(model), theirs)
 
 
-def test_an_exception_inside_takes_the_adapter_off(model: BaseModel) -> None:
-    base = answer(model)
-    with pytest.raises(KeyError), lora.use_adapter(model, made(model)):
+def test_an_exception_inside_removes_the_adapter(model: BaseModel) -> None:
+    base = prediction(model)
+    with pytest.raises(KeyError), lora.use_adapter(model, make_prior(model)):
         raise KeyError
-    assert torch.equal(answer(model), base)
+    assert torch.equal(prediction(model), base)
 
 
 def test_two_trainings_at_once_are_refused(model: BaseModel) -> None:
     with (
-        lora.new_adapter(model, rank=2, alpha=2.0, dropout=0.0, seed=1),
+        lora.new_adapter(model, rank=2, alpha=2.0, seed=1),
         pytest.raises(RuntimeError, match="already"),
-        lora.new_adapter(model, rank=2, alpha=2.0, dropout=0.0, seed=1),
+        lora.new_adapter(model, rank=2, alpha=2.0, seed=1),
     ):
         pass
 
@@ -97,7 +100,7 @@ def test_two_trainings_at_once_are_refused(model: BaseModel) -> None:
     "change", ["no tensors", "a missing one", "another shape", "of one dimension", "of another network"]
 )
 def test_an_adapter_that_does_not_fit_is_refused(model: BaseModel, change: str) -> None:
-    prior = made(model)
+    prior = make_prior(model)
     tensors = {} if change == "no tensors" else dict(prior.adapter)
     if tensors:
         name = next(iter(tensors))
@@ -108,7 +111,7 @@ def test_an_adapter_that_does_not_fit_is_refused(model: BaseModel, change: str) 
             tensors[name] = tensor[:, 0]
         if change == "of another network":
             tensors[name.replace("attentions", "others")] = tensor
-    base = answer(model)
+    base = prediction(model)
     with pytest.raises(InvalidPrior), lora.use_adapter(model, Prior(tensors, prior.manifest)):
         pass
-    assert torch.equal(answer(model), base)
+    assert torch.equal(prediction(model), base)

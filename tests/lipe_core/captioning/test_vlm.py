@@ -13,15 +13,15 @@ from lipe_core.captioning.captions import LONGEST_CAPTION, identity_set
 from lipe_core.captioning.vlm import LONGEST_ANSWER, VisionLanguageModel, caption_of
 from lipe_core.errors import InvalidModel
 from lipe_core.subject import Subject
-from tests.support.tiny_llava import LESSONS, write_llava
+from tests.support.tiny_llava import CAPTIONS, write_llava
 
 DOG = Subject("sks", "dog")
-NAMED = {colour: lesson.replace("dog", "sks dog") for colour, lesson in LESSONS.items()}
+NAMED = {colour: lesson.replace("dog", "sks dog") for colour, lesson in CAPTIONS.items()}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny LLaVA that has learnt to tell a white picture from a black one."""
+    """A tiny LLaVA that was trained to caption a white and a black image."""
     folder = tmp_path_factory.mktemp("llava")
     write_llava(folder)
     return folder
@@ -37,21 +37,19 @@ def plain(colour: str, size: tuple[int, int] = (40, 24)) -> Image.Image:
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 2, 8])
-def test_each_picture_gets_what_the_model_learnt_of_it_whatever_the_batch(
-    model: VisionLanguageModel, rows_at_once: int
-) -> None:
+def test_each_image_gets_its_own_caption_in_any_batch(model: VisionLanguageModel, rows_at_once: int) -> None:
     colours = ["white", "black", "black", "white", "black"]
     captions = vlm.captioner(model, rows_at_once=rows_at_once)([plain(colour) for colour in colours], DOG)
     assert captions == [NAMED[colour] for colour in colours]
 
 
-def test_pictures_of_any_mode_and_size_are_read(model: VisionLanguageModel) -> None:
-    pictures = [Image.new("L", (9, 70), 255), Image.new("RGBA", (64, 64), "black"), Image.new("P", (16, 16))]
-    captions = vlm.captioner(model)(pictures, DOG)
+def test_images_of_any_mode_and_size_are_read(model: VisionLanguageModel) -> None:
+    images = [Image.new("L", (9, 70), 255), Image.new("RGBA", (64, 64), "black"), Image.new("P", (16, 16))]
+    captions = vlm.captioner(model)(images, DOG)
     assert captions == [NAMED["white"], NAMED["black"], NAMED["black"]]
 
 
-def test_it_captions_the_references_that_the_user_left_bare(model: VisionLanguageModel) -> None:
+def test_it_captions_the_references_without_a_users_caption(model: VisionLanguageModel) -> None:
     samples = identity_set([plain("white")] * 2, DOG, ["a dog of mine", None], vlm.captioner(model))
     assert [sample.caption for sample in samples] == ["a sks dog of mine", NAMED["white"]]
     assert vlm.captioner(model)([], DOG) == []
@@ -99,7 +97,7 @@ def test_the_question_asks_for_what_changes_and_not_for_what_identifies(topic: s
         ("un chien, « dog », été", "un chien, sks dog, été"),
     ],
 )
-def test_answers_are_hostile_text(answer: str, caption: str) -> None:
+def test_answers_are_cleaned_as_untrusted_text(answer: str, caption: str) -> None:
     assert caption_of(answer, DOG) == caption
     assert caption_of(caption, DOG) == caption
 
@@ -129,7 +127,7 @@ def test_a_checkpoint_without_a_chat_template_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("family", ["llava", "of_their_own"])
-def test_code_that_lies_in_a_checkpoint_is_never_run(folder: Path, tmp_path: Path, family: str) -> None:
+def test_code_in_a_checkpoint_is_never_run(folder: Path, tmp_path: Path, family: str) -> None:
     trap = copytree(folder, tmp_path / "trap")
     (trap / "trap.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'sprung')!r}).touch()\n")
     config = json.loads((trap / "config.json").read_text())

@@ -9,7 +9,7 @@ MEAN = torch.linspace(-1, 1, 2 * 4 * 6).reshape(1, 2, 4, 6)
 
 
 def perfect_network(prediction_type):
-    """The exact answer for a world whose only picture is MEAN: linear in x_t, and eps stays along a trajectory."""
+    """The exact denoiser if MEAN is the only image: linear in x_t, and eps is constant on a trajectory."""
 
     def denoise(x_t, t):
         eps = (x_t - SCHEDULE.alpha(t) * MEAN) / SCHEDULE.sigma(t)
@@ -45,7 +45,7 @@ def test_refinements_close_the_round_trip_of_a_curved_model():
     assert error(8) < 1e-3
 
 
-def test_step_back_undoes_a_step():
+def test_a_step_back_inverts_a_step():
     x_t, eps = torch.randn(2, 1, 2, 3, 3).unbind()
     there = ddim_step(SCHEDULE, x_t, eps, 400, 700)
     torch.testing.assert_close(ddim_step(SCHEDULE, there, eps, 700, 400), x_t)
@@ -64,7 +64,7 @@ def test_trajectory_is_indexed_by_timestep():
         torch.testing.assert_close(trajectory.at(t), trajectory.latents[i], rtol=0, atol=0)
 
 
-def test_progress_counts_the_steps_and_may_stop_the_work():
+def test_progress_counts_the_steps_and_can_stop_the_work():
     seen = []
 
     def stop(step, steps):
@@ -77,7 +77,7 @@ def test_progress_counts_the_steps_and_may_stop_the_work():
     assert seen == [(1, 5), (2, 5)]
 
 
-def test_noise_of_a_row_depends_on_its_seed_alone():
+def test_noise_of_a_row_depends_on_its_seed_only():
     batch = unit_noise([3, 1, 4], (2, 5, 6))
     for row, seed in zip(batch, [3, 1, 4], strict=True):
         torch.testing.assert_close(row[None], unit_noise([seed], (2, 5, 6)), rtol=0, atol=0)

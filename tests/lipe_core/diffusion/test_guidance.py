@@ -10,7 +10,7 @@ def conditioning(*values):
 
 
 def echo(rows):
-    """A network whose answer is its conditioning."""
+    """A network that predicts its conditioning."""
 
     def denoise(x_t, t):
         return rows.pooled_prompt_embeds[:, :1, None, None].expand_as(x_t)
@@ -24,13 +24,13 @@ def test_extrapolates_from_uncond_to_cond():
     assert eps[:, 0, 0, 0].tolist() == [1 + 3 * (2 - 1), 4 + 3 * (10 - 4)]
 
 
-def test_guidance_may_start_from_another_network():
+def test_guidance_can_start_from_another_network():
     base, tuned = (lambda x_t, t, k=k: x_t + k for k in (1.0, 3.0))
     eps = guided_from(base, tuned, guidance_scale=2.0)(torch.zeros(1, 1, 2, 2), 5)
     assert eps.unique().tolist() == [1 + 2 * (3 - 1)]
 
 
-def test_scale_one_is_the_conditional_answer_at_half_the_price():
+def test_scale_one_is_the_conditional_prediction_at_half_the_cost():
     counter = EvaluationCounter()
     denoise = guided(lambda c: counted(echo(c), counter), conditioning(2.0), conditioning(1.0), guidance_scale=1.0)
     assert denoise(torch.zeros(1, 1, 2, 2), 500).unique().tolist() == [2.0]

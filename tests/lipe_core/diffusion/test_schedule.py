@@ -41,7 +41,7 @@ def test_grid_ascends_from_clean(steps):
 
 
 @pytest.mark.parametrize("steps", [0, 1000])
-def test_impossible_number_of_steps_is_refused(steps):
+def test_an_invalid_number_of_steps_is_refused(steps):
     with pytest.raises(ValueError, match="steps must be between"):
         NoiseSchedule.scaled_linear().timesteps(steps)
 

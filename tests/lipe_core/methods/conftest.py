@@ -79,8 +79,8 @@ def left_half() -> Image.Image:
 @pytest.fixture(scope="session")
 def prior(deep_model: BaseModel) -> Prior:
     """An adapter with an effect, though nothing was learnt."""
-    with lora.new_adapter(deep_model, rank=2, alpha=2.0, dropout=0.0, seed=0) as name:
-        tensors = lora.exported(deep_model, name)
+    with lora.new_adapter(deep_model, rank=2, alpha=2.0, seed=0) as name:
+        tensors = lora.export_adapter(deep_model, name)
     draw = torch.Generator().manual_seed(0)
     tensors = {
         key: torch.randn(tensor.shape, generator=draw) if "lora_B" in key else tensor for key, tensor in tensors.items()

@@ -9,7 +9,7 @@ from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.methods.source_features import LATE, SourceFeatures, late_layers
 from lipe_core.sdxl import BaseModel, Tokens, record_attention, self_attention_layers
 from lipe_core.shapes import Latents
-from tests.support.editing import Naive
+from tests.support.editing import NaiveAttention
 
 SIZE = (64, 64)
 PROMPT = "a photo of sks dog"
@@ -73,7 +73,7 @@ def test_keys_and_values_are_the_targets_and_the_sources(
     answers: list[Tensor] = []
     with features.read(model.unet):
         features.at(lambda x, t: answers.append(attn.processor(attn, target)) or x)(x_t, 400)
-    expected = Naive(name, {})(attn, target, torch.cat([target, source.expand(3, -1, -1)], dim=1))
+    expected = NaiveAttention(name, {})(attn, target, torch.cat([target, source.expand(3, -1, -1)], dim=1))
     torch.testing.assert_close(answers[0], expected, rtol=1e-4, atol=1e-5)
 
 

@@ -26,11 +26,11 @@ def test_little_memory_gives_the_same_interval(monkeypatch: pytest.MonkeyPatch) 
     assert bootstrap_mean(VALUES, resamples=1001) == whole
 
 
-def test_equal_values_are_sure() -> None:
+def test_equal_values_have_an_empty_interval() -> None:
     assert bootstrap_mean([2.5]) == bootstrap_mean([2.5] * 9) == Interval(2.5, 2.5, 2.5)
 
 
-def test_scale_and_shift_carry_over() -> None:
+def test_scale_and_shift_apply_to_the_interval() -> None:
     plain, moved = bootstrap_mean(VALUES), bootstrap_mean(3 - 2 * VALUES)
     assert (moved.mean, moved.low, moved.high) == pytest.approx(
         (3 - 2 * plain.mean, 3 - 2 * plain.high, 3 - 2 * plain.low)
@@ -44,7 +44,7 @@ def test_for_many_values_it_is_the_normal_interval() -> None:
     assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.05 * half)
 
 
-def test_it_covers_the_truth_as_often_as_it_says() -> None:
+def test_it_covers_the_truth_as_often_as_its_level() -> None:
     samples = np.random.default_rng(2).normal(5.0, 2.0, (300, 40))
     found = [bootstrap_mean(sample, seed=k, resamples=400) for k, sample in enumerate(samples)]
     assert 0.90 < np.mean([interval.low <= 5.0 <= interval.high for interval in found]) < 0.98
@@ -57,6 +57,6 @@ def test_values_without_a_mean_are_refused(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("options", [{"level": 0.0}, {"level": 1.0}, {"resamples": 0}])
-def test_impossible_settings_are_refused(options: dict[str, float]) -> None:
+def test_invalid_settings_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="level"):
         bootstrap_mean([1.0], **options)  # type: ignore[arg-type]

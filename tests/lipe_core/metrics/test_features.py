@@ -15,16 +15,16 @@ from tests.support.tiny_judges import CONTEXT, MEAN, SIDE, STD, write_clip, writ
 SIZES = [(40, 20), (16, 16), (17, 61), (8, 9)] * 5
 
 
-def picture(width: int, height: int, seed: int = 0) -> Image.Image:
+def make_image(width: int, height: int, seed: int = 0) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 
 def prepared(image: Image.Image, shortest: int) -> Tensor:
-    """Bicubic to the shortest side, the middle cut out, normalised: the recipe of both publishers."""
+    """Resize bicubically to the shortest side, crop the centre and normalize, as both publishers do."""
     scale = shortest / min(image.size)
-    size = tuple(shortest if side == min(image.size) else int(side * scale) for side in image.size)
-    resized = image.resize(size, Image.Resampling.BICUBIC)
+    width, height = (shortest if side == min(image.size) else int(side * scale) for side in image.size)
+    resized = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (resized.width - SIDE) // 2, (resized.height - SIDE) // 2
     pixels = torch.from_numpy(np.array(resized.crop((left, top, left + SIDE, top + SIDE)))) / 255
     return ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1)[None]
@@ -52,33 +52,33 @@ def dinov2(dinov2_folder: Path) -> ImageFeatures:
     return load_dinov2(dinov2_folder)
 
 
-def test_clip_sees_pictures_as_its_publisher_prepares_them(clip: Clip, clip_folder: Path) -> None:
-    pictures = [picture(*size, seed=k) for k, size in enumerate(SIZES)]
+def test_clip_preprocesses_images_as_its_publisher_does(clip: Clip, clip_folder: Path) -> None:
+    images = [make_image(*size, seed=k) for k, size in enumerate(SIZES)]
     network = CLIPModel.from_pretrained(clip_folder).eval()
     with torch.no_grad():
-        pixels = torch.cat([prepared(image, SIDE) for image in pictures])
+        pixels = torch.cat([prepared(image, SIDE) for image in images])
         expected = network.visual_projection(network.vision_model(pixels).pooler_output)
-    torch.testing.assert_close(clip.images(pictures), expected, atol=1e-4, rtol=1e-3)
-    assert expected.std(dim=0).min() > 1e-3  # else any pictures would do
+    torch.testing.assert_close(clip.images(images), expected, atol=1e-4, rtol=1e-3)
+    assert expected.std(dim=0).min() > 1e-3  # the features distinguish the images
 
 
-def test_dinov2_sees_pictures_as_its_publisher_prepares_them(dinov2: ImageFeatures, dinov2_folder: Path) -> None:
-    pictures = [picture(*size, seed=k) for k, size in enumerate(SIZES)]
+def test_dinov2_preprocesses_images_as_its_publisher_does(dinov2: ImageFeatures, dinov2_folder: Path) -> None:
+    images = [make_image(*size, seed=k) for k, size in enumerate(SIZES)]
     network = Dinov2Model.from_pretrained(dinov2_folder).eval()
     with torch.no_grad():
-        expected = network(torch.cat([prepared(image, SIDE + 4) for image in pictures])).last_hidden_state[:, 0]
-    torch.testing.assert_close(dinov2(pictures), expected, atol=1e-4, rtol=1e-3)
+        expected = network(torch.cat([prepared(image, SIDE + 4) for image in images])).last_hidden_state[:, 0]
+    torch.testing.assert_close(dinov2(images), expected, atol=1e-4, rtol=1e-3)
     assert expected.std(dim=0).min() > 1e-3
 
 
-def test_a_row_of_a_batch_is_the_picture_alone(clip: Clip, dinov2: ImageFeatures) -> None:
-    pictures = [picture(*size, seed=k) for k, size in enumerate(SIZES)]
+def test_a_row_of_a_batch_is_the_image_alone(clip: Clip, dinov2: ImageFeatures) -> None:
+    images = [make_image(*size, seed=k) for k, size in enumerate(SIZES)]
     for extract in (clip.images, dinov2):
-        torch.testing.assert_close(extract(pictures)[17:18], extract(pictures[17:18]), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(extract(images)[17:18], extract(images[17:18]), atol=1e-5, rtol=1e-4)
 
 
-def test_pictures_of_any_mode_are_read(clip: Clip) -> None:
-    grey = picture(20, 20).convert("L")
+def test_images_of_any_mode_are_read(clip: Clip) -> None:
+    grey = make_image(20, 20).convert("L")
     rows = clip.images([grey, grey.convert("RGB"), grey.convert("RGBA")])
     torch.testing.assert_close(rows[0], rows[1])
     torch.testing.assert_close(rows[0], rows[2])
@@ -103,14 +103,14 @@ def test_a_long_text_is_cut(clip: Clip) -> None:
 
 def test_features_are_float32_on_the_cpu_without_gradients(clip_folder: Path) -> None:
     half = load_clip(clip_folder, dtype=torch.bfloat16)
-    for rows in (half.images([picture(20, 20)]), half.texts(["dog"])):
+    for rows in (half.images([make_image(20, 20)]), half.texts(["dog"])):
         assert (rows.dtype, rows.device.type, rows.requires_grad) == (torch.float32, "cpu", False)
 
 
-def test_nothing_to_look_at_is_refused(clip: Clip, dinov2: ImageFeatures) -> None:
+def test_no_images_or_texts_are_refused(clip: Clip, dinov2: ImageFeatures) -> None:
     for extract in (clip.images, clip.texts, dinov2):
-        with pytest.raises(ValueError, match="nothing to look at"):
-            extract([])  # type: ignore[operator]
+        with pytest.raises(ValueError, match="no features to extract"):
+            extract([])
 
 
 def test_the_wrong_checkpoint_is_refused(clip_folder: Path, dinov2_folder: Path, tmp_path: Path) -> None:

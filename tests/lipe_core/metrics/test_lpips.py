@@ -31,7 +31,7 @@ def trunk() -> nn.Sequential:
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
-    """Random, under the names that the lpips package gives them."""
+    """Random weights under the names of the lpips package."""
     torch.manual_seed(0)
     places = {0: "net.slice1.0", 3: "net.slice2.3", 6: "net.slice3.6", 8: "net.slice4.8", 10: "net.slice5.10"}
     network = trunk()
@@ -57,24 +57,24 @@ def lpips(file: Path) -> Distance:
 
 
 def layer_maps(weights: dict[str, Tensor], a: Pixels, b: Pixels) -> list[Tensor]:
-    """The paper's equation 1 before the mean over places, from the network written out as modules."""
+    """Equation 1 of the paper before the mean over positions, with the network built from torch's modules."""
     network = trunk()
     network.load_state_dict(
         {f"{name.split('.')[2]}.{name.split('.')[3]}": t for name, t in weights.items() if name.startswith("net.")}
     )
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
-    seen = []
-    for picture in (a, b):
-        x = ((torch.from_numpy(picture) / 127.5 - 1 - shift) / scale).permute(2, 0, 1)[None]
+    outputs = []
+    for image in (a, b):
+        x = ((torch.from_numpy(image) / 127.5 - 1 - shift) / scale).permute(2, 0, 1)[None]
         layers = []
         for k, layer in enumerate(network):
             x = layer(x)
             if k in (1, 4, 7, 9, 11):
                 layers.append(x / x.norm(dim=1, keepdim=True))
-        seen.append(layers)
+        outputs.append(layers)
     return [
         (weights[f"lin{k}.model.1.weight"] * (p - q) ** 2).sum(dim=1)[0].detach()
-        for k, (p, q) in enumerate(zip(*seen, strict=True))
+        for k, (p, q) in enumerate(zip(*outputs, strict=True))
     ]
 
 
@@ -86,36 +86,36 @@ def test_it_is_the_papers_equation(lpips: Distance, weights: dict[str, Tensor]) 
     assert lpips(noise(0), noise(0), None) == 0
 
 
-def test_a_background_everywhere_is_the_whole_picture(lpips: Distance) -> None:
+def test_a_background_everywhere_is_the_whole_image(lpips: Distance) -> None:
     everywhere = np.ones(SIZE, bool)
     assert lpips(noise(0), noise(1), everywhere) == pytest.approx(lpips(noise(0), noise(1), None), rel=1e-5)
 
 
 def test_each_cell_counts_by_its_share_of_background(lpips: Distance, weights: dict[str, Tensor]) -> None:
-    where = np.zeros(SIZE, bool)
-    where[:, :23] = True
-    seen, meant = noise(2), noise(3)
+    background = np.zeros(SIZE, bool)
+    background[:, :23] = True
+    edited, source = noise(2), noise(3)
     expected = 0.0
-    for plane in layer_maps(weights, np.where(where[..., None], seen, meant), meant):
+    for plane in layer_maps(weights, np.where(background[..., None], edited, source), source):
         height, width = plane.shape
         share = np.zeros((height, width))
         for y, x in np.ndindex(height, width):
             rows = slice(y * SIZE[0] // height, -(-(y + 1) * SIZE[0] // height))
             columns = slice(x * SIZE[1] // width, -(-(x + 1) * SIZE[1] // width))
-            share[y, x] = where[rows, columns].mean()
+            share[y, x] = background[rows, columns].mean()
         expected += float((plane.numpy() * share).sum() / share.sum())
-    assert lpips(seen, meant, where) == pytest.approx(expected, rel=1e-4)
+    assert lpips(edited, source, background) == pytest.approx(expected, rel=1e-4)
 
 
-def test_what_is_painted_inside_the_mask_changes_nothing(lpips: Distance) -> None:
-    where = np.ones(SIZE, bool)
-    where[10:30, 12:40] = False
-    meant, seen = noise(4), noise(4)
-    seen[~where] = 0
-    assert lpips(seen, meant, where) == 0
-    assert lpips(seen, meant, None) > 0
-    seen[:5, :5] = 0
-    assert lpips(seen, meant, where) > 0
+def test_pixels_inside_the_mask_have_no_effect(lpips: Distance) -> None:
+    background = np.ones(SIZE, bool)
+    background[10:30, 12:40] = False
+    source, edited = noise(4), noise(4)
+    edited[~background] = 0
+    assert lpips(edited, source, background) == 0
+    assert lpips(edited, source, None) > 0
+    edited[:5, :5] = 0
+    assert lpips(edited, source, background) > 0
 
 
 def test_the_packages_other_name_for_its_layers_is_known(
@@ -144,7 +144,7 @@ def test_files_that_hold_no_weights_are_refused(file: Path, tmp_path: Path) -> N
             load_lpips(tmp_path / "lacks")
 
 
-def test_no_background_and_pictures_too_small_are_refused(lpips: Distance) -> None:
+def test_no_background_and_images_too_small_are_refused(lpips: Distance) -> None:
     with pytest.raises(ValueError, match="no background"):
         lpips(noise(0), noise(1), np.zeros(SIZE, bool))
     with pytest.raises(ValueError, match="31 x 31"):

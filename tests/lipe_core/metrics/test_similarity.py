@@ -35,7 +35,7 @@ def test_known_angles() -> None:
 
 
 @pytest.mark.parametrize("score", [image_similarity, text_similarity])
-def test_pairs_are_row_by_row(score) -> None:  # type: ignore[no-untyped-def]
+def test_pairs_are_row_by_row(score) -> None:
     a, b = features(3, 2), features(3, 3)
     np.testing.assert_allclose(score(a, b), [cosine(*pair) for pair in zip(a, b, strict=True)], atol=1e-6)
     np.testing.assert_allclose(score(a, a), 1, atol=1e-6)
@@ -51,7 +51,7 @@ def test_lengths_of_features_do_not_matter() -> None:
     )
 
 
-def test_direction_is_of_normalised_differences() -> None:
+def test_direction_is_of_normalized_differences() -> None:
     rows = [features(5, seed) for seed in range(4)]
     edited, source, target, origin = (row.double() / row.double().norm(dim=-1, keepdim=True) for row in rows)
     expected = [cosine(i, t) for i, t in zip(edited - source, target - origin, strict=True)]
@@ -66,7 +66,7 @@ def test_an_edit_along_the_text_scores_one_and_against_it_minus_one() -> None:
     assert directional_similarity(*across, torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.0, -1.0, 0.0]])) == 0
 
 
-def test_who_copies_the_source_goes_in_no_direction_even_with_rounding() -> None:
+def test_a_copy_of_the_source_has_direction_zero_even_with_rounding() -> None:
     source, target, origin = features(50, 0), features(50, 1), features(50, 2)
     assert directional_similarity(source, source, target, origin).abs().max() == 0
     rounded = source * (1 + 1e-7 * features(50, 3))

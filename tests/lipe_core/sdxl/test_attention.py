@@ -5,24 +5,31 @@ from diffusers import UNet2DConditionModel
 from lipe_core import sdxl
 from lipe_core.sdxl import Tokens, record_attention, use_processors
 from lipe_core.sdxl.attention import Recorder
-from tests.support.editing import Naive
+from tests.support.editing import NaiveAttention
 
 PROMPTS = ["a photo of sks dog", "sks dog jumping in a meadow"]
 
 
+class ForwardPass:
+    """Calls the network with fixed inputs and returns its prediction."""
+
+    def __init__(self, model, cond, x_t):
+        self.model, self.cond, self.x_t = model, cond, x_t
+        self.latent_size = (x_t.shape[2], x_t.shape[3])
+
+    def __call__(self):
+        with torch.no_grad():
+            return sdxl.predict(self.model, self.x_t, torch.tensor([400, 400]), self.cond)
+
+
 @pytest.fixture(params=[(64, 64), (48, 80), (80, 48)], ids=["square", "landscape", "portrait"])
 def call(model, request):
-    """One forward pass of both prompts at a size; call(rows) returns the network's answer."""
+    """A forward pass of both prompts at each size."""
     size = request.param
     cond = sdxl.encode_prompt(model, PROMPTS, size=size)
     x_t = torch.randn(2, *model.latent_shape(size), generator=torch.Generator().manual_seed(0))
 
-    def forward():
-        with torch.no_grad():
-            return sdxl.predict(model, x_t, torch.tensor([400, 400]), cond)
-
-    forward.latent_size = x_t.shape[2:]
-    return forward
+    return ForwardPass(model, cond, x_t)
 
 
 @pytest.fixture
@@ -33,8 +40,8 @@ def tokens(model):
 
 
 def naive_maps(model, call):
-    maps = {}
-    with use_processors(model.unet, lambda name, old: Naive(name, maps)):
+    maps: dict[str, torch.Tensor] = {}
+    with use_processors(model.unet, lambda name, old: NaiveAttention(name, maps)):
         call()
     return maps
 
@@ -59,7 +66,7 @@ def test_maps_equal_a_naive_softmax(model, call, tokens, at_least, halvings):
     torch.testing.assert_close(maps.flatten(1), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_refinement_moves_the_map_along_self_attention(model, call, tokens):
+def test_refinement_propagates_the_map_along_self_attention(model, call, tokens):
     with record_attention(model.unet, tokens, latent_size=call.latent_size, refine=2) as store:
         call()
     refined = store.pop().flatten(1)
@@ -70,7 +77,7 @@ def test_refinement_moves_the_map_along_self_attention(model, call, tokens):
     torch.testing.assert_close(refined, (own @ own @ plain[..., None])[..., 0], rtol=1e-4, atol=1e-6)
 
 
-def test_of_each_stacks_self_attention_the_last_layer_is_recorded(tokens):
+def test_the_last_self_attention_layer_of_each_stack_is_recorded(tokens):
     unet = UNet2DConditionModel(
         sample_size=8, block_out_channels=(32, 64), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1, transformer_layers_per_block=(1, 3),

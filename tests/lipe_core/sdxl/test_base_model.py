@@ -13,12 +13,12 @@ from tests.support.toy_faces import write_toy_faces
 PROMPT = "a photo of sks dog jumping"
 
 
-def picture(size=(64, 64), seed=0):
+def image(size=(64, 64), seed=0):
     height, width = size
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def test_clean_end_is_the_one_that_the_checkpoint_names(model):
+def test_the_clean_end_is_the_one_of_the_checkpoint(model):
     assert 1 - model.schedule.alpha(0) == pytest.approx(0.000425, rel=0.01)  # set_alpha_to_one=False
 
 
@@ -31,10 +31,10 @@ def test_clean_end_is_the_one_that_the_checkpoint_names(model):
     ],
     ids=["factor", "shift", "statistics"],
 )
-def test_latents_are_the_normalised_mean_and_decode_undoes_it(tmp_path, vae_config):
+def test_latents_are_the_normalized_mean_and_decode_inverts_it(tmp_path, vae_config):
     write_checkpoint(tmp_path, vae_config=vae_config)
     model = sdxl.load(tmp_path)
-    images = [picture(), picture(seed=1)]
+    images = [image(), image(seed=1)]
     latents = sdxl.encode_image(model, images)
     pixels = torch.from_numpy(np.stack([np.asarray(i) for i in images])).permute(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
@@ -55,7 +55,7 @@ def test_gradients_reach_the_network_but_not_through_the_denoiser(model):
     assert not sdxl.denoiser(model, cond)(x_t, 10).requires_grad
 
 
-def test_half_precision_network_answers_in_float32(tiny_checkpoint):
+def test_a_half_precision_network_predicts_in_float32(tiny_checkpoint):
     model = sdxl.load(tiny_checkpoint, dtype=torch.bfloat16)
     assert model.unet.dtype == model.vae.dtype == torch.bfloat16
     eps = sdxl.denoiser(model, sdxl.encode_prompt(model, [PROMPT], size=(64, 64)))(torch.zeros(1, 4, 32, 32), 500)
@@ -77,7 +77,7 @@ def test_vae_never_runs_in_float16(tiny_checkpoint):
         ((20, 20), (64, 64)),
     ],
 )
-def test_strange_sizes_are_worked_on_at_the_native_area(model, size, expected):
+def test_unusual_sizes_are_processed_at_the_native_area(model, size, expected):
     working = sdxl.working_size(model, size)
     assert working == expected
     model.latent_shape(working)
@@ -88,11 +88,11 @@ def test_sizes_that_do_not_fit_the_latent_grid_are_refused(model):
         model.latent_shape((63, 64))
 
 
-def test_fingerprint_tells_weights_apart(model, tiny_checkpoint, tmp_path):
+def test_fingerprints_distinguish_weights(model, tiny_checkpoint, tmp_path):
     assert sdxl.load(tiny_checkpoint).fingerprint == model.fingerprint
     shutil.copytree(tiny_checkpoint, tmp_path / "with_faces")
     write_toy_faces(tmp_path / "with_faces" / FOLDER)
-    assert sdxl.load(tmp_path / "with_faces").fingerprint == model.fingerprint  # no prior is learnt on them
+    assert sdxl.load(tmp_path / "with_faces").fingerprint == model.fingerprint  # a prior does not depend on them
     write_checkpoint(tmp_path, latent_channels=8)
     assert sdxl.load(tmp_path).fingerprint != model.fingerprint
 

@@ -1,6 +1,7 @@
 import pytest
 
 from lipe_core import sdxl
+from lipe_core.errors import WordNotFound
 
 
 def test_the_empty_prompt_is_zero_text_at_the_same_size(model):
@@ -18,9 +19,9 @@ def test_positions_of_words(model):
     assert sdxl.content_tokens(model, "a dog") == model.tokenizers[0]("a dog").input_ids[1:-1]
 
 
-def test_words_that_must_be_spelled_are_not_known(model):
-    assert sdxl.knows(model, "a photo of sks dog")
-    assert not sdxl.knows(model, "a photo of a zebra")
+def test_words_that_the_tokenizer_splits_are_not_in_the_vocabulary(model):
+    assert sdxl.is_in_vocabulary(model, "a photo of sks dog")
+    assert not sdxl.is_in_vocabulary(model, "a photo of a zebra")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,8 @@ def test_words_that_must_be_spelled_are_not_known(model):
     ],
 )
 def test_missing_words_are_named(model, prompt, word, message):
-    with pytest.raises(ValueError, match=message) as refused:
+    with pytest.raises(WordNotFound, match=message) as refused:
         sdxl.token_positions(model, prompt, [word])
-    assert model.checkpoint not in str(refused.value)  # users read it: it does not tell where the model lies
+    assert model.checkpoint not in str(
+        refused.value
+    )  # users read the message: it must not show the checkpoint's location

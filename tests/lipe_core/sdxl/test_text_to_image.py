@@ -19,7 +19,7 @@ def pipeline(tiny_checkpoint):
 
 @pytest.mark.parametrize("size", [(64, 64), (80, 48)])
 @pytest.mark.parametrize("guidance_scale", [1.0, 6.0])
-def test_generate_paints_what_the_diffusers_pipeline_paints(model, pipeline, size, guidance_scale):
+def test_it_generates_what_the_diffusers_pipeline_generates(model, pipeline, size, guidance_scale):
     theirs = pipeline(
         PROMPTS,
         height=size[0],
@@ -34,7 +34,7 @@ def test_generate_paints_what_the_diffusers_pipeline_paints(model, pipeline, siz
         np.testing.assert_allclose(np.asarray(mine) / 255, other, atol=1.01 / 255)
 
 
-def test_v_prediction_paints_what_the_diffusers_pipeline_paints(tmp_path):
+def test_v_prediction_generates_what_the_diffusers_pipeline_generates(tmp_path):
     write_checkpoint(tmp_path, prediction_type="v_prediction", latent_channels=16)
     model = sdxl.load(tmp_path)
     assert model.prediction_type == "v_prediction"
@@ -47,7 +47,7 @@ def test_v_prediction_paints_what_the_diffusers_pipeline_paints(tmp_path):
     np.testing.assert_allclose(np.asarray(ours) / 255, theirs.images[0], atol=1.01 / 255)
 
 
-def test_a_picture_of_a_batch_equals_its_seed_alone(model):
+def test_an_image_of_a_batch_equals_its_seed_alone(model):
     batch = sdxl.generate_images(model, PROMPTS, [1, 2], size=(64, 64), steps=2)
     (alone,) = sdxl.generate_images(model, PROMPTS[1:], [2], size=(64, 64), steps=2)
     np.testing.assert_allclose(np.asarray(batch[1], int), np.asarray(alone, int), atol=1)

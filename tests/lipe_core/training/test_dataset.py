@@ -15,7 +15,7 @@ def samples(*sizes: tuple[int, int]) -> list[Sample]:
     return [Sample(Image.new("RGB", size, (40 * k, 90, 200)), f"a sks dog {k}") for k, size in enumerate(sizes)]
 
 
-def test_pictures_of_one_shape_share_a_set_and_keep_their_shape(model: BaseModel) -> None:
+def test_images_of_one_shape_share_a_set_and_keep_their_shape(model: BaseModel) -> None:
     side, wide = model.native_size, dataset.encode(model, samples((64, 64), (200, 100), (300, 300), (400, 200)))
     square, broad = wide
     assert square.latents.shape == (2, *model.latent_shape((side, side)))
@@ -28,14 +28,14 @@ def test_pictures_of_one_shape_share_a_set_and_keep_their_shape(model: BaseModel
     )
 
 
-def test_the_network_is_told_what_was_small_and_what_was_cut_off(model: BaseModel) -> None:
+def test_micro_conditioning_states_small_originals_and_crops(model: BaseModel) -> None:
     side = float(model.native_size)
     assert side == 64
     (one,) = dataset.encode(model, samples((64, 64), (640, 640), (32, 32), (66, 64)))
-    told = one.conditioning.time_ids.tolist()
-    assert told[0] == told[1] == [side, side, 0, 0, side, side]
-    assert told[2] == [32, 32, 0, 0, side, side]
-    assert told[3] == [side, side, 0, 1, side, side]
+    time_ids = one.conditioning.time_ids.tolist()
+    assert time_ids[0] == time_ids[1] == [side, side, 0, 0, side, side]
+    assert time_ids[2] == [32, 32, 0, 0, side, side]
+    assert time_ids[3] == [side, side, 0, 1, side, side]
 
 
 def test_nothing_to_encode_is_an_error(model: BaseModel) -> None:
@@ -53,17 +53,17 @@ def test_a_saved_set_comes_back_as_it_was(model: BaseModel, tmp_path: Path) -> N
     assert [file.name for file in tmp_path.iterdir()] == ["set.safetensors"]
 
 
-def test_every_row_comes_once_in_each_round_and_a_step_repeats(model: BaseModel) -> None:
+def test_every_row_comes_once_in_each_epoch_and_a_step_is_repeatable(model: BaseModel) -> None:
     encoded = dataset.encode(model, samples(*[(64, 64)] * 3))
-    seen = [caption for step in range(6) for caption in dataset.batch(encoded, step, 2, seed=5).captions]
+    seen = [caption for step in range(6) for caption in dataset.select_batch(encoded, step, 2, seed=5).captions]
     for k in range(0, 12, 3):
         assert sorted(seen[k : k + 3]) == sorted(encoded[0].captions)
-    assert dataset.batch(encoded, 4, 2, seed=5).captions == tuple(seen[8:10])
-    assert len(dataset.batch(encoded, 0, 7, seed=5)) == 7
+    assert dataset.select_batch(encoded, 4, 2, seed=5).captions == tuple(seen[8:10])
+    assert len(dataset.select_batch(encoded, 0, 7, seed=5)) == 7
 
 
-def test_a_batch_has_one_size_and_every_picture_of_two_buckets_comes_equally_often(model: BaseModel) -> None:
-    buckets = dataset.encode(model, samples((64, 64), (64, 64), (128, 64), (64, 64)))
-    assert [len(bucket) for bucket in buckets] == [3, 1]
-    seen = Counter(c for step in range(3 * 4) for c in dataset.batch(buckets, step, 1, seed=5).captions)
+def test_a_batch_has_one_size_and_every_image_of_two_sets_comes_equally_often(model: BaseModel) -> None:
+    sets = dataset.encode(model, samples((64, 64), (64, 64), (128, 64), (64, 64)))
+    assert [len(encoded) for encoded in sets] == [3, 1]
+    seen = Counter(c for step in range(3 * 4) for c in dataset.select_batch(sets, step, 1, seed=5).captions)
     assert seen == {f"a sks dog {k}": 3 for k in range(4)}

@@ -9,7 +9,7 @@ T = torch.tensor([1, 200, 500, 999])
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-def test_min_snr_weighs_the_clean_picture_by_min_snr_gamma(prediction_type: str) -> None:
+def test_min_snr_weights_the_error_of_x_0_by_min_snr_gamma(prediction_type: str) -> None:
     """In terms of x_0 the error of either prediction type is weighted by min(SNR, gamma)."""
     generator = torch.Generator().manual_seed(0)
     x_0, eps, wrong = (torch.randn(4, 4, 8, 8, generator=generator, dtype=torch.float64) for _ in range(3))
@@ -24,7 +24,7 @@ def test_min_snr_weighs_the_clean_picture_by_min_snr_gamma(prediction_type: str)
     )
 
 
-def test_preservation_is_weighted_as_a_whole_whatever_its_size() -> None:
+def test_preservation_is_weighted_as_a_whole_for_any_number_of_rows() -> None:
     losses = torch.tensor([1.0, 3.0, 4.0, 5.0, 6.0])
     assert (dreambooth_weights(2, 3, 0.5) @ losses).item() == pytest.approx(2 + 0.5 * 5)
 
@@ -33,7 +33,7 @@ def test_without_preservation_samples_only_the_subject_counts() -> None:
     assert (dreambooth_weights(2, 0, 1.0) @ torch.tensor([1.0, 3.0])).item() == 2
 
 
-def test_emphasis_shares_out_a_rows_loss_and_its_scale_is_nothing() -> None:
+def test_emphasis_weights_positions_and_its_scale_has_no_effect() -> None:
     prediction, target = torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 2, 2)
     target[..., 0, 0] = 1.0
     emphasis = torch.ones(1, 1, 2, 2)

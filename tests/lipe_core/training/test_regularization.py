@@ -12,17 +12,17 @@ from lipe_core.training.regularization import RegularizationConfig, regularizati
 PROMPTS = ("a dog sitting", "a dog jumping", "a dog lying down")
 
 
-def test_each_picture_is_the_models_own_of_its_own_prompt_and_seed(model: BaseModel) -> None:
-    painted = regularization_set(model, PROMPTS, RegularizationConfig(steps=2, seed=7))
-    assert painted.captions == PROMPTS
+def test_each_image_depends_on_its_own_prompt_and_seed_only(model: BaseModel) -> None:
+    generated = regularization_set(model, PROMPTS, RegularizationConfig(steps=2, seed=7))
+    assert generated.captions == PROMPTS
     alone = sdxl.generate_latents(model, [PROMPTS[2]], [9], size=(64, 64), steps=2)
-    torch.testing.assert_close(painted.latents[2:], alone, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(generated.latents[2:], alone, rtol=1e-4, atol=1e-4)
 
 
-def test_a_set_is_painted_once_even_when_asked_for_at_once(model: BaseModel, tmp_path: Path) -> None:
+def test_concurrent_requests_generate_a_set_once(model: BaseModel, tmp_path: Path) -> None:
     steps: list[int] = []
 
-    def make(_: int) -> torch.Tensor:
+    def load(_: int) -> torch.Tensor:
         cached = regularization_set(
             model,
             PROMPTS,
@@ -33,12 +33,12 @@ def test_a_set_is_painted_once_even_when_asked_for_at_once(model: BaseModel, tmp
         return cached.latents
 
     with ThreadPoolExecutor(3) as pool:
-        first, *others = pool.map(make, range(3))
+        first, *others = pool.map(load, range(3))
     assert [step for step in steps if step] == [1, 2]
     assert all(torch.equal(first, other) for other in others)
 
 
-def test_who_waits_for_another_may_give_up(model: BaseModel, tmp_path: Path) -> None:
+def test_waiting_for_another_process_can_be_stopped(model: BaseModel, tmp_path: Path) -> None:
     regularization_set(model, PROMPTS, RegularizationConfig(steps=2), cache=tmp_path)
     (lock,) = tmp_path.glob("*.lock")
 

@@ -16,14 +16,16 @@ DOG = Subject("sks", "dog")
 
 
 def test_the_subject_counts_more_and_a_factor_of_one_changes_nothing(model: BaseModel) -> None:
-    buckets = dataset.encode(model, [Sample(Image.new("RGB", size), "a sks dog") for size in ((64, 64), (128, 64))])
-    assert weight_subject_loss(model, buckets, DOG, 1.0) == buckets
-    for plain, emphasised in zip(buckets, weight_subject_loss(model, buckets, DOG, 4.0), strict=True):
-        assert emphasised.weights.shape == plain.latents[:, :1].shape
-        assert set(emphasised.weights.unique().tolist()) == {1.0, 4.0}
-        assert torch.equal(emphasised.latents, plain.latents)
-        both = dataset.EncodedSet.concat([plain, emphasised])
-        assert torch.equal(both.weights, torch.cat([torch.ones_like(plain.latents[:, :1]), emphasised.weights]))
+    sets = dataset.encode(model, [Sample(Image.new("RGB", size), "a sks dog") for size in ((64, 64), (128, 64))])
+    assert weight_subject_loss(model, sets, DOG, 1.0) == sets
+    for plain, emphasized in zip(sets, weight_subject_loss(model, sets, DOG, 4.0), strict=True):
+        assert emphasized.loss_weights.shape == plain.latents[:, :1].shape
+        assert set(emphasized.loss_weights.unique().tolist()) == {1.0, 4.0}
+        assert torch.equal(emphasized.latents, plain.latents)
+        both = dataset.EncodedSet.concat([plain, emphasized])
+        assert torch.equal(
+            both.loss_weights, torch.cat([torch.ones_like(plain.latents[:, :1]), emphasized.loss_weights])
+        )
 
 
 def test_the_subject_is_found_where_it_was_drawn() -> None:
@@ -39,6 +41,6 @@ def test_the_subject_is_found_where_it_was_drawn() -> None:
 
 @pytest.mark.parametrize("captioned", ["a photo of a cat"])
 def test_a_caption_without_the_noun_is_named(model: BaseModel, captioned: str) -> None:
-    buckets = dataset.encode(model, [Sample(Image.new("RGB", (64, 64)), captioned)])
+    sets = dataset.encode(model, [Sample(Image.new("RGB", (64, 64)), captioned)])
     with pytest.raises(ValueError, match="dog"):
-        weight_subject_loss(model, buckets, DOG, 2.0)
+        weight_subject_loss(model, sets, DOG, 2.0)

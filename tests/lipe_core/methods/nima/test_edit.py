@@ -25,7 +25,7 @@ from menagerie.draw import mask
 from menagerie.experiment import edit_request
 from menagerie.models import CHECKPOINT
 from menagerie.subjects import fresh
-from tests.support.editing import made
+from tests.support.editing import make_prior
 
 SUBJECT = Subject("sks", "dog")
 SOURCE = "a photo of sks dog sitting"
@@ -118,7 +118,7 @@ def test_guidance_from_the_base_model_differs_only_with_a_prior(model: BaseModel
         assert edit.evaluations == 4 + 8
         return np.asarray(edit.uncomposited, int)
 
-    from_base, prior = replace(CONFIG, guide_from="base"), made(model)
+    from_base, prior = replace(CONFIG, guide_from="base"), make_prior(model)
     assert np.abs(painted(CONFIG, None) - painted(from_base, None)).max() <= 1
     assert np.abs(painted(CONFIG, prior) - painted(from_base, prior)).max() > 8
 
@@ -187,7 +187,7 @@ def test_what_hardly_differs_is_the_sources(model: BaseModel, photo: Image.Image
 
 def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, photo: Image.Image) -> None:
     config = replace(CONFIG, subject_map="class", threshold=0.5)
-    (plain,), (tuned,) = (nima.edit(model, request(photo), config, prior=prior) for prior in (None, made(model)))
+    (plain,), (tuned,) = (nima.edit(model, request(photo), config, prior=prior) for prior in (None, make_prior(model)))
     assert np.array_equal(np.asarray(plain.source_mask), np.asarray(tuned.source_mask))
     assert np.array_equal(np.unique(np.asarray(plain.source_mask)), [0, 255])
     assert not np.array_equal(np.asarray(plain.image), np.asarray(tuned.image))
@@ -200,7 +200,7 @@ def test_the_class_map_is_the_base_models_whatever_the_prior(model: BaseModel, p
 def test_a_contrast_map_adds_to_the_class_map(model: BaseModel, photo: Image.Image) -> None:
     def seen(subject_map: str) -> tuple[np.ndarray, int]:
         config = replace(CONFIG, subject_map=subject_map, contrast_nouns=("teapot", "dog"), threshold=0.5)
-        (edit,) = nima.edit(model, request(photo), config, prior=made(model))
+        (edit,) = nima.edit(model, request(photo), config, prior=make_prior(model))
         return np.asarray(edit.source_mask) > 0, edit.evaluations
 
     (of_class, few), (of_both, more) = seen("class"), seen("contrast")
