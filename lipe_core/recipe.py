@@ -1,9 +1,11 @@
-"""A checkpoint's own settings: networks differ in size by a factor of a thousand, and no one default fits them all.
+"""A checkpoint's own settings, because no one default fits networks whose sizes differ by a factor of a thousand.
 
-A folder may hold `lipe.json`, {"prior": {...}, "regularization": {...}, "nima": {...}, ...}, with what suits it: a
-section for the training, with what differs for a category of subjects in {"categories": {"person": {...}}}, one for
-the pictures of the class, and one for each method of editing. A request's own parameters win over it, and what neither
-names keeps its default.
+A checkpoint's folder may hold `lipe.json`, {"prior": {...}, "regularization": {...}, "nima": {...}, ...}. It has a
+section for the training, one for the regularization set, and one for each editing method. {"categories": {"person":
+{...}}} holds the training settings that differ for a category of subjects. A request's own parameters replace the
+recipe's, which replace the defaults.
+
+This module stands above `methods` and `training`, because it checks a recipe against their config classes.
 """
 
 import json
@@ -24,28 +26,31 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What suits one checkpoint, by field name; empty where the defaults do."""
+    """Settings by field name that replace the defaults for one checkpoint."""
 
     prior: Mapping[str, Any] = field(default_factory=dict)
     regularization: Mapping[str, Any] = field(default_factory=dict)
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     categories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def prior_config(self, category: Category, asked: Mapping[str, Any] = {}) -> PriorConfig:
-        """Settings of a training: the request's, then the recipe's for the category and for all, then the defaults."""
-        return configured(PriorConfig, {**self.prior, **self.categories.get(category, {})}, asked)
+    def prior_config(self, category: Category, requested: Mapping[str, Any] = {}) -> PriorConfig:
+        """Settings of a training: the request's, then the recipe's for the category, for all, then the defaults."""
+        return configured(PriorConfig, {**self.prior, **self.categories.get(category, {})}, requested)
 
-    def regularization_config(self, asked: Mapping[str, Any] = {}) -> RegularizationConfig:
+    def regularization_config(self, requested: Mapping[str, Any] = {}) -> RegularizationConfig:
         """Settings of the regularization set."""
-        return configured(RegularizationConfig, self.regularization, asked)
+        return configured(RegularizationConfig, self.regularization, requested)
 
-    def method_config(self, method: str, asked: Mapping[str, Any] = {}) -> Any:
+    def method_config(self, method: str, requested: Mapping[str, Any] = {}) -> Any:
         """Settings of an edit by that method, one of METHODS."""
-        return configured(METHODS[method].config, self.methods.get(method, {}), asked)
+        return configured(METHODS[method].config, self.methods.get(method, {}), requested)
 
 
 def load_recipe(checkpoint: str | Path) -> Recipe:
-    """The recipe in a checkpoint's folder; empty for a folder without one, and for a hub id. Raises InvalidRecipe."""
+    """Read the recipe in a checkpoint's folder. It is empty for a folder without one and for a hub id.
+
+    Raises InvalidRecipe.
+    """
     file = Path(checkpoint) / FILE
     if not file.is_file():
         return Recipe()
@@ -55,12 +60,12 @@ def load_recipe(checkpoint: str | Path) -> Recipe:
         raise InvalidRecipe(f"the recipe {file} cannot be followed: {error}; correct the file or remove it") from error
 
 
-def _read(known: Any) -> Recipe:
-    sections = _settings("sections", known, {"prior", "regularization", "categories", *METHODS})
-    categories = _settings("categories", sections.get("categories", {}), set(get_args(Category)))
+def _read(content: Any) -> Recipe:
+    sections = _sections("sections", content, {"prior", "regularization", "categories", *METHODS})
+    categories = _sections("categories", sections.get("categories", {}), set(get_args(Category)))
     methods = {name: sections[name] for name in METHODS if name in sections}
     recipe = Recipe(sections.get("prior", {}), sections.get("regularization", {}), methods, categories)
-    # Everything is configured once: a request is not blamed for what the file has wrong.
+    # Build every config once, so that an error in the file is not reported as a request's.
     configured(PriorConfig, {}, recipe.prior)
     configured(RegularizationConfig, {}, recipe.regularization)
     for settings in categories.values():
@@ -70,7 +75,7 @@ def _read(known: Any) -> Recipe:
     return recipe
 
 
-def _settings(what: str, found: Any, names: set[str]) -> dict[str, dict[str, Any]]:
+def _sections(what: str, found: Any, names: set[str]) -> dict[str, dict[str, Any]]:
     if not isinstance(found, dict) or not all(isinstance(section, dict) for section in found.values()):
         raise TypeError(f"its {what} are not objects of settings")
     if unknown := sorted(set(found) - names):
@@ -78,12 +83,12 @@ def _settings(what: str, found: Any, names: set[str]) -> dict[str, dict[str, Any
     return found
 
 
-def configured(kind: type[Config], recipe: Mapping[str, Any], asked: Mapping[str, Any]) -> Config:
-    """Any settings class: what is asked for, then the recipe's, then its defaults. Raises InvalidParameters."""
+def configured(kind: type[Config], recipe: Mapping[str, Any], requested: Mapping[str, Any]) -> Config:
+    """Build a config from the request's settings, then the recipe's, then the defaults. Raises InvalidParameters."""
     names = {field.name for field in fields(cast(Any, kind))}
-    if unknown := sorted(set(asked) - names):
+    if unknown := sorted(set(requested) - names):
         raise InvalidParameters(f"unknown parameters {', '.join(unknown)}: choose from {', '.join(sorted(names))}")
-    values: dict[str, Any] = {**recipe, **asked}
+    values: dict[str, Any] = {**recipe, **requested}
     values.update({name: tuple(value) for name, value in values.items() if isinstance(value, list)})
     try:
         return kind(**values)

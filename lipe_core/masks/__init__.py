@@ -1,1 +1,1 @@
-"""Where the subject is: attention maps, segmentation and mask algebra."""
+"""The subject's place in an image: attention maps, segmentation and mask algebra."""

@@ -1,9 +1,9 @@
-"""Where the network would paint something else, were the subject another thing.
+"""Maps of where the network's prediction changes if another noun replaces the subject's class noun.
 
-DiffEdit, Couairon et al. 2022 (https://arxiv.org/abs/2210.11427), section 3.2, step 1: noise estimates under two
-prompts differ where the picture has to change. There the prompts are of before and after; here they differ in the
-class noun alone, so that the scene stays out of it. Attention to a noun finds what makes it one, such as a person's
-face; the difference finds what else is the subject's, such as hair and hat.
+DiffEdit, Couairon et al. 2022 (https://arxiv.org/abs/2210.11427), section 3.2, step 1: noise predictions under two
+prompts differ where the image has to change. The paper compares the prompts before and after the edit. Here the two
+prompts differ in the class noun alone, so that the scene does not enter the map. Attention to a noun finds its typical
+parts, such as a person's face; the difference also finds the subject's other parts, such as hair and hat.
 """
 
 import re
@@ -21,52 +21,52 @@ from lipe_core.shapes import Latents, Mask
 from lipe_core.subject import Subject
 
 _NOISE_LEVELS = (0.65, 0.85)
-"""Coarse ones, at which a prompt still decides what there is."""
+"""Fractions of the schedule. At coarse levels the prompt still decides the content."""
 
-_DRAWS = 2
-"""Of the noise, at each level: the paper takes ten, which cost more than the edit."""
+_NOISE_SAMPLES = 2
+"""Noise samples per level. The paper takes ten, which would cost more than the edit."""
 
-_OUTLIERS = 0.95
-"""The quantile at which differences are cut (the paper's section 3.2 removes outliers, too): an eye's are many times
-those of a whole hat."""
+_CLIP_QUANTILE = 0.95
+"""Differences are clipped at this quantile; the paper's section 3.2 removes outliers too. Those of an eye are many
+times those of a whole hat."""
 
 
 def diffedit_map(
     model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject, nouns: Sequence[str]
 ) -> Mask:
-    """How much the network's answer changes with the class noun, of the latents' size and raw; one row each caption.
+    """The raw map of each row, of the latents' size.
 
-    Every caption must name the class noun. `nouns` are what it is exchanged for; those that the class noun holds are
-    left out.
+    Every caption must name the class noun. `nouns` replace it one after the other; those that are part of the class
+    noun are left out.
     """
     b, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)
-    # One noun after the other: together they would need several times an edit's memory.
+    # One noun after the other: a batch of all of them would need several times the memory of an edit.
     own, *others = (
-        sdxl.denoiser(model, sdxl.encode_prompt(model, [_exchanged(c, subject, noun) for c in captions], size=size))
+        sdxl.denoiser(model, sdxl.encode_prompt(model, [_with_noun(c, subject, noun) for c in captions], size=size))
         for noun in (subject.class_noun, *other_nouns(subject, nouns))
     )
     differences = []
-    for draw, level in product(range(_DRAWS), _NOISE_LEVELS):
+    for sample, level in product(range(_NOISE_SAMPLES), _NOISE_LEVELS):
         t = round(level * model.schedule.levels)
-        eps = unit_noise([draw], model.latent_shape(size)).to(x_0).expand_as(x_0)
+        eps = unit_noise([sample], model.latent_shape(size)).to(x_0).expand_as(x_0)
         x_t = model.schedule.add_noise(x_0, eps, torch.full((b,), t, device=x_0.device))
-        answer = own(x_t, t)
+        own_eps = own(x_t, t)
         for other in others:
-            change = (other(x_t, t) - answer).norm(dim=1, keepdim=True)
+            change = (other(x_t, t) - own_eps).norm(dim=1, keepdim=True)
             differences.append(change / reduce(change, "b 1 h w -> b 1 1 1", "mean"))
-    seen = torch.stack(differences).mean(dim=0)
-    most = torch.quantile(seen.flatten(1), _OUTLIERS, dim=1)
-    return torch.minimum(seen, rearrange(most, "b -> b 1 1 1"))
+    mean = torch.stack(differences).mean(dim=0)
+    highest = torch.quantile(mean.flatten(1), _CLIP_QUANTILE, dim=1)
+    return torch.minimum(mean, rearrange(highest, "b -> b 1 1 1"))
 
 
 def diffedit_evaluations(subject: Subject, nouns: Sequence[str]) -> int:
-    """Of the network, for each row of `diffedit_map`."""
-    return _DRAWS * len(_NOISE_LEVELS) * (1 + len(other_nouns(subject, nouns)))
+    """Network evaluations per row of `diffedit_map`."""
+    return _NOISE_SAMPLES * len(_NOISE_LEVELS) * (1 + len(other_nouns(subject, nouns)))
 
 
 def other_nouns(subject: Subject, nouns: Sequence[str]) -> tuple[str, ...]:
-    """Those that the class noun does not hold; an InvalidRequest if none is left."""
+    """The nouns that are not part of the class noun. Raises InvalidRequest if none is left."""
     own = subject.class_noun.lower().split()
     others = tuple(noun for noun in nouns if noun.lower() not in own)
     if not others:
@@ -74,7 +74,7 @@ def other_nouns(subject: Subject, nouns: Sequence[str]) -> tuple[str, ...]:
     return others
 
 
-def _exchanged(caption: str, subject: Subject, noun: str) -> str:
-    """The caption of another thing, and of no one's in particular."""
+def _with_noun(caption: str, subject: Subject, noun: str) -> str:
+    """The caption with "a {noun}" in place of the subject, without the token."""
     own = rf"(?:\ban?\s+)?(?:\b{re.escape(subject.token)}\s+)?\b{re.escape(subject.class_noun)}\b"
     return re.sub(own, f"a {noun}", caption, flags=re.IGNORECASE)

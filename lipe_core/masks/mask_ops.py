@@ -1,7 +1,7 @@
-"""Attention map -> mask, and what is done with masks. LIPE, section 3.3 (https://arxiv.org/abs/2406.17236).
+"""Mask algebra: threshold, union, dilation, feathering, blend and composite.
 
-A map is raw and has no scale; a mask is in [0, 1], 1 = may change. Lengths are fractions of the shorter
-side, so that one setting serves every resolution.
+LIPE, section 3.3 (https://arxiv.org/abs/2406.17236). An attention map is raw and has no scale. A mask is in [0, 1],
+1 = may change. Lengths are fractions of the shorter side, so that one setting serves every resolution.
 """
 
 from functools import reduce
@@ -17,37 +17,37 @@ from PIL import Image
 from lipe_core.shapes import Latents, Mask, PerRow, PixelMask
 
 Threshold = float | Literal["otsu"]
-"""A level in [0, 1] between a map's lowest and highest value, or Otsu's choice for each map."""
+"""A level in [0, 1] between a map's lowest and highest value, or "otsu": Otsu's method chooses it for each map."""
 
 
 def subject_mask(maps: Mask, *, threshold: Threshold, dilation: float) -> Mask:
-    """Where the subject is: `maps` stretched to [0, 1], cut at the threshold and grown. Zeros and ones."""
+    """Threshold normalized attention maps and dilate the result; zeros and ones."""
     maps = min_max_normalize(maps)
     level = otsu(maps) if threshold == "otsu" else maps.new_full((len(maps),), threshold)
     return dilate((maps > rearrange(level, "b -> b 1 1 1")).to(maps), dilation)
 
 
-def union(*several: Mask) -> Mask:
-    """Any of them."""
-    return reduce(torch.maximum, several)
+def union(*masks: Mask) -> Mask:
+    """The elementwise maximum."""
+    return reduce(torch.maximum, masks)
 
 
 def min_max_normalize(maps: Mask) -> Mask:
-    """Each row's values moved to [0, 1]; a flat map becomes zeros."""
+    """Scale each row to [0, 1]; a constant map becomes zeros."""
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
     return (maps - low) / (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
 
 
 def resize(maps: Mask, size: tuple[int, int]) -> PixelMask:
-    """Maps or masks at another (height, width): averaged when shrinking, bilinear when growing."""
+    """Resize maps or masks to (height, width): area average when shrinking, bilinear when growing."""
     if size[0] <= maps.shape[2] and size[1] <= maps.shape[3]:
         return F.adaptive_avg_pool2d(maps, size)
     return F.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
 def dilate(mask: Mask, radius: float) -> Mask:
-    """One wherever a one is within a disc of this radius; zeros and ones. Its time does not depend on the radius."""
-    cells = _cells(mask, radius)
+    """Dilate a mask of zeros and ones by a disc. The run time does not depend on the radius."""
+    cells = _in_cells(mask, radius)
     if cells < 1:
         return mask
     outside = (mask.squeeze(1) == 0).to(torch.uint8).cpu().numpy()
@@ -55,14 +55,14 @@ def dilate(mask: Mask, radius: float) -> Mask:
     return rearrange(torch.from_numpy(distances <= cells + 0.5), "b h w -> b 1 h w").to(mask)
 
 
-def opened(mask: Mask, radius: float) -> Mask:
-    """Morphological opening: without what no disc of this radius fits into."""
+def morphological_opening(mask: Mask, radius: float) -> Mask:
+    """Remove the parts of a mask into which a disc of this radius does not fit."""
     return dilate(1 - dilate(1 - mask, radius), radius)
 
 
 def feather(mask: Mask, radius: float) -> Mask:
-    """Soft edges: a Gaussian blur that reaches `radius` to both sides of an edge, not further."""
-    cells = _cells(mask, radius)
+    """Soften edges with a Gaussian blur that reaches `radius` to both sides of an edge and no further."""
+    cells = _in_cells(mask, radius)
     if cells < 1:
         return mask
     offsets = torch.arange(-cells, cells + 1, device=mask.device, dtype=mask.dtype)
@@ -74,7 +74,8 @@ def feather(mask: Mask, radius: float) -> Mask:
 
 
 def otsu(maps: Mask) -> PerRow:
-    """The level that splits each row's values into the two classes furthest apart (Otsu 1979)."""
+    """The level that splits each row's values into the two classes with the largest variance between them (Otsu,
+    1979)."""
     values, _ = rearrange(maps, "b 1 h w -> b (h w)").sort(dim=1)
     count = values.shape[1]
     below = torch.arange(1, count, device=maps.device, dtype=maps.dtype)
@@ -86,21 +87,22 @@ def otsu(maps: Mask) -> PerRow:
     return ((values.gather(1, split) + values.gather(1, split + 1)) / 2).squeeze(1)
 
 
-def soft_pixels(mask: Mask, size: tuple[int, int], radius: float) -> PixelMask:
-    """A mask at a picture's (height, width): still 1 where it was, exactly 0 beyond twice the radius."""
+def to_soft_pixel_mask(mask: Mask, size: tuple[int, int], radius: float) -> PixelMask:
+    """Scale a mask to an image's (height, width) with soft edges: 1 inside, exactly 0 beyond twice the radius."""
     pixels = F.interpolate(mask.float(), size, mode="nearest")
     return torch.maximum(pixels, feather(dilate(pixels, radius), radius))
 
 
-def _cells(mask: Mask, fraction: float) -> int:
-    return round(fraction * min(mask.shape[2:]))
-
-
 def blend(edit: Latents, source: Latents, mask: Mask) -> Latents:
-    """M * edit + (1 - M) * source; where M is 0 or 1, exactly the one or the other."""
+    """M * edit + (1 - M) * source; exactly the one or the other where M is 1 or 0."""
     return (mask * edit + (1 - mask) * source).where(mask > 0, source)
 
 
 def composite(edit: Image.Image, source: Image.Image, mask: Image.Image) -> Image.Image:
-    """The same in pixels; `mask` is greyscale. Where it is black, the source's very bytes."""
+    """Blend two images by a greyscale mask. Where the mask is black, the bytes are the source's."""
     return Image.composite(edit, source, mask)
+
+
+def _in_cells(mask: Mask, fraction: float) -> int:
+    """A fraction of the shorter side as a number of the mask's own rows or columns."""
+    return round(fraction * min(mask.shape[2:]))

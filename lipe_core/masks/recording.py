@@ -1,4 +1,4 @@
-"""The network under one branch's prompts, source or target, watched for where it sees the subject."""
+"""Denoisers that also return the attention to the subject's words."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from lipe_core.subject import Subject
 
 @dataclass(frozen=True)
 class Prompts:
-    """One branch's prompts as the network takes them, and where in them the subject is named."""
+    """A batch of encoded prompts and the positions of the subject's words in them."""
 
     cond: Conditioning
     uncond: Conditioning
@@ -31,14 +31,15 @@ def encode_prompts(
     subject: Subject,
     size: Size,
     *,
-    personal: bool = True,
+    names_token: bool = True,
     negative_prompt: str = "",
 ) -> Prompts:
-    """Encode prompts; an InvalidRequest tells which one the model cannot find the subject in.
+    """Encode prompts. Raises InvalidRequest for a prompt in which the model does not find the subject.
 
-    Prompts that are not `personal` name the subject by its class noun alone. Guidance leads away from the negative one.
+    `names_token` says whether the prompts name the subject by token and class noun, or by the class noun alone.
+    Guidance leads away from `negative_prompt`.
     """
-    words = (subject.token, subject.class_noun) if personal else (subject.class_noun,)
+    words = (subject.token, subject.class_noun) if names_token else (subject.class_noun,)
     try:
         wanted = [sdxl.token_positions(model, prompt, words) for prompt in prompts]
     except ValueError as error:
@@ -55,11 +56,15 @@ def encode_prompts(
 
 
 @dataclass(frozen=True)
-class Branch:
-    """The network under one branch's prompts: `denoise` for its answer, `attend` for where it saw the subject, too."""
+class RecordingDenoiser:
+    """The network under a batch of prompts, with and without its attention to the subject.
+
+    `denoise(x_t, t)` returns eps. `denoise_and_record(x_t, t)` returns eps and the attention map of each row; it costs
+    more, so call it only where the map is used.
+    """
 
     denoise: Denoiser
-    attend: Callable[[Latents, int], tuple[Latents, AttentionMap]]
+    denoise_and_record: Callable[[Latents, int], tuple[Latents, AttentionMap]]
     counter: EvaluationCounter
 
 
@@ -71,11 +76,13 @@ def recording_denoiser(
     *,
     attention_tokens: int,
     refine: int,
-    base_weights: BaseWeights | None = None,
-    guide_from_base: bool = False,
-) -> Iterator[Branch]:
-    """The network under these prompts, watched while inside. `untuned` is the way to the base model, from whose
-    unconditional answer guidance starts if it shall, where a prior is on."""
+    guide_from: BaseWeights | None = None,
+) -> Iterator[RecordingDenoiser]:
+    """Context manager that installs attention recording and yields the denoiser of these prompts.
+
+    `attention_tokens` and `refine` are those of `sdxl.record_attention`. With `guide_from`, the context manager that
+    disables the prior, guidance starts from the base model's unconditional prediction.
+    """
     counter = EvaluationCounter()
 
     def denoiser(conditioning: Conditioning) -> Denoiser:
@@ -89,18 +96,18 @@ def recording_denoiser(
         refine=refine,
     ) as store:
         denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
-        if guide_from_base and base_weights and guidance_scale != 1:
-            start = _unseen(_without_prior(denoiser(prompts.uncond), base_weights), store)
-            denoise = guided_from(start, denoiser(prompts.cond), guidance_scale)
+        if guide_from and guidance_scale != 1:
+            base = _without_recording(_without_prior(denoiser(prompts.uncond), guide_from), store)
+            denoise = guided_from(base, denoiser(prompts.cond), guidance_scale)
 
-        def attend(x_t: Latents, t: int) -> tuple[Latents, AttentionMap]:
+        def denoise_and_record(x_t: Latents, t: int) -> tuple[Latents, AttentionMap]:
             return denoise(x_t, t), store.pop()
 
-        yield Branch(_unseen(denoise, store), attend, counter)
+        yield RecordingDenoiser(_without_recording(denoise, store), denoise_and_record, counter)
 
 
 def _without_prior(denoiser: Denoiser, base_weights: BaseWeights) -> Denoiser:
-    """The base model's answer."""
+    """The denoiser with the prior disabled."""
 
     def denoise(x_t: Latents, t: int) -> Latents:
         with base_weights():
@@ -109,8 +116,8 @@ def _without_prior(denoiser: Denoiser, base_weights: BaseWeights) -> Denoiser:
     return denoise
 
 
-def _unseen(denoiser: Denoiser, store: AttentionStore) -> Denoiser:
-    """The same answer, of which no attention is kept."""
+def _without_recording(denoiser: Denoiser, store: AttentionStore) -> Denoiser:
+    """The denoiser with attention recording paused."""
 
     def denoise(x_t: Latents, t: int) -> Latents:
         with store.paused():

@@ -1,1 +1,1 @@
-"""The editing methods: NIMA and those it is compared with."""
+"""The editing methods: NIMA and the methods that it is compared with."""

@@ -1,8 +1,8 @@
-"""Plain DDIM: invert the picture with the source prompt, sample it with the target prompt under guidance.
+"""Plain DDIM: invert the image with the source prompt, sample it with the target prompt under guidance.
 
 https://arxiv.org/abs/2010.02502, section 4.3 (encoding and decoding), with classifier-free guidance
-(https://arxiv.org/abs/2207.12598). It is NIMA without its mask: with a prior, what the prior alone does; without
-one, what everybody tries first.
+(https://arxiv.org/abs/2207.12598). It is NIMA without its mask. With a prior it shows the effect of the prior alone;
+without one it is the usual first attempt.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import OnStep, no_progress, sample
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession
+from lipe_core.methods.session import EditSession, first_half, second_half
 from lipe_core.sdxl import BaseModel
 from lipe_core.settings import GuidanceScale, Steps, check_settings
 
@@ -41,17 +41,18 @@ def edit(
     prior: Prior | None = None,
     on_step: OnStep = no_progress,
 ) -> list[Edit]:
-    """One edit for each target prompt. A mask in the request has no place here."""
+    """One edit for each target prompt. The request's mask is not used."""
     session = EditSession.of(model, request, prior, seeded=False)
     timesteps, counter = model.schedule.timesteps(config.steps), EvaluationCounter()
     with session.with_prior():
-        trajectory = session.invert(timesteps, lambda step, steps: on_step(step, 2 * steps))
+        trajectory = session.invert(timesteps, first_half(on_step))
         with session.clock.stage("editing"):
             x_0 = sample(
                 session.guided(session.encode(session.target_prompts), config.guidance_scale, counter),
                 model.schedule,
-                trajectory.x_T.expand(len(session.rows), -1, -1, -1),
+                session.for_rows(trajectory.x_T),
                 timesteps,
-                on_step=lambda step, steps: on_step(steps + step, 2 * steps),
+                on_step=second_half(on_step),
             )
-    return session.edits(x_0, config, session.inversion.evaluations + counter.evaluations // len(session.rows))
+    evaluations = session.inversion.evaluations + counter.evaluations // len(session.rows)
+    return session.edits(session.decode(x_0), config, evaluations)

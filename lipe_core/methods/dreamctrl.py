@@ -1,5 +1,7 @@
-"""DreamCtrl: a DreamBooth-personalised model, edited with MasaCtrl; LIPE's own baseline (section 4,
-https://arxiv.org/abs/2406.17236). What NIMA is to the prior, MasaCtrl is here."""
+"""DreamCtrl: MasaCtrl on a model that DreamBooth has personalized. LIPE's own baseline, section 4.
+
+https://arxiv.org/abs/2406.17236. MasaCtrl takes the place of NIMA.
+"""
 
 from dataclasses import dataclass
 
@@ -25,7 +27,7 @@ def edit(
     prior: Prior | None = None,
     on_step: OnStep = no_progress,
 ) -> list[Edit]:
-    """MasaCtrl's edits under the prior, which is not optional: without it this would be MasaCtrl by another name."""
+    """MasaCtrl's edits with the prior. Raises InvalidRequest without one."""
     if prior is None:
-        raise InvalidRequest("dreamctrl edits with a learnt prior: give one, or use masactrl")
+        raise InvalidRequest("dreamctrl needs a prior: give one, or use masactrl")
     return masactrl.edit(model, request, config, prior=prior, on_step=on_step)

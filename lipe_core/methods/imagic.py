@@ -1,8 +1,8 @@
-"""Imagic: fit the target's embedding to the picture, then the network to both, then interpolate
+"""Imagic: fit the target's embedding to the image, then the network to both, then interpolate
 (https://arxiv.org/abs/2210.09276, section 3).
 
-(A) optimise the target prompt's embedding until it paints the picture, (B) tune the whole network around what was
-found, (C) paint from eta * target + (1 - eta) * found. The network is the base model again afterwards.
+(A) Optimize the target prompt's embedding until it generates the image. (B) Tune the whole network to the image under
+the fitted embedding. (C) Sample from eta * target + (1 - eta) * fitted. Afterwards the network is the base model again.
 """
 
 import math
@@ -74,10 +74,10 @@ def edit(
     prior: Prior | None = None,
     on_step: OnStep = no_progress,
 ) -> list[Edit]:
-    """One edit for each target prompt and seed; each prompt has trainings of its own, which its seeds share.
+    """One edit for each target prompt and seed; each prompt has its own trainings, which its seeds share.
 
-    A mask in the request has no place here, nor has the source prompt: the picture itself takes its place.
-    Evaluations are forward passes here too; each one of the trainings has a backward pass beside it.
+    The request's mask and source prompt are not used. Evaluations are forward passes; each one of the trainings also
+    has a backward pass.
     """
     total = len(request.target_prompts) * (config.embedding_steps + config.model_steps + config.steps)
     steps_done = count(1)
@@ -85,49 +85,63 @@ def edit(
     def progress() -> None:
         on_step(next(steps_done), total)
 
-    alone = [replace(request, target_prompts=(prompt,)) for prompt in request.target_prompts]
-    return [edit for one in alone for edit in _edit_to_one_prompt(model, one, config, prior, progress)]
+    requests = [replace(request, target_prompts=(prompt,)) for prompt in request.target_prompts]
+    return [edit for one in requests for edit in _edit_to_one_prompt(model, one, config, prior, progress)]
 
 
 def _edit_to_one_prompt(
     model: BaseModel, request: EditRequest, config: ImagicConfig, prior: Prior | None, progress: Callable[[], None]
 ) -> list[Edit]:
-    session, trained, painted = EditSession.of(model, request, prior), EvaluationCounter(), EvaluationCounter()
+    session, counter = EditSession.of(model, request, prior), EvaluationCounter()
     with session.with_prior():
         x_0, prompts = session.x_0(), session.encode(session.target_prompts)
         target = prompts.cond.select(torch.tensor([0]))
         with session.clock.stage("optimising"):
-            found = optimise_embedding(model, x_0, target, config, trained, progress)
+            fitted = optimize_embedding(model, x_0, target, config, progress)
         with own_weights(model) as weights:
             with session.clock.stage("tuning"):
-                fit(model, x_0, found, weights, config.model_steps, config.model_learning_rate,
-                    partial(stream, "imagic model", config.training_seed), trained, progress)  # fmt: skip
+                tuning = Fit(
+                    config.model_steps,
+                    config.model_learning_rate,
+                    partial(stream, "imagic model", config.training_seed),
+                )
+                fit(model, x_0, fitted, weights, tuning, progress)
             with session.clock.stage("editing"), torch.no_grad(), compute(model):
-                cond = interpolated(target, found, config.eta).expand(len(session.rows))
+                cond = interpolated(target, fitted, config.eta).expand(len(session.rows))
                 x_0 = sample(
-                    guided(session.denoiser(painted), cond, prompts.uncond, config.guidance_scale),
+                    guided(session.denoiser(counter), cond, prompts.uncond, config.guidance_scale),
                     model.schedule,
                     unit_noise(session.seeds, model.latent_shape(session.size)).to(x_0),
                     model.schedule.timesteps(config.steps),
                     on_step=lambda step, steps: progress(),
                 )
-    return session.edits(x_0, config, trained.evaluations + painted.evaluations // len(session.rows))
+    evaluations = config.embedding_steps + config.model_steps + counter.evaluations // len(session.rows)
+    return session.edits(session.decode(x_0), config, evaluations)
 
 
-def optimise_embedding(
+@dataclass(frozen=True)
+class Fit:
+    """Settings of one of the two trainings. `draw(step)` is the generator of the step's noise and level."""
+
+    steps: int
+    learning_rate: float
+    draw: Callable[[int], torch.Generator]
+
+
+def optimize_embedding(
     model: BaseModel,
     x_0: Latents,
     target: Conditioning,
     config: ImagicConfig,
-    counter: EvaluationCounter,
     progress: Callable[[], None] = lambda: None,
 ) -> Conditioning:
-    """(A) The embedding near the target's that paints the picture; SDXL's pooled text is part of it."""
+    """(A) The embedding near the target's that generates the image; SDXL's pooled text is part of it."""
     embeds = target.prompt_embeds.float().clone().requires_grad_(True)
     pooled = target.pooled_prompt_embeds.float().clone().requires_grad_(True)
-    fit(model, x_0, Conditioning(embeds, pooled, target.time_ids), [embeds, pooled],
-        config.embedding_steps, config.embedding_learning_rate,
-        partial(stream, "imagic embedding", config.training_seed), counter, progress)  # fmt: skip
+    draw = partial(stream, "imagic embedding", config.training_seed)
+    conditioning = Conditioning(embeds, pooled, target.time_ids)
+    fitting = Fit(config.embedding_steps, config.embedding_learning_rate, draw)
+    fit(model, x_0, conditioning, [embeds, pooled], fitting, progress)
     return Conditioning(embeds.detach(), pooled.detach(), target.time_ids)
 
 
@@ -136,16 +150,13 @@ def fit(
     x_0: Latents,
     conditioning: Conditioning,
     weights: Sequence[Tensor],
-    steps: int,
-    learning_rate: float,
-    draw: Callable[[int], torch.Generator],
-    counter: EvaluationCounter,
-    progress: Callable[[], None],
+    settings: Fit,
+    progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Adam on the denoising loss of the one picture; `draw(step)` decides the step's noise and level."""
-    optimizer = torch.optim.Adam(weights, lr=learning_rate, fused=True)
-    for step in range(steps):
-        generator = draw(step)
+    """Minimize the denoising loss of the one image over `weights`, with Adam; one evaluation a step."""
+    optimizer = torch.optim.Adam(weights, lr=settings.learning_rate, fused=True)
+    for step in range(settings.steps):
+        generator = settings.draw(step)
         t = torch.randint(1, model.schedule.levels, (1,), generator=generator).to(x_0.device)
         loss = reconstruction_loss(model, x_0, torch.randn(x_0.shape, generator=generator).to(x_0), t, conditioning)
         if not math.isfinite(loss.item()):
@@ -153,31 +164,30 @@ def fit(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        counter.evaluations += 1
         progress()
 
 
 def reconstruction_loss(model: BaseModel, x_0: Latents, eps: Latents, t: Tensor, conditioning: Conditioning) -> Tensor:
-    """How far the network is from painting the picture from this noise at this level."""
+    """The denoising loss of the image at this noise and level."""
     with compute(model):
         prediction = sdxl.predict(model, model.schedule.add_noise(x_0, eps, t), t, conditioning)
     return (prediction - model.schedule.target(x_0, eps, t, model.prediction_type)).square().mean()
 
 
-def interpolated(target: Conditioning, found: Conditioning, eta: float) -> Conditioning:
-    """eta * target + (1 - eta) * found: 1 is the prompt, 0 the picture."""
+def interpolated(target: Conditioning, fitted: Conditioning, eta: float) -> Conditioning:
+    """(C) eta * target + (1 - eta) * fitted: 1 is the prompt, 0 the image."""
     return Conditioning(
-        torch.lerp(found.prompt_embeds, target.prompt_embeds.float(), eta),
-        torch.lerp(found.pooled_prompt_embeds, target.pooled_prompt_embeds.float(), eta),
+        torch.lerp(fitted.prompt_embeds, target.prompt_embeds.float(), eta),
+        torch.lerp(fitted.pooled_prompt_embeds, target.pooled_prompt_embeds.float(), eta),
         target.time_ids,
     )
 
 
 @contextmanager
 def own_weights(model: BaseModel) -> Iterator[list[torch.nn.Parameter]]:
-    """Float32 copies of the network's weights, trainable, in its place while inside; after, the very originals.
+    """Context manager that replaces the network's weights by trainable float32 copies, and restores the originals.
 
-    Float32, because at bfloat16 steps of 5e-7 would be rounded away.
+    In bfloat16, steps of 5e-7 would be lost to rounding.
     """
     weights = list(model.unet.parameters())
     originals = [weight.data for weight in weights]
@@ -193,5 +203,5 @@ def own_weights(model: BaseModel) -> Iterator[list[torch.nn.Parameter]]:
 
 
 def compute(model: BaseModel) -> torch.autocast:
-    """The model's own precision for the passes, whatever the weights are kept in."""
+    """Autocast to the model's own precision, whatever the precision of the weights."""
     return torch.autocast(model.device.type, torch.bfloat16, enabled=model.dtype != torch.float32)

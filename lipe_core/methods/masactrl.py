@@ -1,9 +1,9 @@
 """MasaCtrl: the target's self-attention reads the source's keys and values (https://arxiv.org/abs/2304.08465).
 
-The target prompt lays the picture out; from step S and layer L on, its queries look up their content in the
-source (mutual self-attention), foreground in foreground and background in background (its mask-guided variant). A
-real picture comes in by DDIM inversion. The source branch is the stored inversion: it reconstructs the
-picture by construction, where the paper samples it anew and drifts.
+The target prompt decides the layout. From step S and layer L on, the target's queries read the content of the source
+(mutual self-attention): foreground from foreground, background from background (the mask-guided variant). DDIM
+inversion gives the trajectory of a real image. The stored inversion is the source branch, so it reconstructs the image
+exactly; the paper samples the source again, which drifts.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from lipe_core.diffusion.ddim import OnStep, Trajectory, ddim_step, no_progress
 from lipe_core.diffusion.schedule import NoiseSchedule
 from lipe_core.errors import InvalidRequest
 from lipe_core.masks import mask_ops
-from lipe_core.masks.recording import Branch, recording_denoiser
+from lipe_core.masks.recording import RecordingDenoiser, recording_denoiser
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession
+from lipe_core.methods.session import EditSession, first_half, second_half
 from lipe_core.methods.source_features import LATE
 from lipe_core.sdxl import BaseModel, Processor, self_attention_layers, use_processors
 from lipe_core.settings import GuidanceScale, Level, Steps, check_settings
@@ -78,81 +78,87 @@ def edit(
     prior: Prior | None = None,
     on_step: OnStep = no_progress,
 ) -> list[Edit]:
-    """One edit for each target prompt; all share one source branch. A mask in the request has no place here."""
+    """One edit for each target prompt; all share one source branch. The request's mask is not used."""
     session = EditSession.of(model, request, prior, seeded=False)
     timesteps = model.schedule.timesteps(config.steps)
-    branches = 1 + len(session.rows)
+    batch = 1 + len(session.rows)  # the source and the targets
     with session.with_prior():
-        trajectory = session.invert(timesteps, lambda step, steps: on_step(step, 2 * steps))
+        trajectory = session.invert(timesteps, first_half(on_step))
         prompts = session.encode([session.source_prompt, *session.target_prompts])
-        mutual = Mutual(branches, prompts.latent_size)
+        state = MutualAttentionState(batch, prompts.latent_size)
         with (
             session.clock.stage("editing"),
-            share_attention(model.unet, mutual, _start_layer(model.unet, config)),
+            mutual_attention(model.unet, state, _start_layer(model.unet, config)),
             recording_denoiser(
                 model, prompts, config.guidance_scale, attention_tokens=config.attention_tokens, refine=0
-            ) as branch,
+            ) as denoiser,
         ):
-            x_0 = edit_latents(
-                branch, mutual, model.schedule, trajectory, config,
-                lambda step, steps: on_step(steps + step, 2 * steps),
-            )  # fmt: skip
-    # the source branch counts in full for each edit, as the inversion does
-    evaluations = session.inversion.evaluations + 2 * branch.counter.evaluations // branches
-    found = mutual.source_mask
-    source_mask = None if found is None else mask_ops.resize(found, prompts.latent_size).expand(len(x_0), -1, -1, -1)
-    return session.edits(x_0, config, evaluations, source_mask=source_mask)
+            x_0 = edit_latents(denoiser, state, model.schedule, trajectory, config, second_half(on_step))
+    # The source row counts in full for each edit, as the inversion does.
+    evaluations = session.inversion.evaluations + 2 * denoiser.counter.evaluations // batch
+    source_masks = None
+    if state.source_mask is not None:
+        mask = mask_ops.resize(state.source_mask, prompts.latent_size)
+        source_masks = session.mask_images(session.for_rows(mask))
+    return session.edits(session.decode(x_0), config, evaluations, source_masks=source_masks)
 
 
 @dataclass
-class Mutual:
-    """What the target branches read at the present step: nothing of the source (`on` is false), all of it, or
-    each place of the target what the masks say. Row 0 of each half of a batch is the source."""
+class MutualAttentionState:
+    """The part of the source row that the target rows read at the present step.
 
-    branches: int
+    They read nothing if `is_on` is false, and the whole source without masks. With masks, they read foreground from
+    foreground and background from background. `rows` are the source and the targets; row 0 of each half of a batch is
+    the source.
+    """
+
+    rows: int
     latent_size: tuple[int, int]
-    on: bool = False
+    is_on: bool = False
     source_mask: Mask | None = None
     target_mask: Mask | None = None
 
 
 def edit_latents(
-    branch: Branch,
-    mutual: Mutual,
+    denoiser: RecordingDenoiser,
+    state: MutualAttentionState,
     schedule: NoiseSchedule,
     trajectory: Trajectory,
     config: MasaCtrlConfig,
     on_step: OnStep,
 ) -> Latents:
-    """Denoise the targets beside the source. Masks come from the maps of the step before: those of a step are
-    only known when its layers have run."""
-    x_t = trajectory.x_T.expand(mutual.branches - 1, -1, -1, -1)
+    """Denoise the targets beside the source.
+
+    The masks come from the attention of the step before, because a step's attention is complete only after its layers
+    have run.
+    """
+    x_t = trajectory.x_T.expand(state.rows - 1, -1, -1, -1)
     grid = trajectory.timesteps.tolist()
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
-        mutual.on = step > config.start_step
-        eps, maps = branch.attend(torch.cat([trajectory.at(t), x_t]), t)
+        state.is_on = step > config.start_step
+        eps, attention = denoiser.denoise_and_record(torch.cat([trajectory.at(t), x_t]), t)
         x_t = ddim_step(schedule, x_t, eps[1:], t, s)
         if config.masked:
-            found = mask_ops.subject_mask(maps, threshold=config.threshold, dilation=0.0)
-            mutual.source_mask, mutual.target_mask = found[:1], found[1:]
+            masks = mask_ops.subject_mask(attention, threshold=config.threshold, dilation=0.0)
+            state.source_mask, state.target_mask = masks[:1], masks[1:]
         on_step(step, len(grid) - 1)
     return x_t
 
 
 @contextmanager
-def share_attention(unet: Any, mutual: Mutual, start_layer: int) -> Iterator[None]:
-    """Mutual self-attention in the network's later layers while inside."""
+def mutual_attention(unet: Any, state: MutualAttentionState, start_layer: int) -> Iterator[None]:
+    """Context manager in which the self-attention layers from `start_layer` on are mutual."""
     late = set(self_attention_layers(unet)[start_layer:])
-    with use_processors(unet, lambda name, old: MutualAttention(old, mutual) if name in late else old):
+    with use_processors(unet, lambda name, old: MutualAttentionProcessor(old, state) if name in late else old):
         yield
 
 
 @dataclass(frozen=True)
-class MutualAttention:
+class MutualAttentionProcessor:
     """A self-attention processor whose target rows read the source row of their half of the batch."""
 
     inner: Processor
-    mutual: Mutual
+    state: MutualAttentionState
 
     def __call__(
         self,
@@ -162,27 +168,27 @@ class MutualAttention:
         attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        if not self.mutual.on:
+        if not self.state.is_on:
             return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
-        halves = rearrange(hidden_states, "(half row) q d -> half row q d", row=self.mutual.branches)
-        answers = []
+        halves = rearrange(hidden_states, "(half row) q d -> half row q d", row=self.state.rows)
+        outputs = []
         for half in halves:
             source, targets = half[:1], half[1:]
-            answers += [self.inner(attn, source), self._look_up(attn, targets, source)]
-        return torch.cat(answers)
+            outputs += [self.inner(attn, source), self._read_source(attn, targets, source)]
+        return torch.cat(outputs)
 
-    def _look_up(self, attn: Any, targets: Tensor, source: Tensor) -> Tensor:
+    def _read_source(self, attn: Any, targets: Tensor, source: Tensor) -> Tensor:
         def read(places: Tensor) -> Tensor:
             return self.inner(attn, targets, source[:, places].expand(len(targets), -1, -1))
 
-        queries = source.shape[1]
+        queries, state = source.shape[1], self.state
         everywhere = torch.ones(queries, dtype=torch.bool, device=source.device)
-        if self.mutual.source_mask is None or self.mutual.target_mask is None:
+        if state.source_mask is None or state.target_mask is None:
             return read(everywhere)
-        foreground = _at_layer(self.mutual.source_mask, self.mutual.latent_size, queries)[0, :, 0] > 0.5
+        foreground = _at_layer(state.source_mask, state.latent_size, queries)[0, :, 0] > 0.5
         if foreground.all() or not foreground.any():  # one of the two would have nothing to read
             return read(everywhere)
-        weight = _at_layer(self.mutual.target_mask, self.mutual.latent_size, queries).to(source)
+        weight = _at_layer(state.target_mask, state.latent_size, queries).to(source)
         return weight * read(foreground) + (1 - weight) * read(~foreground)
 
 
@@ -193,7 +199,7 @@ def _start_layer(unet: Any, config: MasaCtrlConfig) -> int:
 
 
 def _at_layer(mask: Mask, latent_size: tuple[int, int], queries: int) -> Tensor:
-    """The mask's rows over the queries of a layer, "b q 1". Each level halves the one before, rounding up."""
+    """The masks over the queries of a layer, "b q 1". Each level halves the one before, rounding up."""
     height, width = latent_size
     while height * width > queries:
         height, width = -(-height // 2), -(-width // 2)

@@ -1,7 +1,16 @@
-"""The systems that LIPE is compared with, and LIPE's own NIMA among them: each a config and an `edit` of one shape.
+"""All editing methods: LIPE's own NIMA and the methods that it is compared with.
 
-They are written from their papers, with the papers' defaults, over the same base model, schedule and masks.
-Evaluations are counted alike, and none puts the source's pixels back unless its paper does.
+A method is a module with a config, a frozen dataclass of its settings, and a function `edit`:
+
+    edit(model, request, config, *, prior=None, on_step=no_progress) -> list[Edit]
+
+`edit` returns one edit for each target prompt and seed, prompts outermost. Each row equals the same prompt and seed
+alone. It counts its network evaluations, calls `on_step` after each step, and restores the model even if `on_step`
+raises. A config raises InvalidRequest for invalid settings, and `edit` for a request that the method cannot carry out.
+`EditSession` does the parts that all methods share.
+
+The methods are written from their papers, with the papers' defaults, over the same base model, schedule and masks.
+None returns the source's pixels unless its paper does.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,10 +25,10 @@ from lipe_core.methods.request import Edit
 
 
 class Method(NamedTuple):
-    """`edit(model, request, config, *, prior=None, on_step=no_progress)`, and the class of its config.
+    """A method's config class and its `edit`.
 
-    One that `has_previews` takes an `on_preview`, too (`editor.OnPreview`); one that `needs_references` looks at the
-    request's own, and has no use for a prior.
+    With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `needs_references`, it uses the
+    request's references and ignores a prior.
     """
 
     config: type[Any]

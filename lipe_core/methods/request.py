@@ -1,4 +1,4 @@
-"""The one interface of all editing methods, NIMA and the baselines alike: `Editor`."""
+"""Requests and results, the same for every editing method."""
 
 import re
 from collections.abc import Callable
@@ -13,13 +13,12 @@ from lipe_core.subject import Subject
 
 @dataclass(frozen=True)
 class EditRequest:
-    """What to change in which picture.
+    """An image and the prompts that say what to change in it.
 
-    Every target prompt is painted once for each seed. All prompts name the subject as `subject.phrase`.
-    `mask` is greyscale, of the picture's size, white where the picture may change (greys count as white or black,
-    whatever is nearer); without one it is found.
-    `references` are the subject's pictures, of any size, for the methods that look at them when they edit: a prior
-    has learnt from them already.
+    Every target prompt is generated once for each seed. All prompts name the subject as `subject.phrase`.
+    `mask` is greyscale, of the image's size, and white where the image may change; a grey counts as white or black,
+    whichever is nearer. Without a mask, the method finds the subject. `references` are images of the subject, of any
+    size, for methods that need them at the time of the edit; a prior has learned from them before.
     """
 
     image: Image.Image
@@ -38,19 +37,19 @@ class EditRequest:
             _require_subject("target", prompt, self.subject)
         if self.mask is not None and self.mask.size != self.image.size:
             raise InvalidRequest(
-                f"the mask must have the picture's size: it is {self.mask.width} x {self.mask.height}, "
-                f"the picture {self.image.width} x {self.image.height}"
+                f"the mask must have the image's size: it is {self.mask.width} x {self.mask.height}, "
+                f"the image {self.image.width} x {self.image.height}"
             )
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One edited picture and how it came about.
+    """One edited image with its masks, costs and parameters.
 
-    `uncomposited` is what the decoder painted, before the source's own pixels came back. Where `edit_mask` is
-    black, `image` has the source's very bytes. Timings are seconds a stage, shared by all edits of a request;
-    evaluations are network forward passes of one row, the shared inversion counted in full. `parameters` are
-    all that it takes to repeat the edit.
+    `uncomposited` is the decoder's image, before the source's own pixels return. If the method composites, `image` has
+    the source's bytes where `edit_mask` is black. Timings are seconds per stage, shared by all edits of a request.
+    Evaluations are network forward passes of one row, with the shared inversion counted in full. `parameters` suffice
+    to repeat the edit.
     """
 
     image: Image.Image
@@ -65,19 +64,15 @@ class Edit:
 
 
 OnPreview = Callable[[list[Image.Image]], None]
-"""Edits that are not done yet, one for each prompt and seed; it may raise to stop the work."""
+"""Called with the unfinished edits, one for each prompt and seed. It may raise to stop the work."""
 
 
-def no_preview(pictures: list[Image.Image]) -> None:
-    """Nobody is watching."""
-
-
-Editor = Callable[[EditRequest], list[Edit]]
-"""A method with its model and settings bound: one edit for each target prompt and seed, prompts outermost."""
+def no_preview(images: list[Image.Image]) -> None:
+    """Ignore previews."""
 
 
 def _require_subject(which: str, prompt: str, subject: Subject) -> None:
     if not prompt.strip():
-        raise InvalidRequest(f"the {which} prompt is empty: describe the picture, naming {subject.phrase!r}")
+        raise InvalidRequest(f"the {which} prompt is empty: describe the image, naming {subject.phrase!r}")
     if not re.search(rf"(?<!\w){re.escape(subject.phrase)}(?!\w)", prompt, re.IGNORECASE):
         raise InvalidRequest(f"the {which} prompt {prompt!r} does not name the subject: write {subject.phrase!r} in it")

@@ -1,8 +1,8 @@
-"""SDEdit: noise the picture part of the way, denoise it with the target prompt (https://arxiv.org/abs/2108.01073).
+"""SDEdit: noise the image part of the way, denoise it with the target prompt (https://arxiv.org/abs/2108.01073).
 
-Section 3, with the kept region of its masked algorithm where the request has a mask. The paper is guided by a
-picture alone; the prompt comes in by classifier-free guidance. The way back is the deterministic DDIM, not the
-paper's stochastic solver, as in the image-to-image of every text-to-image model since.
+Section 3. If the request has a mask, the paper's masked algorithm keeps the region outside. The paper is guided by an
+image alone; here classifier-free guidance adds the prompt. DDIM denoises deterministically in place of the paper's
+stochastic solver, as the image-to-image mode of later text-to-image models does.
 """
 
 from dataclasses import dataclass
@@ -60,11 +60,13 @@ def edit(
     timesteps = model.schedule.timesteps(config.steps)[: 1 + max(1, round(config.strength * config.steps))]
     counter, mask = EvaluationCounter(), session.user_mask()
     with session.with_prior(), session.clock.stage("editing"):
-        x_0 = session.x_0().expand(len(session.rows), -1, -1, -1)
+        x_0 = session.for_rows(session.x_0())
         noise = unit_noise(session.seeds, model.latent_shape(session.size)).to(x_0)
         denoise = session.guided(session.encode(session.target_prompts), config.guidance_scale, counter)
         x_0 = edit_latents(denoise, model.schedule, x_0, noise, timesteps, mask, on_step)
-    return session.edits(x_0, config, counter.evaluations // len(session.rows), source_mask=mask, edit_mask=mask)
+    masks = None if mask is None else session.mask_images(mask)
+    evaluations = counter.evaluations // len(session.rows)
+    return session.edits(session.decode(x_0), config, evaluations, source_masks=masks, edit_masks=masks)
 
 
 def edit_latents(
@@ -76,7 +78,7 @@ def edit_latents(
     mask: Mask | None,
     on_step: OnStep,
 ) -> Latents:
-    """Noise x_0 to the grid's end and denoise it; outside the mask the picture is put back at every step."""
+    """Noise x_0 to the grid's end and denoise it. Outside the mask, each step returns to the noised x_0."""
     grid = timesteps.tolist()
     x_t = _noised(schedule, x_0, noise, grid[-1])
     for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):

@@ -1,7 +1,7 @@
-"""What every method beside NIMA does in the same way: a picture to latents, prompts to conditioning, latents to edits.
+"""The steps that all methods share: encode image and prompts, invert, decode, time the stages, build the edits.
 
-A network without a prior has never met the subject's token, which to it is a word like any other ("sks" is a
-rifle to SDXL). Without a prior the prompts therefore name the class noun alone, as a user of these methods would.
+A network without a prior has not learned the subject's token, and reads it as any other word ("sks" is a rifle to
+SDXL). Without a prior, prompts therefore name the class noun alone, unless a method keeps the token.
 """
 
 import re
@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from lipe_core import sdxl
+from lipe_core.adapters.full_attention import BaseWeights
 from lipe_core.adapters.lora import use_adapter
 from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.conditioning import Conditioning
@@ -25,151 +26,188 @@ from lipe_core.errors import InvalidRequest
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import Prompts, encode_prompts
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.pixels import to_grey, to_mask
+from lipe_core.pixels import to_grey, to_mask, to_pixels
 from lipe_core.sdxl import BaseModel
-from lipe_core.shapes import Latents, Mask, Size, Timesteps
+from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size, Timesteps
 
 
 @dataclass
 class Clock:
-    """Seconds spent in each stage, the device's queue included."""
+    """Seconds spent in each stage, including the device's queue."""
 
     device: torch.device
     timings: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
+        """Context manager that adds its run time to the stage."""
         start = time.perf_counter()
         yield
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        self.timings[name] = time.perf_counter() - start
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
 
 
 @dataclass(frozen=True)
 class EditSession:
-    """One request on its way through one method; an edit for each of `rows`, (target prompt, seed)."""
+    """One request that one method works on. `rows` are its (target prompt, seed) pairs; each becomes an edit."""
 
     model: BaseModel
     request: EditRequest
     prior: Prior | None
     size: Size
     rows: tuple[tuple[str, int], ...]
+    names_token: bool
     clock: Clock
     inversion: EvaluationCounter = field(default_factory=EvaluationCounter)
 
     @classmethod
-    def of(cls, model: BaseModel, request: EditRequest, prior: Prior | None, *, seeded: bool = True) -> "EditSession":
-        """Refuses several seeds where a method draws no noise (not `seeded`): all would give one picture."""
+    def of(
+        cls,
+        model: BaseModel,
+        request: EditRequest,
+        prior: Prior | None,
+        *,
+        seeded: bool = True,
+        keeps_token: bool = False,
+    ) -> "EditSession":
+        """Open a session. With `keeps_token`, prompts name the token even without a prior.
+
+        Raises InvalidRequest for several seeds if the method draws no noise (not `seeded`): all would give one image.
+        """
         if not seeded and len(request.seeds) > 1:
-            raise InvalidRequest("this method draws no noise: all seeds give one picture, so give one seed")
+            raise InvalidRequest("this method draws no noise: all seeds give one image, so give one seed")
         rows = tuple(product(request.target_prompts, request.seeds))
         size = sdxl.working_size(model, (request.image.height, request.image.width))
-        return cls(model, request, prior, size, rows, Clock(model.device))
+        return cls(model, request, prior, size, rows, keeps_token or prior is not None, Clock(model.device))
 
-    def with_prior(self) -> AbstractContextManager[object]:
-        """The prior's adapter on the network while inside, if there is one."""
+    def with_prior(self) -> AbstractContextManager[BaseWeights | None]:
+        """Context manager that applies the prior, if there is one, and yields the way to disable it for a moment."""
         return use_adapter(self.model, self.prior) if self.prior else nullcontext()
 
     @property
     def source_prompt(self) -> str:
-        """As the network is told it."""
+        """The source prompt as the network reads it."""
         return self._worded(self.request.source_prompt)
 
     @property
     def target_prompts(self) -> list[str]:
-        """One for each row, as the network is told it."""
+        """The target prompt of each row as the network reads it."""
         return [self._worded(prompt) for prompt, _ in self.rows]
 
     @property
-    def named(self) -> str:
-        """How the prompts name the subject."""
-        return self.request.subject.phrase if self.prior is not None else self.request.subject.class_noun
+    def subject_phrase(self) -> str:
+        """The subject's name in the prompts that the network reads."""
+        return self.request.subject.phrase if self.names_token else self.request.subject.class_noun
 
     @property
     def seeds(self) -> list[int]:
-        """One for each row."""
+        """The seed of each row."""
         return [seed for _, seed in self.rows]
 
-    def encode(self, prompts: Sequence[str]) -> Prompts:
-        """Prompts that are worded for this network, and where they name the subject."""
-        return encode_prompts(self.model, prompts, self.request.subject, self.size, personal=self.prior is not None)
+    @property
+    def image_size(self) -> Size:
+        """The (height, width) of the request's image."""
+        return self.request.image.height, self.request.image.width
+
+    def encode(self, prompts: Sequence[str], *, negative_prompt: str = "") -> Prompts:
+        """Encode prompts such as `source_prompt` and find the subject's words in them."""
+        return encode_prompts(
+            self.model,
+            prompts,
+            self.request.subject,
+            self.size,
+            names_token=self.names_token,
+            negative_prompt=negative_prompt,
+        )
+
+    def pixels(self) -> Pixels:
+        """The image at the size that the network works at, one row."""
+        return to_pixels([self._working_image()]).to(self.model.device)
 
     def x_0(self) -> Latents:
-        """The picture's latents, one row."""
-        return sdxl.encode_image(self.model, [resized(self.request.image.convert("RGB"), self.size)])
+        """The image's latents, one row."""
+        return sdxl.encode_image(self.model, [self._working_image()])
 
     def user_mask(self) -> Mask | None:
-        """The request's own mask over latents, for each row, if it has one; a cell that it touches may change."""
+        """The request's own mask over the latents of each row, or None. A latent that the mask touches may change."""
         if self.request.mask is None:
             return None
         _, height, width = self.model.latent_shape(self.size)
-        drawn = mask_ops.resize(to_mask(self.request.mask), (height, width)) > 0
-        return drawn.float().to(self.model.device).expand(len(self.rows), -1, -1, -1)
+        mask = mask_ops.resize(to_mask(self.request.mask), (height, width)) > 0
+        return self.for_rows(mask.float().to(self.model.device))
+
+    def for_rows(self, single: torch.Tensor) -> torch.Tensor:
+        """Expand a tensor of one row to all rows of the session."""
+        return single.expand(len(self.rows), -1, -1, -1)
 
     def guided(self, prompts: Prompts, guidance_scale: float, counter: EvaluationCounter) -> Denoiser:
-        """The network under these prompts, its evaluations counted."""
+        """The network under these prompts, with its evaluations counted."""
         return guided(self.denoiser(counter), prompts.cond, prompts.uncond, guidance_scale)
 
     def denoiser(self, counter: EvaluationCounter) -> Callable[[Conditioning], Denoiser]:
-        """The network under any conditioning, its evaluations counted."""
+        """The network under any conditioning, with its evaluations counted."""
         return lambda conditioning: counted(sdxl.denoiser(self.model, conditioning), counter)
 
     def invert(self, timesteps: Timesteps, on_step: OnStep = no_progress) -> Trajectory:
-        """The picture's DDIM inversion under the source prompt, without guidance, which would not invert."""
+        """Invert the image with DDIM under the source prompt. There is no guidance, because it does not invert."""
         with self.clock.stage("inverting"):
             denoise = self.guided(self.encode([self.source_prompt]), 1.0, self.inversion)
             return invert(denoise, self.model.schedule, self.x_0(), timesteps, on_step=on_step)
 
-    def edits(
-        self,
-        x_0: Latents,
-        config: Any,
-        evaluations: int,
-        *,
-        source_mask: Mask | None = None,
-        edit_mask: Mask | None = None,
-    ) -> list[Edit]:
-        """The rows' latents as edits of the picture's own size. No mask means that the whole picture may change.
-
-        Nothing of the source's pixels is put back: none of these methods does.
-        """
+    def decode(self, x_0: Latents) -> list[Image.Image]:
+        """Decode latents to images."""
         with self.clock.stage("decoding"):
-            painted = sdxl.decode(self.model, x_0)
-        return self.painted(painted, config, evaluations, source_mask=source_mask, edit_mask=edit_mask)
+            return sdxl.decode(self.model, x_0)
 
-    def painted(
+    def mask_images(self, masks: Mask | PixelMask, feather: float = 0.0) -> list[Image.Image]:
+        """Masks as greyscale images of the request's size, with soft edges of the width `feather`."""
+        return [to_grey(mask_ops.to_soft_pixel_mask(row, self.image_size, feather)) for row in masks[:, None]]
+
+    def edits(
         self,
         images: Sequence[Image.Image],
         config: Any,
         evaluations: int,
         *,
-        source_mask: Mask | None = None,
-        edit_mask: Mask | None = None,
+        source_masks: Sequence[Image.Image] | None = None,
+        edit_masks: Sequence[Image.Image] | None = None,
+        composite: bool = False,
     ) -> list[Edit]:
-        """The rows' pictures, of any size, as edits of the picture's own."""
-        own_size = (self.request.image.height, self.request.image.width)
-        fitted = [resized(image, own_size) for image in images]
-        parameters = self._parameters(config)
-        return [
-            Edit(
-                image=image,
-                target_prompt=prompt,
-                seed=seed,
-                source_mask=_grey(source_mask, k, own_size),
-                edit_mask=_grey(edit_mask, k, own_size),
-                uncomposited=image,
-                timings=dict(self.clock.timings),
-                evaluations=evaluations,
-                parameters=parameters | {"target_prompt": prompt, "seed": seed},
+        """Build the edits of all rows from their images, which may have any size.
+
+        Without masks, the whole image may change. With `composite`, the source's own pixels return outside the edit
+        mask.
+        """
+        height, width = self.image_size
+        everywhere = [Image.new("L", (width, height), 255)] * len(self.rows)
+        source, parameters = self.request.image.convert("RGB"), self._parameters(config)
+        edits = []
+        for (prompt, seed), image, source_mask, edit_mask in zip(
+            self.rows, images, source_masks or everywhere, edit_masks or everywhere, strict=True
+        ):
+            uncomposited = resized(image, self.image_size)
+            edits.append(
+                Edit(
+                    image=mask_ops.composite(uncomposited, source, edit_mask) if composite else uncomposited,
+                    target_prompt=prompt,
+                    seed=seed,
+                    source_mask=source_mask,
+                    edit_mask=edit_mask,
+                    uncomposited=uncomposited,
+                    timings=dict(self.clock.timings),
+                    evaluations=evaluations,
+                    parameters=parameters | {"target_prompt": prompt, "seed": seed},
+                )
             )
-            for k, ((prompt, seed), image) in enumerate(zip(self.rows, fitted, strict=True))
-        ]
+        return edits
+
+    def _working_image(self) -> Image.Image:
+        return resized(self.request.image.convert("RGB"), self.size)
 
     def _worded(self, prompt: str) -> str:
         phrase = rf"(?<!\w){re.escape(self.request.subject.phrase)}(?!\w)"
-        return re.sub(phrase, lambda _: self.named, prompt, flags=re.IGNORECASE)
+        return re.sub(phrase, lambda _: self.subject_phrase, prompt, flags=re.IGNORECASE)
 
     def _parameters(self, config: Any) -> dict[str, Any]:
         return asdict(config) | {
@@ -182,13 +220,23 @@ class EditSession:
         }
 
 
+def first_half(on_step: OnStep) -> OnStep:
+    """Report an inversion's steps as the first half of the work."""
+    return lambda step, steps: on_step(step, 2 * steps)
+
+
+def second_half(on_step: OnStep) -> OnStep:
+    """Report an edit's steps as the second half of the work, after an inversion of as many steps."""
+    return lambda step, steps: on_step(steps + step, 2 * steps)
+
+
+def require(name: str, value: float, low: float, high: float) -> None:
+    """Raise InvalidRequest for a setting outside [low, high], or one that is not a number."""
+    if not low <= value <= high:
+        raise InvalidRequest(f"{name} must be within [{low:g}, {high:g}], got {value}")
+
+
 def resized(image: Image.Image, size: Size) -> Image.Image:
-    """The picture at this size; the very same if it has it."""
+    """The image at this (height, width); the same object if it already has it."""
     height, width = size
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
-
-
-def _grey(mask: Mask | None, row: int, size: Size) -> Image.Image:
-    if mask is None:
-        return Image.new("L", (size[1], size[0]), 255)
-    return to_grey(mask_ops.soft_pixels(mask[row][None], size, 0.0))

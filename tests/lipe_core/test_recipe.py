@@ -17,7 +17,7 @@ def written(folder: Path, **recipe: dict) -> Path:
     return folder
 
 
-def test_the_request_wins_over_the_checkpoint_and_the_checkpoint_over_the_defaults(tmp_path: Path) -> None:
+def test_the_request_replaces_the_recipe_and_the_recipe_the_defaults(tmp_path: Path) -> None:
     recipe = load_recipe(
         written(
             tmp_path,
@@ -42,12 +42,12 @@ def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
-    [({"step": 3}, "unknown parameters step"), ({"steps": 0}, "steps"), ({"steps": "many"}, "many")],
+    ("parameters", "message"),
+    [({"step": 3}, "unknown parameters step"), ({"steps": 0}, "steps"), ({"steps": "many"}, "str")],
 )
-def test_parameters_that_cannot_be_are_named(tmp_path: Path, asked: dict, message: str) -> None:
+def test_invalid_parameters_are_named(tmp_path: Path, parameters: dict, message: str) -> None:
     with pytest.raises(InvalidParameters, match=message):
-        load_recipe(tmp_path).prior_config("object", asked)
+        load_recipe(tmp_path).prior_config("object", parameters)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_parameters_that_cannot_be_are_named(tmp_path: Path, asked: dict, messag
         ('{"categories": {"person": {"mirrored": false}}}', "unknown parameters mirrored"),
     ],
 )
-def test_a_recipe_that_cannot_be_followed_is_named(tmp_path: Path, recipe: str, message: str) -> None:
+def test_an_invalid_recipe_is_named(tmp_path: Path, recipe: str, message: str) -> None:
     (tmp_path / "lipe.json").write_text(recipe)
     with pytest.raises(InvalidRecipe, match=rf"lipe\.json.*{message}"):
         load_recipe(tmp_path)

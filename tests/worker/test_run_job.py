@@ -113,7 +113,7 @@ def test_a_method_that_needs_references_gets_them_and_names_what_the_checkpoint_
     context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, checkpoint: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    few: dict[str, Any] = {"inversion_steps": 2, "tuning_steps": 1, "projection_steps": 1, "picture_steps": 1}
+    few: dict[str, Any] = {"inversion_steps": 2, "tuning_steps": 1, "projection_steps": 1, "image_steps": 1}
     unready = learn(
         begin, project, subject, steps=1
     )  # the method does not use its prior, so the edit must not require it

@@ -1,20 +1,17 @@
-"""MyStyle: a face generator tuned on one person's pictures, and edits inside the space that these span
+"""MyStyle: a face generator tuned on one person's images, and edits inside the space that these span
 (https://arxiv.org/abs/2203.17272).
 
-(A) invert each reference into W: the anchors. (B) tune the generator until the anchors give the references. (C) project
-the picture into the anchors' dilated hull, (D) tune the generator on the picture, too, where it landed. (E) move along
-the directions that the prompt calls for, as far as the hull goes. Whatever the generator paints, the background
-included, follows the subject through that space.
+(A) Invert each reference into W: the anchors. (B) Tune the generator until the anchors generate the references. (C)
+Project the image into the anchors' dilated hull. (D) Tune the generator on the image too, at its projection. (E) Move
+along the directions that the prompt names, as far as the hull reaches. Everything that the generator generates, the
+background included, changes with the subject.
 
-The paper has some hundred references, and an encoder for (A) and LPIPS for the losses, which are not ours to ship: (A)
-is the optimisation of StyleGAN2 (https://arxiv.org/abs/1912.04958, appendix D), and `pyramid_distance` takes the place
-of LPIPS.
+The paper has some hundred references, an encoder for (A) and LPIPS for the losses, which we cannot ship. (A) is the
+optimization of StyleGAN2 (https://arxiv.org/abs/1912.04958, appendix D), and `pyramid_distance` takes the place of
+LPIPS.
 """
 
 import logging
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -23,16 +20,16 @@ from typing import Annotated, ClassVar, TypeAlias
 import torch
 from annotated_types import Interval
 from einops import rearrange
+from PIL import Image
 from torch import Tensor
 
 from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.diffusion.guidance import EvaluationCounter
-from lipe_core.errors import InvalidModel, InvalidRequest, TrainingDiverged
+from lipe_core.errors import InvalidModel, InvalidRequest
 from lipe_core.methods.mystyle.face_generator import FOLDER, FaceGenerator, load_face_generator
-from lipe_core.methods.mystyle.laplacian_pyramid import pyramid_distance
-from lipe_core.methods.mystyle.personalized_subspace import Anchors, Coordinates, along, dilated, onto_dilated
-from lipe_core.methods.mystyle.stylegan2 import Generator, WPlus
+from lipe_core.methods.mystyle.personalized_subspace import Anchors, Coordinates, onto_dilated, personal_direction
+from lipe_core.methods.mystyle.tuning import TrackedGenerator, at_all_layers, invert, project, tune
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession, resized
 from lipe_core.pixels import to_images, to_pixels
@@ -42,7 +39,7 @@ from lipe_core.shapes import Pixels
 
 TrainingSteps: TypeAlias = Annotated[int, Interval(ge=0, le=100_000)]
 FEWEST = 2
-"""References: one anchor spans no space."""
+"""Fewest references: one anchor spans no space."""
 
 log = logging.getLogger(__name__)
 
@@ -88,21 +85,6 @@ class MyStyleConfig:
         check_settings(self)
 
 
-@dataclass
-class Studio:
-    """One request's own copy of the generator, and who is told of its work."""
-
-    generator: Generator
-    counter: EvaluationCounter
-    progress: Callable[[], None]
-
-    def paint(self, w: Tensor) -> Pixels:
-        """Pictures of (b, d) or (b, l, d), counted."""
-        self.counter.evaluations += len(w)
-        pictures: Pixels = self.generator(w)
-        return pictures
-
-
 def edit(
     model: BaseModel,
     request: EditRequest,
@@ -111,110 +93,87 @@ def edit(
     prior: Prior | None = None,
     on_step: OnStep = no_progress,
 ) -> list[Edit]:
-    """One edit for each target prompt; they share all trainings. A prior and a mask have no place here.
+    """One edit for each target prompt; they share all trainings. A prior and the request's mask are not used.
 
-    Pictures of any shape are seen as the generator's square. Raises InvalidRequest for too few references, for a
-    checkpoint without a face generator, a subject that it does not paint, and a prompt that names nothing it knows.
+    Images of any shape are resized to the generator's square. Raises InvalidRequest for too few references, for a
+    checkpoint without a face generator, for a subject that it does not generate, and for a prompt that names no
+    direction.
     """
     faces = face_generator(model)
     session = EditSession.of(model, request, prior, seeded=False)
     _require_faces(faces, request)
-    changes = [_asked(faces, request, prompt) for prompt in request.target_prompts]
-    total = config.inversion_steps + config.tuning_steps + config.projection_steps + config.image_steps + len(changes)
-    steps_done = count(1)
-    studio = Studio(faces.network, EvaluationCounter(), lambda: on_step(next(steps_done), total))
-    side = faces.network.sizes.resolution
-    pictures = to_pixels(
-        [resized(image.convert("RGB"), (side, side)) for image in (request.image, *request.references)]
-    )
-    pictures = pictures.to(model.device)
-    picture, references = pictures[:1], pictures[1:]
-
-    with session.clock.stage("inverting"):
-        anchors = invert(studio, references, config.inversion_steps, config.inversion_learning_rate)
-    with session.clock.stage("tuning"):
-        tune(studio, anchors, references, config.tuning_steps, config.tuning_learning_rate)
-    with session.clock.stage("projecting"):
-        alpha = project(studio, anchors, picture, config)
-        at = torch.cat([rearrange(alpha @ anchors, "l d -> 1 l d"), everywhere(anchors, studio.generator)])
-        tune(studio, at, torch.cat([picture, references]), config.image_steps, config.tuning_learning_rate)
-    images = []
-    shared = studio.counter.evaluations
+    directions = [_direction(faces, request.source_prompt, prompt) for prompt in request.target_prompts]
+    tuning_steps = config.inversion_steps + config.tuning_steps + config.projection_steps + config.image_steps
+    steps_done, steps = count(1), tuning_steps + len(directions)
+    generator = TrackedGenerator(faces.network, EvaluationCounter(), lambda: on_step(next(steps_done), steps))
+    anchors, alpha = _personalize(generator, session, config)
+    shared = generator.counter.evaluations
+    images: list[Image.Image] = []
     with session.clock.stage("editing"), torch.no_grad():
-        for change in changes:
-            moved = onto_dilated(alpha + config.strength * personal(change, anchors), config.beta)
-            images += to_images(studio.paint(rearrange(moved @ anchors, "l d -> 1 l d")))
-            studio.progress()
-    return session.painted(images, config, shared + 1)
+        for direction in directions:
+            change = config.strength * personal_direction(direction, anchors)
+            edited = onto_dilated(alpha + change, config.beta)
+            images += to_images(generator.generate(rearrange(edited @ anchors, "l d -> 1 l d")))
+            generator.on_step()
+    return session.edits(images, config, shared + 1)
+
+
+def _personalize(
+    generator: TrackedGenerator, session: EditSession, config: MyStyleConfig
+) -> tuple[Anchors, Coordinates]:
+    """(A) to (D): the anchors and the image's coordinates, for which the generator is then tuned."""
+    pixels = _square_pixels(session, generator.network.sizes.resolution)
+    image, references = pixels[:1], pixels[1:]
+    with session.clock.stage("inverting"):
+        anchors = invert(generator, references, config.inversion_steps, config.inversion_learning_rate)
+    with session.clock.stage("tuning"):
+        tune(generator, anchors, references, config.tuning_steps, config.tuning_learning_rate)
+    with session.clock.stage("projecting"):
+        alpha = project(
+            generator, anchors, image, config.projection_steps, config.projection_learning_rate, config.beta
+        )
+        w = torch.cat([rearrange(alpha @ anchors, "l d -> 1 l d"), at_all_layers(anchors, generator.network)])
+        tune(generator, w, torch.cat([image, references]), config.image_steps, config.tuning_learning_rate)
+    return anchors, alpha
+
+
+def _square_pixels(session: EditSession, side: int) -> Pixels:
+    """The image and, after it, the references at the generator's size."""
+    images = [image.convert("RGB") for image in (session.request.image, *session.request.references)]
+    return to_pixels([resized(image, (side, side)) for image in images]).to(session.model.device)
 
 
 def face_generator(model: BaseModel) -> FaceGenerator:
-    """The checkpoint's own, read anew: tuned weights are nobody else's."""
+    """The checkpoint's face generator. It is read for each request, because tuning changes its weights."""
     folder = Path(model.checkpoint) / FOLDER
     if not folder.is_dir():
         raise InvalidRequest("this base model has no face generator, which mystyle needs: choose another method")
     try:
         return load_face_generator(folder, device=model.device)
     except InvalidModel as error:
-        log.warning("%s", error)  # names the operator's folders, which are not the user's to know
+        log.warning("%s", error)  # the message names the operator's folders, which users must not see
         raise InvalidRequest(
-            "mystyle cannot use the base model's face generator (the worker's log tells why): choose another method"
+            "mystyle cannot use the base model's face generator (see the worker's log): choose another method"
         ) from error
 
 
-def invert(studio: Studio, references: Pixels, steps: int, learning_rate: float) -> Anchors:
-    """(A) The w of each reference, from the average face on, the learning rate falling as a cosine does."""
-    w = studio.generator.w_average.repeat(len(references), 1).requires_grad_(True)
-    optimizer = torch.optim.Adam([w], lr=learning_rate, betas=(0.9, 0.99))
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-        _descend(studio, optimizer, w, references)
-    return w.detach()
+def _direction(faces: FaceGenerator, source_prompt: str, target_prompt: str) -> Tensor:
+    """The sum of the directions from the values that the source prompt names to those of the target prompt.
 
-
-def tune(studio: Studio, at: Tensor, pictures: Pixels, steps: int, learning_rate: float) -> None:
-    """(B) and (D) The generator's own weights, but for the mapping network, until w gives the pictures."""
-    weights = [weight for name, weight in studio.generator.named_parameters() if not name.startswith("mapping")]
-    optimizer = torch.optim.Adam(weights, lr=learning_rate)
-    with _trainable(weights):
-        for _ in range(steps):
-            _descend(studio, optimizer, at, pictures)
-
-
-def project(studio: Studio, anchors: Anchors, picture: Pixels, config: MyStyleConfig) -> Coordinates:
-    """(C) The picture's coordinates, for each of the generator's layers its own, as in the paper's W+ extension."""
-    free = anchors.new_zeros(studio.generator.sizes.layers, len(anchors)).requires_grad_(True)
-    optimizer = torch.optim.Adam([free], lr=config.projection_learning_rate)
-    for _ in range(config.projection_steps):
-        _descend(studio, optimizer, rearrange(dilated(free, config.beta) @ anchors, "l d -> 1 l d"), picture)
-    return dilated(free, config.beta).detach()
-
-
-def personal(direction: Tensor, anchors: Anchors) -> Coordinates:
-    """(E) The direction, projected onto the anchors' space and as long as gives all of it along itself again."""
-    change = along(direction, anchors)
-    reached = (change @ anchors).square().sum()
-    return change * (direction.square().sum() / reached) if reached > 0 else change
-
-
-def everywhere(w: Tensor, generator: Generator) -> WPlus:
-    """The same style for every layer: (b, d) -> (b, l, d)."""
-    return rearrange(w, "b d -> b 1 d").expand(-1, generator.sizes.layers, -1)
-
-
-def _asked(faces: FaceGenerator, request: EditRequest, prompt: str) -> Tensor:
-    """The sum of directions from what the source prompt names to what the target prompt does; where the source
-    prompt names nothing, from the average face."""
-    source, target = faces.named(request.source_prompt), faces.named(prompt)
+    An attribute that the source prompt does not name starts from the average face.
+    """
+    source, target = faces.named(source_prompt), faces.named(target_prompt)
     if not target:
         known = ", ".join(value for values in faces.phrases.values() for value in values)
-        raise InvalidRequest(f"mystyle knows no direction to {prompt!r}: name one of {known}, or use another method")
-    change = torch.zeros_like(faces.network.w_average)
+        raise InvalidRequest(
+            f"mystyle knows no direction to {target_prompt!r}: name one of {known}, or use another method"
+        )
+    direction = torch.zeros_like(faces.network.w_average)
     for name, value in target.items():
         if source.get(name) != value:
-            change = change + faces.directions[name, value]
-            change = change - faces.directions[name, source[name]] if name in source else change
-    return change
+            direction = direction + faces.directions[name, value]
+            direction = direction - faces.directions[name, source[name]] if name in source else direction
+    return direction
 
 
 def _require_faces(faces: FaceGenerator, request: EditRequest) -> None:
@@ -225,27 +184,3 @@ def _require_faces(faces: FaceGenerator, request: EditRequest) -> None:
         raise InvalidRequest(
             f"mystyle needs at least {FEWEST} of the subject's references, got {len(request.references)}"
         )
-
-
-def _descend(studio: Studio, optimizer: torch.optim.Optimizer, at: Tensor, pictures: Pixels) -> None:
-    """One step towards the pictures."""
-    painted = studio.paint(at)
-    loss = pyramid_distance(painted, pictures).mean() + (painted - pictures).square().mean()
-    if not math.isfinite(loss.item()):
-        raise TrainingDiverged(f"the loss is {loss.item()}: lower the learning rates")
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    studio.progress()
-
-
-@contextmanager
-def _trainable(weights: Sequence[torch.nn.Parameter]) -> Iterator[None]:
-    try:
-        for weight in weights:
-            weight.requires_grad_(True)
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(False)
-            weight.grad = None

@@ -1,11 +1,10 @@
-"""A face generator in a folder: StyleGAN2's weights, the class nouns it paints, and directions in W with the words that
-call for them.
+"""A face generator in a folder: StyleGAN2's weights, the class nouns that it generates, and named directions in W.
 
 `config.json` holds {"widths": [...], "z_size": n, "w_size": n, "mapping_layers": n, "nouns": ["person"], "phrases":
 {"expression": {"smiling": ["smiling", "with a happy smile"], ...}, ...}}, and `model.safetensors` the weights with one
-`direction.<attribute>.<value>` for each value: where a face with it lies in W, seen from the average face
-(https://arxiv.org/abs/2005.09635, where a direction is the normal of the plane that parts faces with it from those
-without). What is read is data: no code that lies beside it is ever run.
+`direction.<attribute>.<value>` for each value: the difference in W of a face with this value and the average face. In
+https://arxiv.org/abs/2005.09635 a direction is the normal of the plane that separates faces with and without it. The
+files are data: code that lies beside them is never run.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ from lipe_core.errors import InvalidModel
 from lipe_core.methods.mystyle.stylegan2 import Generator, InvalidSizes, Sizes
 
 FOLDER = "face_generator"
-"""Where it lies in a checkpoint's folder, beside the pipeline's parts."""
+"""The generator's folder in a checkpoint's folder, beside the pipeline's parts."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -45,10 +44,16 @@ class FaceGenerator:
     directions: Mapping[tuple[str, str], Direction]
 
     def named(self, prompt: str) -> dict[str, str]:
-        """The value of each attribute that the prompt names. Longer phrases are read first and taken out, since
-        one may lie within another."""
-        table = [(phrase, name, value) for name, values in self.phrases.items() for value in values
-                 for phrase in values[value]]  # fmt: skip
+        """The value of each attribute that the prompt names.
+
+        Longer phrases are matched first and removed, because a phrase may contain another.
+        """
+        table = [
+            (phrase, name, value)
+            for name, values in self.phrases.items()
+            for value in values
+            for phrase in values[value]
+        ]
         found: dict[str, str] = {}
         for phrase, name, value in sorted(table, key=lambda row: -len(row[0])):
             prompt, times = re.subn(rf"(?<!\w){re.escape(phrase)}(?!\w)", " ", prompt, flags=re.IGNORECASE)
@@ -58,7 +63,7 @@ class FaceGenerator:
 
 
 def save_face_generator(generator: FaceGenerator, folder: Path) -> None:
-    """Half precision, like every weight that is published."""
+    """Write the generator to the folder, in half precision."""
     folder.mkdir(parents=True, exist_ok=True)
     config = asdict(generator.network.sizes) | {"nouns": generator.nouns, "phrases": generator.phrases}
     tensors = {name: tensor.half().contiguous() for name, tensor in generator.network.state_dict().items()}
@@ -68,7 +73,7 @@ def save_face_generator(generator: FaceGenerator, folder: Path) -> None:
 
 
 def load_face_generator(folder: Path, *, device: torch.device | str = "cpu") -> FaceGenerator:
-    """The generator in the folder, in float32. Raises InvalidModel, naming what is missing or wrong."""
+    """Read the generator in the folder, in float32. Raises InvalidModel, which names what is missing or wrong."""
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = load_file(folder / WEIGHTS, device=str(device))
@@ -78,7 +83,7 @@ def load_face_generator(folder: Path, *, device: torch.device | str = "cpu") -> 
         sizes, nouns, phrases = _read(config)
     except (InvalidSizes, KeyError, TypeError, ValueError) as error:
         raise InvalidModel(f"{folder / CONFIG} describes no face generator: {error}") from error
-    with torch.device("meta"):  # nothing is allocated before the file is known to hold it
+    with torch.device("meta"):  # allocate nothing before the file's shapes are checked
         network = Generator(sizes)
     which = [(name, value) for name, values in phrases.items() for value in values]
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -91,7 +96,7 @@ def load_face_generator(folder: Path, *, device: torch.device | str = "cpu") -> 
 
 
 def fingerprint(folder: Path) -> str:
-    """The SHA-256 of the weights, "" without any: a checkpoint's own fingerprint leaves them out."""
+    """The SHA-256 of the weights, or "" without any. The checkpoint's own fingerprint does not cover them."""
     file = folder / WEIGHTS
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 

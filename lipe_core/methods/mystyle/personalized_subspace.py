@@ -1,8 +1,7 @@
-"""The dilated convex hull of a few points, in generalised barycentric coordinates: MyStyle's personalised subspace
-(https://arxiv.org/abs/2203.17272).
+"""MyStyle's personalized subspace: the dilated convex hull of a few anchors (https://arxiv.org/abs/2203.17272).
 
-A point is alpha: it sums to 1, and each entry is at least -beta. With beta = 0 that is the convex hull itself; the
-larger beta, the farther beyond it.
+A point is given by generalized barycentric coordinates alpha: they sum to 1, and each is at least -beta. With beta = 0
+the subspace is the convex hull itself; a larger beta reaches farther beyond it.
 """
 
 import torch
@@ -18,10 +17,10 @@ Direction = Float[Tensor, "d"]
 
 
 def dilated(free: Coordinates, beta: float) -> Coordinates:
-    """Coordinates inside the dilated hull of any numbers; equal numbers give the anchors' mean. Gradients flow.
+    """Map any numbers to coordinates inside the dilated hull; equal numbers give the anchors' mean. Differentiable.
 
-    Where the authors pull alpha towards a sum of 1 with a penalty, none is needed here: the dilated hull is the
-    simplex stretched by 1 + n beta, which a softmax fills.
+    The authors pull the sum of alpha towards 1 with a penalty. None is needed here: the dilated hull is the simplex
+    scaled by 1 + n beta, and a softmax fills the simplex.
     """
     return (1 + free.shape[-1] * beta) * free.softmax(dim=-1) - beta
 
@@ -38,8 +37,14 @@ def onto_dilated(alpha: Coordinates, beta: float) -> Coordinates:
     return (shifted - level).clamp(min=0) - beta
 
 
-def along(direction: Direction, anchors: Anchors) -> Coordinates:
-    """The direction, projected onto the space that the anchors span, as one change of coordinates, which sums to 0:
-    what of an edit is personal."""
+def projected(direction: Direction, anchors: Anchors) -> Coordinates:
+    """Project a direction onto the space that the anchors span: one change of coordinates, which sums to 0."""
     changes = direction @ torch.linalg.pinv(anchors[1:] - anchors[0])
     return torch.cat([-changes.sum()[None], changes])[None]
+
+
+def personal_direction(direction: Direction, anchors: Anchors) -> Coordinates:
+    """The projected direction, scaled so that its part along the original direction has the full length again."""
+    change = projected(direction, anchors)
+    reached = (change @ anchors).square().sum()
+    return change * (direction.square().sum() / reached) if reached > 0 else change

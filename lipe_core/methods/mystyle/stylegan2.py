@@ -1,8 +1,8 @@
 """The generator of StyleGAN2, of any size (https://arxiv.org/abs/1912.04958).
 
-z -> mapping -> w, one style vector; each layer's affine map of w scales its input channels, and demodulation keeps
-the outputs' deviation (section 2.2, equations 1 to 3). Pictures are the sum of every resolution's, skip by skip
-(section 4.1). Weights are drawn from N(0, 1) and scaled at run time (equalised learning rate,
+z -> mapping -> w, one style vector. Each layer's affine map of w scales its input channels, and demodulation keeps the
+deviation of its outputs (section 2.2, equations 1 to 3). The image is the sum of the images of all resolutions, through
+skip connections (section 4.1). Weights are drawn from N(0, 1) and scaled at run time (equalised learning rate,
 https://arxiv.org/abs/1710.10196, section 4.1).
 """
 
@@ -28,7 +28,7 @@ WPlus = Float[Tensor, "b l d"]
 Maps = Float[Tensor, "b c h w"]
 
 NewMaps = Float[Tensor, "b k i j"]
-"""Of other channels, or another size."""
+"""Feature maps of other channels or of another size."""
 
 _SMALLEST = 4
 _SLOPE = 0.2
@@ -41,7 +41,7 @@ class InvalidSizes(ValueError):
 
 @dataclass(frozen=True)
 class Sizes:
-    """`widths` are the channels of each resolution: 4 x 4, 8 x 8, ... up to the pictures' own."""
+    """`widths` are the channels of each resolution: 4 x 4, 8 x 8, ... up to that of the images."""
 
     widths: tuple[int, ...]
     z_size: int = 512
@@ -57,14 +57,14 @@ class Sizes:
 
     @property
     def resolution(self) -> int:
-        """The side of its pictures."""
+        """The side of the generated images, in pixels."""
         return int(_SMALLEST * 2 ** (len(self.widths) - 1))
 
     @property
     def layers(self) -> int:
-        """How many style vectors it takes: one for each convolution and one for the last picture.
+        """The number of style vectors: one for each convolution and one for the last image.
 
-        A lower resolution's picture shares the style of the convolution that follows it.
+        The image of a lower resolution shares the style of the convolution that follows it.
         """
         return 2 * len(self.widths)
 
@@ -84,15 +84,16 @@ class Linear(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose input channels w scales, and whose outputs then get unit deviation if it `demodulates`.
+    """A convolution whose input channels are scaled by w; with `demodulates`, its outputs get unit deviation.
 
-    Scaling the weights for each row (equations 1 and 3) is the same as scaling each row's inputs before and outputs
-    after one convolution that all rows share; that needs no grouped convolution. With `up` it doubles the sides: a
-    transposed convolution of stride 2, then a blur.
+    Equations 1 and 3 scale the weights for each row. This module scales each row's inputs before, and its outputs
+    after, one convolution that all rows share; the result is the same without a grouped convolution. With `up` the
+    sides double: a transposed convolution of stride 2, then a blur.
     """
 
-    def __init__(self, w_size: int, inputs: int, outputs: int, kernel: int = 3, *, demodulates: bool = True,
-                 up: bool = False):  # fmt: skip
+    def __init__(
+        self, w_size: int, inputs: int, outputs: int, kernel: int = 3, *, demodulates: bool = True, up: bool = False
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.affine = Linear(w_size, inputs, bias=1.0)
@@ -115,7 +116,7 @@ class ModulatedConv(nn.Module):
 
 
 class StyledLayer(nn.Module):
-    """Modulated convolution, noise, bias, leaky ReLU. The noise's strength is learnt, from 0."""
+    """Modulated convolution, noise, bias, leaky ReLU. The strength of the noise is learned and starts at 0."""
 
     def __init__(self, w_size: int, inputs: int, outputs: int, up: bool):
         super().__init__()
@@ -131,7 +132,7 @@ class StyledLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """What a resolution adds to the picture: a modulated 1 x 1 convolution without demodulation."""
+    """A resolution's part of the image: a modulated 1 x 1 convolution without demodulation."""
 
     def __init__(self, w_size: int, inputs: int):
         super().__init__()
@@ -139,12 +140,12 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Maps, w: W) -> NewMaps:
-        picture: NewMaps = self.conv(x, w) + rearrange(self.bias, "c -> c 1 1")
-        return picture
+        image: NewMaps = self.conv(x, w) + rearrange(self.bias, "c -> c 1 1")
+        return image
 
 
 class Generator(nn.Module):
-    """The whole network. `w_average` is the mean of w over codes, to be set once it is trained."""
+    """The whole network. `w_average` is the mean of w over codes; training sets it at its end."""
 
     w_average: Tensor
 
@@ -162,35 +163,39 @@ class Generator(nn.Module):
         self.register_buffer("w_average", torch.zeros(sizes.w_size))
 
     def style(self, z: Float[Tensor, "b z"], truncation: float = 1.0) -> W:
-        """The mapping network, its input of length sqrt(z_size); `truncation` below 1 draws w to the average."""
+        """The mapping network. z is scaled to the length sqrt(z_size); `truncation` below 1 pulls w to the average."""
         x = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
         for layer in self.mapping:
             x = F.leaky_relu(layer(x), _SLOPE) * _GAIN
         return torch.lerp(self.w_average.expand_as(x), x, truncation)
 
     def forward(self, w: W | WPlus, noise: Sequence[Tensor] | None = None) -> Pixels:
-        """Pictures of about [-1, 1], not clipped; without `noise` (one (b or 1, 1, h, w) map for each convolution)
-        there is none, and w alone decides."""
+        """Images of about [-1, 1], not clipped.
+
+        `noise` has one (b or 1, 1, h, w) map for each convolution; without it, w alone decides the image.
+        """
         styles = rearrange(w, "b d -> b 1 d").expand(-1, self.sizes.layers, -1) if w.dim() == 2 else w
         x = self.start.expand(len(styles), -1, -1, -1)
         x = self.convs[0](x, styles[:, 0], noise[0] if noise else None)
-        picture: Tensor = self.to_rgb[0](x, styles[:, 1])
+        image: Tensor = self.to_rgb[0](x, styles[:, 1])
         for level in range(1, len(self.to_rgb)):
             for k in (2 * level - 1, 2 * level):
                 x = self.convs[k](x, styles[:, k], noise[k] if noise else None)
-            picture = upsampled(picture) + self.to_rgb[level](x, styles[:, 2 * level + 1])
-        return picture
+            image = upsampled(image) + self.to_rgb[level](x, styles[:, 2 * level + 1])
+        return image
 
 
 def blurred(x: Maps) -> NewMaps:
-    """Each channel under the kernel [1, 3, 3, 1] x [1, 3, 3, 1] / 16, which doubling the sides needs: the 2 n + 1 of a
-    transposed convolution become 2 n."""
+    """Blur each channel with the kernel [1, 3, 3, 1] x [1, 3, 3, 1] / 16.
+
+    The 2 n + 1 rows and columns of a transposed convolution become 2 n.
+    """
     line = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 4
     channels = x.shape[1]
     x = F.conv2d(x, line.expand(channels, 1, 1, 4), padding=(0, 1), groups=channels)
     return F.conv2d(x, rearrange(line, "k -> k 1").expand(channels, 1, 4, 1), padding=(1, 0), groups=channels)
 
 
-def upsampled(picture: Maps) -> NewMaps:
-    """Twice the sides, without new detail."""
-    return F.interpolate(picture, scale_factor=2.0, mode="bilinear", align_corners=False)
+def upsampled(image: Maps) -> NewMaps:
+    """Double the sides, without new detail."""
+    return F.interpolate(image, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -1,1 +1,1 @@
-"""NIMA, non-rigid editing via identity-aware mask blend: LIPE, section 3.3 (https://arxiv.org/abs/2406.17236)."""
+"""NIMA, LIPE's own editing method: non-rigid editing via identity-aware mask blend."""

@@ -1,18 +1,59 @@
-"""The background back as the source shows it, in the decoder's own picture.
+"""Bring the background back to the source, as the decoder shows it, up to the edge of the silhouettes.
 
 The background reconstruction of Blended Latent Diffusion, Avrahami, Fried and Lischinski, section 4.2
-(https://arxiv.org/abs/2206.02779): a latent covers some 8 x 8 pixels and a silhouette's edge runs through it, so what
-was painted on the edge's outer side returns to the source, and on its inner side it stays; further out, what the
-autoencoder loses of a picture comes back. They descend a gradient. Here the encoder says where to go, the forward step
-method of Gradient-free Decoder Inversion, Hong et al. (https://arxiv.org/abs/2409.18442): no gradient's time, nor its
-memory.
+(https://arxiv.org/abs/2206.02779). A latent covers some 8 x 8 pixels, and the edge of a silhouette runs through it.
+Outside the edge the image returns to the source, inside it stays; further out, the autoencoder's own losses return
+too. The paper descends a gradient. Here the encoder gives the direction: the forward step method of Gradient-free
+Decoder Inversion, Hong et al. (https://arxiv.org/abs/2409.18442), which needs neither a gradient's time nor its memory.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
-from lipe_core.shapes import Latents, Pixels
+from lipe_core import sdxl
+from lipe_core.diffusion.ddim import OnStep
+from lipe_core.masks import segmentation
+from lipe_core.masks.mask_ops import blend
+from lipe_core.methods.nima.config import NimaConfig
+from lipe_core.methods.nima.source import Source
+from lipe_core.methods.session import EditSession
+from lipe_core.shapes import Latents, PixelMask, Pixels
+
+
+def restore_source(
+    session: EditSession,
+    x_0: Latents,
+    changed: PixelMask,
+    source: Source,
+    config: NimaConfig,
+    on_step: OnStep,
+) -> tuple[Latents, PixelMask]:
+    """Return pixels within the config's `tolerance`, and the background, to the source.
+
+    Returns the clean latents and, to the pixel, what is still changed. `on_step` gets the last step again.
+    """
+    if config.mask_mode == "none" or not (config.tolerance or config.reconstruction_steps):
+        return x_0, changed
+    model, last = session.model, 2 * (len(source.trajectory.timesteps) - 1)
+    with session.clock.stage("decoding"):
+        source_pixels = session.for_rows(session.pixels())
+        with torch.no_grad():
+            generated = sdxl.decode_pixels(model, x_0)
+        changed = changed * segmentation.color_difference_mask(generated, source_pixels, tolerance=config.tolerance)
+        latent_mask = segmentation.to_latent_mask(changed, (x_0.shape[2], x_0.shape[3]), 0.0)
+        x_0 = blend(x_0, source.trajectory.x_0.expand_as(x_0), latent_mask)
+        if config.reconstruction_steps:
+            x_0 = reconstruct_background(
+                partial(sdxl.encode_pixels, model),
+                partial(sdxl.decode_pixels, model),
+                x_0,
+                torch.where(changed > 0, generated, source_pixels),
+                steps=config.reconstruction_steps,
+                on_step=lambda: on_step(last, last),
+            )
+    return x_0, changed
 
 
 @torch.no_grad()
@@ -25,7 +66,7 @@ def reconstruct_background(
     steps: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> Latents:
-    """Moves the latents until they decode to the goal: the source, but where the subject is what they decode to.
+    """Move the latents until they decode to the goal: the source, with the generated subject in it.
 
     `encode` must nearly undo `decode`, as a trained autoencoder's does. `on_step` may raise to stop the work.
     """

@@ -20,7 +20,7 @@ def test_a_broken_edit_does_not_leak_into_the_background():
     assert torch.equal(blend(torch.full_like(source, torch.nan), source, torch.zeros(1, 1, 4, 4)), source)
 
 
-def test_composite_keeps_the_very_bytes_where_the_mask_is_black():
+def test_composite_keeps_the_bytes_where_the_mask_is_black():
     rng = np.random.default_rng(0)
     edit, source = (Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)) for _ in range(2))
     levels = rng.integers(0, 256, (20, 30), dtype=np.uint8)

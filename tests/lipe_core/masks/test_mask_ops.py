@@ -27,8 +27,8 @@ def test_a_flat_map_has_no_subject():
 
 def test_rows_are_independent():
     maps = torch.rand(3, 1, 9, 7)
-    together = mask_ops.subject_mask(maps, threshold="otsu", dilation=0.15)
-    for row, alone in zip(maps.split(1), together.split(1), strict=True):
+    batch = mask_ops.subject_mask(maps, threshold="otsu", dilation=0.15)
+    for row, alone in zip(maps.split(1), batch.split(1), strict=True):
         assert torch.equal(mask_ops.subject_mask(row, threshold="otsu", dilation=0.15), alone)
 
 
@@ -69,10 +69,10 @@ def test_feather_is_soft_bounded_and_ends():
     assert torch.equal(soft > 0, (soft > 0) & (disc(48, 10.0 + 4 * 2**0.5 + 1, (24.0, 24.0)) > 0))
 
 
-def test_soft_pixels_keep_the_mask_whole():
+def test_soft_pixel_masks_keep_the_whole_mask():
     mask = disc(16, 4.0, (8.0, 8.0))
-    pixels = mask_ops.soft_pixels(mask, (128, 128), 0.04)
-    inside = mask_ops.soft_pixels(mask, (128, 128), 0.0)
+    pixels = mask_ops.to_soft_pixel_mask(mask, (128, 128), 0.04)
+    inside = mask_ops.to_soft_pixel_mask(mask, (128, 128), 0.0)
     assert pixels[inside == 1].min() == 1
     assert (pixels[mask_ops.dilate(inside, 0.12) == 0] == 0).all()
 
@@ -89,12 +89,12 @@ def test_resize_keeps_the_mean_when_shrinking():
     torch.testing.assert_close(small.mean((1, 2, 3)), maps.mean((1, 2, 3)))
 
 
-def test_opening_takes_what_is_thin_and_leaves_the_rest():
+def test_opening_removes_thin_parts_and_keeps_the_rest():
     thick, thin = torch.zeros(2, 1, 1, 40, 40)
-    thick[..., 10:30, 0:12] = 1  # to the picture's edge
+    thick[..., 10:30, 0:12] = 1  # to the image's edge
     thin[..., 20:23, 12:36] = 1
-    opened = mask_ops.opened(mask_ops.union(thick, thin), 2 / 40)
+    opened = mask_ops.morphological_opening(mask_ops.union(thick, thin), 2 / 40)
     assert opened[..., 15:].sum() == 0
     assert (opened * thick).sum() > 0.97 * thick.sum()  # corners are round
     assert opened[..., 12:30, 0:10].all()
-    assert torch.equal(mask_ops.opened(thin, 0.0), thin)
+    assert torch.equal(mask_ops.morphological_opening(thin, 0.0), thin)

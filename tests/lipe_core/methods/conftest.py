@@ -1,4 +1,4 @@
-"""A base model with three levels of attention, eight latent channels and v-prediction; a picture; a prior."""
+"""A base model with three levels of attention, eight latent channels and v-prediction; an image; a prior."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.support.toy_faces import write_toy_faces
 
 @pytest.fixture(scope="session")
 def deep_model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
-    """Latents 16 x 16, attention there and at 8 x 8 and 4 x 4; beside it a generator of "faces", which are dogs."""
+    """Latents 16 x 16, attention there and at 8 x 8 and 4 x 4; beside it a face generator for the noun "dog"."""
     folder = tmp_path_factory.mktemp("deep_checkpoint")
     write_checkpoint(folder, latent_channels=8, prediction_type="v_prediction")
     _add_a_level(folder / "unet")
@@ -78,7 +78,7 @@ def left_half() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def prior(deep_model: BaseModel) -> Prior:
-    """An adapter with an effect, though nothing was learnt."""
+    """An adapter of random weights."""
     with lora.new_adapter(deep_model, rank=2, alpha=2.0, seed=0) as name:
         tensors = lora.export_adapter(deep_model, name)
     draw = torch.Generator().manual_seed(0)

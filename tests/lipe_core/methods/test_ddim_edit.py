@@ -25,13 +25,13 @@ def test_it_inverts_with_the_source_and_samples_with_the_target(deep_model: Base
     assert difference(edit.image, expected) == 0
 
 
-def test_the_prior_takes_part(deep_model: BaseModel, ask: MakeRequest, prior: Prior) -> None:
+def test_the_prior_changes_the_edit(deep_model: BaseModel, ask: MakeRequest, prior: Prior) -> None:
     config = DdimConfig(steps=3)
     (plain,), (personal,) = (ddim_edit.edit(deep_model, ask(), config, prior=p) for p in (None, prior))
     assert difference(plain.image, personal.image) > 1
 
 
-def test_progress_may_stop_the_inversion_too(deep_model: BaseModel, ask: MakeRequest) -> None:
+def test_progress_can_stop_the_inversion(deep_model: BaseModel, ask: MakeRequest) -> None:
     def stop(step: int, steps: int) -> None:
         raise InterruptedError(step, steps)
 

@@ -9,7 +9,7 @@ from lipe_core.sdxl import BaseModel
 from tests.support.editing import MakeRequest, difference
 
 
-def test_it_is_masactrl_under_the_prior(deep_model: BaseModel, ask: MakeRequest, prior: Prior) -> None:
+def test_it_is_masactrl_with_the_prior(deep_model: BaseModel, ask: MakeRequest, prior: Prior) -> None:
     (ours,) = dreamctrl.edit(deep_model, ask(), DreamCtrlConfig(steps=3, start_step=1), prior=prior)
     (theirs,) = masactrl.edit(deep_model, ask(), MasaCtrlConfig(steps=3, start_step=1), prior=prior)
     assert difference(ours.image, theirs.image) == 0

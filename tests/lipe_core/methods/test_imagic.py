@@ -5,10 +5,9 @@ import torch
 
 from lipe_core import sdxl
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.errors import TrainingDiverged
 from lipe_core.methods import imagic
-from lipe_core.methods.imagic import ImagicConfig, optimise_embedding, own_weights, reconstruction_loss
+from lipe_core.methods.imagic import Fit, ImagicConfig, optimize_embedding, own_weights, reconstruction_loss
 from lipe_core.sdxl import BaseModel
 from tests.support.editing import MakeRequest, difference
 
@@ -32,15 +31,15 @@ def held_out_loss(model: BaseModel, x_0: torch.Tensor, conditioning: Conditionin
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_without_any_training_it_paints_the_prompt(deep_model: BaseModel, ask: MakeRequest, eta: float) -> None:
+def test_without_training_it_generates_the_prompt(deep_model: BaseModel, ask: MakeRequest, eta: float) -> None:
     (edit,) = imagic.edit(deep_model, ask(seeds=(5,)), replace(UNTRAINED, eta=eta))
-    (painted,) = sdxl.generate_images(
+    (generated,) = sdxl.generate_images(
         deep_model, ["a photo of dog jumping"], [5], size=(32, 32), steps=2, guidance_scale=UNTRAINED.guidance_scale
     )
-    assert difference(edit.image, painted) < 0.01  # copied weights lie elsewhere: last bits differ
+    assert difference(edit.image, generated) < 0.01  # copied weights have another alignment: last bits differ
 
 
-def test_eta_leads_from_what_was_found_to_the_prompt(deep_model: BaseModel, ask: MakeRequest) -> None:
+def test_eta_leads_from_the_fitted_embedding_to_the_prompt(deep_model: BaseModel, ask: MakeRequest) -> None:
     found, between, prompt = (
         imagic.edit(deep_model, ask(), replace(TRAINED, model_steps=0, eta=eta))[0].image for eta in (0.0, 0.7, 1.0)
     )
@@ -49,40 +48,39 @@ def test_eta_leads_from_what_was_found_to_the_prompt(deep_model: BaseModel, ask:
     assert 0.1 < difference(between, prompt) < difference(found, prompt)
 
 
-def test_tuning_the_network_changes_what_it_paints(deep_model: BaseModel, ask: MakeRequest) -> None:
+def test_tuning_the_network_changes_the_image(deep_model: BaseModel, ask: MakeRequest) -> None:
     (tuned,) = imagic.edit(deep_model, ask(), replace(TRAINED, eta=1.0))
     (untrained,) = imagic.edit(deep_model, ask(), UNTRAINED)
     assert difference(tuned.image, untrained.image) > 0.5
 
 
-def test_the_embedding_found_paints_the_picture_better(deep_model: BaseModel, ask: MakeRequest) -> None:
-    x_0, target, counter = sdxl.encode_image(deep_model, [ask().image]), target_of(deep_model), EvaluationCounter()
-    found = optimise_embedding(deep_model, x_0, target, replace(TRAINED, embedding_steps=12), counter)
+def test_the_fitted_embedding_reconstructs_the_image_better(deep_model: BaseModel, ask: MakeRequest) -> None:
+    x_0, target, steps = sdxl.encode_image(deep_model, [ask().image]), target_of(deep_model), []
+    config = replace(TRAINED, embedding_steps=12)
+    found = optimize_embedding(deep_model, x_0, target, config, lambda: steps.append(1))
     with torch.no_grad():
         assert held_out_loss(deep_model, x_0, found) < held_out_loss(deep_model, x_0, target)
-    assert counter.evaluations == 12
+    assert len(steps) == 12
     assert not torch.equal(found.pooled_prompt_embeds, target.pooled_prompt_embeds)
 
 
-def test_tuning_around_an_embedding_paints_the_picture_better(deep_model: BaseModel, ask: MakeRequest) -> None:
+def test_tuning_the_network_reconstructs_the_image_better(deep_model: BaseModel, ask: MakeRequest) -> None:
     x_0, target = sdxl.encode_image(deep_model, [ask().image]), target_of(deep_model)
     before = held_out_loss(deep_model, x_0, target)
     with own_weights(deep_model) as weights:
-        imagic.fit(
-            deep_model, x_0, target, weights, 10, 1e-3, torch.Generator().manual_seed, EvaluationCounter(), lambda: None
-        )
+        imagic.fit(deep_model, x_0, target, weights, Fit(10, 1e-3, torch.Generator().manual_seed))
         assert held_out_loss(deep_model, x_0, target) < before
     assert held_out_loss(deep_model, x_0, target) == before
 
 
-def test_weights_come_back_in_their_own_storage(deep_model: BaseModel) -> None:
-    places = [weight.data_ptr() for weight in deep_model.unet.parameters()]
+def test_weights_keep_their_own_storage(deep_model: BaseModel) -> None:
+    addresses = [weight.data_ptr() for weight in deep_model.unet.parameters()]
     with own_weights(deep_model) as weights:
-        assert not set(places) & {weight.data_ptr() for weight in weights}
-    assert [weight.data_ptr() for weight in deep_model.unet.parameters()] == places
+        assert not set(addresses) & {weight.data_ptr() for weight in weights}
+    assert [weight.data_ptr() for weight in deep_model.unet.parameters()] == addresses
 
 
-def test_a_rate_that_is_too_high_is_named(deep_model: BaseModel, ask: MakeRequest) -> None:
+def test_a_diverged_fit_names_the_learning_rate(deep_model: BaseModel, ask: MakeRequest) -> None:
     nan = torch.full_like(sdxl.encode_image(deep_model, [ask().image]), float("nan"))
     with pytest.raises(TrainingDiverged, match="rate"):
-        optimise_embedding(deep_model, nan, target_of(deep_model), TRAINED, EvaluationCounter())
+        optimize_embedding(deep_model, nan, target_of(deep_model), TRAINED)

@@ -7,7 +7,7 @@ from einops import rearrange
 
 from lipe_core.methods import ddim_edit, masactrl
 from lipe_core.methods.ddim_edit import DdimConfig
-from lipe_core.methods.masactrl import MasaCtrlConfig, Mutual, MutualAttention
+from lipe_core.methods.masactrl import MasaCtrlConfig, MutualAttentionProcessor, MutualAttentionState
 from lipe_core.sdxl import BaseModel, self_attention_layers
 from tests.support.editing import MakeRequest, difference
 
@@ -34,8 +34,8 @@ def naive(attn, queries, context):
 @torch.no_grad()
 def test_targets_read_the_source_of_their_half(layer) -> None:
     attn, states = layer
-    answer = MutualAttention(attn.processor, Mutual(3, (32, 32), on=True))(attn, states)
-    for half, got in zip(states.chunk(2), answer.chunk(2), strict=True):
+    output = MutualAttentionProcessor(attn.processor, MutualAttentionState(3, (32, 32), is_on=True))(attn, states)
+    for half, got in zip(states.chunk(2), output.chunk(2), strict=True):
         torch.testing.assert_close(got[:1], naive(attn, half[:1], half[:1]), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(got[1:], naive(attn, half[1:], half[:1].expand(2, -1, -1)), rtol=1e-4, atol=1e-5)
 
@@ -45,11 +45,11 @@ def test_foreground_reads_foreground_and_background_background(layer) -> None:
     attn, states = layer
     source, target = torch.zeros(1, 1, 32, 32), torch.zeros(2, 1, 32, 32)
     source[..., :8], target[0, ..., 24:], target[1] = 1, 1, 1
-    mutual = Mutual(3, (32, 32), on=True)
-    mutual.source_mask, mutual.target_mask = source, target
-    answer = MutualAttention(attn.processor, mutual)(attn, states)
+    state = MutualAttentionState(3, (32, 32), is_on=True)
+    state.source_mask, state.target_mask = source, target
+    output = MutualAttentionProcessor(attn.processor, state)(attn, states)
     column = torch.arange(64) % 8  # of the layer's 8 x 8 places
-    for half, got in zip(states.chunk(2), answer.chunk(2), strict=True):
+    for half, got in zip(states.chunk(2), output.chunk(2), strict=True):
         front, back = (
             naive(attn, half[1:], half[:1, places].expand(2, -1, -1)) for places in (column < 2, column >= 2)
         )
@@ -59,25 +59,25 @@ def test_foreground_reads_foreground_and_background_background(layer) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("level", [0.0, 1.0])
-def test_a_source_that_is_all_one_thing_is_read_whole(layer, level: float) -> None:
+def test_a_source_without_foreground_or_background_is_read_whole(layer, level: float) -> None:
     attn, states = layer
-    mutual = Mutual(3, (32, 32), on=True)
-    mutual.source_mask, mutual.target_mask = torch.full((1, 1, 32, 32), level), torch.ones(2, 1, 32, 32)
-    plain = MutualAttention(attn.processor, Mutual(3, (32, 32), on=True))(attn, states)
-    assert torch.equal(MutualAttention(attn.processor, mutual)(attn, states), plain)
+    state = MutualAttentionState(3, (32, 32), is_on=True)
+    state.source_mask, state.target_mask = torch.full((1, 1, 32, 32), level), torch.ones(2, 1, 32, 32)
+    plain = MutualAttentionProcessor(attn.processor, MutualAttentionState(3, (32, 32), is_on=True))(attn, states)
+    assert torch.equal(MutualAttentionProcessor(attn.processor, state)(attn, states), plain)
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_begun_after_the_last_step_it_is_plain_ddim(deep_model: BaseModel, ask: MakeRequest, masked: bool) -> None:
+def test_a_start_after_the_last_step_is_plain_ddim(deep_model: BaseModel, ask: MakeRequest, masked: bool) -> None:
     (plain,) = ddim_edit.edit(deep_model, ask(), DdimConfig(steps=2))
     (never,) = masactrl.edit(deep_model, ask(), MasaCtrlConfig(steps=2, start_step=2, masked=masked))
     (always,) = masactrl.edit(deep_model, ask(), MasaCtrlConfig(steps=2, start_step=0, start_layer=0, masked=masked))
     gaps = np.abs(np.asarray(plain.image, int) - np.asarray(never.image, int))
-    assert np.quantile(gaps, 0.99) <= 1  # sums over a batch end in other bits
+    assert np.quantile(gaps, 0.99) <= 1  # sums over a batch differ in the last bits
     assert difference(plain.image, always.image) > 1
 
 
-def test_begun_after_the_last_layer_it_is_plain_ddim(deep_model: BaseModel, ask: MakeRequest) -> None:
+def test_a_start_after_the_last_layer_is_plain_ddim(deep_model: BaseModel, ask: MakeRequest) -> None:
     (plain,) = ddim_edit.edit(deep_model, ask(), DdimConfig(steps=2))
     layers = len(self_attention_layers(deep_model.unet))
     (never,) = masactrl.edit(deep_model, ask(), MasaCtrlConfig(steps=2, start_step=0, start_layer=layers))
@@ -85,10 +85,10 @@ def test_begun_after_the_last_layer_it_is_plain_ddim(deep_model: BaseModel, ask:
 
 
 def test_layers_are_counted_in_the_order_of_execution(deep_model: BaseModel) -> None:
-    ran: list[str] = []
+    called: list[str] = []
     hooks = [
         deep_model.unet.get_submodule(name.removesuffix(".processor")).register_forward_pre_hook(
-            lambda module, args, name=name: ran.append(name)
+            lambda module, args, name=name: called.append(name)
         )
         for name in self_attention_layers(deep_model.unet)
     ]
@@ -99,7 +99,7 @@ def test_layers_are_counted_in_the_order_of_execution(deep_model: BaseModel) -> 
         deep_model.unet(states, 1, encoder_hidden_states=text, added_cond_kwargs=pooled)
     for hook in hooks:
         hook.remove()
-    assert ran == self_attention_layers(deep_model.unet)
+    assert called == self_attention_layers(deep_model.unet)
 
 
 @pytest.mark.parametrize(("down", "middle", "up", "layer"), [(6, 1, 9, 10), (24, 10, 36, 44), (3, 1, 6, 6)])

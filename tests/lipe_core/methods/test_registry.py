@@ -1,4 +1,4 @@
-"""What holds for every method, whatever it does: counting, reporting, leaving the model alone."""
+"""Properties of every method: it counts its work, reports its steps and restores the model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from tests.support.editing import TARGET, MakeRequest, difference
 
 @dataclass(frozen=True)
 class Case:
-    """Settings for a few steps; what `on_step` counts for one prompt; evaluations of one edit."""
+    """Settings for a few steps; the steps that `on_step` reports for one prompt; the evaluations of one edit."""
 
     settings: dict[str, Any]
     steps: int
@@ -37,7 +37,7 @@ CASES = {
     "dreamctrl": Case({"steps": 3, "start_step": 1}, 3 + 3, 3 + 6 + 6),
     "imagic": Case({"steps": 2, "embedding_steps": 2, "model_steps": 1}, 2 + 1 + 2, 2 + 1 + 4, seeded=True),
     "ledits": Case({"steps": 3, "threshold": 0.2, "edit_guidance_scale": 20.0}, 3 + 3, 3 + 6, seeded=True),
-    # 3 references; the picture alone, then with them, and the edit
+    # 3 references; the image alone, then with them, and the edit
     "mystyle": Case(
         {"inversion_steps": 4, "tuning_steps": 2, "projection_steps": 3, "image_steps": 1},
         4 + 2 + 3 + 1 + 1,
@@ -60,21 +60,21 @@ def test_an_edit_counts_its_steps_and_evaluations_and_can_be_repeated(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
 ) -> None:
     rows: list[int] = []
-    seen: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
 
-    def count(module: torch.nn.Module, args: Any, answer: Any) -> None:
+    def count(module: torch.nn.Module, args: Any, output: Any) -> None:
         if module is deep_model.unet or isinstance(module, Generator):
-            rows.append(len(answer) if isinstance(answer, torch.Tensor) else len(answer[0]))
+            rows.append(len(output) if isinstance(output, torch.Tensor) else len(output[0]))
 
     hook = register_module_forward_hook(count)
     try:
         (edit,) = METHODS[name].edit(
-            deep_model, ask(), configured(name), prior=prior, on_step=lambda *step: seen.append(step)
+            deep_model, ask(), configured(name), prior=prior, on_step=lambda *step: calls.append(step)
         )
     finally:
         hook.remove()
     assert edit.evaluations == sum(rows) == CASES[name].evaluations
-    assert seen == [(step, CASES[name].steps) for step in range(1, CASES[name].steps + 1)]
+    assert calls == [(step, CASES[name].steps) for step in range(1, CASES[name].steps + 1)]
     assert edit.image.size == edit.source_mask.size == edit.edit_mask.size == (32, 32)
 
     names = METHODS[name].config.__dataclass_fields__
@@ -84,7 +84,7 @@ def test_an_edit_counts_its_steps_and_evaluations_and_can_be_repeated(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_network_is_the_same_to_the_bit_when_the_last_step_raises(
+def test_the_network_is_restored_to_the_bit_when_the_last_step_raises(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
 ) -> None:
     weights = {key: tensor.clone() for key, tensor in deep_model.unet.state_dict().items()}
@@ -105,13 +105,15 @@ def test_the_network_is_the_same_to_the_bit_when_the_last_step_raises(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_rows_come_in_order_and_as_if_alone(deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str) -> None:
+def test_rows_are_in_order_and_equal_single_edits(
+    deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
+) -> None:
     other, seeds = "sks dog in a meadow", (3, 4) if CASES[name].seeded else (3,)
     edits = METHODS[name].edit(deep_model, ask(TARGET, other, seeds=seeds), configured(name), prior=prior)
     assert [(edit.target_prompt, edit.seed) for edit in edits] == [(p, s) for p in (TARGET, other) for s in seeds]
     (alone,) = METHODS[name].edit(deep_model, ask(other, seeds=seeds[-1:]), configured(name), prior=prior)
     gaps = np.abs(np.asarray(edits[-1].uncomposited, int) - np.asarray(alone.uncomposited, int))
-    assert np.quantile(gaps, 0.99) <= 1  # sums over a batch end in other bits
+    assert np.quantile(gaps, 0.99) <= 1  # sums over a batch differ in the last bits
     assert edits[-1].evaluations == alone.evaluations
     assert difference(edits[0].image, edits[-1].image) > 1
 
@@ -131,7 +133,7 @@ def test_several_seeds_without_noise_are_refused(
 
 
 @pytest.mark.parametrize("name", ["ddim", "imagic", "masactrl", "dreamctrl", "mystyle"])
-def test_a_method_without_a_mask_says_so(
+def test_without_a_mask_the_whole_image_may_change(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, left_half: Image.Image, name: str
 ) -> None:
     (edit,) = METHODS[name].edit(deep_model, ask(mask=left_half), configured(name), prior=prior)
@@ -161,6 +163,6 @@ def test_a_method_without_a_mask_says_so(
         ("ledits", {"zero_noise_steps": 51}),
     ],
 )
-def test_settings_that_cannot_be_are_refused(name: str, settings: dict[str, Any]) -> None:
+def test_settings_out_of_range_are_refused(name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(settings))):
         METHODS[name].config(**settings)

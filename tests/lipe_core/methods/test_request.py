@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from PIL import Image
 
@@ -7,7 +9,12 @@ from lipe_core.subject import Subject
 
 PHOTO = Image.new("RGB", (64, 48))
 SUBJECT = Subject("sks", "dog")
-GOOD = {"image": PHOTO, "source_prompt": "a sks dog", "target_prompts": ("a SKS dog runs",), "subject": SUBJECT}
+GOOD: dict[str, Any] = {
+    "image": PHOTO,
+    "source_prompt": "a sks dog",
+    "target_prompts": ("a SKS dog runs",),
+    "subject": SUBJECT,
+}
 
 
 def test_the_subject_is_found_in_any_case() -> None:
@@ -23,9 +30,9 @@ def test_the_subject_is_found_in_any_case() -> None:
         ({"target_prompts": ("a dog runs",)}, "write 'sks dog' in it"),
         ({"target_prompts": ("a sks dogs",)}, "write 'sks dog' in it"),
         ({"source_prompt": "a dog"}, "source prompt"),
-        ({"mask": Image.new("L", (48, 64))}, "it is 48 x 64, the picture 64 x 48"),
+        ({"mask": Image.new("L", (48, 64))}, "it is 48 x 64, the image 64 x 48"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_a_way_out(change: dict, message: str) -> None:
+def test_an_invalid_request_says_what_to_change(change: dict, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         EditRequest(**{**GOOD, **change})

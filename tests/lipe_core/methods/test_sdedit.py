@@ -15,12 +15,12 @@ DRAW = torch.Generator().manual_seed(0)
 X_0, NOISE = torch.randn(2, 4, 8, 8, generator=DRAW), torch.randn(2, 4, 8, 8, generator=DRAW)
 
 
-def test_a_network_that_knows_the_noise_gives_the_picture_back() -> None:
+def test_a_network_that_knows_the_noise_reconstructs_the_image() -> None:
     x_0 = sdedit.edit_latents(lambda x_t, t: NOISE, SCHEDULE, X_0, NOISE, SCHEDULE.timesteps(10), None, no_progress)
     torch.testing.assert_close(x_0, X_0, rtol=1e-4, atol=1e-4)
 
 
-def test_outside_the_mask_the_latents_end_as_the_pictures() -> None:
+def test_outside_the_mask_the_latents_end_as_the_sources() -> None:
     mask = torch.zeros(2, 1, 8, 8)
     mask[..., :4] = 1
     x_0 = sdedit.edit_latents(
@@ -30,7 +30,7 @@ def test_outside_the_mask_the_latents_end_as_the_pictures() -> None:
     assert not torch.isclose(x_0[..., :4], X_0[..., :4], atol=1e-2).all()
 
 
-def test_the_further_it_is_noised_the_less_of_the_picture_is_left(deep_model: BaseModel, ask: MakeRequest) -> None:
+def test_more_strength_leaves_less_of_the_image(deep_model: BaseModel, ask: MakeRequest) -> None:
     (kept,) = sdxl.decode(deep_model, sdxl.encode_image(deep_model, [ask().image]))
     gaps = []
     for strength in (0.02, 0.4, 1.0):

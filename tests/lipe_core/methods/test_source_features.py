@@ -1,4 +1,6 @@
-"""What late self-attention layers keep of the source, and that a target reads it beside itself."""
+"""Late self-attention layers record the source's features, and a target reads them beside its own."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch import Tensor
 
 from lipe_core import sdxl
 from lipe_core.diffusion.ddim import Denoiser
-from lipe_core.methods.source_features import LATE, SourceFeatures, late_layers
+from lipe_core.methods.source_features import LATE, SourceFeatures, late_layers, latest_lookup
 from lipe_core.sdxl import BaseModel, Tokens, record_attention, self_attention_layers
 from lipe_core.shapes import Latents
 from tests.support.editing import NaiveAttention
@@ -26,40 +28,40 @@ def denoiser(model: BaseModel, rows: int = 1) -> Denoiser:
 
 @pytest.fixture
 def features(model: BaseModel, x_t: Latents) -> SourceFeatures:
-    """Of the picture x_t, at timesteps 200 and 400; 600 is noisier than what is of interest."""
+    """Features of x_t at timesteps 200 and 400; 600 is noisier than `latest`."""
     features = SourceFeatures(latest=500)
-    seen = features.at(denoiser(model, 2))
-    other = torch.zeros_like(x_t)  # the first row of a guided source, which is not the picture under its prompt
-    with features.kept(model.unet):
+    denoise = features.at_timestep(denoiser(model, 2))
+    other = torch.zeros_like(x_t)  # the unconditional row of a guided source
+    with features.recorded(model.unet):
         for t in (200, 400, 600):
-            seen(torch.cat([other, x_t]), t)
+            denoise(torch.cat([other, x_t]), t)
     return features
 
 
-def test_it_keeps_the_late_layers_at_the_wanted_timesteps(model: BaseModel, features: SourceFeatures) -> None:
+def test_late_layers_are_recorded_up_to_the_latest_timestep(model: BaseModel, features: SourceFeatures) -> None:
     late = late_layers(model.unet, LATE)
     assert late == self_attention_layers(model.unet)[-len(late) :] != []
     assert all(name.startswith("up_blocks") for name in late)
-    assert set(features.seen) == {(name, t) for name in late for t in (200, 400)}
-    assert all(len(states) == 1 for states in features.seen.values())
+    assert set(features.states) == {(name, t) for name in late for t in (200, 400)}
+    assert all(len(states) == 1 for states in features.states.values())
 
 
-def test_what_looks_into_itself_is_as_before(model: BaseModel, features: SourceFeatures, x_t: Latents) -> None:
+def test_reading_its_own_features_changes_nothing(model: BaseModel, features: SourceFeatures, x_t: Latents) -> None:
     plain = denoiser(model, 2)(x_t.expand(2, -1, -1, -1), 400)
-    with features.read(model.unet):
-        read = features.at(denoiser(model, 2))(x_t.expand(2, -1, -1, -1), 400)
+    with features.used(model.unet):
+        read = features.at_timestep(denoiser(model, 2))(x_t.expand(2, -1, -1, -1), 400)
     torch.testing.assert_close(read, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_another_picture_reads_the_source_beside_itself_at_its_timestep_only(
+def test_another_image_reads_the_source_only_at_recorded_timesteps(
     model: BaseModel, features: SourceFeatures, x_t: Latents
 ) -> None:
     other = -x_t.flip(-1)
     before = dict(model.unet.attn_processors)
-    with features.read(model.unet):
+    with features.used(model.unet):
         for t, reads in ((200, True), (300, False), (400, True), (600, False)):
-            plain = denoiser(model)(other, t)  # nobody says the time: a look at the edit, of the base model
-            assert torch.equal(features.at(denoiser(model))(other, t), plain) != reads
+            plain = denoiser(model)(other, t)  # without a timestep nothing is read
+            assert torch.equal(features.at_timestep(denoiser(model))(other, t), plain) != reads
     assert model.unet.attn_processors == before
 
 
@@ -67,17 +69,17 @@ def test_another_picture_reads_the_source_beside_itself_at_its_timestep_only(
 def test_keys_and_values_are_the_targets_and_the_sources(
     model: BaseModel, features: SourceFeatures, x_t: Latents
 ) -> None:
-    (name, source), *_ = ((name, states) for (name, t), states in features.seen.items() if t == 400)
+    (name, source), *_ = ((name, states) for (name, t), states in features.states.items() if t == 400)
     attn = model.unet.get_submodule(name.removesuffix(".processor"))
     target = torch.randn(3, *source.shape[1:], generator=torch.Generator().manual_seed(1))
-    answers: list[Tensor] = []
-    with features.read(model.unet):
-        features.at(lambda x, t: answers.append(attn.processor(attn, target)) or x)(x_t, 400)
+    attend: Callable[[Latents, int], Tensor] = features.at_timestep(lambda x, t: attn.processor(attn, target))
+    with features.used(model.unet):
+        output = attend(x_t, 400)
     expected = NaiveAttention(name, {})(attn, target, torch.cat([target, source.expand(3, -1, -1)], dim=1))
-    torch.testing.assert_close(answers[0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_recorded_maps_are_of_the_target_alone(model: BaseModel, features: SourceFeatures, x_t: Latents) -> None:
+def test_recorded_attention_is_of_the_target_alone(model: BaseModel, features: SourceFeatures, x_t: Latents) -> None:
     tokens = Tokens.of(
         [sdxl.token_positions(model, PROMPT, ["sks", "dog"])],
         [len(sdxl.content_tokens(model, PROMPT))],
@@ -87,10 +89,15 @@ def test_recorded_maps_are_of_the_target_alone(model: BaseModel, features: Sourc
     maps = []
     for read in (False, True):
         with (
-            features.read(model.unet),
+            features.used(model.unet),
             record_attention(model.unet, tokens, latent_size=latent_size, refine=2) as store,
         ):
             denoise = denoiser(model)
-            (features.at(denoise) if read else denoise)(x_t, 400)
+            (features.at_timestep(denoise) if read else denoise)(x_t, 400)
             maps.append(store.pop())
-    torch.testing.assert_close(maps[1], maps[0], rtol=1e-4, atol=1e-5)  # it reads itself, which changes nothing
+    torch.testing.assert_close(maps[1], maps[0], rtol=1e-4, atol=1e-5)  # its own features change nothing
+
+
+@pytest.mark.parametrize(("start", "latest"), [(1.0, -1), (0.0, 800), (0.2, 800), (0.25, 600), (0.3, 600), (0.75, 200)])
+def test_the_source_is_read_after_a_progress(start: float, latest: int) -> None:
+    assert latest_lookup(torch.tensor([0, 200, 400, 600, 800]), start) == latest

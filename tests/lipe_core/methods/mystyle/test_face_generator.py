@@ -1,4 +1,4 @@
-"""What is saved comes back; what others made is refused with the reason."""
+"""A saved generator can be read again; an invalid folder is refused with a reason."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "faces"
 
 
-def test_a_saved_generator_paints_the_same(folder: Path) -> None:
+def test_a_saved_generator_generates_the_same_images(folder: Path) -> None:
     ours, read = toy_faces(), load_face_generator(folder)
     w = ours.network.w_average[None]
     torch.testing.assert_close(read.network(w), ours.network(w), atol=5e-3, rtol=5e-3)  # half precision
@@ -69,7 +69,7 @@ def without_a_tensor(folder: Path) -> None:
         (without_a_tensor, r"lacks direction\.pose\.jumping"),
     ],
 )
-def test_a_folder_that_is_not_one_says_why(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
+def test_an_invalid_folder_says_why(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(folder)
     with pytest.raises(InvalidModel, match=message):
         load_face_generator(folder)

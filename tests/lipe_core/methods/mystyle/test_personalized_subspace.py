@@ -1,13 +1,14 @@
+import pytest
 import torch
 
-from lipe_core.methods.mystyle.personalized_subspace import along, dilated, onto_dilated
+from lipe_core.methods.mystyle.personalized_subspace import dilated, onto_dilated, personal_direction, projected
 
 
 def inside(alpha: torch.Tensor, beta: float) -> bool:
     return bool(torch.allclose(alpha.sum(dim=-1), torch.ones(len(alpha)), atol=1e-5) and (alpha >= -beta - 1e-6).all())
 
 
-def test_any_numbers_lie_inside_the_dilated_hull() -> None:
+def test_any_numbers_map_into_the_dilated_hull() -> None:
     torch.manual_seed(0)
     for beta in (0.0, 0.02, 0.5):
         free = 20 * torch.randn(50, 4)
@@ -16,7 +17,7 @@ def test_any_numbers_lie_inside_the_dilated_hull() -> None:
     torch.testing.assert_close(dilated(torch.zeros(1, 4), 0.3), torch.full((1, 4), 0.25))
 
 
-def test_what_is_inside_stays_and_the_nearest_is_nearest() -> None:
+def test_points_inside_stay_and_the_projection_is_the_nearest_point() -> None:
     torch.manual_seed(0)
     within = dilated(torch.randn(20, 5), 0.1)
     torch.testing.assert_close(onto_dilated(within, 0.1), within)
@@ -27,13 +28,22 @@ def test_what_is_inside_stays_and_the_nearest_is_nearest() -> None:
         assert (nearest <= others + 1e-5).all()
 
 
-def test_a_direction_keeps_its_part_in_the_anchors_space_and_a_repeated_anchor_adds_none() -> None:
+def test_a_direction_is_projected_onto_the_anchors_space_and_a_repeated_anchor_adds_nothing() -> None:
     torch.manual_seed(0)
     anchors = torch.randn(3, 8)
     anchors = torch.cat([anchors, anchors[:1]])
     within = anchors[1] - anchors[2]
-    change = along(within, anchors)
+    change = projected(within, anchors)
     torch.testing.assert_close(change @ anchors, within[None], atol=1e-4, rtol=1e-4)
     assert change.sum().abs() < 1e-5
     across = torch.linalg.svd(anchors[1:] - anchors[0]).Vh[-1]
-    torch.testing.assert_close(along(within + across, anchors) @ anchors, within[None], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(projected(within + across, anchors) @ anchors, within[None], atol=1e-4, rtol=1e-4)
+
+
+def test_a_personal_direction_has_the_full_length_along_the_direction() -> None:
+    anchors, direction = torch.randn(4, 8), torch.randn(8)
+    change = personal_direction(direction, anchors)
+    assert (change @ anchors @ direction).item() == pytest.approx(direction.square().sum().item(), rel=1e-3)
+    assert change.sum().abs() < 1e-4
+    same = torch.ones(3, 8)
+    assert torch.equal(personal_direction(direction, same), torch.zeros(1, 3))

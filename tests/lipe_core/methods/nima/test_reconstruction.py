@@ -1,4 +1,4 @@
-"""The background comes back, the subject stays. A decoder of nearest pixels, and an encoder that nearly undoes it."""
+"""The background returns and the subject stays, with a nearest-pixel decoder and an encoder that nearly undoes it."""
 
 from functools import partial
 
@@ -19,20 +19,20 @@ SIDE = 4
 
 
 def decode(latents: Latents) -> Pixels:
-    """Each latent is 2 x 2 pixels: its first three channels above, its last three below."""
+    """Each latent is 2 x 2 pixels: its first three channels are the upper row, its last three the lower one."""
     above, below = latents.chunk(2, dim=1)
     rows = torch.stack([above, below], dim=3).flatten(2, 3)
     return F.interpolate(rows, scale_factor=(1.0, 2.0), mode="nearest")
 
 
 def encode(pixels: Pixels) -> Latents:
-    """Each latent's own pixels' mean, a tenth of it lost, and a little of its neighbour's in it."""
+    """The mean of each latent's pixels, with a tenth lost and a little of the neighbour's added."""
     rows = F.avg_pool2d(pixels, (1, 2))
     latents = torch.cat([rows[:, :, 0::2], rows[:, :, 1::2]], dim=1)
     return 0.9 * latents + 0.05 * latents.roll(1, dims=3)
 
 
-def test_what_lies_outside_the_silhouette_returns_and_the_rest_stays() -> None:
+def test_pixels_outside_the_silhouette_return_and_the_rest_stays() -> None:
     x_0 = torch.randn(2, 6, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     source = torch.zeros(2, 3, 2 * SIDE, 2 * SIDE)
     silhouettes = torch.zeros(2, 1, 2 * SIDE, 2 * SIDE)
@@ -49,7 +49,7 @@ def test_what_lies_outside_the_silhouette_returns_and_the_rest_stays() -> None:
     assert not restored.requires_grad
 
 
-def test_rows_do_not_see_each_other() -> None:
+def test_rows_are_independent() -> None:
     x_0 = torch.randn(2, 6, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     goal = torch.randn(2, 3, 2 * SIDE, 2 * SIDE, generator=torch.Generator().manual_seed(2))
     both = reconstruct_background(encode, decode, x_0, goal, steps=3)
@@ -58,26 +58,26 @@ def test_rows_do_not_see_each_other() -> None:
 
 
 def test_the_work_can_be_stopped() -> None:
-    seen: list[int] = []
+    calls: list[int] = []
 
     def stop() -> None:
-        seen.append(1)
-        if len(seen) == 2:
+        calls.append(1)
+        if len(calls) == 2:
             raise KeyError
 
     with pytest.raises(KeyError):
         reconstruct_background(encode, decode, torch.zeros(1, 6, 2, 2), torch.zeros(1, 3, 4, 4), steps=5, on_step=stop)
-    assert len(seen) == 2
+    assert len(calls) == 2
 
 
-def test_the_miniatures_autoencoder_brings_the_background_back_in_three_steps() -> None:
+def test_the_miniatures_autoencoder_restores_the_background_in_three_steps() -> None:
     model, (drawn,) = sdxl.load(CHECKPOINT), fresh(1, seed=3)
     edited = drawn.edits[0].truth
-    source, painted = to_pixels([image_of(drawn.test), image_of(edited)]).split(1)
+    source, generated = to_pixels([image_of(drawn.test), image_of(edited)]).split(1)
     changed = torch.from_numpy(mask(drawn.test, 128) | mask(edited, 128)).expand_as(source)
     blurred = F.interpolate(F.avg_pool2d(source, 4), scale_factor=4.0, mode="bilinear")
-    x_0 = sdxl.encode_pixels(model, torch.where(changed, painted, blurred)).detach()
-    goal = torch.where(changed, painted, source)
+    x_0 = sdxl.encode_pixels(model, torch.where(changed, generated, blurred)).detach()
+    goal = torch.where(changed, generated, source)
     encode, decode = partial(sdxl.encode_pixels, model), partial(sdxl.decode_pixels, model)
     before, after = (
         (decode(reconstruct_background(encode, decode, x_0, goal, steps=steps)) - goal).square() for steps in (0, 3)
