@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ENFORCED = re.compile(
-    r"\.github|cli/|client/|deploy|docs/(architecture|decisions|glossary|quality)|tests/cli|tests/client"
+    r"\.github|\.env|api/|cli/|client/|deploy|docs/|ledger/|tests/api|tests/cli|tests/client|tests/ledger"
     r"|Makefile|tests/test_language|tests/test_file_sizes|README|CONTRIBUTING|CHANGELOG|docker-compose|Dockerfile"
 )
 MAX_WORDS = 30
