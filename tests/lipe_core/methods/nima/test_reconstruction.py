@@ -1,19 +1,25 @@
 """The background returns and the subject stays, with a nearest-pixel decoder and an encoder that nearly undoes it."""
 
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from lipe_core import sdxl
+from lipe_core.methods.nima import edit as nima
 from lipe_core.methods.nima.reconstruction import reconstruct_background
 from lipe_core.pixels import to_pixels
+from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Pixels
 from menagerie.draw import mask
-from menagerie.experiment import image_of
+from menagerie.experiment import edit_request, image_of
 from menagerie.models import CHECKPOINT
 from menagerie.subjects import fresh
+from tests.support.nima_requests import CONFIG, PHOTO, half_mask, request
 
 SIDE = 4
 
@@ -84,3 +90,44 @@ def test_the_miniatures_autoencoder_restores_the_background_in_three_steps() -> 
     )
     assert after[~changed].mean() < 0.5 * before[~changed].mean()
     assert after[changed].mean() < before[changed].mean()
+
+
+def test_reconstruction_brings_the_background_nearer_to_the_source() -> None:
+    model, (drawn,) = sdxl.load(CHECKPOINT), fresh(1, seed=3)  # it needs a trained autoencoder
+    silhouette = mask(drawn.test, 128)
+    masked = replace(edit_request(drawn), mask=Image.fromarray(silhouette))
+
+    def error(reconstruction_steps: int) -> float:
+        (edit, *_) = nima.edit(
+            model, masked, replace(CONFIG, mask_mode="source", reconstruction_steps=reconstruction_steps)
+        )
+        difference = np.asarray(edit.uncomposited, float) - np.asarray(masked.image, float)
+        return float((difference[~silhouette] ** 2).mean())
+
+    assert error(3) < 0.5 * error(0)
+
+
+def test_differences_within_the_tolerance_return_to_the_source(model: BaseModel) -> None:
+    def edited(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+        config = replace(CONFIG, mask_mode="source", feather=0.0, tolerance=tolerance)
+        (edit,) = nima.edit(model, request(mask=half_mask()), config)
+        return np.asarray(edit.image), np.asarray(edit.edit_mask)
+
+    (every, all_of_it), (some, less), (none, nothing) = (edited(tolerance) for tolerance in (0.0, 0.65, 1.99))
+    assert all_of_it.mean() > less.mean() > nothing.mean() == 0
+    assert np.array_equal(some[less == 0], np.asarray(PHOTO)[less == 0])
+    assert np.abs(some[less == 255].astype(float) - every[less == 255]).mean() < 32
+    assert np.array_equal(none, np.asarray(PHOTO))
+
+
+def test_reconstruction_can_be_stopped(model: BaseModel) -> None:
+    calls: list[int] = []
+
+    def stop(step: int, steps: int) -> None:
+        calls.append(step)
+        if len(calls) == steps + 2:
+            raise KeyError("stopped")
+
+    with pytest.raises(KeyError, match="stopped"):
+        nima.edit(model, request(), replace(CONFIG, reconstruction_steps=5), on_step=stop)
+    assert calls == [*range(1, 9), 8, 8]
