@@ -16,7 +16,7 @@ from ledger.models import Job
 from ledger.states import TERMINAL, State
 
 EDIT_SECONDS = EDIT_STEPS * STEP_SECONDS
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.02
 IDLE_SECONDS = 0.5
 

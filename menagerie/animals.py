@@ -128,60 +128,43 @@ def _neck_accessory(
 
 def _ears(canvas: skia.Canvas, identity: Identity, colors: Colors, center: Point, r: float, turn: int) -> None:
     """Both ears, behind the head. They shift against the direction in which the head is turned."""
-    noun, size = identity.class_noun, 1 + 0.12 * identity.ear_size
-    x, y = center[0] - turn * r * 0.25, center[1]
-    for s in (-1, 1):
-        ex = x + s * r * 0.62
-        if noun == "cat":
-            draw_shape(
-                canvas,
-                polygon(
-                    (ex - r * 0.36, y - r * 0.55),
-                    (ex + s * r * 0.2, y - r * 1.42 * size),
-                    (ex + r * 0.36, y - r * 0.55),
-                ),
-                colors.main,
-            )
-            draw_shape(
-                canvas,
-                polygon(
-                    (ex - r * 0.15, y - r * 0.7),
-                    (ex + s * r * 0.13, y - r * 1.18 * size),
-                    (ex + r * 0.17, y - r * 0.7),
-                ),
-                colors.second,
-                colors.second,
-            )
-        elif noun == "fox":
-            tip = y - r * 1.62 * size
-            draw_shape(
-                canvas,
-                polygon((ex - r * 0.44, y - r * 0.4), (ex + s * r * 0.3, tip), (ex + r * 0.44, y - r * 0.4)),
-                colors.main,
-            )
-            draw_shape(
-                canvas,
-                polygon(
-                    (ex - r * 0.12 + s * r * 0.14, y - r * 1.12 * size),
-                    (ex + s * r * 0.3, tip),
-                    (ex + r * 0.12 + s * r * 0.18, y - r * 1.12 * size),
-                ),
-                INK,
-                INK,
-            )
-        elif noun == "bear":
-            draw_shape(canvas, ellipse(ex + s * r * 0.1, y - r * 0.72, r * 0.4 * size, r * 0.4 * size), colors.main)
-            draw_shape(
-                canvas, ellipse(ex + s * r * 0.1, y - r * 0.72, r * 0.18, r * 0.18), colors.second, colors.second
-            )
-        elif noun == "rabbit":
-            draw_shape(canvas, ellipse(x + s * r * 0.4, y - r * 1.35, r * 0.26, r * 0.72 * size, s * 10), colors.main)
-            draw_shape(
-                canvas,
-                ellipse(x + s * r * 0.4, y - r * 1.35, r * 0.11, r * 0.5 * size, s * 10),
-                colors.second,
-                colors.second,
-            )
+    draw_ear = _EARS.get(identity.class_noun)
+    if draw_ear is not None:
+        for s in (-1, 1):
+            draw_ear(canvas, colors, (center[0] - turn * r * 0.25, center[1]), r, s, 1 + 0.12 * identity.ear_size)
+
+
+def _cat_ear(canvas: skia.Canvas, colors: Colors, center: Point, r: float, s: int, size: float) -> None:
+    ex, y = center[0] + s * r * 0.62, center[1]
+    tip, inner_tip = (ex + s * r * 0.2, y - r * 1.42 * size), (ex + s * r * 0.13, y - r * 1.18 * size)
+    outer = polygon((ex - r * 0.36, y - r * 0.55), tip, (ex + r * 0.36, y - r * 0.55))
+    draw_shape(canvas, outer, colors.main)
+    inner = polygon((ex - r * 0.15, y - r * 0.7), inner_tip, (ex + r * 0.17, y - r * 0.7))
+    draw_shape(canvas, inner, colors.second, colors.second)
+
+
+def _fox_ear(canvas: skia.Canvas, colors: Colors, center: Point, r: float, s: int, size: float) -> None:
+    ex, y = center[0] + s * r * 0.62, center[1]
+    tip, edge = (ex + s * r * 0.3, y - r * 1.62 * size), y - r * 1.12 * size
+    draw_shape(canvas, polygon((ex - r * 0.44, y - r * 0.4), tip, (ex + r * 0.44, y - r * 0.4)), colors.main)
+    dark = polygon((ex - r * 0.12 + s * r * 0.14, edge), tip, (ex + r * 0.12 + s * r * 0.18, edge))
+    draw_shape(canvas, dark, INK, INK)
+
+
+def _bear_ear(canvas: skia.Canvas, colors: Colors, center: Point, r: float, s: int, size: float) -> None:
+    ex, y = center[0] + s * r * 0.62 + s * r * 0.1, center[1] - r * 0.72
+    draw_shape(canvas, ellipse(ex, y, r * 0.4 * size, r * 0.4 * size), colors.main)
+    draw_shape(canvas, ellipse(ex, y, r * 0.18, r * 0.18), colors.second, colors.second)
+
+
+def _rabbit_ear(canvas: skia.Canvas, colors: Colors, center: Point, r: float, s: int, size: float) -> None:
+    ex, y = center[0] + s * r * 0.4, center[1] - r * 1.35
+    draw_shape(canvas, ellipse(ex, y, r * 0.26, r * 0.72 * size, s * 10), colors.main)
+    draw_shape(canvas, ellipse(ex, y, r * 0.11, r * 0.5 * size, s * 10), colors.second, colors.second)
+
+
+_EARS = {"cat": _cat_ear, "fox": _fox_ear, "bear": _bear_ear, "rabbit": _rabbit_ear}
+"""The dog's ears hang in front of its head: `_head` draws them."""
 
 
 def _head(canvas: skia.Canvas, identity: Identity, colors: Colors, action: Action, center: Point, r: float) -> None:

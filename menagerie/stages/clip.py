@@ -38,7 +38,7 @@ from menagerie.stages.loop import (
     set_learning_rate,
     stream,
 )
-from menagerie.stages.text import AttributeReader
+from menagerie.stages.text import AttributeReader, attribute_losses
 from menagerie.stages.unet import unfused_attention
 from menagerie.subjects import action_variants
 
@@ -102,7 +102,10 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
             logits, distilled = reader(patches, images), distill(patches)
             with torch.no_grad():
                 features = probe.spatial_features(pixels).float()
-        loss = contrast(images.float(), texts.float(), clip.logit_scale) + _attribute_loss(logits, batch.labels)
+        loss = (
+            contrast(images.float(), texts.float(), clip.logit_scale)
+            + torch.stack(attribute_losses(logits, batch.labels)).mean()
+        )
         loss = loss + _DISTILLATION * mse_loss(distilled.float(), layer_norm(features, features.shape[-1:]))
         run.step(loss, clip=1.0, samples=len(pixels))
         with torch.no_grad():
@@ -116,14 +119,3 @@ def contrast(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
     logits = logit_scale.exp() * normalize(images, dim=-1) @ normalize(texts, dim=-1).T
     own = torch.arange(len(logits), device=logits.device)
     return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
-
-
-def _attribute_loss(read: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> Tensor:
-    """Mean cross-entropy of the attributes that have a label, from the patches and from the image embedding."""
-    terms = [
-        cross_entropy(logits.float(), labels[:, k].to(logits.device, non_blocking=True), ignore_index=-1)
-        for heads in read
-        for k, logits in enumerate(heads)
-        if (labels[:, k] >= 0).any()
-    ]
-    return torch.stack(terms).mean()

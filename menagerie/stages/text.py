@@ -37,6 +37,19 @@ class AttributeReader(nn.Module):
         )
 
 
+def attribute_losses(logits: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> list[Tensor]:
+    """The cross-entropy of each attribute that has a label in the batch, for both of the reader's outputs.
+
+    `labels` is (b, attributes), -1 for none.
+    """
+    return [
+        cross_entropy(values.float(), labels[:, k].to(values.device, non_blocking=True), ignore_index=-1)
+        for heads in logits
+        for k, values in enumerate(heads)
+        if (labels[:, k] >= 0).any()
+    ]
+
+
 def sample_captions(rng: np.random.Generator, count: int) -> tuple[list[str], Tensor]:
     """`count` captions of random drawings and their labels (count, attributes). Half of them name all attributes."""
     drawings = [sample_drawing(rng) for _ in range(count)]
@@ -77,13 +90,7 @@ def train_text(
         ids = tokenize(tokenizer, captions).to(settings.device)
         with precision.autocast(settings.device):
             read = reader(*encode_tokens(encoders, ids))
-        terms = [
-            cross_entropy(logits.float(), labels[:, k].to(settings.device), ignore_index=-1)
-            for heads in read
-            for k, logits in enumerate(heads)
-            if (labels[:, k] >= 0).any()
-        ]
-        loss = torch.stack(terms).sum()
+        loss = torch.stack(attribute_losses(read, labels)).sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -17,7 +17,7 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from lipe_core import precision
 from menagerie.attributes import Drawing
@@ -155,16 +155,13 @@ def train_unet(
     """
     device = settings.device
     unet = pipeline.unet.to(device, memory_format=torch.channels_last).train()
-    encoders = tuple(
-        e.to(device).eval().requires_grad_(False) for e in (pipeline.text_encoder, pipeline.text_encoder_2)
-    )
+    encoders = (pipeline.text_encoder, pipeline.text_encoder_2)
+    for encoder in encoders:
+        encoder.to(device).eval().requires_grad_(False)
     table = NoiseTable(pipeline.scheduler.alphas_cumprod.to(device))
-    chosen, average, progress = (
-        optimizers(unet, settings.lr, weight_decay=0.01, adam_share=0.4),
-        Average(unet),
-        Progress(),
-    )
-    run = Trainable(unet, average, chosen, progress)
+    chosen = optimizers(unet, settings.lr, weight_decay=0.01, adam_share=0.4)
+    run = Trainable(unet, Average(unet), chosen, Progress())
+    progress, average = run.progress, run.average
     state_file = settings.state_file("unet")
     if settings.resume and state_file.exists():
         run.load(state_file)
@@ -186,19 +183,32 @@ def train_unet(
         for fraction in budgeted_steps(progress, settings, "unet", save):
             set_learning_rate(chosen, learning_rate(fraction, progress.step, settings.lr, settings.warmup))
             batch = next(small if small is not None and fraction < _SMALL_UNTIL else whole)
-            latents, weights, ids, sizes, t = (rows.to(device, non_blocking=True) for rows in batch)
-            latents, weights = latents.float(), weights.float()
-            noise = torch.randn(latents.shape, generator=generator, device=device)
-            x_t, target = table.mix_or_pure_noise(latents, noise, t)
-            with precision.autocast(device), unfused_attention(device):
-                with torch.no_grad():
-                    embeds, pooled = encode_tokens(encoders, ids)
-                extra = {"text_embeds": pooled, "time_ids": sizes}
-                v = unet(x_t.contiguous(memory_format=torch.channels_last), t, embeds, added_cond_kwargs=extra).sample
-            error = (v.float() - target).square().mean(dim=1) * (weights / weights.mean())
-            loss = (error.mean(dim=(1, 2)) * table.weight(t)).mean()
-            run.step(loss, clip=1.0, samples=len(t))
+            loss = batch_loss(unet, encoders, table, batch, generator)
+            run.step(loss, clip=1.0, samples=len(batch.t))
     return average
+
+
+def batch_loss(
+    unet: UNet2DConditionModel,
+    encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
+    table: NoiseTable,
+    batch: Batch,
+    generator: torch.Generator,
+) -> Tensor:
+    """The weighted v-prediction loss of a batch. `generator` makes the noise."""
+    device = generator.device
+    latents, weights, ids, sizes, t = (rows.to(device, non_blocking=True) for rows in batch)
+    latents, weights = latents.float(), weights.float()
+    noise = torch.randn(latents.shape, generator=generator, device=device)
+    x_t, target = table.mix_or_pure_noise(latents, noise, t)
+    with precision.autocast(device), unfused_attention(device.type):
+        with torch.no_grad():
+            embeds, pooled = encode_tokens(encoders, ids)
+        extra = {"text_embeds": pooled, "time_ids": sizes}
+        v = unet(x_t.contiguous(memory_format=torch.channels_last), t, embeds, added_cond_kwargs=extra).sample
+    error = (v.float() - target).square().mean(dim=1) * (weights / weights.mean())
+    loss: Tensor = (error.mean(dim=(1, 2)) * table.weight(t)).mean()
+    return loss
 
 
 def sample_sheet(pipeline: StableDiffusionXLPipeline, unet: UNet2DConditionModel, path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import history, service, submissions
+from benchmarks import history, job_latency, service, submissions
 from benchmarks.history import History
 from benchmarks.job_latency import JobLatency
 from benchmarks.load import Round, run_load
@@ -36,6 +36,13 @@ def test_a_refused_edit_is_an_error(stack: Stack) -> None:
     unauthorized = replace(stack.edit, headers={})
     with pytest.raises(AssertionError, match="answered 401"):
         run_load(unauthorized, 1, 0.1)
+
+
+def test_every_job_of_the_paced_worker_is_measured(stack: Stack) -> None:
+    latency = job_latency.measure(stack, idle=1, queued=2)
+    assert len(latency.to_claim) == 1
+    assert latency.to_claim[0] > 0
+    assert len(latency.overhead) == 2
 
 
 def test_every_operation_is_measured_for_each_history(stack: Stack) -> None:
