@@ -1,10 +1,10 @@
-# Every target does its own set-up; it is quick when run again. `make help` lists them.
+# Every target sets up the virtual environment first, which is quick when it exists. `make help` lists the targets.
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
 TORCH := 2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
-# Compiled here, because where PYTHONDONTWRITEBYTECODE is set each program would spend 17 s on it at each start.
+# Compile at installation: with PYTHONDONTWRITEBYTECODE set, each program would spend 17 s on it at every start.
 UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --compile-bytecode --python $(RUN)/python
 LOCK := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip compile --quiet pyproject.toml --constraint constraints.txt \
 	--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
@@ -13,12 +13,12 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi reliability soak test-servers secrets compose-test lock clean
+.PHONY: help setup demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi reliability soak test-servers secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.ready ## make the virtual environment (the other targets do it for you)
+setup: $(VENV)/.ready ## create the virtual environment (the other targets do this, too)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -31,66 +31,71 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(UV) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: setup ## learn a subject and edit it through the whole service: out/demo/sheet.png (SUBJECT= REFS= PROMPT= for your own)
+demo: setup ## train a prior and edit an image through the whole service: out/demo/sheet.png (SUBJECT= REFS= PROMPT=)
 	@$(RUN)/python -m menagerie.demo --out out/demo \
 		$(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(REFS),--refs "$(REFS)") $(if $(PROMPT),--prompt "$(PROMPT)") \
 		$(if $(CONSENT),--consent)
 
-check: setup ## lint, types and import contracts
+check: setup ## lint, types, import contracts, language rules and file sizes
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports
+	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
-test: check ## everything that CI runs, in two processes
+test: check ## the checks and all tests that are not slow, in two processes
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile
+
+test-fast: setup ## the unit tests: no servers, no models, nothing slow
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile -m "not servers and not models and not slow"
 
 format: setup ## rewrite the code in the house style
 	@$(RUN)/ruff check --fix-only --quiet .
 	@$(RUN)/ruff format .
 
-bench-report: setup ## measure the miniature checkpoint on fresh draws (SEED=)
+bench-report: setup ## measure the miniature checkpoint on newly drawn subjects (SEED=)
 	@$(RUN)/python -m menagerie.report --captions 200 --seed $(SEED) --json out/report-$(SEED).json
 
-bench-edits: setup ## measure NIMA on 12 fresh subjects (SEED=)
+bench-edits: setup ## measure NIMA on 12 newly drawn subjects (SEED=)
 	@$(RUN)/python -m menagerie.evaluate --subjects 12 --seed $(SEED) --json out/edits-$(SEED).json
 
-bench-quality: setup ## LIPE, its ablations and its rivals on the drawn benchmark: out/quality (SYSTEMS="lipe; ddim" SUBJECTS=)
+bench-quality: setup ## LIPE, its ablations and the baselines on the drawn benchmark: out/quality (SYSTEMS="lipe; ddim" SUBJECTS=)
 	@$(RUN)/python -m benchmarks.quality --out out/quality \
 		$(if $(SYSTEMS),--systems "$(SYSTEMS)") $(if $(SUBJECTS),--subjects $(SUBJECTS))
 
-openapi: setup ## write the API's contract, docs/openapi.json
-	@$(RUN)/python -m api.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+openapi: setup ## write the API's contract: api/settings_schema.json from lipe_core, then docs/openapi.json
+	@$(RUN)/python -m worker.settings_schema > api/settings_schema.json.new && mv api/settings_schema.json.new api/settings_schema.json
+	@$(RUN)/python -m api.contract > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
-bench-speed: setup ## LIPE's speed and memory beside the usual ways: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
+bench-speed: setup ## LIPE's speed and memory compared with diffusers' example: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
 	@$(RUN)/python -m benchmarks.speed --out out/speed $(if $(EXAMPLE),--example "$(EXAMPLE)")
 
-bench-sdxl: setup ## the same at SDXL's size, random weights: out/sdxl (EXAMPLE=; without a GPU SCALE="--depth 1 --side 128")
+bench-sdxl: setup ## the same at SDXL's size with random weights: out/sdxl (EXAMPLE=; without a GPU SCALE="--depth 1 --side 128")
 	@$(RUN)/python -m benchmarks.sdxl_scale --out out/sdxl $(SCALE) $(if $(EXAMPLE),--example "$(EXAMPLE)")
 
-bench-service: setup ## the service's own speed, beside a bare endpoint, over a long history: out/service
+bench-service: setup ## the service's speed compared with a minimal endpoint, and with many finished jobs: out/service
 	@$(RUN)/python -m benchmarks.service --out out/service \
 		$(if $(DATABASE),--database-url "$(DATABASE)") $(if $(BROKER),--broker-url "$(BROKER)")
 
-reliability: setup ## every kill, pause and outage of tests/reliability, the slow ones too
+reliability: setup ## all tests of tests/reliability, with the slow ones
 	@OMP_NUM_THREADS=1 $(RUN)/pytest tests/reliability -m 'slow or not slow'
 
-soak: setup ## users and random faults for a while, then `lipe audit` (SECONDS=600 SEED=)
+soak: setup ## simulated users and random faults, then `lipe audit` (SECONDS=600 SEED=)
 	@$(RUN)/python -m tests.reliability.soak --seconds $(or $(SECONDS),600) --seed $(SEED)
 
-test-servers: setup ## the integration tests on installed PostgreSQL, Redis and Ceph; skips where they are not (TESTS=)
+test-servers: setup ## the integration tests on installed PostgreSQL, Redis and Ceph; skipped if they are missing (TESTS=)
 	@$(RUN)/python -m tests.servers.drive $(TESTS)
 
-secrets: ## make the secrets of docker-compose.yml in secrets/, once
+secrets: ## create the secrets of docker-compose.yml in secrets/, once
 	@deploy/make_secrets.sh
 
-compose-test: setup ## build the images, bring the stack up and drive it; skips where there is no Docker engine
+compose-test: setup ## build the images, start the stack and test it; skipped without a Docker engine
 	@TORCH_CPU_INDEX="$(TORCH_CPU_INDEX)" $(RUN)/python -m tests.compose.drive
 
-lock: setup ## write the images' requirements with their hashes, from pyproject.toml and constraints.txt
+lock: setup ## write requirements/ with hashes, from pyproject.toml and constraints.txt
 	@$(LOCK) --extra api --output-file requirements/api.txt
 	@$(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt 2>/dev/null \
 		|| $(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt --index $(TORCH_CPU_INDEX)
 
-clean: ## remove what was made: environment, outputs, caches
+clean: ## remove the environment, outputs and caches
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -6,54 +6,57 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from api import logs, openapi, problems, webhook_events
-from api.auth import GUARDED, AuthMiddleware, described
+from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware
-from api.problems import documented
-from api.request_id import RequestId
+from api.problems import problem_responses
+from api.request_id import RequestIdMiddleware
 from api.routes import edits, health, images, jobs, priors, subjects, uploads, webhooks
 from api.service import lifespan
 from api.strict_query import strict_query
 from ledger.settings import Settings
 
-LARGEST_JSON = 256 * 1024
-FORM_OVERHEAD = 64 * 1024
-TAGS = [
-    {"name": "images", "description": "Pictures, normalised on arrival."},
-    {"name": "subjects", "description": "Who or what is to be learnt."},
-    {"name": "priors", "description": "What was learnt of a subject."},
-    {"name": "edits", "description": "Pictures with the subject changed."},
-    {"name": "jobs", "description": "Work that takes its time."},
-    {"name": "webhooks", "description": "Events, signed, to your own server."},
-    {"name": "health", "description": "For the operator."},
+MAX_JSON_BYTES = 256 * 1024
+FORM_OVERHEAD_BYTES = 64 * 1024
+OPENAPI_TAGS = [
+    {"name": "images", "description": "Uploaded images, sanitized on arrival."},
+    {"name": "subjects", "description": "The people, animals and things to be learned from reference images."},
+    {"name": "priors", "description": "Trainings, and the priors that they produce."},
+    {"name": "edits", "description": "Edits of an image that shows the subject."},
+    {"name": "jobs", "description": "Trainings and edits in progress: follow, cancel and retry them."},
+    {"name": "webhooks", "description": "Signed events, sent to your own server."},
+    {"name": "health", "description": "For operators of the service."},
 ]
 
 
 def make_app(settings: Settings | None = None) -> FastAPI:
-    """The API over `settings`, or over the environment's. Raises pydantic.ValidationError where one is missing."""
+    """The API with `settings`, or with the environment's. Raises pydantic.ValidationError if one is missing."""
     settings = settings or Settings()
     logs.configure()
     app = FastAPI(
         title="LIPE",
         version=version("lipe"),
         description="Personalised, non-rigid image editing: learn a subject, then change its pose, expression or view.",
-        openapi_tags=TAGS,
+        openapi_tags=OPENAPI_TAGS,
         lifespan=lifespan(settings),
         redirect_slashes=False,
     )
     problems.install(app)
     app.add_middleware(AuthMiddleware)
-    app.add_middleware(BodyLimitMiddleware, bound=partial(_bound, settings))
-    app.add_middleware(RequestId)  # the outermost: every refusal carries the id, too
+    app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
+    app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (uploads, images, subjects, priors, edits, jobs, webhooks):
-        # Straight to the application: FastAPI searches each level of nested routers again, at every request.
+        # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
-            resource.router, prefix=GUARDED, dependencies=[described, strict_query], responses=documented()
+            resource.router,
+            prefix=API_PREFIX,
+            dependencies=[bearer_scheme, strict_query],
+            responses=problem_responses(),
         )
     app.include_router(health.router)
-    app.webhooks.include_router(webhook_events.described())
+    app.webhooks.include_router(webhook_events.make_router())
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
 
 
-def _bound(settings: Settings, path: str) -> int:
-    return settings.max_upload_bytes + FORM_OVERHEAD if path == f"{GUARDED}/images" else LARGEST_JSON
+def _max_bytes(settings: Settings, path: str) -> int:
+    return settings.max_upload_bytes + FORM_OVERHEAD_BYTES if path == f"{API_PREFIX}/images" else MAX_JSON_BYTES

@@ -1,4 +1,4 @@
-"""A file that a job made, with a signed URL to fetch it from."""
+"""A file that a job produced, with a signed URL."""
 
 from typing import Annotated, Any
 
@@ -6,11 +6,11 @@ from pydantic import Field
 
 from api.fields import ResponseModel
 from api.service import Service
-from ledger.artefacts import Artefact
+from ledger.models import Artefact
 
 
 class ArtefactBody(ResponseModel):
-    """One file; `role` says what it is: adapter, manifest, image, source_mask, edit_mask, uncomposited, preview."""
+    """One file. `role` is one of adapter, manifest, image, source_mask, edit_mask, uncomposited, preview."""
 
     role: str
     name: str
@@ -18,11 +18,11 @@ class ArtefactBody(ResponseModel):
     size: int
     sha256: str
     details: dict[str, Any]
-    url: Annotated[str, Field(description="Signed, valid for a few minutes, made fresh for each answer.")]
+    url: Annotated[str, Field(description="Signed and valid for a few minutes; each answer has a new one.")]
 
 
 def artefact_body(service: Service, artefact: Artefact) -> ArtefactBody:
-    """The row, with a fresh URL."""
+    """The body of a row, with a new URL."""
     return ArtefactBody(
         role=artefact.role,
         name=artefact.name,

@@ -1,6 +1,6 @@
-"""Who calls, and may they? Nothing under /v1 is reached without a live API key: the gate stands before the routes.
+"""Authentication by API key. Every path under /v1 needs a valid key; a middleware checks it before the routes.
 
-A key with the scope `read` may GET; everything else needs `write`, and so does whatever shows a secret.
+A key with the scope `read` may GET. Everything else needs `write`, and so does a GET that returns a secret.
 """
 
 import time
@@ -18,14 +18,14 @@ from api.service import Service, running_service
 from ledger import keys
 from ledger.database import UNAVAILABLE
 
-GUARDED = "/v1"
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
+API_PREFIX = "/v1"
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="lipe"'}
 
 
 @dataclass(frozen=True)
 class Caller:
-    """The project that a request acts for, and what its key allows."""
+    """The project that a request acts for, and the scopes of its key."""
 
     project_id: str
     key_id: str
@@ -33,9 +33,9 @@ class Caller:
 
 
 class AuthMiddleware:
-    """ASGI middleware: what it lets through carries its Caller in the request's state.
+    """ASGI middleware that puts the Caller into the request's state.
 
-    A key is looked up once a second, however often it comes: so long may one be used that was revoked or ran out.
+    It looks a key up once per second at most, so a revoked or expired key may work for up to one second more.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -44,12 +44,12 @@ class AuthMiddleware:
         self._callers: dict[str, Caller] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a guarded path without a live key of the right scope."""
-        if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{GUARDED}/"):
+        """Refuse a path under /v1 without a valid key of the right scope."""
+        if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{API_PREFIX}/"):
             request = Request(scope)
             try:
                 caller = await self._caller(request)
-                require(caller, "read" if scope["method"] in READING else "write")
+                require_scope(caller, "read" if scope["method"] in READ_METHODS else "write")
             except (HTTPException, *UNAVAILABLE) as error:
                 await problems.answer(request, error)(scope, receive, send)
                 return
@@ -69,10 +69,10 @@ class AuthMiddleware:
 
 
 def authenticate(service: Service, token: str) -> Caller:
-    """Whose key this is. Raises Problem."""
+    """The caller that the key belongs to. Raises Problem for a missing or invalid key."""
     if not token:
         raise Problem("unauthenticated", "send the header `Authorization: Bearer lipe_...`", headers=CHALLENGE)
-    with service.look() as connection:
+    with service.autocommit() as connection:
         key = keys.authenticate(connection, service.settings.key_pepper.get_secret_value(), token)
     if key is None:
         challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
@@ -80,7 +80,7 @@ def authenticate(service: Service, token: str) -> Caller:
     return Caller(key.project_id, key.id, frozenset(key.scopes))
 
 
-def require(caller: Caller, scope: str) -> None:
+def require_scope(caller: Caller, scope: str) -> None:
     """Raise Problem unless the caller's key has the scope."""
     if scope not in caller.scopes:
         raise Problem("insufficient_scope", f"this needs a key with the scope `{scope}`")
@@ -92,24 +92,24 @@ def _token(request: Request) -> str:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who sent it, as the gate found out."""
+    """The caller that the middleware found."""
     caller: Caller = request.state.caller
     return caller
 
 
-async def _me(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     return caller_of(request)
 
 
 async def _writer(request: Request) -> Caller:
     caller = caller_of(request)
-    require(caller, "write")
+    require_scope(caller, "write")
     return caller
 
 
-CallerDep = Annotated[Caller, Depends(_me)]
-Writer = Annotated[Caller, Depends(_writer)]
-"""For a GET that shows a secret: who reads it could forge what it signs."""
+CallerDep = Annotated[Caller, Depends(_caller)]
+WriterDep = Annotated[Caller, Depends(_writer)]
+"""For a GET that returns a signing secret: its reader can forge signatures."""
 
-described = Security(HTTPBearer(auto_error=False, description="An API key: `lipe_...`"))
-"""Tells OpenAPI what the gate does."""
+bearer_scheme = Security(HTTPBearer(auto_error=False, description="An API key: `lipe_...`"))
+"""Describes the middleware in OpenAPI; it checks nothing itself."""

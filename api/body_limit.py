@@ -1,4 +1,4 @@
-"""No body is read further than its bound: by its announced length before the first byte, by counting after."""
+"""Limit of the request body's size: checked against `Content-Length` first, then counted while reading."""
 
 from collections.abc import Callable
 
@@ -11,21 +11,21 @@ from api.problems import Problem
 
 
 class BodyLimitMiddleware:
-    """ASGI middleware; `bound(path)` is the most bytes that a body sent there may have."""
+    """ASGI middleware; `max_bytes(path)` is the largest body that the path accepts."""
 
-    def __init__(self, app: ASGIApp, bound: Callable[[str], int]) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: Callable[[str], int]) -> None:
         self.app = app
-        self.bound = bound
+        self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a body that is announced too long; stop reading one that turns out to be."""
+        """Refuse a body that is announced as too long; stop reading one that becomes too long."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        bound = self.bound(scope["path"])
-        too_large = Problem("body_too_large", f"send at most {bound} bytes to this path")
+        limit = self.max_bytes(scope["path"])
+        too_large = Problem("body_too_large", f"send at most {limit} bytes to this path")
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdigit() and int(announced) > bound:
+        if announced.isdigit() and int(announced) > limit:
             await problems.answer(Request(scope), too_large)(scope, receive, send)
             return
         read = 0
@@ -34,7 +34,7 @@ class BodyLimitMiddleware:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > bound:
+            if read > limit:
                 raise too_large
             return message
 

@@ -1,7 +1,7 @@
-"""Uploaded pictures are unpacked in processes of their own, within limits of time and memory.
+"""Decoding of uploaded images in separate processes, within limits of time and memory.
 
-A header does not tell what a file costs: a JPEG of a few kilobytes may want a hundred thousand passes over its pixels.
-A process can be ended in the middle of that; a thread could not.
+A file's header does not tell what decoding it costs: a JPEG of a few kilobytes may need a hundred thousand passes over
+its pixels. A process can be ended in the middle of that; a thread cannot.
 """
 
 import os
@@ -13,59 +13,59 @@ from threading import Thread
 from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
 
-from api.image_sanitizer import Picture, Refused, normalised
+from api.image_sanitizer import ImageRefused, SanitizedImage, sanitize_image
 from api.problems import Problem
 
-AT_ONCE = 2
-LONGEST_SECONDS = 20.0
-MOST_MEMORY = 1536 << 20  # 50 million pixels take 1.1 GB
-PICTURES_EACH = 500  # what a decoder leaks goes with its process
+PROCESSES = 2
+MAX_SECONDS = 20.0
+MAX_MEMORY = 1536 << 20  # an image of 50 million pixels takes 1.1 GB
+IMAGES_PER_PROCESS = 500  # a new process frees the memory that the decoding libraries leak
 
 
 class Decoder:
-    """`seconds` and `memory` (bytes of address space) are what one picture may take.
+    """A pool of decoding processes, which start with the first image.
 
-    Its processes start with the first picture. `turns` is for the threads that wait for it.
+    `seconds` and `memory` (bytes of address space) limit each image. `limiter` is for the threads that wait for it.
     """
 
-    def __init__(self, seconds: float = LONGEST_SECONDS, memory: int = MOST_MEMORY) -> None:
+    def __init__(self, seconds: float = MAX_SECONDS, memory: int = MAX_MEMORY) -> None:
         self.seconds, self.memory = seconds, memory
-        self.turns = CapacityLimiter(AT_ONCE)
+        self.limiter = CapacityLimiter(PROCESSES)
         self._pool = ProcessPool(
-            AT_ONCE,
-            max_tasks=PICTURES_EACH,
-            initializer=_bound,
+            PROCESSES,
+            max_tasks=IMAGES_PER_PROCESS,
+            initializer=_start,
             initargs=(memory,),
-            context=get_context("spawn"),  # a fork of a program with threads may hang
+            context=get_context("spawn"),  # a forked process may inherit a lock that a thread of the parent holds
         )
 
-    def __call__(self, content: bytes, *, most_bytes: int, shortest_side: int) -> Picture:
-        """The normalised picture; waits for it. Raises Problem, with a code of its own for each kind of refusal."""
-        bounds = {"most_bytes": most_bytes, "shortest_side": shortest_side}
-        task = self._pool.schedule(normalised, args=(content,), kwargs=bounds, timeout=self.seconds)
+    def __call__(self, content: bytes, *, max_bytes: int, min_side: int) -> SanitizedImage:
+        """Wait for the sanitized image. Raises Problem, with a code of its own for each kind of refusal."""
+        bounds = {"max_bytes": max_bytes, "min_side": min_side}
+        task = self._pool.schedule(sanitize_image, args=(content,), kwargs=bounds, timeout=self.seconds)
         try:
-            picture: Picture = task.result()
-        except Refused as refusal:
+            image: SanitizedImage = task.result()
+        except ImageRefused as refusal:
             raise Problem(refusal.code, refusal.detail) from refusal
         except (TimeoutError, MemoryError, ProcessExpired) as error:
-            detail = f"it takes more than {self.seconds:g} seconds or {self.memory >> 20} MiB to unpack"
+            detail = f"decoding it takes more than {self.seconds:g} seconds or {self.memory >> 20} MiB"
             raise Problem("image_too_complex", f"{detail}: save it as a plain JPEG or PNG") from error
-        return picture
+        return image
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """End the processes, including those that still decode."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
 
-def _bound(memory: int) -> None:
-    """In a new decoder: it may take so many bytes of address space, and ends with the program that it decodes for."""
+def _start(memory: int) -> None:
+    """Set up a new decoding process: limit its address space, and end it when the API's process ends."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """The one who ends a decoder that takes too long may have been killed."""
+    """A killed parent cannot end its decoders, and the time limit is the parent's."""
     parent = parent_process()
     if parent is not None:
         parent.join()

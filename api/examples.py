@@ -1,10 +1,10 @@
-"""What requests and answers look like: one example of each, for OpenAPI. Tests hold them to its schemas."""
+"""One example of every request and response body, for OpenAPI. Tests check them against its schemas."""
 
 from collections.abc import Mapping
 from typing import Any
 
 UPLOAD = "upl_7d6c5b4a39281706f5e43c2b1a09f8e7"
-IMAGE, MASK = "img_6f1d2a7c90b84f53a1e2c3d4e5f60718", "img_0b9a8c7d6e5f40312233445566778899"
+IMAGE = "img_6f1d2a7c90b84f53a1e2c3d4e5f60718"
 SUBJECT, PRIOR, EDIT = (f"{kind}_3c2b1a09f8e74d6c5b4a39281706f5e4" for kind in ("sub", "pri", "edt"))
 JOB, ENDPOINT, DELIVERY = (f"{kind}_9f1c52e07b3d4c86a5f4e3d2c1b0a998" for kind in ("job", "whk", "dlv"))
 MOMENT, LATER = "2026-01-31T12:00:00Z", "2026-01-31T12:04:10Z"
@@ -47,24 +47,24 @@ _edit = {
     "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
 }  # fmt: skip
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
-_training = {
+_prior_job = {
     "id": JOB, "kind": "prior", "status": "queued", "subject_id": SUBJECT, "prior_id": PRIOR, "edit_id": None,
     "attempt": 0, "progress": None, "error": None, "parameters": {"prior": {"steps": 800}, "regularization": {}},
     "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "request_id": "req_1",
     "created_at": MOMENT, "queued_at": MOMENT, "started_at": None, "finished_at": None, "cancel_requested_at": None,
     "urls": {**_urls, "result": f"/v1/priors/{PRIOR}"},
 }  # fmt: skip
-_painting = _training | {
+_edit_job = _prior_job | {
     "kind": "edit", "edit_id": EDIT, "parameters": {"nima": {"steps": 30}, "seeds": [7]},
     "urls": {**_urls, "result": f"/v1/edits/{EDIT}"},
 }  # fmt: skip
-_running = _training | {
+_running_job = _prior_job | {
     "status": "running", "attempt": 1, "started_at": MOMENT,
     "progress": {"stage": "training", "step": 120, "total": 800, "loss": 0.083, "eta_seconds": 61.5},
 }  # fmt: skip
-_stopping = _running | {"cancel_requested_at": LATER}
+_canceled_job = _running_job | {"cancel_requested_at": LATER}
 _endpoint = {"id": ENDPOINT, "url": HOOK, "events": ["edit.succeeded"], "disabled_at": None, "created_at": MOMENT}
-_about = {
+_event_data = {
     "job_id": JOB, "status": "succeeded", "attempt": 1, "kind": "edit", "subject_id": SUBJECT, "prior_id": PRIOR,
     "edit_id": EDIT, "metadata": {"order": "7"},
 }  # fmt: skip
@@ -72,7 +72,7 @@ _delivery = {
     "id": DELIVERY, "endpoint_id": ENDPOINT, "job_id": JOB, "message_id": "msg_1c2d3e4f",
     "event_type": "edit.succeeded", "url": HOOK, "state": "delivered", "attempts": 1, "next_attempt_at": None,
     "last_status": 204, "last_error": None, "delivered_at": LATER, "created_at": LATER,
-    "body": {"type": "edit.succeeded", "timestamp": LATER, "data": _about},
+    "body": {"type": "edit.succeeded", "timestamp": LATER, "data": _event_data},
 }  # fmt: skip
 
 _new_edit = {
@@ -89,9 +89,9 @@ REQUESTS: Mapping[str, Any] = {
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
     "change_webhook_endpoint": {"disabled": False},
 }
-"""The JSON body of each operation that takes one."""
+"""The JSON request body of each operation that has one, by operation id."""
 
-ANSWERS: Mapping[str, Any] = {
+RESPONSES: Mapping[str, Any] = {
     "create_upload": _upload,
     "upload_image": _image,
     "list_images": _page(_image),
@@ -99,7 +99,7 @@ ANSWERS: Mapping[str, Any] = {
     "create_subject": _subject,
     "list_subjects": _page(_subject),
     "get_subject": _subject,
-    "train_prior": _training,
+    "train_prior": _prior_job,
     "list_priors": _page(_prior),
     "get_prior": _prior | {
         "job_id": JOB, "manifest": {"base_model": "sdxl", "rank": 16},
@@ -108,7 +108,7 @@ ANSWERS: Mapping[str, Any] = {
             _file("manifest", "manifest.json", "application/json"),
         ],
     },
-    "create_edit": _painting,
+    "create_edit": _edit_job,
     "list_edits": _page(_edit),
     "get_edit": _edit | {
         "job_id": JOB, "status": "succeeded",
@@ -119,10 +119,10 @@ ANSWERS: Mapping[str, Any] = {
             }
         ],
     },
-    "list_jobs": _page(_painting),
-    "get_job": _running,
-    "cancel_job": _stopping,
-    "retry_job": _training,
+    "list_jobs": _page(_edit_job),
+    "get_job": _running_job,
+    "cancel_job": _canceled_job,
+    "retry_job": _prior_job,
     "create_webhook_endpoint": _endpoint | {"secrets": [SECRET]},
     "list_webhook_endpoints": _page(_endpoint),
     "get_webhook_endpoint": _endpoint,
@@ -134,13 +134,13 @@ ANSWERS: Mapping[str, Any] = {
     "healthz": {"status": "ok"},
     "readyz": {"database": True, "broker": True, "storage": True},
 }  # fmt: skip
-"""The JSON answer of each operation that gives one."""
+"""The JSON response body of each operation that has one, by operation id."""
 
 
 def event(event_type: str) -> dict[str, Any]:
-    """The body of a webhook of that type."""
+    """The body of a webhook of this type."""
     kind, _, state = event_type.partition(".")
-    data = _about | {"kind": kind, "status": state, "edit_id": EDIT if kind == "edit" else None}
+    data = _event_data | {"kind": kind, "status": state, "edit_id": EDIT if kind == "edit" else None}
     if state == "failed":
-        data["error"] = {"code": "gpu_out_of_memory", "detail": "ask for fewer or smaller pictures"}
+        data["error"] = {"code": "gpu_out_of_memory", "detail": "request fewer or smaller images"}
     return {"type": event_type, "timestamp": LATER, "data": data}

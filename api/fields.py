@@ -1,4 +1,4 @@
-"""The types of fields that several resources share."""
+"""Field types and base models that several resources share."""
 
 from typing import Annotated, Any
 
@@ -9,11 +9,12 @@ from api.problems import Problem
 from ledger.addresses import Forbidden, resolve
 from ledger.settings import Settings
 
-LONGEST_METADATA = 16
+MAX_METADATA = 16
+ID_PATTERN = r"^[A-Za-z0-9_]{1,40}$"
 
 
 def _clean(text: str) -> str:
-    """Postgres cannot store a NUL, and no name or prompt needs other control characters."""
+    """Refuse control characters: Postgres cannot store a NUL, and no name or prompt needs the others."""
     if any(not character.isprintable() and character not in "\n\t" for character in text):
         raise ValueError("must not contain control characters")
     return text
@@ -21,35 +22,38 @@ def _clean(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}$")]
-PathId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,40}$")]
-Seed = Annotated[int, Field(ge=0, lt=2**53)]  # JavaScript reads larger ones wrongly
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+PathId = Annotated[str, Path(pattern=ID_PATTERN)]
+Seed = Annotated[int, Field(ge=0, lt=2**53)]  # JavaScript rounds larger integers
 Metadata = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
-    Field(max_length=LONGEST_METADATA, description="Your own pairs; they come back in answers and webhooks."),
+    Field(max_length=MAX_METADATA, description="Your own pairs; answers and webhooks repeat them."),
 ]
 WebhookUrl = Annotated[Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri"})]
 Moment = Annotated[AwareDatetime, Field(description="RFC 3339, in UTC.")]
 
 
 class RequestModel(BaseModel):
-    """A request body: a field that it does not know is refused, or a typing error would be silence."""
+    """A request body. Unknown fields are refused: a misspelled one would be ignored silently."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def given(self) -> dict[str, Any]:
-        """What was really asked for, as JSON."""
+        """The fields that have a value, as JSON."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 class ResponseModel(BaseModel):
-    """An answer body, made from a row."""
+    """An answer body, made from the attributes of a row."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
 def check_url(settings: Settings, url: str | None, *, param: str) -> None:
-    """Raise Problem for a URL that this service must not call. It asks the name server: not inside a transaction."""
+    """Raise Problem for a URL that this service must not call.
+
+    It queries the name server, which may be slow: do not call it inside a transaction.
+    """
     if url is None:
         return
     try:

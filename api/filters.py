@@ -1,4 +1,4 @@
-"""What a list may be narrowed to, beside its page: `status=...` and `metadata[key]=value`."""
+"""Filters of lists: `status=...` and `metadata[key]=value`."""
 
 import re
 from collections.abc import Iterator
@@ -11,14 +11,16 @@ from api import problems
 from api.fields import Metadata
 from ledger.states import State
 
-Status = Annotated[State | None, Query(description="Only those that stand so: an edit or a prior as its newest job.")]
+StatusFilter = Annotated[
+    State | None, Query(description="Only those in this state. An edit or a prior has the state of its newest job.")
+]
 
-METADATA: dict[str, Any] = {
+METADATA_PARAMETER: dict[str, Any] = {
     "parameters": [
         {
             "name": "metadata",
             "in": "query",
-            "description": "`metadata[key]=value`: only those that have the pair; several: all of them.",
+            "description": "`metadata[key]=value`: only those with this pair. Give several to require all of them.",
             "required": False,
             "style": "deepObject",
             "explode": True,
@@ -32,14 +34,14 @@ METADATA: dict[str, Any] = {
         }
     ]
 }
-"""`openapi_extra` of the routes that take it: FastAPI has no words for an object in the query."""
+"""`openapi_extra` of the routes with this filter: FastAPI cannot describe an object in the query."""
 
 _NAME = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _PAIRS: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
 
 
-async def _wanted(request: Request) -> dict[str, str]:
-    """The pairs asked for. Raises Problem."""
+async def _metadata_filter(request: Request) -> dict[str, str]:
+    """The pairs of the query. Raises Problem."""
     pairs: dict[str, str] = {}
     for name, key, value in _given(request):
         if key in pairs:
@@ -54,7 +56,7 @@ async def _wanted(request: Request) -> dict[str, str]:
         raise problems.invalid(error.errors()[0]["msg"], param="metadata") from error
 
 
-WithMetadata = Annotated[dict[str, str], Depends(_wanted)]
+MetadataFilter = Annotated[dict[str, str], Depends(_metadata_filter)]
 
 
 def _given(request: Request) -> Iterator[tuple[str, str, str]]:

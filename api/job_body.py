@@ -1,15 +1,15 @@
-"""How a job looks to its owner."""
+"""The body of a job in answers."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from api.artefact_body import ArtefactBody
 from api.fields import Moment
-from api.previews import shown
+from api.previews import with_preview_url
 from api.service import Service
-from ledger.jobs import Job
-from ledger.states import State
+from ledger.models import Job
+from ledger.states import JobKind, State
 
 
 class JobError(BaseModel):
@@ -20,18 +20,16 @@ class JobError(BaseModel):
 
 
 class JobProgress(BaseModel, extra="allow"):
-    """How far the running attempt is: `step` of `total` in its `stage`; more where the stage has more to say."""
+    """Progress of the running attempt: `step` of `total` in its `stage`. Some stages add further fields."""
 
     stage: str
     step: int
     total: int
-    preview: Annotated[
-        ArtefactBody | None, Field(description="While it runs: the newest picture of what it has made so far.")
-    ] = None
+    preview: Annotated[ArtefactBody | None, Field(description="While the job runs: its newest preview image.")] = None
 
 
 class JobUrls(BaseModel):
-    """Paths on this server."""
+    """Paths of the job on this server."""
 
     self: str
     cancel: str
@@ -41,15 +39,15 @@ class JobUrls(BaseModel):
 
 
 class JobBody(BaseModel):
-    """`parameters` are what was asked for; `resolved`, once it ran, every setting that it ran with."""
+    """A training or an edit. `parameters` are those of the request, `resolved` all settings that the job ran with."""
 
     id: str
-    kind: Literal["prior", "edit"]
+    kind: JobKind
     status: State
     subject_id: str
     prior_id: str | None
     edit_id: str | None
-    attempt: Annotated[int, Field(description="How many workers have begun it.")]
+    attempt: Annotated[int, Field(description="Number of times that a worker has claimed the job.")]
     progress: JobProgress | None
     error: JobError | None
     parameters: dict[str, Any]
@@ -67,8 +65,8 @@ class JobBody(BaseModel):
 
     @classmethod
     def of(cls, service: Service, job: Job) -> "JobBody":
-        """The row as its owner sees it."""
-        here = f"/v1/jobs/{job.id}"
+        """The body of a row."""
+        path = f"/v1/jobs/{job.id}"
         result = f"/v1/edits/{job.edit_id}" if job.kind == "edit" else f"/v1/priors/{job.prior_id}"
         return cls(
             id=job.id,
@@ -78,7 +76,7 @@ class JobBody(BaseModel):
             prior_id=job.prior_id,
             edit_id=job.edit_id,
             attempt=job.attempt,
-            progress=JobProgress(**shown(service, job.progress)) if job.progress else None,
+            progress=JobProgress(**with_preview_url(service, job.progress)) if job.progress else None,
             error=JobError(code=job.error_code, detail=job.error_detail or "") if job.error_code else None,
             parameters=job.parameters,
             resolved=job.resolved,
@@ -92,11 +90,11 @@ class JobBody(BaseModel):
             finished_at=job.finished_at,
             cancel_requested_at=job.cancel_requested_at,
             urls=JobUrls(
-                self=here, cancel=f"{here}/cancel", retry=f"{here}/retry", events=f"{here}/events", result=result
+                self=path, cancel=f"{path}/cancel", retry=f"{path}/retry", events=f"{path}/events", result=result
             ),
         )
 
 
 def etag(job: Job) -> str:
-    """Changes with every event and with the wish to cancel."""
+    """The entity tag, which changes with every event and when cancellation is requested."""
     return f'"{job.sequence}{"c" if job.cancel_requested_at else ""}"'

@@ -1,4 +1,4 @@
-"""Logs: one JSON line each, on standard error, with the request's id wherever there is a request."""
+"""Logs: one JSON line each, on standard error, with the request's id if there is a request."""
 
 import logging
 
@@ -9,7 +9,7 @@ HANDLER = "lipe"
 
 
 def configure() -> None:
-    """Send what our modules and libraries log through one formatter; again changes nothing."""
+    """Format the logs of our modules and of all libraries alike. A second call changes nothing."""
     root = logging.getLogger()
     if any(handler.name == HANDLER for handler in root.handlers):
         return

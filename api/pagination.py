@@ -1,4 +1,4 @@
-"""Lists: `{data, has_more, next_cursor}`, newest first, by a cursor that means nothing to the caller."""
+"""Lists: `{data, has_more, next_cursor}`, newest first, with an opaque cursor."""
 
 import binascii
 import json
@@ -15,12 +15,12 @@ from api import problems
 from ledger.pages import Cursor, Page, Window
 
 Body = TypeVar("Body", bound=BaseModel)
-LARGEST_PAGE = 100
+MAX_PAGE = 100
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Listing(BaseModel, Generic[Body]):
-    """One page; `next_cursor` is the `cursor` of the next, if there is one."""
+    """One page. `next_cursor` is the `cursor` of the next page, or null."""
 
     data: list[Body]
     has_more: bool
@@ -28,7 +28,7 @@ class Listing(BaseModel, Generic[Body]):
 
 
 def _is_rfc3339(text: object) -> object:
-    """Without this a bare number would count as a Unix time."""
+    """Refuse other formats: pydantic would read a bare number as a Unix time."""
     if not isinstance(text, str) or not _RFC3339.fullmatch(text):
         raise ValueError("must be an RFC 3339 time with its zone, such as 2026-01-31T12:00:00Z (a + as %2B)")
     return text
@@ -38,17 +38,17 @@ Time = Annotated[AwareDatetime, BeforeValidator(_is_rfc3339)]
 
 
 async def _window(
-    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many to list.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
-    created_after: Annotated[Time | None, Query(description="Only those made at this time or later.")] = None,
-    created_before: Annotated[Time | None, Query(description="Only those made before this time.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Largest number of entries.")] = 20,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
+    created_after: Annotated[Time | None, Query(description="Only those created at this time or later.")] = None,
+    created_before: Annotated[Time | None, Query(description="Only those created before this time.")] = None,
 ) -> Window:
     if created_after is not None and created_before is not None and created_before <= created_after:
         raise problems.invalid("must be later than created_after", param="created_before")
     return Window(limit, _decoded(cursor) if cursor is not None else None, created_after, created_before)
 
 
-Paging = Annotated[Window, Depends(_window)]
+PageDep = Annotated[Window, Depends(_window)]
 
 
 def listing(page: Page[Any], body: Callable[[Any], Body]) -> Listing[Body]:
@@ -73,4 +73,4 @@ def _decoded(text: str) -> Cursor:
             raise ValueError(text)
         return Cursor(moment, identifier)
     except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
-        raise problems.invalid("use the `next_cursor` of the page before, unchanged", param="cursor") from error
+        raise problems.invalid("use the `next_cursor` of the previous page, unchanged", param="cursor") from error

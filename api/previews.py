@@ -1,4 +1,4 @@
-"""A job's progress as its owner sees it."""
+"""Previews of a running job, with signed URLs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,9 @@ from api.service import Service
 from ledger import previews
 
 
-def shown(service: Service, progress: Mapping[str, Any]) -> dict[str, Any]:
-    """The progress with a fresh URL of its preview in place of where that lies."""
-    preview = previews.newest(progress)
+def with_preview_url(service: Service, progress: Mapping[str, Any]) -> dict[str, Any]:
+    """The progress, its preview's storage key replaced by a fresh signed URL."""
+    preview = previews.from_progress(progress)
     if preview is None:
         return dict(progress)
     body = ArtefactBody(

@@ -1,6 +1,6 @@
-"""Every refusal is a problem document (RFC 9457) with a code from one closed list.
+"""Problem documents (RFC 9457): the body of every refusal, with a code from one closed list.
 
-The codes are the contract: docs/problems.md explains each of them, and a test keeps the two alike.
+docs/problems.md explains each code; a test compares it with this list.
 """
 
 import logging
@@ -25,49 +25,49 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What all problems of one code share; `retryable`: the same request may succeed later."""
+class ProblemKind:
+    """The facts that all problems of one code share. `retryable`: the same request may succeed later."""
 
     status: int
     title: str
     retryable: bool = False
 
 
-KINDS: Mapping[str, Kind] = {
-    "malformed_request": Kind(400, "The request cannot be read"),
-    "unauthenticated": Kind(401, "A valid API key is needed"),
-    "insufficient_scope": Kind(403, "The API key may not do this"),
-    "not_found": Kind(404, "There is no such thing"),
-    "method_not_allowed": Kind(405, "The resource does not know this method"),
-    "image_in_use": Kind(409, "The image is still used"),
-    "prior_not_ready": Kind(409, "The prior is not ready"),
-    "job_not_retryable": Kind(409, "The job cannot be retried"),
-    "too_many_subjects": Kind(409, "The project has too many subjects"),
-    "upload_incomplete": Kind(409, "The upload has not its file"),
-    "upload_used": Kind(409, "The upload is an image already"),
-    "idempotency_key_in_flight": Kind(409, "A request with this idempotency key is being worked on", retryable=True),
-    "body_too_large": Kind(413, "The request body is too large"),
-    "image_too_large": Kind(413, "The image file is too large"),
-    "image_format_unsupported": Kind(415, "The file is not a JPEG, PNG or WebP picture"),
-    "invalid_request": Kind(422, "The request is not valid"),
-    "idempotency_key_reused": Kind(422, "The idempotency key belongs to another request"),
-    "image_too_many_pixels": Kind(422, "The picture has too many pixels"),
-    "image_sides_out_of_range": Kind(422, "The picture is too small or too long"),
-    "image_animated": Kind(422, "The picture is animated"),
-    "image_unreadable": Kind(422, "The picture is damaged"),
-    "image_too_complex": Kind(422, "The picture takes too much to unpack"),
-    "reference_count": Kind(422, "A subject needs 3 to 5 references"),
-    "consent_required": Kind(422, "A person needs consent"),
-    "prompt_empty": Kind(422, "The prompt is empty"),
-    "prompt_without_subject": Kind(422, "The prompt does not name the subject"),
-    "mask_size_mismatch": Kind(422, "The mask does not fit the image"),
-    "webhook_url_forbidden": Kind(422, "The webhook URL must not be called"),
-    "too_many_queued_jobs": Kind(429, "The project has too many jobs waiting", retryable=True),
-    "gpu_seconds_used_up": Kind(429, "The project has used up its GPU seconds of today", retryable=True),
-    "too_many_uploads": Kind(429, "The project has too many uploads waiting", retryable=True),
-    "internal": Kind(500, "The service failed", retryable=True),
-    "unavailable": Kind(503, "The database is not available", retryable=True),
-    "storage_unavailable": Kind(503, "The object storage is not available", retryable=True),
+PROBLEM_KINDS: Mapping[str, ProblemKind] = {
+    "malformed_request": ProblemKind(400, "The request cannot be read"),
+    "unauthenticated": ProblemKind(401, "A valid API key is needed"),
+    "insufficient_scope": ProblemKind(403, "The API key may not do this"),
+    "not_found": ProblemKind(404, "The resource does not exist"),
+    "method_not_allowed": ProblemKind(405, "The resource does not support this method"),
+    "image_in_use": ProblemKind(409, "The image is in use"),
+    "prior_not_ready": ProblemKind(409, "The prior is not ready"),
+    "job_not_retryable": ProblemKind(409, "The job cannot be retried"),
+    "too_many_subjects": ProblemKind(409, "The project has too many subjects"),
+    "upload_incomplete": ProblemKind(409, "The upload has no file yet"),
+    "upload_used": ProblemKind(409, "The upload is already an image"),
+    "idempotency_key_in_flight": ProblemKind(409, "A request with this idempotency key is in progress", retryable=True),
+    "body_too_large": ProblemKind(413, "The request body is too large"),
+    "image_too_large": ProblemKind(413, "The image file is too large"),
+    "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG or WebP image"),
+    "invalid_request": ProblemKind(422, "The request is invalid"),
+    "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),
+    "image_too_many_pixels": ProblemKind(422, "The image has too many pixels"),
+    "image_sides_out_of_range": ProblemKind(422, "The image is too small or too large"),
+    "image_animated": ProblemKind(422, "The image is animated"),
+    "image_unreadable": ProblemKind(422, "The image is damaged"),
+    "image_too_complex": ProblemKind(422, "The image is too complex to decode"),
+    "reference_count": ProblemKind(422, "A subject needs 3 to 5 references"),
+    "consent_required": ProblemKind(422, "A person as subject needs consent"),
+    "prompt_empty": ProblemKind(422, "The prompt is empty"),
+    "prompt_without_subject": ProblemKind(422, "The prompt does not name the subject"),
+    "mask_size_mismatch": ProblemKind(422, "The mask and the image differ in size"),
+    "webhook_url_forbidden": ProblemKind(422, "The webhook URL is not allowed"),
+    "too_many_queued_jobs": ProblemKind(429, "The project has too many queued jobs", retryable=True),
+    "gpu_seconds_used_up": ProblemKind(429, "The project has used up today's GPU seconds", retryable=True),
+    "too_many_uploads": ProblemKind(429, "The project has too many pending uploads", retryable=True),
+    "internal": ProblemKind(500, "The service failed", retryable=True),
+    "unavailable": ProblemKind(503, "The database is not available", retryable=True),
+    "storage_unavailable": ProblemKind(503, "The object storage is not available", retryable=True),
 }
 COMMON = (
     "malformed_request",
@@ -78,24 +78,24 @@ COMMON = (
     "internal",
     "unavailable",
 )
-"""What every route that needs a key may answer."""
+"""Codes that every route that needs a key may answer with."""
 
 
 class FieldError(BaseModel):
-    """One fault of the request: where it is (`param`, such as `references[1]`) and what is wrong."""
+    """One error of the request: its field (`param`, such as `references[1]`) and a description."""
 
     param: str
     detail: str
 
 
 class ProblemDocument(BaseModel):
-    """RFC 9457, with a stable `code`; `retryable` says whether the same request may succeed later."""
+    """A problem document (RFC 9457) with a stable `code`. `retryable`: the same request may succeed later."""
 
     type: str
     title: str
     status: int
     detail: str
-    code: str = Field(json_schema_extra={"enum": list(KINDS)})
+    code: str = Field(json_schema_extra={"enum": list(PROBLEM_KINDS)})
     param: str | None = None
     errors: list[FieldError] = []
     request_id: str | None
@@ -103,7 +103,7 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(HTTPException):
-    """A refusal. `detail` tells the caller what to do; `param` which field it is about."""
+    """A refusal. `detail` says what the caller can do, `param` names the field."""
 
     def __init__(
         self,
@@ -114,25 +114,25 @@ class Problem(HTTPException):
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.kind = KINDS[code]
+        self.kind = PROBLEM_KINDS[code]
         super().__init__(self.kind.status, detail, dict(headers or {}))
         self.code = code
         self.param = param
         self.errors = list(errors)
 
 
-def not_found(what: str, identifier: str, *, param: str | None = None) -> Problem:
-    """For what does not exist, and alike for what belongs to another project."""
-    return Problem("not_found", f"there is no {what} {identifier} in this project: check the id", param=param)
+def not_found(noun: str, identifier: str, *, param: str | None = None) -> Problem:
+    """The same problem for a resource that does not exist and for one of another project."""
+    return Problem("not_found", f"there is no {noun} {identifier} in this project: check the id", param=param)
 
 
 def invalid(detail: str, *, param: str) -> Problem:
-    """A fault that a schema cannot express, in the shape of those that it can."""
+    """An error that the schema cannot express, in the same form as a schema error."""
     return Problem("invalid_request", detail, param=param, errors=[FieldError(param=param, detail=detail)])
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception with a problem document."""
+    """Make the application answer every exception with a problem document."""
     for kind in (HTTPException, RequestValidationError, StorageError, *UNAVAILABLE, Exception):
         app.add_exception_handler(kind, answer)
 
@@ -160,22 +160,22 @@ def answer(request: Request, error: Exception) -> Response:
     return JSONResponse(body, problem.kind.status, headers, media_type=MEDIA_TYPE)
 
 
-def documented(*codes: str, common: Sequence[str] = COMMON) -> dict[int | str, dict[str, Any]]:
-    """The refusals of a route, beside those that are common to all, for its OpenAPI description."""
+def problem_responses(*codes: str, common: Sequence[str] = COMMON) -> dict[int | str, dict[str, Any]]:
+    """The refusals of a route, with those common to all routes, for OpenAPI."""
     statuses: dict[int | str, dict[str, Any]] = {}
     for code in (*common, *codes):
-        kind = KINDS[code]
+        kind = PROBLEM_KINDS[code]
         entry = statuses.setdefault(kind.status, {"model": ProblemDocument, "description": "", "content": {}})
         entry["description"] = ", ".join(filter(None, [entry["description"], f"`{code}`"]))
-        shown = entry["content"].setdefault(MEDIA_TYPE, {"examples": {}})  # the schema comes with the model
-        shown["examples"][code] = {"value": _example(code)}
+        media = entry["content"].setdefault(MEDIA_TYPE, {"examples": {}})  # FastAPI adds the schema of the model
+        media["examples"][code] = {"value": _example(code)}
         if kind.retryable:
             entry["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return statuses
 
 
 def _example(code: str) -> dict[str, Any]:
-    kind = KINDS[code]
+    kind = PROBLEM_KINDS[code]
     return ProblemDocument(
         type=f"urn:lipe:problem:{code}",
         title=kind.title,
@@ -201,11 +201,11 @@ def _problem_of(request: Request, error: Exception) -> Problem:
         log.warning("storage unavailable: %s", error)
         return Problem("storage_unavailable", "the object storage did not answer: send the same request again")
     log.error("unexpected failure", exc_info=error)
-    return Problem("internal", "this is a fault of the service: report it with the request_id")
+    return Problem("internal", "this is an error of the service: report it with the request_id")
 
 
 def _of_framework(request: Request, error: HTTPException) -> Problem:
-    """What the web framework itself refuses: unknown paths, unknown methods, bodies that do not parse."""
+    """Refusals by the web framework: unknown paths, unknown methods, bodies that do not parse."""
     if error.status_code == 404:
         return Problem("not_found", "there is nothing at this path: see /docs")
     if error.status_code == 405:
@@ -215,20 +215,24 @@ def _of_framework(request: Request, error: HTTPException) -> Problem:
 
 
 def _allowed(request: Request) -> str:
-    """All methods of the path: the framework's own answer knows those of its first route only."""
-    described = request.app.openapi()["paths"].items()
-    methods = {method for path, known in described if compile_path(path)[0].match(request.url.path) for method in known}
-    return ", ".join(sorted(method.upper() for method in methods)) or "GET"  # /docs and its like are not described
+    """All methods of the path. The framework's own answer lists those of the first matching route alone."""
+    operations = request.app.openapi()["paths"].items()
+    methods = {
+        method for path, known in operations if compile_path(path)[0].match(request.url.path) for method in known
+    }
+    return (
+        ", ".join(sorted(method.upper() for method in methods)) or "GET"
+    )  # the document does not describe /docs and the like
 
 
 def _invalid(error: RequestValidationError) -> Problem:
-    errors = [FieldError(param=_path(fault["loc"]), detail=fault["msg"]) for fault in error.errors()]
+    errors = [FieldError(param=_path(one["loc"]), detail=one["msg"]) for one in error.errors()]
     first = errors[0]
     return Problem("invalid_request", f"{first.param}: {first.detail}", param=first.param, errors=errors)
 
 
 def _path(location: Sequence[str | int]) -> str:
-    """("body", "references", 1) -> "references[1]"; a fault of the whole body is "body"."""
+    """The name of a field: ("body", "references", 1) -> "references[1]". The name of the whole body is "body"."""
     where, *rest = location
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest).lstrip(".")
     return path or str(where)

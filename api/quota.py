@@ -1,7 +1,8 @@
-"""Quotas on the wire: a refusal, or the fields `RateLimit-Policy` and `RateLimit`.
+"""Quotas on the wire: a refusal, or the headers `RateLimit-Policy` and `RateLimit`.
 
-They are draft-ietf-httpapi-ratelimit-headers-10 (2025, not yet an RFC): lists of structured items (RFC 9651), such as
-`"queued-jobs";q=100` and `"queued-jobs";r=99`; q quota, w window, r remaining, t seconds until it is whole again.
+The headers follow draft-ietf-httpapi-ratelimit-headers-10 (2025, not yet an RFC). They are lists of structured items
+(RFC 9651) such as `"queued-jobs";q=100` and `"queued-jobs";r=99`: q is the quota, w the window in seconds, r the
+remainder, t the seconds until the quota is whole again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,38 +11,43 @@ from typing import Any
 from api.problems import Problem
 from ledger.quotas import QuotaStatus
 
-REFUSALS: Mapping[str, tuple[str, str]] = {
+PROBLEMS: Mapping[str, tuple[str, str]] = {
     "queued-jobs": ("too_many_queued_jobs", "{} jobs are waiting already: wait for some of them, or cancel them"),
     "gpu-seconds": ("gpu_seconds_used_up", "today's {} GPU seconds are used up: send it again after midnight (UTC)"),
-    "subjects": ("too_many_subjects", "the project has {} subjects: delete some that are not needed any more"),
+    "subjects": ("too_many_subjects", "the project has {} subjects: delete those that it no longer needs"),
     "pending-uploads": (
         "too_many_uploads",
-        "{} uploads wait to become images: make images of them, or wait until they are forgotten",
+        "{} uploads are not images yet: create images from them, or wait until they expire",
     ),
 }
-RETRY_SECONDS = 30  # where nobody knows when there will be room
-DESCRIBED: dict[str, Any] = {
+"""For each quota: the code of its refusal and the detail."""
+
+RETRY_SECONDS = 30  # for quotas without a window: the time until there is room is unknown
+RATE_LIMIT_HEADERS: dict[str, Any] = {
     "RateLimit-Policy": {"description": "The project's quotas.", "schema": {"type": "string"}},
-    "RateLimit": {"description": "What is left of them; not in a replayed answer.", "schema": {"type": "string"}},
+    "RateLimit": {
+        "description": "The remainder of each quota; absent from a repeated answer.",
+        "schema": {"type": "string"},
+    },
 }
-"""The fields, for OpenAPI."""
+"""The headers' description for OpenAPI."""
 
 
-def admit(standings: Sequence[QuotaStatus]) -> dict[str, str]:
-    """The fields for the answer. Raises Problem if a quota is exceeded."""
-    fields = _fields(standings)
-    for standing in standings:
-        if standing.is_exceeded:
-            code, detail = REFUSALS[standing.name]
-            wait = {"Retry-After": str(standing.reset or RETRY_SECONDS)}
-            raise Problem(code, detail.format(standing.quota), headers=fields | wait)
-    return fields
+def check_quotas(statuses: Sequence[QuotaStatus]) -> dict[str, str]:
+    """The headers for the answer. Raises Problem if a quota is exceeded."""
+    headers = _headers(statuses)
+    for status in statuses:
+        if status.is_exceeded:
+            code, detail = PROBLEMS[status.name]
+            wait = {"Retry-After": str(status.reset or RETRY_SECONDS)}
+            raise Problem(code, detail.format(status.quota), headers=headers | wait)
+    return headers
 
 
-def _fields(standings: Sequence[QuotaStatus]) -> dict[str, str]:
+def _headers(statuses: Sequence[QuotaStatus]) -> dict[str, str]:
     return {
-        "RateLimit-Policy": ", ".join(f'"{one.name}";q={one.quota}{_parameter("w", one.window)}' for one in standings),
-        "RateLimit": ", ".join(f'"{one.name}";r={one.remaining}{_parameter("t", one.reset)}' for one in standings),
+        "RateLimit-Policy": ", ".join(f'"{one.name}";q={one.quota}{_parameter("w", one.window)}' for one in statuses),
+        "RateLimit": ", ".join(f'"{one.name}";r={one.remaining}{_parameter("t", one.reset)}' for one in statuses),
     }
 
 

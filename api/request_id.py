@@ -1,4 +1,4 @@
-"""The name of a request: the caller's own if it is sane, in the answer, every log line and the job."""
+"""The request's id: the caller's own if it is valid, else a new one. It is in the answer, the logs and the job."""
 
 import logging
 import re
@@ -9,28 +9,28 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 log = logging.getLogger("api.request")
 
 
-class RequestId:
-    """ASGI middleware; also writes one log line for each request."""
+class RequestIdMiddleware:
+    """ASGI middleware that sets `X-Request-Id` and writes one log line for each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Name the request, then handle it."""
+        """Give the request its id, then handle it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get("x-request-id", "")
-        request_id = asked if SANE.fullmatch(asked) else f"req_{uuid4().hex}"
+        header = Headers(scope=scope).get("x-request-id", "")
+        request_id = header if VALID_ID.fullmatch(header) else f"req_{uuid4().hex}"
         scope.setdefault("state", {})["request_id"] = request_id
         start, status = time.perf_counter(), 0
 
-        async def named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -39,7 +39,7 @@ class RequestId:
 
         with bound_contextvars(request_id=request_id):
             try:
-                await self.app(scope, receive, named)
+                await self.app(scope, receive, send_with_id)
             finally:
                 milliseconds = round((time.perf_counter() - start) * 1000)
                 log.info("%s %s %s %d ms", scope["method"], scope["path"], status, milliseconds)

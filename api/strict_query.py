@@ -1,6 +1,6 @@
-"""A query parameter that the operation does not have is refused: a typing error would be silence.
+"""Refusal of unknown query parameters: without it a misspelled filter would be ignored silently.
 
-What it has is read from the contract itself, the OpenAPI document.
+The known parameters are read from the OpenAPI document.
 """
 
 from typing import Any
@@ -10,8 +10,8 @@ from fastapi import Depends, Request
 from api import openapi, problems
 
 
-async def _judge(request: Request) -> None:
-    """Raise Problem for the first parameter that the document does not list."""
+async def _refuse_unknown(request: Request) -> None:
+    """Raise Problem for the first query parameter that the document does not list."""
     if not request.query_params:
         return
     listed = {entry["name"]: entry for entry in _operation(request).get("parameters", ()) if entry["in"] == "query"}
@@ -23,10 +23,10 @@ async def _judge(request: Request) -> None:
 
 
 def _operation(request: Request) -> dict[str, Any]:
-    """By its id: the path of a route lacks the prefix of its router."""
+    """The operation's description, found by its id: the path of a route lacks the prefix of its router."""
     name = request.scope["route"].operation_id
     document = request.app.openapi()
     return next((one for one in openapi.operations(document) if one["operationId"] == name), {})
 
 
-strict_query = Depends(_judge)
+strict_query = Depends(_refuse_unknown)

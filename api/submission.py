@@ -1,13 +1,13 @@
-"""Taking a job: committed with its idempotent answer, then announced, then (`Prefer: wait=n`) waited for.
+"""Submission of a job: commit it with its answer, notify a worker, then wait for it if the request prefers that.
 
-A 202 means that the row is committed, and on the disk. Whether the doorbell could be rung does not matter: the outbox
-holds it.
+A 202 means that the row is committed and on the disk. The answer does not depend on the notification: if the broker is
+away, the dispatcher sends the outbox entry later.
 """
 
 import re
 import time
 from asyncio import to_thread
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated
 
 from anyio import sleep
@@ -15,19 +15,18 @@ from fastapi import Depends, Header
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
-from api.idempotency import Once
+from api.idempotency import IdempotentRequest, json_response
 from api.job_body import JobBody
-from api.quota import admit
-from api.service import Service
+from api.quota import check_quotas
 from ledger import jobs, outbox, quotas
 from ledger.idempotency import Answer
-from ledger.jobs import Job
+from ledger.models import Job
 from ledger.states import TERMINAL
 from ledger.transitions import task
 
-LONGEST_WAIT = 60
+MAX_WAIT_SECONDS = 60
 POLL_SECONDS = 0.25
-REFUSALS = (
+JOB_PROBLEMS = (
     "not_found",
     "idempotency_key_in_flight",
     "webhook_url_forbidden",
@@ -35,67 +34,60 @@ REFUSALS = (
     "too_many_queued_jobs",
     "gpu_seconds_used_up",
 )
-"""What every route that makes a job may answer."""
+"""Codes that every route that submits a job may answer with."""
 
 
-async def _wait(
+async def _wait_seconds(
     prefer: Annotated[
-        str | None, Header(description=f"`wait=n`: hold the answer until the job ends, n <= {LONGEST_WAIT} seconds.")
+        str | None, Header(description=f"`wait=n`: wait up to n <= {MAX_WAIT_SECONDS} seconds for the job to end.")
     ] = None,
 ) -> int:
-    """RFC 7240: what cannot be understood is ignored; what is too long is cut."""
+    """The seconds of `Prefer: wait=n` (RFC 7240). Unknown preferences are ignored; longer waits are cut."""
     found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", prefer or "", re.IGNORECASE)
-    return min(int(found[1]), LONGEST_WAIT) if found else 0
+    return min(int(found[1]), MAX_WAIT_SECONDS) if found else 0
 
 
-Waiting = Annotated[int, Depends(_wait)]
+WaitDep = Annotated[int, Depends(_wait_seconds)]
 
 
-async def submitted(once: Once, make: Callable[[Session], Job], wait: int) -> Response:
-    """202 with the job that `make` writes, and where to follow it."""
-
-    limits: dict[str, str] = {}
-    made: list[Job] = []
-
-    def create(session: Session) -> Answer:
-        job = make(session)
-        made.append(job)
-        limits.update(admit(quotas.of_jobs(session, once.project_id, once.service.settings)))
-        return Answer(202, JobBody.of(once.service, job).model_dump(mode="json"), {"Location": f"/v1/jobs/{job.id}"})
-
-    def accept() -> Answer:
-        answer = once(create)
-        announce(once.service, answer.body["id"], made)
-        return answer
-
-    answer = await once.service.submitting(accept)
+async def submit_job(idempotent: IdempotentRequest, create_job: Callable[[Session], Job], wait: int) -> Response:
+    """202 with the job that `create_job` adds to the session. After `wait` seconds at most, its body is up to date."""
+    answer, limits = await idempotent.service.submitting(_commit_and_notify, idempotent, create_job)
     if not wait:
-        return JSONResponse(answer.body, answer.status, answer.headers | limits)
-    body = await _waited(once, answer.body["id"], wait)
+        return json_response(answer, limits)
+    body = await _wait_for(idempotent, answer.body["id"], wait)
     headers = {**answer.headers, **limits, "Preference-Applied": f"wait={wait}"}
     return JSONResponse(body or answer.body, answer.status, headers)
 
 
-def announce(service: Service, job_id: str, made: Sequence[Job]) -> None:
-    """Ring for the job if it was just made; wait until the disk has it in any case."""
-    for job in made:
-        outbox.announce(service.look, service.ring, task(job), job.id)
-    if not made:
-        with service.look() as connection:
-            outbox.kept(connection, job_id)
+def _commit_and_notify(
+    idempotent: IdempotentRequest, create_job: Callable[[Session], Job]
+) -> tuple[Answer, dict[str, str]]:
+    """The answer and the rate limit headers. A repeated request gets the stored answer, without headers."""
+    service, limits, job = idempotent.service, dict[str, str](), None
+    with service.begin() as session:
+        answer = idempotent.recall(session)
+        if answer is None:
+            job = create_job(session)
+            limits = check_quotas(quotas.of_jobs(session, idempotent.project_id, service.settings))
+            body = JobBody.of(service, job).model_dump(mode="json")
+            answer = idempotent.remember(session, Answer(202, body, {"Location": f"/v1/jobs/{job.id}"}))
+    if job is not None:
+        outbox.publish_one(service.autocommit, service.notify, task(job), job.id)
+    return answer, limits
 
 
-async def _waited(once: Once, job_id: str, seconds: int) -> dict[str, object] | None:
-    """The job when it ended, or as it stands after so many seconds; None if it was erased meanwhile."""
+async def _wait_for(idempotent: IdempotentRequest, job_id: str, seconds: int) -> dict[str, object] | None:
+    """The job as soon as it has ended, or its state after `seconds`; None if it was erased meanwhile."""
     deadline = time.monotonic() + seconds
     while True:
-        body = await to_thread(_read, once, job_id)
+        body = await to_thread(_read, idempotent, job_id)
         if body is None or body.status in TERMINAL or time.monotonic() >= deadline:
             return body.model_dump(mode="json") if body else None
         await sleep(POLL_SECONDS)
 
 
-def _read(once: Once, job_id: str) -> JobBody | None:
-    with once.service.begin() as session:
-        job = jobs.get(session, once.project_id, job_id)
-        return JobBody.of(once.service, job) if job else None
+def _read(idempotent: IdempotentRequest, job_id: str) -> JobBody | None:
+    with idempotent.service.begin() as session:
+        job = jobs.get(session, idempotent.project_id, job_id)
+        return JobBody.of(idempotent.service, job) if job else None

@@ -1,6 +1,6 @@
-"""A few threads for one kind of work, so that none waits behind another kind that has come to a stop.
+"""Small thread pools, one for each kind of work, so that one kind does not wait behind another that blocks.
 
-Few: they share one interpreter, and more of them only take its lock from each other.
+The pools are small because all threads share the interpreter's lock: more of them slow each other down.
 """
 
 from asyncio import get_running_loop
@@ -14,18 +14,18 @@ Result = TypeVar("Result")
 
 
 class Threads:
-    """Awaiting `threads(work, ...)` runs it in one of them, with the caller's context variables."""
+    """`await threads(function, ...)` runs the function in one of the threads, with the caller's context variables."""
 
     def __init__(self, name: str, count: int) -> None:
         self._pool = ThreadPoolExecutor(count, name)
 
     async def __call__(
-        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+        self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
-        """What `work` returns or raises."""
+        """The result of `function`, or its exception."""
         context = copy_context()
-        return await get_running_loop().run_in_executor(self._pool, lambda: context.run(work, *args, **kwargs))
+        return await get_running_loop().run_in_executor(self._pool, lambda: context.run(function, *args, **kwargs))
 
     def close(self) -> None:
-        """After what is running and waiting."""
+        """Wait for the functions that run or wait, then end the threads."""
         self._pool.shutdown()

@@ -1,57 +1,48 @@
-"""What a webhook's body looks like (Standard Webhooks 1.0): one type for each end that a job can have."""
+"""Bodies of webhooks (Standard Webhooks 1.0): one type for each end that a job can have."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.fields import Moment
 from api.job_body import JobError
-from ledger.states import State
+from ledger.states import JobKind, State
+from ledger.webhooks import WebhookEventType
 
-EventType = Literal[
-    "prior.succeeded",
-    "prior.failed",
-    "prior.canceled",
-    "prior.expired",
-    "edit.succeeded",
-    "edit.failed",
-    "edit.canceled",
-    "edit.expired",
-]
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    "2XX": {"description": "Taken. Anything else is sent again later; redirects are not followed."},
-    410: {"description": "Send nothing to this endpoint any more: it is disabled."},
+RECEIVER_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "2XX": {"description": "Delivered. After any other status LIPE tries again later; it does not follow redirects."},
+    410: {"description": "The endpoint is disabled: LIPE sends nothing there any more."},
 }
 
 
 class EventData(BaseModel):
-    """The job that ended; read its result at the edit or the prior."""
+    """The job that ended. Its result is at the edit or the prior."""
 
     job_id: str
     status: State
     attempt: int
-    error: Annotated[JobError | None, Field(description="Only of a job that failed.")] = None
-    kind: Literal["prior", "edit"]
+    error: Annotated[JobError | None, Field(description="Only for a failed job.")] = None
+    kind: JobKind
     subject_id: str
     prior_id: str | None
     edit_id: str | None
-    metadata: Annotated[dict[str, str] | None, Field(description="Left out where the body would be too long.")] = None
+    metadata: Annotated[dict[str, str] | None, Field(description="Absent if the body would be too long.")] = None
 
 
 class WebhookEvent(BaseModel):
-    """Signed, under 20 kB, and the same bytes at every attempt; the header `webhook-id` names it."""
+    """A signed event of less than 20 kB. All attempts send the same bytes and the same header `webhook-id`."""
 
-    type: EventType
+    type: WebhookEventType
     timestamp: Moment
     data: EventData
 
 
-def described() -> APIRouter:
-    """The receiver's side, for OpenAPI's `webhooks`."""
+def make_router() -> APIRouter:
+    """The routes that a receiver has to offer, for `webhooks` in OpenAPI."""
     router = APIRouter(tags=["webhooks"])
-    for event in get_args(EventType):
+    for event in get_args(WebhookEventType):
         router.add_api_route(
             event,
             _receiver(event),
@@ -59,7 +50,7 @@ def described() -> APIRouter:
             status_code=204,
             operation_id=f"on_{event.replace('.', '_')}",
             summary=event,
-            responses=ANSWERS,
+            responses=RECEIVER_RESPONSES,
         )
     return router
 
@@ -69,13 +60,13 @@ def _receiver(event: str) -> Callable[..., None]:
 
     def receive(body: WebhookEvent) -> None: ...
 
-    receive.__doc__ = f"The job of {'an edit' if kind == 'edit' else 'a prior'} has {STATES[state]}."
+    receive.__doc__ = f"The job of {'an edit' if kind == 'edit' else 'a prior'} has {STATE_PHRASES[state]}."
     return receive
 
 
-STATES = {
-    "succeeded": "succeeded: its files are there",
+STATE_PHRASES = {
+    "succeeded": "succeeded: its files are available",
     "failed": "failed: `error` says why",
     "canceled": "been cancelled",
-    "expired": "waited for too long",
+    "expired": "expired",
 }

@@ -1,1 +1,1 @@
-"""What decides on a change: quality and speed, measured side by side. Nothing here is imported by what it measures."""
+"""Benchmarks of quality and speed. The measured packages do not import this one."""

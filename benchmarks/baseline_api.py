@@ -1,6 +1,6 @@
-"""What LIPE's API is measured beside: a FastAPI endpoint that writes one row and calls Celery's `delay()`, no more.
+"""The baseline of LIPE's API: a FastAPI endpoint that inserts one row and calls Celery's `delay()`.
 
-``uvicorn benchmarks.baseline_api:make_app --factory`` with BARE_DATABASE_URL and BARE_BROKER_URL.
+``uvicorn benchmarks.baseline_api:make_app --factory`` with BASELINE_DATABASE_URL and BASELINE_BROKER_URL.
 """
 
 import os
@@ -13,24 +13,24 @@ from sqlalchemy import create_engine
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-QUEUE = "bare"
+QUEUE = "baseline"
 
 
 class Base(DeclarativeBase):
-    """Tables of their own, in the same database."""
+    """Metadata of its own, beside LIPE's tables in the same database."""
 
 
-class Order(Base):
-    """The one row."""
+class BaselineEdit(Base):
+    """The row of one request."""
 
-    __tablename__ = "bare_orders"
+    __tablename__ = "baseline_edits"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     body: Mapped[dict[str, object]] = mapped_column(JSONB)
 
 
-class NewOrder(BaseModel):
-    """What an edit must have."""
+class NewEdit(BaseModel):
+    """The required fields of an edit."""
 
     subject_id: str
     image_id: str
@@ -38,20 +38,20 @@ class NewOrder(BaseModel):
 
 
 def make_app() -> FastAPI:
-    """Over the environment's database and broker; makes its table."""
-    engine = create_engine(os.environ["BARE_DATABASE_URL"], pool_size=10, max_overflow=10)
+    """The application; it connects to the database and broker of the environment, and creates its table."""
+    engine = create_engine(os.environ["BASELINE_DATABASE_URL"], pool_size=10, max_overflow=10)
     Base.metadata.create_all(engine)
-    celery = Celery("bare", broker=os.environ["BARE_BROKER_URL"], set_as_current=False)
+    celery = Celery("baseline", broker=os.environ["BASELINE_BROKER_URL"], set_as_current=False)
     celery.conf.update(task_ignore_result=True, task_default_queue=QUEUE)
     app = FastAPI()
 
-    @celery.task(name="bare.edit")
+    @celery.task(name="baseline.edit")  # type: ignore[untyped-decorator] # Celery has no types
     def edit(identifier: str) -> None:
         raise NotImplementedError("no worker runs here")
 
-    @app.post("/orders", status_code=202)
-    def order(asked: NewOrder) -> dict[str, str]:
-        row = Order(id=uuid4().hex, body=asked.model_dump())
+    @app.post("/edits", status_code=202)
+    def create_edit(body: NewEdit) -> dict[str, str]:
+        row = BaselineEdit(id=uuid4().hex, body=body.model_dump())
         with Session(engine, expire_on_commit=False) as session:
             session.add(row)
             session.commit()

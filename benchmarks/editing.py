@@ -1,6 +1,7 @@
-"""One NIMA edit, by LIPE or with stored attention maps: ``python -m benchmarks.editing lipe ...``.
+"""Measure one NIMA edit, as in LIPE or with stored attention maps: ``python -m benchmarks.editing lipe ...``.
 
-The prior is a fresh LoRA, which costs what a learnt one costs. Run in a process of its own (`measure.measured`).
+The prior is a new LoRA, which costs the same as a trained one. `measure.run_measured` runs this module in a process of
+its own.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from unittest.mock import patch
 
 import torch
 
-from benchmarks.measure import Meter
+from benchmarks.measure import ResourceMonitor
 from benchmarks.stored_maps import store_maps
 from lipe_core import sdxl
 from lipe_core.adapters import lora
@@ -24,22 +25,22 @@ from lipe_core.methods.request import EditRequest
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel, record_attention
 from lipe_core.subject import Subject
-from menagerie.experiment import picture
+from menagerie.experiment import image_of
 from menagerie.subjects import benchmark
 
-WATCHED: dict[str, Callable[..., Any]] = {
+ATTENTION_RECORDERS: dict[str, Callable[..., Any]] = {
     "lipe": record_attention,
     "stored cross maps": partial(store_maps, cross_only=True),
     "stored maps": store_maps,
 }
-"""How each variant watches attention."""
+"""How each variant records attention."""
 
 _SUBJECT = Subject("sks", "dog")
 _TARGETS = tuple(f"a photo of sks dog {does}" for does in ("sitting", "standing", "asleep", "jumping"))
 
 
 def fresh_prior(model: BaseModel, rank: int) -> Prior:
-    """An adapter that was never trained."""
+    """A prior with an untrained adapter."""
     with lora.trainable_weights(model, "lora", rank=rank, alpha=rank, seed=0) as trainable:
         tensors = trainable.export()
     manifest = Manifest("sks", "dog", model.checkpoint, model.revision, model.fingerprint, (), (), {}, ())
@@ -47,31 +48,32 @@ def fresh_prior(model: BaseModel, rank: int) -> Prior:
 
 
 def request_of(model: BaseModel, prompts: int) -> EditRequest:
-    """A drawn picture at the network's size, and as many target prompts."""
-    image = picture(benchmark()[2].test).resize((model.native_size,) * 2)
+    """A request for `prompts` edits of a drawn image at the network's size."""
+    image = image_of(benchmark()[2].test).resize((model.native_size,) * 2)
     return EditRequest(image, "a photo of sks dog", _TARGETS[:prompts], _SUBJECT)
 
 
 def config_of(checkpoint: Path, steps: int) -> NimaConfig:
-    """The checkpoint's own settings."""
+    """The checkpoint's own settings, with this number of steps."""
     config: NimaConfig = load_recipe(checkpoint).method_config("nima", {"steps": steps})
     return config
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds and network evaluations of one request once warm, the MB held before it (the weights), and its peak
-    beyond these."""
+    """Seconds and network evaluations of one request after a warm-up, the MB before it (weights), and the MB added."""
     dtype = getattr(torch, options.dtype)
     model = sdxl.load(options.checkpoint, device=options.device, dtype=dtype)
-    prior, request, meter = fresh_prior(model, options.rank), request_of(model, options.prompts), Meter(options.device)
+    prior, request = fresh_prior(model, options.rank), request_of(model, options.prompts)
+    monitor = ResourceMonitor(options.device)
     rows: list[int] = []
-    with patch("lipe_core.masks.recording.record_attention", WATCHED[options.system]):
+    with patch("lipe_core.masks.recording.record_attention", ATTENTION_RECORDERS[options.system]):
         nima.edit(model, request, config_of(options.checkpoint, 2), prior=prior)
-        model.unet.register_forward_pre_hook(lambda unet, given: rows.append(len(given[0])))
-        held, start = meter.start_peak(), meter.seconds()
+        model.unet.register_forward_pre_hook(lambda unet, inputs: rows.append(len(inputs[0])))
+        start_mb, start = monitor.reset_peak(), monitor.clock()
         nima.edit(model, request, config_of(options.checkpoint, options.steps), prior=prior)
-        seconds = meter.seconds() - start
-    return {"seconds": seconds, "evaluations": sum(rows), "held_mb": held, "beyond_mb": meter.peak() - held}
+        seconds = monitor.clock() - start
+    added_mb = monitor.peak_mb() - start_mb
+    return {"seconds": seconds, "evaluations": sum(rows), "start_mb": start_mb, "added_mb": added_mb}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -81,9 +83,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.editing", description=__doc__)
-    parser.add_argument("system", choices=tuple(WATCHED))
+    parser.add_argument("system", choices=tuple(ATTENTION_RECORDERS))
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--prompts", type=int, choices=(1, 2, 3, 4), default=1, help="of the one picture")
+    parser.add_argument("--prompts", type=int, choices=(1, 2, 3, 4), default=1, help="target prompts of the image")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--device", default="cpu")

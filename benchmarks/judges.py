@@ -1,9 +1,7 @@
-"""What other judges than the probe say of a system's edits, by the pictures it left: DINOv2-I, CLIP-I, CLIP-T and
-CLIP-D, and SSIM and LPIPS of the background.
+"""Metrics of the edits beside the probe: DINOv2-I, CLIP-I, CLIP-T, CLIP-D, and SSIM and LPIPS of the background.
 
-The judges are any checkpoints; for drawn work the miniatures that know its world. Crops are cut along the drawn
-subject, before and after the edit, so that all systems are seen through the same window; what neither silhouette
-covers is the background.
+Any checkpoints can be the judges; for drawn images use the miniatures. Images are cropped to the union of the drawn
+subject before and after the edit, so that all systems have the same crop. The background is outside both silhouettes.
 """
 
 from collections.abc import Sequence
@@ -27,13 +25,13 @@ from lipe_core.metrics.similarity import (
 )
 from menagerie.attributes import Drawing
 from menagerie.draw import mask
-from menagerie.experiment import edit_request, picture
+from menagerie.experiment import edit_request, image_of
 from menagerie.subjects import DrawnSubject
 
 
 @dataclass(frozen=True)
 class Judges:
-    """LPIPS, whose weights are not ours to ship, judges where they are at hand."""
+    """The models of the metrics. LPIPS is optional, because its weights are not part of this repository."""
 
     clip: Clip
     dinov2: ImageFeatures
@@ -49,12 +47,12 @@ def load_judges(clip: str | Path, dinov2: str | Path, lpips: Path | None = None,
     )
 
 
-def judged(run: Run, drawn: DrawnSubject, judges: Judges) -> Run:
-    """The run with these judges' figures beside its scores."""
-    images = [run.picture("image", k) for k in range(len(run.scores))]
-    columns = {
+def add_metrics(run: Run, drawn: DrawnSubject, judges: Judges) -> Run:
+    """The run with these metrics added to its scores."""
+    images = [run.image("image", k) for k in range(len(run.scores))]
+    columns: dict[str, Tensor | Sequence[float]] = {
         **_identity(images, drawn, judges),
-        **_words(images, drawn, judges.clip),
+        **_text(images, drawn, judges.clip),
         **_background(images, drawn, judges.lpips),
     }
     scores = [
@@ -64,44 +62,49 @@ def judged(run: Run, drawn: DrawnSubject, judges: Judges) -> Run:
 
 
 def _identity(images: Sequence[Image.Image], drawn: DrawnSubject, judges: Judges) -> dict[str, Tensor]:
-    """Subject crops against the references, and whole pictures against the test picture."""
-    crops = [cut(image, drawn.test, edit.truth) for image, edit in zip(images, drawn.edits, strict=True)]
-    references = [cut(picture(drawing), drawing) for drawing in drawn.references]
+    """Compare subject crops with the references, and whole images with the test image."""
+    crops = [crop_to_subjects(image, drawn.test, edit.truth) for image, edit in zip(images, drawn.edits, strict=True)]
+    references = [crop_to_subjects(image_of(drawing), drawing) for drawing in drawn.references]
+    extractors: dict[str, ImageFeatures] = {"dinov2_i": judges.dinov2, "clip_i": judges.clip.images}
     columns = {}
-    for name, look in (("dinov2_i", judges.dinov2), ("clip_i", judges.clip.images)):
-        source = look([picture(drawn.test)]).expand(len(images), -1)
-        columns[name] = subject_similarity(look(crops), look(references))
-        columns[f"{name}_whole"] = image_similarity(look(images), source)
+    for name, extract in extractors.items():
+        source = extract([image_of(drawn.test)]).expand(len(images), -1)
+        columns[name] = subject_similarity(extract(crops), extract(references))
+        columns[f"{name}_whole"] = image_similarity(extract(images), source)
     return columns
 
 
-def _words(images: Sequence[Image.Image], drawn: DrawnSubject, clip: Clip) -> dict[str, Tensor]:
-    """Edited pictures against the prompts that asked for them."""
+def _text(images: Sequence[Image.Image], drawn: DrawnSubject, clip: Clip) -> dict[str, Tensor]:
+    """Compare edited images with their prompts."""
     request = edit_request(drawn)
-    seen, meant = clip.images(images), clip.texts(request.target_prompts)
-    source, said = (
+    edited, target_text = clip.images(images), clip.texts(request.target_prompts)
+    source, source_text = (
         rows.expand(len(images), -1)
-        for rows in (clip.images([picture(drawn.test)]), clip.texts([request.source_prompt]))
+        for rows in (clip.images([image_of(drawn.test)]), clip.texts([request.source_prompt]))
     )
-    return {"clip_t": text_similarity(seen, meant), "clip_d": directional_similarity(seen, source, meant, said)}
+    return {
+        "clip_t": text_similarity(edited, target_text),
+        "clip_d": directional_similarity(edited, source, target_text, source_text),
+    }
 
 
 def _background(
     images: Sequence[Image.Image], drawn: DrawnSubject, lpips: Distance | None
 ) -> dict[str, Sequence[float]]:
-    """Edited pictures against the test picture, off the drawn subject before and after the edit."""
+    """Compare edited images with the test image, outside of the drawn subject before and after the edit."""
     measures = {"background_ssim": ssim} | ({"background_lpips": lpips} if lpips else {})
-    source, old = picture(drawn.test), mask(drawn.test)
-    places = [~(old | mask(edit.truth)) for edit in drawn.edits]
+    source, old = image_of(drawn.test), mask(drawn.test)
+    backgrounds = [~(old | mask(edit.truth)) for edit in drawn.edits]
     return {
         name: [
-            measure(np.asarray(image), np.asarray(source), where) for image, where in zip(images, places, strict=True)
+            measure(np.asarray(image), np.asarray(source), where)
+            for image, where in zip(images, backgrounds, strict=True)
         ]
         for name, measure in measures.items()
     }
 
 
-def cut(image: Image.Image, *drawings: Drawing) -> Image.Image:
-    """The picture cut to where the drawings have their subject."""
-    silhouette = sum(mask(drawing, image.width) for drawing in drawings) > 0
+def crop_to_subjects(image: Image.Image, *drawings: Drawing) -> Image.Image:
+    """Crop the image to the union of the drawings' silhouettes."""
+    silhouette = np.any([mask(drawing, image.width) for drawing in drawings], axis=0)
     return subject_crop(image, Image.fromarray(silhouette))

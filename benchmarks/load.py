@@ -1,4 +1,4 @@
-"""Requests over HTTP as fast as they are answered: each connection sends its next one when it has the last answer."""
+"""HTTP load: each connection sends its next request as soon as it has the previous response."""
 
 import http.client
 import json
@@ -17,38 +17,38 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Target:
-    """Where the same POST goes again and again; each is to be answered with 202."""
+    """A POST request to repeat. The expected status is 202."""
 
     url: str
     headers: Mapping[str, str]
-    body: Mapping[str, object]
+    body: Mapping[str, str]
     is_keyed: bool = False
-    """With a fresh Idempotency-Key each time."""
+    """Whether each request has a new Idempotency-Key."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One stretch of load: how long it really took, and the seconds of every answer."""
+    """One round of load: its real duration, and the seconds of each response."""
 
     seconds: float
     latencies: tuple[float, ...]
 
     @property
     def per_second(self) -> float:
-        """Answers."""
+        """Responses per second."""
         return len(self.latencies) / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """Seconds within which so many of a hundred were answered."""
+        """The percentile of the latencies, in seconds."""
         return quantiles(self.latencies, n=100, method="inclusive")[percent - 1]
 
     def figures(self) -> dict[str, float]:
-        """What is worth keeping."""
+        """Responses per second, and the percentiles 50 and 99 of the latency in seconds."""
         return {"per_second": self.per_second, "p50": self.percentile(50), "p99": self.percentile(99)}
 
 
-def drive(target: Target, connections: int, seconds: float) -> Round:
-    """Load from so many connections at once. Raises AssertionError for any answer but 202."""
+def run_load(target: Target, connections: int, seconds: float) -> Round:
+    """Send requests over `connections` connections at once. Raises AssertionError for any status but 202."""
     start = time.perf_counter()
     with ThreadPoolExecutor(connections) as pool:
         each = list(pool.map(lambda _: _one_connection(target, start + seconds), range(connections)))
@@ -56,32 +56,32 @@ def drive(target: Target, connections: int, seconds: float) -> Round:
 
 
 def post(target: Target) -> dict[str, Any]:
-    """One request; the answer's body. Raises AssertionError for any answer but 202."""
-    with closing(_connected(target)) as connection:
-        body: dict[str, Any] = json.loads(_posted(connection, target))
+    """Send one request; returns the response's body. Raises AssertionError for any status but 202."""
+    with closing(_connect(target)) as connection:
+        body: dict[str, Any] = json.loads(_send(connection, target))
         return body
 
 
 def _one_connection(target: Target, until: float) -> list[float]:
     latencies = []
-    with closing(_connected(target)) as connection:
+    with closing(_connect(target)) as connection:
         while (sent := time.perf_counter()) < until:
-            _posted(connection, target)
+            _send(connection, target)
             latencies.append(time.perf_counter() - sent)
     return latencies
 
 
-def _connected(target: Target) -> http.client.HTTPConnection:
+def _connect(target: Target) -> http.client.HTTPConnection:
     address = urlsplit(target.url)
     return http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
 
 
-def _posted(connection: http.client.HTTPConnection, target: Target) -> bytes:
+def _send(connection: http.client.HTTPConnection, target: Target) -> bytes:
     keyed = {"Idempotency-Key": uuid4().hex} if target.is_keyed else {}
     headers = {"Content-Type": "application/json", **target.headers, **keyed}
     connection.request("POST", urlsplit(target.url).path, json.dumps(target.body), headers)
-    answer = connection.getresponse()
-    content = answer.read()
-    if answer.status != http.client.ACCEPTED:
-        raise AssertionError(f"{target.url} answered {answer.status}: {content[:500]!r}")
+    response = connection.getresponse()
+    content = response.read()
+    if response.status != http.client.ACCEPTED:
+        raise AssertionError(f"{target.url} answered {response.status}: {content[:500]!r}")
     return content

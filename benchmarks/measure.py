@@ -1,7 +1,7 @@
-"""What a variant costs: seconds, and memory at its peak. Each variant runs in a process of its own.
+"""Measure seconds and peak memory of a variant. Each variant runs in a process of its own.
 
-Seconds are the wall's; a CPU works with all its cores, as it does for a user, and should have nothing else to do.
-Memory is the allocator's on a GPU, and on a CPU what is resident.
+Seconds are wall-clock time. A CPU uses all its cores, as for a user, and should have no other load. Memory is that of
+the allocator on a GPU, and the resident set on a CPU.
 """
 
 import gc
@@ -18,23 +18,23 @@ from typing import Any
 import torch
 
 _MB = 2**20
-_RESET_PEAK = "5"  # proc(5), clear_refs: the peak resident size becomes the present one
+_RESET_PEAK = "5"  # proc(5), clear_refs: set the peak resident size to the current size
 
 
-class Meter:
-    """The clock and the memory gauge of one device."""
+class ResourceMonitor:
+    """The clock and the memory use of one device."""
 
     def __init__(self, device: str) -> None:
         self.is_cuda = torch.device(device).type == "cuda"
 
-    def seconds(self) -> float:
-        """The clock, what the device still has to do included."""
+    def clock(self) -> float:
+        """The time in seconds, after all work that is queued on the device."""
         if self.is_cuda:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def start_peak(self) -> float:
-        """Begin a new peak; returns the MB held now: weights and whatever else stays."""
+    def reset_peak(self) -> float:
+        """Start a new measurement of the peak. Returns the MB in use now, such as the weights."""
         gc.collect()
         if self.is_cuda:
             torch.cuda.empty_cache()
@@ -44,31 +44,31 @@ class Meter:
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
         return _status("VmRSS")
 
-    def peak(self) -> float:
-        """MB at the peak since it was begun; without a beginning, since the process was."""
+    def peak_mb(self) -> float:
+        """MB at the peak since `reset_peak`, or since the start of the process."""
         return torch.cuda.max_memory_allocated() / _MB if self.is_cuda else _status("VmHWM")
 
 
 def _status(name: str) -> float:
-    """A size of this process in MB; unlike getrusage's, VmHWM does not know what the parent once held."""
+    """A size of this process in MB. Unlike getrusage, VmHWM does not include the memory of the parent process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
 
-def measured(module: str, *arguments: str) -> dict[str, Any]:
-    """Run `python -m module arguments --json FILE` alone; returns what it wrote into the file."""
+def run_measured(module: str, *arguments: str) -> dict[str, Any]:
+    """Run `python -m module arguments --json FILE`; returns the content of the file."""
     with tempfile.TemporaryDirectory() as folder:
         file, log = Path(folder) / "result.json", Path(folder) / "log"
         command = [sys.executable, "-m", module, *arguments, "--json", str(file)]
-        with log.open("w") as said:
-            done = subprocess.run(command, stdout=said, stderr=said, check=False)  # noqa: S603
-        if done.returncode or not file.exists():
+        with log.open("w") as output:
+            process = subprocess.run(command, stdout=output, stderr=output, check=False)  # noqa: S603
+        if process.returncode or not file.exists():
             raise SystemExit(f"{' '.join(command[2:])} failed:\n{log.read_text()[-2000:]}")
         result: dict[str, Any] = json.loads(file.read_text())
         return result
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> str:
-    """The median ratio of interleaved repeats, and the lowest and highest one."""
+    """The median, lowest and highest ratio of repeats that were measured in turns."""
     each = sorted(a / b for a, b in zip(above, below, strict=True))
     return f"{each[len(each) // 2]:.2f} ({each[0]:.2f} to {each[-1]:.2f})"

@@ -1,8 +1,8 @@
-"""Every system on the same work: ``python -m benchmarks.quality --systems "lipe; masactrl" --subjects 28``.
+"""Compare all systems on the same edits: ``python -m benchmarks.quality --systems "lipe; masactrl" --subjects 28``.
 
-The drawn benchmark's subjects are learnt from their references and edited by each system; the drawn truth judges.
-What is done already in OUT is not done again, so that a run may be stopped, and systems added. Writes table.md,
-table.json, one sheet for each subject and plots.
+Each system learns the benchmark's drawn subjects from their references and edits them. The scores compare the edits
+with the drawn truth. Runs that are already in OUT are not repeated, so that the command can be interrupted and systems
+can be added. It writes table.md, table.json, a sheet of each subject and a plot.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.judges import judged, load_judges
-from benchmarks.measure import Meter
+from benchmarks.judges import add_metrics, load_judges
+from benchmarks.measure import ResourceMonitor
 from benchmarks.quality_report import Run, write_report
 from benchmarks.systems import SYSTEMS, System
 from lipe_core import sdxl
@@ -29,14 +29,14 @@ from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit
 from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.sdxl import BaseModel
-from menagerie.experiment import CATEGORIES, Data, edit_request, learn
+from menagerie.experiment import CATEGORIES, DataVariant, edit_request, learn
 from menagerie.judge import Score, score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import Probe, load_probe
 from menagerie.subjects import DrawnSubject, benchmark, fresh
 from menagerie.vision_models import CLIP, DINOV2
 
-_PICTURES = ("image", "edit_mask", "source_mask")
+_ROLES = ("image", "edit_mask", "source_mask")
 
 
 def run(
@@ -47,59 +47,59 @@ def run(
     seed: int,
     out: Path,
 ) -> Run:
-    """One system on one subject, from OUT if it was done there with the same weights and settings."""
+    """One system on one subject, from OUT if it is there with the same weights and settings."""
     system, recipe = SYSTEMS[name], load_recipe(model.checkpoint)
     recipe = replace(recipe, prior={**recipe.prior, **system.training})
     config = config_of(system, recipe)
-    learning = _prior_settings(system, recipe, drawn)
-    key = [drawn.name, name, seed, asdict(config), learning, model.fingerprint, probe.held_out]
-    key += [field.name for kept in (Run, Score) for field in fields(kept)]  # what was kept less of is done anew
+    prior_settings = _prior_settings(system, recipe, drawn)
+    key = [drawn.name, name, seed, asdict(config), prior_settings, model.fingerprint, probe.held_out]
+    key += [field.name for kept in (Run, Score) for field in fields(kept)]  # a run that lacks a field is repeated
     if METHODS[system.method].needs_references:
         key.append(face_generator.fingerprint(Path(model.checkpoint) / face_generator.FOLDER))
     folder = out / "runs" / hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
     if not (folder / "run.json").exists():
-        prior = learnt(model, recipe, drawn, system.prior, out / "priors") if system.prior else None
-        request, meter = edit_request(drawn, seed), Meter(model.device.type)
-        held = meter.start_peak()
-        made = METHODS[system.method].edit(model, request, config, prior=prior)
-        _keep(folder, drawn, name, probe, made, meter.peak() - held)
+        prior = load_or_learn(model, recipe, drawn, system.prior, out / "priors") if system.prior else None
+        request, monitor = edit_request(drawn, seed), ResourceMonitor(model.device.type)
+        start_mb = monitor.reset_peak()
+        edits = METHODS[system.method].edit(model, request, config, prior=prior)
+        _save(folder, drawn, name, probe, edits, monitor.peak_mb() - start_mb)
     return Run.read(folder)
 
 
 def config_of(system: System, recipe: Recipe) -> Any:
-    """The checkpoint's recipe for the method, with what the system changes."""
+    """The method settings of the checkpoint's recipe, with the changes of the system."""
     return replace(recipe.method_config(system.method), **system.changes)
 
 
-def learnt(model: BaseModel, recipe: Recipe, drawn: DrawnSubject, data: Data, folder: Path) -> Prior:
-    """The subject's prior, from the folder if it was learnt there with the same weights and settings."""
+def load_or_learn(model: BaseModel, recipe: Recipe, drawn: DrawnSubject, data: DataVariant, folder: Path) -> Prior:
+    """The subject's prior, from the folder if it is there with the same weights and settings."""
     settings = json.dumps([_recipe_settings(recipe, drawn), model.fingerprint, data])
-    place = folder / f"{drawn.name}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+    prior_folder = folder / f"{drawn.name}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
     try:
-        return load_prior(place, model.fingerprint)
+        return load_prior(prior_folder, model.fingerprint)
     except InvalidPrior:
         prior, _ = learn(model, recipe, drawn, folder / "regularization", data=data)
-        return save_prior(prior.adapter, prior.manifest, place)
+        return save_prior(prior.adapter, prior.manifest, prior_folder)
 
 
-def _keep(folder: Path, drawn: DrawnSubject, name: str, probe: Probe, made: Sequence[Edit], peak_mb: float) -> None:
-    """Judge the edits and write them; run.json comes last, and whole."""
+def _save(folder: Path, drawn: DrawnSubject, name: str, probe: Probe, edits: Sequence[Edit], peak_mb: float) -> None:
+    """Score the edits and write them. run.json is written last, and atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     scores = []
-    for k, edit in enumerate(made):
+    for k, edit in enumerate(edits):
         scores.append(asdict(score(
             probe, drawn.test, drawn.edits[k],
             image=edit.image, uncomposited=edit.uncomposited, source_mask=edit.source_mask,
         )))  # fmt: skip
-        for role in _PICTURES:
+        for role in _ROLES:
             image: Image.Image = getattr(edit, role)
             image.save(folder / f"{role}-{k}.png")
     facts = {
         "subject": drawn.name,
         "kind": drawn.identity.kind,
         "system": name,
-        "seconds": sum(made[0].timings.values()) / len(made),
-        "evaluations": made[0].evaluations,
+        "seconds": sum(edits[0].timings.values()) / len(edits),
+        "evaluations": edits[0].evaluations,
         "peak_mb": peak_mb,
         "scores": scores,
     }
@@ -127,31 +127,38 @@ def main(argv: list[str] | None = None) -> None:
     with tqdm(total=len(work), unit="run", desc="quality") as bar:
         for drawn, name in work:
             bar.set_postfix_str(f"{drawn.name}: {name}")
-            made = run(model, probe, drawn, name, options.seed, options.out)
-            runs.append(judged(made, drawn, judges))
+            finished = run(model, probe, drawn, name, options.seed, options.out)
+            runs.append(add_metrics(finished, drawn, judges))
             bar.update()
     print(write_report(runs, subjects, probe.held_out, options.out))
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--systems", type=parse_systems, default=list(SYSTEMS), help="; ".join(SYSTEMS))
-    parser.add_argument("--subjects", type=int, default=28, help="the first so many")
-    parser.add_argument("--fresh", action="store_true", help="subjects that the seed draws, not the benchmark's")
-    parser.add_argument("--seed", type=int, default=0, help="of the edits")
-    parser.add_argument("--out", type=Path, default=Path("out/quality"))
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--clip", default=CLIP, help="the judge of CLIP-I, CLIP-T and CLIP-D: a folder or a hub id")
-    parser.add_argument("--dinov2", default=DINOV2, help="the judge of DINOv2-I: a folder or a hub id")
     parser.add_argument(
-        "--lpips", type=Path, help="LPIPS's weights (lipe_core/metrics/lpips.py); without, not measured"
+        "--systems",
+        type=parse_systems,
+        default=list(SYSTEMS),
+        help="systems, separated by semicolons: " + "; ".join(SYSTEMS),
+    )
+    parser.add_argument("--subjects", type=int, default=28, help="number of subjects")
+    parser.add_argument(
+        "--fresh", action="store_true", help="use random subjects of the seed, not those of the benchmark"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the edits, and of fresh subjects")
+    parser.add_argument("--out", type=Path, default=Path("out/quality"), help="output folder")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--clip", default=CLIP, help="model of CLIP-I, CLIP-T and CLIP-D: a folder or a hub id")
+    parser.add_argument("--dinov2", default=DINOV2, help="model of DINOv2-I: a folder or a hub id")
+    parser.add_argument(
+        "--lpips", type=Path, help="weights of LPIPS (lipe_core/metrics/lpips.py); without them LPIPS is not measured"
     )
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 
 
 def parse_systems(text: str) -> list[str]:
-    """Names with semicolons between them, as some hold a comma."""
+    """Split names at semicolons, because some names contain a comma."""
     names = [name.strip() for name in text.split(";") if name.strip()]
     if unknown := sorted(set(names) - set(SYSTEMS)):
         raise argparse.ArgumentTypeError(f"unknown systems {unknown}: choose from {'; '.join(SYSTEMS)}")

@@ -1,4 +1,4 @@
-"""What the quality benchmark shows: one table, one sheet for each subject, quality against time."""
+"""The report of the quality benchmark: a table, a sheet of each subject, and a plot of quality against time."""
 
 import json
 from collections import Counter
@@ -12,8 +12,8 @@ from PIL import Image
 
 from lipe_core.metrics.bootstrap import Interval, bootstrap_mean
 from menagerie.draw import mask
-from menagerie.experiment import picture
-from menagerie.sheet import Cell, contact_sheet
+from menagerie.experiment import image_of
+from menagerie.sheet import Cell, contact_sheet, success_label
 from menagerie.subjects import DrawnSubject
 
 Scores = list[dict[str, Any]]
@@ -21,10 +21,10 @@ Scores = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Run:
-    """One system on one subject: ``seconds`` and ``evaluations`` an edit, ``scores`` one for each edit, and the MB that
-    all of them, made at once, took at the peak beside the weights.
+    """One system on one subject. `seconds` and `evaluations` are per edit; `scores` has one entry per edit.
 
-    A score holds the fields of ``menagerie.judge.Score``, and of ``benchmarks.judges`` once these have looked at it.
+    `peak_mb` is the peak memory of all edits of the request, without the weights. A score has the fields of
+    `menagerie.judge.Score`, and of `benchmarks.judges` after `add_metrics`.
     """
 
     subject: str
@@ -38,10 +38,11 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
+        """Read a run that `benchmarks.quality` wrote."""
         return cls(**json.loads((folder / "run.json").read_text()), folder=folder)
 
-    def picture(self, role: str, k: int) -> Image.Image:
-        """The image, edit_mask or source_mask of edit k."""
+    def image(self, role: str, k: int) -> Image.Image:
+        """The `image`, `edit_mask` or `source_mask` of edit k."""
         with Image.open(self.folder / f"{role}-{k}.png") as image:
             return image.copy()
 
@@ -50,7 +51,7 @@ def _mean(values: list[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _of_all(name: str) -> Callable[[Run], float | None]:
+def _mean_of(name: str) -> Callable[[Run], float | None]:
     return lambda run: _mean([float(score[name]) for score in run.scores if score.get(name) is not None])
 
 
@@ -58,23 +59,23 @@ def _identity_given_success(run: Run) -> float | None:
     return _mean([score["identity"] for score in run.scores if score["success"]])
 
 
-#: Heading of each column, and a subject's figure; None where it has none.
+#: The columns, each with a function that gives its figure for a run, or None.
 COLUMNS: Mapping[str, Callable[[Run], float | None]] = {
-    "edit success": _of_all("success"),
-    "identity": _of_all("identity"),
+    "edit success": _mean_of("success"),
+    "identity": _mean_of("identity"),
     "identity given success": _identity_given_success,
-    "background dB": _of_all("background_psnr"),
-    "composited dB": _of_all("background_psnr_composite"),
-    "composited SSIM": _of_all("background_ssim"),
-    "composited LPIPS": _of_all("background_lpips"),
-    "mask IoU": _of_all("mask_iou"),
-    "dB to the truth": _of_all("target_psnr"),
-    "DINOv2-I": _of_all("dinov2_i"),
-    "DINOv2-I whole": _of_all("dinov2_i_whole"),
-    "CLIP-I": _of_all("clip_i"),
-    "CLIP-I whole": _of_all("clip_i_whole"),
-    "CLIP-T": _of_all("clip_t"),
-    "CLIP-D": _of_all("clip_d"),
+    "background dB": _mean_of("background_psnr"),
+    "composited dB": _mean_of("background_psnr_composite"),
+    "composited SSIM": _mean_of("background_ssim"),
+    "composited LPIPS": _mean_of("background_lpips"),
+    "mask IoU": _mean_of("mask_iou"),
+    "dB to the truth": _mean_of("target_psnr"),
+    "DINOv2-I": _mean_of("dinov2_i"),
+    "DINOv2-I whole": _mean_of("dinov2_i_whole"),
+    "CLIP-I": _mean_of("clip_i"),
+    "CLIP-I whole": _mean_of("clip_i_whole"),
+    "CLIP-T": _mean_of("clip_t"),
+    "CLIP-D": _mean_of("clip_d"),
     "seconds": lambda run: run.seconds,
     "evaluations": lambda run: float(run.evaluations),
     "peak MB": lambda run: run.peak_mb,
@@ -82,7 +83,7 @@ COLUMNS: Mapping[str, Callable[[Run], float | None]] = {
 
 
 def table(runs: Sequence[Run]) -> dict[str, dict[str, Interval]]:
-    """For each system, each column's mean over subjects with its 95 % bootstrap interval."""
+    """For each system and column, the mean over subjects with its 95 % bootstrap interval."""
     systems = list(dict.fromkeys(run.system for run in runs))
     cells: dict[str, dict[str, Interval]] = {}
     for system in systems:
@@ -98,8 +99,10 @@ def as_markdown(
     subjects: int,
     fewer: Mapping[str, int] = {},
 ) -> str:
-    """The table, and below it how far the judge can be trusted; ``fewer`` names the systems that edited not all of the
-    subjects, and how many they did."""
+    """The table, with the accuracy of the probe below it.
+
+    `fewer` maps the systems that did not edit all subjects to the number that they edited.
+    """
     lines = [f"| system | {' | '.join(COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
     names = {system: f"{system} ({fewer[system]} of {subjects})" if system in fewer else system for system in cells}
     lines += [
@@ -109,8 +112,8 @@ def as_markdown(
     judged = ", ".join(f"{name} {value:.1%}" for name, value in held_out.items())
     notes = (
         f"{subjects} subjects, 4 edits each; 95 % bootstrap. Probe, held out: {judged}.",
-        "DINOv2-I and CLIP-I: the subject's crop with the references; whole: the picture with the test picture. Peak "
-        "MB: beside the weights, all edits of a picture made at once.",
+        "DINOv2-I and CLIP-I: crop of the subject against the references; whole: image against the test image. "
+        "Peak MB: without the weights, all edits of an image at once.",
     )
     return "\n".join([*lines, "", *notes])
 
@@ -123,7 +126,7 @@ def _shown(cell: Interval) -> str:
 def write_report(
     runs: Sequence[Run], subjects: Sequence[DrawnSubject], held_out: Mapping[str, float], out: Path
 ) -> str:
-    """Write table.md, table.json, quality.png and sheets; returns the table."""
+    """Write table.md, table.json, quality.png and the sheets. Returns the table."""
     cells = table(runs)
     edited = Counter(run.system for run in runs)
     fewer = {system: count for system, count in edited.items() if count < len(subjects)}
@@ -141,50 +144,49 @@ def write_report(
 
 
 def plot(cells: Mapping[str, Mapping[str, Interval]], path: Path) -> None:
-    """Three qualities of each system against its seconds an edit; bars are the intervals."""
+    """Plot three metrics of each system against its seconds per edit, with the intervals as bars."""
     from matplotlib.figure import Figure
 
     names = ("edit success", "identity given success", "background dB")
     figure = Figure(figsize=(16, 5), layout="constrained")
     plots = figure.subplots(1, len(names))
     for number, (system, row) in enumerate(cells.items()):
-        # As many markers as colours would pair the same two again after ten systems.
-        look = {"color": f"C{number % 10}", "fmt": "os^Dv*P"[number % 7], "capsize": 3}
+        # 7 markers and 10 colours: a pair repeats after 70 systems only.
+        style = {"color": f"C{number % 10}", "fmt": "os^Dv*P"[number % 7], "capsize": 3}
         for axes, name in zip(plots, names, strict=True):
             if name in row:
                 x, y = row["seconds"].mean, row[name]
                 label = system if axes is plots[0] else None
-                axes.errorbar(x, y.mean, yerr=[[y.mean - y.low], [y.high - y.mean]], label=label, **look)
+                axes.errorbar(x, y.mean, yerr=[[y.mean - y.low], [y.high - y.mean]], label=label, **style)
     for axes, name in zip(plots, names, strict=True):
-        axes.set(xscale="log", xlabel="seconds an edit", title=name)
+        axes.set(xscale="log", xlabel="seconds per edit", title=name)
         axes.grid(True, alpha=0.3)
     figure.legend(loc="outside right center")
     figure.savefig(path, dpi=90)
 
 
 def sheet(drawn: DrawnSubject, runs: Sequence[Run]) -> Image.Image:
-    """References and truth on top, then one row for each system with its masks."""
-    truths = [Cell(picture(edit.truth), f"truth: {edit.name}") for edit in drawn.edits]
-    references = [Cell(picture(drawing), f"reference {k}") for k, drawing in enumerate(drawn.references, start=1)]
+    """A sheet with the references, the test image and true results, then one row per system with its masks."""
+    truths = [Cell(image_of(edit.truth), f"true result: {edit.name}") for edit in drawn.edits]
+    references = [Cell(image_of(drawing), f"reference {k}") for k, drawing in enumerate(drawn.references, start=1)]
     true_mask = Cell(Image.fromarray(mask(drawn.test)), "true mask")
     rows = [
         ("references", references),
-        ("what is asked", [Cell(picture(drawn.test), "test picture"), true_mask, *truths]),
+        ("test image and true results", [Cell(image_of(drawn.test), "test image"), true_mask, *truths]),
     ]
     for run in runs:
         cells = [_mask(run, "source_mask", "source mask"), _mask(run, "edit_mask", "edit mask")]
         for k, score in enumerate(run.scores):
-            verdict = {None: "not judged", True: "done", False: "not done"}[score["success"]]
             note = f"identity {score['identity']:.0%}, background {score['background_psnr_composite']:.0f} dB"
-            cells.append(_cell(run, "image", k, f"{score['edit']}: {verdict}", note))
+            cells.append(_cell(run, "image", k, success_label(score["edit"], score["success"]), note))
         rows.append((run.system, cells))
     return contact_sheet(drawn.name, rows)
 
 
 def _mask(run: Run, role: str, label: str) -> Cell:
-    found = run.picture(role, 0)
-    return Cell(found, label, "everywhere" if found.getextrema() == (255, 255) else "")
+    image = run.image(role, 0)
+    return Cell(image, label, "whole image" if image.getextrema() == (255, 255) else "")
 
 
 def _cell(run: Run, role: str, k: int, label: str, note: str = "") -> Cell:
-    return Cell(run.picture(role, k), label, note)
+    return Cell(run.image(role, k), label, note)

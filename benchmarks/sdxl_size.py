@@ -1,7 +1,7 @@
-"""A checkpoint of SDXL's public configuration with random weights: for costs, which do not depend on what was learnt.
+"""A checkpoint of SDXL's public configuration with random weights, for measurements of cost.
 
 The configuration is that of stabilityai/stable-diffusion-xl-base-1.0 (https://arxiv.org/abs/2307.01952, table 1).
-`depth`, `width` and `side` make it smaller in proportion, so that it also runs without a GPU.
+`depth`, `width` and `side` reduce it in proportion, so that it also runs without a GPU.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ _WORDS = (TOKEN, "a", "an", "photo", "of", "dog", "in", "the", "sitting", "stand
 
 @dataclass(frozen=True)
 class Scale:
-    """SDXL's own size, or less of it.
+    """The size of SDXL, or a smaller one.
 
-    `depth`: transformer layers of the deepest level (10). `width`: channels of the outermost one (320), a multiple of
-    32. `side`: pictures in pixels (1024).
+    `depth`: transformer layers of the deepest level (10). `width`: channels of the outermost level (320), a multiple of
+    32. `side`: side of the images in pixels (1024).
     """
 
     depth: int = 10
@@ -37,18 +37,18 @@ class Scale:
             raise ValueError("depth must be 1 or more, width a multiple of 32, side a multiple of 32 from 64 on")
 
     def layers(self, count: int) -> int:
-        """So many layers of SDXL at this depth."""
+        """Scale a number of SDXL's layers to this depth."""
         return max(1, round(count * self.depth / 10))
 
     def channels(self, count: int) -> int:
-        """So many channels of SDXL at this width, a multiple of the heads' and groups' sizes."""
+        """Scale a number of SDXL's channels to this width. The result is a multiple of the head and group sizes."""
         return max(1, round(count * self.width / 320 / _HEAD)) * _HEAD
 
 
 def write_checkpoint(folder: Path, scale: Scale = Scale(), dtype: torch.dtype = torch.float32) -> Path:
-    """A folder that diffusers and LIPE load; random weights, the same at every call."""
+    """Write a folder that diffusers and LIPE can load. The random weights are the same at every call."""
     torch.manual_seed(0)
-    # Words that the prompts need; the tables have SDXL's size all the same.
+    # The tokenizer has the words of the prompts only; the embedding tables have SDXL's size.
     tokenizer = build_tokenizer(_WORDS, _TEXT_LENGTH)
     first, second = text_config(scale, len(tokenizer), 768, 12), text_config(scale, len(tokenizer), 1280, 32)
     pipeline = StableDiffusionXLPipeline(
@@ -69,7 +69,7 @@ def write_checkpoint(folder: Path, scale: Scale = Scale(), dtype: torch.dtype = 
 
 
 def text_config(scale: Scale, tokens: int, width: int, layers: int) -> CLIPTextConfig:
-    """One of the two text encoders."""
+    """The configuration of a text encoder."""
     width = scale.channels(width)
     return CLIPTextConfig(
         vocab_size=_VOCABULARY, hidden_size=width, intermediate_size=4 * width, projection_dim=width,
@@ -80,7 +80,7 @@ def text_config(scale: Scale, tokens: int, width: int, layers: int) -> CLIPTextC
 
 
 def unet(scale: Scale, first: int, second: int) -> UNet2DConditionModel:
-    """The network, for text encoders of these widths."""
+    """The UNet for text encoders with the widths `first` and `second`."""
     widths = tuple(scale.channels(320 * times) for times in (1, 2, 4))
     return UNet2DConditionModel(
         sample_size=scale.side // 8,

@@ -1,8 +1,9 @@
-"""The service for the benchmark: real servers, `lipe api` and `lipe dispatcher`, and an order that can be sent.
+"""The service under test: real servers, `lipe api`, `lipe dispatcher`, the baseline, and an edit to submit.
 
-Jobs are made by the deterministic engine of tests/reliability (a step takes 20 ms): how fast a model is, is not asked.
+`benchmarks.paced_worker` runs the jobs, so that no figure depends on the speed of a model.
 """
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,26 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from PIL import Image
+from pydantic import SecretStr
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from benchmarks.load import Target
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.process import free_port, running
-from cli.embedded.up import lipe
-from ledger import keys, priors, projects
+from cli.embedded.up import lipe_command
+from ledger import images, keys, priors, projects, subjects
 from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
+from ledger.models import Image as ImageRow
+from ledger.models import new_id
 from ledger.settings import Settings
-from ledger.storage import Storage
-from tests.reliability.programs import ROOT, environment
-from tests.support.factories import make_subject, put_image
+from ledger.storage import Storage, image_prefix
 
+ROOT = Path(__file__).resolve().parents[1]
 MANY = 10**6
 """A quota that no benchmark reaches."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Running servers and API. The edit that `edit` asks for is one of a ready prior."""
+    """The running servers and APIs. `edit` is the request for an edit with a ready prior, `baseline` that of the
+    baseline endpoint."""
 
     folder: Path
     settings: Settings
@@ -37,26 +43,34 @@ class Stack:
     begin: UnitOfWork
     project_id: str
     edit: Target
-    bare: Target
+    baseline: Target
 
     @contextmanager
     def program(self, name: str, *argv: str, url: str = "") -> Iterator[None]:
-        """A program with the service's settings while the block runs; one with a `url` is ready when that answers."""
-        bare = {"BARE_DATABASE_URL": self.settings.database_url, "BARE_BROKER_URL": self.settings.broker_url}
-        variables = {**environment(self.settings), **bare, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+        """Run a program with the service's settings while the block runs. With a `url`, wait until it answers."""
+        variables = {
+            **_environment(self.settings),
+            "BASELINE_DATABASE_URL": self.settings.database_url,
+            "BASELINE_BROKER_URL": self.settings.broker_url,
+            "PYTHONPATH": str(ROOT),
+            "CUDA_VISIBLE_DEVICES": "",
+        }
         folder = self.folder / name
         with running(argv, folder, is_ready=lambda: not url or _answers(url), environment=variables, cwd=ROOT):
             yield
 
 
 @contextmanager
-def stack(folder: Path, database_url: str | None = None, broker_url: str | None = None) -> Iterator[Stack]:
-    """Start what is not given by a URL. A given database must be empty, and durable as production's is."""
-    with ExitStack() as life:
-        store = life.enter_context(s3.serve(folder / "s3"))
+def run_stack(folder: Path, database_url: str | None = None, broker_url: str | None = None) -> Iterator[Stack]:
+    """Run the stack while the block runs, with embedded servers where no URL is given.
+
+    A given database must be empty, and as durable as in production.
+    """
+    with ExitStack() as exit_stack:
+        store = exit_stack.enter_context(s3.serve(folder / "s3"))
         settings = Settings(
-            database_url=database_url or life.enter_context(postgres.serve(folder / "postgres")),
-            broker_url=broker_url or life.enter_context(valkey.serve(folder / "valkey")),
+            database_url=database_url or exit_stack.enter_context(postgres.serve(folder / "postgres")),
+            broker_url=broker_url or exit_stack.enter_context(valkey.serve(folder / "valkey")),
             s3_endpoint_url=store.endpoint_url, s3_bucket=store.bucket, s3_access_key_id=store.access_key_id,
             s3_secret_access_key=store.secret_access_key, key_pepper="a pepper for benchmarks only",
             base_model="none", device="cpu", data_dir=folder / "data", max_queued_jobs=MANY,
@@ -64,34 +78,57 @@ def stack(folder: Path, database_url: str | None = None, broker_url: str | None 
         settings.data_dir.mkdir()
         migrate(settings)
         engine = make_engine(settings.database_url)
-        life.callback(engine.dispose)
-        made = _with_order(folder, settings, engine)
-        for name, target, argv in (("api", made.edit, lipe("api")), ("bare", made.bare, _uvicorn())):
+        exit_stack.callback(engine.dispose)
+        stack = _with_targets(folder, settings, engine)
+        programs = (("api", stack.edit, lipe_command("api")), ("baseline", stack.baseline, _baseline_command()))
+        for name, target, argv in programs:
             port = str(httpx.URL(target.url).port)
-            life.enter_context(made.program(name, *argv, "--port", port, url=target.url))
-        life.enter_context(made.program("dispatcher", *lipe("dispatcher")))
-        yield made
+            exit_stack.enter_context(stack.program(name, *argv, "--port", port, url=target.url))
+        exit_stack.enter_context(stack.program("dispatcher", *lipe_command("dispatcher")))
+        yield stack
 
 
-def _with_order(folder: Path, settings: Settings, engine: Engine) -> Stack:
+def _with_targets(folder: Path, settings: Settings, engine: Engine) -> Stack:
+    """Create a project with a subject, an image and a ready prior."""
     begin, storage = unit_of_work(engine), Storage(settings)
     with begin() as session:
         project = projects.create(session, "benchmark")
         key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "benchmark")[1]
-    subject = make_subject(begin, storage, project)
-    image = put_image(begin, storage, project, 5)
-    adapter = storage.put(f"projects/{project.id}/jobs/none/1/", "adapter.safetensors", b"an adapter", "text/plain")
-    with begin() as session:
+        references = [_put_image(session, storage, project.id, level) for level in (40, 120, 200)]
+        subject = subjects.create(
+            session, project.id, name="Rex", class_noun="dog", token="sks",  # noqa: S106 - a word of prompts
+            images=references, captions=["a dog sitting", None, "a photo of sks dog jumping"],
+        )  # fmt: skip
+        image = _put_image(session, storage, project.id, 5)
+        adapter = storage.put(f"projects/{project.id}/jobs/none/1/", "adapter.safetensors", b"an adapter", "text/plain")
         prior = priors.create(session, project.id, subject.id)
         priors.mark_ready(session, prior.id, manifest={}, adapter_key=adapter.key, adapter_sha256=adapter.sha256)
-    asked = {"subject_id": subject.id, "image_id": image.id, "prompt": "a photo of sks dog jumping"}
-    edit = Target(f"http://127.0.0.1:{free_port()}/v1/edits", {"Authorization": f"Bearer {key}"}, asked)
-    bare = Target(f"http://127.0.0.1:{free_port()}/orders", {}, asked)
-    return Stack(folder, settings, engine, begin, project.id, edit, bare)
+        body = {"subject_id": subject.id, "image_id": image.id, "prompt": "a photo of sks dog jumping"}
+        project_id = project.id
+    edit = Target(f"http://127.0.0.1:{free_port()}/v1/edits", {"Authorization": f"Bearer {key}"}, body)
+    baseline = Target(f"http://127.0.0.1:{free_port()}/edits", {}, body)
+    return Stack(folder, settings, engine, begin, project_id, edit, baseline)
 
 
-def _uvicorn() -> list[str]:
-    """Served as `lipe api` is."""
+def _put_image(session: Session, storage: Storage, project_id: str, level: int) -> ImageRow:
+    """Store a grey image of 64 x 64 pixels."""
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64), (level, level, level)).save(content, "PNG")
+    image_id = new_id("img")
+    stored = storage.put(image_prefix(project_id, image_id), "image.png", content.getvalue(), "image/png")
+    return images.add(session, project_id, image_id, stored, width=64, height=64)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables."""
+    return {
+        f"LIPE_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in settings.model_dump().items()
+    }
+
+
+def _baseline_command() -> list[str]:
+    """The baseline under the same server as `lipe api`."""
     return [sys.executable, "-m", "uvicorn", "benchmarks.baseline_api:make_app", "--factory", "--no-server-header"]
 
 

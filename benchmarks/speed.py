@@ -1,8 +1,8 @@
-"""LIPE's speed and memory beside the usual ways: ``python -m benchmarks.speed --example SCRIPT``.
+"""Compare LIPE's speed and memory with the usual implementations: ``python -m benchmarks.speed --example SCRIPT``.
 
-A prior beside diffusers' own example, an edit beside the same with stored attention maps, several prompts beside as
-many edits. Variants take turns, each run in a process of its own, so that what else the machine does falls on all
-alike; it should do nothing else. Writes table.md and table.json.
+The benchmark compares a training with diffusers' example, and an edit with the same edit with stored attention maps.
+It also measures four prompts in one request. Variants run in turns, each in a process of its own, so that other load
+affects all alike; the machine should have no other load. It writes table.md and table.json.
 """
 
 import argparse
@@ -19,33 +19,33 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import sdxl_size
-from benchmarks.editing import WATCHED
-from benchmarks.measure import measured, ratios
+from benchmarks.editing import ATTENTION_RECORDERS
+from benchmarks.measure import ratios, run_measured
 from benchmarks.sdxl_size import Scale
 from benchmarks.training import prepare
 from lipe_core import sdxl
 from menagerie.models import CHECKPOINT
 
 Runs = Mapping[str, list[dict[str, Any]]]
-"""For each variant what its runs measured, in the order of the repeats."""
+"""For each variant, the figures of its runs in the order of the repeats."""
 
 _LARGER = Scale(width=64)
-"""SDXL's own depth and pictures, as narrow as its heads allow: what a CPU can edit in a minute."""
+"""SDXL's depth and image size with the smallest possible width: a CPU edits an image in a minute."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One table: LIPE's variant first, and what its runs are compared by."""
+    """The runs of one table. The first variant is the reference."""
 
     title: str
     runs: Runs
 
     def as_markdown(self) -> str:
-        """A row for each variant: its medians, and its ratio to the first one's run of the same turn."""
+        """A row for each variant: its medians, and the ratio of its time to the reference in the same turn."""
         reference = next(iter(self.runs))
         names = list(self.runs[reference][0])
         time = "seconds" if "seconds" in names else "seconds_per_step"
-        lines = [f"**{self.title}**", "", f"| | {' | '.join(names)} | time, of {reference}'s |"]
+        lines = [f"**{self.title}**", "", f"| | {' | '.join(names)} | time, relative to {reference} |"]
         lines.append("|---" * (len(names) + 2) + "|")
         for variant, runs in self.runs.items():
             cells = [f"{statistics.median(run[name] for run in runs):.4g}" for name in names]
@@ -55,13 +55,13 @@ class Comparison:
 
 
 def in_turns(variants: Mapping[str, Callable[[], dict[str, Any]]], repeats: int, title: str) -> Comparison:
-    """Each variant once, then each once more, and so on."""
+    """Run all variants in turns, `repeats` times."""
     runs: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants}
     with tqdm(total=repeats * len(variants), desc=title, unit="run") as bar:
         for _ in range(repeats):
             for variant, run in variants.items():
                 runs[variant].append(run())
-                tqdm.write(f"{variant}: {json.dumps(runs[variant][-1])}")  # a run that is cut short has said this much
+                tqdm.write(f"{variant}: {json.dumps(runs[variant][-1])}")  # for a run that is interrupted
                 bar.update()
     return Comparison(title, runs)
 
@@ -69,29 +69,29 @@ def in_turns(variants: Mapping[str, Callable[[], dict[str, Any]]], repeats: int,
 def compare_training(
     work: Sequence[str], example: Path | None, batch: int, steps: int, repeats: int, title: str
 ) -> Comparison:
-    """A prior by LIPE, and by the example where its script is at hand."""
+    """Compare the training of LIPE with that of the example, if its script is given."""
     settings = [*work, "--batch", str(batch), "--steps", str(steps)]
-    variants = {"LIPE": lambda: measured("benchmarks.training", "lipe", *settings)}
+    variants = {"LIPE": lambda: run_measured("benchmarks.training", "lipe", *settings)}
     if example:
-        variants["diffusers' example"] = lambda: measured(
+        variants["diffusers' example"] = lambda: run_measured(
             "benchmarks.training", "example", *settings, "--example", str(example)
         )
-    return in_turns(variants, repeats, f"{title}, {batch} + {batch} pictures a step, {steps} steps")
+    return in_turns(variants, repeats, f"{title}, {batch} + {batch} images per step, {steps} steps")
 
 
 def compare_edits(work: Sequence[str], steps: int, repeats: int, title: str) -> Comparison:
-    """One edit watched in each way, and LIPE's of four prompts at once."""
+    """Compare one edit with each way of recording attention, and LIPE's edit of four prompts at once."""
 
     def variant(system: str, prompts: int) -> Callable[[], dict[str, Any]]:
         settings = ["--steps", str(steps), "--prompts", str(prompts)]
-        return lambda: measured("benchmarks.editing", system, *work, *settings)
+        return lambda: run_measured("benchmarks.editing", system, *work, *settings)
 
-    variants = {"LIPE" if system == "lipe" else system: variant(system, 1) for system in WATCHED}
+    variants = {"LIPE" if system == "lipe" else system: variant(system, 1) for system in ATTENTION_RECORDERS}
     return in_turns(variants | {"LIPE, 4 prompts": variant("lipe", 4)}, repeats, f"{title}, {steps} steps")
 
 
 def write(comparisons: Sequence[Comparison], out: Path, facts: str) -> str:
-    """Write table.md and table.json; returns the tables."""
+    """Write table.md and table.json. Returns the tables."""
     out.mkdir(parents=True, exist_ok=True)
     text = "\n".join([*(comparison.as_markdown() for comparison in comparisons), facts, ""])
     (out / "table.md").write_text(text)
@@ -101,19 +101,21 @@ def write(comparisons: Sequence[Comparison], out: Path, facts: str) -> str:
 
 
 def device_facts(device: str, dtype: str, repeats: int) -> str:
-    """On what it was measured, and how."""
+    """A sentence on the device and the method of measurement."""
     if torch.device(device).type == "cuda":
-        return f"{torch.cuda.get_device_name()}, {dtype}; medians of {repeats}; seconds are the wall's."
-    return f"CPU, {dtype}, {torch.get_num_threads()} threads; medians of {repeats}, in turns; seconds are the wall's."
+        return f"{torch.cuda.get_device_name()}, {dtype}; medians of {repeats}; seconds are wall-clock time."
+    return (
+        f"CPU, {dtype}, {torch.get_num_threads()} threads; medians of {repeats}, in turns; seconds are wall-clock time."
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
+        folder = Path(scratch)
         model = sdxl.load(CHECKPOINT)
-        data, side = prepare(model, place / "data"), model.native_size
-        larger = sdxl_size.write_checkpoint(place / "larger", _LARGER)
+        data, side = prepare(model, folder / "data"), model.native_size
+        larger = sdxl_size.write_checkpoint(folder / "larger", _LARGER)
         device = ["--device", options.device, "--dtype", options.dtype]
         miniature = ["--checkpoint", str(CHECKPOINT), *device]
         training = [*miniature, "--data", str(data), "--side", str(side)]
@@ -121,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
         title = f"An edit, SDXL at depth {_LARGER.depth}, width {_LARGER.width}, {_LARGER.side} pixels"
         comparisons = (
             *(
-                partial(compare_training, training, options.example, batch, options.steps, title="A prior, miniature")
+                partial(compare_training, training, options.example, batch, options.steps, title="Training, miniature")
                 for batch in options.batches
             ),
             partial(compare_edits, miniature, options.edit_steps, title="An edit, miniature"),
@@ -136,18 +138,22 @@ def main(argv: list[str] | None = None) -> None:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--example", type=Path, help="the script; without it, LIPE's training alone is measured")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="references a step")
-    parser.add_argument("--steps", type=int, default=14, help="of a training")
-    parser.add_argument("--edit-steps", type=int, default=20, help="of an edit on the miniature")
-    parser.add_argument("--larger-steps", type=int, default=5, help="of an edit on the larger random network")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--example",
+        type=Path,
+        help="diffusers' train_dreambooth_lora_sdxl.py; without it, only LIPE's training is measured",
+    )
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4], help="references per step")
+    parser.add_argument("--steps", type=int, default=14, help="steps of a training")
+    parser.add_argument("--edit-steps", type=int, default=20, help="steps of an edit on the miniature")
+    parser.add_argument("--larger-steps", type=int, default=5, help="steps of an edit on the larger random network")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each variant")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--out", type=Path, default=Path("out/speed"))
+    parser.add_argument("--out", type=Path, default=Path("out/speed"), help="output folder")
     options = parser.parse_args(argv)
     if options.example and not options.example.is_file():
-        parser.error(f"--example {options.example} is no file: give diffusers' train_dreambooth_lora_sdxl.py")
+        parser.error(f"--example {options.example} is not a file: give diffusers' train_dreambooth_lora_sdxl.py")
     return options
 
 

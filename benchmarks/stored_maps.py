@@ -1,8 +1,8 @@
-"""NIMA's attention the way that public prompt-to-prompt code watches it: every map is made in full, and kept.
+"""Record attention as public prompt-to-prompt code does: compute every map in full, and store it.
 
-Prompt-to-Prompt, https://arxiv.org/abs/2208.01626. Takes the place of `lipe_core.sdxl.attention.record_attention` and
-finds the same maps; what differs is the cost. Where LIPE leaves the fused attention in charge, here a layer's
-probabilities are a tensor of heads x queries x keys, those of the step are stored, and summed over the steps.
+Prompt-to-Prompt, https://arxiv.org/abs/2208.01626. `store_maps` replaces `lipe_core.sdxl.record_attention`. It gives
+the same maps at another cost: LIPE keeps fused attention, and here the probabilities of a layer are a tensor of
+heads x queries x keys. It is stored for each step and summed over the steps.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -14,49 +14,52 @@ from typing import Any
 from einops import rearrange
 from torch import Tensor
 
-from lipe_core.sdxl import AttentionStore, Processor, Recorder, Tokens, record_attention, use_processors
+from lipe_core.sdxl import AttentionStore, Processor, Tokens, record_attention, use_processors
 from lipe_core.shapes import Mask
 
-_STORED_QUERIES = 32**2  # the public code's limit: larger maps are made, but not kept
+_STORED_QUERIES = 32**2  # limit of the public code: larger maps are computed, but not stored
 
 
 @dataclass
 class MapStore:
-    """Each layer's maps (rows, heads, queries, keys) of the present step, and their sum over all steps."""
+    """The maps (rows, heads, queries, keys) of each layer at the current step, and their sum over all steps.
 
-    reading: AttentionStore
+    The maps of the layers `recorded` go to `store`.
+    """
+
+    store: AttentionStore
     tokens: Tokens
-    read: Set[str]
+    recorded: Set[str]
     step: dict[str, Tensor] = field(default_factory=dict)
     total: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def paused(self) -> Any:
-        """As `AttentionStore.paused`."""
-        return self.reading.paused
+        """Same as `AttentionStore.paused`."""
+        return self.store.paused
 
     def keep(self, name: str, maps: Tensor) -> None:
-        """Store one layer's maps of the batch's last rows."""
-        if not self.reading.is_paused and maps.shape[2] <= _STORED_QUERIES:
+        """Store the maps of one layer for the last rows of the batch."""
+        if not self.store.is_paused and maps.shape[2] <= _STORED_QUERIES:
             self.step[name] = maps[-len(self.tokens.wanted) :]
 
     def pop(self) -> Mask:
-        """What `AttentionStore.pop` gives, read from the stored maps."""
+        """Same as `AttentionStore.pop`, from the stored maps."""
         for name, maps in self.step.items():
             self.total[name] = self.total[name] + maps if name in self.total else maps
-            if name not in self.read:
+            if name not in self.recorded:
                 continue
             if ".attn2." in name:
-                self.reading.add_cross(maps.mean(dim=1).float(), self.tokens)
+                self.store.add_cross(maps.mean(dim=1).float(), self.tokens)
             else:
-                self.reading.add_self(maps.mean(dim=1).float())
+                self.store.add_self(maps.mean(dim=1).float())
         self.step = {}
-        return self.reading.pop()
+        return self.store.pop()
 
 
 @dataclass(frozen=True)
-class Explicit:
-    """A processor that multiplies values by the probabilities it has made, and shows these to `keep`."""
+class UnfusedAttention:
+    """An attention processor that computes all probabilities and passes them to `keep`."""
 
     keep: Callable[[Tensor], None]
 
@@ -72,10 +75,10 @@ class Explicit:
         query, key = (attn.head_to_batch_dim(each) for each in (attn.to_q(hidden_states), attn.to_k(context)))
         maps = attn.get_attention_scores(query, key, attention_mask)
         self.keep(rearrange(maps, "(b head) q k -> b head q k", head=attn.heads))
-        answer = attn.batch_to_head_dim(maps @ attn.head_to_batch_dim(attn.to_v(context)))
+        output = attn.batch_to_head_dim(maps @ attn.head_to_batch_dim(attn.to_v(context)))
         for layer in attn.to_out:
-            answer = layer(answer)
-        return answer  # type: ignore[no-any-return]
+            output = layer(output)
+        return output  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -88,17 +91,20 @@ def store_maps(
     refine: int = 0,
     cross_only: bool = False,
 ) -> Iterator[MapStore]:
-    """As `record_attention`, by the maps of all layers; `cross_only` leaves self-attention fused where nothing
-    reads it."""
+    """Same as `record_attention`, from the stored maps of all layers.
+
+    With `cross_only`, self-attention layers that are not recorded stay fused.
+    """
+    before = dict(unet.attn_processors)
     with record_attention(
         unet, tokens, latent_size=latent_size, attention_tokens=attention_tokens, refine=refine
-    ) as reading:
-        read = {name for name, processor in unet.attn_processors.items() if isinstance(processor, Recorder)}
-        store = MapStore(reading, tokens.to(unet.device), read)
+    ) as attention_store:
+        recorded = {name for name, processor in unet.attn_processors.items() if processor is not before[name]}
+        store = MapStore(attention_store, tokens.to(unet.device), recorded)
 
         def replace(name: str, old: Processor) -> Processor:
-            is_read = ".attn2." in name or name in read
-            return Explicit(partial(store.keep, name)) if is_read or not cross_only else old
+            is_needed = ".attn2." in name or name in recorded
+            return UnfusedAttention(partial(store.keep, name)) if is_needed or not cross_only else old
 
         with use_processors(unet, replace):
             yield store

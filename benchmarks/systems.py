@@ -1,34 +1,33 @@
-"""The systems that are compared: LIPE, the same without one of its parts, and what a user would otherwise reach for."""
+"""The systems of the quality benchmark: LIPE, ablations of LIPE, and other methods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from menagerie.experiment import Data
+from menagerie.experiment import DataVariant
 
 
 @dataclass(frozen=True)
 class System:
-    """One row of the table: a method of `lipe_core`, what differs from its settings, what its prior is learnt from, and
-    what differs in that training.
+    """One row of the table: a method of `lipe_core`, and changes of its settings.
 
-    A method without a prior is what its paper has: the untuned base model. `kinds` are the subjects that it can edit,
-    all if it names none.
+    `prior` is the training data of the prior, and `training` changes the settings of the training. Without a prior the
+    method uses the base model, as in its paper. `kinds` are the kinds of subjects that it can edit; empty means all.
     """
 
     method: str
-    prior: Data | None = None
+    prior: DataVariant | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
 
     def edits(self, kind: str) -> bool:
-        """Whether it takes subjects of this kind."""
+        """Whether the system can edit subjects of this kind."""
         return not self.kinds or kind in self.kinds
 
 
 _LONG = {"steps": 240}
-"""Four times the miniature's recipe: the longer a prior is learnt, the more its captions matter."""
+"""Four times the steps of the miniature's recipe: captions matter more in a longer training."""
 
 SYSTEMS: Mapping[str, System] = {
     "lipe": System("nima", "full"),

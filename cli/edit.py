@@ -1,4 +1,4 @@
-"""`lipe edit`: one picture to a running service, the edited pictures back as files."""
+"""`lipe edit`: send an image to a running service and save the edited images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,45 +6,52 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.remote import LOCAL, ApiKey, Url, followed, service, settings, uploaded
+from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
 from client import Method
 
 
 def edit(
-    image: Annotated[Path, typer.Argument(help="The picture: JPEG, PNG or WebP.", exists=True, dir_okay=False)],
-    prompt: Annotated[list[str], typer.Option(help='What it shall show: "a photo of sks dog jumping". Repeatable.')],
-    subject: Annotated[str | None, typer.Option(help="The subject's id; its newest prior is used.")] = None,
-    prior: Annotated[str | None, typer.Option(help="One prior's id, in place of --subject.")] = None,
-    method: Annotated[Method, typer.Option(help="nima is LIPE's own, the others are its rivals.")] = "nima",
+    image: Annotated[Path, typer.Argument(help="The source image: JPEG, PNG or WebP.", exists=True, dir_okay=False)],
+    prompt: Annotated[list[str], typer.Option(help='What the result shows: "a photo of sks dog jumping". Repeatable.')],
+    subject: Annotated[str | None, typer.Option(help="The subject's id. The edit uses its newest prior.")] = None,
+    prior: Annotated[str | None, typer.Option(help="A prior's id, instead of --subject.")] = None,
+    method: Annotated[
+        Method, typer.Option(help="The editing method. nima is LIPE's own; the others are baselines.")
+    ] = "nima",
     use_prior: Annotated[
-        bool, typer.Option("--use-prior/--no-prior", help="--no-prior: the base model alone; it needs --subject.")
+        bool,
+        typer.Option("--use-prior/--no-prior", help="--no-prior edits with the base model alone and needs --subject."),
     ] = True,
     parameter: Annotated[
-        list[str] | None, typer.Option(help="A setting of the method: steps=20. Repeatable; /docs lists them.")
+        list[str] | None,
+        typer.Option(help="A parameter of the method, as name=value: steps=20. Repeatable. /docs lists them."),
     ] = None,
-    source_prompt: Annotated[str | None, typer.Option(help="What the picture shows now.")] = None,
+    source_prompt: Annotated[str | None, typer.Option(help="What the source image shows.")] = None,
     mask: Annotated[
-        Path | None, typer.Option(help="A picture that is white where it may change.", exists=True, dir_okay=False)
+        Path | None,
+        typer.Option(help="An image that is white where the result may change.", exists=True, dir_okay=False),
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="One picture for each. Repeatable.", min=0)] = None,
-    out: Annotated[Path, typer.Option(help="The folder for the results.", file_okay=False)] = Path("out"),
-    url: Url = LOCAL,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="A seed. Each seed gives one image for each prompt. Repeatable.", min=0)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder for the edited images.", file_okay=False)] = Path("out"),
+    url: Url = LOCAL_URL,
     api_key: ApiKey = "",
 ) -> None:
-    """Edit a picture with a learnt subject; print the paths of the results, one for each prompt and seed."""
+    """Edit an image with a subject's prior and print the paths of the results, one for each prompt and seed."""
     if (subject is None) == (prior is None):
         raise typer.BadParameter("give either --subject or --prior")
     if not use_prior and (prior is not None or method == "dreamctrl"):
         raise typer.BadParameter("--no-prior needs --subject, and another --method than dreamctrl")
-    parameters = settings(parameter, "--parameter")
+    parameters = parse_parameters(parameter, "--parameter")
     console = Console(stderr=True)
-    with service(url, api_key, console) as lipe:
-        with uploaded(lipe, [image, *([mask] if mask else [])]) as pictures:
+    with connect(url, api_key, console) as lipe:
+        with uploaded_images(lipe, [image, *([mask] if mask else [])]) as images:
             job = lipe.edit(
                 subject=subject,
                 prior=prior,
-                image=pictures[0],
-                mask=pictures[1] if mask else None,
+                image=images[0],
+                mask=images[1] if mask else None,
                 prompts=prompt,
                 source_prompt=source_prompt,
                 method=method,
@@ -53,7 +60,7 @@ def edit(
                 seeds=seed,
             )
         console.print(f"job {job.id}", highlight=False)
-        results = lipe.results(followed(lipe, job, console))
+        results = lipe.results(follow_job(lipe, job, console))
         out.mkdir(parents=True, exist_ok=True)
         for number, result in enumerate(results, start=1):
             print(lipe.download(result.image, out / f"{job.edit_id}-{number}.png"))

@@ -1,4 +1,4 @@
-"""`lipe keys`: API keys, made straight in the database, because the API itself cannot make any."""
+"""`lipe keys`: create, list and revoke API keys in the database. The API itself cannot create keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from ledger import keys, projects
 from ledger.database import make_engine, unit_of_work
 from ledger.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="API keys.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
 ProjectName = Annotated[str, typer.Option("--project", help="The project's name.")]
 
 
@@ -23,32 +23,32 @@ def create(
     project: ProjectName = "default",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the key and nothing else.")] = False,
 ) -> None:
-    """Make a key, and the project if there is none of that name. The key is shown this once."""
+    """Create a key, and its project if none has that name. The key is shown only now."""
     settings = Settings()
     with _session(settings) as session:
         owner = projects.by_name(session, project) or projects.create(session, project)
         key, token = keys.create(session, settings.key_pepper.get_secret_value(), owner.id, name)
-    print(token if quiet else f"{token}\nid {key.id}, project {project}; nothing can show this key again")
+    print(token if quiet else f"{token}\nid {key.id}, project {project}; this key cannot be shown again")
 
 
 @app.command("list")
 def show(project: ProjectName = "default") -> None:
-    """The project's keys, without their secrets."""
+    """List the project's keys, without their secrets."""
     table = Table("id", "name", "scopes", "created", "expires", "revoked")
     with _session(Settings()) as session:
         for key in keys.of_project(session, _project_id(session, project)):
-            moments = (key.created_at, key.expires_at, key.revoked_at)
-            shown = [f"{moment:%Y-%m-%d %H:%M}" if moment else "" for moment in moments]
+            times = (key.created_at, key.expires_at, key.revoked_at)
+            shown = [f"{time:%Y-%m-%d %H:%M}" if time else "" for time in times]
             table.add_row(key.id, key.name, " ".join(key.scopes), *shown)
     Console().print(table)
 
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="The key's id.")], project: ProjectName = "default") -> None:
-    """End a key, within a second."""
+    """Revoke a key. It stops working within a second."""
     with _session(Settings()) as session:
         if not keys.revoke(session, _project_id(session, project), key_id):
-            raise typer.BadParameter(f"{project} has no live key {key_id}")
+            raise typer.BadParameter(f"{project} has no valid key {key_id}")
     print(f"{key_id} is revoked")
 
 

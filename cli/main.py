@@ -1,10 +1,10 @@
-"""The `lipe` command. Thin: every command calls one thing, imported when the command runs."""
+"""The `lipe` command. Each command imports what it runs only when it is called, so that `lipe --help` is fast."""
 
 import json
 import signal
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.console import Console
 from cli import keys
 from cli.edit import edit
 from cli.train import train
+
+if TYPE_CHECKING:
+    from cli.embedded.up import Service
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -23,13 +26,15 @@ app.command()(edit)
 
 @app.command()
 def up(
-    data: Annotated[Path, typer.Option(help="Everything the service keeps lies in this folder.")] = Path("data"),
-    port: Annotated[int, typer.Option(help="The API's port; 0 takes a free one.")] = 8000,
+    data: Annotated[Path, typer.Option(help="The folder for all data of the service.")] = Path("data"),
+    port: Annotated[int, typer.Option(help="The API's port; 0 selects a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="The API's address.")] = "127.0.0.1",
-    base_model: Annotated[str | None, typer.Option(help="Checkpoint folder or hub id (LIPE_BASE_MODEL).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line when ready, for scripts.")] = False,
+    base_model: Annotated[
+        str | None, typer.Option(help="Checkpoint folder or hub id. Default: LIPE_BASE_MODEL.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready, for scripts.")] = False,
 ) -> None:
-    """Start the whole service on this machine; Ctrl-C stops all of it."""
+    """Start the whole service on this machine. Ctrl-C stops it."""
     from cli.embedded.process import FolderInUse, StartError
     from cli.embedded.up import embedded_service
 
@@ -48,14 +53,7 @@ def up(
             ) as service,
         ):
             status.stop()
-            if as_json:
-                ready = {"url": service.url, "api_key": service.api_key, "settings": str(service.settings_file)}
-                print(json.dumps(ready), flush=True)
-            else:
-                console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)", soft_wrap=True)
-                console.print(f"API key, shown once: [bold]{service.api_key}[/]", soft_wrap=True)
-                console.print(f"For lipe train, edit, audit and keys: . {service.settings_file}", soft_wrap=True)
-                console.print("Ctrl-C stops it.")
+            _announce(console, service, as_json=as_json)
             while not (failure := service.failure()):
                 time.sleep(0.5)
             raise StartError(failure)
@@ -67,7 +65,10 @@ def up(
 
 
 @app.command()
-def api(host: str = "127.0.0.1", port: int = 8000) -> None:
+def api(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+) -> None:
     """Serve the REST API."""
     import uvicorn
 
@@ -78,15 +79,17 @@ def api(host: str = "127.0.0.1", port: int = 8000) -> None:
         port=port,
         log_level="info",
         server_header=False,
-        access_log=False,  # `api.request_id` writes a line for each request, with its id
+        access_log=False,  # `api.request_id` logs each request with its id
     )
 
 
 @app.command()
 def worker(
-    queues: Annotated[str, typer.Option(help="Of priors, edits, webhooks; commas between.")] = "priors,edits",
+    queues: Annotated[
+        str, typer.Option(help="Any of priors, edits and webhooks, separated by commas.")
+    ] = "priors,edits",
 ) -> None:
-    """Take jobs from the queues: one at a time on the GPU, many at a time for webhooks."""
+    """Run jobs from the queues: one at a time for priors and edits, many at a time for webhooks."""
     from worker.app import serve
 
     try:
@@ -97,7 +100,7 @@ def worker(
 
 @app.command()
 def dispatcher() -> None:
-    """Ring for what waits, and bring back what a dead worker left."""
+    """Notify the workers of waiting jobs and requeue the jobs of lost workers."""
     from worker.dispatcher import serve
 
     serve()
@@ -105,34 +108,50 @@ def dispatcher() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest schema, and make the bucket if there is none."""
-    from ledger.database import migrate as run
+    """Upgrade the database to the newest schema and create the bucket if it is missing."""
+    from ledger import database
     from ledger.settings import Settings
     from ledger.storage import Storage
 
     settings = Settings()
-    run(settings)
+    database.migrate(settings)
     Storage(settings).ensure_bucket()
 
 
 @app.command()
 def audit(
     patience: Annotated[
-        float, typer.Option(help="Seconds that a lease, doorbell, webhook or erasure may be late.", min=0, max=1e6)
+        float,
+        typer.Option(
+            help="Accepted lateness of a lease, notification, webhook or erasure, in seconds.", min=0, max=1e6
+        ),
     ] = 300,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False,
 ) -> None:
-    """Check the nine invariants over database and storage, changing nothing.
+    """Check the service's nine invariants in database and object storage. Nothing is changed.
 
-    Exit status: 0 all hold, 1 one does not, 2 no answer. Every artefact is read back from the storage.
+    Every artefact is read from the storage. Exit status: 0 no violation, 1 violations, 2 database or storage
+    unavailable.
     """
-    from cli.audit import audit as run
+    from cli.audit import run_audit
 
-    raise typer.Exit(run(patience, as_json=as_json))
+    raise typer.Exit(run_audit(patience, as_json=as_json))
+
+
+def _announce(console: Console, service: "Service", *, as_json: bool) -> None:
+    """Print the URL and the API key: as one JSON line on stdout, or for people on stderr."""
+    if as_json:
+        ready = {"url": service.url, "api_key": service.api_key, "settings": str(service.settings_file)}
+        print(json.dumps(ready), flush=True)
+        return
+    console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)", soft_wrap=True)
+    console.print(f"API key, shown once: [bold]{service.api_key}[/]", soft_wrap=True)
+    console.print(f"Settings for lipe train, edit, audit and keys: . {service.settings_file}", soft_wrap=True)
+    console.print("Ctrl-C stops it.")
 
 
 def _interrupt(signal_number: int, frame: object) -> None:
-    """The first signal unwinds whatever runs; the next ones must not interrupt the stopping itself."""
+    """Raise KeyboardInterrupt at the first signal and ignore the next ones, so that they do not interrupt the stop."""
     for other in STOP_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""A small typed client of the LIPE service: `Client`, and `AsyncClient` for asyncio."""
+"""Typed Python client of the LIPE service: `Client`, and `AsyncClient` for asyncio."""
 
 from client.async_client import AsyncClient
 from client.models import (

@@ -1,4 +1,4 @@
-"""The client for asyncio: the same calls, awaited."""
+"""The client for asyncio, with the same operations as coroutines."""
 
 from asyncio import sleep
 from collections.abc import AsyncIterator, Callable
@@ -7,8 +7,8 @@ from contextlib import aclosing
 import httpx
 
 from client import retries
-from client.call import Answer, Call, Item, Listing, at
-from client.events import Reader
+from client.call import Call, ItemT, Listing, ResponseT, path_of
+from client.events import EventReader
 from client.models import Job, Progress
 from client.problems import JobFailed, Problem, raise_for_problem
 from client.resources import Resources
@@ -16,7 +16,7 @@ from client.retries import Failure
 
 
 class AsyncClient(Resources):
-    """One project's view of a LIPE service, in one event loop; close it, or use it in `async with`."""
+    """Client of a LIPE service for one API key and one event loop; close it, or use it in `async with`."""
 
     def __init__(self, base_url: str, api_key: str, *, timeout: float = 60.0) -> None:
         self._http = httpx.AsyncClient(
@@ -38,52 +38,52 @@ class AsyncClient(Resources):
         await self._signed.aclose()
 
     async def progress(self, job: Job | str, *, after: int = 0) -> AsyncIterator[Progress]:
-        """The job's events as they happen, each once, to its end; a connection that breaks is made again.
+        """Yield the job's events as they happen, each once, until the job ends. Broken connections are reopened.
 
-        Raises Problem, and httpx.TransportError when the service is away for long.
+        Raises Problem, and httpx.TransportError if the service stays unreachable.
         """
-        reader, path = Reader(after), at("jobs", job, "events")
+        reader, path = EventReader(after), path_of("jobs", job, "events")
         while not reader.is_done:
             failure: Failure | None = None
             try:
-                async with self._http.stream("GET", path, **reader.request) as answer:
-                    if not answer.is_success:
-                        await answer.aread()
-                    reader.connected(answer)
-                    async for line in answer.aiter_lines():
+                async with self._http.stream("GET", path, **reader.request_options) as response:
+                    if not response.is_success:
+                        await response.aread()
+                    reader.start(response)
+                    async for line in response.aiter_lines():
                         if progress := reader.read(line):
                             yield progress
             except (Problem, httpx.TransportError) as error:
                 failure = error
             if not reader.is_done:
-                await sleep(reader.pause(failure))
+                await sleep(reader.reconnect_delay(failure))
 
     async def wait(self, job: Job | str, *, on_progress: Callable[[Progress], None] = lambda progress: None) -> Job:
-        """Follow a job to its end. Raises JobFailed unless it succeeded."""
+        """Wait until a job ends and return it. Raises JobFailed unless it succeeded."""
         async with aclosing(self.progress(job)) as events:  # type: ignore[type-var]
             async for progress in events:
                 on_progress(progress)
-        ended = await self.job(job)
-        if ended.status != "succeeded":
-            raise JobFailed(ended)
-        return ended
+        finished = await self.job(job)
+        if finished.status != "succeeded":
+            raise JobFailed(finished)
+        return finished
 
-    async def send(self, call: Call[Answer]) -> Answer:
-        """The call's answer; sent again while that may help."""
+    async def send(self, call: Call[ResponseT]) -> ResponseT:
+        """Send a call and return its result. Failures that may pass are retried."""
         http, attempt = self._signed if call.is_signed else self._http, 0
         while True:
             try:
-                answer = await http.request(call.method, call.path, **call.request)
-                raise_for_problem(answer)
+                response = await http.request(call.method, call.path, **call.options)
+                raise_for_problem(response)
                 break
             except (Problem, httpx.TransportError) as failure:
-                await sleep(retries.pause(attempt, failure))
+                await sleep(retries.retry_delay(attempt, failure))
             attempt += 1
-        result = call.read(answer.content)
+        result = call.read(response.content)
         return await self.send(result) if isinstance(result, Call) else result
 
-    async def rows(self, listing: Listing[Item]) -> AsyncIterator[Item]:
-        """All rows of a list, page after page."""
+    async def rows(self, listing: Listing[ItemT]) -> AsyncIterator[ItemT]:
+        """Yield all rows of a list, fetched page by page."""
         cursor = None
         while True:
             page = await self.send(listing.page(cursor))

@@ -1,4 +1,4 @@
-"""Calls as values: what is sent, and what its answer means. Nothing here sends."""
+"""Requests to the service as values: each describes what to send and how to read the response. Nothing here sends."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,90 +10,92 @@ from uuid import uuid4
 
 from client.models import Model
 
-Answer = TypeVar("Answer")
-Item = TypeVar("Item", bound=Model)
-LARGEST_PAGE = 100
+ResponseT = TypeVar("ResponseT")
+ItemT = TypeVar("ItemT", bound=Model)
+PAGE_SIZE = 100
 
 
 @dataclass(frozen=True)
-class Call(Generic[Answer]):
-    """One request; `read` makes its answer of the answered bytes, or the call that goes on from there.
+class Call(Generic[ResponseT]):
+    """One request. `read` converts the response's bytes into the result, or into the next call to send.
 
-    `path` is the service's, or the whole of a signed URL, which is its own permission: no API key goes there.
+    `path` is a path of the service or a whole signed URL. A signed URL carries its own permission: the client sends
+    no API key with it.
     """
 
     method: str
     path: str
-    read: "Callable[[bytes], Answer | Call[Answer]]"
-    request: Mapping[str, Any] = field(default_factory=dict)
+    read: "Callable[[bytes], ResponseT | Call[ResponseT]]"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of `httpx.Client.request`."""
 
     @property
     def is_signed(self) -> bool:
-        """Whether it goes to a signed URL."""
+        """Whether the path is a signed URL."""
         return not self.path.startswith("/")
 
 
 @dataclass(frozen=True)
-class Page(Generic[Item]):
-    """A part of a list, and the cursor of the next part, if there is one."""
+class Page(Generic[ItemT]):
+    """One page of a list, and the cursor of the next page, if there is one."""
 
-    rows: tuple[Item, ...]
+    rows: tuple[ItemT, ...]
     next: str | None
 
 
 @dataclass(frozen=True)
-class Listing(Generic[Item]):
-    """A list, newest first, that is asked for page by page."""
+class Listing(Generic[ItemT]):
+    """A list of rows, newest first, that the client fetches page by page."""
 
     path: str
-    item: type[Item]
+    item: type[ItemT]
     query: Mapping[str, str] = field(default_factory=dict)
 
-    def page(self, cursor: str | None = None) -> Call[Page[Item]]:
-        """The call for the page at `cursor`; the first without one."""
-        query = {"limit": str(LARGEST_PAGE), **self.query, **({"cursor": cursor} if cursor else {})}
+    def page(self, cursor: str | None = None) -> Call[Page[ItemT]]:
+        """The call for the page at `cursor`, or for the first page."""
+        query = {"limit": str(PAGE_SIZE), **self.query, **({"cursor": cursor} if cursor else {})}
         return Call("GET", self.path, self._read, {"params": query})
 
-    def _read(self, content: bytes) -> Page[Item]:
+    def _read(self, content: bytes) -> Page[ItemT]:
         body = json.loads(content)
         return Page(tuple(self.item.model_validate(row) for row in body["data"]), body["next_cursor"])
 
 
 class Identified(Protocol):
-    """What the service gave an id."""
+    """An object with an id from the service."""
 
     @property
     def id(self) -> str:
         """The id."""
 
 
-def id_of(thing: Identified | str) -> str:
-    """A thing's id; an id is its own."""
-    return thing if isinstance(thing, str) else thing.id
+def id_of(resource: Identified | str) -> str:
+    """The id of a resource; a string is taken as the id itself."""
+    return resource if isinstance(resource, str) else resource.id
 
 
-def at(*parts: Identified | str) -> str:
-    """The path of a resource: `at("jobs", job, "cancel")`."""
+def path_of(*parts: Identified | str) -> str:
+    """The path of a resource: `path_of("jobs", job, "cancel")`."""
     return "/".join(["/v1", *(quote(id_of(part), safe="") for part in parts)])
 
 
 def create(
     path: str,
-    read: Callable[[bytes], Answer | Call[Answer]],
-    asked: Mapping[str, Any] | None = None,
+    read: Callable[[bytes], ResponseT | Call[ResponseT]],
+    body: Mapping[str, Any] | None = None,
     *,
     idempotency_key: str | None,
-    **request: Any,
-) -> Call[Answer]:
-    """A POST under an idempotency key, a fresh one unless given: sent twice, it still creates once."""
-    headers = {**request.pop("headers", {}), "Idempotency-Key": idempotency_key or uuid4().hex}
-    body = {} if asked is None else {"json": given(asked)}
-    return Call("POST", path, read, {"headers": headers, **body, **request})
+    **options: Any,
+) -> Call[ResponseT]:
+    """A POST with an idempotency key (by default a fresh one), so that a retry creates nothing twice."""
+    headers = {**options.pop("headers", {}), "Idempotency-Key": idempotency_key or uuid4().hex}
+    json_body = {} if body is None else {"json": without_none(body)}
+    return Call("POST", path, read, {"headers": headers, **json_body, **options})
 
 
-def given(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what was left out."""
-    return {name: value for name, value in asked.items() if value is not None}
+def without_none(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries whose value is not None."""
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def filters(
@@ -103,14 +105,14 @@ def filters(
     metadata: Mapping[str, str] | None = None,
     **others: str | None,
 ) -> dict[str, str]:
-    """A list's query. Times have a zone; of `metadata` a row must have every pair."""
-    moments = {"created_after": created_after, "created_before": created_before}
+    """The query of a list. Times need a time zone; a row matches if it has every pair of `metadata`."""
+    times = {"created_after": created_after, "created_before": created_before}
     return {
-        **{name: moment.isoformat() for name, moment in moments.items() if moment is not None},
+        **{name: time.isoformat() for name, time in times.items() if time is not None},
         **{f"metadata[{key}]": value for key, value in (metadata or {}).items()},
         **{name: value for name, value in others.items() if value is not None},
     }
 
 
-def nothing(content: bytes) -> None:
-    """What an answer without a body means."""
+def no_content(content: bytes) -> None:
+    """Read a response without a body."""

@@ -1,18 +1,18 @@
-"""Edits: what shall be different in a picture, and what came of it."""
+"""Operations on edits: request one, read its results."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from client.call import Call, Listing, at, create, filters, id_of
+from client.call import Call, Listing, create, filters, id_of, path_of
 from client.models import Edit, EditSummary, Image, Job, Method, PriorSummary, Result, Status, Subject
-from client.operations import listing, verb
+from client.operations import list_operation, operation
 
 
 class Edits:
-    """The calls on edits."""
+    """The operations on edits."""
 
-    @verb
+    @operation
     def edit(
         self,
         *,
@@ -33,11 +33,12 @@ class Edits:
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Job]:
-        """Edit a picture with a subject's newest prior (or the one given), once for each prompt and seed.
+        """Edit an image once for each prompt and seed.
 
-        `use_prior` False leaves the prior out: the base model alone, told the `subject`.
+        The edit uses the given prior, or the subject's newest one. With `use_prior=False` it uses the base model
+        alone; `subject` then says how the prompts name the subject.
         """
-        asked = {
+        body = {
             "subject_id": id_of(subject) if subject is not None else None,
             "prior_id": id_of(prior) if prior is not None else None,
             "image_id": id_of(image),
@@ -54,19 +55,22 @@ class Edits:
             "metadata": metadata,
             "webhook_url": webhook_url,
         }
-        return create(at("edits"), Job.model_validate_json, asked, idempotency_key=idempotency_key)
+        return create(path_of("edits"), Job.model_validate_json, body, idempotency_key=idempotency_key)
 
-    @verb
+    @operation
     def get_edit(self, edit: EditSummary | Job | str) -> Call[Edit]:
-        """One edit, by its id or its job, with its results once that succeeded."""
-        return Call("GET", at("edits", _edit_id(edit)), Edit.model_validate_json)
+        """One edit, by its id or its job. It has results once its job succeeded."""
+        return Call("GET", path_of("edits", _edit_id(edit)), Edit.model_validate_json)
 
-    @verb
+    @operation
     def results(self, edit: EditSummary | Job | str) -> Call[tuple[Result, ...]]:
-        """The pictures of an edit, prompts outermost; none before its job succeeded."""
-        return Call("GET", at("edits", _edit_id(edit)), lambda content: Edit.model_validate_json(content).results)
+        """The results of an edit, in the order of its prompts and, for each prompt, of its seeds.
 
-    @listing
+        Empty until its job succeeded.
+        """
+        return Call("GET", path_of("edits", _edit_id(edit)), lambda content: Edit.model_validate_json(content).results)
+
+    @list_operation
     def edits(
         self,
         *,
@@ -75,14 +79,14 @@ class Edits:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> Listing[EditSummary]:
-        """All edits, newest first; `status` and `metadata` are those of their newest jobs."""
+        """All edits, newest first. `status` and `metadata` filter by each edit's newest job."""
         query = filters(status=status, metadata=metadata, created_after=created_after, created_before=created_before)
-        return Listing(at("edits"), EditSummary, query)
+        return Listing(path_of("edits"), EditSummary, query)
 
 
 def _edit_id(edit: EditSummary | Job | str) -> str:
     if isinstance(edit, Job):
         if edit.edit_id is None:
-            raise ValueError(f"{edit.id} is a training: it has no edit")
+            raise ValueError(f"{edit.id} is a training job and has no edit")
         return edit.edit_id
     return id_of(edit)

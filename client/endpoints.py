@@ -1,38 +1,38 @@
-"""Webhook endpoints, their secrets, and what became of each delivery. `webhooks.py` verifies what arrives."""
+"""Operations on webhook endpoints, their secrets and their deliveries. `webhooks.py` verifies received webhooks."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from client.call import Call, Listing, at, create, filters, given, id_of, nothing
+from client.call import Call, Listing, create, filters, id_of, no_content, path_of, without_none
 from client.models import Delivery, DeliveryState, Endpoint, Job, Secrets
-from client.operations import listing, verb
+from client.operations import list_operation, operation
 
 
 class Endpoints:
-    """The calls on webhook endpoints and deliveries."""
+    """The operations on webhook endpoints and deliveries."""
 
-    @verb
+    @operation
     def create_webhook_endpoint(
         self, url: str, events: Sequence[str] = (), *, idempotency_key: str | None = None
     ) -> Call[Endpoint]:
-        """Have events sent to a URL (all of them unless named); the answer holds the secret."""
-        asked = {"url": url, "events": list(events)}
-        return create(at("webhook-endpoints"), Endpoint.model_validate_json, asked, idempotency_key=idempotency_key)
+        """Subscribe a URL to events, by default to all of them. The response contains the secret."""
+        body = {"url": url, "events": list(events)}
+        return create(path_of("webhook-endpoints"), Endpoint.model_validate_json, body, idempotency_key=idempotency_key)
 
-    @verb
+    @operation
     def webhook_endpoint(self, endpoint: Endpoint | str) -> Call[Endpoint]:
         """One endpoint, without its secrets."""
-        return Call("GET", at("webhook-endpoints", endpoint), Endpoint.model_validate_json)
+        return Call("GET", path_of("webhook-endpoints", endpoint), Endpoint.model_validate_json)
 
-    @listing
+    @list_operation
     def webhook_endpoints(
         self, *, created_after: datetime | None = None, created_before: datetime | None = None
     ) -> Listing[Endpoint]:
         """All endpoints, newest first, without their secrets."""
         query = filters(created_after=created_after, created_before=created_before)
-        return Listing(at("webhook-endpoints"), Endpoint, query)
+        return Listing(path_of("webhook-endpoints"), Endpoint, query)
 
-    @verb
+    @operation
     def change_webhook_endpoint(
         self,
         endpoint: Endpoint | str,
@@ -41,27 +41,27 @@ class Endpoints:
         events: Sequence[str] | None = None,
         disabled: bool | None = None,
     ) -> Call[Endpoint]:
-        """Change what is given; `disabled` False brings back an endpoint that answered 410."""
-        asked = {"url": url, "events": list(events) if events is not None else None, "disabled": disabled}
-        path = at("webhook-endpoints", endpoint)
-        return Call("PATCH", path, Endpoint.model_validate_json, {"json": given(asked)})
+        """Change the given fields. `disabled=False` enables an endpoint that was disabled because it answered 410."""
+        body = {"url": url, "events": list(events) if events is not None else None, "disabled": disabled}
+        path = path_of("webhook-endpoints", endpoint)
+        return Call("PATCH", path, Endpoint.model_validate_json, {"json": without_none(body)})
 
-    @verb
+    @operation
     def delete_webhook_endpoint(self, endpoint: Endpoint | str) -> Call[None]:
-        """Send nothing there any more."""
-        return Call("DELETE", at("webhook-endpoints", endpoint), nothing)
+        """Delete an endpoint; the service sends nothing to it any more."""
+        return Call("DELETE", path_of("webhook-endpoints", endpoint), no_content)
 
-    @verb
+    @operation
     def webhook_endpoint_secret(self, endpoint: Endpoint | str) -> Call[str]:
-        """The newest secret that signs what goes to this endpoint."""
-        return Call("GET", at("webhook-endpoints", endpoint, "secret"), _newest_secret)
+        """The newest secret that signs the webhooks of this endpoint."""
+        return Call("GET", path_of("webhook-endpoints", endpoint, "secret"), _newest_secret)
 
-    @verb
+    @operation
     def webhook_secret(self) -> Call[str]:
-        """The newest secret that signs what goes to a request's own `webhook_url`."""
-        return Call("GET", at("webhook-secret"), _newest_secret)
+        """The newest secret that signs the webhooks sent to the `webhook_url` of a request."""
+        return Call("GET", path_of("webhook-secret"), _newest_secret)
 
-    @listing
+    @list_operation
     def webhook_deliveries(
         self,
         *,
@@ -71,7 +71,7 @@ class Endpoints:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> Listing[Delivery]:
-        """All deliveries, newest first; of one endpoint, one job, or in one state."""
+        """All deliveries, newest first, filtered by endpoint, job or state."""
         query = filters(
             endpoint_id=id_of(endpoint) if endpoint is not None else None,
             job_id=id_of(job) if job is not None else None,
@@ -79,12 +79,12 @@ class Endpoints:
             created_after=created_after,
             created_before=created_before,
         )
-        return Listing(at("webhook-deliveries"), Delivery, query)
+        return Listing(path_of("webhook-deliveries"), Delivery, query)
 
-    @verb
+    @operation
     def redeliver(self, delivery: Delivery | str) -> Call[Delivery]:
-        """Send a delivery again, at once, with the same message id and body."""
-        return Call("POST", at("webhook-deliveries", delivery, "redeliver"), Delivery.model_validate_json)
+        """Send a delivery again now, with the same message id and body."""
+        return Call("POST", path_of("webhook-deliveries", delivery, "redeliver"), Delivery.model_validate_json)
 
 
 def _newest_secret(content: bytes) -> str:

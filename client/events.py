@@ -1,4 +1,7 @@
-"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), over connections that break."""
+"""Reading of a job's server-sent events, across connections that break.
+
+Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -10,37 +13,40 @@ from client.models import Progress
 from client.problems import Problem, raise_for_problem
 from client.retries import Failure
 
-SILENCE_SECONDS = 45.0  # the service says something at least every 15
+READ_TIMEOUT_SECONDS = 45.0  # the service sends an event or a comment at least every 15 seconds
 RECONNECT_SECONDS = 1.0
-FRUITLESS = 10
-"""So many connections in a row without an event, and the break is the caller's to know."""
+MAX_EMPTY_CONNECTIONS = 10
+"""After this many connections in a row without a new event the reader raises the failure."""
 
 
 @dataclass
-class Reader:
-    """Where one reader is in a job's events: `after` is the last that it has seen. Each event is seen once."""
+class EventReader:
+    """The position of one reader in a job's events. It returns each event after number `after` once."""
 
     after: int = 0
     is_done: bool = False
-    _fruitless: int = 0
+    _empty_connections: int = 0
     _data: list[str] = field(default_factory=list)
 
     @property
-    def request(self) -> dict[str, Any]:
-        """What to connect with: the service goes on behind the last event."""
+    def request_options(self) -> dict[str, Any]:
+        """The options of the next request, which asks for the events after the last one read."""
         return {
             "headers": {"Accept": "text/event-stream", "Last-Event-ID": str(self.after)},
-            "timeout": httpx.Timeout(10, read=SILENCE_SECONDS),
+            "timeout": httpx.Timeout(10, read=READ_TIMEOUT_SECONDS),
         }
 
-    def connected(self, answer: httpx.Response) -> None:
-        """A stream begins, or there is nothing more. Raises Problem; the body of a refusal must have been read."""
-        raise_for_problem(answer)
-        self._data = []  # an event that was cut off comes again, whole
-        self.is_done = answer.status_code == httpx.codes.NO_CONTENT
+    def start(self, response: httpx.Response) -> None:
+        """Begin a stream, or set `is_done` if there are no more events.
+
+        Raises Problem for a refusal, whose body must have been read.
+        """
+        raise_for_problem(response)
+        self._data = []  # the service sends an event that was cut off again, from its beginning
+        self.is_done = response.status_code == httpx.codes.NO_CONTENT
 
     def read(self, line: str) -> Progress | None:
-        """The event that this line ends, if it ends a new one. Comments and other fields are passed over."""
+        """The event that this line completes, if it is a new one. Comments and other fields are ignored."""
         if line.startswith("data:"):
             self._data.append(line.removeprefix("data:").removeprefix(" "))
         if line or not self._data:
@@ -49,14 +55,17 @@ class Reader:
         self._data = []
         if progress.sequence <= self.after:
             return None
-        self.after, self._fruitless, self.is_done = progress.sequence, 0, progress.is_last
+        self.after, self._empty_connections, self.is_done = progress.sequence, 0, progress.is_last
         return progress
 
-    def pause(self, failure: Failure | None) -> float:
-        """Seconds until the next connection, after one that failed or just ended. Raises what will not pass."""
-        self._fruitless += 1
+    def reconnect_delay(self, failure: Failure | None) -> float:
+        """Seconds until the next connection, after one that failed or ended early.
+
+        Raises a failure that a retry cannot mend, and any failure after MAX_EMPTY_CONNECTIONS.
+        """
+        self._empty_connections += 1
         if isinstance(failure, Problem) and not failure.retryable:
             raise failure
-        if self._fruitless > FRUITLESS:
-            raise failure or httpx.RemoteProtocolError("the events end again and again before the job is over")
+        if self._empty_connections > MAX_EMPTY_CONNECTIONS:
+            raise failure or httpx.RemoteProtocolError("the event stream keeps ending before the job is over")
         return RECONNECT_SECONDS

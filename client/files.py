@@ -1,13 +1,13 @@
-"""Downloads on the disk."""
+"""Downloaded files on disk."""
 
 import hashlib
 from pathlib import Path
 
 
-def saved(content: bytes, path: Path, sha256: str | None) -> Path:
-    """The file, whole or not at all. Raises OSError unless its hash is `sha256`, where that is known."""
+def save_verified(content: bytes, path: Path, sha256: str | None) -> Path:
+    """Write a file atomically and return its path. Raises OSError if `sha256` is given and does not match."""
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-        raise OSError(f"what was fetched for {path} is not what the service promised: fetch it again")
+        raise OSError(f"the bytes downloaded for {path} do not have the SHA-256 that the service gave: download again")
     unfinished = path.with_name(f".{path.name}.unfinished")
     unfinished.write_bytes(content)
     return unfinished.replace(path)

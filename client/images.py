@@ -1,60 +1,63 @@
-"""Pictures: uploaded, kept as PNG, used as references, test pictures and masks."""
+"""Operations on images, which serve as references, source images and masks. The service stores them as PNG."""
 
 from datetime import datetime
 from pathlib import Path
 
-from client.call import Call, Listing, at, create, filters, nothing
+from client.call import Call, Listing, create, filters, no_content, path_of
 from client.models import Image, Upload
-from client.operations import listing, verb
+from client.operations import list_operation, operation
 
-KINDS = {b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
-"""By how a file begins; what it really is the service finds out."""
+CONTENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+"""Content types by a file's first bytes. The service checks the file itself."""
 
 
 class Images:
-    """The calls on images."""
+    """The operations on images."""
 
-    @verb
-    def upload_image(self, picture: Path | str | bytes, *, idempotency_key: str | None = None) -> Call[Image]:
-        """Send a JPEG, PNG or WebP file, by its path or its bytes."""
-        content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-        kind = {"Content-Type": "application/octet-stream"}
+    @operation
+    def upload_image(self, file: Path | str | bytes, *, idempotency_key: str | None = None) -> Call[Image]:
+        """Upload a JPEG, PNG or WebP file, given by its path or its bytes."""
+        content = file if isinstance(file, bytes) else Path(file).read_bytes()
         return create(
-            at("images"), Image.model_validate_json, idempotency_key=idempotency_key, content=content, headers=kind
+            path_of("images"),
+            Image.model_validate_json,
+            idempotency_key=idempotency_key,
+            content=content,
+            headers={"Content-Type": "application/octet-stream"},
         )
 
-    @verb
-    def upload_image_presigned(self, picture: Path | str | bytes, *, idempotency_key: str | None = None) -> Call[Image]:
-        """As `upload_image`, but the file goes straight to the object storage: the API does not carry it."""
-        content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-        kind = next((kind for start, kind in KINDS.items() if content.startswith(start)), "image/png")
+    @operation
+    def upload_image_presigned(self, file: Path | str | bytes, *, idempotency_key: str | None = None) -> Call[Image]:
+        """Upload a file to the object storage by a presigned URL; its bytes do not pass through the API."""
+        content = file if isinstance(file, bytes) else Path(file).read_bytes()
+        types = (name for start, name in CONTENT_TYPES.items() if content.startswith(start))
 
-        def put(announced: bytes) -> Call[Image]:
-            upload = Upload.model_validate_json(announced)
-            asked = {"upload_id": upload.id}
-            finish = create(at("images"), Image.model_validate_json, asked, idempotency_key=idempotency_key)
+        def put(response: bytes) -> Call[Image]:
+            upload = Upload.model_validate_json(response)
+            body = {"upload_id": upload.id}
+            finish = create(path_of("images"), Image.model_validate_json, body, idempotency_key=idempotency_key)
             return Call("PUT", upload.url, lambda _: finish, {"content": content, "headers": upload.headers})
 
         return create(
-            at("uploads"),
+            path_of("uploads"),
             put,
-            {"content_type": kind, "size": len(content)},
+            {"content_type": next(types, "image/png"), "size": len(content)},
             idempotency_key=idempotency_key and f"{idempotency_key}.upload",
         )
 
-    @verb
+    @operation
     def image(self, image: Image | str) -> Call[Image]:
-        """One picture, with a URL of its file."""
-        return Call("GET", at("images", image), Image.model_validate_json)
+        """One image, with a URL of its file."""
+        return Call("GET", path_of("images", image), Image.model_validate_json)
 
-    @listing
+    @list_operation
     def images(
         self, *, created_after: datetime | None = None, created_before: datetime | None = None
     ) -> Listing[Image]:
-        """All pictures, newest first."""
-        return Listing(at("images"), Image, filters(created_after=created_after, created_before=created_before))
+        """All images, newest first."""
+        return Listing(path_of("images"), Image, filters(created_after=created_after, created_before=created_before))
 
-    @verb
+    @operation
     def delete_image(self, image: Image | str) -> Call[None]:
-        """Delete a picture that nothing uses."""
-        return Call("DELETE", at("images", image), nothing)
+        """Delete an image that no subject and no edit uses."""
+        return Call("DELETE", path_of("images", image), no_content)

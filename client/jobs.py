@@ -1,24 +1,24 @@
-"""Jobs: trainings and edits at work. How to follow one is in `blocking.py` and `awaiting.py`."""
+"""Operations on jobs, which run trainings and edits. The clients themselves add `progress` and `wait`."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from client.call import Call, Listing, at, create, filters
-from client.files import saved
+from client.call import Call, Listing, create, filters, path_of
+from client.files import save_verified
 from client.models import Artefact, Image, Job, Kind, Status
-from client.operations import listing, verb
+from client.operations import list_operation, operation
 
 
 class Jobs:
-    """The calls on jobs, and the way to the files that they made."""
+    """The operations on jobs and on the files that they produce."""
 
-    @verb
+    @operation
     def job(self, job: Job | str) -> Call[Job]:
-        """The job as it stands now."""
-        return Call("GET", at("jobs", job), Job.model_validate_json)
+        """The current state of a job."""
+        return Call("GET", path_of("jobs", job), Job.model_validate_json)
 
-    @listing
+    @list_operation
     def jobs(
         self,
         *,
@@ -32,26 +32,26 @@ class Jobs:
         query = filters(
             status=status, kind=kind, metadata=metadata, created_after=created_after, created_before=created_before
         )
-        return Listing(at("jobs"), Job, query)
+        return Listing(path_of("jobs"), Job, query)
 
-    @verb
+    @operation
     def cancel(self, job: Job | str) -> Call[Job]:
-        """Stop a job: at once if it waits, at its next step if it runs."""
-        return Call("POST", at("jobs", job, "cancel"), Job.model_validate_json)
+        """Cancel a job. A queued job stops at once, a running one at its next step."""
+        return Call("POST", path_of("jobs", job, "cancel"), Job.model_validate_json)
 
-    @verb
+    @operation
     def retry(self, job: Job | str, *, idempotency_key: str | None = None) -> Call[Job]:
-        """A new job with the parameters of one that did not succeed."""
-        return create(at("jobs", job, "retry"), Job.model_validate_json, idempotency_key=idempotency_key)
+        """Create a new job with the parameters of one that did not succeed."""
+        return create(path_of("jobs", job, "retry"), Job.model_validate_json, idempotency_key=idempotency_key)
 
-    @verb
+    @operation
     def download(self, file: Artefact | Image | str, path: Path | str) -> Call[Path]:
-        """Fetch a file whole or not at all; an artefact's is checked by its hash. A text is a signed URL.
+        """Download a file atomically and return its path. A string is taken as a signed URL.
 
-        Raises OSError where the bytes are not those that the service promised.
+        Raises OSError if the bytes of an artefact or image do not have the SHA-256 that the service gave.
         """
         url = file if isinstance(file, str) else file.url
         if url is None:
-            raise ValueError("this answer has no URL: ask for the image by its id")
+            raise ValueError("the image has no URL: fetch it with `image(id)` first")
         sha256 = None if isinstance(file, str) else file.sha256
-        return Call("GET", url, lambda content: saved(content, Path(path), sha256))
+        return Call("GET", url, lambda content: save_verified(content, Path(path), sha256))

@@ -1,4 +1,4 @@
-"""What the service answers, as values. Fields that a newer service adds are ignored."""
+"""Types of the service's responses. Fields that a newer service adds are ignored."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -10,17 +10,17 @@ Kind = Literal["prior", "edit"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 Method = Literal["nima", "ddim", "sdedit", "prompt_to_prompt", "masactrl", "dreamctrl", "imagic", "ledits", "mystyle"]
-OVER = frozenset({"succeeded", "failed", "canceled", "expired"})
+TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
 class Model(BaseModel):
-    """Frozen."""
+    """Base of all response types: frozen, and tolerant of unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Image(Model):
-    """An uploaded picture, as it is kept: an sRGB PNG. `url` (signed, short-lived) where one image was asked for."""
+    """An uploaded image, stored as an sRGB PNG. Only the response for one image has `url`, a signed URL."""
 
     id: str
     width: int
@@ -33,7 +33,7 @@ class Image(Model):
 
 
 class Upload(Model):
-    """An announced file, and where to PUT it."""
+    """An announced upload: the URL and the headers for the PUT of its file."""
 
     id: str
     url: str
@@ -42,14 +42,14 @@ class Upload(Model):
 
 
 class Reference(Model):
-    """A subject's reference picture."""
+    """A reference image of a subject."""
 
     image_id: str
     caption: str | None = None
 
 
 class Subject(Model):
-    """Who or what is learnt; prompts call it by its `phrase`."""
+    """A person, animal or object that priors are trained for. Prompts name it by its `phrase`."""
 
     id: str
     name: str
@@ -63,7 +63,7 @@ class Subject(Model):
 
     @property
     def phrase(self) -> str:
-        """How a prompt names it: "sks dog"."""
+        """The words for the subject in a prompt, such as "sks dog"."""
         return f"{self.token} {self.class_noun}"
 
 
@@ -75,7 +75,7 @@ class JobError(Model):
 
 
 class Artefact(Model):
-    """A file that a job made, with a signed URL that is good for a few minutes."""
+    """A file that a job produced, with a signed URL that expires after some minutes."""
 
     role: str
     name: str
@@ -87,9 +87,9 @@ class Artefact(Model):
 
 
 class JobProgress(Model):
-    """How far the running attempt is: `step` of `total` in its `stage`.
+    """Progress of the running attempt: `step` of `total` in its `stage`.
 
-    `preview` is the newest picture of what it has made so far; `details["step"]` tells of which step.
+    `preview` is the newest preview image; its `details["step"]` is the step at which it was generated.
     """
 
     stage: str
@@ -101,7 +101,7 @@ class JobProgress(Model):
 
 
 class Job(Model):
-    """A training (`kind` "prior") or an edit, as it stood when it was asked for."""
+    """A training job (`kind` "prior") or an edit job, as it was when the service answered."""
 
     id: str
     kind: Kind
@@ -122,12 +122,12 @@ class Job(Model):
 
     @property
     def is_over(self) -> bool:
-        """Nothing will change any more."""
-        return self.status in OVER
+        """Whether the job has ended."""
+        return self.status in TERMINAL_STATUSES
 
 
 class Progress(Model):
-    """One event of a job: a change of state (`type` such as "prior.running"), or "prior.progress" with its step."""
+    """One event of a job: a state change (`type` such as "prior.running"), or progress ("prior.progress")."""
 
     sequence: int
     type: str
@@ -136,33 +136,33 @@ class Progress(Model):
 
     @property
     def stage(self) -> str | None:
-        """What is being done, where the event says so."""
+        """The stage of the job, in a progress event."""
         return self.data.get("stage")
 
     @property
     def step(self) -> int | None:
-        """How many steps of the stage are done."""
+        """The number of finished steps of the stage."""
         return self.data.get("step")
 
     @property
     def total(self) -> int | None:
-        """How many steps the stage has."""
+        """The number of steps of the stage."""
         return self.data.get("total")
 
     @property
     def preview(self) -> Artefact | None:
-        """The newest picture of what is learnt so far, where there is one."""
+        """The newest preview image, if there is one."""
         preview = self.data.get("preview")
         return Artefact.model_validate(preview) if preview else None
 
     @property
     def is_last(self) -> bool:
-        """The job is over."""
-        return self.type.rpartition(".")[2] in OVER
+        """Whether this is the last event of the job."""
+        return self.type.rpartition(".")[2] in TERMINAL_STATUSES
 
 
 class PriorSummary(Model):
-    """What was learnt of a subject; `ready_at` once its job succeeded."""
+    """A prior of a subject. `ready_at` is set once its training job succeeded."""
 
     id: str
     subject_id: str
@@ -172,7 +172,7 @@ class PriorSummary(Model):
 
 
 class Prior(PriorSummary):
-    """With its newest job and, once it is ready, its files: adapter, manifest, previews."""
+    """A prior with its newest job and, once it is ready, its files: adapter, manifest and previews."""
 
     manifest: dict[str, Any] | None
     job_id: str | None
@@ -180,7 +180,7 @@ class Prior(PriorSummary):
 
 
 class Result(Model):
-    """One edited picture. Masks are white where the picture may change."""
+    """One edited image. Masks are white where the image may change."""
 
     prompt: str | None
     seed: int | None
@@ -191,7 +191,7 @@ class Result(Model):
 
 
 class EditSummary(Model):
-    """What was asked."""
+    """The request of an edit."""
 
     id: str
     subject_id: str
@@ -205,7 +205,7 @@ class EditSummary(Model):
 
 
 class Edit(EditSummary):
-    """With its newest job and, once that succeeded, one result for each prompt and seed."""
+    """An edit with its newest job and, once that succeeded, one result for each prompt and seed."""
 
     job_id: str | None
     status: Status | None
@@ -213,13 +213,13 @@ class Edit(EditSummary):
 
 
 class Secrets(Model):
-    """`whsec_...`, newest first; each of them signs every delivery."""
+    """Webhook secrets (`whsec_...`), newest first. Each of them signs every delivery."""
 
     secrets: tuple[str, ...]
 
 
 class Endpoint(Model):
-    """Where events are sent; `secrets` (newest first) where it was just made."""
+    """A URL that receives events. Only the response that created it has `secrets`, newest first."""
 
     id: str
     url: str
@@ -230,7 +230,7 @@ class Endpoint(Model):
 
 
 class Delivery(Model):
-    """One event on its way to one URL. `body` is what is sent."""
+    """The delivery of one event to one URL. `body` is the webhook's body."""
 
     id: str
     endpoint_id: str | None

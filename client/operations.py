@@ -1,79 +1,79 @@
-"""One description of a call, two ways to make it.
+"""Decorators that turn one description of a call into a method of both clients.
 
-A resource's methods only describe: they return a `Call`, or the `Listing` of a list. Reached through a `Client` a
-`verb` sends it and returns the answer; through an `AsyncClient`, which sends otherwise, it returns a coroutine. The
-descriptor keeps the described parameters, so both are as typed as if each were written out.
+A resource's methods return a `Call` or a `Listing` and send nothing. On a `Client` the decorated method sends the call
+and returns the result; on an `AsyncClient` it returns a coroutine. The descriptors keep the parameters of the
+decorated method, so type checkers see the same signature on both clients.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from client.call import Answer, Call, Item, Listing
+from client.call import Call, ItemT, Listing, ResponseT
 
-Asked = ParamSpec("Asked")
-Described = TypeVar("Described")
+Parameters = ParamSpec("Parameters")
+RequestT = TypeVar("RequestT")
 
 
-class Blocking(Protocol):
-    """Sends, and waits for the answer."""
+class SyncSender(Protocol):
+    """The part of `Client` that the decorators use."""
 
-    def send(self, call: Call[Answer]) -> Answer:
-        """The call's answer."""
+    def send(self, call: Call[ResponseT]) -> ResponseT:
+        """The result of the call."""
 
-    def rows(self, listing: Listing[Item]) -> Iterator[Item]:
+    def rows(self, listing: Listing[ItemT]) -> Iterator[ItemT]:
         """All rows of a list."""
 
 
-class Awaiting(Protocol):
-    """Sends, and lets others work meanwhile."""
+class AsyncSender(Protocol):
+    """The part of `AsyncClient` that the decorators use."""
 
-    def send(self, call: Call[Answer]) -> Coroutine[Any, Any, Answer]:
-        """The call's answer."""
+    def send(self, call: Call[ResponseT]) -> Coroutine[Any, Any, ResponseT]:
+        """The result of the call."""
 
-    def rows(self, listing: Listing[Item]) -> AsyncIterator[Item]:
+    def rows(self, listing: Listing[ItemT]) -> AsyncIterator[ItemT]:
         """All rows of a list."""
 
 
-class verb(Generic[Asked, Answer]):
-    """Decorates a method that describes a call."""
+class operation(Generic[Parameters, ResponseT]):
+    """Decorator of a method that returns a `Call`."""
 
-    def __init__(self, describe: Callable[Concatenate[Any, Asked], Call[Answer]]) -> None:
+    def __init__(self, describe: Callable[Concatenate[Any, Parameters], Call[ResponseT]]) -> None:
         self._describe = describe
         self.__doc__ = describe.__doc__
 
     @overload
     def __get__(self, client: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, client: Blocking, owner: type) -> Callable[Asked, Answer]: ...
+    def __get__(self, client: SyncSender, owner: type) -> Callable[Parameters, ResponseT]: ...
     @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[Asked, Coroutine[Any, Any, Answer]]: ...
+    def __get__(self, client: AsyncSender, owner: type) -> Callable[Parameters, Coroutine[Any, Any, ResponseT]]: ...
     def __get__(self, client: Any, owner: type) -> Any:
-        return self if client is None else _then(self._describe, client, client.send)
+        return self if client is None else _bind(self._describe, client, client.send)
 
 
-class listing(Generic[Asked, Item]):
-    """Decorates a method that describes a list; further pages are asked for as they are needed."""
+class list_operation(Generic[Parameters, ItemT]):
+    """Decorator of a method that returns a `Listing`; the client fetches further pages as they are needed."""
 
-    def __init__(self, describe: Callable[Concatenate[Any, Asked], Listing[Item]]) -> None:
+    def __init__(self, describe: Callable[Concatenate[Any, Parameters], Listing[ItemT]]) -> None:
         self._describe = describe
         self.__doc__ = describe.__doc__
 
     @overload
     def __get__(self, client: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, client: Blocking, owner: type) -> Callable[Asked, Iterator[Item]]: ...
+    def __get__(self, client: SyncSender, owner: type) -> Callable[Parameters, Iterator[ItemT]]: ...
     @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[Asked, AsyncIterator[Item]]: ...
+    def __get__(self, client: AsyncSender, owner: type) -> Callable[Parameters, AsyncIterator[ItemT]]: ...
     def __get__(self, client: Any, owner: type) -> Any:
-        return self if client is None else _then(self._describe, client, client.rows)
+        return self if client is None else _bind(self._describe, client, client.rows)
 
 
-def _then(
-    describe: Callable[Concatenate[Any, Asked], Described], client: Any, send: Callable[[Described], Any]
-) -> Callable[Asked, Any]:
+def _bind(
+    describe: Callable[Concatenate[Any, Parameters], RequestT], client: Any, send: Callable[[RequestT], Any]
+) -> Callable[Parameters, Any]:
     @wraps(describe)
-    def sent(*asked: Asked.args, **options: Asked.kwargs) -> Any:
-        return send(describe(client, *asked, **options))
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Any:
+        return send(describe(client, *args, **kwargs))
 
-    return sent
+    return call

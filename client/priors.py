@@ -1,18 +1,18 @@
-"""Priors: what is learnt of a subject."""
+"""Operations on priors: train one for a subject, read its files."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from client.call import Call, Listing, at, create, filters
+from client.call import Call, Listing, create, filters, path_of
 from client.models import Job, Prior, PriorSummary, Status, Subject
-from client.operations import listing, verb
+from client.operations import list_operation, operation
 
 
 class Priors:
-    """The calls on priors."""
+    """The operations on priors."""
 
-    @verb
+    @operation
     def train_prior(
         self,
         subject: Subject | str,
@@ -24,26 +24,26 @@ class Priors:
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Job]:
-        """Learn the subject. Settings that are left out are the base model's own.
+        """Train a prior for the subject. Omitted parameters take the values of the base model's recipe.
 
-        `previews`: how many pictures to paint on the way, spread evenly.
+        `previews`: how many preview images to generate at even intervals during the training.
         """
-        asked = {
+        body = {
             "parameters": parameters,
             "regularization": regularization,
             "previews": previews,
             "metadata": metadata,
             "webhook_url": webhook_url,
         }
-        path = at("subjects", subject, "priors")
-        return create(path, Job.model_validate_json, asked, idempotency_key=idempotency_key)
+        path = path_of("subjects", subject, "priors")
+        return create(path, Job.model_validate_json, body, idempotency_key=idempotency_key)
 
-    @verb
+    @operation
     def prior(self, prior: PriorSummary | str) -> Call[Prior]:
-        """One prior, with URLs of its files once it is ready."""
-        return Call("GET", at("priors", prior), Prior.model_validate_json)
+        """One prior. It has URLs of its files once it is ready."""
+        return Call("GET", path_of("priors", prior), Prior.model_validate_json)
 
-    @listing
+    @list_operation
     def priors(
         self,
         subject: Subject | str,
@@ -53,6 +53,6 @@ class Priors:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> Listing[PriorSummary]:
-        """The subject's priors, newest first; `status` and `metadata` are those of their newest jobs."""
+        """The subject's priors, newest first. `status` and `metadata` filter by each prior's newest job."""
         query = filters(status=status, metadata=metadata, created_after=created_after, created_before=created_before)
-        return Listing(at("subjects", subject, "priors"), PriorSummary, query)
+        return Listing(path_of("subjects", subject, "priors"), PriorSummary, query)

@@ -1,4 +1,4 @@
-"""The service's refusals (RFC 9457 problem documents) as exceptions."""
+"""Exceptions for refused requests (RFC 9457 problem documents) and failed jobs."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -10,7 +10,11 @@ from client.models import Job
 
 
 class Problem(Exception):
-    """The service refused a request. `code` is from the documented list, `retryable`: it may help to try again."""
+    """The service refused a request.
+
+    docs/problems.md lists the values of `code`. `retryable`: the same request may succeed later, after `retry_after`
+    seconds.
+    """
 
     def __init__(
         self, status: int, code: str, detail: str, *, retryable: bool, body: dict[str, Any], retry_after: float = 0.0
@@ -25,7 +29,7 @@ class Problem(Exception):
 
 
 class JobFailed(Exception):
-    """A job ended, but did not succeed. `job` is its last state."""
+    """A job ended without success. `job` is its last state."""
 
     def __init__(self, job: Job) -> None:
         reason = f": {job.error.code}: {job.error.detail}" if job.error else ""
@@ -33,32 +37,32 @@ class JobFailed(Exception):
         self.job = job
 
 
-def raise_for_problem(answer: httpx.Response) -> None:
-    """Nothing for a success; else the answer's problem document as an exception. Its body must have been read."""
-    if answer.is_success:
+def raise_for_problem(response: httpx.Response) -> None:
+    """Raise Problem unless the response is a success. The body must have been read."""
+    if response.is_success:
         return
     try:
-        body = answer.json()
+        body = response.json()
     except ValueError:
         body = {}
     body = body if isinstance(body, dict) else {}
     raise Problem(
-        answer.status_code,
+        response.status_code,
         body.get("code", "unknown"),
-        body.get("detail") or body.get("title") or answer.text[:200],
-        retryable=bool(body.get("retryable", _may_pass(answer.status_code))),
+        body.get("detail") or body.get("title") or response.text[:200],
+        retryable=bool(body.get("retryable", _is_transient(response.status_code))),
         body=body,
-        retry_after=_seconds(answer.headers.get("retry-after", "")),
+        retry_after=_seconds(response.headers.get("retry-after", "")),
     )
 
 
-def _may_pass(status: int) -> bool:
-    """For answers that are no problem documents: a proxy's, or the object storage's."""
+def _is_transient(status: int) -> bool:
+    """The default for responses without a problem document, from a proxy or from the object storage."""
     return status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def _seconds(header: str) -> float:
-    """RFC 9110, 10.2.3: a number or a date; 0 for neither."""
+    """The seconds of a Retry-After header (RFC 9110, 10.2.3): a number or a date; 0 for anything else."""
     if header.isascii() and header.isdigit():
         return float(header)
     try:

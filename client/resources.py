@@ -1,4 +1,4 @@
-"""All calls of the service, described once for both clients."""
+"""All operations of the service, described once for both clients."""
 
 from client.edits import Edits
 from client.endpoints import Endpoints
@@ -9,4 +9,8 @@ from client.subjects import Subjects
 
 
 class Resources(Images, Subjects, Priors, Edits, Jobs, Endpoints):
-    """Every refusal is a `Problem`; what may be sent again, is. Wherever a thing is asked for, its id will do."""
+    """The operations of both clients.
+
+    A refused request raises `Problem`. The clients retry idempotent requests. A parameter that takes a resource
+    also takes its id.
+    """

@@ -1,23 +1,27 @@
-"""When to send again: while the service is away, or says that it may help."""
+"""Which failures the clients retry, and after how many seconds."""
 
 import httpx
 
 from client.problems import Problem
 
 RETRIES = 4
-FIRST_RETRY_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 30.0
+FIRST_DELAY_SECONDS = 0.5
+MAX_DELAY_SECONDS = 30.0
 
 Failure = Problem | httpx.TransportError
 
 
-def pause(attempt: int, failure: Failure) -> float:
-    """Seconds until attempt number `attempt` (0, 1, ...), which failed, is made again.
+def retry_delay(attempt: int, failure: Failure) -> float:
+    """Seconds to wait before the retry that follows attempt number `attempt` (0, 1, ...).
 
-    Raises the failure where that cannot help, and where `Retry-After` asks for longer than a caller should be held.
+    Raises the failure if a retry cannot help, if the retries are used up, or if `Retry-After` is longer than
+    MAX_DELAY_SECONDS.
     """
-    asked = failure.retry_after if isinstance(failure, Problem) else 0.0
-    may_help = failure.retryable if isinstance(failure, Problem) else not isinstance(failure, httpx.UnsupportedProtocol)
-    if not may_help or attempt >= RETRIES or asked > LONGEST_RETRY_SECONDS:
+    retry_after = failure.retry_after if isinstance(failure, Problem) else 0.0
+    if isinstance(failure, Problem):
+        is_retryable = failure.retryable
+    else:
+        is_retryable = not isinstance(failure, httpx.UnsupportedProtocol)
+    if not is_retryable or attempt >= RETRIES or retry_after > MAX_DELAY_SECONDS:
         raise failure
-    return min(max(FIRST_RETRY_SECONDS * 2.0**attempt, asked), LONGEST_RETRY_SECONDS)
+    return min(max(FIRST_DELAY_SECONDS * 2.0**attempt, retry_after), MAX_DELAY_SECONDS)

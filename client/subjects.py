@@ -1,17 +1,17 @@
-"""Subjects: who or what is learnt."""
+"""Operations on subjects: create one from its references, delete it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from client.call import Call, Listing, at, create, filters, id_of, nothing
+from client.call import Call, Listing, create, filters, id_of, no_content, path_of
 from client.models import Category, Image, Subject
-from client.operations import listing, verb
+from client.operations import list_operation, operation
 
 
 class Subjects:
-    """The calls on subjects."""
+    """The operations on subjects."""
 
-    @verb
+    @operation
     def create_subject(
         self,
         *,
@@ -25,11 +25,11 @@ class Subjects:
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Subject]:
-        """Name a subject and its 3 to 5 reference pictures; a person needs `consent`.
+        """Create a subject with 3 to 5 reference images. A subject that is a person needs `consent=True`.
 
-        Prompts will call it by `token` and `class_noun`: "sks dog", unless another token is given.
+        Prompts name the subject by `token` and `class_noun`. The default token is "sks", as in "sks dog".
         """
-        asked = {
+        body = {
             "name": name,
             "class_noun": class_noun,
             "references": [id_of(reference) for reference in references],
@@ -39,14 +39,14 @@ class Subjects:
             "consent": consent,
             "metadata": metadata,
         }
-        return create(at("subjects"), Subject.model_validate_json, asked, idempotency_key=idempotency_key)
+        return create(path_of("subjects"), Subject.model_validate_json, body, idempotency_key=idempotency_key)
 
-    @verb
+    @operation
     def subject(self, subject: Subject | str) -> Call[Subject]:
         """One subject."""
-        return Call("GET", at("subjects", subject), Subject.model_validate_json)
+        return Call("GET", path_of("subjects", subject), Subject.model_validate_json)
 
-    @listing
+    @list_operation
     def subjects(
         self,
         *,
@@ -56,9 +56,9 @@ class Subjects:
     ) -> Listing[Subject]:
         """All subjects, newest first."""
         query = filters(metadata=metadata, created_after=created_after, created_before=created_before)
-        return Listing(at("subjects"), Subject, query)
+        return Listing(path_of("subjects"), Subject, query)
 
-    @verb
+    @operation
     def delete_subject(self, subject: Subject | str) -> Call[None]:
-        """Erase a subject and everything derived from it."""
-        return Call("DELETE", at("subjects", subject), nothing)
+        """Delete a subject and everything derived from it: priors, edits and their files."""
+        return Call("DELETE", path_of("subjects", subject), no_content)

@@ -1,4 +1,4 @@
-"""The client that waits for its answers."""
+"""The synchronous client."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import httpx
 
 from client import retries
-from client.call import Answer, Call, Item, Listing, at
-from client.events import Reader
+from client.call import Call, ItemT, Listing, ResponseT, path_of
+from client.events import EventReader
 from client.models import Job, Progress
 from client.problems import JobFailed, Problem, raise_for_problem
 from client.resources import Resources
@@ -15,7 +15,7 @@ from client.retries import Failure
 
 
 class Client(Resources):
-    """One project's view of a LIPE service. Safe to use from several threads; close it, or use it in `with`."""
+    """Client of a LIPE service for one API key. It is thread-safe; close it, or use it in `with`."""
 
     def __init__(self, base_url: str, api_key: str, *, timeout: float = 60.0) -> None:
         self._http = httpx.Client(
@@ -37,51 +37,51 @@ class Client(Resources):
         self._signed.close()
 
     def progress(self, job: Job | str, *, after: int = 0) -> Iterator[Progress]:
-        """The job's events as they happen, each once, to its end; a connection that breaks is made again.
+        """Yield the job's events as they happen, each once, until the job ends. Broken connections are reopened.
 
-        Raises Problem, and httpx.TransportError when the service is away for long.
+        Raises Problem, and httpx.TransportError if the service stays unreachable.
         """
-        reader, path = Reader(after), at("jobs", job, "events")
+        reader, path = EventReader(after), path_of("jobs", job, "events")
         while not reader.is_done:
             failure: Failure | None = None
             try:
-                with self._http.stream("GET", path, **reader.request) as answer:
-                    if not answer.is_success:
-                        answer.read()
-                    reader.connected(answer)
-                    for line in answer.iter_lines():
+                with self._http.stream("GET", path, **reader.request_options) as response:
+                    if not response.is_success:
+                        response.read()
+                    reader.start(response)
+                    for line in response.iter_lines():
                         if progress := reader.read(line):
                             yield progress
             except (Problem, httpx.TransportError) as error:
                 failure = error
             if not reader.is_done:
-                time.sleep(reader.pause(failure))
+                time.sleep(reader.reconnect_delay(failure))
 
     def wait(self, job: Job | str, *, on_progress: Callable[[Progress], None] = lambda progress: None) -> Job:
-        """Follow a job to its end. Raises JobFailed unless it succeeded."""
+        """Wait until a job ends and return it. Raises JobFailed unless it succeeded."""
         for progress in self.progress(job):
             on_progress(progress)
-        ended = self.job(job)
-        if ended.status != "succeeded":
-            raise JobFailed(ended)
-        return ended
+        finished = self.job(job)
+        if finished.status != "succeeded":
+            raise JobFailed(finished)
+        return finished
 
-    def send(self, call: Call[Answer]) -> Answer:
-        """The call's answer; sent again while that may help."""
+    def send(self, call: Call[ResponseT]) -> ResponseT:
+        """Send a call and return its result. Failures that may pass are retried."""
         http, attempt = self._signed if call.is_signed else self._http, 0
         while True:
             try:
-                answer = http.request(call.method, call.path, **call.request)
-                raise_for_problem(answer)
+                response = http.request(call.method, call.path, **call.options)
+                raise_for_problem(response)
                 break
             except (Problem, httpx.TransportError) as failure:
-                time.sleep(retries.pause(attempt, failure))
+                time.sleep(retries.retry_delay(attempt, failure))
             attempt += 1
-        result = call.read(answer.content)
+        result = call.read(response.content)
         return self.send(result) if isinstance(result, Call) else result
 
-    def rows(self, listing: Listing[Item]) -> Iterator[Item]:
-        """All rows of a list, page after page."""
+    def rows(self, listing: Listing[ItemT]) -> Iterator[ItemT]:
+        """Yield all rows of a list, fetched page by page."""
         cursor = None
         while True:
             page = self.send(listing.page(cursor))

@@ -1,4 +1,4 @@
-"""Is a webhook really the service's? Standard Webhooks 1.0, by its published package."""
+"""Verification of webhooks that an app receives: Standard Webhooks 1.0, by its published package."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,10 @@ from standardwebhooks import Webhook
 
 
 def verify_webhook(secret: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """The event in a webhook's raw body.
+    """The event in a webhook's raw body, after its signature was verified.
 
-    `secret` is the endpoint's `whsec_...`. Raises standardwebhooks.WebhookVerificationError for a wrong signature
-    or a timestamp more than five minutes off (an old message sent again).
+    `secret` is the endpoint's `whsec_...`. Raises standardwebhooks.WebhookVerificationError if the signature is wrong,
+    or if the timestamp differs from now by more than five minutes (a replayed message).
     """
     event: dict[str, Any] = Webhook(secret).verify(body, dict(headers))
     return event

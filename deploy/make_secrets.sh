@@ -1,13 +1,13 @@
 #!/bin/sh
-# Make the secrets of docker-compose.yml in a folder (secrets/): make_secrets.sh [FOLDER]
+# Create the secrets of docker-compose.yml in a folder (default: secrets/): make_secrets.sh [FOLDER]
 #
-# Made once and never overwritten: the database keeps the password that it was created with, and another pepper makes
-# every API key invalid. The files are readable by all because each container reads them as a user of its own; who
-# may not enter the folder cannot reach them.
+# An existing folder is never overwritten: the database keeps its first password, and a new pepper makes every API key
+# invalid. The files are readable by all users because each container reads them as a different user. Only the owner
+# can enter the folder.
 set -eu
 folder=${1:-"$(dirname "$0")/../secrets"}
 if [ -e "$folder" ]; then
-    echo "$folder exists: its secrets stay as they are"
+    echo "$folder exists: its secrets are unchanged"
     exit 0
 fi
 
@@ -29,4 +29,4 @@ keep lipe_s3_secret_access_key "$storage"
 keep lipe_key_pepper "$(random)"
 keep lipe_prompt_writer_key ''
 mv "$unfinished" "$folder"
-echo "$folder is made: keep a copy of it with the backups"
+echo "$folder is created: keep a copy of it with the backups"

@@ -1,1 +1,1 @@
-"""What is kept and must never be lost: tables, job states, outbox, object storage, settings."""
+"""The stored state of the service: tables, job states, outbox, object storage, settings."""

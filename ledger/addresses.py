@@ -1,7 +1,7 @@
-"""Which network addresses a stranger may make this service dial: the global ones.
+"""Check the network addresses behind URLs that users supply: only global addresses are allowed.
 
-IPv6 has several ways to spell an IPv4 address. Each is unwrapped before it is judged, or `::ffff:127.0.0.1`
-would open the door that `127.0.0.1` does not.
+IPv6 has several notations for an IPv4 address. Each is unwrapped before the check, otherwise `::ffff:127.0.0.1`
+would be accepted although `127.0.0.1` is refused.
 """
 
 import socket
@@ -14,11 +14,11 @@ LOW_32_BITS = 0xFFFFFFFF
 
 
 class Forbidden(ValueError):
-    """The URL leads where this service must not go; the message says why."""
+    """The service must not call this URL; the message says why."""
 
 
 def is_global(address: IPv4Address | IPv6Address | str) -> bool:
-    """True for an address of the public Internet, also when it wraps an IPv4 address that is one."""
+    """Whether the address, and every IPv4 address that it wraps, is on the public Internet."""
     ip = ip_address(address) if isinstance(address, str) else address
     if isinstance(ip, IPv6Address):
         if any(not is_global(inner) for inner in _wrapped(ip)):
@@ -31,15 +31,15 @@ def is_global(address: IPv4Address | IPv6Address | str) -> bool:
 
 
 def resolve(url: str, *, allow_private: bool = False) -> tuple[str, ...]:
-    """The addresses behind an http(s) URL: dial these and no others, or the name may answer differently.
+    """Resolve the host of an http(s) URL. Connect to these addresses only: a second look-up may answer differently.
 
-    Raises Forbidden for another scheme, a user name, a name without an address, or one that is not global
-    (any of several: a name must not hide a private address behind a public one).
+    Raises Forbidden for another scheme, for credentials in the URL, for a host without an address, and if any of the
+    addresses is not global.
     """
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise Forbidden(f"the URL cannot be read: {error}") from error
+        raise Forbidden(f"the URL cannot be parsed: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise Forbidden("the URL must start with http:// or https:// and name a host")
     if parts.username is not None or parts.password is not None:
@@ -56,7 +56,7 @@ def resolve(url: str, *, allow_private: bool = False) -> tuple[str, ...]:
 
 
 def _wrapped(ip: IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address carries."""
+    """The IPv4 addresses that an IPv6 address contains."""
     inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
     low = IPv4Address(int(ip) & LOW_32_BITS)
     if any(ip in network for network in NAT64) or ip in COMPATIBLE:

@@ -1,8 +1,8 @@
-"""Attempts at jobs: the worker's side.
+"""Attempts at jobs: the worker's operations.
 
-A claim is one compare-and-set: it bumps `epoch` and takes a lease, and every later write of that attempt carries the
-epoch. Whoever was thought dead and comes back finds its writes refused. The lease is renewed by progress alone, and the
-renewal's answer is the only way in which a worker is told anything.
+A claim is one compare-and-set. It increments `epoch` and takes a lease, and every later write of the attempt checks the
+epoch. The writes of a worker that lost its lease are therefore refused. Each progress report renews the lease, and the
+answer to the renewal is the only channel from the service to the worker.
 """
 
 from dataclasses import dataclass, field
@@ -16,26 +16,26 @@ from sqlalchemy.orm import Session
 
 from ledger import artefacts, previews, priors, transitions
 from ledger.artefacts import NewArtefact
-from ledger.compiled_statement import CompiledStatement, Where
-from ledger.jobs import Job, Kind
-from ledger.states import State
+from ledger.compiled_statement import CompiledStatement, SessionOrConnection
+from ledger.models import Job
+from ledger.states import JobKind, State
 
 
 class Control(StrEnum):
-    """What a renewal answers to the worker."""
+    """The answer to a renewal."""
 
     GO_ON = "go_on"
-    CANCEL = "cancel"  # the user cancelled: stop, acknowledge with `finish_canceled`
-    LOST = "lost"  # the job is another attempt's, or over: stop, write nothing
+    CANCEL = "cancel"  # the user cancelled: stop, and acknowledge with `finish_canceled`
+    LOST = "lost"  # another attempt has the job, or it has ended: stop, and write nothing
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to work on a job, for as long as the lease is renewed."""
+    """The right to run a job, valid while the lease is renewed."""
 
     job_id: str
     project_id: str
-    kind: Kind
+    kind: JobKind
     epoch: int
     attempt: int
     seconds_queued: float
@@ -43,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an attempt is: `stage`, then `step` of `total` in it; `preview` is the newest that it stored."""
+    """The progress of an attempt: `step` of `total` in its `stage`, and the newest preview that it stored."""
 
     stage: str
     step: int
@@ -53,7 +53,7 @@ class Progress:
 
 
 def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -> Claim | None:
-    """Take a queued job: one compare-and-set. None: somebody else has it, or it is over."""
+    """Claim a queued job by one compare-and-set. None: another worker has it, or it has ended."""
     job = session.scalars(
         update(Job)
         .where(Job.id == job_id, Job.state == State.QUEUED, Job.cancel_requested_at.is_(None))
@@ -83,18 +83,18 @@ _RENEW = CompiledStatement(
         lease_until=func.clock_timestamp() + bindparam("lease", type_=Interval),
         sequence=Job.sequence + 1,
         progress_sequence=Job.sequence + 1,
-        progress=bindparam("done", type_=JSONB),
+        progress=bindparam("report", type_=JSONB),
     )
     .returning(Job.cancel_requested_at)
 )
 
 
-def renew(where: Where, claim: Claim, progress: Progress, *, lease_seconds: float) -> Control:
-    """Report progress and keep the lease; the answer says what the worker must do."""
-    noted = previews.noted(progress.preview) if progress.preview else {}
-    done = {**progress.details, "stage": progress.stage, "step": progress.step, "total": progress.total, **noted}
+def renew(on: SessionOrConnection, claim: Claim, progress: Progress, *, lease_seconds: float) -> Control:
+    """Report progress and renew the lease; the answer says what the worker must do."""
+    preview = previews.to_progress(progress.preview) if progress.preview else {}
+    report = {**progress.details, "stage": progress.stage, "step": progress.step, "total": progress.total, **preview}
     lease = timedelta(seconds=lease_seconds)
-    for (cancel_requested_at,) in _RENEW(where, job=claim.job_id, attempt_epoch=claim.epoch, lease=lease, done=done):
+    for (cancel_requested_at,) in _RENEW(on, job=claim.job_id, attempt_epoch=claim.epoch, lease=lease, report=report):
         return Control.GO_ON if cancel_requested_at is None else Control.CANCEL
     return Control.LOST
 
@@ -102,22 +102,22 @@ def renew(where: Where, claim: Claim, progress: Progress, *, lease_seconds: floa
 def finish(
     session: Session,
     claim: Claim,
-    made: list[NewArtefact],
+    new_artefacts: list[NewArtefact],
     *,
     resolved: dict[str, Any],
     metrics: dict[str, Any],
     manifest: dict[str, Any] | None = None,
 ) -> bool:
-    """The job succeeded: its verified artefacts, the prior, the event and the webhooks, in one transaction.
+    """End the job as succeeded: artefacts (verified before), prior, event and webhooks, in the session's transaction.
 
-    False: the attempt is not the effective one any more, or the job was cancelled; nothing was written.
+    False: the attempt is not the effective one any more, or the job was cancelled. Nothing was written then.
     """
     job = _lock_held(session, claim)
     if job is None or job.cancel_requested_at is not None:
         return False
-    artefacts.record(session, job.project_id, job.id, made)
+    artefacts.record(session, job.project_id, job.id, new_artefacts)
     if job.kind == "prior" and job.prior_id is not None and manifest is not None:
-        adapter = next(artefact for artefact in made if artefact.role == "adapter")
+        adapter = next(artefact for artefact in new_artefacts if artefact.role == "adapter")
         priors.mark_ready(
             session,
             job.prior_id,
@@ -131,7 +131,7 @@ def finish(
 
 
 def finish_failed(session: Session, claim: Claim, code: str, detail: str, metrics: dict[str, Any]) -> bool:
-    """The attempt found an error that another attempt would meet again. False: not the effective attempt."""
+    """End the job as failed, by an error that another attempt would meet too. False: not the effective attempt."""
     job = _lock_held(session, claim)
     if job is None:
         return False
@@ -141,7 +141,7 @@ def finish_failed(session: Session, claim: Claim, code: str, detail: str, metric
 
 
 def finish_canceled(session: Session, claim: Claim) -> bool:
-    """The worker has stopped, as the user wished. False: not the effective attempt."""
+    """End a cancelled job after its worker stopped. False: not the effective attempt, or not cancelled."""
     job = _lock_held(session, claim)
     if job is None or job.cancel_requested_at is None:
         return False
@@ -150,9 +150,9 @@ def finish_canceled(session: Session, claim: Claim) -> bool:
 
 
 def release(session: Session, claim: Claim, *, charge: bool) -> bool:
-    """Give a job back to the queue, its checkpoint kept; a draining worker's attempt is not charged.
+    """Return the job to the queue; its checkpoint stays. A draining worker's attempt is not charged.
 
-    A job that the user cancelled meanwhile ends. False: not the effective attempt.
+    A job that the user cancelled ends instead. False: not the effective attempt.
     """
     job = _lock_held(session, claim)
     if job is None:

@@ -1,6 +1,8 @@
-"""New rows of several tables by one statement: one round trip to the database, not one for each.
+"""Insert one row into each of several tables by one statement, instead of one round trip for each row.
 
-They may point at each other: Postgres checks foreign keys at the end of a statement.
+The rows may refer to each other: Postgres checks foreign keys at the end of a statement. `POST /v1/edits` must reach
+0.6 of a bare endpoint's rate (`make bench-service`); with one insertion for each row it loses about a quarter of its
+rate.
 """
 
 from functools import cache
@@ -11,53 +13,54 @@ from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from ledger.compiled_statement import CompiledStatement
-from ledger.database import Row
+from ledger.models import Row
 
-Kind = TypeVar("Kind", bound=Row)
+AnyRow = TypeVar("AnyRow", bound=Row)
 
 
-def write(session: Session, row: Kind, *others: Row) -> Kind:
-    """Insert new rows, at most one of each table; returns the first, with the values that the database chose."""
-    session.flush()  # what the new rows point at
+def write(session: Session, row: AnyRow, *others: Row) -> AnyRow:
+    """Insert new rows, at most one for each table; return the first, with the database's default values loaded."""
+    session.flush()  # the new rows may refer to pending ones
     rows: list[Row] = [row, *others]
     given = {type(new): _given(new) for new in rows}
-    statement, chosen = _insertion(tuple((kind, tuple(columns)) for kind, columns in given.items()))
-    parameters = {_name(kind, column): value for kind, columns in given.items() for column, value in columns.items()}
+    statement, defaults = _insertion(tuple((table, tuple(columns)) for table, columns in given.items()))
+    parameters = {_name(table, column): value for table, columns in given.items() for column, value in columns.items()}
     (values,) = statement(session, **parameters)
-    known = dict(zip(chosen, values, strict=True))
-    for name, column in _columns(type(row)):
+    loaded = dict(zip(defaults, values, strict=True))
+    for attribute, column in _columns(type(row)):
         if column not in given[type(row)]:
-            set_committed_value(row, name, known.get(name))
+            set_committed_value(row, attribute, loaded.get(attribute))
     make_transient_to_detached(row)
     session.add(row)
     return row
 
 
 def _given(row: Row) -> dict[str, Any]:
-    """The values that were set, by column."""
+    """The values that the caller set, by column."""
     state = inspect(row).dict
-    return {column: state[name] for name, column in _columns(type(row)) if name in state}
+    return {column: state[attribute] for attribute, column in _columns(type(row)) if attribute in state}
 
 
 @cache
-def _columns(kind: type[Row]) -> tuple[tuple[str, str], ...]:
-    return tuple((attribute.key, attribute.columns[0].name) for attribute in inspect(kind).column_attrs)
+def _columns(table: type[Row]) -> tuple[tuple[str, str], ...]:
+    """Pairs of attribute and column name."""
+    return tuple((attribute.key, attribute.columns[0].name) for attribute in inspect(table).column_attrs)
 
 
 @cache
-def _insertion(shapes: tuple[tuple[type[Row], tuple[str, ...]], ...]) -> tuple[CompiledStatement, tuple[str, ...]]:
-    """The statement for rows of these columns, and the first row's attributes that it returns."""
+def _insertion(tables: tuple[tuple[type[Row], tuple[str, ...]], ...]) -> tuple[CompiledStatement, tuple[str, ...]]:
+    """The statement that writes these columns, and the attributes of the first row that it returns."""
     first, *others = (
-        insert(cast(Table, kind.__table__)).values({column: bindparam(_name(kind, column)) for column in columns})
-        for kind, columns in shapes
+        insert(cast(Table, table.__table__)).values({column: bindparam(_name(table, column)) for column in columns})
+        for table, columns in tables
     )
-    kind, columns = shapes[0]
-    chosen = {name: column for name, column in _columns(kind) if column not in columns and column != "id"}
-    chosen = {name: column for name, column in chosen.items() if kind.__table__.c[column].server_default is not None}
-    returning = [kind.__table__.c[column] for column in chosen.values()]
-    return CompiledStatement(first.returning(*returning).add_cte(*(other.cte() for other in others))), tuple(chosen)
+    table, columns = tables[0]
+    defaults = {attribute: column for attribute, column in _columns(table) if column not in columns and column != "id"}
+    defaults = {a: column for a, column in defaults.items() if table.__table__.c[column].server_default is not None}
+    returning = [table.__table__.c[column] for column in defaults.values()]
+    return CompiledStatement(first.returning(*returning).add_cte(*(other.cte() for other in others))), tuple(defaults)
 
 
 @cache
-def _name(kind: type[Row], column: str) -> str:
-    return f"{cast(Table, kind.__table__).name}_{column}"
+def _name(table: type[Row], column: str) -> str:
+    return f"{cast(Table, table.__table__).name}_{column}"

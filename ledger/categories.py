@@ -1,4 +1,4 @@
-"""What kind of thing a class noun names. It chooses the class prompts, and a person needs consent."""
+"""The category of a class noun. It selects the class prompts, and a person needs consent."""
 
 from typing import Literal
 
@@ -26,13 +26,18 @@ _ANIMALS = frozenset(
     squirrel stallion stork swan terrier tiger toad tortoise turkey turtle walrus weasel whale wolf yak zebra
     """.split()  # noqa: SIM905
 )
-_MADE = frozenset({"clay", "doll", "figure", "figurine", "plush", "plushie", "robot", "sculpture", "statue", "stuffed"})
+_LIKENESSES = frozenset(
+    {"clay", "doll", "figure", "figurine", "plush", "plushie", "robot", "sculpture", "statue", "stuffed"}
+)
 
 
 def category_of(class_noun: str) -> Category:
-    """The category of "golden retriever" or "old men"; the last word decides, unless one says that it was made."""
+    """Return the category of a class noun such as "golden retriever" or "old men".
+
+    The last word decides. A word such as "plushie" or "statue" anywhere makes it an object.
+    """
     words = class_noun.lower().replace("-", " ").split()
-    if not words or not _MADE.isdisjoint(words):
+    if not words or not _LIKENESSES.isdisjoint(words):
         return "object"
     for word in (words[-1], words[-1].removesuffix("s"), words[-1].removesuffix("es")):
         if word in _PEOPLE:

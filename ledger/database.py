@@ -1,68 +1,39 @@
-"""The engine, the base of all rows, and the one place that commits."""
+"""The engine, transactions and migrations. Only `unit_of_work` and `autocommit` commit."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from select import POLLIN, poll
-from typing import Any
-from uuid import uuid4
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from psycopg import Connection
-from sqlalchemy import Engine, MetaData, create_engine, event, func, select, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Engine, create_engine, event, func, select, text
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.types import DateTime
 
 from ledger.settings import Settings
 
 UnitOfWork = Callable[[], AbstractContextManager[Session]]
 Autocommit = Callable[[], AbstractContextManager[Connection]]
-CONSTRAINT_NAMES = {
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
 UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError)
-"""What is raised when the database does not answer (in time): trying again may help."""
-MIGRATION_LOCK = 0x11BE  # any constant: two programs that migrate at once take turns
-
-
-class Row(DeclarativeBase):
-    """The base of every table. Times are stored with their zone."""
-
-    metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
-    type_annotation_map = {  # noqa: RUF012
-        datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
-        dict[str, str]: JSONB,
-        list[str]: JSONB,
-    }
-
-
-def new_id(prefix: str) -> str:
-    """A public identifier such as `job_9f1c...`: nobody can guess it, and one sees what it names."""
-    return f"{prefix}_{uuid4().hex}"
+"""The exceptions of a database that does not answer (in time). A later attempt may succeed."""
+MIGRATION_LOCK = 0x11BE  # an arbitrary constant: it serializes programs that migrate at the same time
 
 
 def now(session: Session) -> datetime:
-    """This moment by the database's clock: the only one that all programs share."""
+    """The current time by the database's clock, the only one that all programs share."""
     moment: datetime = session.scalars(select(func.clock_timestamp())).one()
     return moment
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine for one process: make it after the fork, connections do not survive one."""
+    """An engine for one process. Make it after the fork: connections do not survive one."""
     engine = create_engine(
         url,
         pool_size=pool_size,
@@ -74,10 +45,10 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
 
 def _refuse_closed(connection: Connection, entry: ConnectionPoolEntry, borrower: object) -> None:
-    """Before each use: a server that went away has closed the connection. The socket tells; asking costs a round trip.
+    """Refuse a pooled connection that the server has closed; the pool then opens a new one.
 
-    An idle connection has nothing to read but its end. The pool makes a new one in the place of one that is refused;
-    the new one is not judged, or a server that goes away at that moment would count as the program's fault.
+    An idle connection has nothing to read except its end, so polling the socket is enough. SQLAlchemy's `pre_ping`
+    would cost a round trip. A new connection is not checked: its failure must surface as `UNAVAILABLE`.
     """
     if entry.info.setdefault("is_new", True):
         entry.info["is_new"] = False
@@ -92,8 +63,6 @@ def _refuse_closed(connection: Connection, entry: ConnectionPoolEntry, borrower:
 
 def unit_of_work(engine: Engine) -> UnitOfWork:
     """`with begin() as session:` is one transaction: committed at the end, rolled back on any exception."""
-    # Foreign keys name tables: a program that uses only some of the modules needs all of them in the metadata.
-    import_module("ledger.tables")
 
     @contextmanager
     def begin() -> Iterator[Session]:
@@ -104,10 +73,10 @@ def unit_of_work(engine: Engine) -> UnitOfWork:
 
 
 def autocommit(engine: Engine) -> Autocommit:
-    """`with look() as connection:` commits each statement by itself: one round trip where a transaction takes three."""
+    """`with connect() as connection:` commits each statement: one round trip, where a transaction takes three."""
 
     @contextmanager
-    def look() -> Iterator[Connection]:
+    def connect() -> Iterator[Connection]:
         pooled = engine.raw_connection()
         try:
             connection = pooled.driver_connection
@@ -121,7 +90,7 @@ def autocommit(engine: Engine) -> Autocommit:
         finally:
             pooled.close()
 
-    return look
+    return connect
 
 
 def is_ready(engine: Engine) -> bool:
@@ -135,7 +104,7 @@ def is_ready(engine: Engine) -> bool:
 
 
 def migrate(settings: Settings | None = None) -> None:
-    """Bring the database to the newest schema. Safe to run from several programs at once."""
+    """Upgrade the database to the newest schema. Several programs may do so at the same time."""
     engine = make_engine((settings or Settings()).database_url)
     try:
         with engine.connect() as connection:
@@ -147,7 +116,7 @@ def migrate(settings: Settings | None = None) -> None:
 
 
 def migration_config(connection: object) -> Config:
-    """Alembic's settings over an open connection, wherever the migrations are installed."""
+    """Alembic's configuration for an open connection. It finds the installed package `migrations`."""
     package = find_spec("migrations")
     if package is None or not package.submodule_search_locations:
         raise FileNotFoundError("the package `migrations` is not installed")

@@ -1,7 +1,7 @@
-"""The way of a webhook delivery: rung for when due, taken for one attempt, and what came of it.
+"""Webhook deliveries: claim one for an attempt, record its outcome, notify workers of those that are due.
 
-When to try next is `next_attempt_at`; taking a delivery pushes it forward by a lease, so a sender that dies costs
-one lease, never the delivery.
+`next_attempt_at` is the time of the next attempt. A claim moves it forward by a lease, so a sender that dies delays the
+delivery by one lease and never loses it.
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from sqlalchemy.orm import Session
 
 from ledger import outbox
 from ledger.database import now
+from ledger.models import Delivery, OutboxEntry, Project, WebhookEndpoint
 from ledger.pages import NEWEST, Page, Window, newest
-from ledger.projects import Project
-from ledger.webhooks import TASK, Delivery, Endpoint
+from ledger.states import DeliveryState
+from ledger.webhooks import TASK
 
 Outcome = Literal["delivered", "retry", "exhausted", "disabled"]
-DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 
 
 @dataclass(frozen=True)
-class Sending:
-    """A delivery taken for attempt number `attempt` (1, 2, ...)."""
+class DeliveryAttempt:
+    """A claimed delivery. `attempt` counts from 1."""
 
     delivery_id: str
     message_id: str
@@ -34,7 +34,7 @@ class Sending:
 
 
 def get(session: Session, project_id: str, delivery_id: str) -> Delivery | None:
-    """The project's delivery, if there is one."""
+    """The project's delivery, or None."""
     mine = (Delivery.project_id == project_id, Delivery.id == delivery_id)
     return session.scalars(select(Delivery).where(*mine)).first()
 
@@ -50,33 +50,41 @@ def listing(
 ) -> Page[Delivery]:
     """The project's deliveries, newest first."""
     query = select(Delivery).where(Delivery.project_id == project_id)
-    for column, wanted in ((Delivery.endpoint_id, endpoint_id), (Delivery.job_id, job_id), (Delivery.state, state)):
+    for column, wanted in (
+        (Delivery.endpoint_id, endpoint_id),
+        (Delivery.job_id, job_id),
+        (Delivery.state, state),
+    ):
         if wanted is not None:
             query = query.where(column == wanted)
     return newest(session, query, Delivery, window)
 
 
 def redeliver(session: Session, project_id: str, delivery_id: str) -> Delivery | None:
-    """Send it again, at once and with a fresh row of attempts; the message id stays. None: not there."""
+    """Send the delivery again, now and with all its attempts; the message id stays. None: not there."""
     mine = (Delivery.project_id == project_id, Delivery.id == delivery_id)
     delivery = session.scalars(select(Delivery).where(*mine).with_for_update()).first()
     if delivery is not None:
         delivery.state, delivery.attempts, delivery.delivered_at = "pending", 0, None
-        delivery.next_attempt_at = delivery.rung_at = now(session)
+        delivery.next_attempt_at = delivery.notified_at = now(session)
         outbox.add(session, TASK, delivery.id)
         session.flush()
     return delivery
 
 
 def destination(session: Session, delivery_id: str) -> tuple[str, str] | None:
-    """The delivery's project and its URL as it was announced. None: not there."""
+    """The delivery's project, and its URL at the time of the event. None: not there."""
     found = session.execute(select(Delivery.project_id, Delivery.url).where(Delivery.id == delivery_id)).first()
     return None if found is None else (found.project_id, found.url)
 
 
-def take(session: Session, delivery_id: str, lease: float) -> Sending | None:
-    """The right to make one attempt within `lease` seconds. None: somebody else has it, it is over, or not due."""
-    due = (Delivery.id == delivery_id, Delivery.state == "pending", Delivery.next_attempt_at <= func.clock_timestamp())
+def claim(session: Session, delivery_id: str, lease: float) -> DeliveryAttempt | None:
+    """Claim the delivery for one attempt within `lease` seconds. None: it is claimed, has ended, or is not due."""
+    due = (
+        Delivery.id == delivery_id,
+        Delivery.state == "pending",
+        Delivery.next_attempt_at <= func.clock_timestamp(),
+    )
     delivery = session.scalars(
         update(Delivery)
         .where(*due)
@@ -87,15 +95,17 @@ def take(session: Session, delivery_id: str, lease: float) -> Sending | None:
         return None
     secrets = session.get_one(Project, delivery.project_id).webhook_secrets
     if delivery.endpoint_id is not None:
-        endpoint = session.get_one(Endpoint, delivery.endpoint_id)
+        endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
         if endpoint.disabled_at is not None:
             delivery.state = "disabled"
             return None
         secrets, delivery.url = endpoint.secrets, endpoint.url
-    return Sending(delivery.id, delivery.message_id, delivery.url, tuple(secrets), delivery.body, delivery.attempts)
+    return DeliveryAttempt(
+        delivery.id, delivery.message_id, delivery.url, tuple(secrets), delivery.body, delivery.attempts
+    )
 
 
-def settle(
+def record_outcome(
     session: Session,
     delivery_id: str,
     attempt: int,
@@ -104,7 +114,7 @@ def settle(
     status: int | None,
     error: str | None,
 ) -> None:
-    """What came of an attempt; nothing if a newer one began. "disabled" (410) ends the endpoint, too."""
+    """Record the outcome of an attempt, unless a newer one has begun. "disabled" (410) disables the endpoint too."""
     mine = (Delivery.id == delivery_id, Delivery.attempts == attempt, Delivery.state == "pending")
     delivery = session.scalars(select(Delivery).where(*mine).with_for_update()).first()
     if delivery is None:
@@ -117,20 +127,26 @@ def settle(
     if outcome == "delivered":
         delivery.delivered_at = now(session)
     if outcome == "disabled" and delivery.endpoint_id is not None:
-        live = (Endpoint.id == delivery.endpoint_id, Endpoint.disabled_at.is_(None))
-        session.execute(update(Endpoint).where(*live).values(disabled_at=func.clock_timestamp()))
+        enabled = (WebhookEndpoint.id == delivery.endpoint_id, WebhookEndpoint.disabled_at.is_(None))
+        session.execute(update(WebhookEndpoint).where(*enabled).values(disabled_at=func.clock_timestamp()))
 
 
 def notify_due(session: Session, *, seconds: float, limit: int = 100) -> int:
-    """Call a worker for each delivery that is due; again after `seconds`, for a doorbell may be lost. The number."""
+    """Notify a worker of each delivery that is due, and again after `seconds`: a message may be lost.
+
+    Returns the number of messages.
+    """
     moment = func.clock_timestamp()
     due = (
         select(Delivery)
         .where(
             Delivery.state == "pending",
             Delivery.next_attempt_at <= moment,
-            or_(Delivery.rung_at < Delivery.next_attempt_at, Delivery.rung_at < moment - timedelta(seconds=seconds)),
-            ~exists().where(outbox.Entry.identifier == Delivery.id),
+            or_(
+                Delivery.notified_at < Delivery.next_attempt_at,
+                Delivery.notified_at < moment - timedelta(seconds=seconds),
+            ),
+            ~exists().where(OutboxEntry.identifier == Delivery.id),
         )
         .order_by(Delivery.next_attempt_at)
         .limit(limit)
@@ -138,6 +154,6 @@ def notify_due(session: Session, *, seconds: float, limit: int = 100) -> int:
     )
     deliveries = list(session.scalars(due))
     for delivery in deliveries:
-        delivery.rung_at = now(session)
+        delivery.notified_at = now(session)
         outbox.add(session, TASK, delivery.id)
     return len(deliveries)

@@ -1,4 +1,4 @@
-"""What a new edit stands on, looked up by one query: subject, prior, picture and mask."""
+"""The inputs of a new edit, looked up by one query: subject, prior, image and mask."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -7,13 +7,11 @@ from sqlalchemy import ColumnElement, Executable, String, and_, bindparam, func,
 from sqlalchemy.orm import Session, aliased
 
 from ledger.compiled_statement import CompiledStatement
-from ledger.images import Image
-from ledger.priors import Prior
-from ledger.subjects import Subject
+from ledger.models import Image, Prior, Subject
 
 
 class EditInputs(NamedTuple):
-    """Each None where the project has no such thing. `ready_at` is the prior's; sizes are in pixels."""
+    """A field is None if the project has no such row. `ready_at` is the prior's; sizes are in pixels."""
 
     subject_id: str | None
     token: str | None
@@ -35,7 +33,7 @@ def find(
     image_id: str,
     mask_image_id: str | None,
 ) -> EditInputs:
-    """By the prior, with its subject; or by the subject, with its newest ready prior if it has one."""
+    """Look up by the prior, with its subject; or by the subject, with its newest ready prior if there is one."""
     named = {"project": project_id, "subject": subject_id, "prior": prior_id, "image": image_id, "mask": mask_image_id}
     (found,) = _FIND(session, **named)
     return EditInputs(*found)

@@ -1,18 +1,17 @@
-"""One request, one effect, however often it is sent.
+"""Idempotency keys: a request that is sent several times has one effect.
 
-All in the request's own transaction: an advisory lock stands for "in flight", so a process that dies leaves
-nothing behind, and the answer is committed with what it reports or not at all.
+Everything happens in the request's own transaction. An advisory lock marks a key as in flight, so a process that dies
+leaves no lock behind. The stored answer is committed together with the rows that it reports.
 """
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 from psycopg.errors import UniqueViolation
 from sqlalchemy import (
     BigInteger,
-    ForeignKey,
     Insert,
     Interval,
     Table,
@@ -24,85 +23,72 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from ledger.columns import Moment
 from ledger.compiled_statement import CompiledStatement
-from ledger.database import Row
+from ledger.models import IdempotentRequest
 
 
 class InFlight(Exception):
-    """The same key is being worked on at this moment: try again soon."""
+    """Another request with this key is in progress: try again soon."""
 
 
 class Mismatch(Exception):
-    """The key was used before, with another request."""
+    """The key was used before with another request."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered, to be sent again."""
+    """An answer that can be sent again."""
 
     status: int
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Request(Row):
-    """An answered request. `fingerprint` is the SHA-256 over method, path and body."""
-
-    __tablename__ = "idempotent_requests"
-
-    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    fingerprint: Mapped[bytes]
-    status: Mapped[int]
-    body: Mapped[dict[str, Any]]
-    headers: Mapped[dict[str, str]]
-    expires_at: Mapped[datetime] = mapped_column(index=True)
-    created_at: Mapped[Moment]
-
-
 def _remember() -> Insert:
     row: dict[str, Any] = {
-        "project_id": bindparam("of"),
-        "key": bindparam("named"),
-        "fingerprint": bindparam("print"),
-        "status": bindparam("code"),
-        "body": bindparam("told"),
-        "headers": bindparam("fields"),
+        "project_id": bindparam("project"),
+        "key": bindparam("request_key"),
+        "fingerprint": bindparam("request_fingerprint"),
+        "status": bindparam("answer_status"),
+        "body": bindparam("answer_body"),
+        "headers": bindparam("answer_headers"),
         "expires_at": func.clock_timestamp() + bindparam("lifetime", type_=Interval),
     }
-    return insert(cast(Table, Request.__table__)).values(row)
+    return insert(cast(Table, IdempotentRequest.__table__)).values(row)
 
 
-_MINE = (Request.project_id == bindparam("of"), Request.key == bindparam("named"))
+_MINE = (
+    IdempotentRequest.project_id == bindparam("project"),
+    IdempotentRequest.key == bindparam("request_key"),
+)
 _LOCK_AND_RECALL = CompiledStatement(
     select(
-        func.pg_try_advisory_xact_lock(bindparam("number", type_=BigInteger)),
-        Request.fingerprint, Request.status, Request.body, Request.headers,
-        Request.expires_at <= func.clock_timestamp(),
-    ).select_from(select(literal(1)).subquery()).outerjoin(Request, and_(*_MINE))
+        func.pg_try_advisory_xact_lock(bindparam("lock_number", type_=BigInteger)),
+        IdempotentRequest.fingerprint, IdempotentRequest.status, IdempotentRequest.body, IdempotentRequest.headers,
+        IdempotentRequest.expires_at <= func.clock_timestamp(),
+    ).select_from(select(literal(1)).subquery()).outerjoin(IdempotentRequest, and_(*_MINE))
 )  # fmt: skip
-_FORGET = CompiledStatement(delete(Request).where(*_MINE))
+_FORGET = CompiledStatement(delete(IdempotentRequest).where(*_MINE))
 _REMEMBER = CompiledStatement(_remember())
 
 
 def recall(session: Session, project_id: str, key: str, fingerprint: bytes) -> Answer | None:
-    """The stored answer, or None: then this transaction owns the key until it ends.
+    """Return the stored answer, or None: then this transaction holds the key until it ends.
 
     Raises InFlight and Mismatch.
     """
     number = _lock_number(project_id, key)
-    ((is_mine, known, status, body, headers, is_over),) = _LOCK_AND_RECALL(
-        session, number=number, of=project_id, named=key
+    ((is_locked, known, status, body, headers, is_expired),) = _LOCK_AND_RECALL(
+        session, lock_number=number, project=project_id, request_key=key
     )
-    if not is_mine:
+    if not is_locked:
         raise InFlight(key)
     if known is None:
         return None
-    if is_over:
-        _FORGET(session, of=project_id, named=key)
+    if is_expired:
+        _FORGET(session, project=project_id, request_key=key)
         return None
     if known != fingerprint:
         raise Mismatch(key)
@@ -114,18 +100,18 @@ def remember(
 ) -> None:
     """Store the answer in the transaction that `recall` began.
 
-    Raises InFlight where another one stored its own between `recall`'s look at the table and its lock.
+    Raises InFlight if another transaction stored an answer after `recall` had read the table.
     """
     session.flush()
     try:
         _REMEMBER(
             session,
-            of=project_id,
-            named=key,
-            print=fingerprint,
-            code=answer.status,
-            told=answer.body,
-            fields=answer.headers,
+            project=project_id,
+            request_key=key,
+            request_fingerprint=fingerprint,
+            answer_status=answer.status,
+            answer_body=answer.body,
+            answer_headers=answer.headers,
             lifetime=timedelta(hours=hours),
         )
     except UniqueViolation as error:
@@ -133,9 +119,9 @@ def remember(
 
 
 def forget_expired(session: Session) -> int:
-    """Delete answers that are too old; the number deleted."""
-    old = delete(Request).where(Request.expires_at <= func.clock_timestamp()).returning(Request.key)
-    return len(session.scalars(old).all())
+    """Delete the expired answers; return their number."""
+    expired = delete(IdempotentRequest).where(IdempotentRequest.expires_at <= func.clock_timestamp())
+    return len(session.scalars(expired.returning(IdempotentRequest.key)).all())
 
 
 def _lock_number(project_id: str, key: str) -> int:

@@ -1,99 +1,38 @@
-"""Jobs: the database row is the job, a message only a doorbell. The user's side: submit, look, cancel.
+"""Jobs: the row is the job, and a message only wakes a worker. The user's operations: submit, read, cancel.
 
-The worker's side is in `attempts.py`, the dispatcher's in `rescue.py`, and how states follow in `transitions.py`.
+`attempts.py` has the worker's operations, `reaper.py` the dispatcher's, and `transitions.py` the changes of state.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, and_, func, or_, select, text
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger import bulk_insert, outbox, transitions
-from ledger.columns import Id, ListedProjectId, Moment
-from ledger.database import Row, new_id, now
-from ledger.edits import Edit
+from ledger.database import now
 from ledger.events import JobEvent
+from ledger.models import Edit, Job, Reference, Row, new_id
 from ledger.pages import NEWEST, Page, Window, newest
-from ledger.states import TERMINAL, State
-from ledger.subjects import Reference
-from ledger.transitions import task
-
-Kind = Literal["prior", "edit"]
-KINDS: tuple[Kind, ...] = ("prior", "edit")
-
-
-class Job(Row):
-    """One piece of work. `parameters` are what was asked for, `resolved` what an attempt made of it.
-
-    `epoch` fences writes; `attempt` counts claims that are charged, the newest was at `claimed_at`; `sequence` is the
-    number of the newest event.
-    """
-
-    __tablename__ = "jobs"
-    __table_args__ = (
-        Index("ix_jobs_queued", "created_at", postgresql_where=text("state = 'queued'")),
-        Index("ix_jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
-        Index("ix_jobs_project_id_created_at", "project_id", "created_at", "id"),
-        Index("ix_jobs_project_id_state_created_at", "project_id", "state", "created_at", "id"),
-        Index("ix_jobs_trainings", "project_id", "created_at", "id", postgresql_where=text("kind = 'prior'")),
-        Index("ix_jobs_metadata", "metadata", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
-    )
-
-    id: Mapped[Id]
-    project_id: Mapped[ListedProjectId]
-    kind: Mapped[str]
-    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
-    prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id", ondelete="CASCADE"), index=True)
-    edit_id: Mapped[str | None] = mapped_column(ForeignKey("edits.id", ondelete="CASCADE"), index=True)
-    state: Mapped[str]
-    parameters: Mapped[dict[str, Any]]
-    resolved: Mapped[dict[str, Any]]
-    user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
-    webhook_url: Mapped[str | None]
-    request_id: Mapped[str | None]
-    idempotency_key: Mapped[str | None]
-    epoch: Mapped[int]
-    attempt: Mapped[int]
-    sequence: Mapped[int]
-    worker: Mapped[str | None]
-    lease_until: Mapped[datetime | None]
-    claimed_at: Mapped[datetime | None]
-    rung_at: Mapped[Moment]
-    cancel_requested_at: Mapped[datetime | None]
-    progress: Mapped[dict[str, Any]]
-    progress_sequence: Mapped[int]
-    metrics: Mapped[dict[str, Any]]
-    error_code: Mapped[str | None]
-    error_detail: Mapped[str | None]
-    queued_at: Mapped[Moment]
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-    created_at: Mapped[Moment]
-
-    @property
-    def status(self) -> State:
-        """The state, typed."""
-        return State(self.state)
+from ledger.states import TERMINAL, JobKind, State
 
 
 def submit(
     session: Session,
     project_id: str,
-    kind: Kind,
+    kind: JobKind,
     *,
     subject_id: str,
     prior_id: str | None = None,
     edit_id: str | None = None,
-    beside: Sequence[Row] = (),
+    related: Sequence[Row] = (),
     parameters: dict[str, Any],
     metadata: dict[str, str] | None = None,
     webhook_url: str | None = None,
     request_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> Job:
-    """Queue a job, with its first event and its doorbell; `beside` is written by the same statement."""
+    """Queue a job, with its first event and its message; the same statement writes the `related` rows."""
     job = Job(
         id=new_id("job"),
         project_id=project_id,
@@ -115,23 +54,23 @@ def submit(
         progress_sequence=0,
         metrics={},
     )
-    announcements = transitions.event(job, State.QUEUED), outbox.entry(task(job), job.id)
-    return bulk_insert.write(session, job, *announcements, *beside)
+    message = outbox.entry(transitions.task(job), job.id)
+    return bulk_insert.write(session, job, transitions.event(job, State.QUEUED), message, *related)
 
 
 def get(session: Session, project_id: str, job_id: str) -> Job | None:
-    """The project's job, if there is one."""
+    """The project's job, or None."""
     return session.scalars(select(Job).where(Job.project_id == project_id, Job.id == job_id)).first()
 
 
 def of_prior(session: Session, project_id: str, prior_id: str) -> Job | None:
-    """The newest job that learns, or learnt, this prior."""
+    """The newest job that learns this prior, or None."""
     mine = (Job.project_id == project_id, Job.prior_id == prior_id, Job.kind == "prior")
     return session.scalars(select(Job).where(*mine).order_by(Job.created_at.desc()).limit(1)).first()
 
 
 def of_edit(session: Session, project_id: str, edit_id: str) -> Job | None:
-    """The newest job that makes, or made, this edit."""
+    """The newest job of this edit, or None."""
     mine = (Job.project_id == project_id, Job.edit_id == edit_id)
     return session.scalars(select(Job).where(*mine).order_by(Job.created_at.desc()).limit(1)).first()
 
@@ -142,7 +81,7 @@ def listing(
     window: Window = NEWEST,
     *,
     state: State | None = None,
-    kind: Kind | None = None,
+    kind: JobKind | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Page[Job]:
     """The project's jobs, newest first; with `metadata`, those that have all of its pairs."""
@@ -157,7 +96,7 @@ def listing(
 
 
 def events_after(session: Session, job: Job, events: list[JobEvent], sequence: int) -> list[JobEvent]:
-    """`events` (of the table, above `sequence`) with the job's latest progress put in its place, if it is newer."""
+    """Insert the job's latest progress into `events`, which follow `sequence`, unless it is older than `sequence`."""
     if job.progress_sequence <= sequence or not job.progress:
         return events
     latest = JobEvent(job.progress_sequence, f"{job.kind}.progress", now(session), dict(job.progress), terminal=False)
@@ -165,22 +104,22 @@ def events_after(session: Session, job: Job, events: list[JobEvent], sequence: i
 
 
 def is_over(session: Session, job_id: str) -> bool:
-    """Whether the job has ended, or is gone: nobody needs its checkpoint any more."""
-    live = select(Job.id).where(Job.id == job_id, Job.state.not_in(TERMINAL))
-    return session.scalars(live).first() is None
+    """Whether the job has ended or was deleted, so that its checkpoint is not needed any more."""
+    unfinished = select(Job.id).where(Job.id == job_id, Job.state.not_in(TERMINAL))
+    return session.scalars(unfinished).first() is None
 
 
 def needs_captions(session: Session, job_id: str) -> bool:
-    """Whether the job waits, and has a picture that its user did not describe: a reference, or an edit's picture."""
+    """Whether the job is queued and the user left out a caption of its references, or the source prompt of its edit."""
     reference = select(Reference).where(Reference.subject_id == Job.subject_id, _is_blank(Reference.caption))
-    picture = select(Edit).where(Edit.id == Job.edit_id, _is_blank(Edit.source_prompt))
-    lacks = or_(and_(Job.kind == "prior", reference.exists()), and_(Job.kind == "edit", picture.exists()))
-    waiting = select(Job.id).where(Job.id == job_id, Job.state == State.QUEUED, lacks)
-    return session.scalars(waiting).first() is not None
+    edited = select(Edit).where(Edit.id == Job.edit_id, _is_blank(Edit.source_prompt))
+    is_missing = or_(and_(Job.kind == "prior", reference.exists()), and_(Job.kind == "edit", edited.exists()))
+    queued = select(Job.id).where(Job.id == job_id, Job.state == State.QUEUED, is_missing)
+    return session.scalars(queued).first() is not None
 
 
 def cancel(session: Session, project_id: str, job_id: str) -> Job | None:
-    """The user's wish: at once if the job waits, at the next step if it runs, nothing if it is over."""
+    """Cancel a queued job immediately, and a running one at its next step. A job that has ended stays as it is."""
     mine = (Job.project_id == project_id, Job.id == job_id)
     job = session.scalars(select(Job).where(*mine).with_for_update()).first()
     if job is None:
@@ -192,5 +131,5 @@ def cancel(session: Session, project_id: str, job_id: str) -> Job | None:
     return job
 
 
-def _is_blank(words: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
-    return func.coalesce(func.trim(words), "") == ""
+def _is_blank(text: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
+    return func.coalesce(func.trim(text), "") == ""

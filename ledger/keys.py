@@ -1,7 +1,7 @@
 """API keys: `lipe_<id>_<secret><checksum>`.
 
-The prefix lets secret scanners find a leaked key, the checksum refuses a mistyped one without a query, and the
-database holds an HMAC only: who reads the table cannot call the API.
+The prefix lets secret scanners find a leaked key, and the checksum refuses a mistyped one without a query. The database
+stores only an HMAC, so reading the table does not give access to the API.
 """
 
 import hashlib
@@ -12,11 +12,10 @@ from typing import NamedTuple
 from zlib import crc32
 
 from sqlalchemy import bindparam, func, or_, select, update
-from sqlalchemy.orm import Mapped, Session
+from sqlalchemy.orm import Session
 
-from ledger.columns import Id, Moment, ProjectId
-from ledger.compiled_statement import CompiledStatement, Where
-from ledger.database import Row
+from ledger.compiled_statement import CompiledStatement, SessionOrConnection
+from ledger.models import ApiKey
 
 ID_BYTES = 8
 SECRET_BYTES = 32
@@ -24,23 +23,8 @@ CHECKSUM_DIGITS = 8
 SCOPES = ("read", "write")
 
 
-class Key(Row):
-    """One API key. Two live keys at once allow rotation without a gap."""
-
-    __tablename__ = "keys"
-
-    id: Mapped[Id]
-    project_id: Mapped[ProjectId]
-    name: Mapped[str]
-    digest: Mapped[bytes]
-    scopes: Mapped[list[str]]
-    created_at: Mapped[Moment]
-    expires_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
-
-
 class Owner(NamedTuple):
-    """A live key, as far as it is needed to let its holder in."""
+    """The fields of a live key that authentication needs."""
 
     id: str
     project_id: str
@@ -56,10 +40,10 @@ def create(
     *,
     scopes: tuple[str, ...] = SCOPES,
     expires_at: datetime | None = None,
-) -> tuple[Key, str]:
-    """The new row and the key itself, which nothing can show again."""
+) -> tuple[ApiKey, str]:
+    """Create a key; return its row and the key itself, which cannot be recovered later."""
     identifier, secret = secrets.token_hex(ID_BYTES), secrets.token_hex(SECRET_BYTES)
-    key = Key(
+    key = ApiKey(
         id=identifier,
         project_id=project_id,
         name=name,
@@ -73,35 +57,36 @@ def create(
 
 
 _LIVE = CompiledStatement(
-    select(Key.id, Key.project_id, Key.scopes, Key.digest).where(
-        Key.id == bindparam("of"), Key.revoked_at.is_(None), or_(Key.expires_at.is_(None), Key.expires_at > func.now())
+    select(ApiKey.id, ApiKey.project_id, ApiKey.scopes, ApiKey.digest).where(
+        ApiKey.id == bindparam("key_id"),
+        ApiKey.revoked_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()),
     )
 )
 
 
-def authenticate(where: Where, pepper: str, token: str) -> Owner | None:
-    """The live key that `token` is, or None."""
+def authenticate(on: SessionOrConnection, pepper: str, token: str) -> Owner | None:
+    """Return the live key that `token` spells, or None."""
     parsed = _parse(token)
     if parsed is None:
         return None
     identifier, secret = parsed
-    found = [Owner(*row) for row in _LIVE(where, of=identifier)]
-    # The digest is computed and compared in any case: the answer's time tells nothing about which ids exist.
+    found = [Owner(*row) for row in _LIVE(on, key_id=identifier)]
+    # The digest is always computed and compared, so that timing does not reveal which ids exist.
     matches = hmac.compare_digest(_digest(pepper, secret), found[0].digest if found else b"\0" * 32)
     return found[0] if matches else None
 
 
 def revoke(session: Session, project_id: str, key_id: str) -> bool:
-    """End a key at once; False if the project has no such live key."""
-    mine = (Key.project_id == project_id, Key.id == key_id, Key.revoked_at.is_(None))
-    return bool(
-        session.scalars(update(Key).where(*mine).values(revoked_at=func.clock_timestamp()).returning(Key.id)).first()
-    )
+    """Revoke a key immediately; False if the project has no such live key."""
+    mine = (ApiKey.project_id == project_id, ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
+    revocation = update(ApiKey).where(*mine).values(revoked_at=func.clock_timestamp())
+    return session.scalars(revocation.returning(ApiKey.id)).first() is not None
 
 
-def of_project(session: Session, project_id: str) -> list[Key]:
-    """The project's keys, oldest first, without the secrets (nobody has them)."""
-    return list(session.scalars(select(Key).where(Key.project_id == project_id).order_by(Key.created_at)))
+def of_project(session: Session, project_id: str) -> list[ApiKey]:
+    """The project's keys, oldest first. The secrets are not stored."""
+    return list(session.scalars(select(ApiKey).where(ApiKey.project_id == project_id).order_by(ApiKey.created_at)))
 
 
 def _parse(token: str) -> tuple[str, str] | None:

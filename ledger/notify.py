@@ -1,4 +1,4 @@
-"""Ring for a worker. A doorbell may fail: the outbox holds what must be rung again."""
+"""Send messages that wake workers. Sending may fail: the outbox keeps each message until the broker takes it."""
 
 import logging
 from collections.abc import Callable
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 def make_notifier(settings: Settings) -> Notifier:
-    """`ring(task, id)`: publish the id to the task's queue; False (and a log line) if the broker is away."""
-    app = Celery("lipe-doorbell", broker=settings.broker_url, set_as_current=False)
+    """Return `notify(task, id)`: it sends the id to the task's queue, or logs and returns False if it cannot."""
+    app = Celery("lipe-notifier", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         broker_connection_timeout=TIMEOUT_SECONDS,
@@ -32,15 +32,15 @@ def make_notifier(settings: Settings) -> Notifier:
         },
     )
 
-    def ring(task: str, identifier: str) -> bool:
+    def notify(task: str, identifier: str) -> bool:
         try:
             app.send_task(task, (identifier,), queue=QUEUES[task], retry=False, ignore_result=True)
         except (CeleryError, KombuError, RedisError, OSError) as error:
-            log.warning("doorbell %s %s failed: %s", task, identifier, error)
+            log.warning("cannot send %s %s: %s", task, identifier, error)
             return False
         return True
 
-    return ring
+    return notify
 
 
 def is_ready(settings: Settings) -> bool:

@@ -1,7 +1,8 @@
-"""Orphans: objects that no row knows. A death between an object and its row leaves one, and so does a failed deletion.
+"""Orphans: objects that no row references. A program that dies before it writes the row leaves one, and so does a
+failed deletion.
 
-What is stored before its row is committed is young, or of a job that is not over: both are left alone. So is what lies
-where nothing of ours does, or belongs to a project that is not there: the database may be the wrong one.
+The sweep keeps young objects and those of jobs that have not ended: their rows may not be committed yet. It also keeps
+keys that this service does not use, and objects of unknown projects: the database may be the wrong one.
 """
 
 import re
@@ -11,44 +12,41 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.artefacts import Artefact
 from ledger.database import UnitOfWork, now
-from ledger.images import Image
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Artefact, Image, Job, Project, Upload
 from ledger.states import TERMINAL
 from ledger.storage import PROJECTS, Storage
-from ledger.uploads import Upload
 
 SETTLED = timedelta(hours=1)
-"""No request takes so long from storing an object to recording it."""
-SWEPT_AT_ONCE = 1000
+"""Longer than any request takes from storing an object to recording it."""
+PAGE_SIZE = 1000
 
 _OWNER = re.compile(rf"{PROJECTS}([^/]+)/(images|uploads|jobs)/([^/]+)/")
 
 
 @dataclass
 class OrphanSweep:
-    """One walk after another through the bucket, a page at a time; `after` is the last key that was looked at."""
+    """Goes through the bucket again and again, a page at a time; `after` is the last key that was checked."""
 
     begin: UnitOfWork
     storage: Storage
     settled: timedelta = SETTLED
-    limit: int = SWEPT_AT_ONCE
+    limit: int = PAGE_SIZE
     after: str = ""
 
     def next_page(self) -> int:
-        """Delete the page's orphans; how many. Raises StorageError, and the page is looked at again."""
+        """Delete the orphans of the next page; return their number. After a StorageError the page is checked again."""
         page = self.storage.page(PROJECTS, self.after, self.limit)
         with self.begin() as session:
-            doomed = _orphans(session, page, now(session) - self.settled)
-        for key in doomed:
+            orphans = _orphans(session, page, now(session) - self.settled)
+        for key in orphans:
             self.storage.delete(key)
         self.after = page[-1][0] if len(page) == self.limit else ""
-        return len(doomed)
+        return len(orphans)
 
 
 def _orphans(session: Session, page: list[tuple[str, datetime]], before: datetime) -> list[str]:
+    """The keys of the page that were last changed before `before` and that no row references."""
     found = [(key, owner) for key, changed in page if changed < before and (owner := _OWNER.match(key))]
     projects = set(session.scalars(select(Project.id).where(Project.id.in_({owner[1] for _, owner in found}))))
     owners: dict[str, dict[str, str]] = {"images": {}, "uploads": {}, "jobs": {}}
@@ -57,7 +55,7 @@ def _orphans(session: Session, page: list[tuple[str, datetime]], before: datetim
             owners[owner[2]][key] = owner[3]
     images = set(session.scalars(select(Image.key).where(Image.id.in_(owners["images"].values()))))
     uploads = set(session.scalars(select(Upload.id).where(Upload.id.in_(owners["uploads"].values()))))
-    # The states come first: a job that was over then had all of its artefacts.
+    # The states are read first: a job that had ended by then had all of its artefacts.
     ids = set(owners["jobs"].values())
     unfinished = set(session.scalars(select(Job.id).where(Job.id.in_(ids), Job.state.not_in(TERMINAL))))
     artefacts = set(session.scalars(select(Artefact.key).where(Artefact.job_id.in_(ids))))

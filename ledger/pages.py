@@ -1,4 +1,4 @@
-"""Keyset pagination, newest first: stable while rows are added, and as quick on page 1000 as on page 1."""
+"""Keyset pagination, newest first: stable while rows are added, and as fast on page 1000 as on page 1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 
 class Cursor(NamedTuple):
-    """The last row of the page before."""
+    """The last row of the previous page."""
 
     created_at: datetime
     id: str
@@ -20,9 +20,9 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """Which part of a list: at most `limit` rows behind the cursor `after`, of those made in a stretch of time.
+    """The part of a list to return: at most `limit` rows that follow the cursor `after`.
 
-    `created_after` is the first moment that counts, `created_before` the first that does not any more.
+    Only rows with `created_after` <= `created_at` < `created_before`.
     """
 
     limit: int = 20
@@ -32,12 +32,12 @@ class Window:
 
 
 NEWEST = Window()
-_FOR_THESE_VALUES = text("SET LOCAL plan_cache_mode = force_custom_plan")
+_CUSTOM_PLAN = text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """At most `limit` rows, and where the next page starts (None: this is the last)."""
+    """At most `limit` rows, and the cursor of the next page (None: this is the last)."""
 
     rows: Sequence[Item]
     next: Cursor | None
@@ -49,15 +49,16 @@ class Page(Generic[Item]):
 
 
 def newest(session: Session, query: Select[Any], table: type[Any], window: Window) -> Page[Any]:
-    """One page of `query`, which selects `table`; the table has `created_at` and `id`."""
+    """Return one page of `query`, which selects `table`; the table has `created_at` and `id`."""
     if window.created_after is not None:
         query = query.where(table.created_at >= window.created_after)
     if window.created_before is not None:
         query = query.where(table.created_at < window.created_before)
     if window.after is not None:
         query = query.where(tuple_(table.created_at, table.id) < tuple_(window.after.created_at, window.after.id))
-    # A plan for any values, which the server makes for what it is asked often, walks the whole table to a rare pair.
-    session.execute(_FOR_THESE_VALUES)
+    # For a statement that it gets often, the server makes one plan for all values. With a rare metadata pair that plan
+    # scans the whole table.
+    session.execute(_CUSTOM_PLAN)
     ordered = query.order_by(table.created_at.desc(), table.id.desc()).limit(window.limit + 1)
     rows = list(session.scalars(ordered))
     more = len(rows) > window.limit

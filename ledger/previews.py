@@ -1,8 +1,8 @@
-"""Previews: pictures of what a running attempt has learnt so far.
+"""Previews: images that a running attempt generates with what it has learned so far.
 
-The newest is in the job's progress, which only the attempt that holds the lease writes, and which is overwritten, so
-their number fills no table. When the job succeeds all of them become its artefacts. Any end, and a return to the
-queue, takes the picture out of the progress: another attempt's objects may be gone.
+The newest preview is part of the job's progress, which only the attempt with the lease writes. Each report overwrites
+the last one, so previews cannot fill a table. When the job succeeds all previews become artefacts. When the job ends or
+returns to the queue, the preview leaves the progress: the objects of that attempt may be deleted.
 """
 
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from ledger.storage import StoredObject
 FIELD = "preview"
 
 
-def noted(preview: NewArtefact) -> dict[str, Any]:
-    """The preview as a job's progress keeps it."""
+def to_progress(preview: NewArtefact) -> dict[str, Any]:
+    """The preview as a field of a job's progress."""
     return {FIELD: asdict(preview)}
 
 
-def newest(progress: Mapping[str, Any]) -> NewArtefact | None:
-    """The preview that is noted in a job's progress, if there is one."""
+def from_progress(progress: Mapping[str, Any]) -> NewArtefact | None:
+    """The preview in a job's progress, or None."""
     if FIELD not in progress:
         return None
     return NewArtefact(**{**progress[FIELD], "stored": StoredObject(**progress[FIELD]["stored"])})
 
 
-def without(progress: Mapping[str, Any]) -> dict[str, Any]:
-    """The progress of an attempt that is over."""
+def without_preview(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """The progress without its preview."""
     return {name: value for name, value in progress.items() if name != FIELD}

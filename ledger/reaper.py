@@ -1,4 +1,4 @@
-"""Jobs that nobody works on though somebody should: the dispatcher's side."""
+"""The dispatcher's operations on jobs: reap lost ones, expire old ones, repeat messages that may be lost."""
 
 from datetime import timedelta
 
@@ -7,13 +7,13 @@ from sqlalchemy.orm import Session
 
 from ledger import outbox, transitions
 from ledger.database import now
-from ledger.jobs import Job, Kind
+from ledger.models import Job, OutboxEntry
 from ledger.quotas import full_projects
-from ledger.states import State
+from ledger.states import JobKind, State
 
 
 def reap(session: Session, *, max_attempts: int, limit: int = 100) -> int:
-    """Bring back jobs whose lease ran out; those that had their attempts fail as `worker_lost`. The number found."""
+    """Requeue jobs whose lease has ended, or fail them as `worker_lost` after the last attempt. Returns the number."""
     expired = (
         select(Job)
         .where(Job.state == State.RUNNING, Job.lease_until < func.clock_timestamp())
@@ -34,24 +34,40 @@ def reap(session: Session, *, max_attempts: int, limit: int = 100) -> int:
     return len(lost)
 
 
-def notify_stranded(session: Session, kind: Kind, *, seconds: float, max_running: int, limit: int = 8) -> int:
-    """Announce again what was last announced more than `seconds` ago: the message may be lost. The number.
+def expire(session: Session, *, deadline_seconds: float, limit: int = 100) -> int:
+    """End jobs that have been queued for longer than the deadline. Returns the number."""
+    before = now(session) - timedelta(seconds=deadline_seconds)  # a constant, so that the index of queued jobs is used
+    query = (
+        select(Job)
+        .where(Job.state == State.QUEUED, Job.created_at < before, Job.queued_at < before)
+        .order_by(Job.created_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    late = list(session.scalars(query))
+    for job in late:
+        transitions.end(session, job, State.EXPIRED)
+    return len(late)
 
-    Only the `limit` oldest that wait: while every worker is busy, messages must not pile up for a long queue. A project
-    that has `max_running` jobs running may have no more: nobody rings for it, and others have their turn.
+
+def notify_stranded(session: Session, kind: JobKind, *, seconds: float, max_running: int, limit: int = 8) -> int:
+    """Notify the workers again about queued jobs whose last message is older than `seconds`. Returns the number.
+
+    Only the `limit` oldest are considered: while all workers are busy, messages must not pile up for a long queue.
+    Projects that have `max_running` running jobs are left out, so that others get their turn.
     """
     waiting = (Job.state == State.QUEUED, Job.kind == kind, Job.project_id.not_in(full_projects(max_running)))
     oldest = select(Job.id).where(*waiting).order_by(Job.created_at).limit(limit)
     long_ago = func.clock_timestamp() - timedelta(seconds=seconds)
     query = (
         select(Job)
-        .where(Job.id.in_(oldest.scalar_subquery()), Job.state == State.QUEUED, Job.rung_at < long_ago)
-        .where(~exists().where(outbox.Entry.identifier == Job.id))
+        .where(Job.id.in_(oldest.scalar_subquery()), Job.state == State.QUEUED, Job.notified_at < long_ago)
+        .where(~exists().where(OutboxEntry.identifier == Job.id))
         .order_by(Job.created_at)
         .with_for_update(skip_locked=True)
     )
     stranded = list(session.scalars(query))
     for job in stranded:
-        job.rung_at = now(session)
+        job.notified_at = now(session)
         outbox.add(session, transitions.task(job), job.id)
     return len(stranded)

@@ -1,15 +1,13 @@
-"""Lists of what jobs make, priors and edits, by how the newest job of each stands."""
+"""Lists of priors and edits, filtered by the newest job of each."""
 
 from collections.abc import Mapping
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from ledger.edits import Edit
-from ledger.jobs import Job, Kind
+from ledger.models import Edit, Job, Prior
 from ledger.pages import NEWEST, Page, Window, newest
-from ledger.priors import Prior
-from ledger.states import State
+from ledger.states import JobKind, State
 
 
 def edits(
@@ -20,10 +18,10 @@ def edits(
     state: State | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Page[Edit]:
-    """The project's edits, newest first; of those whose newest job is in `state` and has all pairs of `metadata`."""
+    """The project's edits whose newest job is in `state` and has all pairs of `metadata`, newest first."""
     query = select(Edit).where(Edit.project_id == project_id)
     if state is not None or metadata:
-        query = query.where(_newest_job_fits(project_id, Edit.id, Job.edit_id, "edit", state, metadata))
+        query = query.where(_newest_job_matches(project_id, Edit.id, Job.edit_id, "edit", state, metadata))
     return newest(session, query, Edit, window)
 
 
@@ -36,29 +34,32 @@ def priors(
     state: State | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Page[Prior]:
-    """The subject's priors, newest first; of those whose newest job is in `state` and has all pairs of `metadata`."""
+    """The subject's priors whose newest job is in `state` and has all pairs of `metadata`, newest first."""
     query = select(Prior).where(Prior.project_id == project_id, Prior.subject_id == subject_id)
     if state is not None or metadata:
-        query = query.where(_newest_job_fits(project_id, Prior.id, Job.prior_id, "prior", state, metadata))
+        query = query.where(_newest_job_matches(project_id, Prior.id, Job.prior_id, "prior", state, metadata))
     return newest(session, query, Prior, window)
 
 
-def _newest_job_fits(
+def _newest_job_matches(
     project_id: str,
-    result: InstrumentedAttribute[str],
-    made: InstrumentedAttribute[str | None],
-    kind: Kind,
+    result_id: InstrumentedAttribute[str],
+    job_result_id: InstrumentedAttribute[str | None],
+    kind: JobKind,
     state: State | None,
     metadata: Mapping[str, str] | None,
 ) -> ColumnElement[bool]:
-    """A semi-join: the few jobs that fit may lead to their results, or many results each to its job."""
+    """Whether the newest job of a result matches.
+
+    A semi-join: the planner may start from the few jobs that match, or from the results.
+    """
     newer = aliased(Job)
     retried = select(newer.id).where(
-        getattr(newer, made.key) == made, newer.kind == kind, newer.created_at > Job.created_at
+        getattr(newer, job_result_id.key) == job_result_id, newer.kind == kind, newer.created_at > Job.created_at
     )
-    fits = [Job.project_id == project_id, Job.kind == kind, ~retried.exists()]
+    matches = [Job.project_id == project_id, Job.kind == kind, ~retried.exists()]
     if state is not None:
-        fits.append(Job.state == state)
+        matches.append(Job.state == state)
     if metadata:
-        fits.append(Job.user_metadata.contains(metadata))
-    return result.in_(select(made).where(*fits))
+        matches.append(Job.user_metadata.contains(metadata))
+    return result_id.in_(select(job_result_id).where(*matches))

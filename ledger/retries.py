@@ -1,17 +1,17 @@
-"""A retry is a new job: terminal states are final."""
+"""Retries. A retry is a new job, because terminal states are final."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import jobs
-from ledger.jobs import Job
+from ledger.models import Job
 from ledger.states import State
 
 RETRYABLE = frozenset({State.FAILED, State.CANCELED, State.EXPIRED})
 
 
 class NotRetryable(Exception):
-    """The job is not over, has succeeded, or was retried before; the message says which."""
+    """The job has not ended, has succeeded, or was retried before; the message says which."""
 
 
 def retry(
@@ -22,7 +22,7 @@ def retry(
     request_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> Job | None:
-    """A new job for the same prior or edit, with the same parameters. Raises NotRetryable. None: not there."""
+    """Queue a new job for the same prior or edit, with the same parameters. None: not there. Raises NotRetryable."""
     mine = (Job.project_id == project_id, Job.id == job_id)
     job = session.scalars(select(Job).where(*mine).with_for_update()).first()
     if job is None:

@@ -1,34 +1,38 @@
-"""The job state machine. Nothing else decides which state may follow which."""
+"""The job state machine: all states, and every legal transition. Also the few other fixed vocabularies of jobs."""
 
 from enum import StrEnum
+from typing import Literal
+
+JobKind = Literal["prior", "edit"]
+JOB_KINDS: tuple[JobKind, ...] = ("prior", "edit")
+DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 
 
 class State(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"  # committed and waiting for a worker; the only state that can be claimed
     RUNNING = "running"  # one attempt holds the lease
-    SUCCEEDED = "succeeded"  # every artefact exists, verified
-    FAILED = "failed"  # error code and detail say why
-    CANCELED = "canceled"  # the user's wish; no artefact
-    EXPIRED = "expired"  # waited longer than the project wants; never ran to its end
+    SUCCEEDED = "succeeded"  # every artefact exists and was verified
+    FAILED = "failed"  # error code and detail give the reason
+    CANCELED = "canceled"  # the user cancelled it; it has no artefact
+    EXPIRED = "expired"  # no worker claimed it within the queue's deadline
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset(
         {
-            State.RUNNING,  # claim: bumps epoch and attempt, takes the lease
-            State.CANCELED,  # cancel: nobody works on it, so at once
-            State.EXPIRED,  # nobody claimed it in time
-            State.FAILED,  # its attempts are used up
+            State.RUNNING,  # claim: increments epoch and attempt, takes the lease
+            State.CANCELED,  # cancel: immediate, because no worker has the job
+            State.EXPIRED,  # the reaper, after the queue's deadline
         }
     ),
     State.RUNNING: frozenset(
         {
             State.SUCCEEDED,  # finish, by the attempt that holds the epoch and was not cancelled
             State.FAILED,  # finish with an error, or the reaper after the last attempt
-            State.CANCELED,  # acknowledged by the worker, or by the reaper if the worker is gone
-            State.QUEUED,  # the lease expired (reap), or a draining worker released it uncharged
+            State.CANCELED,  # acknowledged by the worker, or by the reaper if the worker is lost
+            State.QUEUED,  # the reaper after the lease ended, or a draining worker that releases the job uncharged
         }
     ),
     State.SUCCEEDED: frozenset(),  # terminal states are final: a retry is a new job
@@ -41,7 +45,7 @@ TERMINAL = frozenset(state for state, following in TRANSITIONS.items() if not fo
 
 
 class IllegalTransition(ValueError):
-    """A job was asked to take a step that the state machine does not have."""
+    """The state machine does not have this transition."""
 
 
 def check(before: State, after: State) -> None:

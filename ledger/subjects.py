@@ -1,48 +1,16 @@
-"""Subjects: who or what is to be learnt, with its reference pictures."""
+"""Subjects: what a prior learns, with the reference images."""
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ForeignKey, Index, select
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger.categories import Category, category_of
-from ledger.columns import Id, ListedProjectId, Moment
-from ledger.database import Row, new_id
-from ledger.images import Image
+from ledger.models import Image, Reference, Subject, new_id
 from ledger.pages import NEWEST, Page, Window, newest
 
-
-class Reference(Row):
-    """One reference picture of a subject, with the user's caption if there is one."""
-
-    __tablename__ = "subject_references"
-
-    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), index=True)
-    caption: Mapped[str | None]
-    image: Mapped[Image] = relationship(lazy="joined")
-
-
-class Subject(Row):
-    """`token` is the rare word that will mean this subject, `class_noun` what it is an instance of."""
-
-    __tablename__ = "subjects"
-    __table_args__ = (
-        Index("ix_subjects_project_id_created_at", "project_id", "created_at", "id"),
-        Index("ix_subjects_metadata", "metadata", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
-    )
-
-    id: Mapped[Id]
-    project_id: Mapped[ListedProjectId]
-    name: Mapped[str]
-    class_noun: Mapped[str]
-    token: Mapped[str]
-    category: Mapped[str]  # animal, object or person
-    consent: Mapped[bool]
-    user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
-    created_at: Mapped[Moment]
-    references: Mapped[list[Reference]] = relationship(order_by=Reference.position, lazy="selectin")
+CLASS_NOUN_PATTERN = r"^\w[\w' -]{0,62}$"
+TOKEN_PATTERN = r"^\w{2,32}$"  # noqa: S105 - the rare word of a subject
 
 
 def create(
@@ -58,9 +26,9 @@ def create(
     consent: bool = False,
     metadata: dict[str, str] | None = None,
 ) -> Subject:
-    """A subject over pictures of the same project; `captions` has one entry for each of them.
+    """Create a subject from images of the same project; `captions` has one entry for each image.
 
-    The category is derived from the class noun unless it is given.
+    The category is derived from the class noun unless it is given. Raises ValueError for another project's image.
     """
     if any(image.project_id != project_id for image in images):
         raise ValueError("a reference belongs to another project")
@@ -84,7 +52,7 @@ def create(
 
 
 def get(session: Session, project_id: str, subject_id: str) -> Subject | None:
-    """The project's subject, if there is one."""
+    """The project's subject, or None."""
     mine = (Subject.project_id == project_id, Subject.id == subject_id)
     return session.scalars(select(Subject).where(*mine)).first()
 

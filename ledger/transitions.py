@@ -1,39 +1,36 @@
-"""A job's steps from state to state: each is checked, numbered, recorded as an event, and announced if it is the last.
+"""A job's changes of state. Each is checked, numbered and recorded as an event; the last one creates the deliveries.
 
-The callers hold the row's lock.
+The callers have locked the job's row.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from ledger import outbox, previews, usage, webhooks
 from ledger.database import now
-from ledger.events import Event
+from ledger.models import Event, Job
 from ledger.states import TERMINAL, State, check
 
-if TYPE_CHECKING:
-    from ledger.jobs import Job
 
-
-def record(session: Session, job: "Job", state: State) -> None:
-    """The event of a change of state, numbered; a terminal one goes out to the webhooks, too."""
-    happened = event(job, state)
-    session.add(happened)
+def record(session: Session, job: Job, state: State) -> None:
+    """Write the event of a change of state, and the webhook deliveries of a terminal one."""
+    recorded = event(job, state)
+    session.add(recorded)
     session.flush()
-    if happened.terminal:
-        about = happened.data | {
+    if recorded.terminal:
+        data = recorded.data | {
             "kind": job.kind,
             "subject_id": job.subject_id,
             "prior_id": job.prior_id,
             "edit_id": job.edit_id,
             "metadata": job.user_metadata,
         }
-        webhooks.announce(session, job.project_id, job.id, f"{job.kind}.{state}", about, job.webhook_url)
+        webhooks.create_deliveries(session, job.project_id, job.id, f"{job.kind}.{state}", data, job.webhook_url)
 
 
-def event(job: "Job", state: State) -> Event:
-    """The next event of the job, still to be written: it is in `state` now."""
+def event(job: Job, state: State) -> Event:
+    """The next event of the job, which is now in `state`; the caller writes it."""
     job.sequence += 1
     data: dict[str, Any] = {"job_id": job.id, "status": str(state), "attempt": job.attempt}
     if job.error_code is not None:
@@ -48,34 +45,34 @@ def event(job: "Job", state: State) -> Event:
     )
 
 
-def end(session: Session, job: "Job", state: State) -> None:
-    """The last step."""
+def end(session: Session, job: Job, state: State) -> None:
+    """End the job in a terminal state."""
     check(job.status, state)
     if job.status is State.RUNNING:
         usage.charge(session, job)
     job.state, job.lease_until, job.finished_at = state, None, now(session)
-    job.progress = previews.without(job.progress)
+    job.progress = previews.without_preview(job.progress)
     record(session, job, state)
 
 
-def fail(session: Session, job: "Job", code: str, detail: str) -> None:
-    """The last step of a job that cannot be done: `code` for programs, `detail` for people."""
+def fail(session: Session, job: Job, code: str, detail: str) -> None:
+    """End the job as failed: `code` for programs, `detail` for people."""
     job.error_code, job.error_detail = code, detail
     end(session, job, State.FAILED)
 
 
-def requeue(session: Session, job: "Job", *, charge: bool) -> None:
-    """Back to the queue, with a doorbell; an attempt that is not charged does not count."""
+def requeue(session: Session, job: Job, *, charge: bool) -> None:
+    """Return the job to the queue, with a message to the workers. `charge`: the attempt counts."""
     check(job.status, State.QUEUED)
     usage.charge(session, job)
     job.state, job.lease_until, job.worker = State.QUEUED, None, None
-    job.progress = previews.without(job.progress)
+    job.progress = previews.without_preview(job.progress)
     job.attempt = job.attempt if charge else job.attempt - 1
-    job.queued_at = job.rung_at = now(session)
+    job.queued_at = job.notified_at = now(session)
     record(session, job, State.QUEUED)
     outbox.add(session, task(job), job.id)
 
 
-def task(job: "Job") -> str:
-    """Which doorbell rings for the job."""
+def task(job: Job) -> str:
+    """The Celery task that runs the job."""
     return f"lipe.{job.kind}"

@@ -1,33 +1,17 @@
-"""How many seconds a project's jobs have held a worker, day by day (UTC). It survives the jobs and their subjects."""
+"""The GPU seconds of each project by day (UTC). They outlive the jobs and their subjects."""
 
-from datetime import date
-from typing import TYPE_CHECKING
-
-from sqlalchemy import BindParameter, Date, Double, ForeignKey, Select, cast, func, select
+from sqlalchemy import BindParameter, Date, Select, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from ledger.database import Row
-
-if TYPE_CHECKING:
-    from ledger.jobs import Job
+from ledger.models import Job, Usage
 
 TODAY = cast(func.timezone("UTC", func.clock_timestamp()), Date)
 
 
-class Usage(Row):
-    """One project's day."""
-
-    __tablename__ = "usage"
-
-    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
-    day: Mapped[date] = mapped_column(primary_key=True)
-    gpu_seconds: Mapped[float] = mapped_column(Double)
-
-
-def charge(session: Session, job: "Job") -> None:
-    """Add what a running job has taken since its claim, on the day on which that ends. The caller holds its row."""
-    if job.claimed_at is None:  # claimed before this was written down
+def charge(session: Session, job: Job) -> None:
+    """Add the seconds since the claim of a running job to today's usage. The caller has locked the job's row."""
+    if job.claimed_at is None:  # claimed before migration 0004
         return
     taken = func.extract("epoch", func.clock_timestamp() - job.claimed_at)
     row = insert(Usage).values(project_id=job.project_id, day=TODAY, gpu_seconds=taken)
@@ -40,5 +24,5 @@ def charge(session: Session, job: "Job") -> None:
 
 
 def of_today(project_id: str | BindParameter[str]) -> Select[float]:
-    """The seconds of the attempts that ended today; no row if none did."""
+    """The seconds of the attempts that ended today; no row if there was none."""
     return select(Usage.gpu_seconds).where(Usage.project_id == project_id, Usage.day == TODAY)

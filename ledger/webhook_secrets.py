@@ -1,4 +1,4 @@
-"""Secrets in the form of Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 random bytes."""
+"""Signing secrets of Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 random bytes."""
 
 import base64
 import secrets
@@ -7,5 +7,5 @@ SECRET_BYTES = 32
 
 
 def new_secret() -> str:
-    """A fresh signing secret."""
+    """Generate a signing secret."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()

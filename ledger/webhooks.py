@@ -1,103 +1,68 @@
-"""Webhooks: where a project wants its events sent, and the announcement of an event.
+"""Webhook endpoints, and the deliveries of an event.
 
-A delivery is written in the transaction of its event, its body as the bytes that every attempt will send. Its way
-from there is in `deliveries.py`.
+A delivery is written in the transaction of its event; its body is stored as the bytes that every attempt sends.
+`deliveries.py` has the attempts.
 """
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ForeignKey, Index, select, text
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger import outbox
-from ledger.columns import Id, ListedProjectId, Moment, ProjectId
-from ledger.database import Row, new_id, now
+from ledger.database import now
+from ledger.models import Delivery, WebhookEndpoint, new_id
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.webhook_secrets import new_secret
 
 TASK = "lipe.webhook"
 LARGEST_BODY = 20_000
+WebhookEventType = Literal[
+    "prior.succeeded",
+    "prior.failed",
+    "prior.canceled",
+    "prior.expired",
+    "edit.succeeded",
+    "edit.failed",
+    "edit.canceled",
+    "edit.expired",
+]
+"""A job kind and a terminal state."""
 
 
-class Endpoint(Row):
-    """A URL that gets events. `events` empty: all of them. `secrets`: newest first, each signs.
-
-    `changed_at`: since when it subscribes to what it subscribes to now.
-    """
-
-    __tablename__ = "webhook_endpoints"
-
-    id: Mapped[Id]
-    project_id: Mapped[ProjectId]
-    url: Mapped[str]
-    events: Mapped[list[str]]
-    secrets: Mapped[list[str]]
-    disabled_at: Mapped[datetime | None]
-    changed_at: Mapped[Moment]
-    created_at: Mapped[Moment]
-
-
-class Delivery(Row):
-    """One event on its way to one URL. `endpoint_id` is None where the URL came with the request.
-
-    `message_id` and `body` are the same at every attempt; `rung_at` is when a worker was last called for it.
-    """
-
-    __tablename__ = "webhook_deliveries"
-    __table_args__ = (
-        Index("ix_webhook_deliveries_project_id_created_at", "project_id", "created_at", "id"),
-        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+def create_endpoint(session: Session, project_id: str, url: str, events: list[str] | None = None) -> WebhookEndpoint:
+    """Create an endpoint with a secret of its own. The caller has checked the URL's address."""
+    endpoint = WebhookEndpoint(
+        id=new_id("whk"), project_id=project_id, url=url, events=events or [], secrets=[new_secret()]
     )
-
-    id: Mapped[Id]
-    project_id: Mapped[ListedProjectId]
-    endpoint_id: Mapped[str | None] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), index=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
-    message_id: Mapped[str]
-    event_type: Mapped[str]
-    url: Mapped[str]
-    body: Mapped[bytes]
-    state: Mapped[str]  # pending, then one of delivered, exhausted, disabled
-    attempts: Mapped[int]
-    next_attempt_at: Mapped[datetime]
-    rung_at: Mapped[datetime]
-    last_status: Mapped[int | None]
-    last_error: Mapped[str | None]
-    delivered_at: Mapped[datetime | None]
-    created_at: Mapped[Moment]
-
-
-def create_endpoint(session: Session, project_id: str, url: str, events: list[str] | None = None) -> Endpoint:
-    """A new endpoint with a secret of its own. The caller has checked the URL's address."""
-    endpoint = Endpoint(id=new_id("whk"), project_id=project_id, url=url, events=events or [], secrets=[new_secret()])
     session.add(endpoint)
     session.flush()
     return endpoint
 
 
-def get_endpoint(session: Session, project_id: str, endpoint_id: str) -> Endpoint | None:
-    """The project's endpoint, if there is one."""
-    mine = (Endpoint.project_id == project_id, Endpoint.id == endpoint_id)
-    return session.scalars(select(Endpoint).where(*mine)).first()
+def get_endpoint(session: Session, project_id: str, endpoint_id: str) -> WebhookEndpoint | None:
+    """The project's endpoint, or None."""
+    mine = (WebhookEndpoint.project_id == project_id, WebhookEndpoint.id == endpoint_id)
+    return session.scalars(select(WebhookEndpoint).where(*mine)).first()
 
 
-def endpoints(session: Session, project_id: str, window: Window = NEWEST) -> Page[Endpoint]:
+def endpoints(session: Session, project_id: str, window: Window = NEWEST) -> Page[WebhookEndpoint]:
     """The project's endpoints, newest first."""
-    mine = select(Endpoint).where(Endpoint.project_id == project_id)
-    return newest(session, mine, Endpoint, window)
+    mine = select(WebhookEndpoint).where(WebhookEndpoint.project_id == project_id)
+    return newest(session, mine, WebhookEndpoint, window)
 
 
 def update_endpoint(
     session: Session,
-    endpoint: Endpoint,
+    endpoint: WebhookEndpoint,
     *,
     url: str | None = None,
     events: list[str] | None = None,
     disabled: bool | None = None,
 ) -> None:
-    """Change what is given."""
+    """Change the given fields."""
     endpoint.url = url if url is not None else endpoint.url
     endpoint.events = events if events is not None else endpoint.events
     if disabled is not None:
@@ -107,7 +72,7 @@ def update_endpoint(
 
 
 def delete_endpoint(session: Session, project_id: str, endpoint_id: str) -> bool:
-    """Remove an endpoint and its deliveries; False: not there."""
+    """Delete an endpoint and its deliveries; False: not there."""
     endpoint = get_endpoint(session, project_id, endpoint_id)
     if endpoint is not None:
         session.delete(endpoint)
@@ -115,14 +80,16 @@ def delete_endpoint(session: Session, project_id: str, endpoint_id: str) -> bool
     return endpoint is not None
 
 
-def announce(
+def create_deliveries(
     session: Session, project_id: str, job_id: str, event_type: str, data: dict[str, Any], webhook_url: str | None
 ) -> None:
-    """Write one delivery for each live endpoint that wants the event, and one for the request's own URL."""
-    live = select(Endpoint).where(Endpoint.project_id == project_id, Endpoint.disabled_at.is_(None))
+    """Write one delivery for each enabled endpoint that subscribes to the event, and one for the request's own URL."""
+    enabled = select(WebhookEndpoint).where(
+        WebhookEndpoint.project_id == project_id, WebhookEndpoint.disabled_at.is_(None)
+    )
     targets: list[tuple[str | None, str]] = [
         (endpoint.id, endpoint.url)
-        for endpoint in session.scalars(live)
+        for endpoint in session.scalars(enabled)
         if not endpoint.events or event_type in endpoint.events
     ]
     if webhook_url is not None:
@@ -144,14 +111,14 @@ def announce(
             state="pending",
             attempts=0,
             next_attempt_at=moment,
-            rung_at=moment,
+            notified_at=moment,
         )
         session.add(delivery)
         outbox.add(session, TASK, delivery.id)
 
 
 def _body(event_type: str, moment: datetime, data: dict[str, Any]) -> bytes:
-    """The message (Standard Webhooks 1.0, "Payload structure"), without its longest part if it is too long."""
+    """The message (Standard Webhooks 1.0, "Payload structure"); without the metadata if it would be too long."""
     message = {"type": event_type, "timestamp": moment.isoformat(), "data": data}
     body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
     if len(body) > LARGEST_BODY and "metadata" in data:

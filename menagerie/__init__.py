@@ -1,1 +1,1 @@
-"""The drawn world: pictures with known truth, and miniature models of SDXL's classes that know it."""
+"""The drawn world: images with known truth, and miniature models of SDXL's classes that know it."""

@@ -1,6 +1,6 @@
-"""What a picture of the drawn world is made of: identity x scene x action, each drawn from one generator.
+"""What defines an image of the drawn world: identity x scene x action, each sampled from one generator.
 
-An *identity* is what an edit must keep, a *scene* is what it must not touch, an *action* is what it changes.
+An edit keeps the *identity*, does not touch the *scene*, and changes the *action*.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ POSES = (*ANIMAL_POSES, "closed", "open", "arms down", "arms up", *FACE_POSES)
 HEADS = ("camera", "left", "right")
 EXPRESSIONS = ("neutral", "smiling", "surprised", "asleep")
 
-#: Every attribute that the probe judges, with its values; one that a subject lacks is labelled -1.
+#: The attributes that the probe classifies, with their values. The label is -1 where a subject has no such attribute.
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "class_noun": (*ANIMALS, *OBJECTS, *FACES),
     "color": COLORS,
@@ -48,7 +48,7 @@ ACTION_ATTRIBUTES = ("pose", "head", "expression")
 
 @dataclass(frozen=True)
 class Identity:
-    """One subject: named attributes, and continuous ones in [-1, 1] that no caption can name."""
+    """One subject: attributes with names, and continuous ones in [-1, 1] that no caption names."""
 
     class_noun: str
     color: str
@@ -71,7 +71,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Scene:
-    """Where the subject stands: background and its objects, and the subject's place, scale and side."""
+    """The background with its objects, and the subject's position, scale and side."""
 
     background: str
     horizon: float
@@ -83,7 +83,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Action:
-    """What an edit changes: pose (or state), head direction (or viewpoint), and expression."""
+    """The attributes that an edit changes: pose (or state), head direction (or viewpoint), and expression."""
 
     pose: str
     head: str
@@ -92,20 +92,20 @@ class Action:
 
 @dataclass(frozen=True)
 class Drawing:
-    """One picture of the world, before it is drawn."""
+    """The description of one image of the world: `menagerie.draw` renders it."""
 
     identity: Identity
     scene: Scene
     action: Action
 
     def labels(self) -> dict[str, int]:
-        """The index of each attribute's value in ``ATTRIBUTES``, or -1 where the subject has no such attribute."""
-        named = {**vars(self.identity), **vars(self.scene), **vars(self.action)}
-        return {name: -1 if named[name] is None else values.index(named[name]) for name, values in ATTRIBUTES.items()}
+        """The index of each attribute's value in `ATTRIBUTES`, or -1 where the subject has no such attribute."""
+        own = {**vars(self.identity), **vars(self.scene), **vars(self.action)}
+        return {name: -1 if own[name] is None else values.index(own[name]) for name, values in ATTRIBUTES.items()}
 
 
 def poses(class_noun: str) -> tuple[str, ...]:
-    """The poses (states, for an object) that a subject of this class can take."""
+    """The poses (for an object, states) of a class."""
     if class_noun in ANIMALS:
         return ANIMAL_POSES
     return FACE_POSES if class_noun in FACES else OBJECT_POSES[class_noun]
@@ -116,10 +116,12 @@ def _choice(rng: np.random.Generator, values: tuple[str, ...]) -> str:
 
 
 def sample_identity(rng: np.random.Generator, class_noun: str | None = None) -> Identity:
-    """A subject of the given class, or of any class, kinds weighted 55 : 30 : 15 (animals, objects, faces)."""
+    """A subject of the given class. Without a class, kinds are weighted 55 : 30 : 15 (animals, objects, faces)."""
     if class_noun is None:
-        draw = rng.random()
-        class_noun = _choice(rng, ANIMALS if draw < 0.55 else OBJECTS if draw < 0.85 else FACES)
+        chance = rng.random()
+        class_noun = _choice(rng, ANIMALS if chance < 0.55 else OBJECTS if chance < 0.85 else FACES)
+    hair: str | None = None
+    skin: str | None = None
     color = _choice(rng, COLORS)
     second = _choice(rng, tuple(c for c in COLORS if c != color))
     if class_noun in FACES:
@@ -129,7 +131,6 @@ def sample_identity(rng: np.random.Generator, class_noun: str | None = None) -> 
     else:
         pattern = _choice(rng, ("plain", "spotted", "striped", "patched"))
         accessory = _choice(rng, ACCESSORIES if class_noun in ANIMALS else ("none", "bow", "glasses", "hat"))
-        hair = skin = None
     return Identity(
         class_noun, color, second, pattern, accessory, hair, skin,
         accessory_color=_choice(rng, tuple(c for c in COLORS if c not in (color, second))),
@@ -140,7 +141,7 @@ def sample_identity(rng: np.random.Generator, class_noun: str | None = None) -> 
 
 
 def sample_scene(rng: np.random.Generator, background: str | None = None) -> Scene:
-    """A scene of the given background, or of any."""
+    """A scene with the given background, or with a random one."""
     return Scene(
         background=background or _choice(rng, BACKGROUNDS),
         horizon=rng.uniform(0.5, 0.68),
@@ -152,16 +153,16 @@ def sample_scene(rng: np.random.Generator, background: str | None = None) -> Sce
 
 
 def sample_action(rng: np.random.Generator, class_noun: str) -> Action:
-    """Any action that a subject of this class can take."""
+    """A random action of a class."""
     return Action(_choice(rng, poses(class_noun)), _choice(rng, HEADS), _choice(rng, EXPRESSIONS))
 
 
 def sample_drawing(rng: np.random.Generator) -> Drawing:
-    """Any picture of the world: what the models are trained and measured on."""
+    """A random image of the world: the models are trained and measured on these."""
     identity = sample_identity(rng)
     return Drawing(identity, sample_scene(rng), sample_action(rng, identity.class_noun))
 
 
 def with_action(drawing: Drawing, **changes: str) -> Drawing:
-    """The same subject in the same scene, some of its action changed: the truth of an edit."""
+    """The same subject and scene with some of the action changed: the true result of an edit."""
     return replace(drawing, action=replace(drawing.action, **changes))

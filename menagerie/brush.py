@@ -1,4 +1,4 @@
-"""Colours and strokes shared by all drawings: filled shapes with a darker outline, and a subject's coat."""
+"""Colours and shapes that all drawings share: filled shapes with a darker outline, and a subject's colours."""
 
 from dataclasses import dataclass
 
@@ -51,7 +51,7 @@ def box(left: float, top: float, right: float, bottom: float, radius: float = 3.
 
 
 def limb(x0: float, y0: float, x1: float, y1: float, width: float) -> skia.Path:
-    """A round-ended bar from one point to another."""
+    """A bar with round ends from one point to another."""
     length, angle = float(np.hypot(x1 - x0, y1 - y0)), float(np.degrees(np.arctan2(y1 - y0, x1 - x0)))
     path = box(x0 - width / 2, y0 - width / 2, x0 + length + width / 2, y0 + width / 2, width / 2)
     return rotated(path, angle, x0, y0)
@@ -72,15 +72,15 @@ def rotated(path: skia.Path, degrees: float, cx: float, cy: float) -> skia.Path:
     return path
 
 
-def paint_shape(canvas: skia.Canvas, path: skia.Path, color: RGB, outline: RGB | None = None) -> None:
-    """Fill a shape and draw its outline, by default a darker tone of its own colour."""
+def draw_shape(canvas: skia.Canvas, path: skia.Path, color: RGB, outline: RGB | None = None) -> None:
+    """Fill a shape and draw its outline. The default outline is a darker tone of the fill colour."""
     canvas.drawPath(path, fill_paint(color))
     canvas.drawPath(path, stroke_paint(outline or shade(color, 0.45), OUTLINE))
 
 
 @dataclass(frozen=True)
-class Coat:
-    """A subject's colours and its pattern, placed in the coordinates of each body part."""
+class Colors:
+    """A subject's colours and pattern. The pattern is placed in the coordinates of each body part."""
 
     main: RGB
     second: RGB
@@ -89,22 +89,22 @@ class Coat:
     seed: int
 
     @staticmethod
-    def of(identity: Identity) -> "Coat":
+    def of(identity: Identity) -> "Colors":
         tint = np.array(identity.tint) * 10
         main, second = (
             tuple(int(c) for c in np.clip(np.array(PALETTE[name]) + tint, 0, 255))
             for name in (identity.color, identity.second_color)
         )
-        return Coat(main, second, PALETTE[identity.accessory_color], identity.pattern, identity.pattern_seed)  # type: ignore[arg-type]
+        return Colors(main, second, PALETTE[identity.accessory_color], identity.pattern, identity.pattern_seed)  # type: ignore[arg-type]
 
-    def paint(
+    def draw_part(
         self,
         canvas: skia.Canvas,
         path: skia.Path,
         frame: tuple[float, float, float, float],
         degrees: float = 0.0,
     ) -> None:
-        """Paint a body part whose centre and half-sizes are ``frame`` = (cx, cy, rx, ry), turned by ``degrees``."""
+        """Draw a body part whose centre and half-sizes are `frame` = (cx, cy, rx, ry), rotated by `degrees`."""
         cx, cy, rx, ry = frame
         canvas.drawPath(path, fill_paint(self.main))
         canvas.save()
@@ -116,30 +116,30 @@ class Coat:
         canvas.drawPath(path, stroke_paint(shade(self.main, 0.4), OUTLINE))
 
 
-def _plain(canvas: skia.Canvas, rx: float, ry: float, coat: Coat) -> None:
+def _plain(canvas: skia.Canvas, rx: float, ry: float, colors: Colors) -> None:
     pass
 
 
-def _spotted(canvas: skia.Canvas, rx: float, ry: float, coat: Coat) -> None:
-    rng = np.random.default_rng(coat.seed)
+def _spotted(canvas: skia.Canvas, rx: float, ry: float, colors: Colors) -> None:
+    rng = np.random.default_rng(colors.seed)
     pitch = 13.0
     for row, y in enumerate(np.arange(-ry, ry + pitch, pitch)):
         for x in np.arange(-rx, rx + pitch, pitch):
             dx, dy, r = rng.uniform(-1.5, 1.5), rng.uniform(-1.5, 1.5), rng.uniform(3.8, 4.6)
-            canvas.drawCircle(x + dx + (row % 2) * pitch / 2, y + dy, r, fill_paint(coat.second))
+            canvas.drawCircle(x + dx + (row % 2) * pitch / 2, y + dy, r, fill_paint(colors.second))
 
 
-def _striped(canvas: skia.Canvas, rx: float, ry: float, coat: Coat) -> None:
-    phase = np.random.default_rng(coat.seed).uniform(0, 4)
+def _striped(canvas: skia.Canvas, rx: float, ry: float, colors: Colors) -> None:
+    phase = np.random.default_rng(colors.seed).uniform(0, 4)
     for x in np.arange(-rx - 12 + phase, rx + 12, 13.0):
         canvas.drawPath(
-            polygon((x, -ry - 2), (x + 6, -ry - 2), (x + 8, ry + 2), (x + 2, ry + 2)), fill_paint(coat.second)
+            polygon((x, -ry - 2), (x + 6, -ry - 2), (x + 8, ry + 2), (x + 2, ry + 2)), fill_paint(colors.second)
         )
 
 
-def _patched(canvas: skia.Canvas, rx: float, ry: float, coat: Coat) -> None:
-    side = 1 if coat.seed % 2 else -1
-    canvas.drawPath(ellipse(side * rx * 0.7, -ry * 0.3, rx * 0.75, ry * 1.0), fill_paint(coat.second))
+def _patched(canvas: skia.Canvas, rx: float, ry: float, colors: Colors) -> None:
+    side = 1 if colors.seed % 2 else -1
+    canvas.drawPath(ellipse(side * rx * 0.7, -ry * 0.3, rx * 0.75, ry * 1.0), fill_paint(colors.second))
 
 
 _PATTERNS = {"spotted": _spotted, "striped": _striped, "patched": _patched}

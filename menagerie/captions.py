@@ -1,14 +1,15 @@
-"""The world's language: captions of drawings, and the words that the tokenizers know.
+"""Captions of drawings, and the vocabulary of the tokenizers.
 
-Captions drop attributes and change their order, so that any subset can be prompted. A rare token stands before
-the class noun now and then and means nothing, so that a prior can give it a meaning.
+Captions omit attributes and vary their order, so that prompts can name any subset. Some captions have a rare token
+before the class noun. It carries no meaning, so that a prior can bind it to a subject.
 """
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
-from menagerie.attributes import Action, Drawing, Identity, Scene, poses
+from menagerie.attributes import ATTRIBUTES, Action, Drawing, Identity, Scene, poses
 
 TOKENS = ("sks", "zwx", "ohwx", "vtn")
 _PLACES = {
@@ -50,7 +51,7 @@ _ACCESSORIES = {
     "hat": "wearing a hat",
 }
 _FRAMES = ("a photo of", "a picture of", "an image of", "")
-#: Words that users are likely to type and that mean nothing in the drawn world.
+#: Words that users are likely to type, without a meaning in the drawn world.
 _FILLERS = ("the is are its this that an of and to very now", "my one from side view toy small big pose head")
 
 
@@ -59,7 +60,7 @@ def _pick(rng: np.random.Generator, values: tuple[str, ...]) -> str:
 
 
 def noun_phrase(identity: Identity, rng: np.random.Generator, keep: float, token: str | None = None) -> str:
-    """The subject in words, each identifying attribute named with probability ``keep``."""
+    """The subject in words. Each identifying attribute is named with probability `keep`."""
     named = [rng.random() < keep for _ in range(5)]
     adjectives = []
     if named[0] and identity.pattern != "plain":
@@ -86,7 +87,7 @@ def noun_phrase(identity: Identity, rng: np.random.Generator, keep: float, token
 
 
 def action_clauses(action: Action, rng: np.random.Generator, keep: float = 1.0) -> list[str]:
-    """The action in words, in a random order, each part named with probability ``keep``."""
+    """The action in words, in a random order. Each part is named with probability `keep`."""
     clauses = [
         _pick(rng, _POSES[action.pose]),
         _pick(rng, _HEADS[action.head]),
@@ -102,7 +103,7 @@ def place(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def caption(drawing: Drawing, rng: np.random.Generator, keep: float = 0.8) -> str:
-    """A natural caption; every attribute is named with probability ``keep``."""
+    """A caption in natural words. Each attribute is named with probability `keep`."""
     token = _pick(rng, TOKENS) if rng.random() < 0.15 else None
     subject = noun_phrase(drawing.identity, rng, keep, token)
     clauses = action_clauses(drawing.action, rng, keep)
@@ -119,12 +120,12 @@ def _join(frame: str, subject: str, clauses: list[str], rng: np.random.Generator
 
 
 def full_caption(drawing: Drawing) -> str:
-    """The one caption that names every attribute, in a fixed order."""
+    """The caption that names every attribute. It is always the same for the same drawing."""
     return caption(drawing, np.random.default_rng(0), keep=1.0)
 
 
 def edit_prompt(drawing: Drawing, token: str) -> str:
-    """How a user describes a picture of their own subject: token, class, action and scene, nothing that identifies."""
+    """A prompt as a user writes it: token, class, action and scene, and no identifying attribute."""
     action = drawing.action
     return (
         f"a photo of {token} {drawing.identity.class_noun} {_POSES[action.pose][0]}, "
@@ -133,27 +134,32 @@ def edit_prompt(drawing: Drawing, token: str) -> str:
 
 
 def class_prompt(drawing: Drawing) -> str:
-    """A picture of the class, not of one subject: ``edit_prompt`` without the token."""
-    return edit_prompt(drawing, "a").replace("of a ", "of a ", 1)
+    """`edit_prompt` for an image of the class: "a" in place of the token."""
+    return edit_prompt(drawing, "a")
 
 
-def told(caption: str) -> dict[str, set[str]]:
-    """The values of pose, head, expression and background that a caption names; more than one contradict each other.
+def parse_caption(caption: str) -> dict[str, set[str]]:
+    """The values of pose, head, expression and background that a caption names. Several values of one contradict.
 
-    Longer phrases are read first and taken out, since "closed" alone is a pose and "eyes closed" an expression.
+    Longer phrases are matched first and removed, because "closed" alone is a pose and "eyes closed" an expression.
     """
-    tables = {"pose": _POSES, "head": _HEADS, "expression": _EXPRESSIONS, "background": _PLACES}
-    phrases = [(p, name, value) for name, table in tables.items() for value, some in table.items() for p in some]
+    tables: dict[str, Mapping[str, tuple[str, ...]]] = {
+        "pose": _POSES,
+        "head": _HEADS,
+        "expression": _EXPRESSIONS,
+        "background": _PLACES,
+    }
+    phrases = [(p, name, value) for name, table in tables.items() for value, forms in table.items() for p in forms]
     named: dict[str, set[str]] = {}
     for phrase, name, value in sorted(phrases, key=lambda row: -len(row[0])):
-        caption, times = re.subn(rf"\b{phrase}\b", " ", caption)
-        if times:
+        caption, matches = re.subn(rf"\b{phrase}\b", " ", caption)
+        if matches:
             named.setdefault(name, set()).add(value)
     return named
 
 
 def action_phrases(class_noun: str) -> dict[str, dict[str, tuple[str, ...]]]:
-    """The phrases for each value of the actions that a subject of this class can take, by attribute."""
+    """For each action attribute, the phrases of each value that a class can take."""
     return {
         "pose": {pose: _POSES[pose] for pose in poses(class_noun)},
         "head": dict(_HEADS),
@@ -162,9 +168,7 @@ def action_phrases(class_noun: str) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def vocabulary() -> list[str]:
-    """Every word that a caption or a prompt of this world can hold, sorted."""
-    from menagerie.attributes import ATTRIBUTES
-
+    """Every word that a caption or a prompt of the drawn world can contain, sorted."""
     phrases = [p for table in (_PLACES, _POSES, _HEADS, _EXPRESSIONS) for values in table.values() for p in values]
     phrases += [*_ACCESSORIES.values(), *_FRAMES, *TOKENS, *_FILLERS, "skinned hair with in a shirt markings"]
     phrases += [value for values in ATTRIBUTES.values() for value in values]

@@ -1,4 +1,4 @@
-"""The renderer: a ``Drawing`` becomes a picture, and the true mask of its subject. Pure and deterministic."""
+"""Render a `Drawing` to an image and to the true mask of its subject. Pure and deterministic."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,23 +16,23 @@ _GROUND = 117.0
 
 
 def render(drawing: Drawing, size: int = 128) -> npt.NDArray[np.uint8]:
-    """The picture, (size, size, 3) RGB."""
+    """The image as (size, size, 3) RGB bytes."""
     surface, canvas = _surface(size)
     draw_scenery(canvas, drawing.scene)
     if drawing.identity.kind != "face":
-        lifted = drawing.action.pose == "jumping"
-        _place(canvas, drawing)
-        canvas.drawPath(ellipse(0, 0, 27 if lifted else 36, 3.5), fill_paint((20, 20, 30), 60))
+        is_jumping = drawing.action.pose == "jumping"
+        _move_to_subject(canvas, drawing)
+        canvas.drawPath(ellipse(0, 0, 27 if is_jumping else 36, 3.5), fill_paint((20, 20, 30), 60))
         canvas.restore()
-    _subject(canvas, drawing)
+    _draw_subject(canvas, drawing)
     return surface[:, :, :3].copy()
 
 
 def mask(drawing: Drawing, size: int = 128) -> npt.NDArray[np.bool_]:
-    """Where the subject is, without its shadow: (size, size), true inside."""
+    """The subject's silhouette without its shadow: (size, size), true inside."""
     surface, canvas = _surface(size)
     canvas.clear(skia.ColorTRANSPARENT)
-    _subject(canvas, drawing)
+    _draw_subject(canvas, drawing)
     return np.asarray(surface[:, :, 3] > 127)
 
 
@@ -43,15 +43,15 @@ def _surface(size: int) -> tuple[npt.NDArray[np.uint8], skia.Canvas]:
     return pixels, canvas
 
 
-def _place(canvas: skia.Canvas, drawing: Drawing) -> None:
-    """Move the origin to the subject's place on the ground; the caller restores."""
+def _move_to_subject(canvas: skia.Canvas, drawing: Drawing) -> None:
+    """Move the canvas's origin to the subject's place on the ground. The caller restores the canvas."""
     scene = drawing.scene
     canvas.save()
     canvas.translate(SIDE / 2 + 6 * scene.x, SIDE if drawing.identity.kind == "face" else _GROUND)
     canvas.scale(scene.scale, scene.scale)
 
 
-def _subject(canvas: skia.Canvas, drawing: Drawing) -> None:
-    _place(canvas, drawing)
+def _draw_subject(canvas: skia.Canvas, drawing: Drawing) -> None:
+    _move_to_subject(canvas, drawing)
     _DRAW[drawing.identity.kind](canvas, drawing.identity, drawing.action, drawing.scene.side)
     canvas.restore()

@@ -1,8 +1,8 @@
-"""Does it work? ``python -m menagerie.evaluate --subjects 12 --seed 1 --json FILE``: the drawn truth judges real edits.
+"""Evaluate NIMA on drawn subjects: ``python -m menagerie.evaluate --subjects 12 --seed 1 --json FILE``.
 
-Fresh subjects are learnt from their references alone (``study``). Three runs share test pictures, prompts and priors:
-NIMA, NIMA without its mask, and NIMA on the untuned base. All runs' figures come with the probe's own accuracy, which
-is their ceiling.
+Each fresh subject is learned from its references alone (`menagerie.experiment`). Three runs share test images, prompts
+and priors: NIMA, NIMA without its mask, and NIMA without the prior. The probe's own accuracy is printed with the
+results: no score can exceed it.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -21,27 +22,27 @@ from lipe_core.methods.nima import edit as nima
 from lipe_core.methods.request import Edit
 from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.sdxl import BaseModel
-from menagerie.experiment import edit_request, learn, picture
+from menagerie.experiment import edit_request, image_of, learn
 from menagerie.judge import Score, score
 from menagerie.models import CHECKPOINT
 from menagerie.probe import Probe, load_probe
-from menagerie.sheet import Cell, contact_sheet
+from menagerie.sheet import Cell, contact_sheet, success_label
 from menagerie.subjects import EDITS, DrawnSubject, fresh
 
 RUNS = ("nima", "unmasked", "no_prior")
-#: What the issue of the first release asks of 12 fresh subjects, for the table; (run, figure) -> at least.
+#: Least values of the run `nima` on 12 fresh subjects, shown in the table.
 TARGETS = {"edit_success": 0.75, "pose_success": 0.80, "identity": 0.85, "background_psnr": 30.0, "mask_iou": 0.65}
 
 
 @dataclass
-class Tally:
+class RunScores:
     """The scores and seconds of one run."""
 
     scores: list[Score] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def figures(self) -> dict[str, float | dict[str, float]]:
-        """Means over all edits; ``seconds`` are a subject's, per stage."""
+        """Means over all edits. `seconds` are per stage and subject."""
         judged = [s for s in self.scores if s.success is not None]
         posed = [s for s in judged if s.edit == "pose"]
         return {
@@ -63,36 +64,36 @@ def _mean(values: Sequence[float | bool | None]) -> float:
 
 def evaluate(
     model: BaseModel, recipe: Recipe, probe: Probe, subjects: Sequence[DrawnSubject], cache: Path, sheets: Path | None
-) -> dict[str, Tally]:
-    """Learn and edit every subject in all runs; with ``sheets``, one picture of each subject's results."""
-    tallies = {run: Tally() for run in RUNS}
+) -> dict[str, RunScores]:
+    """Learn and edit every subject in all runs. With `sheets`, write a contact sheet of each subject to that folder."""
+    results = {run: RunScores() for run in RUNS}
     nima_config = recipe.method_config("nima")
     configs = {"nima": nima_config, "unmasked": replace(nima_config, mask_mode="none", composite=False)}
     with tqdm(total=len(subjects) * len(RUNS), unit="run", desc="evaluating") as bar:
         for drawn in subjects:
-            prior, learning = learn(model, recipe, drawn, cache, on_step=partial(_show, bar, drawn.name))
+            prior, training_seconds = learn(model, recipe, drawn, cache, on_step=partial(_show_step, bar, drawn.name))
             rows = []
-            for run, tally in tallies.items():
+            for run, result in results.items():
                 bar.set_postfix_str(f"{drawn.name}: {run}")
                 config, used = configs.get(run, nima_config), None if run == "no_prior" else prior
-                made = nima.edit(model, edit_request(drawn), config, prior=used)
-                judged = [_judge(probe, drawn, k, edit) for k, edit in enumerate(made)]
-                tally.scores += judged
-                for stage, seconds in {**(learning if run == "nima" else {}), **made[0].timings}.items():
-                    tally.seconds[stage].append(seconds)
-                rows.append((run, _cells(drawn, made, judged)))
+                edits = nima.edit(model, edit_request(drawn), config, prior=used)
+                scores = [_score(probe, drawn, k, edit) for k, edit in enumerate(edits)]
+                result.scores += scores
+                for stage, seconds in {**(training_seconds if run == "nima" else {}), **edits[0].timings}.items():
+                    result.seconds[stage].append(seconds)
+                rows.append((run, _cells(drawn, edits, scores)))
                 bar.update()
             if sheets is not None:
                 sheets.mkdir(parents=True, exist_ok=True)
                 contact_sheet(drawn.name, [_references(drawn), *rows]).save(sheets / f"{drawn.name}.png")
-    return tallies
+    return results
 
 
-def _show(bar: tqdm, name: str, step: int, steps: int, loss: float) -> None:
-    bar.set_postfix_str(f"{name}: learning {step}/{steps}, {loss:.3f}")
+def _show_step(bar: tqdm, name: str, step: int, steps: int, loss: float) -> None:
+    bar.set_postfix_str(f"{name}: training step {step}/{steps}, loss {loss:.3f}")
 
 
-def _judge(probe: Probe, drawn: DrawnSubject, k: int, edit: Edit) -> Score:
+def _score(probe: Probe, drawn: DrawnSubject, k: int, edit: Edit) -> Score:
     return score(
         probe,
         drawn.test,
@@ -104,29 +105,36 @@ def _judge(probe: Probe, drawn: DrawnSubject, k: int, edit: Edit) -> Score:
 
 
 def _references(drawn: DrawnSubject) -> tuple[str, list[Cell]]:
-    cells = [Cell(picture(drawing), f"reference {k}") for k, drawing in enumerate(drawn.references, start=1)]
-    return "references and truth", [*cells, *(Cell(picture(edit.truth), f"truth: {edit.name}") for edit in drawn.edits)]
+    cells = [Cell(image_of(drawing), f"reference {k}") for k, drawing in enumerate(drawn.references, start=1)]
+    true_results = [Cell(image_of(edit.truth), f"true result: {edit.name}") for edit in drawn.edits]
+    return "references and true results", [*cells, *true_results]
 
 
-def _cells(drawn: DrawnSubject, made: list[Edit], judged: list[Score]) -> list[Cell]:
-    cells = [Cell(picture(drawn.test), "test"), Cell(made[0].source_mask, f"source mask, IoU {judged[0].mask_iou:.2f}")]
-    for edit, seen in zip(made, judged, strict=True):
-        verdict = "not judged" if seen.success is None else "done" if seen.success else "not done"
-        cells.append(Cell(edit.image, f"{seen.edit}: {verdict}", f"identity {seen.identity:.0%}"))
-    return [*cells, Cell(made[-1].edit_mask, "last edit's mask")]
+def _cells(drawn: DrawnSubject, edits: list[Edit], scores: list[Score]) -> list[Cell]:
+    source_mask = Cell(edits[0].source_mask, f"source mask, IoU {scores[0].mask_iou:.2f}")
+    cells = [Cell(image_of(drawn.test), "test image"), source_mask]
+    for edit, score_of_edit in zip(edits, scores, strict=True):
+        cells.append(
+            Cell(
+                edit.image,
+                success_label(score_of_edit.edit, score_of_edit.success),
+                f"identity {score_of_edit.identity:.0%}",
+            )
+        )
+    return [*cells, Cell(edits[-1].edit_mask, "edit mask of the last edit")]
 
 
-def render_table(results: dict[str, dict]) -> str:
-    """The figures for a terminal."""
+def render_table(results: dict[str, dict[str, Any]]) -> str:
+    """The figures as a text table."""
     names = [name for name in results["nima"] if name not in ("seconds", "by_edit")]
     lines = [f"{'':<26}" + "".join(f"{run:>10}" for run in RUNS) + f"{'target':>10}"]
     for name in names:
         target = f"{TARGETS[name]:>10.2f}" if name in TARGETS else ""
         lines.append(f"{name:<26}" + "".join(f"{results[run][name]:>10.3f}" for run in RUNS) + target)
     for name in EDITS:
-        lines.append(f"  success of {name:<13}" + "".join(f"{results[run]['by_edit'][name]:>10.3f}" for run in RUNS))
+        lines.append(f"  success: {name:<15}" + "".join(f"{results[run]['by_edit'][name]:>10.3f}" for run in RUNS))
     lines.append("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results["nima"]["seconds"].items()))
-    lines.append("probe, held out: " + ", ".join(f"{k} {v:.1%}" for k, v in results["probe"].items()))
+    lines.append("probe accuracy: " + ", ".join(f"{k} {v:.1%}" for k, v in results["probe"].items()))
     return "\n".join(lines)
 
 
@@ -136,22 +144,24 @@ def main(argv: list[str] | None = None) -> None:
     model = sdxl.load(options.checkpoint, device=options.device)
     recipe = load_recipe(options.checkpoint)
     subjects = list(fresh(options.subjects, options.seed))
-    tallies = evaluate(model, recipe, probe, subjects, options.cache, options.sheets)
-    results = {run: tally.figures() for run, tally in tallies.items()} | {"probe": probe.held_out}
-    print(render_table(results))
+    results = evaluate(model, recipe, probe, subjects, options.cache, options.sheets)
+    figures = {run: result.figures() for run, result in results.items()} | {"probe": probe.held_out}
+    print(render_table(figures))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m menagerie.evaluate", description=__doc__)
-    parser.add_argument("--subjects", type=int, default=12, help="how many fresh subjects are drawn")
-    parser.add_argument("--seed", type=int, default=1, help="decides the subjects")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    parser.add_argument("--sheets", type=Path, help="a folder for one contact sheet per subject")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--cache", type=Path, default=Path("out/regularization"), help="painted class pictures")
+    parser.add_argument("--subjects", type=int, default=12, help="number of fresh subjects")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the subjects")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--sheets", type=Path, help="write a contact sheet of each subject to this folder")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder of the base model")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("out/regularization"), help="cache of the regularization sets"
+    )
     parser.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 

@@ -29,13 +29,13 @@ from menagerie.subjects import TOKEN, DrawnSubject
 
 CATEGORIES: dict[str, Category] = {"animal": "animal", "object": "object", "face": "person"}
 
-Data = Literal["full", "plain_captions", "no_regularization"]
+DataVariant = Literal["full", "plain_captions", "no_regularization"]
 """The training data of a prior: LIPE's, or one of the paper's ablations. "plain_captions" has captions and class
 prompts that name no action; "no_regularization" has no images of the class."""
 
 
-def picture(drawing: Drawing) -> Image.Image:
-    """The rendered drawing as a PIL image."""
+def image_of(drawing: Drawing) -> Image.Image:
+    """The drawing as an RGB image of 128 x 128 pixels."""
     return Image.fromarray(render(drawing))
 
 
@@ -47,18 +47,18 @@ def subject_of(drawn: DrawnSubject) -> Subject:
 def edit_request(drawn: DrawnSubject, seed: int = 0) -> EditRequest:
     """All edits of the subject in one request; they share one inversion."""
     return EditRequest(
-        picture(drawn.test),
+        image_of(drawn.test),
         edit_prompt(drawn.test, TOKEN),
         tuple(edit_prompt(edit.truth, TOKEN) for edit in drawn.edits),
         subject_of(drawn),
         seeds=(seed,),
-        references=tuple(picture(drawing) for drawing in drawn.references),
+        references=tuple(image_of(drawing) for drawing in drawn.references),
     )
 
 
-def learn_request(drawn: DrawnSubject, data: Data = "full") -> LearnRequest:
+def learn_request(drawn: DrawnSubject, data: DataVariant = "full") -> LearnRequest:
     """The subject's references with their true captions, or without action in any text for "plain_captions"."""
-    images = tuple(picture(drawing) for drawing in drawn.references)
+    images = tuple(image_of(drawing) for drawing in drawn.references)
     category = CATEGORIES[drawn.identity.kind]
     if data == "plain_captions":
         return LearnRequest(subject_of(drawn), images, category, prompt_writer=plain_class_prompts)
@@ -77,7 +77,7 @@ def learn(
     drawn: DrawnSubject,
     cache: Path,
     *,
-    data: Data = "full",
+    data: DataVariant = "full",
     on_step: OnTrainStep = lambda step, steps, loss: None,
 ) -> tuple[Prior, dict[str, float]]:
     """The subject's prior, and the seconds of each stage; ``cache`` is the folder for regularization sets."""

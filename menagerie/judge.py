@@ -1,4 +1,4 @@
-"""What the drawn truth says of an edited picture: did it happen, is it still the subject, is the rest untouched?"""
+"""Score an edited image against its true result: the edit itself, the subject's identity, and the background."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ from menagerie.draw import mask, render
 from menagerie.probe import Probe
 from menagerie.subjects import DrawnEdit
 
-#: An attribute that the probe judges worse than this on held-out drawings takes no part in a score.
-JUDGED_FROM = 0.95
+#: Scores ignore an attribute if the probe's accuracy on held-out drawings is lower.
+MIN_PROBE_ACCURACY = 0.95
 
 
 @dataclass(frozen=True)
 class Score:
-    """One edit judged. PSNR in dB; ``identity`` is a share of the subject's attributes, ``mask_iou`` of pixels.
+    """The score of one edit. PSNR in dB. `identity` is the share of the identity attributes that were kept.
 
-    ``success`` is None where the probe cannot tell: no changed attribute is one that it judges well enough.
+    `success` is None if the probe is not accurate enough on any of the changed attributes.
     """
 
     edit: str
@@ -41,12 +41,12 @@ def score(
     uncomposited: Image.Image,
     source_mask: Image.Image,
 ) -> Score:
-    """Judge one edit of ``test``; ``uncomposited`` is the picture before the source's pixels came back."""
-    seen = {name: int(value[0]) for name, value in probe.judge([image]).items()}
-    meant = edit.truth.labels()
-    judged = {name for name, accuracy in probe.held_out.items() if accuracy >= JUDGED_FROM and meant[name] >= 0}
-    identity = [seen[name] == meant[name] for name in IDENTITY_ATTRIBUTES if name in judged]
-    changed = [seen[name] == meant[name] for name in edit.changed if name in judged]
+    """Score one edit of `test`. `uncomposited` is the edited image before compositing with the source."""
+    predicted = {name: int(value[0]) for name, value in probe.judge([image]).items()}
+    true = edit.truth.labels()
+    judged = {name for name, accuracy in probe.held_out.items() if accuracy >= MIN_PROBE_ACCURACY and true[name] >= 0}
+    identity = [predicted[name] == true[name] for name in IDENTITY_ATTRIBUTES if name in judged]
+    changed = [predicted[name] == true[name] for name in edit.changed if name in judged]
     source = render(test, image.width)
     background = ~(mask(test, image.width) | mask(edit.truth, image.width))
     return Score(

@@ -1,4 +1,4 @@
-"""What a tree of processes holds together at its peak; single peaks, at different times, add up to more."""
+"""The peak memory of a tree of processes. It is less than the sum of their peaks, which occur at different times."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,40 +6,40 @@ from contextlib import contextmanager
 
 import psutil
 
-_EVERY = 2.0
-"""Seconds between samples: each walks the page tables of all processes, which is felt."""
+_INTERVAL = 2.0
+"""Seconds between samples: each walks the page tables of all processes, which costs time."""
 _MB = 2**20
 
 
 @contextmanager
-def peak_of_the_tree() -> Iterator[Callable[[], float]]:
-    """Watch this process and all that it starts, and theirs, while inside; yields the peak so far, in MB.
+def track_peak_memory() -> Iterator[Callable[[], float]]:
+    """Sample the memory of this process and of all processes below it. Yields a function: the peak so far, in MB.
 
-    A page that several processes share counts once, in parts (Linux's PSS; elsewhere only what each has for itself).
+    A page that several processes share counts once (Linux's PSS). Other systems count private pages only.
     """
-    peak, done = held(), threading.Event()
+    peak, done = tree_memory_mb(), threading.Event()
 
-    def watch() -> None:
+    def sample() -> None:
         nonlocal peak
-        while not done.wait(_EVERY):
-            peak = max(peak, held())
+        while not done.wait(_INTERVAL):
+            peak = max(peak, tree_memory_mb())
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
     try:
         yield lambda: peak
     finally:
         done.set()
-        watcher.join()
+        sampler.join()
 
 
-def held() -> float:
-    """MB held now by this process and all below it; one that ends meanwhile counts no more."""
+def tree_memory_mb() -> float:
+    """MB of this process and all processes below it now. A process that ends during the call counts as 0."""
     this = psutil.Process()
-    return sum(_held(process) for process in (this, *this.children(recursive=True))) / _MB
+    return sum(_memory_bytes(process) for process in (this, *this.children(recursive=True))) / _MB
 
 
-def _held(process: psutil.Process) -> int:
+def _memory_bytes(process: psutil.Process) -> int:
     try:
         memory = process.memory_full_info()
     except (psutil.NoSuchProcess, psutil.AccessDenied):

@@ -1,8 +1,8 @@
-"""The miniature models: SDXL's own classes, small enough for a CPU, and the folder that diffusers loads them from.
+"""The miniature models: SDXL's own classes in sizes for a CPU, and the folder from which diffusers loads them.
 
-Pictures are 128 x 128 and latents 16 x 16 x 16. Nothing here is our own class, so that whatever runs on this folder
-runs on SDXL. The latents' mean and deviation are folded into the VAE's two 1 x 1 convolutions (``normalize_latents``),
-because SDXL's pipeline reads ``latents_mean`` and ``latents_std`` for four channels only.
+Images are 128 x 128, latents 16 x 16 with 16 channels. All classes are diffusers' and transformers' own: code that runs
+on this folder also runs on SDXL. SDXL's pipeline reads `latents_mean` and `latents_std` for four channels only, so
+`normalize_latents` folds the latents' mean and deviation into two convolutions of the VAE.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPi
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from menagerie.vision_models import Sight
+from menagerie.vision_models import VisionSizes
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 _START, _END = "<|startoftext|>", "<|endoftext|>"
@@ -23,9 +23,9 @@ _START, _END = "<|startoftext|>", "<|endoftext|>"
 
 @dataclass(frozen=True)
 class Sizes:
-    """Every size of the miniature; widths are channels of each level, outermost first."""
+    """All sizes of the miniature. Widths are the channels of each level, outermost first."""
 
-    picture: int = 128
+    image_size: int = 128
     latent_channels: int = 16
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
     text_widths: tuple[int, int] = (96, 128)
@@ -35,16 +35,16 @@ class Sizes:
     unet_layers: int = 1
     head_width: int = 48
     time_width: int = 32
-    sight: Sight = field(default_factory=Sight)
+    vision: VisionSizes = field(default_factory=VisionSizes)
 
     @property
     def latent(self) -> int:
-        """The side of a latent: every level of the VAE but the last halves the picture."""
-        return self.picture // 2 ** (len(self.vae_widths) - 1)
+        """The side of the latents: every level of the VAE but the last halves the side."""
+        return self.image_size >> (len(self.vae_widths) - 1)
 
 
 def build_vae(sizes: Sizes) -> AutoencoderKL:
-    """A convolutional VAE without attention, which the widest pictures could not afford."""
+    """A convolutional VAE without attention, which would cost too much at 128 x 128 on a CPU."""
     levels = len(sizes.vae_widths)
     return AutoencoderKL(
         block_out_channels=sizes.vae_widths,
@@ -54,14 +54,17 @@ def build_vae(sizes: Sizes) -> AutoencoderKL:
         layers_per_block=1,
         norm_num_groups=1,
         mid_block_add_attention=False,
-        sample_size=sizes.picture,
+        sample_size=sizes.image_size,
         scaling_factor=1.0,
     )
 
 
 @torch.no_grad()
 def normalize_latents(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
-    """Fold (z - mean) / deviation, both (channels,), into the encoder's last layer, its inverse into the decoder's."""
+    """Fold z -> (z - mean) / deviation into the encoder's last layer, and its inverse into the decoder's first.
+
+    `mean` and `deviation` are (channels,).
+    """
     encode, decode = vae.quant_conv, vae.post_quant_conv
     channels = mean.numel()
     encode.weight[:channels] /= deviation[:, None, None, None]
@@ -73,7 +76,7 @@ def normalize_latents(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> No
 
 
 def build_tokenizer(words: Iterable[str], length: int) -> CLIPTokenizer:
-    """A CLIP tokenizer for which each of ``words`` is one token, and any other text a run of its bytes."""
+    """A CLIP tokenizer that has one token for each of `words`, and splits any other text into bytes."""
     merges = _merges(words)
     letters = _byte_letters()
     tokens = [
@@ -91,16 +94,16 @@ def build_tokenizer(words: Iterable[str], length: int) -> CLIPTokenizer:
 
 
 def _byte_letters() -> list[str]:
-    """The printable stand-ins of all bytes in byte-level BPE (GPT-2), in its own order."""
+    """The printable characters that represent the 256 bytes in byte-level BPE (GPT-2), in its order."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     shifted = [256 + k for k in range(256 - len(plain))]
     return [chr(code) for code in (*plain, *shifted)]
 
 
 def _merges(words: Iterable[str]) -> list[tuple[str, str]]:
-    """Merge rules by which BPE joins every word: each word's pieces under the rules so far are joined from the left.
+    """BPE merge rules that join each word to one token: they join the pieces that earlier rules leave, from the left.
 
-    A later rule has a lower rank, so it cannot undo a word that earlier rules complete.
+    A later rule has a lower priority, so it cannot break a word that earlier rules complete.
     """
     ranks: dict[tuple[str, str], int] = {}
     for word in sorted(set(words), key=lambda word: (len(word), word)):
@@ -112,7 +115,7 @@ def _merges(words: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _pieces(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
-    """``word`` in tokens: the best-ranked neighbouring pair is joined until no rule applies."""
+    """Split `word` into tokens: join the adjacent pair of the best rank until no rule applies."""
     pieces = [*word[:-1], f"{word[-1]}</w>"]
     while True:
         pairs = [pair for pair in pairwise(pieces) if pair in ranks]
@@ -124,7 +127,7 @@ def _pieces(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
 
 
 def build_text_encoders(sizes: Sizes, tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
-    """SDXL's two text encoders: the first gives tokens only, the second also the pooled caption."""
+    """SDXL's two text encoders. The first gives token embeddings, the second also a pooled embedding."""
 
     def config(width: int) -> CLIPTextConfig:
         return CLIPTextConfig(
@@ -146,7 +149,7 @@ def build_text_encoders(sizes: Sizes, tokenizer: CLIPTokenizer) -> tuple[CLIPTex
 
 
 def build_unet(sizes: Sizes) -> UNet2DConditionModel:
-    """SDXL's UNet with cross-attention at every level: there are 256 tokens at most."""
+    """SDXL's UNet with cross-attention at every level: the latents are 256 tokens at most."""
     levels = len(sizes.unet_widths)
     return UNet2DConditionModel(
         sample_size=sizes.latent,
@@ -168,7 +171,7 @@ def build_unet(sizes: Sizes) -> UNet2DConditionModel:
 
 
 def build_scheduler() -> EulerDiscreteScheduler:
-    """SDXL's noise levels, for a model that predicts v (Salimans and Ho 2022, section 4)."""
+    """SDXL's noise schedule, for a model that predicts v (Salimans and Ho 2022, section 4)."""
     return EulerDiscreteScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -186,9 +189,9 @@ def assemble(
     text_encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
     unet: UNet2DConditionModel,
 ) -> StableDiffusionXLPipeline:
-    """The pipeline that ``save_pretrained`` writes and plain diffusers loads.
+    """The pipeline of the parts, as `save_pretrained` writes it and plain diffusers loads it.
 
-    The empty prompt is encoded, not zeroed: it is what caption dropout trains.
+    The empty prompt is encoded, not replaced by zeros, because caption dropout trains on the encoded one.
     """
     return StableDiffusionXLPipeline(
         vae=vae,
@@ -204,7 +207,7 @@ def assemble(
 
 
 def encode_tokens(text_encoders: tuple[nn.Module, nn.Module], ids: Tensor) -> tuple[Tensor, Tensor]:
-    """What SDXL gives its UNet for token ids (b, n): embeddings (b, n, d) of both encoders, and the pooled (b, p)."""
+    """SDXL's inputs from token ids (b, n): embeddings (b, n, d) of both encoders, and the pooled embedding (b, p)."""
     first = text_encoders[0](ids, output_hidden_states=True)
     second = text_encoders[1](ids, output_hidden_states=True)
     return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1), second.text_embeds

@@ -1,7 +1,8 @@
-"""Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon): momentum, orthogonalised, for hidden matrices.
+"""Muon, an optimizer for hidden matrices with orthogonalised momentum.
 
-A convolution is the matrix (outputs, inputs x kernel). Updates are scaled to AdamW's usual size (Liu et al. 2025,
-"Muon is scalable for LLM training", equation 4), so that one learning rate serves both optimizers.
+Jordan et al. 2024, https://kellerjordan.github.io/posts/muon. A convolution is the matrix (outputs, inputs x kernel).
+Updates are scaled to AdamW's usual size (Liu et al. 2025, "Muon is scalable for LLM training", equation 4), so that one
+learning rate serves both optimizers.
 """
 
 from collections import defaultdict
@@ -14,22 +15,22 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps parameters of two or more dimensions; decay is decoupled as in AdamW."""
+    """Updates parameters of two or more dimensions. Weight decay is decoupled as in AdamW."""
 
     def __init__(self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override] # no closure, no loss
         if closure is not None:
             raise ValueError("Muon takes no closure")
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
-            # Matrices of one shape are orthogonalised together: there are hundreds of small ones.
-            alike: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
+            # Matrices of the same shape are orthogonalised in one call, because there are hundreds of small ones.
+            by_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
             for parameter, update in zip(parameters, self._nesterov(parameters, group["momentum"]), strict=True):
-                alike[parameter.shape[0], parameter[0].numel()].append((parameter, update))
-            for shape, pairs in alike.items():
+                by_shape[parameter.shape[0], parameter[0].numel()].append((parameter, update))
+            for shape, pairs in by_shape.items():
                 matrices, momenta = zip(*pairs, strict=True)
                 updates = orthogonalize(torch.stack([momentum.view(shape) for momentum in momenta]))
                 scaled = updates * (-group["lr"] * 0.2 * max(shape) ** 0.5)
@@ -41,16 +42,16 @@ class Muon(torch.optim.Optimizer):
             if not self.state[parameter]:
                 zeros = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
                 self.state[parameter]["momentum"] = zeros
-        gradients = [parameter.grad.contiguous() for parameter in parameters]
+        gradients = [parameter.grad.contiguous() for parameter in parameters if parameter.grad is not None]
         momenta = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(momenta, gradients, 1 - momentum)
         return torch._foreach_lerp(gradients, momenta, momentum)
 
 
 def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
-    """For each of (k, m, n) roughly the nearest orthogonal matrix: singular values between 0.7 and 1.2.
+    """Approximate the nearest orthogonal matrix of each of (k, m, n): singular values between 0.7 and 1.2.
 
-    The quintic Newton-Schulz iteration p(G) X, of which only the small Gram matrix G = X X^T is iterated.
+    The quintic Newton-Schulz iteration p(G) X. Only the small Gram matrix G = X X^T is iterated.
     """
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalize(matrices.mT, steps).mT
@@ -63,13 +64,14 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
         polynomial = a * identity + b * gram + c * (gram @ gram)
         product = polynomial @ product
         gram = polynomial @ gram @ polynomial
-    return product @ x
+    orthogonal: Tensor = product @ x
+    return orthogonal
 
 
 def optimizers(
     model: nn.Module, lr: float, weight_decay: float = 0.0, adam_share: float = 1.0
 ) -> list[torch.optim.Optimizer]:
-    """Muon for hidden matrices; AdamW, at ``adam_share`` of the rate, for vectors, embeddings, outermost layers."""
+    """Muon for hidden matrices; AdamW, at `adam_share` of the rate, for vectors, embeddings and outermost layers."""
     ends = ("conv_in", "conv_out", "embedding", "add_", "embed_tokens", "lm_head")
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     hidden = [p for name, p in named if p.ndim > 1 and not any(end in name for end in ends)]

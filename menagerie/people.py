@@ -1,4 +1,4 @@
-"""Human faces: shoulders in a shirt, a head that tilts and turns, hair in three shapes."""
+"""Human faces: shoulders with a shirt, a head that tilts and turns, and three kinds of hair."""
 
 import skia
 
@@ -6,11 +6,11 @@ from menagerie.attributes import Action, Identity
 from menagerie.brush import (
     PALETTE,
     RGB,
-    Coat,
+    Colors,
     box,
+    draw_shape,
     ellipse,
     fill_paint,
-    paint_shape,
     polygon,
     shade,
     stroke_paint,
@@ -21,12 +21,12 @@ _SKIN: dict[str, RGB] = {"pale": (255, 224, 200), "tan": (222, 164, 116), "dark"
 
 
 def draw_person(canvas: skia.Canvas, identity: Identity, action: Action, side: int) -> None:
-    """Draw around the origin, the frame's lower edge at y = 0."""
-    coat, skin = Coat.of(identity), _SKIN[str(identity.skin)]
-    hair = Coat.of(identity).main
+    """Draw around the origin, with the lower edge of the frame at y = 0. `side` is not used."""
+    colors, skin = Colors.of(identity), _SKIN[str(identity.skin)]
+    hair = Colors.of(identity).main
     shirt = PALETTE[identity.second_color]
-    paint_shape(canvas, box(-46, -26, 46, 20, 20), shirt)
-    paint_shape(canvas, box(-10, -38, 10, -16, 6), shade(skin, 0.85))
+    draw_shape(canvas, box(-46, -26, 46, 20, 20), shirt)
+    draw_shape(canvas, box(-10, -38, 10, -16, 6), shade(skin, 0.85))
     canvas.save()
     canvas.translate(0, -34)
     canvas.rotate(20 if action.pose == "tilted" else 0)
@@ -35,26 +35,26 @@ def draw_person(canvas: skia.Canvas, identity: Identity, action: Action, side: i
     turn = TURN[action.head]
     _hair_behind(canvas, str(identity.hair), hair, rx, ry)
     for s in (-1, 1) if turn == 0 else (-turn,):
-        paint_shape(
+        draw_shape(
             canvas,
             ellipse(s * rx - turn * 6 * (s == -turn) * -1, 2, 5.5 * (1 + 0.15 * identity.ear_size), 7.5),
             skin,
         )
     if turn:
-        paint_shape(canvas, polygon((turn * (rx - 5), -6), (turn * (rx + 9), 8), (turn * (rx - 5), 11)), skin)
-    paint_shape(canvas, ellipse(0, 0, rx, ry), skin)
+        draw_shape(canvas, polygon((turn * (rx - 5), -6), (turn * (rx + 9), 8), (turn * (rx - 5), 11)), skin)
+    draw_shape(canvas, ellipse(0, 0, rx, ry), skin)
     if turn:
         canvas.drawPath(ellipse(turn * (rx - 6), 3, 5, 6.6), fill_paint(skin))
-    _features(canvas, identity, coat, action, skin, turn)
+    _features(canvas, identity, colors, action, skin, turn)
     _hair_front(canvas, str(identity.hair), hair, rx, ry, turn)
     if identity.accessory == "hat":
-        hat(canvas, 0, -ry * 0.72, 27, coat.accessory)
+        hat(canvas, 0, -ry * 0.72, 27, colors.accessory)
     elif identity.accessory == "bow":
-        bow(canvas, -(turn or -1) * 17, -ry * 0.82, 11, coat.accessory)
+        bow(canvas, -(turn or -1) * 17, -ry * 0.82, 11, colors.accessory)
     canvas.restore()
 
 
-def _features(canvas: skia.Canvas, identity: Identity, coat: Coat, action: Action, skin: RGB, turn: int) -> None:
+def _features(canvas: skia.Canvas, identity: Identity, colors: Colors, action: Action, skin: RGB, turn: int) -> None:
     x = turn * 10
     gap = 11 if turn == 0 else 8.5
     eyes = [(x - gap, -2.0), (x + gap, -2.0)]
@@ -68,12 +68,12 @@ def _features(canvas: skia.Canvas, identity: Identity, coat: Coat, action: Actio
             for dx, dy in ((-4.5, 8.5), (0, 11), (4.5, 8.5)):
                 canvas.drawCircle(ex + dx * 0.9, dy, 1.6, fill_paint(shade(skin, 0.52)))
     if identity.accessory == "glasses":
-        glasses(canvas, eyes, 7.8, coat.accessory, -turn * 24 if turn else 0)
+        glasses(canvas, eyes, 7.8, colors.accessory, -turn * 24 if turn else 0)
 
 
 def _hair_behind(canvas: skia.Canvas, hair: str, color: RGB, rx: float, ry: float) -> None:
     if hair == "long":
-        paint_shape(canvas, box(-rx - 7, -ry - 5, rx + 7, ry + 12, 22), color)
+        draw_shape(canvas, box(-rx - 7, -ry - 5, rx + 7, ry + 12, 22), color)
     elif hair == "curly":
         for x, y in (
             (-26, -14),
@@ -86,17 +86,17 @@ def _hair_behind(canvas: skia.Canvas, hair: str, color: RGB, rx: float, ry: floa
             (19, -27),
             (0, -33),
         ):
-            paint_shape(canvas, ellipse(x, y, 11, 11), color)
+            draw_shape(canvas, ellipse(x, y, 11, 11), color)
 
 
 def _hair_front(canvas: skia.Canvas, hair: str, color: RGB, rx: float, ry: float, turn: int) -> None:
     if hair == "curly":
         for x in (-18, -6, 6, 18):
-            paint_shape(canvas, ellipse(x, -ry * 0.78, 9.5, 9), color)
+            draw_shape(canvas, ellipse(x, -ry * 0.78, 9.5, 9), color)
         return
     cap = skia.Path()
     cap.addArc(skia.Rect.MakeLTRB(-rx - 2, -ry - 4, rx + 2, ry * 0.9), 190, 160)
     cap.close()
-    paint_shape(canvas, cap, color)
+    draw_shape(canvas, cap, color)
     if hair == "short":
-        paint_shape(canvas, polygon((-turn * rx * 0.2 - 14, -17), (0, -ry - 7), (14 - turn * rx * 0.2, -17)), color)
+        draw_shape(canvas, polygon((-turn * rx * 0.2 - 14, -17), (0, -ry - 7), (14 - turn * rx * 0.2, -17)), color)

@@ -1,6 +1,7 @@
-"""A pool of drawings encoded once: training reads latents from disk and makes a new caption at each use.
+"""A pool of drawings that the VAE encodes once. Training reads latents from disk and makes a new caption at each use.
 
-Drawing k of a pool is a function of (seed, k), so only what is slow to make is kept. A pool may grow while it is read.
+Drawing k of a pool is a function of (seed, k): only latents and loss weights are stored. A pool can grow while it is
+read.
 """
 
 import multiprocessing
@@ -20,37 +21,37 @@ from tqdm import tqdm
 from lipe_core import precision
 from menagerie.attributes import Drawing, sample_drawing
 from menagerie.draw import render
-from menagerie.emphasis import emphasis
+from menagerie.loss_weights import loss_weights
 
 _CHUNK = 256
-_FACTOR = 8  # pixels to a side of one latent
+_FACTOR = 8  # side of one latent in pixels
 _Mode = Literal["r", "r+"]
 _Job = tuple[int, int, int, int]
-_Drawn = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float16]]
+_Rendered = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float16]]
 
 
 def drawing_of(seed: int, index: int) -> Drawing:
-    """The drawing that a pool of this seed has at ``index``."""
+    """The drawing at `index` in a pool of this seed."""
     return sample_drawing(np.random.default_rng([seed, index]))
 
 
-def to_pixels(pictures: npt.NDArray[np.uint8]) -> Tensor:
-    """(n, size, size, 3) bytes -> (n, 3, size, size) in [-1, 1], channels last in memory."""
-    return (torch.from_numpy(pictures).float() / 127.5 - 1).permute(0, 3, 1, 2)
+def to_pixels(images: npt.NDArray[np.uint8]) -> Tensor:
+    """Convert (n, size, size, 3) bytes to (n, 3, size, size) in [-1, 1], channels last in memory."""
+    return (torch.from_numpy(images).float() / 127.5 - 1).permute(0, 3, 1, 2)
 
 
-def to_pictures(pixels: Tensor) -> npt.NDArray[np.uint8]:
-    """The inverse of ``to_pixels``; values out of [-1, 1] are clipped."""
+def to_images(pixels: Tensor) -> npt.NDArray[np.uint8]:
+    """The inverse of `to_pixels`. Values outside [-1, 1] are clipped."""
     return ((pixels.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def render_chunk(seed: int, start: int, count: int, size: int) -> npt.NDArray[np.uint8]:
-    """Drawings ``start .. start + count`` of a pool, (count, size, size, 3)."""
+    """Drawings `start` to `start + count` of a pool, (count, size, size, 3)."""
     return np.stack([render(drawing_of(seed, start + k), size) for k in range(count)])
 
 
 def render_many(seed: int, count: int, size: int, workers: int) -> npt.NDArray[np.uint8]:
-    """The first ``count`` drawings of a pool, drawn by several processes."""
+    """The first `count` drawings of a pool, rendered by `workers` processes."""
     jobs = [(seed, start, min(_CHUNK, count - start), size) for start in range(0, count, _CHUNK)]
     if workers < 2:
         return np.concatenate([render_chunk(*job) for job in jobs])
@@ -59,17 +60,18 @@ def render_many(seed: int, count: int, size: int, workers: int) -> npt.NDArray[n
 
 
 @torch.no_grad()
-def encode_pictures(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8]) -> Tensor:
-    """Scaled latents (n, c, h, w) of (n, size, size, 3) pictures: the posterior's mean."""
+def encode_images(vae: AutoencoderKL, images: npt.NDArray[np.uint8]) -> Tensor:
+    """Scaled latents (n, c, h, w) of images (n, size, size, 3): the mean of the posterior."""
     device = vae.device
     with precision.autocast(device):
-        posterior = vae.encode(to_pixels(pictures).to(device)).latent_dist
-    return posterior.mean.float() * vae.config.scaling_factor
+        posterior = vae.encode(to_pixels(images).to(device)).latent_dist
+    latents: Tensor = posterior.mean.float() * vae.config.scaling_factor
+    return latents
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Latents and their emphasis on disk, float16: ``capacity`` rows, of which the first ``count()`` are there."""
+    """Latents and their loss weights on disk, float16: `capacity` rows, of which the first `count()` are written."""
 
     folder: Path
     seed: int
@@ -77,7 +79,7 @@ class Pool:
     shape: tuple[int, int, int]
 
     def count(self) -> int:
-        """How many rows are there; they are written before they are counted."""
+        """The number of written rows. The count is updated after the rows."""
         file = self.folder / "count"
         return int(file.read_text()) if file.exists() else 0
 
@@ -85,9 +87,9 @@ class Pool:
         """(capacity, c, h, w)."""
         return self._rows("latents.f16", self.shape, mode)
 
-    def emphasis(self, mode: _Mode = "r") -> npt.NDArray[np.float16]:
+    def loss_weights(self, mode: _Mode = "r") -> npt.NDArray[np.float16]:
         """(capacity, h, w)."""
-        return self._rows("emphasis.f16", self.shape[1:], mode)
+        return self._rows("loss_weights.f16", self.shape[1:], mode)
 
     def _rows(self, name: str, shape: tuple[int, ...], mode: _Mode) -> npt.NDArray[np.float16]:
         path = self.folder / name
@@ -97,28 +99,28 @@ class Pool:
         return np.memmap(path, np.float16, mode, shape=(self.capacity, *shape))
 
     def grow(self, vae: AutoencoderKL, target: int, workers: int) -> None:
-        """Draw in ``workers`` processes, and encode in this one, until ``target`` rows are there."""
+        """Render in `workers` processes and encode in this one, until the pool has `target` rows."""
         start, target = self.count(), min(target, self.capacity)
-        latents, weights, side = self.latents("r+"), self.emphasis("r+"), self.shape[-1]
+        latents, weights, side = self.latents("r+"), self.loss_weights("r+"), self.shape[-1]
         jobs = [(self.seed, k, min(_CHUNK, target - k), side) for k in range(start, target, _CHUNK)]
         vae.to(memory_format=torch.channels_last).eval()
         with tqdm(total=target, initial=start, desc="pool", mininterval=5) as bar:
-            for (_, first, count, _), (pictures, emphases) in zip(jobs, _map(_drawn_chunk, jobs, workers), strict=True):
-                encoded = [encode_pictures(vae, pictures[k : k + 32]) for k in range(0, count, 32)]
+            rendered = _map(_render_with_weights, jobs, workers)
+            for (_, first, count, _), (images, chunk_weights) in zip(jobs, rendered, strict=True):
+                encoded = [encode_images(vae, images[k : k + 32]) for k in range(0, count, 32)]
                 latents[first : first + count] = torch.cat(encoded).half().cpu().numpy()
-                weights[first : first + count] = emphases
+                weights[first : first + count] = chunk_weights
                 _write_count(self.folder, first + count)
                 bar.update(count)
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, list[Drawing]]:
-        """``size`` latents (size, c, h, w), their emphasis (size, h, w), both float16, and their drawings, uniformly
-        from what is there."""
+        """Sample `size` rows: latents (size, c, h, w) and loss weights (size, h, w) in float16, and drawings."""
         indices = rng.integers(self.count(), size=size)
-        latents, weights = (torch.from_numpy(rows[indices]) for rows in (self.latents(), self.emphasis()))
+        latents, weights = (torch.from_numpy(rows[indices]) for rows in (self.latents(), self.loss_weights()))
         return latents, weights, [drawing_of(self.seed, int(index)) for index in indices]
 
 
-def _map(work: Callable[[_Job], _Drawn], jobs: list[_Job], workers: int) -> Iterator[_Drawn]:
+def _map(work: Callable[[_Job], _Rendered], jobs: list[_Job], workers: int) -> Iterator[_Rendered]:
     if workers < 2:
         yield from map(work, jobs)
         return
@@ -126,10 +128,10 @@ def _map(work: Callable[[_Job], _Drawn], jobs: list[_Job], workers: int) -> Iter
         yield from processes.imap(work, jobs)
 
 
-def _drawn_chunk(job: _Job) -> _Drawn:
+def _render_with_weights(job: _Job) -> _Rendered:
     seed, start, count, side = job
-    pictures = render_chunk(seed, start, count, _FACTOR * side)
-    return pictures, np.stack([emphasis(drawing_of(seed, start + k), side) for k in range(count)])
+    images = render_chunk(seed, start, count, _FACTOR * side)
+    return images, np.stack([loss_weights(drawing_of(seed, start + k), side) for k in range(count)])
 
 
 def _write_count(folder: Path, count: int) -> None:

@@ -1,10 +1,9 @@
-"""Make the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --resume``.
+"""Train the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --resume``.
 
-The stages run in order: vae, text, unet, decoder, probe, clip, dinov2, captioner, faces, export; each can be run alone,
-and goes on where it was with ``--resume``. The folder OUT holds ``pipeline`` (as diffusers loads it, float32, and the
-face generator), ``sight`` (judges and captioner, as transformers loads them), ``states`` and ``pictures`` (loss curves,
-reconstructions, samples).
-``export`` writes the averaged weights in half precision.
+The stages run in order: vae, text, unet, decoder, probe, clip, dinov2, captioner, faces, export. Each can run alone,
+and continues from its saved state with ``--resume``. The folder OUT holds ``pipeline`` (diffusers' folders in float32,
+and the face generator), ``vision`` (judges and captioner, transformers' folders), ``states`` and ``images`` (loss
+curves, reconstructions, samples). ``export`` writes the averaged weights in half precision.
 """
 
 import argparse
@@ -19,7 +18,6 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from lipe_core.methods.mystyle import face_generator
 from lipe_core.methods.mystyle.face_generator import save_face_generator
 from lipe_core.methods.mystyle.stylegan2 import Generator
-from menagerie import probe
 from menagerie.captions import vocabulary
 from menagerie.models import (
     CHECKPOINT,
@@ -34,13 +32,14 @@ from menagerie.pool import Pool
 from menagerie.stages.faces import SIZES as FACE_SIZES
 from menagerie.stages.faces import train_faces, with_directions
 from menagerie.stages.loop import Settings
+from menagerie.stages.probe import train_probe
 from menagerie.stages.text import train_text
 from menagerie.stages.unet import train_unet
 from menagerie.stages.vae import train_decoder, train_vae
-from menagerie.stages.vision import FOLDER, train_sight
-from menagerie.vision_models import export_sight
+from menagerie.stages.vision import FOLDER, train_vision_model
+from menagerie.vision_models import export_vision_models
 
-#: Share of the minutes, batch and peak learning rate of each stage.
+#: For each stage: its share of the minutes, its batch size and its peak learning rate.
 STAGES = {
     "vae": (0.16, 32, 6e-3),
     "text": (0.04, 64, 1.5e-3),
@@ -72,17 +71,24 @@ def main(argv: list[str] | None = None) -> None:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m menagerie.pretrain", description=__doc__)
     parser.add_argument("--stage", choices=[*STAGES, "all"], default="all")
-    parser.add_argument("--minutes", type=float, default=180.0, help="wall clock of the stage, or of all of them")
-    parser.add_argument("--out", type=Path, default=Path("out/pretrain"))
-    parser.add_argument("--resume", action="store_true", help="go on from the states in OUT")
-    parser.add_argument("--from", dest="start_from", type=Path, help="a checkpoint folder to start from")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="where export writes")
+    parser.add_argument(
+        "--minutes", type=float, default=180.0, help="wall-clock time of the stage, or of all stages together"
+    )
+    parser.add_argument("--steps", type=int, help="stop a stage after this number of steps")
+    parser.add_argument("--out", type=Path, default=Path("out/pretrain"), help="folder of all states and results")
+    parser.add_argument("--resume", action="store_true", help="continue from the states in OUT")
+    parser.add_argument("--from", dest="start_from", type=Path, help="start from the weights of this checkpoint folder")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder that export writes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, help="instead of the stage's own")
-    parser.add_argument("--lr", type=float, help="instead of the stage's own")
-    parser.add_argument("--pool", type=int, default=100_000, help="drawings encoded for the UNet")
-    parser.add_argument("--pictures", type=int, default=Settings.pictures, help="drawings for the VAE and the probe")
-    parser.add_argument("--workers", type=int, default=2, help="processes that draw, and on a GPU make batches")
+    parser.add_argument("--batch", type=int, help="batch size, in place of the stage's own")
+    parser.add_argument("--lr", type=float, help="peak learning rate, in place of the stage's own")
+    parser.add_argument("--pool", type=int, default=100_000, help="number of drawings that are encoded for the UNet")
+    parser.add_argument(
+        "--images", type=int, default=Settings.images, help="number of drawings for VAE, probe and faces"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes that render drawings and, for a GPU, make batches"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -92,18 +98,19 @@ def settings_of(stage: str, options: argparse.Namespace, alone: bool) -> Setting
     return Settings(
         out=options.out,
         minutes=options.minutes * (1.0 if alone else share),
+        steps=options.steps,
         batch=options.batch or batch,
         lr=options.lr or lr,
         device=options.device,
         resume=options.resume,
         seed=options.seed,
         workers=options.workers,
-        pictures=options.pictures,
+        images=options.images,
     )
 
 
 def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes: Sizes | None = None) -> None:
-    """Train one part of the pipeline under OUT and put it back there."""
+    """Train one part of the pipeline in OUT and save it there."""
     sizes, folder = sizes or Sizes(), settings.out / "pipeline"
     match stage:
         case "vae":
@@ -117,7 +124,7 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
         case "unet":
             fresh = options.start_from is None
             pipeline = load(folder, sizes, fresh_unet=fresh)
-            # One that has been trained knows its words: it goes on with whole pictures.
+            # Small images teach a new UNet the words; a trained UNet continues with whole images.
             sides = (sizes.latent // 2, sizes.latent) if fresh else (sizes.latent,)
             pools = [pool_of(settings, sizes, options.pool, side) for side in sides]
             for pool in pools:
@@ -127,15 +134,15 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
             vae = AutoencoderKL.from_pretrained(folder / "vae")
             train_decoder(vae, settings).save_pretrained(folder / "vae")
         case "probe":
-            probe.train(AutoencoderKL.from_pretrained(folder / "vae"), settings)
+            train_probe(AutoencoderKL.from_pretrained(folder / "vae"), settings)
         case "clip" | "dinov2" | "captioner":
-            train_sight(stage, sizes.sight, settings)
+            train_vision_model(stage, sizes.vision, settings)
         case "faces":
             trained = train_faces(Generator(FACE_SIZES), settings)
             save_face_generator(with_directions(trained, settings.seed), folder / face_generator.FOLDER)
         case "export":
             export(settings.out, options.checkpoint, sizes)
-            export_sight(settings.out / FOLDER, options.checkpoint.parent)
+            export_vision_models(settings.out / FOLDER, options.checkpoint.parent)
 
 
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")
@@ -147,8 +154,8 @@ def pool_of(settings: Settings, sizes: Sizes, capacity: int, side: int) -> Pool:
 
 
 def load(folder: Path, sizes: Sizes, fresh_unet: bool) -> StableDiffusionXLPipeline:
-    """The pipeline under OUT; its UNet new if none is there yet or ``fresh_unet``."""
-    there = (folder / "unet").exists() and not fresh_unet
+    """The pipeline in OUT. Its UNet is new if OUT has none or if `fresh_unet`."""
+    has_unet = (folder / "unet").exists() and not fresh_unet
     return assemble(
         AutoencoderKL.from_pretrained(folder / "vae").eval(),
         CLIPTokenizer.from_pretrained(folder / "tokenizer"),
@@ -156,12 +163,12 @@ def load(folder: Path, sizes: Sizes, fresh_unet: bool) -> StableDiffusionXLPipel
             CLIPTextModel.from_pretrained(folder / "text_encoder"),
             CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2"),
         ),
-        UNet2DConditionModel.from_pretrained(folder / "unet") if there else build_unet(sizes),
+        UNet2DConditionModel.from_pretrained(folder / "unet") if has_unet else build_unet(sizes),
     )
 
 
 def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
-    """The averaged weights as they are now, in half precision; the newest states win over the folder's parts."""
+    """Write the averaged weights in half precision. Weights in `states` replace older ones in `pipeline`."""
     pipeline = load(out / "pipeline", sizes, fresh_unet=True)
     for name, module in (("unet", pipeline.unet), ("decoder", pipeline.vae)):
         state = out / "states" / f"{name}.pt"
@@ -172,12 +179,12 @@ def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
     if faces.exists():
         shutil.copytree(faces, checkpoint / face_generator.FOLDER, dirs_exist_ok=True)
     for config in checkpoint.glob("*/config.json"):
-        named = json.loads(config.read_text())
-        named.pop("_name_or_path", None)  # where it was made, which is nobody's business
+        values = json.loads(config.read_text())
+        values.pop("_name_or_path", None)  # a local path
         if config.parent.name.startswith("text_encoder"):
-            # transformers loads in the precision that a config names, diffusers in float32: they must agree.
-            named["dtype"] = "float32"
-        config.write_text(json.dumps(named, indent=2) + "\n")
+            # transformers loads weights in the precision of the config, diffusers in float32: both must be the same.
+            values["dtype"] = "float32"
+        config.write_text(json.dumps(values, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback, for the demo: it keeps what comes and verifies it."""
+"""A webhook receiver on the loopback interface, for the demo. It stores and verifies messages."""
 
 import threading
 import time
@@ -13,18 +13,19 @@ from client import verify_webhook
 
 @dataclass
 class Receiver:
-    """`received` holds the headers and raw body of each message."""
+    """`received` holds the headers and the raw body of each message. `arrived` is notified after each one."""
 
     url: str = ""
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
-    def expect(self, job_ids: set[str], secret: str, patience: float = 30.0) -> list[dict[str, Any]]:
-        """The verified events of these jobs, waited for.
+    def wait_for(self, job_ids: set[str], secret: str, timeout: float = 30.0) -> list[dict[str, Any]]:
+        """Wait for an event of each job; returns all verified events.
 
-        Raises standardwebhooks.WebhookVerificationError for a forged one, TimeoutError where one does not come.
+        Raises standardwebhooks.WebhookVerificationError for a forged message, and TimeoutError if an event of a job
+        does not arrive within `timeout` seconds.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         with self.arrived:
             while True:
                 events = [verify_webhook(secret, headers, body) for headers, body in self.received]
@@ -36,8 +37,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver on a free port, for as long as the block lasts."""
+def run_receiver() -> Iterator[Receiver]:
+    """Run a receiver on a free port while the block runs."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -50,7 +51,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *words: object) -> None:
-            pass  # the demo's bars have the terminal
+            pass  # requests must not break the demo's progress bars
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         receiver.url = f"http://127.0.0.1:{server.server_port}/webhooks"

@@ -1,4 +1,4 @@
-"""Contact sheets: labelled pictures in rows, for a person to look at."""
+"""Contact sheets: labelled images in rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 12
 _LINE = 17
-_PAPER, _INK, _FAINT = (250, 249, 246), (34, 34, 40), (120, 120, 128)
+_BACKGROUND, _TEXT, _NOTE = (250, 249, 246), (34, 34, 40), (120, 120, 128)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture with a label, and a fainter note below it, both wrapped to the picture's width."""
+    """One image with a label and, in grey below it, a note. Both are wrapped to the width of the image."""
 
     image: Image.Image
     label: str
@@ -20,7 +20,7 @@ class Cell:
 
 
 def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Cell]]], side: int = 192) -> Image.Image:
-    """Rows of (heading, cells) on one sheet, each picture fitted into ``side`` x ``side`` pixels."""
+    """Arrange rows of (heading, cells) on one sheet. Each image is scaled to fit `side` x `side` pixels."""
     bold, plain = ImageFont.load_default(16), ImageFont.load_default(13)
     texts = [
         (heading, [(cell.image, _wrap(cell.label, plain, side), _wrap(cell.note, plain, side)) for cell in cells])
@@ -29,20 +29,25 @@ def contact_sheet(title: str, rows: Sequence[tuple[str, Sequence[Cell]]], side: 
     lines = [max((len(label) + len(note) for _, label, note in cells), default=0) for _, cells in texts]
     heights = [side + _LINE * (2 + count) + _GAP for count in lines]
     width = max(len(cells) for _, cells in rows) * (side + _GAP) + _GAP
-    sheet = Image.new("RGB", (width, sum(heights) + 3 * _LINE), _PAPER)
+    sheet = Image.new("RGB", (width, sum(heights) + 3 * _LINE), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _GAP), title, fill=_INK, font=bold)
+    draw.text((_GAP, _GAP), title, fill=_TEXT, font=bold)
     y = _GAP + 2 * _LINE
     for (heading, cells), height in zip(texts, heights, strict=True):
-        draw.text((_GAP, y), heading, fill=_INK, font=bold)
+        draw.text((_GAP, y), heading, fill=_TEXT, font=bold)
         for k, (image, label, note) in enumerate(cells):
             x, top = _GAP + k * (side + _GAP), y + _LINE + 6
             sheet.paste(_fit(image, side), (x, top))
             for line, text in enumerate([*label, *note]):
-                ink = _INK if line < len(label) else _FAINT
+                ink = _TEXT if line < len(label) else _NOTE
                 draw.text((x, top + side + 3 + _LINE * line), text, fill=ink, font=plain)
         y += height
     return sheet
+
+
+def success_label(edit: str, success: bool | None) -> str:
+    """The name of an edit with the probe's verdict; `success` is None if the probe cannot judge the edit."""
+    return f"{edit}: {'not judged' if success is None else 'done' if success else 'not done'}"
 
 
 def _fit(image: Image.Image, side: int) -> Image.Image:
@@ -50,7 +55,7 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
     fitted = image.convert("RGB").resize(
         (round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS
     )
-    tile = Image.new("RGB", (side, side), _PAPER)
+    tile = Image.new("RGB", (side, side), _BACKGROUND)
     tile.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return tile
 

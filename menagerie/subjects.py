@@ -1,7 +1,7 @@
-"""Subjects to personalise: references, a test picture, and edits whose true results are known."""
+"""Subjects to personalise, with references, a test image, and edits with their true results; and groups of drawings."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from menagerie.attributes import (
     Identity,
     poses,
     sample_action,
+    sample_drawing,
     sample_identity,
     sample_scene,
     with_action,
@@ -25,13 +26,15 @@ TOKEN = "sks"  # noqa: S105 - a rare word of the vocabulary, no secret
 EDITS = ("pose", "head", "expression", "combination")
 _BENCHMARK_SEED = 240617236
 _BENCHMARK_NOUNS = (*(2 * ANIMALS), "cat", "dog", *(2 * OBJECTS), *(8 * FACES))
-#: The benchmark's share of animals, objects and faces, for any number of fresh subjects.
+#: Fresh subjects cycle through these kinds, so that any number has about the benchmark's proportions.
 _FRESH_KINDS = (ANIMALS, OBJECTS, ANIMALS, FACES, ANIMALS, OBJECTS, FACES)
+GROUP_SIZE = 4
+"""Drawings per group in `action_variants`, and identities per group in `related_identities`."""
 
 
 @dataclass(frozen=True)
 class DrawnEdit:
-    """One edit of a test picture: what it changes, and the picture that it should give."""
+    """One edit of a test image: the attributes that it changes, and its true result."""
 
     name: str
     changed: tuple[str, ...]
@@ -40,7 +43,7 @@ class DrawnEdit:
 
 @dataclass(frozen=True)
 class DrawnSubject:
-    """One identity in several pictures: references to learn it from, one picture to edit, and the edits."""
+    """One identity in several images: the references, the test image to edit, and its edits."""
 
     name: str
     identity: Identity
@@ -50,7 +53,7 @@ class DrawnSubject:
 
 
 def benchmark() -> list[DrawnSubject]:
-    """The 28 subjects of the benchmark: 12 animals, 8 objects and 8 faces, always the same."""
+    """The 28 subjects of the benchmark: 12 animals, 8 objects and 8 faces. Every call returns the same."""
     return [
         _subject(np.random.default_rng([_BENCHMARK_SEED, k]), f"{noun}-{k:02d}", noun)
         for k, noun in enumerate(_BENCHMARK_NOUNS)
@@ -58,7 +61,7 @@ def benchmark() -> list[DrawnSubject]:
 
 
 def fresh(count: int, seed: int) -> Iterator[DrawnSubject]:
-    """``count`` subjects that only ``seed`` decides, kinds in the benchmark's proportions."""
+    """`count` subjects, a function of `seed` alone. Their kinds have the proportions of the benchmark."""
     for k in range(count):
         rng = np.random.default_rng([seed, k])
         nouns = _FRESH_KINDS[k % len(_FRESH_KINDS)]
@@ -76,7 +79,7 @@ def _subject(rng: np.random.Generator, name: str, noun: str, references: int = 4
 
 
 def _spread(rng: np.random.Generator, values: tuple[str, ...], count: int) -> list[str]:
-    """``count`` values in a random order, each as often as any other: varied references, as users are asked for."""
+    """`count` values in a random order, each about equally often: users, too, are asked for varied references."""
     repeated = [value for _ in range(-(-count // len(values))) for value in rng.permutation(values)]
     return [str(value) for value in rng.permutation(repeated[:count])]
 
@@ -89,3 +92,40 @@ def _edits(rng: np.random.Generator, test: Drawing) -> Iterator[DrawnEdit]:
             others = [v for v in choices[attribute] if v != getattr(test.action, attribute)]
             new[attribute] = others[int(rng.integers(len(others)))]
         yield DrawnEdit(name, changed, with_action(test, **new))
+
+
+def random_drawing(rng: np.random.Generator, identity: Identity) -> Drawing:
+    """The subject in a random scene with a random action."""
+    return Drawing(identity, sample_scene(rng), sample_action(rng, identity.class_noun))
+
+
+def related_identities(rng: np.random.Generator, count: int) -> list[Identity]:
+    """`count` identities in groups of `GROUP_SIZE` that are related to each other."""
+    identities: list[Identity] = []
+    firsts = [sample_identity(rng) for _ in range(-(-count // GROUP_SIZE))]
+    for first in firsts:
+        identities += [first, *(related_identity(rng, first) for _ in range(GROUP_SIZE - 1))]
+    return identities[:count]
+
+
+def related_identity(rng: np.random.Generator, identity: Identity) -> Identity:
+    """Another identity of the same class: about half of its attributes are those of `identity`, the others random."""
+    while True:
+        other = sample_identity(rng, identity.class_noun)
+        taken = {f.name: getattr(other, f.name) for f in fields(Identity) if rng.random() < 0.5}
+        mixed = replace(identity, **taken)
+        if mixed != identity and mixed.color != mixed.second_color:
+            return mixed
+
+
+def action_variants(rng: np.random.Generator, count: int) -> list[Drawing]:
+    """`count` drawings in groups of `GROUP_SIZE`: each group has one subject and one scene, and different actions."""
+    drawings: list[Drawing] = []
+    while len(drawings) < count:
+        first = sample_drawing(rng)
+        group = {first.action: first}
+        while len(group) < GROUP_SIZE:
+            action = sample_action(rng, first.identity.class_noun)
+            group[action] = replace(first, action=action)
+        drawings += group.values()
+    return drawings[:count]

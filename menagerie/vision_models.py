@@ -1,7 +1,7 @@
-"""The miniature models that see: CLIP, DINOv2 and LLaVA in transformers' own classes, and the folders they lie in.
+"""The miniature vision models: CLIP, DINOv2 and LLaVA in transformers' own classes, and their folders.
 
-Pictures are 128 x 128, seen as 16 x 16 patches and scaled to [-1, 1]. Nothing here is our own class, so that whatever
-loads these folders loads the public checkpoints.
+Images are 128 x 128, split into 16 x 16 patches and scaled to [-1, 1]. All classes are transformers' own: code that
+loads these folders also loads the public checkpoints.
 """
 
 import shutil
@@ -34,7 +34,7 @@ HOME = Path(__file__).parent
 CLIP, DINOV2, CAPTIONER = HOME / "judges" / "clip", HOME / "judges" / "dinov2", HOME / "captioner"
 _SPECIALS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
 _IMAGE = "<image>"
-#: LLaVA 1.5's, as its publisher ships it.
+#: The chat template of LLaVA 1.5, as published.
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
     "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
@@ -44,10 +44,10 @@ CHAT_TEMPLATE = (
 
 
 @dataclass(frozen=True)
-class Sight:
-    """Every size of the towers that see, and of the captioner's language model, which is as wide."""
+class VisionSizes:
+    """The sizes of the vision towers, and of the captioner's language model, which has the same width."""
 
-    picture: int = 128
+    image_size: int = 128
     patch: int = 8
     width: int = 128
     inner: int = 384
@@ -56,31 +56,31 @@ class Sight:
     language_layers: int = 3
 
     def processing(self) -> dict[str, Any]:
-        """An image processor's settings."""
+        """The settings of the image processors."""
         return {
-            "size": {"shortest_edge": self.picture},
-            "crop_size": {"height": self.picture, "width": self.picture},
+            "size": {"shortest_edge": self.image_size},
+            "crop_size": {"height": self.image_size, "width": self.image_size},
             "image_mean": [0.5] * 3,
             "image_std": [0.5] * 3,
         }
 
 
-def vision_config(sight: Sight) -> CLIPVisionConfig:
+def vision_config(sizes: VisionSizes) -> CLIPVisionConfig:
     return CLIPVisionConfig(
-        hidden_size=sight.width,
-        intermediate_size=sight.inner,
-        num_hidden_layers=sight.layers,
-        num_attention_heads=sight.heads,
-        image_size=sight.picture,
-        patch_size=sight.patch,
+        hidden_size=sizes.width,
+        intermediate_size=sizes.inner,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        image_size=sizes.image_size,
+        patch_size=sizes.patch,
     )
 
 
-def build_clip(sight: Sight, text: CLIPTextModelWithProjection) -> CLIPModel:
-    """A CLIP whose text tower is a trained one, and whose vision tower is new."""
+def build_clip(sizes: VisionSizes, text: CLIPTextModelWithProjection) -> CLIPModel:
+    """A CLIP with the trained text tower `text` and a new vision tower."""
     config = CLIPConfig(
         text_config=text.config.to_dict(),
-        vision_config=vision_config(sight).to_dict(),
+        vision_config=vision_config(sizes).to_dict(),
         projection_dim=text.config.projection_dim,
     )
     clip = CLIPModel(config)
@@ -89,56 +89,56 @@ def build_clip(sight: Sight, text: CLIPTextModelWithProjection) -> CLIPModel:
     return clip
 
 
-def clip_processor(sight: Sight) -> CLIPImageProcessorPil:
-    return CLIPImageProcessorPil(**sight.processing())
+def clip_processor(sizes: VisionSizes) -> CLIPImageProcessorPil:
+    return CLIPImageProcessorPil(**sizes.processing())
 
 
-def build_dinov2(sight: Sight) -> Dinov2Model:
+def build_dinov2(sizes: VisionSizes) -> Dinov2Model:
     return Dinov2Model(
         Dinov2Config(
-            hidden_size=sight.width,
-            mlp_ratio=sight.inner // sight.width,
-            num_hidden_layers=sight.layers,
-            num_attention_heads=sight.heads,
-            image_size=sight.picture,
-            patch_size=sight.patch,
+            hidden_size=sizes.width,
+            mlp_ratio=sizes.inner // sizes.width,
+            num_hidden_layers=sizes.layers,
+            num_attention_heads=sizes.heads,
+            image_size=sizes.image_size,
+            patch_size=sizes.patch,
         )
     )
 
 
-def dinov2_processor(sight: Sight) -> BitImageProcessorPil:
-    return BitImageProcessorPil(**sight.processing())
+def dinov2_processor(sizes: VisionSizes) -> BitImageProcessorPil:
+    return BitImageProcessorPil(**sizes.processing())
 
 
-def captioner_processor(sight: Sight, words: Iterable[str]) -> LlavaProcessor:
-    """Pictures and texts for the captioner; each of ``words``, in small letters, is one token, any other unknown."""
+def captioner_processor(sizes: VisionSizes, words: Iterable[str]) -> LlavaProcessor:
+    """The processor of the captioner's inputs. Each of `words` (lower case) is one token; other words are unknown."""
     pieces = [*_SPECIALS.values(), _IMAGE, *sorted(set(words) - {_IMAGE})]
     tokenizer = Tokenizer(models.WordLevel({piece: k for k, piece in enumerate(pieces)}, _SPECIALS["unk_token"]))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
-    tokenizer.decoder = decoders.WordPiece()  # for its cleaning: no space before a comma
+    tokenizer.decoder = decoders.WordPiece()  # removes the space before a comma
     return LlavaProcessor(
-        image_processor=LlavaImageProcessorPil(**sight.processing()),
+        image_processor=LlavaImageProcessorPil(**sizes.processing()),
         tokenizer=PreTrainedTokenizerFast(
             tokenizer_object=tokenizer, extra_special_tokens={"image_token": _IMAGE}, **_SPECIALS
         ),
-        patch_size=sight.patch,
+        patch_size=sizes.patch,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=CHAT_TEMPLATE,
     )
 
 
-def build_captioner(sight: Sight, processor: LlavaProcessor, clip: CLIPModel) -> LlavaForConditionalGeneration:
-    """A LLaVA whose vision tower is a trained CLIP's, and whose language model is new."""
+def build_captioner(sizes: VisionSizes, processor: LlavaProcessor, clip: CLIPModel) -> LlavaForConditionalGeneration:
+    """A LLaVA with the vision tower of the trained `clip` and a new language model."""
     tokenizer = processor.tokenizer
     language = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=sight.width,
-        intermediate_size=sight.inner,
-        num_hidden_layers=sight.language_layers,
-        num_attention_heads=sight.heads,
-        num_key_value_heads=sight.heads,
+        hidden_size=sizes.width,
+        intermediate_size=sizes.inner,
+        num_hidden_layers=sizes.language_layers,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.heads,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -148,28 +148,29 @@ def build_captioner(sight: Sight, processor: LlavaProcessor, clip: CLIPModel) ->
             vision_config=clip.config.vision_config,
             text_config=language,
             image_token_index=tokenizer.convert_tokens_to_ids(_IMAGE),
-            image_seq_length=(sight.picture // sight.patch) ** 2,
+            image_seq_length=(sizes.image_size // sizes.patch) ** 2,
         )
     )
     network.model.vision_tower.load_state_dict(clip.vision_model.state_dict())
     return network
 
 
-def write(folder: Path, network: nn.Module, *processors: Any) -> None:
-    """The network in its own precision, with what prepares its inputs."""
-    for part in (network, *processors):
+def save_model(folder: Path, network: nn.Module, *processors: Any) -> None:
+    """Save the network in its own precision, with its processors."""
+    parts: tuple[Any, ...] = (network, *processors)
+    for part in parts:
         part.save_pretrained(folder)
 
 
-def export_sight(trained: Path, home: Path) -> None:
-    """Copy the models that ``trained`` has to ``home``, their weights in half precision.
+def export_vision_models(trained: Path, home: Path) -> None:
+    """Copy the models in `trained` to `home`, with weights in half precision.
 
-    Their configs go on naming float32, in which transformers then loads them: a CPU is slow at halves.
+    The configs still name float32, so that transformers loads them in float32: half precision is slow on a CPU.
     """
     for name in (CLIP, DINOV2, CAPTIONER):
-        place = name.relative_to(HOME)
-        if (trained / place).exists():
-            shutil.copytree(trained / place, home / place, dirs_exist_ok=True)
-            weights = home / place / "model.safetensors"
+        folder = name.relative_to(HOME)
+        if (trained / folder).exists():
+            shutil.copytree(trained / folder, home / folder, dirs_exist_ok=True)
+            weights = home / folder / "model.safetensors"
             halves = {key: tensor.half() for key, tensor in load_file(weights).items()}
             save_file(halves, weights, metadata={"format": "pt"})

@@ -1,15 +1,15 @@
-"""Alembic's entry: over the connection that `ledger.database.migrate` opened, or over LIPE_DATABASE_URL."""
+"""Alembic's entry point. It uses the connection that `ledger.database.migrate` opened, or LIPE_DATABASE_URL."""
 
 from alembic import context
 from sqlalchemy import Connection
 
 from ledger.database import make_engine
+from ledger.models import METADATA
 from ledger.settings import Settings
-from ledger.tables import METADATA
 
 
 def run(connection: Connection) -> None:
-    """Bring the connection's database to the wanted schema, in the transaction of the caller."""
+    """Migrate the connection's database, in the caller's transaction."""
     context.configure(connection=connection, target_metadata=METADATA)
     with context.begin_transaction():
         context.run_migrations()

@@ -1,10 +1,12 @@
-"""The real servers, once for all tests; an empty database and a data folder of its own for each test.
+"""The real servers, started once for all tests; an empty database and a data folder for each test.
 
-The servers come from wheels, whatever is installed; where LIPE_TEST_DATABASE_URL, LIPE_TEST_BROKER_URL or
-LIPE_TEST_S3_ENDPOINT_URL name one, that one is used. Tests empty its tables and its memory: `pytest -n 2` needs two
-databases, brokers and buckets, separated by spaces, and each process takes its own.
+The servers come from wheels, even if others are installed. LIPE_TEST_DATABASE_URL, LIPE_TEST_BROKER_URL and
+LIPE_TEST_S3_ENDPOINT_URL replace them. Tests empty the tables and the broker: `pytest -n 2` needs two databases,
+brokers and buckets, separated by spaces, one for each process.
 
-Shapes are checked in every test: the hook must be in place before anything of lipe_core is imported.
+Each test that uses servers or models gets the marker `servers` or `models`: `make test-fast` deselects them.
+
+Shapes are checked in every test: the import hook must be installed before any import of lipe_core.
 """
 
 import os
@@ -18,7 +20,7 @@ from sqlalchemy import Engine
 from cli.embedded import postgres, s3, valkey
 from ledger import projects
 from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support import typechecker
@@ -28,27 +30,56 @@ pytest_plugins = ("tests.support.api_fixtures",)
 
 install_import_hook("lipe_core", f"{typechecker.__name__}.checked")
 
+SERVER_FIXTURES = frozenset({"database_url", "broker_url", "object_store"})
+"""Fixtures that start a server; most tests use them through others."""
+MODEL_FIXTURES = frozenset(
+    {
+        "checkpoint", "tiny_checkpoint", "model", "deep_model", "device", "llava",
+        "clip_folder", "dinov2_folder", "lpips", "judges", "probe",
+    }
+)  # fmt: skip
+"""Fixtures that write or load a network."""
+MARKER_OF_FOLDER = {"benchmarks": "models", "reliability": "servers", "service": "servers"}
+"""Folders whose tests all use servers or models, some of them without a fixture."""
 
-def named(what: str) -> str | None:
-    """What LIPE_TEST_<what> has for this process, if anything."""
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by `-m`
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures that they use, directly or through others, and by their folder.
+
+    A test that uses a server or a model in another way has the marker in its own file.
+    """
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in MARKER_OF_FOLDER:
+            item.add_marker(MARKER_OF_FOLDER[folder])
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & SERVER_FIXTURES:
+            item.add_marker("servers")
+        if fixtures & MODEL_FIXTURES:
+            item.add_marker("models")
+
+
+def given(name: str) -> str | None:
+    """The value of LIPE_TEST_<name> for this process, if the variable is set."""
     process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    given = os.environ.get(f"LIPE_TEST_{what}", "").split()
-    if given and process >= len(given):
-        raise pytest.UsageError(f"LIPE_TEST_{what} names {len(given)}, too few for all processes: tests would mix")
-    return given[process] if given else None
+    values = os.environ.get(f"LIPE_TEST_{name}", "").split()
+    if values and process >= len(values):
+        raise pytest.UsageError(f"LIPE_TEST_{name} has {len(values)} values: give one for each test process")
+    return values[process] if values else None
 
 
 @pytest.fixture(scope="session")
 def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the embedded servers keep their data and logs."""
+    """The folder of the embedded servers' data and logs."""
     return tmp_path_factory.mktemp("servers")
 
 
 @pytest.fixture(scope="session")
 def database_url(server_folder: Path) -> Iterator[str]:
-    """A Postgres."""
-    if given := named("DATABASE_URL"):
-        yield given
+    """The URL of a Postgres."""
+    if url := given("DATABASE_URL"):
+        yield url
         return
     with postgres.serve(server_folder / "postgres", durable=False, programs=postgres.packaged()) as url:
         yield url
@@ -56,9 +87,9 @@ def database_url(server_folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def broker_url(server_folder: Path) -> Iterator[str]:
-    """A Valkey or Redis."""
-    if given := named("BROKER_URL"):
-        yield given
+    """The URL of a Valkey or Redis."""
+    if url := given("BROKER_URL"):
+        yield url
         return
     with valkey.serve(server_folder / "valkey", program=valkey.packaged()) as url:
         yield url
@@ -67,9 +98,9 @@ def broker_url(server_folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def object_store(server_folder: Path) -> Iterator[s3.S3]:
     """An S3 server."""
-    if given := os.environ.get("LIPE_TEST_S3_ENDPOINT_URL"):
-        keys = (os.environ[f"LIPE_TEST_S3_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
-        yield s3.S3(given, *keys, bucket=named("S3_BUCKET") or "lipe-test")
+    if url := os.environ.get("LIPE_TEST_S3_ENDPOINT_URL"):
+        key_id, secret = os.environ["LIPE_TEST_S3_ACCESS_KEY_ID"], os.environ["LIPE_TEST_S3_SECRET_ACCESS_KEY"]
+        yield s3.S3(url, key_id, secret, given("S3_BUCKET") or "lipe-test")
         return
     with s3.serve(server_folder / "s3") as store:
         yield store
@@ -77,7 +108,7 @@ def object_store(server_folder: Path) -> Iterator[s3.S3]:
 
 @pytest.fixture(scope="session")
 def server_settings(server_folder: Path, database_url: str, broker_url: str, object_store: s3.S3) -> Settings:
-    """Settings for the servers; the database has the newest schema, and the bucket is there."""
+    """Settings for the servers. The database has the newest schema, and the bucket exists."""
     settings = Settings(
         database_url=database_url,
         broker_url=broker_url,
@@ -96,7 +127,7 @@ def server_settings(server_folder: Path, database_url: str, broker_url: str, obj
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny checkpoint: random weights, 64-pixel pictures."""
+    """The tiny checkpoint: random weights, 64-pixel images."""
     from tests.support.tiny_checkpoint import write_checkpoint
 
     folder = tmp_path_factory.mktemp("checkpoint")
@@ -106,13 +137,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(server_settings: Settings, tmp_path: Path) -> Settings:
-    """The same, with a data folder of this test's own."""
+    """`server_settings` with a data folder for this test."""
     return server_settings.model_copy(update={"data_dir": tmp_path / "data"})
 
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Callable[[str], Engine]]:
-    """One engine for each database: connecting anew would take longer than many a test."""
+    """One engine for each database: a new connection would take longer than many tests."""
     made: dict[str, Engine] = {}
     yield lambda url: made.get(url) or made.setdefault(url, make_engine(url))
     for engine in made.values():
@@ -129,18 +160,18 @@ def engine(settings: Settings, engines: Callable[[str], Engine]) -> Engine:
 
 @pytest.fixture
 def begin(engine: Engine) -> UnitOfWork:
-    """One transaction for each `with begin() as session:`."""
+    """The unit of work: one transaction for each `with begin() as session:`."""
     return unit_of_work(engine)
 
 
 @pytest.fixture(scope="session")
 def storage(server_settings: Settings) -> Storage:
-    """The object store. What other tests stored may still be there, under other projects."""
+    """The object store. It may still have objects of other tests, under other projects."""
     return Storage(server_settings)
 
 
 @pytest.fixture
 def project(begin: UnitOfWork) -> Project:
-    """A project without anything."""
+    """An empty project."""
     with begin() as session:
         return projects.create(session, "test")

@@ -1,1 +1,1 @@
-"""The Celery side: claim a job, run lipe_core, store the result; dispatcher, reaper, webhook delivery."""
+"""The Celery workers: claim a job, run lipe_core, store the result; the dispatcher; webhook delivery."""

@@ -1,21 +1,20 @@
-"""The Celery application: three queues of doorbells.
+"""The Celery application: three queues of notifications.
 
-A message carries nothing but an id. The database row is the job, so a message that is lost, doubled or late
-costs only time: the claim refuses what is not there to be claimed, and the dispatcher rings again. Hence
-the settings: no result backend; messages are acknowledged early (a late acknowledgement of a training that
-outlives the broker's visibility timeout is delivered again, over and over); nothing is prefetched, so that
-no message waits behind a training while another worker is idle; no ETA tasks, which a worker would hold in
-its memory.
+A message carries nothing but an id. The database row is the job, so a message that is lost, duplicated or late costs
+only time: the claim refuses a job that is not queued, and the dispatcher notifies again. Hence the settings:
+
+- No result backend: the row holds the result.
+- Early acknowledgement: with a late one, the broker delivers a training again each time its visibility timeout ends.
+- No prefetching: no message waits behind a training while another worker is idle.
+- No ETA tasks: a worker would keep them in its memory.
 """
 
 import gc
 import os
 import socket
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib import import_module
+from functools import cache, partial
 from multiprocessing.sharedctypes import RawValue
-from typing import TYPE_CHECKING
 
 from celery import Celery
 from celery.signals import worker_process_init, worker_shutting_down
@@ -24,21 +23,20 @@ from sqlalchemy import Engine
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
-from worker.heartbeat import beating
+from worker.heartbeat import heartbeat_step
 from worker.receiver_limiter import ReceiverLimiter
-from worker.webhooks import deliver, receiver
+from worker.webhooks import deliver, find_receiver
 
-if TYPE_CHECKING:
-    from worker.context import WorkerContext
-
-WEBHOOKS_AT_ONCE = 128
-WEBHOOKS_AT_ONE_RECEIVER = 4  # or one that hangs would keep all others waiting
+WEBHOOK_THREADS = 128
+WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block the others
 
 
-def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *, sends: bool = False) -> Celery:
-    """The application with its three tasks. Torch is imported by the child, never by the parent.
+def make_app(
+    settings: Settings, draining: Callable[[], bool] = lambda: False, *, webhooks_only: bool = False
+) -> Celery:
+    """The application with its three tasks. With `webhooks_only`, the worker has no model to load.
 
-    A worker that only `sends` webhooks has no model to load.
+    Only the child process imports torch: CUDA does not survive a fork.
     """
     app = Celery("lipe", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
@@ -58,8 +56,8 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *
         broker_transport_options={"visibility_timeout": 3600, "socket_keepalive": True, "socket_timeout": 30},
     )
 
-    loaded = RawValue("b", sends)  # shared with the child
-    app.steps["consumer"].add(beating(settings, lambda: bool(loaded.value)))
+    is_loaded = RawValue("b", webhooks_only)  # shared with the child
+    app.steps["consumer"].add(heartbeat_step(settings, lambda: bool(is_loaded.value)))
 
     @cache
     def engine() -> Engine:
@@ -70,44 +68,38 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *
         return unit_of_work(engine())
 
     @cache
-    def process() -> "WorkerContext":
+    def job_runner() -> Callable[[str], None]:
+        # Imported here, because both modules import torch.
         from worker.context import make_context
+        from worker.run_job import run_job
 
-        return make_context(settings, engine(), draining)
+        context = make_context(settings, engine(), draining)
+        context.warm_up()
+        return partial(run_job, context)
 
     @worker_process_init.connect(weak=False)
     def load(**signal: object) -> None:
-        import_module("worker.run_job")
-        process().gpu.base_model()  # so that the first job does not wait for it
-        process().storage.open()
-        # Half a million objects of the libraries stay for ever: a collection after each job that looks at all of them
-        # takes a third of a second.
+        job_runner()
+        # The libraries keep half a million objects alive. Without `freeze`, the collection after each job would visit
+        # all of them, which takes a third of a second.
         gc.collect()
         gc.freeze()
-        loaded.value = 1
-
-    def run_job(job_id: str) -> None:
-        from worker.run_job import run_job
-
-        run_job(process(), job_id)
+        is_loaded.value = 1
 
     @app.task(name="lipe.prior")
     def prior(job_id: str) -> None:
-        run_job(job_id)
+        job_runner()(job_id)
 
     @app.task(name="lipe.edit")
     def edit(job_id: str) -> None:
-        run_job(job_id)
+        job_runner()(job_id)
 
-    turns = ReceiverLimiter(WEBHOOKS_AT_ONE_RECEIVER, draining)
+    limiter = ReceiverLimiter(WEBHOOK_THREADS_PER_RECEIVER, draining)
 
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:
-        turns.take(
-            receiver(begin(), delivery_id),
-            delivery_id,
-            lambda identifier: deliver(begin(), identifier, allow_private=settings.allow_private_urls),
-        )
+        send = partial(deliver, begin(), allow_private=settings.allow_private_urls)
+        limiter.run(find_receiver(begin(), delivery_id), delivery_id, send)
 
     return app
 
@@ -115,28 +107,28 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False, *
 def serve(queues: Sequence[str]) -> None:
     """Work on the queues until SIGTERM: jobs in one child process, webhooks in threads.
 
-    SIGTERM drains: a running job stops at its next step, keeps its checkpoint and goes back to the queue.
+    On SIGTERM the worker drains: a running job stops at its next step, keeps its checkpoint and returns to the queue.
     """
-    sends = set(queues) == {QUEUES["lipe.webhook"]}
+    webhooks_only = set(queues) == {QUEUES["lipe.webhook"]}
     if unknown := set(queues) - set(QUEUES.values()):
         raise ValueError(f"there is no queue {', '.join(sorted(unknown))}: choose from {', '.join(QUEUES.values())}")
-    if QUEUES["lipe.webhook"] in queues and not sends:
+    if QUEUES["lipe.webhook"] in queues and not webhooks_only:
         raise ValueError("webhooks need a worker of their own: they would wait behind every training")
     settings = Settings()
-    if not settings.base_model and not sends:
+    if not settings.base_model and not webhooks_only:
         raise ValueError("LIPE_BASE_MODEL is not set: the workers of priors and edits need a checkpoint")
-    # Shared with the child that is forked later; without a lock, which a killed child could keep for ever.
+    # Shared with the child that is forked later. It has no lock, because a killed child could hold one forever.
     flag = RawValue("b", 0)
 
     def drain(**signal: object) -> None:
         flag.value = 1
 
     worker_shutting_down.connect(drain, weak=False)
-    worker = make_app(settings, lambda: bool(flag.value), sends=sends).Worker(
+    worker = make_app(settings, lambda: bool(flag.value), webhooks_only=webhooks_only).Worker(
         queues=list(queues),
         hostname=f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}",
-        pool="threads" if sends else "prefork",
-        concurrency=WEBHOOKS_AT_ONCE if sends else 1,
+        pool="threads" if webhooks_only else "prefork",
+        concurrency=WEBHOOK_THREADS if webhooks_only else 1,
         loglevel="INFO",
         without_gossip=True,
         without_mingle=True,

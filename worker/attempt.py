@@ -1,14 +1,13 @@
-"""A claimed job: progress goes out, control comes back, and both are one database write.
+"""A claimed job: one database write sends its progress and returns the control commands.
 
-The lease is renewed by progress alone. A worker that is alive but stuck loses its job; a worker that comes back
-from the dead finds its writes refused, because another attempt has a newer epoch.
+Only progress renews the lease. A worker that runs but is stuck therefore loses its job. If it continues later, the
+database refuses its writes, because another attempt has a newer epoch.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
@@ -21,10 +20,10 @@ from ledger.database import UNAVAILABLE, Autocommit
 from ledger.storage import StorageError
 
 RENEW_SECONDS = 0.2
-OUTAGE_SECONDS = 5.0
-PATIENCE_SECONDS = 1.0
-STORAGE_WAITS = (1, 2, 4, 8, 15, 30, 30, 30)
-STORED_AT_ONCE = 4
+DATABASE_RETRY_SECONDS = 5.0
+POLL_SECONDS = 1.0
+STORAGE_RETRY_SECONDS = (1, 2, 4, 8, 15, 30, 30, 30)
+PARALLEL_STORAGE_CALLS = 4
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
@@ -35,16 +34,16 @@ class Canceled(Exception):
 
 
 class Draining(Exception):
-    """This worker was told to stop: checkpoint, give the job back uncharged."""
+    """This worker must stop: save a checkpoint and return the job to the queue without charging the attempt."""
 
 
-class Lost(Exception):
-    """The job is another attempt's, over or erased: stop, write nothing."""
+class ClaimLost(Exception):
+    """Another attempt has the job, or the job has ended or was erased: stop, write nothing."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file that an attempt made; what its fields mean is in `ledger.artefacts`."""
+    """A file that an attempt made. `ledger.artefacts` describes the fields."""
 
     role: str
     name: str
@@ -55,7 +54,7 @@ class File:
 
 @dataclass(frozen=True)
 class JobResult:
-    """All that an attempt made, still to be stored but for the previews; `manifest` is a prior's."""
+    """The result of an attempt. The files are not stored yet, the previews are; only a prior has a `manifest`."""
 
     files: list[File]
     resolved: dict[str, Any]
@@ -65,133 +64,135 @@ class JobResult:
 
 @dataclass
 class Attempt:
-    """One attempt at one job: `report` is its heartbeat, `seconds` what each stage took.
+    """One attempt at one job: `report` sends its progress; `seconds` has the duration of each stage.
 
-    `preview`, the newest picture of it that is stored, goes out with the reports.
+    `preview` is the newest preview that is stored. Each report includes it.
     """
 
-    look: Autocommit
+    autocommit: Autocommit
     claim: Claim
     lease_seconds: float
     draining: Callable[[], bool]
     seconds: dict[str, float] = field(default_factory=dict)
     preview: NewArtefact | None = None
+    clock: Callable[[], float] = time.monotonic
     _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
     _stage_began: tuple[int, float] = (0, 0.0)
     _next_renewal: float = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside, and report that it began."""
-        start = time.monotonic()
+        """Context manager that reports the beginning of a stage and measures its duration."""
+        start = self.clock()
         self.report(name, 0, 1)
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - start
 
     def report(self, stage: str, step: int, total: int, **details: Any) -> None:
-        """Step `step` of `total` is done. Writes at most once in RENEW_SECONDS, and at a stage's beginning and end.
+        """Report that step `step` of `total` is done.
 
-        Raises Canceled, Draining or Lost: the only way in which a job is told to stop.
+        Writes at most once in RENEW_SECONDS, and at the beginning and end of a stage. Raises Canceled, Draining or
+        ClaimLost; a job receives no other command to stop.
         """
-        moment = time.monotonic()
+        now = self.clock()
         begins = stage != self._latest.stage
         if begins:
-            self._stage_began = (step, moment)
-        eta = self._eta(step, total, moment)
+            self._stage_began = (step, now)
+        eta = self._eta(step, total, now)
         self._latest = Progress(stage, step, total, details | {"eta_seconds": eta}, self.preview)
         if self.draining():
             raise Draining
-        if moment >= self._next_renewal or begins or step == total:
-            self._renew(moment)
+        if now >= self._next_renewal or begins or step == total:
+            self._renew(now)
 
     def reporter(self, stage: str) -> Callable[[int, int], None]:
-        """`report` of one stage, as lipe_core's `on_step` wants it."""
+        """`report` for one stage, with the signature of lipe_core's `on_step`."""
         return lambda step, total: self.report(stage, step, total)
 
-    def retry_storage(self, operation: Callable[[], Result]) -> Result:
-        """Do it again and again through an outage of the storage. Raises StorageError when it lasts too long.
-
-        However slow the storage is, the lease is kept. An attempt that is told to stop first waits for the storage's
-        answer: what is stored after its clean-up would stay.
-        """
-        (result,) = self.insist_on_all([operation])
-        return result
-
-    def insist_on_all(self, operations: Sequence[Callable[[], Result]]) -> Iterator[Result]:
-        """`insist` on each, STORED_AT_ONCE side by side: the results in their order, as they come."""
-        for first in range(0, len(operations), STORED_AT_ONCE):
-            yield from self._insist(operations[first : first + STORED_AT_ONCE])
-
-    def beside(self, operation: Callable[[], Result]) -> Result:
-        """Do in a thread what ends by itself but cannot report, and report meanwhile.
-
-        An attempt that is told to stop does not wait for the thread's end: the operation must not need it.
-        """
-        outcome = _begun(operation)
-        self._report_until([outcome])
-        return outcome.result()
-
-    def report_again(self) -> None:
-        """Nothing new is done, but the attempt is alive. Raises what `report` raises."""
+    def renew_lease(self) -> None:
+        """Report the latest progress again, to keep the lease. Raises the same exceptions as `report`."""
         self.report(self._latest.stage, self._latest.step, self._latest.total, **self._latest.details)
 
-    def _insist(self, operations: Sequence[Callable[[], Result]]) -> list[Result]:
-        outcomes = self._patiently([_begun(operation) for operation in operations])
-        for wait in STORAGE_WAITS:
-            failed = [isinstance(outcome.exception(), StorageError) for outcome in outcomes]
+    def retry_storage(self, operation: Callable[[], Result]) -> Result:
+        """Run a storage operation, and retry it during an outage. Raises StorageError if the outage lasts too long.
+
+        The lease is kept meanwhile. An attempt that must stop first waits for the storage's response: an object that
+        is stored after the attempt's clean-up would remain.
+        """
+        (result,) = self.retry_storage_all([operation])
+        return result
+
+    def retry_storage_all(self, operations: Sequence[Callable[[], Result]]) -> Iterator[Result]:
+        """`retry_storage` for each operation, PARALLEL_STORAGE_CALLS at once. Yields the results in order."""
+        for first in range(0, len(operations), PARALLEL_STORAGE_CALLS):
+            yield from self._retry_group(operations[first : first + PARALLEL_STORAGE_CALLS])
+
+    def run_in_thread(self, operation: Callable[[], Result]) -> Result:
+        """Run an operation that cannot report, such as an HTTP request, in a thread, and renew the lease meanwhile.
+
+        An attempt that must stop does not wait for the thread: the operation has to end by itself.
+        """
+        future = _start(operation)
+        self._renew_until_done([future])
+        return future.result()
+
+    def _retry_group(self, operations: Sequence[Callable[[], Result]]) -> list[Result]:
+        futures = self._finish([_start(operation) for operation in operations])
+        for seconds in STORAGE_RETRY_SECONDS:
+            errors = [future.exception() for future in futures]
+            failed = [isinstance(error, StorageError) for error in errors]
             if not any(failed):
                 break
-            error = next(
-                outcome.exception() for outcome, cpu_offloaded in zip(outcomes, failed, strict=True) if cpu_offloaded
-            )
-            log.warning("job %s: %s; again in %d s", self.claim.job_id, error, wait)
-            for _ in range(wait):
+            log.warning("job %s: %s; retry in %d s", self.claim.job_id, errors[failed.index(True)], seconds)
+            for _ in range(seconds):
                 time.sleep(1)
-                self.report_again()
-            again = zip(operations, outcomes, failed, strict=True)
-            outcomes = self._patiently(
-                [_begun(operation) if cpu_offloaded else done for operation, done, cpu_offloaded in again]
+                self.renew_lease()
+            futures = self._finish(
+                [
+                    _start(operation) if has_failed else future
+                    for operation, future, has_failed in zip(operations, futures, failed, strict=True)
+                ]
             )
-        return [outcome.result() for outcome in outcomes]
+        return [future.result() for future in futures]
 
-    def _patiently(self, outcomes: "list[Future[Result]]") -> "list[Future[Result]]":
+    def _finish(self, futures: "list[Future[Result]]") -> "list[Future[Result]]":
         try:
-            self._report_until(outcomes)
+            self._renew_until_done(futures)
         finally:
-            wait_for(outcomes)
-        return outcomes
+            wait(futures)
+        return futures
 
-    def _report_until(self, outcomes: "list[Future[Result]]") -> None:
-        while wait_for(outcomes, PATIENCE_SECONDS).not_done:
-            self.report_again()
+    def _renew_until_done(self, futures: "list[Future[Result]]") -> None:
+        while wait(futures, POLL_SECONDS).not_done:
+            self.renew_lease()
 
-    def _renew(self, moment: float) -> None:
-        self._next_renewal = moment + RENEW_SECONDS
+    def _renew(self, now: float) -> None:
+        self._next_renewal = now + RENEW_SECONDS
         try:
-            with self.look() as connection:
+            with self.autocommit() as connection:
                 control = attempts.renew(connection, self.claim, self._latest, lease_seconds=self.lease_seconds)
         except UNAVAILABLE as error:
-            # Work on: nobody else can claim the job meanwhile, and the next renewal tells whose it is.
+            # Continue: no other worker can claim the job without the database, and the next renewal checks the claim.
             log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)
-            self._next_renewal = moment + OUTAGE_SECONDS
+            self._next_renewal = now + DATABASE_RETRY_SECONDS
             return
         if control is not Control.GO_ON:
-            raise Canceled if control is Control.CANCEL else Lost
+            raise Canceled if control is Control.CANCEL else ClaimLost
 
-    def _eta(self, step: int, total: int, moment: float) -> float | None:
+    def _eta(self, step: int, total: int, now: float) -> float | None:
         first, start = self._stage_began
-        return round((moment - start) / (step - first) * (total - step), 1) if step > first else None
+        return round((now - start) / (step - first) * (total - step), 1) if step > first else None
 
 
-def _begun(operation: Callable[[], Result]) -> "Future[Result]":
-    """Its outcome, from a thread."""
-    outcome: Future[Result] = Future()
+def _start(operation: Callable[[], Result]) -> "Future[Result]":
+    """Run the operation in a daemon thread, which does not delay the exit of the process."""
+    future: Future[Result] = Future()
 
     def run() -> None:
         try:
-            outcome.set_result(operation())
+            future.set_result(operation())
         except Exception as error:
-            outcome.set_exception(error)
+            future.set_exception(error)
 
     Thread(target=run, daemon=True).start()
-    return outcome
+    return future

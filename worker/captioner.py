@@ -1,7 +1,7 @@
-"""The captioner of one worker process: read when a job first needs it, on the GPU only while it is asked.
+"""The captioner of one worker process: loaded when a job first needs it, on the GPU only while it writes captions.
 
-Between jobs it waits in main memory: reading it from the disk for each would take longer than an edit, and on the GPU
-it would take the memory that a training needs.
+Between jobs it stays in main memory. Reading it from disk for each job would take longer than an edit, and on the GPU
+it would occupy the memory that a training needs.
 """
 
 import logging
@@ -20,18 +20,18 @@ from lipe_core.errors import InvalidModel
 from lipe_core.pretrained import public_name
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
-from worker.gpu import cpu_offloaded, free, with_memory_fallbacks
+from worker.gpu import cpu_offloaded, free_memory, with_memory_fallbacks
 
 log = logging.getLogger(__name__)
 
 
 class CaptionerUnavailable(RuntimeError):
-    """The service's captioner cannot be used. The message is for users: it does not tell where the model lies."""
+    """The service's captioner cannot be used. Users read the message, so it does not contain the model's path."""
 
 
 @dataclass
 class CaptionModel:
-    """A vision-language model by its checkpoint, not loaded yet."""
+    """A vision-language model, loaded from its checkpoint at the first use."""
 
     checkpoint: str
     revision: str | None = None
@@ -39,7 +39,7 @@ class CaptionModel:
 
     @property
     def name(self) -> str:
-        """The checkpoint as users may see it."""
+        """The checkpoint's name without its path."""
         return public_name(self.checkpoint)
 
     def load(self, base: BaseModel) -> VisionLanguageModel:
@@ -50,46 +50,46 @@ class CaptionModel:
             except InvalidModel as error:
                 log.error("LIPE_CAPTIONER cannot be loaded: %s", error)
                 raise CaptionerUnavailable(
-                    f"{self.name} cannot describe the pictures: give every reference a caption, and an edit its source "
-                    "prompt, or have LIPE_CAPTIONER put right (the worker's log tells what is wrong)"
+                    f"{self.name} cannot caption the images: give every reference a caption, and an edit its source "
+                    "prompt, or correct LIPE_CAPTIONER (the worker's log has the reason)"
                 ) from error
         return self._model
 
     def captions(
         self, images: Sequence[Image.Image], subject: Subject, *, base: BaseModel, on_step: OnStep
     ) -> list[str]:
-        """One caption for each picture, one after another: `on_step` may raise after each.
+        """One caption for each image, written one after another: `on_step` may raise after each.
 
-        Raises CaptionerUnavailable, and GpuOutOfMemory where it does not fit even without the base model.
+        Raises CaptionerUnavailable, and GpuOutOfMemory if the model does not fit even without the base model.
         """
         model = self.load(base)
 
-        def ask() -> list[str]:
+        def write() -> list[str]:
             written: list[str] = []
-            with _visiting(model, base):
+            with _moved_to_device(model, base):
                 for number, image in enumerate(images, start=1):
                     written += vlm.captioner(model)([image], subject)
                     on_step(number, len(images))
             return written
 
-        def ask_alone() -> list[str]:
+        def write_without_base_model() -> list[str]:
             with cpu_offloaded(base):
-                return ask()
+                return write()
 
-        return with_memory_fallbacks([ask, ask_alone])
+        return with_memory_fallbacks([write, write_without_base_model])
 
 
 def captioner(model: CaptionModel | None, base: BaseModel, on_step: OnStep) -> Captioner:
-    """What captions pictures without the user's words: the model, or without one the subject's name alone."""
+    """The function that captions images: the model's, or plain captions by the subject's name if there is no model."""
     return plain_captions if model is None else partial(model.captions, base=base, on_step=on_step)
 
 
 @contextmanager
-def _visiting(model: VisionLanguageModel, base: BaseModel) -> Iterator[None]:
-    """The model beside the base model, inside."""
+def _moved_to_device(model: VisionLanguageModel, base: BaseModel) -> Iterator[None]:
+    """Context manager that keeps the model on the base model's device."""
     try:
         model.network.to(base.device)
         yield
     finally:
         model.network.to("cpu")
-        free()
+        free_memory()

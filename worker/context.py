@@ -1,4 +1,7 @@
-"""What one worker process holds from job to job. Made after the fork: connections and CUDA do not survive one."""
+"""The state that one worker process keeps between jobs.
+
+It is made after the fork: database connections and CUDA do not survive one.
+"""
 
 import os
 import socket
@@ -18,14 +21,14 @@ from worker.gpu import Gpu
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """`draining` tells whether the worker was asked to stop; `name` is what jobs call it.
+    """`draining` returns True once the worker must stop; `name` identifies this process in job rows.
 
     `caption_model` and `prompt_writer` are None where the settings name none.
     """
 
     settings: Settings
     begin: UnitOfWork
-    look: Autocommit
+    autocommit: Autocommit
     storage: Storage
     gpu: Gpu
     draining: Callable[[], bool]
@@ -35,12 +38,17 @@ class WorkerContext:
 
     @property
     def checkpoints(self) -> Path:
-        """Where trainings keep their state, for the next attempt on this machine."""
+        """The folder where trainings keep their state for the next attempt on this machine."""
         return self.settings.data_dir / "checkpoints"
+
+    def warm_up(self) -> None:
+        """Load the base model and connect to the storage, so that the first job does not wait for them."""
+        self.gpu.base_model()
+        self.storage.open()
 
 
 def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool]) -> WorkerContext:
-    """Nothing is loaded and nothing connected yet."""
+    """The context by the settings. Loads no model and opens no connection."""
     return WorkerContext(
         settings,
         unit_of_work(engine),

@@ -1,8 +1,8 @@
-"""Ring for what waits, bring back what a dead worker held, sweep what was erased or left: one loop of small chores.
+"""The dispatcher: a loop of small periodic tasks.
 
-Each chore is one or two indexed queries. Several dispatchers may run at once: a row is taken with SKIP LOCKED, and
-a doorbell rung twice costs nothing. An outage of the database, the broker or the storage costs time only: each
-chore is tried again at its next turn.
+It publishes the outbox, requeues jobs of workers that died, and deletes objects of erased rows and orphans. Each task
+is one or two indexed queries. Several dispatchers may run at once: they lock rows with SKIP LOCKED, and a second
+notification has no effect. After an outage of the database, the broker or the storage, each task is retried later.
 """
 
 import logging
@@ -14,25 +14,25 @@ from dataclasses import dataclass
 
 from ledger import deliveries, erasures, idempotency, orphans, outbox, reaper, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
-from ledger.jobs import KINDS
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
+from ledger.states import JOB_KINDS
 from ledger.storage import Storage, StorageError
-from worker.heartbeat import beat
+from worker.heartbeat import touch_heartbeat
 
 TICK_SECONDS = 0.25
-BACKOFF_SECONDS = 5.0
+RETRY_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
 
-class BrokerAway(Exception):
-    """The broker takes no messages; the outbox keeps them."""
+class BrokerUnavailable(Exception):
+    """The broker accepts no messages; the outbox keeps them."""
 
 
 @dataclass
-class Chore:
-    """What to do every `seconds`; `due` is by the monotonic clock."""
+class PeriodicTask:
+    """A function to run every `seconds`; `due` is a time of the monotonic clock."""
 
     name: str
     seconds: float
@@ -47,82 +47,84 @@ def serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     begin = unit_of_work(make_engine(settings.database_url, pool_size=1))
-    work = chores(settings, begin, make_notifier(settings), Storage(settings))
+    tasks = periodic_tasks(settings, begin, make_notifier(settings), Storage(settings))
     log.info("dispatcher ready")
     while not stop.wait(TICK_SECONDS):
-        beat(settings)
-        for chore in work:
-            run_if_due(chore)
+        touch_heartbeat(settings)
+        for task in tasks:
+            run_if_due(task)
 
 
-def chores(settings: Settings, begin: UnitOfWork, ring: Notifier, storage: Storage) -> list[Chore]:
-    """All that a dispatcher does. Doorbells come last: they ring for what the others found."""
+def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, storage: Storage) -> list[PeriodicTask]:
+    """All tasks of a dispatcher. The outbox is last, because the other tasks write entries to it."""
 
-    def rescue_jobs() -> None:
+    def reap_jobs() -> None:
         with begin() as session:
             if lost := reaper.reap(session, max_attempts=settings.max_attempts):
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
-            for kind in KINDS:
+            if late := reaper.expire(session, deadline_seconds=settings.queue_deadline_seconds):
+                log.warning("%d jobs expired in the queue", late)
+            for kind in JOB_KINDS:
                 reaper.notify_stranded(
                     session, kind, seconds=settings.stranded_seconds, max_running=settings.max_running_jobs
                 )
 
-    def ring_webhooks() -> None:
+    def notify_deliveries() -> None:
         with begin() as session:
             deliveries.notify_due(session, seconds=settings.stranded_seconds)
 
-    def forget() -> None:
+    def forget_idempotency_keys() -> None:
         with begin() as session:
             idempotency.forget_expired(session)
 
-    def sweep() -> None:
+    def finish_erasures() -> None:
         with begin() as session:
-            left = erasures.unfinished(session)
-        for erasure_id in left:
+            unfinished = erasures.list_unfinished(session)
+        for erasure_id in unfinished:
             erasures.sweep(begin, storage, erasure_id, settle_seconds=settings.lease_seconds)
 
-    def forget_uploads() -> None:
+    def delete_expired_uploads() -> None:
         uploads.sweep(begin, storage)
 
     orphan_sweep = orphans.OrphanSweep(begin, storage)
 
-    def sweep_orphans() -> None:
-        if swept := orphan_sweep.next_page():
-            log.warning("deleted %d objects that no row knows", swept)
+    def delete_orphans() -> None:
+        if deleted := orphan_sweep.next_page():
+            log.warning("deleted %d objects that no row references", deleted)
 
-    def publish() -> None:
+    def publish_outbox() -> None:
         answers: list[bool] = []
 
-        def noted(task: str, identifier: str) -> bool:
-            answers.append(ring(task, identifier))
+        def notify_and_record(task: str, identifier: str) -> bool:
+            answers.append(notify(task, identifier))
             return answers[-1]
 
-        outbox.publish(begin, noted)
+        outbox.publish(begin, notify_and_record)
         if not all(answers):
-            raise BrokerAway("doorbells wait in the outbox")
+            raise BrokerUnavailable("notifications wait in the outbox")
 
     return [
-        Chore("rescue", 1.0, rescue_jobs),
-        Chore("webhooks", 0.5, ring_webhooks),
-        Chore("forget", 60.0, forget),
-        Chore("sweep", 10.0, sweep),
-        Chore("uploads", 10.0, forget_uploads),
-        Chore("orphans", 60.0, sweep_orphans),
-        Chore("doorbells", 0.0, publish),
+        PeriodicTask("reaper", 1.0, reap_jobs),
+        PeriodicTask("webhooks", 0.5, notify_deliveries),
+        PeriodicTask("idempotency keys", 60.0, forget_idempotency_keys),
+        PeriodicTask("erasures", 10.0, finish_erasures),
+        PeriodicTask("uploads", 10.0, delete_expired_uploads),
+        PeriodicTask("orphans", 60.0, delete_orphans),
+        PeriodicTask("outbox", 0.0, publish_outbox),
     ]
 
 
-def run_if_due(chore: Chore) -> None:
-    """Run the chore at its time; after an outage, wait a little."""
-    if time.monotonic() < chore.due:
+def run_if_due(task: PeriodicTask) -> None:
+    """Run the task if it is due. After an error, the task is due again in RETRY_SECONDS."""
+    if time.monotonic() < task.due:
         return
-    wait = chore.seconds
+    wait = task.seconds
     try:
-        chore.run()
-    except (*UNAVAILABLE, StorageError, BrokerAway) as error:
-        log.warning("%s: %s", chore.name, error)
-        wait = BACKOFF_SECONDS
+        task.run()
+    except (*UNAVAILABLE, StorageError, BrokerUnavailable) as error:
+        log.warning("%s: %s", task.name, error)
+        wait = RETRY_SECONDS
     except Exception:
-        log.exception("%s", chore.name)
-        wait = BACKOFF_SECONDS
-    chore.due = time.monotonic() + wait
+        log.exception("%s", task.name)
+        wait = RETRY_SECONDS
+    task.due = time.monotonic() + wait

@@ -1,4 +1,4 @@
-"""An edit job: a picture, prompts and a prior in, edited pictures with their masks out."""
+"""An edit job: an image, prompts and a prior in, edited images with their masks out."""
 
 import io
 import json
@@ -10,7 +10,10 @@ from typing import Any
 from PIL import Image
 
 from ledger import edits, images, jobs, priors, subjects
-from ledger.priors import Prior as PriorRow
+from ledger.models import Edit as EditRow
+from ledger.models import Image as ImageRow
+from ledger.models import Prior as PriorRow
+from ledger.models import Subject as SubjectRow
 from lipe_core.adapters import prior
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
@@ -20,20 +23,21 @@ from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
-from worker.attempt import Attempt, File, JobResult, Lost
+from worker.attempt import Attempt, ClaimLost, File, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
-from worker.gpu import lean, with_memory_fallbacks
-from worker.previews import Previews, previewing
+from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.previews import PreviewUploader, preview_uploads
 
 ROLES = ("image", "source_mask", "edit_mask", "uncomposited")
 
 
 @dataclass(frozen=True)
 class EditInputs:
-    """What the job asks for, with everything it names fetched.
+    """The job's request with all images and the prior loaded.
 
-    `captioner` describes the picture where the user did not, if there is one; until then the source prompt is plain.
+    `captioner` is set if the user gave no source prompt and the service has a captioner. Until it has written one,
+    the request has a plain source prompt.
     """
 
     request: EditRequest
@@ -43,116 +47,148 @@ class EditInputs:
     parameters: dict[str, Any]
 
 
-def paint(process: WorkerContext, attempt: Attempt) -> JobResult:
+@dataclass(frozen=True)
+class EditRows:
+    """The database rows of an edit job."""
+
+    edit: EditRow
+    subject: SubjectRow
+    image: ImageRow
+    mask: ImageRow | None
+    prior: PriorRow | None
+    parameters: dict[str, Any]
+
+
+def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     """Make the job's edits."""
-    model = process.gpu.base_model()
+    model = context.gpu.base_model()
     with attempt.stage("loading"):
-        order = _load(process, attempt)
-    if order.method not in METHODS:
-        raise InvalidRequest(f"there is no method {order.method!r}: choose {', '.join(METHODS)}")
-    asked = order.parameters.get(order.method, {})
-    config = load_recipe(model.checkpoint).method_config(order.method, asked)
-    if order.captioner is not None:
+        inputs = load_inputs(context, attempt)
+    if inputs.method not in METHODS:
+        raise InvalidRequest(f"there is no method {inputs.method!r}: choose {', '.join(METHODS)}")
+    config = load_recipe(model.checkpoint).method_config(inputs.method, inputs.parameters.get(inputs.method, {}))
+    if inputs.captioner is not None:
         with attempt.stage("captioning"):
-            caption = captioner(order.captioner, model, attempt.reporter("captioning"))
-            told = replace(order.request, source_prompt=caption([order.request.image], order.request.subject)[0])
-            order = replace(order, request=told)
-    with previewing(process.storage, attempt, patience=0.0) as previews:  # none is kept
-        made = _edit(model, order, config, attempt, previews)
+            inputs = _captioned(inputs, inputs.captioner, model, attempt)
+    with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
+        made = _edit(model, inputs, config, attempt, previews)
     for stage in made[0].timings:
         attempt.seconds[stage] = made[0].timings[stage]
     resolved = {
-        "base_model": process.gpu.name,
+        "base_model": context.gpu.name,
         "revision": model.revision,
         "fingerprint": model.fingerprint,
-        "adapter_sha256": order.prior.manifest.adapter_sha256 if order.prior else None,
-        "method": order.method,
-        order.method: asdict(config),
-        "seeds": list(order.request.seeds),
-        "source_prompt": order.request.source_prompt,
-        "captioner": order.captioner.name if order.captioner else None,
-        "target_prompts": list(order.request.target_prompts),
+        "adapter_sha256": inputs.prior.manifest.adapter_sha256 if inputs.prior else None,
+        "method": inputs.method,
+        inputs.method: asdict(config),
+        "seeds": list(inputs.request.seeds),
+        "source_prompt": inputs.request.source_prompt,
+        "captioner": inputs.captioner.name if inputs.captioner else None,
+        "target_prompts": list(inputs.request.target_prompts),
         "evaluations": made[0].evaluations,
     }
     return JobResult([file for number, edit in enumerate(made, start=1) for file in _files(number, edit)], resolved)
 
 
-def _load(process: WorkerContext, attempt: Attempt) -> EditInputs:
+def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
+    """Read the job's rows, images and prior. Raises ClaimLost, InvalidPrior, StorageError."""
+    rows = _rows(context, attempt)
+
+    def image(row: ImageRow) -> Image.Image:
+        return Image.open(io.BytesIO(attempt.retry_storage(partial(context.storage.get, row.key, row.sha256))))
+
+    subject = Subject(rows.subject.token, rows.subject.class_noun)
+    source = image(rows.image).convert("RGB")
+    source_prompt = (rows.edit.source_prompt or "").strip()
+    references = rows.subject.references if _needs_references(rows.edit) else []
+    request = EditRequest(
+        image=source,
+        source_prompt=source_prompt or plain_caption(source, subject),
+        target_prompts=tuple(rows.edit.target_prompts),
+        subject=subject,
+        seeds=tuple(rows.parameters.get("seeds") or (0,)),
+        mask=image(rows.mask).convert("L") if rows.mask is not None else None,
+        references=tuple(image(reference.image).convert("RGB") for reference in references),
+    )
+    return EditInputs(
+        request,
+        None if source_prompt else context.caption_model,
+        _prior(context, attempt, rows.prior) if rows.prior else None,
+        rows.edit.method,
+        rows.parameters,
+    )
+
+
+def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
     project_id = attempt.claim.project_id
-    with process.begin() as session:
+    with context.begin() as session:
         job = jobs.get(session, project_id, attempt.claim.job_id)
         edit = edits.get(session, project_id, job.edit_id) if job is not None and job.edit_id else None
         if job is None or edit is None:
-            raise Lost
+            raise ClaimLost
         subject = subjects.get(session, project_id, edit.subject_id)
         image = images.get(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
-        method = METHODS.get(edit.method)
-        is_shown = method is not None and method.needs_references
-        learnt = priors.get(session, project_id, edit.prior_id) if edit.prior_id and not is_shown else None
+        uses_prior = edit.prior_id and not _needs_references(edit)
+        prior = priors.get(session, project_id, edit.prior_id) if edit.prior_id and uses_prior else None
     if subject is None or image is None:
-        raise Lost
-
-    def picture(row: images.Image) -> Image.Image:
-        return Image.open(io.BytesIO(attempt.retry_storage(partial(process.storage.get, row.key, row.sha256))))
-
-    who = Subject(subject.token, subject.class_noun)
-    photo = picture(image).convert("RGB")
-    given = (edit.source_prompt or "").strip()
-    request = EditRequest(
-        image=photo,
-        source_prompt=given or plain_caption(photo, who),
-        target_prompts=tuple(edit.target_prompts),
-        subject=who,
-        seeds=tuple(job.parameters.get("seeds") or (0,)),
-        mask=picture(mask).convert("L") if mask is not None else None,
-        references=tuple(picture(reference.image).convert("RGB") for reference in subject.references if is_shown),
-    )
-    writer = None if given else process.caption_model
-    return EditInputs(
-        request, writer, _prior(process, attempt, learnt) if learnt else None, edit.method, job.parameters
-    )
+        raise ClaimLost
+    return EditRows(edit, subject, image, mask, prior, job.parameters)
 
 
-def _prior(process: WorkerContext, attempt: Attempt, row: PriorRow) -> Prior:
+def _needs_references(edit: EditRow) -> bool:
+    """Whether the method learns from the references itself and uses no prior."""
+    method = METHODS.get(edit.method)
+    return method is not None and method.needs_references
+
+
+def _prior(context: WorkerContext, attempt: Attempt, row: PriorRow) -> Prior:
     key, sha256 = row.adapter_key, row.adapter_sha256
     if key is None or sha256 is None:
-        raise InvalidPrior(f"the prior {row.id} is not learnt yet")
+        raise InvalidPrior(f"the prior {row.id} is not learned yet")
 
     def fetch(folder: Path) -> None:
-        attempt.retry_storage(partial(process.storage.download, key, sha256, folder / prior.ADAPTER))
+        attempt.retry_storage(partial(context.storage.download, key, sha256, folder / prior.ADAPTER))
         (folder / prior.MANIFEST).write_text(json.dumps(row.manifest))
 
-    return process.gpu.prior(sha256, fetch)
+    return context.gpu.prior(sha256, fetch)
 
 
-def _edit(model: BaseModel, order: EditInputs, config: Any, attempt: Attempt, previews: Previews) -> list[Edit]:
-    method, done = METHODS[order.method], 0
+def _captioned(inputs: EditInputs, model: CaptionModel, base: BaseModel, attempt: Attempt) -> EditInputs:
+    """The inputs with a source prompt that the captioner wrote."""
+    request = inputs.request
+    write = captioner(model, base, attempt.reporter("captioning"))
+    (source_prompt,) = write([request.image], request.subject)
+    return replace(inputs, request=replace(request, source_prompt=source_prompt))
+
+
+def _edit(model: BaseModel, inputs: EditInputs, config: Any, attempt: Attempt, previews: PreviewUploader) -> list[Edit]:
+    method, done = METHODS[inputs.method], 0
 
     def report(step: int, steps: int) -> None:
         nonlocal done
         done = step
-        attempt.report("inverting" if order.method == "nima" and step <= steps // 2 else "editing", step, steps)
+        attempt.report("inverting" if inputs.method == "nima" and step <= steps // 2 else "editing", step, steps)
 
-    def edited(request: EditRequest) -> list[Edit]:
-        def show(pictures: list[Image.Image]) -> None:
-            previews.show(pictures[0], done, request.target_prompts[0])
+    def edit(request: EditRequest) -> list[Edit]:
+        def upload(decoded: list[Image.Image]) -> None:
+            previews.upload(decoded[0], done, request.target_prompts[0])
 
-        showing = {"on_preview": show} if method.has_previews else {}
-        return method.edit(model, request, config, prior=order.prior, on_step=report, **showing)
+        options = {"on_preview": upload} if method.has_previews else {}
+        return method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
 
-    def one_by_one() -> list[Edit]:
-        """Rows do not depend on each other: one at a time they come out the same, each with its own inversion."""
-        request = order.request
-        with lean(model):
+    def edit_one_by_one() -> list[Edit]:
+        """One row at a time, each with an inversion of its own. The rows do not depend on each other."""
+        request = inputs.request
+        with reduced_memory(model):
             return [
-                edit
+                result
                 for prompt in request.target_prompts
                 for seed in request.seeds
-                for edit in edited(replace(request, target_prompts=(prompt,), seeds=(seed,)))
+                for result in edit(replace(request, target_prompts=(prompt,), seeds=(seed,)))
             ]
 
-    return with_memory_fallbacks([lambda: edited(order.request), one_by_one])
+    return with_memory_fallbacks([lambda: edit(inputs.request), edit_one_by_one])
 
 
 def _files(number: int, edit: Edit) -> list[File]:

@@ -1,4 +1,4 @@
-"""What outlives a job on the GPU: the base model, the latest priors, and the way out of a full memory."""
+"""The GPU of one worker process: the base model, a cache of priors, and the fallbacks when its memory is full."""
 
 import gc
 import logging
@@ -19,19 +19,19 @@ from lipe_core.pretrained import public_name
 from lipe_core.sdxl import BaseModel
 
 Result = TypeVar("Result")
-PRIORS_KEPT = 8
-TOO_LARGE = "the job does not fit into the GPU's memory: ask for fewer or smaller pictures"
+MAX_CACHED_PRIORS = 8
+TOO_LARGE = "the job does not fit into the GPU's memory: ask for fewer or smaller images"
 
 log = logging.getLogger(__name__)
 
 
 class GpuOutOfMemory(RuntimeError):
-    """The job does not fit into the GPU's memory, even in its leanest form."""
+    """The job does not fit into the GPU's memory, even with the last fallback."""
 
 
 @dataclass
 class Gpu:
-    """One process's GPU. Nothing is loaded before it is asked for: a parent that forks stays clean."""
+    """The GPU and what is loaded on it. Construction loads nothing, so that a parent process can fork safely."""
 
     checkpoint: str
     revision: str | None = None
@@ -41,7 +41,7 @@ class Gpu:
 
     @property
     def name(self) -> str:
-        """The checkpoint as users may see it."""
+        """The checkpoint's name without its path."""
         return public_name(self.checkpoint)
 
     def base_model(self) -> BaseModel:
@@ -53,21 +53,21 @@ class Gpu:
         return self._model
 
     def prior(self, sha256: str, fetch: Callable[[Path], None]) -> Prior:
-        """The prior whose adapter file has this hash; the latest PRIORS_KEPT stay in memory, none on disk.
+        """The prior whose adapter file has this hash. The MAX_CACHED_PRIORS used last stay in memory, none on disk.
 
-        `fetch` writes its two files into a folder. Raises InvalidPrior and PriorMismatch.
+        `fetch` writes the prior's two files into a folder. Raises InvalidPrior and PriorMismatch.
         """
         if sha256 not in self._priors:
             with TemporaryDirectory() as folder:
                 fetch(Path(folder))
                 self._priors[sha256] = load_prior(Path(folder), self.base_model().fingerprint)
         self._priors.move_to_end(sha256)
-        while len(self._priors) > PRIORS_KEPT:
+        while len(self._priors) > MAX_CACHED_PRIORS:
             self._priors.popitem(last=False)
         return self._priors[sha256]
 
     def is_usable(self) -> bool:
-        """False after an error that broke the CUDA context for good: every later call in this process would fail."""
+        """False after an error that broke the CUDA context: every later call in this process would fail."""
         if self._device() != "cuda":
             return True
         try:
@@ -77,13 +77,13 @@ class Gpu:
         return True
 
     def peak_memory(self) -> int:
-        """Bytes at the peak since `reset_peak`: the GPU's where there is one, else this process's."""
+        """Peak memory in bytes: the GPU's since `reset_peak`; without a GPU, this process's since it started."""
         if torch.cuda.is_available() and self._device() == "cuda":
             return int(torch.cuda.max_memory_allocated())
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def reset_peak(self) -> None:
-        """Start a new measurement (a process's own peak cannot be reset)."""
+        """Start a new measurement of the GPU's peak memory. The peak of a process cannot be reset."""
         if torch.cuda.is_available() and self._device() == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
@@ -93,12 +93,12 @@ class Gpu:
 
 @contextmanager
 def cpu_offloaded(model: BaseModel) -> Iterator[None]:
-    """The base model waits in main memory, inside, and leaves the GPU to another."""
+    """Context manager that moves the base model to main memory, so that another model has the GPU."""
     networks = (model.unet, model.vae, *model.text_encoders)
     try:
         for network in networks:
             network.to("cpu")
-        free()
+        free_memory()
         yield
     finally:
         for network in networks:
@@ -106,8 +106,8 @@ def cpu_offloaded(model: BaseModel) -> Iterator[None]:
 
 
 @contextmanager
-def lean(model: BaseModel) -> Iterator[None]:
-    """Less memory for more time, inside: activations are computed again, pictures decoded one by one."""
+def reduced_memory(model: BaseModel) -> Iterator[None]:
+    """Context manager that saves memory and costs time: gradient checkpointing, and images decoded one by one."""
     model.unet.enable_gradient_checkpointing()
     model.vae.enable_slicing()
     try:
@@ -117,23 +117,23 @@ def lean(model: BaseModel) -> Iterator[None]:
         model.vae.disable_slicing()
 
 
-def with_memory_fallbacks(rungs: Sequence[Callable[[], Result]]) -> Result:
-    """Run the first rung; when the memory is full, free it and run the next, leaner one.
+def with_memory_fallbacks(variants: Sequence[Callable[[], Result]]) -> Result:
+    """Run the first variant; if the memory is full, free it and run the next, which needs less.
 
-    Raises GpuOutOfMemory when the last rung did not fit either. The next job finds the memory free.
+    Raises GpuOutOfMemory if the last variant does not fit either. The memory is then free for the next job.
     """
-    for number, rung in enumerate(rungs, start=1):
+    for number, variant in enumerate(variants, start=1):
         try:
-            return rung()
+            return variant()
         except torch.OutOfMemoryError:
-            log.warning("out of GPU memory on rung %d of %d", number, len(rungs))
-        # Outside the handler: the exception's traceback would keep the rung's tensors alive.
-        free()
+            log.warning("out of GPU memory in variant %d of %d", number, len(variants))
+        # Outside the handler: the exception's traceback would keep the variant's tensors alive.
+        free_memory()
     raise GpuOutOfMemory(TOO_LARGE)
 
 
-def free() -> None:
-    """Give back what no object holds any more."""
+def free_memory() -> None:
+    """Return memory that no object uses to the GPU."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,6 +1,6 @@
-"""A file that a program's own loop touches: its age tells a health check whether the program is at work.
+"""A file that a program touches from its main loop; a health check reads the file's age.
 
-That the process lives would prove little: a worker that lost the broker, or cannot read its model, lives, too.
+A check that the process exists would miss a worker that lost the broker, and one that cannot load its model.
 """
 
 from collections.abc import Callable
@@ -11,29 +11,31 @@ from celery.bootsteps import StartStopStep
 
 from ledger.settings import Settings
 
-SECONDS = 5.0
+INTERVAL_SECONDS = 5.0
 
 
-def beat(settings: Settings) -> None:
+def touch_heartbeat(settings: Settings) -> None:
     """Touch the heartbeat file, if the settings name one."""
     if settings.heartbeat_file:
         Path(settings.heartbeat_file).touch()
 
 
-def beating(settings: Settings, is_loaded: Callable[[], bool]) -> type[StartStopStep]:
-    """A step of Celery's consumer: it beats from the event loop, from each connection to the broker until its loss,
-    and not before all is loaded."""
+def heartbeat_step(settings: Settings, is_loaded: Callable[[], bool]) -> type[StartStopStep]:
+    """A step of Celery's consumer that touches the file from the event loop once `is_loaded` returns True.
 
-    def beat_if_loaded() -> None:
+    Celery starts the step when the broker is connected, and stops it when the connection is lost.
+    """
+
+    def touch_if_loaded() -> None:
         if is_loaded():
-            beat(settings)
+            touch_heartbeat(settings)
 
     class Heartbeat(StartStopStep):
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, consumer: Any) -> None:
-            beat_if_loaded()
-            self.timer = consumer.timer.call_repeatedly(SECONDS, beat_if_loaded)
+            touch_if_loaded()
+            self.timer = consumer.timer.call_repeatedly(INTERVAL_SECONDS, touch_if_loaded)
 
         def stop(self, consumer: Any) -> None:
             self.timer.cancel()

@@ -1,7 +1,7 @@
-"""Pictures of what an attempt has made so far: a training paints some, an edit shows what it looks at anyway.
+"""Previews of a running attempt: a training generates some; an edit uploads intermediate images that it decodes anyway.
 
-Painting needs the network and so holds the training up; the rest happens in a thread. Whatever goes wrong with a
-preview costs that preview, never the job.
+Generating a preview uses the network and so delays the training; the upload runs in a thread. An error of a preview
+loses that preview and never fails the job.
 """
 
 import io
@@ -21,18 +21,18 @@ from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel
 from lipe_core.training.regularization import RegularizationConfig
 from worker.attempt import Attempt
-from worker.gpu import free
+from worker.gpu import free_memory
 
-PATIENCE_SECONDS = 3.0
+CLOSE_SECONDS = 3.0
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Previews:
-    """Previews of an attempt; `stored` were read back.
+class PreviewUploader:
+    """Uploads the previews of an attempt, one at a time; `stored` lists those whose upload was verified.
 
-    One is on its way at a time: where the storage is slower than the work, there are fewer.
+    While an upload runs, further previews are dropped: a slow storage gets fewer.
     """
 
     storage: Storage
@@ -44,87 +44,92 @@ class Previews:
 
     @property
     def is_busy(self) -> bool:
-        """Whether one is on its way; another would not be shown."""
+        """Whether an upload runs; another preview would be dropped."""
         return self._uploading is not None and self._uploading.is_alive()
 
-    def show(self, picture: Image.Image, step: int, prompt: str) -> None:
-        """Show what there is after `step`, unless another is on its way."""
+    def upload(self, image: Image.Image, step: int, prompt: str) -> None:
+        """Upload the image after `step` in a thread, unless another upload runs."""
         if not self.is_busy:
-            self._uploading = Thread(target=self._store, args=(picture, step, prompt), daemon=True)
+            self._uploading = Thread(target=self._store, args=(image, step, prompt), daemon=True)
             self._uploading.start()
 
-    def close(self, patience: float) -> None:
-        """Wait a little for the one on its way. What comes later is not stored: its thread deletes it."""
+    def close(self, seconds: float) -> None:
+        """Wait for the running upload for at most so many seconds. An upload that ends later is deleted again."""
         if self._uploading is not None:
-            self._uploading.join(patience)
+            self._uploading.join(seconds)
         with self._lock:
             self._is_closed = True
 
-    def _store(self, picture: Image.Image, step: int, prompt: str) -> None:
+    def _store(self, image: Image.Image, step: int, prompt: str) -> None:
         claim, content, name = self.attempt.claim, io.BytesIO(), f"preview-{step}.png"
-        picture.save(content, "PNG")
+        image.save(content, "PNG")
         prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
         try:
-            put = self.storage.put(prefix, name, content.getvalue(), "image/png")
+            stored = self.storage.put(prefix, name, content.getvalue(), "image/png")
         except StorageError as error:
             log.warning("job %s: the preview of step %d is lost: %s", claim.job_id, step, error)
             return
         with self._lock:
             if not self._is_closed:
-                preview = NewArtefact("preview", name, "image/png", put, {"step": step, "prompt": prompt})
+                preview = NewArtefact("preview", name, "image/png", stored, {"step": step, "prompt": prompt})
                 self.stored.append(preview)
                 self.attempt.preview = preview
                 return
         with suppress(StorageError):
-            self.storage.delete(put.key)
+            self.storage.delete(stored.key)
 
 
 @dataclass(frozen=True)
-class Painter:
-    """Paints at most `count` previews of a training, as the pictures of the class are painted."""
+class PreviewGenerator:
+    """Generates at most `count` previews of a training, with the settings of the regularization images."""
 
-    previews: Previews
+    uploader: PreviewUploader
     model: BaseModel
     prompt: str
-    painting: RegularizationConfig
+    config: RegularizationConfig
     count: int
 
-    def every(self, steps: int) -> int:
-        """At which interval to paint in a training of so many steps, the last time at its end; 0 = never."""
+    def interval(self, steps: int) -> int:
+        """Steps from one preview to the next in a training of `steps` steps; 0 = no previews."""
         return math.ceil(steps / self.count) if self.count else 0
 
-    def paint(self, step: int) -> None:
-        """Show what is learnt after `step`. Raises what `Attempt.report` raises."""
-        if self.previews.is_busy:
+    def generate(self, step: int) -> None:
+        """Generate and upload a preview after `step`. Raises the same exceptions as `Attempt.report`."""
+        if self.uploader.is_busy:
             return
         try:
-            picture = self._painted()
+            image = self._generate_image()
         except torch.OutOfMemoryError:
-            log.warning("job %s: no memory for a preview", self.previews.attempt.claim.job_id)
+            log.warning("job %s: no memory for a preview", self.uploader.attempt.claim.job_id)
         else:
-            self.previews.show(picture, step, self.prompt)
+            self.uploader.upload(image, step, self.prompt)
             return
-        free()  # outside the handler, whose traceback keeps tensors alive
+        free_memory()  # outside the handler, whose traceback keeps tensors alive
 
-    def _painted(self) -> Image.Image:
-        (picture,) = sdxl.generate_images(
+    def _generate_image(self) -> Image.Image:
+        (image,) = sdxl.generate_images(
             self.model,
             [self.prompt],
-            [self.painting.seed],  # the same noise each time: what changes is what was learnt
+            [self.config.seed],  # the same noise each time, so that only the training changes the preview
             size=(self.model.native_size,) * 2,
-            steps=self.painting.steps,
-            guidance_scale=self.painting.guidance_scale,
-            on_step=lambda step, steps: self.previews.attempt.report_again(),
+            steps=self.config.steps,
+            guidance_scale=self.config.guidance_scale,
+            on_step=lambda step, steps: self.uploader.attempt.renew_lease(),
         )
-        return picture
+        return image
 
 
 @contextmanager
-def previewing(storage: Storage, attempt: Attempt, patience: float = PATIENCE_SECONDS) -> Iterator[Previews]:
-    """Previews can be shown inside. At the end the last one is waited for so long; not if the attempt is to stop."""
-    previews = Previews(storage, attempt)
+def preview_uploads(
+    storage: Storage, attempt: Attempt, close_seconds: float = CLOSE_SECONDS
+) -> Iterator[PreviewUploader]:
+    """Context manager that yields an uploader. At the end it waits `close_seconds` for the last upload.
+
+    It does not wait if the block raised: the attempt must then stop.
+    """
+    uploader = PreviewUploader(storage, attempt)
     try:
-        yield previews
-        previews.close(patience)
+        yield uploader
+        uploader.close(close_seconds)
     finally:
-        previews.close(0.0)
+        uploader.close(0.0)

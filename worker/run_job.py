@@ -1,4 +1,4 @@
-"""From a doorbell to the job's end: claim, work, store, finish. Every way out of a job is in this file."""
+"""One job from the notification to its end: claim, work, store, finish. Every outcome of a job is in this file."""
 
 import logging
 import time
@@ -25,10 +25,10 @@ from lipe_core.errors import (
     TrainingDiverged,
 )
 from worker import edit, train
-from worker.attempt import Attempt, Canceled, Draining, JobResult, Lost
+from worker.attempt import Attempt, Canceled, ClaimLost, Draining, JobResult
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
-from worker.gpu import TOO_LARGE, GpuOutOfMemory, free
+from worker.gpu import TOO_LARGE, GpuOutOfMemory, free_memory
 
 CODES: dict[type[Exception], str] = {
     InvalidRequest: "invalid_request",
@@ -43,108 +43,125 @@ CODES: dict[type[Exception], str] = {
     ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",
 }
-"""What a job fails with, by what was raised; a subclass stands before its class."""
+"""The error code of a failed job for each exception; a subclass precedes its base class."""
 
-DATABASE_PATIENCE_SECONDS = 60.0
+DATABASE_RETRY_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
 
-def run_job(process: WorkerContext, job_id: str) -> None:
-    """Take the job and bring it to its end; nothing if it is not there to be taken."""
+def run_job(context: WorkerContext, job_id: str) -> None:
+    """Claim the job and run it to its end. Does nothing if the job cannot be claimed."""
     start = time.monotonic()
-    _load_models(process, job_id)  # before the claim: loading cannot report, and may outlast a lease
+    _load_models(context, job_id)  # before the claim: loading cannot report, and may take longer than a lease
     loading = time.monotonic() - start
-    if process.draining():
-        return  # the dispatcher rings for it again
-    with process.begin() as session:
-        if not quotas.has_room(session, job_id, process.settings):
-            return
-        claim = attempts.claim(session, job_id, process.name, lease_seconds=process.settings.lease_seconds)
+    claim = _claim(context, job_id)
     if claim is None:
         return
-    attempt = Attempt(process.look, claim, process.settings.lease_seconds, process.draining, {"loading": loading})
+    attempt = Attempt(context.autocommit, claim, context.settings.lease_seconds, context.draining, {"loading": loading})
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
-    process.gpu.reset_peak()
-    all_is_kept = False
-    try:
-        made = (train.learn if claim.kind == "prior" else edit.paint)(process, attempt)
-        all_is_kept = _succeed(process, attempt, made)
-    except Draining:
-        _end(process, lambda session: attempts.release(session, claim, charge=False))
-    except Canceled:
-        _end(process, lambda session: attempts.finish_canceled(session, claim))
-    except Lost:
-        pass
-    except UNAVAILABLE:
-        log.exception("job %s: the database is away; the reaper gives the job to another attempt", job_id)
-    except OutOfMemoryError:  # outside the rungs of `leaner`
-        _fail(process, attempt, GpuOutOfMemory(TOO_LARGE))
-    except Exception as error:
-        _fail(process, attempt, error)
-    if not process.gpu.is_usable():
+    context.gpu.reset_peak()
+    has_no_orphans = _run(context, attempt)
+    if not context.gpu.is_usable():
         raise SystemExit("the GPU is broken for this process: a new one must take the next job")
-    free()
-    if not all_is_kept:
-        _delete_in_vain(process, claim)
+    free_memory()
+    if not has_no_orphans:
+        _delete_orphans(context, claim)
     with suppress(*UNAVAILABLE):
-        train.forget_checkpoints(process)
+        train.forget_checkpoints(context)
     log.info("job %s: attempt %d ends", job_id, claim.attempt)
 
 
-def _load_models(process: WorkerContext, job_id: str) -> None:
-    base = process.gpu.base_model()
-    if process.caption_model is None:
+def _load_models(context: WorkerContext, job_id: str) -> None:
+    base = context.gpu.base_model()
+    if context.caption_model is None:
         return
-    with process.begin() as session:
-        is_needed = jobs.needs_captions(session, job_id)
-    if is_needed:
-        with suppress(Exception):  # the attempt meets it again, and there it becomes the job's
-            process.caption_model.load(base)
+    with context.begin() as session:
+        needs_captions = jobs.needs_captions(session, job_id)
+    if needs_captions:
+        with suppress(Exception):  # the attempt meets the error again, and then it is the job's
+            context.caption_model.load(base)
 
 
-def _succeed(process: WorkerContext, attempt: Attempt, made: JobResult) -> bool:
-    """Whether all that was ever stored for the job is kept, for sure."""
+def _claim(context: WorkerContext, job_id: str) -> Claim | None:
+    """The claim on the job. None: the worker drains, the project's quota is used up, or the job is not queued.
+
+    The dispatcher notifies again for a job that stays queued.
+    """
+    if context.draining():
+        return None
+    with context.begin() as session:
+        if not quotas.has_room(session, job_id, context.settings):
+            return None
+        return attempts.claim(session, job_id, context.name, lease_seconds=context.settings.lease_seconds)
+
+
+def _run(context: WorkerContext, attempt: Attempt) -> bool:
+    """Do the work of the attempt and write its outcome. True if it certainly left no orphaned objects."""
+    claim = attempt.claim
+    work = train.learn if claim.kind == "prior" else edit.make_edits
+    try:
+        return _succeed(context, attempt, work(context, attempt))
+    except Draining:
+        _write(context, lambda session: attempts.release(session, claim, charge=False))
+    except Canceled:
+        _write(context, lambda session: attempts.finish_canceled(session, claim))
+    except ClaimLost:
+        pass
+    except UNAVAILABLE:
+        log.exception("job %s: the database is unavailable; the reaper requeues the job", claim.job_id)
+    except OutOfMemoryError:  # raised outside `with_memory_fallbacks`
+        _fail(context, attempt, GpuOutOfMemory(TOO_LARGE))
+    except Exception as error:
+        _fail(context, attempt, error)
+    return False
+
+
+def _succeed(context: WorkerContext, attempt: Attempt, result: JobResult) -> bool:
+    """Store the files and end the job. True if it succeeded and certainly left no orphaned objects."""
     claim = attempt.claim
     prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
-    puts = [partial(process.storage.put, prefix, file.name, file.content, file.content_type) for file in made.files]
+    puts = [partial(context.storage.put, prefix, file.name, file.content, file.content_type) for file in result.files]
     stored: list[NewArtefact] = []
     with attempt.stage("uploading"):
-        for file, put in zip(made.files, attempt.insist_on_all(puts), strict=True):
-            attempt.report("uploading", len(stored), len(made.files))
+        for file, put in zip(result.files, attempt.retry_storage_all(puts), strict=True):
+            attempt.report("uploading", len(stored), len(result.files))
             stored.append(NewArtefact(file.role, file.name, file.content_type, put, file.details))
-    metrics = _metrics(process, attempt)
+    metrics = _metrics(context, attempt)
 
     def finish(session: Session) -> bool:
-        files = [*stored, *made.previews]
-        succeeds = attempts.finish(
-            session, claim, files, resolved=made.resolved, metrics=metrics, manifest=made.manifest
+        files = [*stored, *result.previews]
+        has_succeeded = attempts.finish(
+            session, claim, files, resolved=result.resolved, metrics=metrics, manifest=result.manifest
         )
-        if not succeeds:
+        if not has_succeeded:
             attempts.finish_canceled(session, claim)
-        return succeeds
+        return has_succeeded
 
-    return _end(process, finish) and claim.epoch == 1 and attempt.preview is None
+    return _write(context, finish) and claim.epoch == 1 and attempt.preview is None
 
 
-def _fail(process: WorkerContext, attempt: Attempt, error: Exception) -> None:
+def _fail(context: WorkerContext, attempt: Attempt, error: Exception) -> None:
     code = next((code for kind, code in CODES.items() if isinstance(error, kind)), "internal_error")
     if code == "internal_error":
         log.exception("job %s failed", attempt.claim.job_id)
-        detail = f"an unexpected {type(error).__name__}; the worker's log tells more"
+        detail = f"an unexpected {type(error).__name__}; the worker's log has the details"
     else:
         log.warning("job %s failed: %s: %s", attempt.claim.job_id, code, error)
         detail = str(error)
-    metrics = _metrics(process, attempt)
-    _end(process, lambda session: attempts.finish_failed(session, attempt.claim, code, detail, metrics))
+    metrics = _metrics(context, attempt)
+    _write(context, lambda session: attempts.finish_failed(session, attempt.claim, code, detail, metrics))
 
 
-def _end(process: WorkerContext, write: Callable[[Session], bool]) -> bool:
-    """The job's last write, through a short outage of the database. After a long one the reaper has the job."""
-    deadline = time.monotonic() + DATABASE_PATIENCE_SECONDS
+def _write(context: WorkerContext, write: Callable[[Session], bool]) -> bool:
+    """Write the job's last change, and retry it during a short outage of the database.
+
+    After a long outage it raises; the reaper then requeues the job.
+    """
+    deadline = time.monotonic() + DATABASE_RETRY_SECONDS
     while True:
         try:
-            with process.begin() as session:
+            with context.begin() as session:
                 written = write(session)
             return written
         except UNAVAILABLE:
@@ -153,28 +170,30 @@ def _end(process: WorkerContext, write: Callable[[Session], bool]) -> bool:
             time.sleep(1)
 
 
-def _metrics(process: WorkerContext, attempt: Attempt) -> dict[str, Any]:
+def _metrics(context: WorkerContext, attempt: Attempt) -> dict[str, Any]:
     return {
         "seconds_queued": round(attempt.claim.seconds_queued, 3),
         **{f"seconds_{stage}": round(seconds, 3) for stage, seconds in attempt.seconds.items()},
-        "peak_memory_bytes": process.gpu.peak_memory(),
-        "worker": process.name,
+        "peak_memory_bytes": context.gpu.peak_memory(),
+        "worker": context.name,
         "attempt": attempt.claim.attempt,
     }
 
 
-def _delete_in_vain(process: WorkerContext, claim: Claim) -> None:
-    """Delete what attempts stored and no row names."""
+def _delete_orphans(context: WorkerContext, claim: Claim) -> None:
+    """Delete the job's objects that no row references, except those of a newer attempt.
+
+    The rows decide, not the outcome that this attempt saw: a commit whose confirmation was lost is still a success.
+    A killed attempt deletes nothing itself, so objects of older attempts are deleted, too.
+    """
     with suppress(*UNAVAILABLE, StorageError):
         # Listed before the row is read: an attempt that is claimed after that cannot have stored any of these.
-        stored = list(process.storage.keys(job_prefix(claim.project_id, claim.job_id)))
-        with process.begin() as session:
+        stored = list(context.storage.keys(job_prefix(claim.project_id, claim.job_id)))
+        with context.begin() as session:
             job = jobs.get(session, claim.project_id, claim.job_id)
-            made = {artefact.key for artefact in artefacts.of_job(session, claim.project_id, claim.job_id)}
-        newer = job is not None and job.epoch != claim.epoch
-        kept = attempt_prefix(claim.project_id, claim.job_id, job.epoch) if job is not None and newer else None
+            referenced = {artefact.key for artefact in artefacts.of_job(session, claim.project_id, claim.job_id)}
+        is_newer = job is not None and job.epoch != claim.epoch
+        newer = attempt_prefix(claim.project_id, claim.job_id, job.epoch) if job is not None and is_newer else None
         for key in stored:
-            # A commit whose answer was lost is still a success: only the rows know. And a killed attempt cleans up
-            # nothing itself.
-            if key not in made and (kept is None or not key.startswith(kept)):
-                process.storage.delete(key)
+            if key not in referenced and (newer is None or not key.startswith(newer)):
+                context.storage.delete(key)

@@ -1,9 +1,9 @@
-"""Post to an address that a stranger chose, without letting them aim us at our own network.
+"""POST to a URL that a user chose, without access to the service's own network (protection against SSRF).
 
-The name is resolved once, every address it has must be global, and exactly these addresses are dialled: a
-name that answers differently the second time (DNS rebinding) gains nothing. Redirects and proxies do not
-exist here, and the whole exchange has one deadline, because a receiver that drips a byte a second never
-trips a per-read timeout.
+The host is resolved once, all its addresses must be global, and only these are connected to. A name that resolves
+differently the second time (DNS rebinding) therefore has no effect. Redirects are not followed and proxies are not
+used. The whole exchange has one deadline, because a timeout for each read does not stop a receiver that sends one byte
+a second.
 """
 
 import ssl
@@ -18,18 +18,16 @@ import httpcore
 
 from ledger.addresses import resolve
 
-MAX_ANSWER_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 
 
 class Unreachable(Exception):
-    """No answer: the name, the connection, TLS, the protocol or the deadline failed. The message says
-    which.
-    """
+    """No response: the name, the connection, TLS, the protocol or the deadline failed. The message says which."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """`body` holds at most the first MAX_ANSWER_BYTES; header names are lower case."""
+class Response:
+    """The receiver's response: at most the first MAX_BODY_BYTES of the body; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,43 +41,43 @@ def post(
     *,
     seconds: float = 15.0,
     allow_private: bool = False,
-) -> Answer:
-    """Send one POST. Raises Unreachable, or ledger.addresses.Forbidden for an address that is not global."""
+) -> Response:
+    """Send one POST. Raises Unreachable, and ledger.addresses.Forbidden for an address that is not global."""
     deadline = time.monotonic() + seconds
     addresses = resolve(url, allow_private=allow_private)
-    dialler = _Dialler(addresses, deadline)
+    backend = _PinnedBackend(addresses, deadline)
     try:
         with (
-            httpcore.ConnectionPool(ssl_context=_tls(), network_backend=dialler) as pool,
+            httpcore.ConnectionPool(ssl_context=_tls(), network_backend=backend) as pool,
             pool.stream("POST", url, headers=[*headers.items()], content=body) as response,
         ):
-            return Answer(
+            return Response(
                 response.status,
                 {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers},
-                _bounded(response.iter_stream()),
+                _read_body(response.iter_stream()),
             )
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         raise Unreachable(f"{type(error).__name__}: {error}") from error
 
 
-def _bounded(chunks: Iterable[bytes]) -> bytes:
+def _read_body(chunks: Iterable[bytes]) -> bytes:
     body = b""
     for chunk in chunks:
         body += chunk
-        if len(body) >= MAX_ANSWER_BYTES:
+        if len(body) >= MAX_BODY_BYTES:
             break
-    return body[:MAX_ANSWER_BYTES]
+    return body[:MAX_BODY_BYTES]
 
 
 @cache
 def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=certifi.where())
-    context.load_default_certs()  # the operator's own authorities (SSL_CERT_FILE) count too
+    context.load_default_certs()  # accept the operator's own authorities (SSL_CERT_FILE), too
     return context
 
 
-class _Dialler(httpcore.NetworkBackend):
-    """Connects to the checked addresses, whatever host the URL names; Host and SNI stay the URL's."""
+class _PinnedBackend(httpcore.NetworkBackend):
+    """Connects to the checked addresses and ignores the host; the Host header and SNI are still the URL's."""
 
     def __init__(self, addresses: tuple[str, ...], deadline: float) -> None:
         self._addresses = addresses
@@ -106,7 +104,7 @@ class _Dialler(httpcore.NetworkBackend):
 
 
 class _DeadlineStream(httpcore.NetworkStream):
-    """A stream whose every wait ends at the one deadline."""
+    """A stream whose reads and writes all end at one deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
         self._stream = stream

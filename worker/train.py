@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from ledger import jobs, subjects
 from ledger.artefacts import NewArtefact
+from ledger.models import Subject as SubjectRow
 from lipe_core.adapters.prior import ADAPTER, MANIFEST, Prior, save_prior
 from lipe_core.captioning.class_prompts import ClassPrompts
 from lipe_core.captioning.prompt_writer import MOST_PROMPTS, write_class_prompts
@@ -25,21 +26,21 @@ from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Category, Subject
 from lipe_core.training.learn import LearnRequest, TrainingSet, prepare, train_prior
 from lipe_core.training.train import TrainingRun
-from worker.attempt import Attempt, File, JobResult, Lost
+from worker.attempt import Attempt, ClaimLost, File, JobResult
 from worker.captioner import captioner
 from worker.context import WorkerContext
-from worker.gpu import lean, with_memory_fallbacks
-from worker.previews import Painter, previewing
+from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.previews import PreviewGenerator, preview_uploads
 
 log = logging.getLogger(__name__)
 
 
-def learn(process: WorkerContext, attempt: Attempt) -> JobResult:
+def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
     """Learn the job's prior. Training resumes from an earlier attempt's checkpoint if there is one."""
-    model = process.gpu.base_model()
+    model = context.gpu.base_model()
     with attempt.stage("loading"):
-        parameters, row, images = _load(process, attempt)
-    request = _request(process, attempt, model, row, images)
+        parameters, row, images = _load(context, attempt)
+    request = _request(context, attempt, model, row, images)
     recipe = load_recipe(model.checkpoint)
     regularization = recipe.regularization_config(parameters.get("regularization", {}))
     training_set = prepare(
@@ -47,45 +48,47 @@ def learn(process: WorkerContext, attempt: Attempt) -> JobResult:
         request,
         recipe.prior_config(request.category, parameters.get("prior", {})),
         regularization,
-        cache=process.settings.data_dir / "regularization",
+        cache=context.settings.data_dir / "regularization",
         stage=partial(_stage, attempt),
     )
-    with attempt.stage("training"), previewing(process.storage, attempt) as previews:
-        painter = Painter(previews, model, training_set.captions[0], regularization, parameters.get("previews", 0))
-        prior = _train(process, attempt, model, training_set, painter)
+    with attempt.stage("training"), preview_uploads(context.storage, attempt) as previews:
+        generator = PreviewGenerator(
+            previews, model, training_set.captions[0], regularization, parameters.get("previews", 0)
+        )
+        prior = _train(context, attempt, model, training_set, generator)
     return _job_result(prior, previews.stored)
 
 
-def forget_checkpoints(process: WorkerContext) -> None:
+def forget_checkpoints(context: WorkerContext) -> None:
     """Delete the checkpoints of jobs that have ended, whichever attempt wrote them."""
-    for file in process.checkpoints.glob("*.safetensors"):
-        with process.begin() as session:
+    for file in context.checkpoints.glob("*.safetensors"):
+        with context.begin() as session:
             over = jobs.is_over(session, file.name.split(".")[0])
         if over:
             file.unlink(missing_ok=True)
 
 
-def _load(process: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], subjects.Subject, list[Image.Image]]:
-    """The job's parameters, its subject and the subject's reference images. Raises Lost if job or subject are gone."""
-    with process.begin() as session:
+def _load(context: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], SubjectRow, list[Image.Image]]:
+    """The job's parameters, its subject and its images. Raises ClaimLost if job or subject no longer exist."""
+    with context.begin() as session:
         job = jobs.get(session, attempt.claim.project_id, attempt.claim.job_id)
         row = subjects.get(session, job.project_id, job.subject_id) if job is not None else None
     if job is None or row is None:
-        raise Lost
+        raise ClaimLost
     images = []
     for number, reference in enumerate(row.references, start=1):
-        content = attempt.retry_storage(partial(process.storage.get, reference.image.key, reference.image.sha256))
+        content = attempt.retry_storage(partial(context.storage.get, reference.image.key, reference.image.sha256))
         images.append(Image.open(io.BytesIO(content)).convert("RGB"))
         attempt.report("loading", number, len(row.references))
     return job.parameters, row, images
 
 
 def _request(
-    process: WorkerContext, attempt: Attempt, model: BaseModel, row: subjects.Subject, images: list[Image.Image]
+    context: WorkerContext, attempt: Attempt, model: BaseModel, row: SubjectRow, images: list[Image.Image]
 ) -> LearnRequest:
     captions = tuple(reference.caption for reference in row.references)
     has_all_captions = all(caption and caption.strip() for caption in captions)
-    caption_model = None if has_all_captions else process.caption_model
+    caption_model = None if has_all_captions else context.caption_model
     return LearnRequest(
         subject=Subject(row.token, row.class_noun),
         references=tuple(images),
@@ -93,17 +96,17 @@ def _request(
         captions=captions,
         captioner=captioner(caption_model, model, attempt.reporter("captioning")),
         captioner_name=caption_model.name if caption_model else None,
-        prompt_writer=partial(_write_class_prompts, process, attempt),
+        prompt_writer=partial(_write_class_prompts, context, attempt),
     )
 
 
-def _write_class_prompts(process: WorkerContext, attempt: Attempt, class_noun: str, count: int) -> ClassPrompts | None:
+def _write_class_prompts(context: WorkerContext, attempt: Attempt, class_noun: str, count: int) -> ClassPrompts | None:
     """Class prompts from the language model of the settings; None if there is none or it fails."""
-    endpoint, cache = process.prompt_writer, process.settings.data_dir / "class_prompts"
+    endpoint, cache = context.prompt_writer, context.settings.data_dir / "class_prompts"
     if endpoint is None or count > MOST_PROMPTS:
         return None
     try:
-        prompts = attempt.beside(partial(write_class_prompts, endpoint, class_noun, count, cache=cache))
+        prompts = attempt.run_in_thread(partial(write_class_prompts, endpoint, class_noun, count, cache=cache))
     except ClassPromptsError as error:
         log.warning("job %s: the built-in class prompts are used: %s", attempt.claim.job_id, error)
         return None
@@ -117,15 +120,15 @@ def _stage(attempt: Attempt, name: str) -> Iterator[OnStep]:
 
 
 def _train(
-    process: WorkerContext, attempt: Attempt, model: BaseModel, training_set: TrainingSet, painter: Painter
+    context: WorkerContext, attempt: Attempt, model: BaseModel, training_set: TrainingSet, previews: PreviewGenerator
 ) -> Prior:
     # The digest in the name keeps an attempt from resuming the weights of another training set: the base model, the
     # captioner or the prompt writer may have changed since.
-    checkpoint = process.checkpoints / f"{attempt.claim.job_id}.{training_set.digest(model)}.safetensors"
+    checkpoint = context.checkpoints / f"{attempt.claim.job_id}.{training_set.digest(model)}.safetensors"
     run = TrainingRun(
         on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
-        on_preview=painter.paint,
-        preview_every=painter.every(training_set.config.steps),
+        on_preview=previews.generate,
+        preview_every=previews.interval(training_set.config.steps),
         checkpoint=checkpoint,
     )
 
@@ -136,12 +139,14 @@ def _train(
             checkpoint.unlink()  # other settings, or a file cut off by a power failure: train from the beginning
             return train_prior(model, training_set, run)
 
-    def resumed_lean(run: TrainingRun) -> Prior:
-        with lean(model):
+    def resumed_in_reduced_memory(run: TrainingRun) -> Prior:
+        with reduced_memory(model):
             return resumed(run)
 
     row_by_row = replace(run, rows_at_once=1)
-    return with_memory_fallbacks([partial(resumed, run), partial(resumed_lean, run), partial(resumed_lean, row_by_row)])
+    return with_memory_fallbacks(
+        [partial(resumed, run), partial(resumed_in_reduced_memory, run), partial(resumed_in_reduced_memory, row_by_row)]
+    )
 
 
 def _job_result(prior: Prior, previews: list[NewArtefact]) -> JobResult:

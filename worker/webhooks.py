@@ -1,8 +1,8 @@
 """Webhook delivery: Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks).
 
-One call is one attempt at one delivery. The body was stored as bytes with the event and is sent as those bytes.
-What an answer means is decided by `judge`, a pure function; when to try again is in the database, so a process
-that dies here costs one lease, not a delivery.
+One call of `deliver` is one attempt at one delivery. The body was stored as bytes with the event and is sent unchanged.
+`decide` turns the response into the next step. The time of the next attempt is in the database, so no delivery is lost
+if the process dies: the delivery is due again when its lease expires.
 """
 
 import base64
@@ -21,11 +21,11 @@ from ledger import deliveries
 from ledger.addresses import Forbidden
 from ledger.database import UnitOfWork
 from ledger.deliveries import Outcome
-from worker.safehttp import Answer, Unreachable, post
+from worker.safehttp import Response, Unreachable, post
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.1
-LONGEST_WAIT_SECONDS = 86_400
+MAX_RETRY_SECONDS = 86_400
 GONE = 410
 TIMEOUT_SECONDS = 15.0
 LEASE_SECONDS = 60.0
@@ -35,34 +35,36 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What one attempt means for the delivery; `retry_in` (seconds) belongs to "retry" alone."""
+class Decision:
+    """The outcome of one attempt; `retry_in` (seconds) is set for "retry" only."""
 
     outcome: Outcome
     retry_in: float | None = None
 
 
 def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None:
-    """Make one attempt at the delivery; nothing if it is not there to be taken."""
+    """Make one attempt at the delivery. Does nothing if it is not due or another worker has it."""
     with begin() as session:
-        sending = deliveries.take(session, delivery_id, LEASE_SECONDS)
+        sending = deliveries.claim(session, delivery_id, LEASE_SECONDS)
     if sending is None:
         return
-    answer, error = None, None
+    response, error = None, None
     fields = headers(sending.secrets, sending.message_id, int(time.time()), sending.body)
     try:
-        answer = post(sending.url, sending.body, fields, seconds=TIMEOUT_SECONDS, allow_private=allow_private)
+        response = post(sending.url, sending.body, fields, seconds=TIMEOUT_SECONDS, allow_private=allow_private)
     except (Unreachable, Forbidden) as reason:
         error = str(reason)
-    status = answer.status if answer is not None else None
-    verdict = judge(answer, sending.attempt, chance=random.random())  # noqa: S311
-    log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, verdict.outcome)
+    status = response.status if response is not None else None
+    decision = decide(response, sending.attempt, chance=random.random())  # noqa: S311
+    log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, decision.outcome)
     with begin() as session:
-        deliveries.settle(session, delivery_id, sending.attempt, verdict.outcome, verdict.retry_in, status, error)
+        deliveries.record_outcome(
+            session, delivery_id, sending.attempt, decision.outcome, decision.retry_in, status, error
+        )
 
 
-def receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int] | None:
-    """Who gets the delivery: its project, and host and port of its URL; None: there is no such delivery."""
+def find_receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int] | None:
+    """The receiver of a delivery: its project, and host and port of its URL. None: there is no such delivery."""
     with begin() as session:
         destination = deliveries.destination(session, delivery_id)
     if destination is None:
@@ -72,7 +74,7 @@ def receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int]
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` header: one signature for each `whsec_` secret, so that a receiver can rotate."""
+    """The `webhook-signature` header: one signature for each `whsec_` secret, so that secrets can be rotated."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     digests = (
         hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256) for secret in secrets
@@ -81,7 +83,7 @@ def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -
 
 
 def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """All headers of one attempt. The id is the event's, the same at every attempt; the timestamp is this one's."""
+    """All headers of one attempt. All attempts at an event have the same id; the timestamp is the attempt's."""
     return {
         "content-type": "application/json",
         "user-agent": "LIPE-Webhooks/1.0",
@@ -91,21 +93,24 @@ def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes
     }
 
 
-def judge(answer: Answer | None, attempt: int, *, chance: float) -> Verdict:
-    """The verdict on attempt 1, 2, ...; `answer` is None when there was none, `chance` in [0, 1) makes the jitter."""
-    if answer is not None and 200 <= answer.status < 300:
-        return Verdict("delivered")
-    if answer is not None and answer.status == GONE:
-        return Verdict("disabled")
+def decide(response: Response | None, attempt: int, *, chance: float) -> Decision:
+    """The outcome of attempt 1, 2, ...
+
+    `response` is None if the receiver sent none; `chance`, a random number in [0, 1), determines the jitter.
+    """
+    if response is not None and 200 <= response.status < 300:
+        return Decision("delivered")
+    if response is not None and response.status == GONE:
+        return Decision("disabled")
     if attempt > len(RETRY_SECONDS):
-        return Verdict("exhausted")
+        return Decision("exhausted")
     wait = RETRY_SECONDS[attempt - 1] * (1 + JITTER * (2 * chance - 1))
-    asked = retry_after(answer.headers) if answer is not None else 0.0
-    return Verdict("retry", min(max(wait, asked), LONGEST_WAIT_SECONDS * (1 + JITTER)))
+    requested = retry_after(response.headers) if response is not None else 0.0
+    return Decision("retry", min(max(wait, requested), MAX_RETRY_SECONDS * (1 + JITTER)))
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that the receiver asks for (RFC 9110, 10.2.3: a number or a date); 0 if it does not."""
+    """Seconds that the receiver requests to wait (RFC 9110, 10.2.3: a number or a date); 0 without a valid header."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value)

@@ -1,1 +1,1 @@
-"""One module a resource, its request and answer bodies beside its routes."""
+"""One module for each resource: its routes, and the bodies of their requests and answers."""

@@ -1,4 +1,4 @@
-"""For the operator: does the process live, can it work, how do the queues stand."""
+"""Endpoints for operators: liveness, readiness and metrics."""
 
 from typing import Any, Literal
 
@@ -8,18 +8,18 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
-from api.problems import documented
+from api.problems import problem_responses
 from api.service import ServiceDep
 from ledger import database, notify, queue_metrics
 
-router = APIRouter(tags=["health"], responses=documented("internal", common=()))
-TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}
+router = APIRouter(tags=["health"], responses=problem_responses("internal", common=()))
+METRICS_RESPONSE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The text format of Prometheus."}
 }
 
 
 class Readiness(BaseModel):
-    """Which of the parts answer. Without the broker jobs are still taken: they start when it is back."""
+    """The servers that answer. Without the broker the API still accepts jobs; they start when it is back."""
 
     database: bool
     broker: bool
@@ -27,20 +27,20 @@ class Readiness(BaseModel):
 
 
 class Liveness(BaseModel):
-    """What a living process answers."""
+    """The answer of a running process."""
 
     status: Literal["ok"] = "ok"
 
 
 @router.get("/healthz", operation_id="healthz")
 async def healthz() -> Liveness:
-    """The process answers."""
+    """Whether the process answers."""
     return Liveness()
 
 
 @router.get("/readyz", operation_id="readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(service: ServiceDep, response: Response) -> Any:
-    """Whether database, broker and storage answer; 503 names those that do not."""
+    """Whether database, broker and storage answer. 503 if one of them does not."""
     ready = Readiness(
         database=await run_in_threadpool(database.is_ready, service.engine),
         broker=await run_in_threadpool(notify.is_ready, service.settings),
@@ -51,16 +51,18 @@ async def readyz(service: ServiceDep, response: Response) -> Any:
 
 
 @router.get(
-    "/metrics", operation_id="metrics", response_class=PlainTextResponse,
-    responses=TEXT | documented("unavailable", common=()),
-)  # fmt: skip
+    "/metrics",
+    operation_id="metrics",
+    response_class=PlainTextResponse,
+    responses=METRICS_RESPONSE | problem_responses("unavailable", common=()),
+)
 def metrics(service: ServiceDep) -> Response:
-    """Prometheus: read from the database, so that every process tells the same."""
+    """Metrics for Prometheus, read from the database, so that every process reports the same."""
     registry = CollectorRegistry()
     depth = Gauge("lipe_jobs", "Unfinished jobs.", ["kind", "state"], registry=registry)
     age = Gauge("lipe_jobs_oldest_seconds", "Age of the oldest unfinished job.", ["kind", "state"], registry=registry)
-    leases = Gauge("lipe_expired_leases", "Running jobs whose worker does not answer.", registry=registry)
-    waiting = Gauge("lipe_undelivered_webhooks", "Webhook deliveries that are still to be made.", registry=registry)
+    leases = Gauge("lipe_expired_leases", "Running jobs whose lease has expired.", registry=registry)
+    waiting = Gauge("lipe_undelivered_webhooks", "Webhook deliveries that are still pending.", registry=registry)
     with service.begin() as session:
         for queue in queue_metrics.queues(session):
             depth.labels(queue.kind, queue.state).set(queue.depth)

@@ -1,4 +1,4 @@
-"""Images: uploaded pictures, normalised on arrival."""
+"""Images: uploaded files, sanitized on arrival."""
 
 import logging
 from dataclasses import replace
@@ -11,33 +11,31 @@ from pydantic import Field, ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.responses import JSONResponse
 
 from api import problems
 from api.auth import CallerDep
 from api.fields import Id, Moment, PathId, RequestModel, ResponseModel
-from api.idempotency import Creating, Once, fingerprint
-from api.image_sanitizer import Picture
-from api.pagination import Listing, Paging, listing
-from api.problems import Problem, documented
+from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
+from api.image_sanitizer import SanitizedImage
+from api.pagination import Listing, PageDep, listing
+from api.problems import Problem, problem_responses
 from api.service import Service, ServiceDep
 from ledger import images, uploads
-from ledger.database import new_id
 from ledger.idempotency import Answer
+from ledger.models import Upload, new_id
 from ledger.storage import NoSuchObject, StorageError, WrongSize, image_prefix
-from ledger.uploads import Upload
 
 router = APIRouter(prefix="/images", tags=["images"])
 FORM, JSON = "multipart/form-data", "application/json"
 
 
-class FromUpload(RequestModel):
+class NewImage(RequestModel):
     """An upload whose file was PUT to its URL (`POST /v1/uploads`)."""
 
     upload_id: Id
 
 
-BODY = {
+REQUEST_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -49,7 +47,7 @@ BODY = {
                 }
             }
         }
-        | {JSON: {"schema": FromUpload.model_json_schema()}}
+        | {JSON: {"schema": NewImage.model_json_schema()}}
         | {
             kind: {"schema": {"type": "string", "format": "binary"}}
             for kind in ("image/jpeg", "image/png", "image/webp")
@@ -61,7 +59,7 @@ log = logging.getLogger(__name__)
 
 
 class ImageBody(ResponseModel):
-    """A picture as it is kept: an sRGB PNG of `width` x `height` pixels, `size` bytes."""
+    """A stored image: an sRGB PNG of `width` x `height` pixels and `size` bytes."""
 
     id: str
     width: int
@@ -73,9 +71,9 @@ class ImageBody(ResponseModel):
 
 
 class DownloadableImage(ImageBody):
-    """With a signed URL of the file, valid for a few minutes."""
+    """An image with a signed URL of its file, valid for a few minutes."""
 
-    url: Annotated[str, Field(description="Made fresh for each answer.")]
+    url: Annotated[str, Field(description="Signed and valid for a few minutes; each answer has a new one.")]
 
 
 @router.post(
@@ -83,8 +81,8 @@ class DownloadableImage(ImageBody):
     status_code=201,
     operation_id="upload_image",
     response_model=ImageBody,
-    openapi_extra=BODY,
-    responses=documented(
+    openapi_extra=REQUEST_BODY,
+    responses=problem_responses(
         "not_found",
         "upload_incomplete",
         "upload_used",
@@ -100,31 +98,37 @@ class DownloadableImage(ImageBody):
         "storage_unavailable",
     ),
 )
-async def upload_image(request: Request, service: ServiceDep, once: Creating) -> Response:
+async def upload_image(request: Request, service: ServiceDep, idempotent: IdempotencyDep) -> Response:
     """Send the file as the body or as the field `file` of a form, or name the upload that has it."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON:
-        return await _use_upload(_named(await request.body()), service, once)
+        new_image = _parse(await request.body())
+        answer = await to_thread.run_sync(
+            _store_upload, idempotent, new_image.upload_id, limiter=service.decoder.limiter
+        )
+        # The answer is committed: the uploaded file is not needed any more.
+        key = uploads.file_key(idempotent.project_id, new_image.upload_id)
+        await run_in_threadpool(_discard, service, key)
+        return json_response(answer)
     content = await _file(request)
-    once = replace(once, fingerprint=fingerprint(request, content))  # a form's boundary differs each time
-    picture = await to_thread.run_sync(_normalised, service, content, limiter=service.decoder.turns)
-    answer = await run_in_threadpool(once, lambda session: _store(session, service, once, picture))
-    return JSONResponse(answer.body, answer.status, answer.headers)
+    idempotent = replace(idempotent, fingerprint=fingerprint(request, content))  # each form has another boundary
+    image = await to_thread.run_sync(_sanitize, service, content, limiter=service.decoder.limiter)
+    return json_response(await run_in_threadpool(_store_image, idempotent, image))
 
 
 @router.get("", operation_id="list_images", response_model=Listing[ImageBody])
-def list_images(service: ServiceDep, me: CallerDep, window: Paging) -> Any:
-    """The project's pictures, newest first."""
+def list_images(service: ServiceDep, caller: CallerDep, window: PageDep) -> Any:
+    """The project's images, newest first."""
     with service.begin() as session:
-        return listing(images.listing(session, me.project_id, window), ImageBody.model_validate)
+        return listing(images.listing(session, caller.project_id, window), ImageBody.model_validate)
 
 
 @router.get(
-    "/{image_id}", operation_id="get_image", response_model=DownloadableImage, responses=documented("not_found")
+    "/{image_id}", operation_id="get_image", response_model=DownloadableImage, responses=problem_responses("not_found")
 )
-def get_image(image_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
-    """One picture, with its file."""
+def get_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
+    """One image, with a signed URL of its file."""
     with service.begin() as session:
-        image = images.get(session, me.project_id, image_id)
+        image = images.get(session, caller.project_id, image_id)
     if image is None:
         raise problems.not_found("image", image_id)
     return DownloadableImage(**ImageBody.model_validate(image).model_dump(), url=service.storage.presign_get(image.key))
@@ -134,13 +138,13 @@ def get_image(image_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
     "/{image_id}",
     status_code=204,
     operation_id="delete_image",
-    responses=documented("not_found", "image_in_use"),
+    responses=problem_responses("not_found", "image_in_use"),
 )
-def delete_image(image_id: PathId, service: ServiceDep, me: CallerDep) -> None:
-    """Delete a picture that no subject and no edit uses."""
+def delete_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
+    """Delete an image that no subject and no edit uses."""
     try:
         with service.begin() as session:
-            image = images.delete(session, me.project_id, image_id)
+            image = images.delete(session, caller.project_id, image_id)
     except images.InUse as error:
         raise Problem("image_in_use", "delete the subjects and edits that use it first") from error
     if image is None:
@@ -154,79 +158,87 @@ async def _file(request: Request) -> bytes:
     async with request.form(max_files=1, max_fields=1) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise problems.invalid("send the picture in the form's field `file`", param="file")
+            raise problems.invalid("send the image in the form's field `file`", param="file")
         return await file.read()
 
 
-def _normalised(service: Service, content: bytes) -> Picture:
-    settings = service.settings
-    return service.decoder(content, most_bytes=settings.max_upload_bytes, shortest_side=settings.min_image_side)
-
-
-def _named(content: bytes) -> str:
+def _parse(content: bytes) -> NewImage:
     try:
-        return FromUpload.model_validate_json(content).upload_id
+        return NewImage.model_validate_json(content)
     except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_context=False)]
-        raise RequestValidationError(faults) from error
+        errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_context=False)]
+        raise RequestValidationError(errors) from error
 
 
-async def _use_upload(upload_id: str, service: Service, once: Once) -> Response:
-    """Asked again under the same key, it answers the same without looking for the file, which is gone then."""
-
-    def create(session: Session) -> Answer:
-        upload = _found(session, once.project_id, upload_id)
-        try:
-            picture = _normalised(service, _fetched(service, upload))
-        except Problem:
-            _discard(service, key)  # nothing is kept of what is refused; another file may be PUT there
-            raise
-        return _store(session, service, once, picture, upload_id)
-
-    key = uploads.file_key(once.project_id, upload_id)
-    answer = await to_thread.run_sync(once, create, limiter=service.decoder.turns)
-    await run_in_threadpool(_discard, service, key)
-    return JSONResponse(answer.body, answer.status, answer.headers)
+def _sanitize(service: Service, content: bytes) -> SanitizedImage:
+    settings = service.settings
+    return service.decoder(content, max_bytes=settings.max_upload_bytes, min_side=settings.min_image_side)
 
 
-def _found(session: Session, project_id: str, upload_id: str) -> Upload:
+def _store_image(idempotent: IdempotentRequest, image: SanitizedImage) -> Answer:
+    with idempotent.service.begin() as session:
+        answer = idempotent.recall(session)
+        if answer is None:
+            answer = idempotent.remember(session, _add(session, idempotent, image))
+        return answer
+
+
+def _store_upload(idempotent: IdempotentRequest, upload_id: str) -> Answer:
+    """Fetch and store the upload's image. A repeated request gets its answer without the file, which is deleted."""
+    service = idempotent.service
+    with service.begin() as session:
+        answer = idempotent.recall(session)
+        if answer is None:
+            upload = _use(session, idempotent.project_id, upload_id)
+            try:
+                image = _sanitize(service, _fetch(service, upload))
+            except Problem:  # keep no refused file; the client may PUT another one
+                _discard(service, uploads.file_key(upload.project_id, upload.id))
+                raise
+            answer = idempotent.remember(session, _add(session, idempotent, image, upload_id))
+        return answer
+
+
+def _use(session: Session, project_id: str, upload_id: str) -> Upload:
     try:
         upload = uploads.use(session, project_id, upload_id)
-    except uploads.Used as error:
+    except uploads.AlreadyUsed as error:
         raise Problem("upload_used", "announce a new upload for a new image", param="upload_id") from error
     if upload is None:
         raise problems.not_found("upload", upload_id, param="upload_id")
     return upload
 
 
-def _fetched(service: Service, upload: Upload) -> bytes:
+def _fetch(service: Service, upload: Upload) -> bytes:
     try:
         return service.storage.receive(uploads.file_key(upload.project_id, upload.id), upload.size)
     except (NoSuchObject, WrongSize) as error:
-        reason = error if isinstance(error, WrongSize) else "nothing is there"
+        reason = error if isinstance(error, WrongSize) else "the file is missing"
         raise Problem("upload_incomplete", f"PUT the file to the upload's URL: {reason}", param="upload_id") from error
 
 
 def _discard(service: Service, key: str) -> None:
-    """Delete an object that no row names any more."""
+    """Delete an object that no row references."""
     try:
         service.storage.delete(key)
     except StorageError as error:
         log.warning("object left behind: %s", error)
 
 
-def _store(session: Session, service: Service, once: Once, picture: Picture, upload_id: str | None = None) -> Answer:
-    """The object first: a row never points at nothing."""
-    image_id = new_id("img")
-    stored = service.storage.put(image_prefix(once.project_id, image_id), "image.png", picture.png, "image/png")
-    image = images.add(
+def _add(
+    session: Session, idempotent: IdempotentRequest, image: SanitizedImage, upload_id: str | None = None
+) -> Answer:
+    """Store the object, then the row, so that no row references a missing object."""
+    image_id, project_id = new_id("img"), idempotent.project_id
+    stored = idempotent.service.storage.put(image_prefix(project_id, image_id), "image.png", image.png, "image/png")
+    row = images.add(
         session,
-        once.project_id,
+        project_id,
         image_id,
         stored,
-        width=picture.width,
-        height=picture.height,
+        width=image.width,
+        height=image.height,
         content_type="image/png",
         upload_id=upload_id,
     )
-    return Answer(201, ImageBody.model_validate(image).model_dump(mode="json"), {"Location": f"/v1/images/{image.id}"})
+    return Answer(201, ImageBody.model_validate(row).model_dump(mode="json"), {"Location": f"/v1/images/{row.id}"})

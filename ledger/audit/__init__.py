@@ -1,7 +1,7 @@
-"""The nine invariants of the service, looked for in what it keeps: one file for each, read-only, over all projects.
+"""Check the nine invariants of the service in its tables and objects: one file for each, read-only, all projects.
 
-The rows are read in one snapshot, so a running service shows no half-made step. What needs time (a lease that ran
-out, a webhook that is due) counts only after `patience`.
+The rows are read in one snapshot, so a transaction of a running service is seen whole or not at all. A step that takes
+time, such as reaping a lease or sending a webhook, is a violation only after `patience`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,15 +29,15 @@ from ledger.database import UnitOfWork
 from ledger.storage import Storage
 
 INVARIANTS: Mapping[int, str] = {
-    1: "an accepted job is there, and on its way to an end",
-    2: "one attempt of a job is effective",
-    3: "an end is final, with exactly one terminal event",
-    4: "succeeded means that every artefact exists as recorded",
-    5: "every event is delivered, or visibly exhausted or disabled",
+    1: "every accepted job exists and proceeds to its end",
+    2: "at most one attempt of a job is effective",
+    3: "terminal states are final, with one terminal event each",
+    4: "a succeeded job has every artefact, as recorded",
+    5: "every event is delivered, or is exhausted or disabled",
     6: "one idempotency key, one job",
-    7: "no success after a cancel, and the GPU is free",
-    8: "nothing remains of an erased subject",
-    9: "no project reaches into another",
+    7: "a cancelled job does not succeed, and frees the GPU",
+    8: "nothing of an erased subject remains",
+    9: "no project refers to rows or objects of another",
 }
 CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     progress.violations,
@@ -62,10 +62,10 @@ def audit(
     key_lifetime: timedelta,
     max_running: int = UNBOUNDED,
 ) -> list[Violation]:
-    """Every violation, by invariant; none of a healthy service.
+    """Return every violation, sorted by invariant.
 
-    `patience`: how late something may be; `key_lifetime`: how long an idempotency key is kept; `max_running`: how many
-    jobs of one project may run at once, the others wait rightly. Every artefact is read back from the storage.
+    `patience`: how late a step may be. `key_lifetime`: how long idempotency keys are kept. `max_running`: how many jobs
+    of one project may run at once; its other jobs may wait. Every artefact is read back from the storage.
     Raises StorageError, and `database.UNAVAILABLE`.
     """
     bounds = Bounds(patience, key_lifetime, max_running)
@@ -74,7 +74,7 @@ def audit(
         recorded, erased = artefacts.recorded(session), erasures.prefixes(session)
     broken = list(artefacts.broken_objects(storage, recorded))
     with _snapshot(begin) as session:
-        # An end or an erasure meanwhile takes objects rightly.
+        # A job that ended, or a subject that was erased, in the meantime may have lost objects.
         found += artefacts.still_recorded(session, recorded, broken)
     found += erasures.left_objects(storage, erased)
     return sorted(found, key=lambda violation: violation.invariant)
@@ -84,5 +84,5 @@ def audit(
 def _snapshot(begin: UnitOfWork) -> Iterator[Session]:
     with begin() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
-        session.execute(text("SET LOCAL statement_timeout = 0"))  # whole tables are read: no request waits for it
+        session.execute(text("SET LOCAL statement_timeout = 0"))  # it reads whole tables, and no request waits for it
         yield session

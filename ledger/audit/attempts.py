@@ -1,22 +1,20 @@
-"""Invariant 2: at most one attempt of a job is effective; each claim bumps the epoch, and later writes carry it."""
+"""Invariant 2: at most one attempt of a job is effective; each claim increments the epoch, later writes check it."""
 
 from collections.abc import Iterator
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from ledger.artefacts import Artefact
 from ledger.audit.violation import Bounds, Violation
-from ledger.events import Event
-from ledger.jobs import Job
+from ledger.models import Artefact, Event, Job
 from ledger.states import TERMINAL, TRANSITIONS, State
 from ledger.storage import attempt_prefix
 
-STEPS = [(before, after) for before, following in TRANSITIONS.items() for after in following]
+LEGAL = [(before, after) for before, following in TRANSITIONS.items() for after in following]
 
 
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
-    """Claims that did not bump the epoch, steps that no claim allows, and artefacts of another attempt."""
+    """Claims that did not increment the epoch, illegal transitions, and artefacts of other attempts."""
     claims = func.count(Event.id)
     claimed = (
         select(Job.id, Job.epoch, claims)
@@ -30,14 +28,16 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
     status = Event.data["status"].astext
     previous = func.lag(status).over(partition_by=Event.job_id, order_by=Event.sequence)
     steps = select(Event.job_id, previous.label("before"), status.label("after")).subquery()
-    after_an_end = steps.c.before.in_(TERMINAL)  # invariant 3
+    follows_an_end = steps.c.before.in_(TERMINAL)  # invariant 3
     illegal = select(steps).where(
-        func.coalesce(steps.c.before, "") != "", ~tuple_(steps.c.before, steps.c.after).in_(STEPS), ~after_an_end
+        func.coalesce(steps.c.before, "") != "", ~tuple_(steps.c.before, steps.c.after).in_(LEGAL), ~follows_an_end
     )
     for job_id, before, after in session.execute(illegal):
-        yield Violation(2, f"job {job_id}", f"went from {before} to {after}, which no single attempt can do")
+        yield Violation(2, f"job {job_id}", f"went from {before} to {after}, which is not a legal transition")
 
     written = select(Artefact.id, Artefact.key, Job.project_id, Job.id, Job.epoch).join(Job, Job.id == Artefact.job_id)
     for artefact_id, key, project_id, job_id, epoch in session.execute(written):
         if not key.startswith(attempt_prefix(project_id, job_id, epoch)):
-            yield Violation(2, f"artefact {artefact_id}", f"of job {job_id} is not its attempt {epoch}'s: {key}")
+            yield Violation(
+                2, f"artefact {artefact_id}", f"of job {job_id} does not belong to its attempt {epoch}: {key}"
+            )

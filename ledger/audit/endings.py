@@ -6,21 +6,20 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from ledger.audit.violation import Bounds, Violation
-from ledger.events import Event
-from ledger.jobs import Job
+from ledger.models import Event, Job
 from ledger.states import TERMINAL
 
 
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
-    """Ends without their event, events without their end, and whatever follows an end."""
+    """Ended jobs without their terminal event, terminal events of other jobs, and events that follow a terminal one."""
     end = and_(Event.job_id == Job.id, Event.terminal)
-    over = select(Job, Event).outerjoin(Event, end).where(Job.state.in_(TERMINAL))
-    for job, event in session.execute(over):
+    ended = select(Job, Event).outerjoin(Event, end).where(Job.state.in_(TERMINAL))
+    for job, event in session.execute(ended):
         for fault in _faults(job, event):
             yield Violation(3, f"job {job.id}", fault)
 
-    live = select(Job, Event).join(Event, end).where(Job.state.not_in(TERMINAL))
-    for job, event in session.execute(live):
+    unfinished = select(Job, Event).join(Event, end).where(Job.state.not_in(TERMINAL))
+    for job, event in session.execute(unfinished):
         yield Violation(3, f"job {job.id}", f"is {job.state} after its terminal event {event.type}")
 
     last = select(func.min(Event.sequence)).where(end).correlate(Job).scalar_subquery()
@@ -37,6 +36,6 @@ def _faults(job: Job, event: Event | None) -> Iterator[str]:
     elif event.sequence != job.sequence:
         yield f"went on to event number {job.sequence} after its terminal event, number {event.sequence}"
     if job.finished_at is None:
-        yield f"is {job.state}, but has no time of its end"
+        yield f"is {job.state}, but has no `finished_at`"
     if job.lease_until is not None:
         yield f"is {job.state}, but is still leased to {job.worker}"

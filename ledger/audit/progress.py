@@ -1,4 +1,4 @@
-"""Invariant 1: a 202 means that the job row is committed, and it reaches a terminal state whatever dies."""
+"""Invariant 1: a 202 means that the job row is committed, and the job reaches a terminal state."""
 
 from collections.abc import Iterator
 
@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 
 from ledger.audit.violation import MOMENT, Bounds, Violation
 from ledger.database import now
-from ledger.idempotency import Request
-from ledger.jobs import Job
+from ledger.models import IdempotentRequest, Job
 from ledger.quotas import full_projects
 from ledger.states import State
 
@@ -17,22 +16,26 @@ ACCEPTED = 202
 
 
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
-    """Answers without their job, and jobs that nobody brings on."""
-    named = Request.body["id"].astext
-    lost = select(Request.key, named).where(Request.status == ACCEPTED, ~select(Job).where(Job.id == named).exists())
+    """Answers without their job, running jobs that are not reaped, and queued jobs without a message to the workers."""
+    named = IdempotentRequest.body["id"].astext
+    lost = select(IdempotentRequest.key, named).where(
+        IdempotentRequest.status == ACCEPTED, ~select(Job).where(Job.id == named).exists()
+    )
     for key, job_id in session.execute(lost):
         yield Violation(1, f"idempotency key {key}", f"was answered 202 with {job_id}, which does not exist")
 
     long_ago = now(session) - bounds.patience
-    unled = or_(Job.lease_until.is_(None), Job.lease_until < long_ago)
-    for job in session.scalars(select(Job).where(Job.state == State.RUNNING, unled)):
+    no_lease = or_(Job.lease_until.is_(None), Job.lease_until < long_ago)
+    for job in session.scalars(select(Job).where(Job.state == State.RUNNING, no_lease)):
         ended = f"ended at {job.lease_until:{MOMENT}}" if job.lease_until else "is missing"
-        yield Violation(1, f"job {job.id}", f"is running, its lease {ended}, and nobody reaps it")
+        yield Violation(1, f"job {job.id}", f"is running, its lease {ended}, and no dispatcher reaps it")
 
-    # The dispatcher rings again and again for the oldest; a younger one may rightly wait in silence behind it, and one
-    # of a project that has enough running until there is room.
+    # The dispatcher repeats its messages for the oldest jobs only. Younger ones may wait without a message, and so may
+    # jobs of a project that already runs `max_running` jobs.
     waiting = (Job.state == State.QUEUED, Job.project_id.not_in(full_projects(bounds.max_running)))
     oldest = select(Job).where(*waiting).ext(distinct_on(Job.kind)).order_by(Job.kind, Job.created_at)
     for job in session.scalars(oldest):
-        if job.rung_at < long_ago:
-            yield Violation(1, f"job {job.id}", f"waits, and nobody has rung for it since {job.rung_at:{MOMENT}}")
+        if job.notified_at < long_ago:
+            yield Violation(
+                1, f"job {job.id}", f"is queued, and no worker was notified since {job.notified_at:{MOMENT}}"
+            )

@@ -1,4 +1,4 @@
-"""Invariant 8 for uploads: a sent file, with all that its image leaves out, is not kept beyond its time."""
+"""Invariant 8 for uploads: the uploaded file, which may contain more than its image, is deleted in time."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,13 @@ from sqlalchemy.orm import Session
 
 from ledger.audit.violation import MOMENT, Bounds, Violation
 from ledger.database import now
-from ledger.uploads import SETTLED, Upload
+from ledger.models import Upload
+from ledger.uploads import SETTLED
 
 
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
-    """Uploads that nobody forgets."""
+    """Overdue uploads."""
     late = Upload.expires_at < now(session) - SETTLED - bounds.patience
     for upload in session.scalars(select(Upload).where(late)):
         ended = f"{upload.expires_at:{MOMENT}}"
-        yield Violation(8, f"upload {upload.id}", f"has a URL that ended at {ended}, and nobody deletes its file")
+        yield Violation(8, f"upload {upload.id}", f"has a URL that expired at {ended}, and its file is not deleted yet")

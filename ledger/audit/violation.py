@@ -1,16 +1,16 @@
-"""What an audit finds, and what it is told."""
+"""The violations that an audit finds, and its parameters."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 MOMENT = "%Y-%m-%d %H:%M:%S %Z"
-"""How a violation tells a time."""
+"""The format of a time in a violation."""
 UNBOUNDED = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One broken promise: the invariant's number (1 to 9), the thing ("job job_9f1c...") and what is wrong with it."""
+    """One violation: the invariant's number (1 to 9), the row or object ("job job_9f1c..."), and the fault."""
 
     invariant: int
     thing: str
@@ -19,10 +19,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Bounds:
-    """`patience`: how late something may be; `key_lifetime`: how long an idempotency key is kept.
-
-    `max_running`: how many jobs of one project may run at once.
-    """
+    """The parameters of `audit`, which describes them."""
 
     patience: timedelta
     key_lifetime: timedelta

@@ -6,25 +6,31 @@ one, what everybody tries first.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import OnStep, no_progress, sample
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, require
+from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel
+from lipe_core.settings import GuidanceScale, Steps, check_settings
 
 
 @dataclass(frozen=True)
 class DdimConfig:
-    """Stable Diffusion's usual 50 steps and guidance 7.5."""
+    """Settings of plain DDIM: inversion, then sampling with the target prompt. Stable Diffusion's usual values."""
 
-    steps: int = 50
-    guidance_scale: float = 7.5
+    seeded: ClassVar[bool] = False
+
+    steps: Steps = 50
+    """Denoising steps. More steps are slower and more exact."""
+
+    guidance_scale: GuidanceScale = 7.5
+    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
 
     def __post_init__(self) -> None:
-        require("steps", self.steps, 1, 999)
-        require("guidance_scale", self.guidance_scale, 0, 100)
+        check_settings(self)
 
 
 def edit(

@@ -14,7 +14,7 @@ from lipe_core.sdxl import BaseModel
 
 @dataclass(frozen=True)
 class DreamCtrlConfig(MasaCtrlConfig):
-    """MasaCtrl's."""
+    """Settings of DreamCtrl, which is MasaCtrl with the subject's prior."""
 
 
 def edit(

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from lipe_core import sdxl
@@ -22,36 +24,46 @@ from lipe_core.diffusion.ddim import OnStep, no_progress, sample, unit_noise
 from lipe_core.diffusion.guidance import EvaluationCounter, guided
 from lipe_core.errors import TrainingDiverged
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, require
+from lipe_core.methods.session import EditSession
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
+from lipe_core.settings import GuidanceScale, LearningRate, Share, Steps, check_settings
 from lipe_core.shapes import Latents
 
 
 @dataclass(frozen=True)
 class ImagicConfig:
-    """The paper's settings for Stable Diffusion; for Imagen they are 100 steps at 1e-3 for the embedding.
-    `eta` between 0.6 and 0.8 is where the paper finds edit and fidelity together.
-    `training_seed` decides the noise of (A) and (B), the request's seeds that of (C).
-    """
+    """Settings of Imagic, which trains for every edit. The defaults are the paper's for Stable Diffusion."""
 
-    steps: int = 50
-    guidance_scale: float = 7.5
-    embedding_steps: int = 1000
-    embedding_learning_rate: float = 2e-3
-    model_steps: int = 1500
-    model_learning_rate: float = 5e-7
-    eta: float = 0.7
+    seeded: ClassVar[bool] = True
+
+    steps: Steps = 50
+    """Denoising steps. More steps are slower and more exact."""
+
+    guidance_scale: GuidanceScale = 7.5
+    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+
+    embedding_steps: Annotated[int, Interval(ge=0, le=1_000_000)] = 1000
+    """Steps that fit the embedding of the target prompt to the image."""
+
+    embedding_learning_rate: LearningRate = 2e-3
+    """Learning rate of the embedding."""
+
+    model_steps: Annotated[int, Interval(ge=0, le=1_000_000)] = 1500
+    """Steps that tune the network to the image and the fitted embedding."""
+
+    model_learning_rate: LearningRate = 5e-7
+    """Learning rate of the network."""
+
+    eta: Share = 0.7
+    """Interpolation from the fitted embedding (0) to that of the target prompt (1). The paper finds edit and fidelity
+    together between 0.6 and 0.8."""
+
     training_seed: int = 0
+    """Seed of the noise of both trainings; the seeds of the request choose the noise of the sampling."""
 
     def __post_init__(self) -> None:
-        require("steps", self.steps, 1, 999)
-        require("guidance_scale", self.guidance_scale, 0, 100)
-        for name in ("embedding_steps", "model_steps"):
-            require(name, getattr(self, name), 0, 1_000_000)
-        for name in ("embedding_learning_rate", "model_learning_rate"):
-            require(name, getattr(self, name), 1e-12, 1)
-        require("eta", self.eta, 0, 1)
+        check_settings(self)
 
 
 def edit(

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Interval
 from diffusers import DPMSolverMultistepScheduler, LEditsPPPipelineStableDiffusionXL
 from diffusers.pipelines.ledits_pp import pipeline_leditspp_stable_diffusion_xl as implementation
 from torch import Tensor
@@ -27,38 +28,51 @@ from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.errors import InvalidRequest
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, require
+from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel, use_processors
+from lipe_core.settings import GuidanceScale, Share, check_settings
 from lipe_core.shapes import Latents, Mask, Size
 
 
 @dataclass(frozen=True)
 class LeditsConfig:
-    """The pipeline's defaults, with the paper's intersection of both implicit masks on, and an exact inversion.
+    """Settings of LEDITS++: the pipeline's defaults, with the paper's intersection of both implicit masks, and an exact
+    inversion.
 
-    `skip`: the share of the noisiest steps that is left out; `threshold`: the share of the picture that the
-    edit leaves alone; `warmup_steps`: the first steps without the edit. Both of the pipeline's other defaults cost
-    the background, which on the miniature at 20 steps moves by 0.5 levels of 255 with ours: `source_guidance_scale`
-    (12: the edit sets out from unguided noise, so a guided inversion does not lead back to the picture; the
-    pipeline's own examples invert without a prompt) and `zero_noise_steps` (3 moves it by 7).
+    `source_guidance_scale` and `zero_noise_steps` differ from the pipeline's defaults (12 and 3), which cost the
+    background. On the miniature at 20 steps it moves by 0.5 levels of 255 with our values, and by 7 with 3 steps
+    without noise.
     """
 
-    steps: int = 50
-    source_guidance_scale: float = 0.0
-    edit_guidance_scale: float = 5.0
-    skip: float = 0.15
-    threshold: float = 0.9
-    warmup_steps: int = 0
-    zero_noise_steps: int = 0
+    seeded: ClassVar[bool] = True
+
+    steps: Annotated[int, Interval(ge=2, le=800)] = 50
+    """Denoising steps; the inversion takes as many."""
+
+    source_guidance_scale: GuidanceScale = 0.0
+    """Guidance towards the source prompt during the inversion. Other values than 0 make the inversion inexact, because
+    the edit starts from unguided noise."""
+
+    edit_guidance_scale: GuidanceScale = 5.0
+    """Strength of the guidance towards the words of the edit. Raise it if the edit is too weak."""
+
+    skip: Share = 0.15
+    """Share of the noisiest steps that is left out. Lower it for a larger change."""
+
+    threshold: Share = 0.9
+    """Share of the image that the edit leaves alone."""
+
+    warmup_steps: Annotated[int, Interval(ge=0)] = 0
+    """First steps that run without the edit's guidance."""
+
+    zero_noise_steps: Annotated[int, Interval(ge=0)] = 0
+    """Last steps that run without noise."""
 
     def __post_init__(self) -> None:
-        require("steps", self.steps, 2, 800)
-        for name in ("source_guidance_scale", "edit_guidance_scale"):
-            require(name, getattr(self, name), 0, 100)
-        for name in ("skip", "threshold"):
-            require(name, getattr(self, name), 0, 1)
+        check_settings(self)
         for name in ("warmup_steps", "zero_noise_steps"):
-            require(name, getattr(self, name), 0, self.steps)
+            if getattr(self, name) > self.steps:
+                raise InvalidRequest(f"{name} must be at most steps, {self.steps}, got {getattr(self, name)}")
 
 
 def edit(

@@ -6,54 +6,68 @@ real picture comes in by DDIM inversion. The source branch is the stored inversi
 picture by construction, where the paper samples it anew and drifts.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Interval
 from einops import rearrange
 from torch import Tensor
 
 from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import OnStep, Trajectory, ddim_step, no_progress
 from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.errors import InvalidRequest
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import Branch, recording_denoiser
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, require
+from lipe_core.methods.session import EditSession
 from lipe_core.methods.source_features import LATE
 from lipe_core.sdxl import BaseModel, Processor, self_attention_layers, use_processors
+from lipe_core.settings import GuidanceScale, Level, Steps, check_settings
 from lipe_core.shapes import Latents, Mask
 
 
 @dataclass(frozen=True)
 class MasaCtrlConfig:
-    """The paper's defaults: S = 4 of 50 steps (`start_step`, counted from 0), L = 10 of 16 layers.
+    """Settings of MasaCtrl. The defaults are the paper's: S = 4 of 50 steps, L = 10 of 16 layers.
 
-    `start_layer` counts self-attention layers from 0 in the order of execution; none means the paper's share
-    of this network's: layer 44 of SDXL's 70, one of the three that the authors tried there, 6 of the miniature's
-    10. On all three the decoder's coarsest level stays the target's own. Masks are cut at Otsu's choice, as NIMA's
-    are; the authors' code cuts the map of one token at 0.1. `masked` off leaves the masks out.
+    The masks are cut by Otsu's method, as NIMA's are; the authors' code cuts the map of one token at 0.1.
     """
 
-    steps: int = 50
-    guidance_scale: float = 7.5
-    start_step: int = 4
-    start_layer: int | None = None
+    seeded: ClassVar[bool] = False
+
+    steps: Steps = 50
+    """Denoising steps. More steps are slower and more exact."""
+
+    guidance_scale: GuidanceScale = 7.5
+    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+
+    start_step: Annotated[int, Interval(ge=0)] = 4
+    """First step, counted from 0, at which the target reads the source's keys and values. Later starts allow larger
+    changes of the layout."""
+
+    start_layer: Annotated[int, Interval(ge=0)] | None = None
+    """First self-attention layer, counted from 0 in the order of execution, that reads the source. Null: the paper's
+    share of this network's layers (layer 44 of SDXL's 70)."""
+
     masked: bool = True
-    threshold: mask_ops.Threshold = "otsu"
-    attention_tokens: int = 256
+    """Whether the foreground reads only the source's foreground, and the background only its background."""
+
+    threshold: Level = "otsu"
+    """Level of the normalized map above which a pixel belongs to the foreground; `otsu` chooses it for each image."""
+
+    attention_tokens: Annotated[int, Interval(ge=1)] = 256
+    """Smallest number of queries of the attention layers whose maps are recorded. The coarsest level with at least as
+    many is used; raise it for finer maps."""
 
     def __post_init__(self) -> None:
-        require("steps", self.steps, 1, 999)
-        require("guidance_scale", self.guidance_scale, 0, 100)
-        require("start_step", self.start_step, 0, self.steps)
-        require("start_layer", self.start_layer or 0, 0, math.inf)
-        require("threshold", 0.5 if self.threshold == "otsu" else self.threshold, 0, 1)
-        require("attention_tokens", self.attention_tokens, 1, math.inf)
+        check_settings(self)
+        if self.start_step > self.steps:
+            raise InvalidRequest(f"start_step must be at most steps, {self.steps}, got {self.start_step}")
 
 
 def edit(

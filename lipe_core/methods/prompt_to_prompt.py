@@ -7,15 +7,15 @@ comes in by DDIM inversion (section 4, "real image editing", which is where the 
 stored inversion is the source branch, so that the kept latents are exactly the picture's.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Interval
 from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -24,46 +24,56 @@ from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import OnStep, Trajectory, ddim_step, no_progress
 from lipe_core.diffusion.schedule import NoiseSchedule
-from lipe_core.errors import InvalidRequest
 from lipe_core.masks import mask_ops
 from lipe_core.masks.mask_ops import blend
 from lipe_core.masks.recording import Branch, Prompts, recording_denoiser
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, require
+from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel, Processor, Tokens, use_processors
+from lipe_core.settings import GuidanceScale, Level, Share, Steps, check_settings
 from lipe_core.shapes import Latents, Mask
 
 
 @dataclass(frozen=True)
 class PromptToPromptConfig:
-    """The settings of the authors' code, as fractions of the steps where they are times.
+    """Settings of prompt-to-prompt with LocalBlend, as in the authors' code. Times are fractions of the steps."""
 
-    `self_tokens`: self-attention layers of more queries stay the target's own (32 x 32). `blend_words`: whose
-    maps make the mask, the subject's or those of the words that differ. `threshold` is on maps stretched to
-    [0, 1], averaged over the steps so far; `dilation` is one cell of the paper's 16 x 16 maps.
-    """
+    seeded: ClassVar[bool] = False
 
-    steps: int = 50
-    guidance_scale: float = 7.5
-    cross_replace: float = 0.8
-    self_replace: float = 0.4
-    self_tokens: int = 1024
+    steps: Steps = 50
+    """Denoising steps. More steps are slower and more exact."""
+
+    guidance_scale: GuidanceScale = 7.5
+    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+
+    cross_replace: Share = 0.8
+    """Share of the steps during which the cross-attention maps come from the source. Lower it for a larger change."""
+
+    self_replace: Share = 0.4
+    """Share of the steps during which the self-attention maps come from the source. Lower it for a change of shape."""
+
+    self_tokens: Annotated[int, Interval(ge=0)] = 1024
+    """Largest number of queries of the self-attention layers that take the source's maps (1024 = 32 x 32)."""
+
     blend_words: Literal["subject", "changed"] = "subject"
-    blend_start: float = 0.2
-    threshold: mask_ops.Threshold = 0.3
-    dilation: float = 1 / 16
-    attention_tokens: int = 256
+    """The words whose maps make the mask: those of the subject, or those that differ between the prompts."""
+
+    blend_start: Share = 0.2
+    """Share of the steps after which the latents outside the mask are taken from the source."""
+
+    threshold: Level = 0.3
+    """Level of the normalized map above which a pixel may change; `otsu` chooses it for each image."""
+
+    dilation: Annotated[float, Interval(ge=0, le=0.5)] = 1 / 16
+    """Radius by which the mask grows, as a fraction of the shorter side. The default is one cell of the paper's
+    16 x 16 maps."""
+
+    attention_tokens: Annotated[int, Interval(ge=1)] = 256
+    """Smallest number of queries of the attention layers whose maps are recorded. The coarsest level with at least as
+    many is used; raise it for finer maps."""
 
     def __post_init__(self) -> None:
-        require("steps", self.steps, 1, 999)
-        require("guidance_scale", self.guidance_scale, 0, 100)
-        for name in ("cross_replace", "self_replace", "blend_start", "dilation"):
-            require(name, getattr(self, name), 0, 1)
-        require("threshold", 0.5 if self.threshold == "otsu" else self.threshold, 0, 1)
-        require("self_tokens", self.self_tokens, 0, math.inf)
-        require("attention_tokens", self.attention_tokens, 1, math.inf)
-        if self.blend_words not in ("subject", "changed"):
-            raise InvalidRequest(f"blend_words must be 'subject' or 'changed', got {self.blend_words!r}")
+        check_settings(self)
 
 
 def edit(

@@ -7,34 +7,44 @@ paper's stochastic solver, as in the image-to-image of every text-to-image model
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 
 from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import Denoiser, OnStep, ddim_step, no_progress, unit_noise
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.errors import InvalidRequest
 from lipe_core.masks.mask_ops import blend
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, require
+from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel
+from lipe_core.settings import GuidanceScale, Steps, check_settings
 from lipe_core.shapes import Latents, Mask, Timesteps
 
 
 @dataclass(frozen=True)
 class SdeditConfig:
-    """`strength` is the paper's t_0: how far the picture is noised, 1 = to the noisiest level. The paper
-    finds 0.3 to 0.6 to be the sweet spot between faithful and realistic; a change of pose asks for the upper end.
-    """
+    """Settings of SDEdit."""
 
-    steps: int = 50
-    guidance_scale: float = 7.5
-    strength: float = 0.6
+    seeded: ClassVar[bool] = True
+
+    steps: Steps = 50
+    """Denoising steps. More steps are slower and more exact."""
+
+    guidance_scale: GuidanceScale = 7.5
+    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+
+    strength: Annotated[float, Interval(ge=0.01, le=1)] = 0.6
+    """How far the image is noised (the paper's t_0); 1 is the noisiest level. The paper finds 0.3 to 0.6 to be both
+    faithful and realistic; a change of pose needs the upper end."""
 
     def __post_init__(self) -> None:
-        require("steps", self.steps, 1, 999)
-        require("guidance_scale", self.guidance_scale, 0, 100)
-        require("strength", self.strength, 1 / (2 * self.steps), 1)
+        check_settings(self)
+        if self.strength * self.steps < 0.5:
+            raise InvalidRequest(f"strength {self.strength} leaves no step to do: raise it, or steps")
 
 
 def edit(

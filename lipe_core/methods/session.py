@@ -182,12 +182,6 @@ class EditSession:
         }
 
 
-def require(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a setting outside [low, high], naming it; a value that is not a number is outside."""
-    if not low <= value <= high:
-        raise InvalidRequest(f"{name} must be within [{low:g}, {high:g}], got {value}")
-
-
 def resized(image: Image.Image, size: Size) -> Image.Image:
     """The picture at this size; the very same if it has it."""
     height, width = size

@@ -1,61 +1,79 @@
-"""The settings of a training."""
+"""Settings of a training."""
 
-import math
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Interval, Len
 
 from lipe_core.adapters.lora import TARGETS, Target, Tuning
+from lipe_core.settings import check_settings
 
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """Settings of a training. None of these values is the paper's, which published none.
+    """Settings of a training. The paper publishes no values; the defaults are ours.
 
-    `batch_size` images of the subject and `preservation_batch_size` of its class make a step. A `token_learning_rate`
-    other than 0 also learns what the subject's token means (`textual_inversion.py`). `caption_dropout` is the share
-    of captions left empty, for guidance. `compute_dtype` is autocast's, "auto" bfloat16 where the device has it.
-    `tuning` "full_attention" is the paper's own; it wants a learning rate of a LoRA's hundredth, and `rank`,
-    `alpha` and `targets` are a LoRA's alone. `targets` are the projections that get one: without "to_q"
-    and "to_k" attention, and with it the sense of where things go, stays the base model's. On the subject's
-    images the loss counts `subject_emphasis` times on the subject (`subject_weighting.py`); a `min_snr_gamma` of 0
-    leaves min-SNR out. `mirror` shows every reference from its other side, too (`references.py`): not for a subject
-    that bears letters or is known by one side.
+    `rank`, `alpha` and `targets` apply to a LoRA only.
     """
 
-    steps: int = 500
-    batch_size: int = 1
-    preservation_batch_size: int = 1
-    learning_rate: float = 1e-4
-    token_learning_rate: float = 0.0
-    warmup: int = 20
+    steps: Annotated[int, Interval(ge=1)] = 500
+    """Optimizer steps. Time grows in proportion."""
+
+    batch_size: Annotated[int, Interval(ge=1)] = 1
+    """Reference images per step. Memory and time of a step grow with it."""
+
+    preservation_batch_size: Annotated[int, Interval(ge=0)] = 1
+    """Images of the class per step, for the preservation loss; 0 leaves that loss out."""
+
+    learning_rate: Annotated[float, Interval(gt=0, le=0.1)] = 1e-4
+    """Peak learning rate of AdamW. Full attention tuning needs about a hundredth of a LoRA's."""
+
+    token_learning_rate: Annotated[float, Interval(ge=0, le=0.1)] = 0.0
+    """Learning rate of the embedding of the subject's token (textual inversion); 0 does not train it."""
+
+    warmup: Annotated[int, Interval(ge=0)] = 20
+    """Steps over which the learning rate rises linearly."""
+
     tuning: Tuning = "lora"
-    rank: int = 16
-    alpha: float = 16.0
-    targets: tuple[Target, ...] = TARGETS
-    weight_decay: float = 0.01
-    preservation_weight: float = 1.0
-    min_snr_gamma: float = 5.0
-    subject_emphasis: float = 1.0
-    caption_dropout: float = 0.05
-    max_gradient_norm: float = 1.0
+    """The weights that are trained: a LoRA, or all attention weights (the paper's choice)."""
+
+    rank: Annotated[int, Interval(ge=1, le=256)] = 16
+    """Rank of the LoRA. Higher ranks learn more detail and make a larger file."""
+
+    alpha: Annotated[float, Interval(gt=0, le=512)] = 16.0
+    """Scale of the LoRA: its output is multiplied by alpha / rank."""
+
+    targets: Annotated[tuple[Target, ...], Len(1, 4)] = TARGETS
+    """Attention projections that get a LoRA. Without `to_q` and `to_k` the base model's sense of layout stays as it
+    is."""
+
+    weight_decay: Annotated[float, Interval(ge=0, le=1)] = 0.01
+    """Weight decay of AdamW."""
+
+    preservation_weight: Annotated[float, Interval(ge=0, le=10)] = 1.0
+    """Weight of the preservation loss. Raise it if the prior forgets what other members of the class look like."""
+
+    min_snr_gamma: Annotated[float, Interval(ge=0, le=100)] = 5.0
+    """Gamma of min-SNR loss weighting; 0 weights all noise levels alike."""
+
+    subject_emphasis: Annotated[float, Interval(gt=0, le=100)] = 1.0
+    """Weight of the loss where the reference images show the subject; 1 weights all pixels alike."""
+
+    caption_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.05
+    """Share of the captions that are replaced by the empty one, so that guidance keeps working."""
+
+    max_gradient_norm: Annotated[float, Interval(gt=0, le=1000)] = 1.0
+    """Norm to which gradients are clipped."""
+
     mirror: bool = False
-    compute_dtype: str = "auto"
+    """Whether to train on the mirrored reference images too. Leave it off for a subject with letters or with two
+    different sides."""
+
+    compute_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Data type of autocast; `auto` is bfloat16 where the device has it."""
+
     seed: int = 0
+    """Seed of the training's noise, timesteps and order of samples."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "rank"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("token_learning_rate", "preservation_batch_size", "min_snr_gamma"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
-        for name in ("learning_rate", "alpha", "max_gradient_norm", "subject_emphasis"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        if not 0 <= self.caption_dropout < 1:
-            raise ValueError(f"caption_dropout must be in [0, 1), got {self.caption_dropout}")
-        if not self.targets or set(self.targets) - set(TARGETS):
-            raise ValueError(f"targets must be some of {', '.join(TARGETS)}, got {', '.join(self.targets) or 'none'}")
-        if self.tuning not in ("lora", "full_attention"):
-            raise ValueError(f"tuning must be lora or full_attention, got {self.tuning!r}")
-        if self.compute_dtype not in ("auto", "bfloat16", "float32"):
-            raise ValueError(f"compute_dtype must be auto, bfloat16 or float32, got {self.compute_dtype!r}")
+        check_settings(self)

@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 
 from lipe_core import sdxl
 from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.sdxl import BaseModel
+from lipe_core.settings import Steps, check_settings
 from lipe_core.training import dataset
 from lipe_core.training.dataset import EncodedSet
 
@@ -29,18 +32,23 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class RegularizationConfig:
-    """The number of images of the class and their sampling. The values are ours; the paper states none."""
+    """Settings of the regularization set: images of the class that the base model generates. The paper publishes no
+    values; the defaults are ours."""
 
-    count: int = 48
-    steps: int = 30
-    guidance_scale: float = 5.0
+    count: Annotated[int, Interval(ge=1)] = 48
+    """Number of images. They are generated once per class and base model."""
+
+    steps: Steps = 30
+    """Denoising steps of each image."""
+
+    guidance_scale: Annotated[float, Interval(ge=1, le=100)] = 5.0
+    """Strength of classifier-free guidance; 1 means none."""
+
     seed: int = 0
+    """Seed of the first image; image k has the seed plus k."""
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.steps < 1 or self.guidance_scale < 1:
-            raise ValueError(
-                "a regularization set needs count and steps of at least 1, and guidance_scale of 1 or more"
-            )
+        check_settings(self)
 
 
 def regularization_set(

@@ -1,1 +1,1 @@
-"""The stages of pretraining, in order: vae, text, unet, decoder, probe. Each is one loop under a budget of minutes."""
+"""The stages of pretraining. Each stage is one training loop with a budget of minutes."""

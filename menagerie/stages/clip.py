@@ -1,11 +1,14 @@
-"""The miniature CLIP (Radford et al. 2021, https://arxiv.org/abs/2103.00020): its loss, on drawings and captions.
+"""Train the miniature CLIP (Radford et al. 2021, https://arxiv.org/abs/2103.00020) on drawings and captions.
 
-Four helps make it learn within minutes. The text tower is the checkpoint's second text encoder, which knows the
-attributes, and stays as it is but for its projection (one tower locked, as in https://arxiv.org/abs/2111.07991). Four
-drawings of each batch at a time differ in their action only, so that words for actions count. A reader, thrown away
-afterwards, must tell every attribute from the picture's vector and from the patches that LLaVA will read. And these
-patches must give, by one linear map, what the probe's convolutions see in their places (as FitNets do,
-https://arxiv.org/abs/1412.6550), since a transformer alone finds edges and eyes late.
+Four additions let it learn within minutes:
+
+- The text tower is the checkpoint's second text encoder, which is trained already. Only its projection is trained here
+  (https://arxiv.org/abs/2111.07991).
+- Each batch has groups of four drawings that differ in their action only, so that the loss depends on action words.
+- A linear reader, used in training only, predicts all attributes from the image embedding and from the patches that
+  LLaVA will read.
+- A linear map of these patches predicts the probe's features at the same positions (FitNets,
+  https://arxiv.org/abs/1412.6550). A transformer alone is slow to find edges and eyes.
 """
 
 from functools import partial
@@ -19,7 +22,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES
-from menagerie.augment import alike_but_for_the_action, views
+from menagerie.augment import render_augmented
 from menagerie.captions import caption
 from menagerie.muon import optimizers
 from menagerie.probe import load_probe
@@ -28,47 +31,49 @@ from menagerie.stages.loop import (
     Progress,
     Settings,
     Trainable,
+    budgeted_steps,
+    channels_last,
     draw_curve,
     learning_rate,
     set_learning_rate,
-    steps,
     stream,
 )
 from menagerie.stages.text import AttributeReader
-from menagerie.stages.unet import plain_attention
+from menagerie.stages.unet import unfused_attention
+from menagerie.subjects import action_variants
 
-_CUT = 0.3
-_GUESSED = 3.0
-_SHARPEST = float(np.log(100.0))  # CLIP's own bound of the logit scale
-_READ_LAYER = -2  # LLaVA's
+_CROP_SHARE = 0.3
+_DISTILLATION = 3.0  # weight of that loss
+_MAX_LOGIT_SCALE = float(np.log(100.0))  # as in CLIP
+_PATCH_LAYER = -2  # as in LLaVA
 
 
 class Batch(NamedTuple):
-    """Pictures (n, 3, size, size), a caption of each in tokens (n, m), and attributes' labels (n, a), -1 for none."""
+    """Pixels (n, 3, size, size), caption tokens (n, m), and labels (n, a) of the attributes, -1 for none."""
 
     pixels: Tensor
     ids: Tensor
-    attended: Tensor
+    attention_mask: Tensor
     labels: Tensor
 
 
 def draw_batch(tokenizer: CLIPTokenizer, size: int, count: int, rng: np.random.Generator) -> Batch:
-    """``count`` fresh drawings, in fours that differ in their action only."""
-    drawings = alike_but_for_the_action(rng, count)
+    """A batch of `count` fresh drawings, in groups that differ in their action only."""
+    drawings = action_variants(rng, count)
     captions = [caption(drawing, rng, keep=1.0 if rng.random() < 0.5 else 0.8) for drawing in drawings]
     tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
     labels = torch.tensor([list(drawing.labels().values()) for drawing in drawings])
-    return Batch(views(rng, drawings, size, _CUT), tokens.input_ids, tokens.attention_mask, labels)
+    return Batch(render_augmented(rng, drawings, size, _CROP_SHARE), tokens.input_ids, tokens.attention_mask, labels)
 
 
 def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) -> CLIPModel:
-    """Train the vision tower and both projections; returns the averaged weights."""
+    """Train the vision tower and both projections. Returns the averaged weights."""
     clip.text_model.requires_grad_(False)
     vision = clip.config.vision_config
     reader = AttributeReader(vision.hidden_size, clip.config.projection_dim, [len(v) for v in ATTRIBUTES.values()])
-    probe = load_probe().net.to(settings.device, memory_format=torch.channels_last)
-    guess = nn.Linear(vision.hidden_size, probe.seen_channels)
-    model = nn.ModuleDict({"clip": clip, "reader": reader, "guess": guess}).to(settings.device).train()
+    probe = channels_last(load_probe().net, settings.device)
+    distill = nn.Linear(vision.hidden_size, probe.feature_channels)
+    model = nn.ModuleDict({"clip": clip, "reader": reader, "distill": distill}).to(settings.device).train()
     run = Trainable(model, Average(model, limit=0.998), optimizers(model, settings.lr, weight_decay=0.02), Progress())
     if settings.resume and settings.state_file("clip").exists():
         run.load(settings.state_file("clip"))
@@ -77,39 +82,44 @@ def train_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, settings: Settings) ->
 
     def save() -> None:
         run.save(settings.state_file("clip"))
-        draw_curve(run.progress, settings.out / "pictures" / "clip-loss.png", "CLIP: contrast and attributes")
+        draw_curve(
+            run.progress,
+            settings.out / "images" / "clip-loss.png",
+            "CLIP: contrastive, attribute and distillation loss",
+        )
 
-    for fraction in steps(run.progress, settings, "clip", save):
+    for fraction in budgeted_steps(run.progress, settings, "clip", save):
         set_learning_rate(run.optimizers, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
         batch = next(batches)
-        pixels, ids, attended = (rows.to(settings.device, non_blocking=True) for rows in batch[:3])
-        with precision.autocast(settings.device), plain_attention(settings.device):
+        pixels, ids, attention_mask = (rows.to(settings.device, non_blocking=True) for rows in batch[:3])
+        with precision.autocast(settings.device), unfused_attention(settings.device):
             with torch.no_grad():
-                said = clip.text_model(input_ids=ids, attention_mask=attended).pooler_output
-            seen = clip.vision_model(pixel_values=pixels, output_hidden_states=True)
-            images = clip.visual_projection(seen.pooler_output)
-            texts = clip.text_projection(said)
-            patches = seen.hidden_states[_READ_LAYER][:, 1:]
-            read, guessed = reader(patches, images), guess(patches)
+                pooled = clip.text_model(input_ids=ids, attention_mask=attention_mask).pooler_output
+            encoded = clip.vision_model(pixel_values=pixels, output_hidden_states=True)
+            images = clip.visual_projection(encoded.pooler_output)
+            texts = clip.text_projection(pooled)
+            patches = encoded.hidden_states[_PATCH_LAYER][:, 1:]
+            logits, distilled = reader(patches, images), distill(patches)
             with torch.no_grad():
-                known = probe.seen(pixels)
-        loss = contrast(images.float(), texts.float(), clip.logit_scale) + _told(read, batch.labels)
-        loss = loss + _GUESSED * mse_loss(guessed.float(), layer_norm(known.float(), known.shape[-1:]))
+                features = probe.spatial_features(pixels).float()
+        loss = contrast(images.float(), texts.float(), clip.logit_scale) + _attribute_loss(logits, batch.labels)
+        loss = loss + _DISTILLATION * mse_loss(distilled.float(), layer_norm(features, features.shape[-1:]))
         run.step(loss, clip=1.0, samples=len(pixels))
         with torch.no_grad():
-            clip.logit_scale.clamp_(max=_SHARPEST)
-    return run.average.model["clip"]
+            clip.logit_scale.clamp_(max=_MAX_LOGIT_SCALE)
+    trained: CLIPModel = run.average.model["clip"]
+    return trained
 
 
 def contrast(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tensor:
-    """InfoNCE both ways: of all texts (n, d) a picture's (n, d) own must be nearest, and of all pictures a text's."""
+    """InfoNCE in both directions, between image embeddings (n, d) and text embeddings (n, d) of the same rows."""
     logits = logit_scale.exp() * normalize(images, dim=-1) @ normalize(texts, dim=-1).T
     own = torch.arange(len(logits), device=logits.device)
     return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
 
 
-def _told(read: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> Tensor:
-    """Cross-entropy of each attribute that any picture has, from patches and from the vector."""
+def _attribute_loss(read: tuple[list[Tensor], list[Tensor]], labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the attributes that have a label, from the patches and from the image embedding."""
     terms = [
         cross_entropy(logits.float(), labels[:, k].to(logits.device, non_blocking=True), ignore_index=-1)
         for heads in read

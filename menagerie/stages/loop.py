@@ -1,5 +1,4 @@
-"""What all stages share: a budget of wall-clock time, a stream of batches, a state on disk, an average of the weights,
-a loss curve."""
+"""The parts that all stages share: time budget, batches, averaged weights, training state on disk, loss curve."""
 
 import copy
 import math
@@ -17,15 +16,20 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
 T = TypeVar("T")
-_CURVE = 10  # steps between two points of a curve: each waits for the device
+M = TypeVar("M", bound=nn.Module)
+_CURVE_INTERVAL = 10  # steps between two points of a curve: each point waits for the device
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a stage runs. ``minutes`` is the whole budget of the stage, over all resumed runs."""
+    """The settings of one stage. `minutes` is the whole budget of the stage, over all resumed runs.
+
+    With `steps`, the stage also ends after this number of steps.
+    """
 
     out: Path
     minutes: float
+    steps: int | None = None
     batch: int = 64
     lr: float = 2e-3
     warmup: int = 100
@@ -34,8 +38,8 @@ class Settings:
     save_every: float = 180.0
     seed: int = 0
     workers: int = 2
-    pictures: int = 24_000
-    """How many drawings the VAE and the probe are trained on."""
+    images: int = 24_000
+    """Number of drawings on which the VAE, the probe and the face generator are trained."""
 
     def state_file(self, stage: str) -> Path:
         return self.out / "states" / f"{stage}.pt"
@@ -43,7 +47,7 @@ class Settings:
 
 @dataclass
 class Progress:
-    """How far a stage has come; it is saved with the stage's state."""
+    """The progress of a stage. It is saved with the stage's state."""
 
     step: int = 0
     samples: int = 0
@@ -52,17 +56,17 @@ class Progress:
     losses: list[tuple[int, float]] = field(default_factory=list)
 
     def record(self, loss: Tensor, samples: int) -> None:
-        """Count one step; the curve keeps an average over about fifty."""
+        """Count one step. The curve shows an average over about 50 steps."""
         self.step += 1
         self.samples += samples
         keep = min(0.98, 1 - 1 / self.step)
         self.mean = keep * self.mean.to(loss.device) + (1 - keep) * loss.detach()
-        if self.step % _CURVE == 1:
+        if self.step % _CURVE_INTERVAL == 1:
             self.losses.append((self.samples, float(self.mean)))
 
 
-class _Made(IterableDataset, Generic[T]):
-    def __init__(self, make: Callable[[np.random.Generator], T], seed: Sequence[int]):
+class _Batches(IterableDataset[T]):
+    def __init__(self, make: Callable[[np.random.Generator], T], seed: Sequence[int]) -> None:
         self.make, self.seed = make, seed
 
     def __iter__(self) -> Iterator[T]:
@@ -73,21 +77,21 @@ class _Made(IterableDataset, Generic[T]):
 
 
 def stream(make: Callable[[np.random.Generator], T], seed: Sequence[int], settings: Settings) -> Iterator[T]:
-    """What ``make`` makes, without end; beside a GPU in other processes, since one alone would keep it waiting."""
-    beside = settings.device.startswith("cuda")
+    """An endless stream of the batches of `make`. For a GPU, worker processes make them: one process is too slow."""
+    is_cuda = settings.device.startswith("cuda")
     loader = DataLoader(
-        _Made(make, seed), batch_size=None, num_workers=settings.workers if beside else 0, pin_memory=beside
+        _Batches(make, seed), batch_size=None, num_workers=settings.workers if is_cuda else 0, pin_memory=is_cuda
     )
     return iter(loader)
 
 
-def steps(progress: Progress, settings: Settings, stage: str, save: Callable[[], None]) -> Iterator[float]:
-    """The elapsed share of the budget before each step, until it is spent; saves now and then, and at the end."""
-    budget = settings.minutes * 60
+def budgeted_steps(progress: Progress, settings: Settings, stage: str, save: Callable[[], None]) -> Iterator[float]:
+    """Yield the elapsed share of the budget before each step. Call `save` at intervals and at the end."""
+    budget, limit = settings.minutes * 60, settings.steps or math.inf
     last = saved = time.monotonic()
     with tqdm(total=round(budget), initial=round(progress.seconds), unit="s", desc=stage, mininterval=10) as bar:
-        while progress.seconds < budget:
-            yield progress.seconds / budget
+        while progress.seconds < budget and progress.step < limit:
+            yield max(progress.seconds / budget, progress.step / limit)
             now = time.monotonic()
             progress.seconds += now - last
             last = now
@@ -106,44 +110,51 @@ def steps(progress: Progress, settings: Settings, stage: str, save: Callable[[],
 
 
 def learning_rate(fraction: float, step: int, peak: float, warmup: int) -> float:
-    """Linear warm-up over ``warmup`` steps, then a cosine over the budget down to 2 % of the peak."""
+    """Linear warm-up over `warmup` steps, then a cosine over the budget down to 2 % of `peak`."""
     return peak * min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
-    """``rate`` to every group, times the group's ``share`` where it has one."""
+    """Set the learning rate of each group to `rate`, times the group's `share` if it has one."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get("share", 1.0)
 
 
-class Average:
-    """An exponential moving average of a model's weights, quick at first: decay min(limit, (1 + n) / (10 + n))."""
+def channels_last(module: M, device: str) -> M:
+    """Move the module to the device, its convolutions' weights in channels-last memory order."""
+    to: Any = module.to  # torch's types lack `memory_format`
+    to(device, memory_format=torch.channels_last)
+    return module
 
-    def __init__(self, model: nn.Module, limit: float = 0.999):
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+
+class Average(Generic[M]):
+    """An exponential moving average of a model's weights, with decay min(limit, (1 + n) / (10 + n)) after n steps."""
+
+    def __init__(self, model: M, limit: float = 0.999) -> None:
+        self.model: M = copy.deepcopy(model).eval().requires_grad_(False)
         self.limit = limit
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, model: M, step: int) -> None:
         decay = min(self.limit, (1 + step) / (10 + step))
-        mine, theirs = list(self.model.parameters()), [p.detach() for p in model.parameters()]
-        torch._foreach_lerp_(mine, theirs, 1 - decay)
+        averaged: list[Tensor] = [p.detach() for p in self.model.parameters()]
+        torch._foreach_lerp_(averaged, [p.detach() for p in model.parameters()], 1 - decay)
 
 
 @dataclass
-class Trainable:
-    """A model with its average, optimizers and progress: what a state on disk holds."""
+class Trainable(Generic[M]):
+    """A model with its averaged weights, optimizers and progress. All of it is saved as the stage's state."""
 
-    model: nn.Module
-    average: Average
+    model: M
+    average: Average[M]
     optimizers: list[torch.optim.Optimizer]
     progress: Progress
 
     def step(self, loss: Tensor, clip: float, samples: int) -> None:
-        """One update from ``loss``."""
+        """Update the weights from `loss`; gradients are clipped to the norm `clip`."""
         self.model.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], clip)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -169,7 +180,7 @@ class Trainable:
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Atomically: a run that dies while writing leaves the state before it."""
+    """Write a state atomically: if the run dies while it writes, the previous state remains."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
@@ -177,7 +188,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def draw_curve(progress: Progress, path: Path, title: str) -> None:
-    """The loss over samples, both on logarithmic axes."""
+    """Plot the loss against samples, on logarithmic axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4))

@@ -1,7 +1,8 @@
-"""The text encoders' start: from a caption's tokens, and from its pooled vector, every attribute must be told.
+"""Pretrain the text encoders: predict all attributes from a caption's tokens and from its pooled embedding.
 
-Attributes that the caption does not name have no better answer than their frequencies, and add only a constant. So
-"an orange cat with white markings" is bound before the UNet sees it, which saves it many samples.
+For an attribute that the caption does not name, the best prediction is its frequency: it adds a constant to the loss.
+The encoders learn phrases such as "an orange cat with white markings" before the UNet is trained, which saves it many
+samples.
 """
 
 import numpy as np
@@ -14,20 +15,20 @@ from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES, sample_drawing
 from menagerie.captions import caption
 from menagerie.models import encode_tokens
-from menagerie.stages.loop import Progress, Settings, draw_curve, learning_rate, set_learning_rate, steps
+from menagerie.stages.loop import Progress, Settings, budgeted_steps, draw_curve, learning_rate, set_learning_rate
 
 
 class AttributeReader(nn.Module):
-    """Thrown away after the stage: one learnt query per attribute over the tokens, and one linear map of the pooled."""
+    """A head for training only: per attribute, one learned query over the tokens and one linear map of the pooled."""
 
-    def __init__(self, width: int, pooled: int, values: list[int]):
+    def __init__(self, width: int, pooled: int, values: list[int]) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(len(values), width) / width**0.5)
         self.from_tokens = nn.ModuleList(nn.Linear(width, count) for count in values)
         self.from_pooled = nn.ModuleList(nn.Linear(pooled, count) for count in values)
 
     def forward(self, tokens: Tensor, pooled: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Logits (b, values) per attribute, from tokens (b, n, width) and from pooled (b, p)."""
+        """Logits (b, values) per attribute, from tokens (b, n, width) and from the pooled embedding (b, p)."""
         attention = torch.einsum("ad,bnd->ban", self.queries, tokens).softmax(dim=-1)
         read = torch.einsum("ban,bnd->abd", attention, tokens)
         return (
@@ -36,16 +37,17 @@ class AttributeReader(nn.Module):
         )
 
 
-def captioned(rng: np.random.Generator, count: int) -> tuple[list[str], Tensor]:
-    """``count`` captions of fresh drawings and their labels (count, attributes); half of them name everything."""
+def sample_captions(rng: np.random.Generator, count: int) -> tuple[list[str], Tensor]:
+    """`count` captions of random drawings and their labels (count, attributes). Half of them name all attributes."""
     drawings = [sample_drawing(rng) for _ in range(count)]
     captions = [caption(drawing, rng, keep=1.0 if rng.random() < 0.5 else 0.8) for drawing in drawings]
     return captions, torch.tensor([list(drawing.labels().values()) for drawing in drawings])
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    """Token ids (b, n), padded and cut as SDXL's pipeline does."""
-    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    """Token ids (b, n), padded and truncated as SDXL's pipeline does."""
+    ids: Tensor = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    return ids
 
 
 def train_text(
@@ -53,7 +55,7 @@ def train_text(
     encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
     settings: Settings,
 ) -> Progress:
-    """Train both encoders in place; they are small and learn in minutes, so that nothing is kept for a resume."""
+    """Train both encoders in place. The stage takes minutes and saves no state to resume from."""
     width = sum(encoder.config.hidden_size for encoder in encoders)
     reader = AttributeReader(width, encoders[1].config.projection_dim, [len(v) for v in ATTRIBUTES.values()])
     model = nn.ModuleList([*encoders, reader]).to(settings.device).train()
@@ -65,24 +67,25 @@ def train_text(
         if progress.losses:
             draw_curve(
                 progress,
-                settings.out / "pictures" / "text-loss.png",
+                settings.out / "images" / "text-loss.png",
                 "text encoders: attributes from captions",
             )
 
-    for fraction in steps(progress, settings, "text", save):
+    for fraction in budgeted_steps(progress, settings, "text", save):
         set_learning_rate([optimizer], learning_rate(fraction, progress.step, settings.lr, settings.warmup))
-        captions, labels = captioned(rng, settings.batch)
+        captions, labels = sample_captions(rng, settings.batch)
         ids = tokenize(tokenizer, captions).to(settings.device)
         with precision.autocast(settings.device):
             read = reader(*encode_tokens(encoders, ids))
-        loss = sum(
+        terms = [
             cross_entropy(logits.float(), labels[:, k].to(settings.device), ignore_index=-1)
             for heads in read
             for k, logits in enumerate(heads)
             if (labels[:, k] >= 0).any()
-        )
+        ]
+        loss = torch.stack(terms).sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         progress.record(loss / (2 * len(ATTRIBUTES)), settings.batch)

@@ -1,6 +1,6 @@
-"""The VAE: squared error with a touch of absolute error and of KL, on crops first and whole pictures last.
+"""Train the VAE with squared error, a little absolute error and a little KL, on crops first and whole images last.
 
-Then the encoder is frozen for good, because the UNet learns its latents; the decoder alone may be trained on.
+The encoder is frozen afterwards, because the UNet is trained on its latents. `train_decoder` trains the decoder alone.
 """
 
 from pathlib import Path
@@ -13,19 +13,20 @@ from PIL import Image
 from torch import Tensor
 
 from lipe_core import precision
+from menagerie.group_norm import fast_group_norm
 from menagerie.models import normalize_latents
 from menagerie.muon import optimizers
-from menagerie.pool import encode_pictures, render_many, to_pictures, to_pixels
-from menagerie.quick_norm import quick_group_norm
+from menagerie.pool import encode_images, render_many, to_images, to_pixels
 from menagerie.stages.loop import (
     Average,
     Progress,
     Settings,
     Trainable,
+    budgeted_steps,
+    channels_last,
     draw_curve,
     learning_rate,
     set_learning_rate,
-    steps,
 )
 
 _KL = 2e-5
@@ -35,16 +36,16 @@ _LATENT_NOISE = 0.05
 
 
 def train_vae(vae: AutoencoderKL, settings: Settings) -> AutoencoderKL:
-    """Train the whole VAE; returns the averaged weights with latents of mean 0 and deviation 1 per channel."""
+    """Train the whole VAE. Returns the averaged weights, with latents of mean 0 and deviation 1 per channel."""
     average = _train(vae, settings, "vae", optimizers(vae, settings.lr, adam_share=0.4))
     fresh = render_many(settings.seed + 101, 512, vae.config.sample_size, 1)
-    latents = torch.cat([encode_pictures(average, fresh[k : k + 32]) for k in range(0, len(fresh), 32)])
+    latents = torch.cat([encode_images(average, fresh[k : k + 32]) for k in range(0, len(fresh), 32)])
     normalize_latents(average, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
     return average
 
 
 def train_decoder(vae: AutoencoderKL, settings: Settings) -> AutoencoderKL:
-    """Train the decoder alone, on latents with a little noise, so that it bears with a UNet's errors."""
+    """Train the decoder alone, on latents with a little noise, so that it tolerates the errors of a UNet."""
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True)
     vae.post_quant_conv.requires_grad_(True)
@@ -52,15 +53,15 @@ def train_decoder(vae: AutoencoderKL, settings: Settings) -> AutoencoderKL:
 
 
 def _train(vae: AutoencoderKL, settings: Settings, stage: str, chosen: list[torch.optim.Optimizer]) -> AutoencoderKL:
-    vae.to(settings.device, memory_format=torch.channels_last).train()
+    channels_last(vae, settings.device).train()
     run = Trainable(vae, Average(vae, limit=0.998), chosen, Progress())
     if settings.resume and settings.state_file(stage).exists():
         run.load(settings.state_file(stage))
     side = vae.config.sample_size
-    data = render_many(settings.seed + 7 + run.progress.step, settings.pictures, side, settings.workers)
+    data = render_many(settings.seed + 7 + run.progress.step, settings.images, side, settings.workers)
     held_out = render_many(settings.seed + 99, 64, side, 1)
     rng = np.random.default_rng([settings.seed, run.progress.step])
-    folder = settings.out / "pictures"
+    folder = settings.out / "images"
 
     def save() -> None:
         run.save(settings.state_file(stage))
@@ -70,21 +71,21 @@ def _train(vae: AutoencoderKL, settings: Settings, stage: str, chosen: list[torc
             flush=True,
         )
 
-    with quick_group_norm(vae):
-        for fraction in steps(run.progress, settings, stage, save):
+    with fast_group_norm(vae):
+        for fraction in budgeted_steps(run.progress, settings, stage, save):
             set_learning_rate(chosen, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
             x = to_pixels(crops(data, rng, settings.batch, whole=fraction > _WHOLE_FROM)).to(settings.device)
             with precision.autocast(settings.device):
-                painted, kl = _decoded(vae, x, frozen=stage == "decoder")
-            error = painted.float() - x
+                decoded, kl = _reconstruct_with_noise(vae, x, encoder_is_frozen=stage == "decoder")
+            error = decoded.float() - x
             loss = error.square().mean() + _ABSOLUTE * error.abs().mean() + _KL * kl
             run.step(loss, clip=0.5, samples=len(x))
     return run.average.model
 
 
-def _decoded(vae: AutoencoderKL, x: Tensor, frozen: bool) -> tuple[Tensor, Tensor]:
-    """The pictures through the VAE, with noise on the latents, and the KL divergence per latent value."""
-    if frozen:
+def _reconstruct_with_noise(vae: AutoencoderKL, x: Tensor, encoder_is_frozen: bool) -> tuple[Tensor, Tensor]:
+    """Reconstruct pixels with noise on the latents. Returns the decoded pixels and the KL divergence per latent."""
+    if encoder_is_frozen:
         with torch.no_grad():
             z = vae.encode(x).latent_dist.mean
         level = _LATENT_NOISE * torch.rand(len(z), 1, 1, 1, device=z.device)
@@ -96,7 +97,7 @@ def _decoded(vae: AutoencoderKL, x: Tensor, frozen: bool) -> tuple[Tensor, Tenso
 
 
 def crops(data: npt.NDArray[np.uint8], rng: np.random.Generator, batch: int, whole: bool) -> npt.NDArray[np.uint8]:
-    """``batch`` crops of half the side, or a quarter as many whole pictures: the same number of pixels."""
+    """`batch` crops of half the side, or a quarter as many whole images: the number of pixels is the same."""
     side = data.shape[1]
     if whole:
         return data[rng.integers(len(data), size=max(1, batch // 4))]
@@ -107,16 +108,16 @@ def crops(data: npt.NDArray[np.uint8], rng: np.random.Generator, batch: int, who
 
 
 @torch.no_grad()
-def reconstruct(vae: AutoencoderKL, pictures: npt.NDArray[np.uint8], sheet: Path | None = None) -> float:
-    """Mean PSNR (dB) of pictures through the VAE; ``sheet`` shows the first eight above their copies."""
-    copies = []
-    for k in range(0, len(pictures), 16):
+def reconstruct(vae: AutoencoderKL, images: npt.NDArray[np.uint8], sheet: Path | None = None) -> float:
+    """Mean PSNR (dB) of VAE reconstructions. `sheet` is a file for eight of the images and their reconstructions."""
+    batches = []
+    for k in range(0, len(images), 16):
         with precision.autocast(vae.device):
-            latents = encode_pictures(vae, pictures[k : k + 16]) / vae.config.scaling_factor
-            copies.append(to_pictures(vae.decode(latents).sample))
-    painted = np.concatenate(copies)
+            latents = encode_images(vae, images[k : k + 16]) / vae.config.scaling_factor
+            batches.append(to_images(vae.decode(latents).sample))
+    reconstructed = np.concatenate(batches)
     if sheet is not None:
         sheet.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.concatenate([np.concatenate(row[:8], 1) for row in (pictures, painted)], 0)).save(sheet)
-    error = ((painted.astype(np.float32) - pictures) ** 2).mean((1, 2, 3)).clip(min=1e-3)
+        Image.fromarray(np.concatenate([np.concatenate(row[:8], 1) for row in (images, reconstructed)], 0)).save(sheet)
+    error = ((reconstructed.astype(np.float32) - images) ** 2).mean((1, 2, 3)).clip(min=1e-3)
     return float((10 * np.log10(255**2 / error)).mean())

@@ -1,4 +1,4 @@
-"""What the audit compares: the key that a job came under, and since when an endpoint subscribes as it does."""
+"""Columns that the audit compares: a job's idempotency key, and the time of an endpoint's last change."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ depends_on: Sequence[str] | None = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("idempotency_key", sa.String(), nullable=True))
-    # Endpoints that are there already count from this moment: what they were before, nobody wrote down.
+    # For existing endpoints the time of the last change is unknown; they get the time of the migration.
     moment = sa.text("clock_timestamp()")
     op.add_column(
         "webhook_endpoints",

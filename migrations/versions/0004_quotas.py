@@ -1,4 +1,4 @@
-"""Quotas: when an attempt began, and what a project has used."""
+"""Quotas: the time of a claim, and the GPU seconds of a project."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ depends_on: Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    # Attempts that run now count from the next claim on: when they began, nobody wrote down.
+    # Running attempts are not charged until their next claim: the time of their present claim is unknown.
     op.add_column("jobs", sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "usage",

@@ -1,4 +1,4 @@
-"""Indexes of long lists: by state, and the few trainings among the many edits; none that only repeats another."""
+"""Indexes of long lists: jobs by state, and the trainings among many edits. Redundant indexes are dropped."""
 
 from collections.abc import Sequence
 

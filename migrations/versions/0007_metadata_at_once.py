@@ -1,4 +1,4 @@
-"""Indexes of metadata without a list of what is still to be put into them: every search had to read it through."""
+"""Metadata indexes without GIN's list of pending entries, which every search had to scan."""
 
 from collections.abc import Sequence
 

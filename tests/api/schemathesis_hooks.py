@@ -1,4 +1,4 @@
-"""What schemathesis cannot draw by itself: a picture, and the URL of a receiver that need not be there."""
+"""Values that schemathesis cannot generate: images, and the URL of a receiver."""
 
 import schemathesis
 from hypothesis import strategies

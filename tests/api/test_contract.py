@@ -1,8 +1,7 @@
-"""The wire and its description are one: codes, media types, names, parameters."""
+"""The contract describes the API as it is: codes, media types, names, parameters."""
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,43 +9,40 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from jsonschema_rs import Draft202012Validator
+from pydantic import BaseModel
 
-from api import examples, openapi
-from api.app import LARGEST_JSON, make_app
+from api import contract, examples, openapi
+from api.app import MAX_JSON_BYTES, make_app
 from api.method_parameters import PARAMETERS
-from api.problems import KINDS, ProblemDocument
-from api.routes.priors import PriorParameters, RegularizationParameters
-from api.webhook_events import EventData, EventType, WebhookEvent
+from api.prior_parameters import PriorParameters, RegularizationParameters
+from api.problems import PROBLEM_KINDS, ProblemDocument
+from api.webhook_events import EventData, WebhookEvent
 from ledger.settings import Settings
-from lipe_core.methods.registry import METHODS
-from lipe_core.training.config import PriorConfig
-from lipe_core.training.regularization import RegularizationConfig
+from ledger.webhooks import WebhookEventType
 from worker.run_job import CODES
 
 ROOT = Path(__file__).parents[2]
 DOCS, CONTRACT = ROOT / "docs" / "problems.md", ROOT / "docs" / "openapi.json"
 
 
-def test_the_page_of_problems_is_the_table() -> None:
+def test_the_docs_list_every_problem_code() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (yes|no) \| .{20,} \|$", DOCS.read_text(), re.MULTILINE)
-    assert rows == [(code, str(kind.status), "yes" if kind.retryable else "no") for code, kind in KINDS.items()]
+    assert rows == [(code, str(kind.status), "yes" if kind.retryable else "no") for code, kind in PROBLEM_KINDS.items()]
 
 
-def test_the_page_lists_what_jobs_fail_with() -> None:
+def test_the_docs_list_every_error_code_of_jobs() -> None:
     page = DOCS.read_text().partition("## Failed jobs")[2]
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {*CODES.values(), "worker_lost", "internal_error"}
 
 
-@pytest.mark.parametrize(
-    ("asked", "config", "kept_back"),
-    [
-        *((PARAMETERS[name], method.config, set()) for name, method in METHODS.items()),
-        (PriorParameters, PriorConfig, {"compute_dtype"}),  # the operator's
-        (RegularizationParameters, RegularizationConfig, set()),
-    ],
-)
-def test_parameters_are_those_of_the_method(asked: Any, config: Any, kept_back: set[str]) -> None:
-    assert set(asked.model_fields) == {field.name for field in fields(config)} - kept_back
+def test_settings_are_documented_with_their_defaults(app: FastAPI) -> None:
+    schemas = app.openapi()["components"]["schemas"]
+    models: list[type[BaseModel]] = [*PARAMETERS.values(), PriorParameters, RegularizationParameters]
+    for model in models:
+        properties = schemas[model.__name__]["properties"]
+        assert set(properties) == set(model.model_fields)
+        assert all(len(setting["description"]) > 10 for setting in properties.values())
+    assert schemas["DdimParameters"]["properties"]["steps"]["description"].endswith("Default: 50.")
 
 
 def test_openapi_names_every_operation_and_every_problem(app: FastAPI) -> None:
@@ -67,12 +63,12 @@ def test_openapi_names_every_operation_and_every_problem(app: FastAPI) -> None:
             assert content["schema"] == {"$ref": "#/components/schemas/ProblemDocument"}
             for code, example in content["examples"].items():
                 assert ProblemDocument.model_validate(example["value"]).code == code
-                assert KINDS[code].status == int(status)
+                assert PROBLEM_KINDS[code].status == int(status)
     assert "HTTPValidationError" not in app.openapi()["components"]["schemas"]
 
 
-def test_the_contract_is_checked_in() -> None:
-    assert CONTRACT.read_text() == openapi.text(), "run `make openapi` and look at what has changed"
+def test_the_committed_contract_is_up_to_date() -> None:
+    assert CONTRACT.read_text() == contract.render(), "run `make openapi` and review the changes"
 
 
 def test_every_example_fits_its_schema(app: FastAPI) -> None:
@@ -90,7 +86,7 @@ def test_every_example_fits_its_schema(app: FastAPI) -> None:
         for content in (part.get("content", {}) for part in [*bodies, *answers, *events])
         if "application/json" in content
     ]
-    assert len(found) == len(examples.REQUESTS) + len(examples.ANSWERS) + len(get_args(EventType))
+    assert len(found) == len(examples.REQUESTS) + len(examples.RESPONSES) + len(get_args(WebhookEventType))
     for entry in found:
         whole = entry["schema"] | {"components": document["components"]}
         errors = list(Draft202012Validator(whole, validate_formats=True).iter_errors(entry["example"]))
@@ -122,7 +118,7 @@ def test_an_unknown_query_parameter_is_refused(api: TestClient, path: str) -> No
     assert api.post(f"/v1/jobs/job_1/cancel{path[path.index('?') :]}").status_code == 422
 
 
-def test_what_the_framework_refuses_is_a_problem_too(api: TestClient) -> None:
+def test_refusals_by_the_framework_are_problem_documents_too(api: TestClient) -> None:
     kind = {"Content-Type": "application/json"}
     for answer, status, code in (
         (api.get("/v1/nothing"), 404, "not_found"),
@@ -144,27 +140,27 @@ def test_what_the_framework_refuses_is_a_problem_too(api: TestClient) -> None:
     assert api.post("/docs").headers["allow"] == "GET"
 
 
-def test_every_fault_is_listed_with_its_place(api: TestClient) -> None:
+def test_every_error_is_listed_with_its_field(api: TestClient) -> None:
     body = api.post("/v1/edits", json={"image_id": 1, "parameters": {"steps": 0}}).json()
     assert {error["param"] for error in body["errors"]} == {"image_id", "parameters.steps"}
     assert body["param"] == body["errors"][0]["param"]
 
 
-def test_a_body_is_bounded_before_it_is_read(api: TestClient) -> None:
-    long = b" " * (LARGEST_JSON + 1)
+def test_a_long_body_is_refused_before_it_is_read(api: TestClient) -> None:
+    long = b" " * (MAX_JSON_BYTES + 1)
     announced = api.post("/v1/edits", content=long, headers={"Content-Type": "application/json"})
     counted = api.post("/v1/edits", content=iter([long]), headers={"Content-Type": "application/json"})
     for answer in (announced, counted):
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
-def test_a_request_id_is_echoed_if_it_is_sane(api: TestClient) -> None:
+def test_a_valid_request_id_is_echoed(api: TestClient) -> None:
     assert api.get("/v1/jobs", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
-    for odd in ("", "x" * 129, "a b", "a\\u0022"):
-        assert api.get("/v1/jobs", headers={"X-Request-Id": odd}).headers["x-request-id"].startswith("req_")
+    for invalid in ("", "x" * 129, "a b", "a\\u0022"):
+        assert api.get("/v1/jobs", headers={"X-Request-Id": invalid}).headers["x-request-id"].startswith("req_")
 
 
-def test_an_unforeseen_failure_tells_nothing(settings: Settings, api: TestClient) -> None:
+def test_an_unexpected_failure_reveals_nothing(settings: Settings, api: TestClient) -> None:
     app = make_app(settings)
 
     @app.get("/v1/broken")

@@ -1,4 +1,4 @@
-"""Lists by status, metadata and time: exactly the rows meant, page by page, and nothing of another project."""
+"""Lists by status, metadata and time: exactly the matching rows, page by page, and none of another project."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -40,22 +40,22 @@ def test_jobs_priors_and_edits_by_status(
     api: TestClient, subject: dict[str, Any], upload: Callable[..., str], work: Work, begin: UnitOfWork
 ) -> None:
     priors = f"/v1/subjects/{subject['id']}/priors"
-    learnt, canceled, waiting = (api.post(priors).raise_for_status().json() for _ in range(3))
-    work(learnt["id"])
+    learned, canceled, waiting = (api.post(priors).raise_for_status().json() for _ in range(3))
+    work(learned["id"])
     api.post(canceled["urls"]["cancel"]).raise_for_status()
-    asked = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": "sks dog asleep"}
-    failed, edited = (api.post("/v1/edits", json=asked).raise_for_status().json() for _ in range(2))
+    payload = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": "sks dog asleep"}
+    failed, edited = (api.post("/v1/edits", json=payload).raise_for_status().json() for _ in range(2))
     with begin() as session:
         claim = attempts.claim(session, failed["id"], "worker-1", lease_seconds=60)
         assert claim
         attempts.finish_failed(session, claim, "gpu_out_of_memory", "too large", {})
     assert ids(api, "/v1/jobs", status="queued") == [edited["id"], waiting["id"]]
     assert ids(api, "/v1/jobs", status="queued", kind="edit") == [edited["id"]]
-    assert ids(api, priors, status="succeeded") == [learnt["prior_id"]]
+    assert ids(api, priors, status="succeeded") == [learned["prior_id"]]
     assert ids(api, priors, status="canceled") == [canceled["prior_id"]]
     assert ids(api, "/v1/edits", status="failed") == [failed["edit_id"]]
     retried = api.post(failed["urls"]["retry"]).raise_for_status().json()
-    assert ids(api, "/v1/edits", status="failed") == []  # its newest job waits
+    assert ids(api, "/v1/edits", status="failed") == []  # its newest job is queued
     assert ids(api, "/v1/edits", status="queued") == [edited["edit_id"], retried["edit_id"]]
     assert ids(api, "/v1/jobs", status="failed") == [failed["id"]]
 
@@ -67,17 +67,17 @@ def test_by_metadata(
     image = upload("white")
 
     def edit(**metadata: str) -> Any:
-        asked = {"prior_id": prior, "image_id": image, "prompt": "sks dog asleep", "metadata": metadata}
-        return api.post("/v1/edits", json=asked).raise_for_status().json()
+        payload = {"prior_id": prior, "image_id": image, "prompt": "sks dog asleep", "metadata": metadata}
+        return api.post("/v1/edits", json=payload).raise_for_status().json()
 
     one, two = edit(order="7", shop="a b&c"), edit(order="7", shop="[x]")
-    learning = api.post(priors, json={"metadata": {"order": "8"}}).raise_for_status().json()
+    training = api.post(priors, json={"metadata": {"order": "8"}}).raise_for_status().json()
     assert ids(api, "/v1/edits", **{"metadata[order]": "7"}) == [two["edit_id"], one["edit_id"]]
     assert ids(api, "/v1/edits", **{"metadata[order]": "7", "metadata[shop]": "a b&c"}) == [one["edit_id"]]
     assert ids(api, "/v1/jobs", **{"metadata[shop]": "[x]", "status": "queued"}) == [two["id"]]
     assert ids(api, "/v1/jobs", **{"metadata[order]": "70"}) == []
     assert ids(api, "/v1/jobs", **{"metadata[Order]": "7"}) == []
-    assert ids(api, priors, **{"metadata[order]": "8"}) == [learning["prior_id"]]
+    assert ids(api, priors, **{"metadata[order]": "8"}) == [training["prior_id"]]
     assert ids(stranger, "/v1/jobs", **{"metadata[order]": "7"}) == []
     assert ids(stranger, "/v1/edits", **{"metadata[order]": "7", "status": "queued"}) == []
 
@@ -87,13 +87,13 @@ def test_subjects_by_metadata_with_odd_keys(
 ) -> None:
     references = [reference["image_id"] for reference in subject["references"]]
     pairs = {"a]b[": "ü%_'\"", "order": ""}
-    asked = {"name": "Kit", "class_noun": "cat", "references": references, "metadata": pairs}
-    kit = api.post("/v1/subjects", json=asked).raise_for_status().json()
+    payload = {"name": "Kit", "class_noun": "cat", "references": references, "metadata": pairs}
+    kit = api.post("/v1/subjects", json=payload).raise_for_status().json()
     assert ids(api, "/v1/subjects", **{f"metadata[{key}]": value for key, value in pairs.items()}) == [kit["id"]]
     assert ids(api, "/v1/subjects") == [kit["id"], subject["id"]]
 
 
-def test_a_stretch_of_time_holds_its_first_moment_and_not_its_last(api: TestClient, upload: Callable[..., str]) -> None:
+def test_a_time_range_includes_its_start_and_excludes_its_end(api: TestClient, upload: Callable[..., str]) -> None:
     made = [upload("red", (96, 96 + place)) for place in range(4)]
     moments = {row["id"]: row["created_at"] for row in api.get("/v1/images").json()["data"]}
     times = [moments[image] for image in made]
@@ -113,15 +113,15 @@ def test_pages_of_a_filtered_list_hold_every_row_once(
     image = upload("white")
     made = []
     for place in range(7):
-        asked = {"prior_id": prior, "image_id": image, "prompt": "sks dog", "metadata": {"even": str(place % 2 == 0)}}
-        made.append(api.post("/v1/edits", json=asked).raise_for_status().json())
+        payload = {"prior_id": prior, "image_id": image, "prompt": "sks dog", "metadata": {"even": str(place % 2 == 0)}}
+        made.append(api.post("/v1/edits", json=payload).raise_for_status().json())
     for path, name in (("/v1/edits", "edit_id"), ("/v1/jobs", "id")):
         wanted = {"metadata[even]": "True", "status": "queued", "limit": "2"}
-        seen, cursor = [], {}
-        while cursor is not None:
-            page = api.get(path, params=wanted | cursor).raise_for_status().json()
+        page = api.get(path, params=wanted).raise_for_status().json()
+        seen = [row["id"] for row in page["data"]]
+        while page["has_more"]:
+            page = api.get(path, params=wanted | {"cursor": page["next_cursor"]}).raise_for_status().json()
             seen += [row["id"] for row in page["data"]]
-            cursor = {"cursor": page["next_cursor"]} if page["has_more"] else None
         assert seen == [job[name] for job in made[::-2]]
 
 
@@ -150,7 +150,7 @@ def test_pages_of_a_filtered_list_hold_every_row_once(
         ("/v1/subjects", {f"metadata[{place}]": "7" for place in range(17)}, "metadata"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_refused(api: TestClient, path: str, query: dict[str, Any], param: str) -> None:
+def test_an_invalid_filter_is_refused(api: TestClient, path: str, query: dict[str, Any], param: str) -> None:
     answer = api.get(path, params=query)
     body = answer.json()
     assert (answer.status_code, body["code"], body["param"]) == (422, "invalid_request", param), body

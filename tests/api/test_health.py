@@ -1,4 +1,4 @@
-"""For the operator: what the queues look like from outside."""
+"""Metrics for operators."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,7 +10,7 @@ from sqlalchemy import func, update
 
 from ledger import attempts
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
+from ledger.models import Job
 
 
 def _samples(api: TestClient) -> dict[tuple[str, ...], float]:

@@ -1,4 +1,4 @@
-"""The same key and body: one effect, ever."""
+"""The same key and body have one effect only."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,19 +9,21 @@ from fastapi.testclient import TestClient
 from tests.support.uploads import png
 
 
-def test_twenty_at_once_make_one_job(api: TestClient, subject: dict[str, Any]) -> None:
+def test_twenty_simultaneous_requests_create_one_job(api: TestClient, subject: dict[str, Any]) -> None:
     path, key = f"/v1/subjects/{subject['id']}/priors", {"Idempotency-Key": "one"}
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: api.post(path, headers=key), range(20)))
-    taken = [answer for answer in answers if answer.status_code == 202]
-    assert taken
-    assert len({answer.json()["id"] for answer in taken}) == 1
-    assert {answer.json()["code"] for answer in answers if answer not in taken} <= {"idempotency_key_in_flight"}
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    assert accepted
+    assert len({answer.json()["id"] for answer in accepted}) == 1
+    assert {answer.json()["code"] for answer in answers if answer not in accepted} <= {"idempotency_key_in_flight"}
     assert len(api.get("/v1/jobs").json()["data"]) == 1
     again = api.post(path, headers=key)
     assert (again.status_code, again.json(), again.headers["location"]) == (
-        202, taken[0].json(), taken[0].headers["location"],
-    )  # fmt: skip
+        202,
+        accepted[0].json(),
+        accepted[0].headers["location"],
+    )
 
 
 def test_another_body_needs_another_key(api: TestClient, subject: dict[str, Any], stranger: TestClient) -> None:
@@ -34,15 +36,15 @@ def test_another_body_needs_another_key(api: TestClient, subject: dict[str, Any]
     assert stranger.post("/v1/webhook-endpoints", headers=key, json={"url": "http://127.0.0.1/"}).status_code == 201
 
 
-def test_a_refusal_does_not_use_up_the_key(api: TestClient, upload: Callable[..., str]) -> None:
-    asked = {"name": "Rex", "class_noun": "dog", "references": [upload("red"), upload("green"), "img_unknown"]}
+def test_a_refused_request_does_not_use_the_key(api: TestClient, upload: Callable[..., str]) -> None:
+    payload = {"name": "Rex", "class_noun": "dog", "references": [upload("red"), upload("green"), "img_unknown"]}
     key = {"Idempotency-Key": "one"}
-    assert api.post("/v1/subjects", json=asked, headers=key).status_code == 404
-    asked["references"] = [*asked["references"][:2], upload("blue")]
-    assert api.post("/v1/subjects", json=asked, headers=key).status_code == 201
+    assert api.post("/v1/subjects", json=payload, headers=key).status_code == 404
+    payload["references"] = [*payload["references"][:2], upload("blue")]
+    assert api.post("/v1/subjects", json=payload, headers=key).status_code == 201
 
 
-def test_the_same_picture_in_another_form_is_the_same_request(api: TestClient) -> None:
+def test_the_same_image_in_another_form_is_the_same_request(api: TestClient) -> None:
     key = {"Idempotency-Key": "one"}
     sent = [
         api.post("/v1/images", files={"file": png()}, headers=key),
@@ -54,7 +56,7 @@ def test_the_same_picture_in_another_form_is_the_same_request(api: TestClient) -
     assert api.post("/v1/images", content=png("blue"), headers=key).json()["code"] == "idempotency_key_reused"
 
 
-def test_an_odd_key_is_refused(api: TestClient) -> None:
+def test_an_invalid_key_is_refused(api: TestClient) -> None:
     for key in ("", "a b", "x" * 256):
         answer = api.post("/v1/images", content=png(), headers={"Idempotency-Key": key})
         assert (answer.status_code, answer.json()["param"]) == (422, "idempotency-key")

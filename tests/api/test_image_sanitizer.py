@@ -1,4 +1,4 @@
-"""Normalisation: what comes in, in every colour space and disguise, and the plain sRGB PNG that goes on."""
+"""Sanitizing: files in every color space and disguise become plain sRGB PNGs, or are refused."""
 
 import struct
 from contextlib import suppress
@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
-from api.image_sanitizer import Picture, Refused, normalised
+from api.image_sanitizer import ImageRefused, SanitizedImage, sanitize_image
 from tests.support.uploads import header_of
 
 MIB = 1 << 20
@@ -27,20 +27,20 @@ def encoded(image: Image.Image, name: str = "PNG", **options: object) -> bytes:
     return file.getvalue()
 
 
-def taken(content: bytes, *, most_bytes: int = 32 * MIB, shortest_side: int = 64) -> Picture:
-    return normalised(content, most_bytes=most_bytes, shortest_side=shortest_side)
+def sanitized(content: bytes, *, max_bytes: int = 32 * MIB, min_side: int = 64) -> SanitizedImage:
+    return sanitize_image(content, max_bytes=max_bytes, min_side=min_side)
 
 
-def pixels(picture: Picture) -> np.ndarray:
-    with Image.open(BytesIO(picture.png)) as image:
-        assert image.mode == "RGB"
-        assert image.size == (picture.width, picture.height)
-        return np.asarray(image).astype(int)
+def pixels(image: SanitizedImage) -> np.ndarray:
+    with Image.open(BytesIO(image.png)) as opened:
+        assert opened.mode == "RGB"
+        assert opened.size == (image.width, image.height)
+        return np.asarray(opened).astype(int)
 
 
 def refusal(content: bytes, **bounds: int) -> str:
-    with pytest.raises(Refused) as caught:
-        taken(content, **bounds)
+    with pytest.raises(ImageRefused) as caught:
+        sanitized(content, **bounds)
     return caught.value.code
 
 
@@ -57,17 +57,17 @@ def chunks(png: bytes) -> set[bytes]:
     ("name", "options", "tolerance"), [("PNG", {}, 0), ("JPEG", {"quality": 95}, 6), ("WEBP", {}, 12)]
 )
 def test_the_three_formats_keep_their_pixels(name: str, options: dict[str, object], tolerance: int) -> None:
-    got = pixels(taken(encoded(Image.fromarray(HALVES), name, **options)))
+    got = pixels(sanitized(encoded(Image.fromarray(HALVES), name, **options)))
     assert np.abs(got[:, ::45] - HALVES[:, ::45]).max() <= tolerance
 
 
-def test_every_kind_of_metadata_is_gone() -> None:
+def test_all_metadata_is_dropped() -> None:
     text, exif = PngInfo(), Image.Exif()
     text.add_text("Comment", "secret")
     exif[Base.Make] = "secret"
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     content = encoded(Image.fromarray(HALVES), pnginfo=text, exif=exif, icc_profile=srgb, dpi=(72, 72)) + b"secret tail"
-    png = taken(content).png
+    png = sanitized(content).png
     assert chunks(png) == {b"IHDR", b"IDAT", b"IEND"}
     assert b"secret" not in png
 
@@ -75,52 +75,52 @@ def test_every_kind_of_metadata_is_gone() -> None:
 def test_exif_orientation_turns_the_pixels() -> None:
     exif = Image.Exif()
     exif[Base.Orientation] = 6  # the camera was held upright: rotate by 90 degrees clockwise
-    picture = taken(encoded(Image.fromarray(HALVES), exif=exif))
-    assert (picture.width, picture.height) == (80, 120)
-    assert np.array_equal(pixels(picture), np.rot90(HALVES, -1))
+    image = sanitized(encoded(Image.fromarray(HALVES), exif=exif))
+    assert (image.width, image.height) == (80, 120)
+    assert np.array_equal(pixels(image), np.rot90(HALVES, -1))
 
 
 def test_cmyk_becomes_rgb() -> None:
-    got = pixels(taken(encoded(Image.fromarray(HALVES).convert("CMYK"), "JPEG", quality=95)))
+    got = pixels(sanitized(encoded(Image.fromarray(HALVES).convert("CMYK"), "JPEG", quality=95)))
     assert got[40, 30, 0] > 180 > 60 > got[40, 30, 2]
     assert got[40, 90, 2] > 180 > 60 > got[40, 90, 0]
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_16_bit_grey_keeps_its_brightness(value: int) -> None:
+def test_16_bit_gray_keeps_its_brightness(value: int) -> None:
     deep = Image.fromarray(np.full((80, 80), value * 257, np.uint16))
-    assert np.all(pixels(taken(encoded(deep))) == value)
+    assert np.all(pixels(sanitized(encoded(deep))) == value)
 
 
 def test_a_palette_and_its_transparency_become_rgb_on_white() -> None:
     palette = Image.new("P", (80, 80), 0)
     palette.putpalette([10, 20, 30, 200, 100, 50])
     palette.paste(1, (40, 0, 80, 80))
-    assert tuple(pixels(taken(encoded(palette)))[0, 79]) == (200, 100, 50)
-    seen = pixels(taken(encoded(palette, transparency=0)))
+    assert tuple(pixels(sanitized(encoded(palette)))[0, 79]) == (200, 100, 50)
+    seen = pixels(sanitized(encoded(palette, transparency=0)))
     assert tuple(seen[0, 0]) == (255, 255, 255)
     assert tuple(seen[0, 79]) == (200, 100, 50)
 
 
-@pytest.mark.parametrize(("mode", "colour", "expected"), [
+@pytest.mark.parametrize(("mode", "color", "expected"), [
     ("RGBA", (0, 0, 0, 0), 255), ("RGBA", (0, 0, 0, 255), 0), ("RGBA", (0, 0, 0, 128), 127), ("LA", (0, 0), 255),
     ("1", 1, 255), ("L", 77, 77),
 ])  # fmt: skip
-def test_transparency_is_flattened_on_white(mode: str, colour: tuple[int, ...] | int, expected: int) -> None:
-    assert np.abs(pixels(taken(encoded(Image.new(mode, (80, 80), colour)))) - expected).max() <= 1
+def test_transparency_is_flattened_on_white(mode: str, color: tuple[int, ...] | int, expected: int) -> None:
+    assert np.abs(pixels(sanitized(encoded(Image.new(mode, (80, 80), color)))) - expected).max() <= 1
 
 
 def test_a_wide_profile_is_converted_to_srgb() -> None:
-    """With red and green swapped in its profile, a green picture is a red one."""
+    """With red and green swapped in its profile, a green image becomes red."""
     srgb = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     swapped = bytes(srgb).replace(b"rXYZ", b"????", 1).replace(b"gXYZ", b"rXYZ", 1).replace(b"????", b"gXYZ", 1)
-    got = pixels(taken(encoded(Image.new("RGB", (80, 80), (0, 255, 0)), icc_profile=swapped)))
+    got = pixels(sanitized(encoded(Image.new("RGB", (80, 80), (0, 255, 0)), icc_profile=swapped)))
     assert got[0, 0, 0] > 250 > 5 > got[0, 0, 1]
 
 
 def test_a_broken_profile_is_ignored() -> None:
     content = encoded(Image.fromarray(HALVES), icc_profile=b"not a profile")
-    assert np.array_equal(pixels(taken(content)), HALVES)
+    assert np.array_equal(pixels(sanitized(content)), HALVES)
 
 
 @pytest.mark.parametrize(
@@ -136,25 +136,25 @@ def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(63, 200), (200, 63), (8193, 100)])
-def test_sides_have_bounds(size: tuple[int, int]) -> None:
+def test_sides_are_limited(size: tuple[int, int]) -> None:
     assert refusal(header_of(*size)) == "image_sides_out_of_range"
 
 
-def test_the_shortest_side_is_a_setting() -> None:
+def test_the_minimum_side_is_a_setting() -> None:
     content = encoded(Image.fromarray(HALVES))
-    assert refusal(content, shortest_side=256) == "image_sides_out_of_range"
-    assert taken(content, shortest_side=80).height == 80
+    assert refusal(content, min_side=256) == "image_sides_out_of_range"
+    assert sanitized(content, min_side=80).height == 80
 
 
 @pytest.mark.parametrize("name", ["PNG", "WEBP"])
 def test_animations_are_refused(name: str) -> None:
-    frames = [Image.new("RGB", (80, 80), colour) for colour in ("red", "green", "blue")]
+    frames = [Image.new("RGB", (80, 80), color) for color in ("red", "green", "blue")]
     assert refusal(encoded(frames[0], name, save_all=True, append_images=frames[1:])) == "image_animated"
 
 
-def test_a_phones_several_pictures_in_one_are_a_still() -> None:
+def test_the_multi_image_file_of_a_phone_is_a_still_image() -> None:
     frames = [Image.fromarray(HALVES), Image.fromarray(HALVES[:, ::-1])]
-    got = pixels(taken(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:], quality=95)))
+    got = pixels(sanitized(encoded(frames[0], "MPO", save_all=True, append_images=frames[1:], quality=95)))
     assert np.abs(got[:, ::45] - HALVES[:, ::45]).max() <= 6
 
 
@@ -166,27 +166,27 @@ def test_truncated_files_are_refused(name: str, share: float) -> None:
     assert refusal(content[: int(len(content) * share)]) == "image_unreadable"
 
 
-def test_a_header_that_the_memory_is_too_small_for_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: object, **options: object) -> None:
+def test_a_lack_of_memory_is_not_reported_as_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*arguments: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Image, "open", full)
+    monkeypatch.setattr(Image, "open", out_of_memory)
     with pytest.raises(MemoryError):
-        normalised(b"\x89PNG\r\n\x1a\n", most_bytes=100, shortest_side=1)
+        sanitize_image(b"\x89PNG\r\n\x1a\n", max_bytes=100, min_side=1)
 
 
-def test_the_file_itself_has_a_bound() -> None:
+def test_the_file_size_is_limited() -> None:
     content = encoded(Image.fromarray(HALVES))
-    assert refusal(content, most_bytes=len(content) - 1) == "image_too_large"
+    assert refusal(content, max_bytes=len(content) - 1) == "image_too_large"
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_damage_never_surprises(data: st.DataObject) -> None:
-    """Flipped bytes give a picture or a problem, never another exception."""
+def test_a_damaged_file_raises_no_other_exception(data: st.DataObject) -> None:
+    """Changed bytes give an image or a refusal."""
     name = data.draw(st.sampled_from(["JPEG", "PNG", "WEBP"]))
     content = bytearray(encoded(Image.fromarray(HALVES), name))
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(Refused):
-        assert taken(bytes(content)).width > 0
+    with suppress(ImageRefused):
+        assert sanitized(bytes(content)).width > 0

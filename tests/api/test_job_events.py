@@ -1,4 +1,4 @@
-"""Server-sent events over a real server: everything once, in order, to the end; replay after a break."""
+"""Server-sent events over a real server: every event once, in order, to the end; replay after a break."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Progress
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.storage import Storage, attempt_prefix
 from tests.support.api_fixtures import NewKey
 
@@ -31,13 +31,13 @@ def job(api: TestClient, subject: dict[str, Any]) -> str:
 
 @pytest.fixture
 def listen(server: str, project: Project, new_key: NewKey) -> Callable[..., Iterator[Event]]:
-    """`listen(job_id, last)`: the events, as parsed fields."""
+    """`listen(job_id, last)`: the events after number `last`, as parsed fields."""
     headers = {"Authorization": f"Bearer {new_key(project)}"}
 
     def events(job_id: str, last: int | None = None) -> Iterator[Event]:
-        again = {} if last is None else {"Last-Event-ID": str(last)}
+        header = {} if last is None else {"Last-Event-ID": str(last)}
         url = f"{server}/v1/jobs/{job_id}/events"
-        with httpx.stream("GET", url, headers=headers | again, timeout=20) as answer:
+        with httpx.stream("GET", url, headers=headers | header, timeout=20) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             event: Event = {}
             for line in answer.iter_lines():
@@ -66,7 +66,7 @@ def test_a_job_is_followed_to_its_end(
     assert (last["sequence"], last["type"], last["data"]["status"]) == (3, "prior.succeeded", "succeeded")
 
 
-def test_progress_is_the_newest_and_in_its_place(
+def test_only_the_newest_progress_is_sent_in_its_place(
     listen: Callable[..., Iterator[Event]], job: str, begin: UnitOfWork
 ) -> None:
     with begin() as session:
@@ -81,16 +81,16 @@ def test_progress_is_the_newest_and_in_its_place(
     assert [int(event["id"]) for event in seen] == [1, 2, 5]
 
 
-def test_a_reader_that_comes_back_gets_what_it_missed(
+def test_a_client_that_reconnects_gets_the_events_that_it_missed(
     api: TestClient, server: str, listen: Callable[..., Iterator[Event]], job: str, work: Callable[..., None]
 ) -> None:
     work(job)
     assert [event["event"] for event in listen(job, 1)] == ["prior.running", "prior.succeeded"]
     assert [event["event"] for event in listen(job, 2)] == ["prior.succeeded"]
     over = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": "3"})
-    assert over.status_code == 204  # tells an EventSource not to come back
-    for odd in ("x", "-1", "1" * 30, "4"):  # a text, no number of an event, and one that has not been
-        refused = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": odd})
+    assert over.status_code == 204  # an EventSource does not reconnect
+    for invalid in ("x", "-1", "1" * 30, "4"):  # a text, two numbers that no event has, and one of the future
+        refused = httpx.get(f"{server}/v1/jobs/{job}/events", headers={**dict(api.headers), "Last-Event-ID": invalid})
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
 
 
@@ -101,16 +101,16 @@ def test_progress_shows_its_preview(
     with begin() as session:
         claim = attempts.claim(session, job, "worker-1", lease_seconds=60)
         assert claim
-    put = storage.put(attempt_prefix(claim.project_id, job, claim.epoch), "preview-3.png", b"picture", "image/png")
+    put = storage.put(attempt_prefix(claim.project_id, job, claim.epoch), "preview-3.png", b"preview", "image/png")
     preview = NewArtefact("preview", "preview-3.png", "image/png", put, {"step": 3, "prompt": "sks dog"})
     with begin() as session:
         attempts.renew(session, claim, Progress("training", 4, 9, preview=preview), lease_seconds=60)
     event = list(islice(listen(job), 3))[2]["data"]["data"]
     body = api.get(f"/v1/jobs/{job}").json()["progress"]
     for progress in (event, body):
-        shown = progress["preview"]
-        assert httpx.get(shown.pop("url")).content == b"picture"
-        assert shown == {
+        body_preview = progress["preview"]
+        assert httpx.get(body_preview.pop("url")).content == b"preview"
+        assert body_preview == {
             "role": "preview", "name": "preview-3.png", "content_type": "image/png", "size": 7, "sha256": put.sha256,
             "details": {"step": 3, "prompt": "sks dog"},
         }  # fmt: skip
@@ -122,23 +122,23 @@ def test_progress_shows_its_preview(
     assert [event["data"]["data"].get("preview") for event in listen(job)] == [None] * 4
 
 
-def test_an_outage_of_the_database_is_silence(
+def test_the_stream_survives_an_outage_of_the_database(
     listen: Callable[..., Iterator[Event]], job: str, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = listen(job)
     next(events)
-    real, asked = job_events._after, []
+    real, calls = job_events._after, []
 
-    def away(*question: Any) -> Any:
-        asked.append(question)
-        if len(asked) < 3:
+    def unavailable(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) < 3:
             raise OperationalError("SELECT", {}, Exception("the database is restarted"))
-        return real(*question)
+        return real(*arguments)
 
-    monkeypatch.setattr(job_events, "_after", away)
+    monkeypatch.setattr(job_events, "_after", unavailable)
     api.post(f"/v1/jobs/{job}/cancel")
     assert [event["event"] for event in events] == ["prior.canceled"]
-    assert len(asked) >= 3
+    assert len(calls) >= 3
 
 
 def test_a_cancel_ends_the_stream(api: TestClient, listen: Callable[..., Iterator[Event]], job: str) -> None:
@@ -148,7 +148,7 @@ def test_a_cancel_ends_the_stream(api: TestClient, listen: Callable[..., Iterato
     assert [event["event"] for event in events] == ["prior.canceled"]
 
 
-def test_silence_is_kept_alive(monkeypatch: pytest.MonkeyPatch, server: str, api: TestClient, job: str) -> None:
+def test_a_silent_stream_is_kept_alive(monkeypatch: pytest.MonkeyPatch, server: str, api: TestClient, job: str) -> None:
     monkeypatch.setattr(job_events, "KEEP_ALIVE_SECONDS", 0.2)
     with httpx.stream("GET", f"{server}/v1/jobs/{job}/events", headers=dict(api.headers), timeout=5) as answer:
         assert any(line.startswith(":") for line in answer.iter_lines())

@@ -1,4 +1,4 @@
-"""Jobs: read, listed, waited for, canceled, retried."""
+"""Jobs: reading, lists, waiting, cancellation, retries."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api.app import make_app
 from ledger import attempts
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from tests.support.api_fixtures import NewKey
 
@@ -45,13 +45,13 @@ def test_lists_are_filtered(api: TestClient, job: dict[str, Any], subject: dict[
     assert found(status="queued", kind="prior") == [waiting]
     assert found(status="succeeded") == [job["id"]]
     assert found(kind="edit") == []
-    assert api.get("/v1/jobs", params={"status": "odd"}).status_code == 422
+    assert api.get("/v1/jobs", params={"status": "unknown"}).status_code == 422
 
 
 def test_cancel_and_retry(api: TestClient, job: dict[str, Any], work: Work) -> None:
     early = api.post(f"/v1/jobs/{job['id']}/retry")
     assert (early.status_code, early.json()["code"]) == (409, "job_not_retryable")
-    for _ in range(2):  # to cancel again changes nothing
+    for _ in range(2):  # a second cancellation changes nothing
         assert api.post(job["urls"]["cancel"]).json()["status"] == "canceled"
     again = api.post(job["urls"]["retry"])
     assert again.status_code == 202
@@ -64,7 +64,9 @@ def test_cancel_and_retry(api: TestClient, job: dict[str, Any], work: Work) -> N
     assert api.post(retried["urls"]["cancel"]).json()["status"] == "succeeded"
 
 
-def test_a_running_job_is_asked_to_stop(api: TestClient, job: dict[str, Any], begin: UnitOfWork) -> None:
+def test_the_cancellation_of_a_running_job_is_requested(
+    api: TestClient, job: dict[str, Any], begin: UnitOfWork
+) -> None:
     with begin() as session:
         assert attempts.claim(session, job["id"], "worker-1", lease_seconds=60)
     etag = api.get(job["urls"]["self"]).headers["etag"]
@@ -74,7 +76,7 @@ def test_a_running_job_is_asked_to_stop(api: TestClient, job: dict[str, Any], be
     assert api.get(job["urls"]["self"], headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_prefer_waits_for_the_end(api: TestClient, subject: dict[str, Any], work: Work) -> None:
+def test_prefer_waits_until_the_job_ends(api: TestClient, subject: dict[str, Any], work: Work) -> None:
     def finish() -> None:
         while not (waiting := api.get("/v1/jobs").json()["data"]):
             time.sleep(0.05)
@@ -88,28 +90,28 @@ def test_prefer_waits_for_the_end(api: TestClient, subject: dict[str, Any], work
     assert answer.headers["preference-applied"] == "wait=30"
 
 
-def test_prefer_gives_up(api: TestClient, subject: dict[str, Any]) -> None:
+def test_prefer_stops_waiting_after_its_time(api: TestClient, subject: dict[str, Any]) -> None:
     start = time.monotonic()
     answer = api.post(f"/v1/subjects/{subject['id']}/priors", headers={"Prefer": "respond-async, wait=1"})
-    assert 1 <= time.monotonic() - start < 8
+    assert time.monotonic() - start >= 1
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
     answer = api.post(f"/v1/subjects/{subject['id']}/priors", headers={"Prefer": "wait=soon"})
     assert "preference-applied" not in answer.headers
 
 
 @pytest.fixture
-def narrow(settings: Settings, project: Project, new_key: NewKey, api: TestClient) -> Iterator[TestClient]:
-    """The application with room for one waiting job."""
+def limited(settings: Settings, project: Project, new_key: NewKey, api: TestClient) -> Iterator[TestClient]:
+    """The application with a limit of one queued job."""
     app = make_app(settings.model_copy(update={"max_queued_jobs": 1}))
     with TestClient(app, headers=dict(api.headers)) as client:
         yield client
 
 
-def test_the_queue_has_an_end(narrow: TestClient, subject: dict[str, Any]) -> None:
+def test_the_queue_is_limited(limited: TestClient, subject: dict[str, Any]) -> None:
     path, key = f"/v1/subjects/{subject['id']}/priors", {"Idempotency-Key": "one"}
-    assert narrow.post(path, headers=key).status_code == 202
-    full = narrow.post(path)
+    assert limited.post(path, headers=key).status_code == 202
+    full = limited.post(path)
     assert (full.status_code, full.json()["code"], full.json()["retryable"]) == (429, "too_many_queued_jobs", True)
     assert full.headers["retry-after"] == "30"
-    assert len(narrow.get("/v1/subjects/" + subject["id"] + "/priors").json()["data"]) == 1
-    assert narrow.post(path, headers=key).status_code == 202  # a replay is no new job
+    assert len(limited.get("/v1/subjects/" + subject["id"] + "/priors").json()["data"]) == 1
+    assert limited.post(path, headers=key).status_code == 202  # a repeated request is no new job

@@ -1,4 +1,4 @@
-"""The whole of it by REST: images, subject, prior, edit, results."""
+"""The whole journey by REST: images, subject, prior, edit, results."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,19 +30,19 @@ def test_from_references_to_results(
     assert [artefact["role"] for artefact in prior["artefacts"]] == ["adapter", "manifest"]
     assert [body["id"] for body in api.get(f"/v1/subjects/{subject['id']}/priors").json()["data"]] == [prior["id"]]
 
-    asked = {
+    payload = {
         "subject_id": subject["id"],
         "image_id": upload("white"),
         "prompts": ["sks dog jumping", "a SKS dog sleeping"],
         "seeds": [3, 4],
         "parameters": {"steps": 5, "renoise": 0.5, "map_window": [0.1, 0.6]},
     }
-    answer = api.post("/v1/edits", json=asked)
+    answer = api.post("/v1/edits", json=payload)
     assert answer.status_code == 202, answer.json()
     job = answer.json()
-    assert job["parameters"] == {"nima": asked["parameters"], "seeds": [3, 4]}
+    assert job["parameters"] == {"nima": payload["parameters"], "seeds": [3, 4]}
     assert job["prior_id"] == prior["id"]
-    rows = [(prompt, seed) for prompt in asked["prompts"] for seed in (3, 4)]
+    rows = [(prompt, seed) for prompt in payload["prompts"] for seed in (3, 4)]
     roles = ("image", "source_mask", "edit_mask", "uncomposited")
     work(job["id"], [(role, {"target_prompt": prompt, "seed": seed}) for prompt, seed in rows for role in roles])
 

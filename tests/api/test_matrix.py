@@ -1,4 +1,4 @@
-"""Generated from the contract: no path shows another project's things, and none is without its lock."""
+"""Tests generated from the contract: no path returns resources of another project, and every path needs a key."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,20 +10,22 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from api import examples
-from api.auth import GUARDED, described
+from api.auth import API_PREFIX, bearer_scheme
 from ledger.database import UnitOfWork
-from ledger.tables import METADATA
+from ledger.models import METADATA
+from tests.support.api_fixtures import Refuse
+from tests.support.uploads import png
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
-"""All that anybody may read, by name: how the service is, and what it is."""
+"""The paths that need no key."""
 
 
 @pytest.fixture
-def things(api: TestClient, subject: dict[str, Any], prior: str, upload: Callable[..., str]) -> dict[str, str]:
-    """One thing of `project` for each parameter that a path of the contract has."""
-    asked = {"prior_id": prior, "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
+def resources(api: TestClient, subject: dict[str, Any], prior: str, upload: Callable[..., str]) -> dict[str, str]:
+    """The id of one resource of `project` for each path parameter of the contract."""
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
     endpoint = api.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/"}).json()["id"]
-    job = api.post("/v1/edits", json=asked).json()
+    job = api.post("/v1/edits", json=payload).json()
     assert api.post(f"/v1/jobs/{job['id']}/cancel").status_code == 202
     (delivery,) = api.get("/v1/webhook-deliveries").json()["data"]
     return {
@@ -45,68 +47,116 @@ def operations(app: FastAPI) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def rows(begin: UnitOfWork) -> dict[str, list[Any]]:
-    """All that is in the database."""
+    """All rows of the database."""
     with begin() as session:
         return {name: sorted(map(repr, session.execute(table.select()))) for name, table in METADATA.tables.items()}
 
 
-def test_a_foreign_id_is_no_id(
-    app: FastAPI, api: TestClient, stranger: TestClient, things: dict[str, str], begin: UnitOfWork
+def test_an_id_of_another_project_is_not_found(
+    app: FastAPI, api: TestClient, stranger: TestClient, resources: dict[str, str], begin: UnitOfWork
 ) -> None:
-    before, seen = rows(begin), 0
+    before, checked = rows(begin), 0
     for method, path, operation in operations(app):
         names = re.findall(r"\{(\w+)\}", path)
         if not names:
             continue
-        foreign = path.format(**things)
-        made_up = path.format(**{name: re.sub(r"_\w+", "_0123456789abcdef", things[name]) for name in names})
-        asked = examples.REQUESTS.get(operation["operationId"])
-        body = asked and {key: value for key, value in asked.items() if key != "webhook_url"}  # no name server here
+        foreign = path.format(**resources)
+        made_up = path.format(**{name: re.sub(r"_\w+", "_0123456789abcdef", resources[name]) for name in names})
+        payload = examples.REQUESTS.get(operation["operationId"])
+        body = payload and {key: value for key, value in payload.items() if key != "webhook_url"}  # no name server here
         answers = [stranger.request(method, url, json=body) for url in (foreign, made_up)]
         for answer in answers:
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (method, foreign)
-        # Whether it exists elsewhere cannot be told from the answer, either.
-        told = [re.sub(r"\w+_[0-9a-f]{16,}", "", answer.json()["detail"]) for answer in answers]
-        assert told[0] == told[1]
-        seen += 1
+        # The answer does not reveal whether the resource exists in another project.
+        details = [re.sub(r"\w+_[0-9a-f]{16,}", "", answer.json()["detail"]) for answer in answers]
+        assert details[0] == details[1]
+        checked += 1
     assert rows(begin) == before
-    assert seen >= 16
-    for method, path, _ in operations(app):  # and its owner has it
+    assert checked >= 16
+    for method, path, _ in operations(app):  # the owner can read it
         if method == "GET" and path.endswith("}"):
-            assert api.get(path.format(**things)).status_code == 200
+            assert api.get(path.format(**resources)).status_code == 200
 
 
-def test_a_foreign_id_in_a_filter_or_a_body_is_no_id(
-    app: FastAPI, stranger: TestClient, things: dict[str, str]
+def test_an_id_of_another_project_in_a_filter_or_a_body_is_not_found(
+    app: FastAPI, stranger: TestClient, resources: dict[str, str]
 ) -> None:
     filtered = 0
     for method, path, operation in operations(app):
         for entry in operation.get("parameters", ()):
-            if entry["in"] == "query" and entry["name"] in things and not re.search(r"\{", path):
-                answer = stranger.request(method, path, params={entry["name"]: things[entry["name"]]})
+            if entry["in"] == "query" and entry["name"] in resources and not re.search(r"\{", path):
+                answer = stranger.request(method, path, params={entry["name"]: resources[entry["name"]]})
                 assert (answer.status_code, answer.json()["data"]) == (200, []), path
                 filtered += 1
     assert filtered == 2
-    mine = {"subject_id": things["subject_id"], "image_id": things["image_id"], "prompt": "a photo of sks dog"}
+    mine = {"subject_id": resources["subject_id"], "image_id": resources["image_id"], "prompt": "a photo of sks dog"}
     assert stranger.post("/v1/edits", json=mine).status_code == 404
-    references = {"name": "Rex", "class_noun": "dog", "references": [things["image_id"], "img_1", "img_2"]}
+    references = {"name": "Rex", "class_noun": "dog", "references": [resources["image_id"], "img_1", "img_2"]}
     assert stranger.post("/v1/subjects", json=references).json()["param"] == "references[0]"
 
 
-def test_every_list_of_a_stranger_is_empty(app: FastAPI, stranger: TestClient, things: dict[str, str]) -> None:
+def test_every_list_of_another_project_is_empty(app: FastAPI, stranger: TestClient, resources: dict[str, str]) -> None:
     lists = [path for _, path, one in operations(app) if one["operationId"].startswith("list_") and "{" not in path]
     assert len(lists) == 6
     for path in lists:
         assert stranger.get(path).json() == {"data": [], "has_more": False, "next_cursor": None}
 
 
-def test_every_route_has_its_lock(app: FastAPI) -> None:
-    """Of the routes themselves, not of the document: one that is hidden from it counts, too."""
-    locks = {
-        route.path: isinstance(route.original_route, APIRoute)
-        and described.dependency in [dependency.dependency for dependency in route.dependencies]
+def test_every_route_needs_a_key(app: FastAPI) -> None:
+    """Checks the routes, because the document may hide some of them."""
+    protected = {
+        str(route.path): isinstance(route.original_route, APIRoute)
+        and bearer_scheme.dependency in [dependency.dependency for dependency in route.dependencies]
         for route in iter_route_contexts(app.routes)
     }
-    assert {path for path, locked in locks.items() if not locked} == OPEN
-    assert all(path.startswith(f"{GUARDED}/") for path, locked in locks.items() if locked)  # behind the gate
-    assert len(locks) > 20
+    assert {path for path, is_protected in protected.items() if not is_protected} == OPEN
+    # The middleware checks the paths with this prefix.
+    assert all(path.startswith(f"{API_PREFIX}/") for path, is_protected in protected.items() if is_protected)
+    assert len(protected) > 20
+
+
+def test_resources_of_another_project_are_not_found(
+    api: TestClient,
+    stranger: TestClient,
+    refused: Refuse,
+    subject: dict[str, Any],
+    prior: str,
+    upload: Callable[..., str],
+) -> None:
+    image = upload("white")
+    edit = api.post("/v1/edits", json={"prior_id": prior, "image_id": image, "prompt": "sks dog"}).json()
+    endpoint = api.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/"}).json()["id"]
+    theirs = stranger.post("/v1/images", content=png()).json()["id"]
+    for path in (
+        f"/v1/images/{image}",
+        f"/v1/subjects/{subject['id']}",
+        f"/v1/subjects/{subject['id']}/priors",
+        f"/v1/priors/{prior}",
+        f"/v1/edits/{edit['edit_id']}",
+        f"/v1/jobs/{edit['id']}",
+        f"/v1/jobs/{edit['id']}/events",
+        f"/v1/webhook-endpoints/{endpoint}",
+        f"/v1/webhook-endpoints/{endpoint}/secret",
+    ):
+        if not path.endswith("/events"):  # the owner's stream would not end before the job
+            assert api.get(path).status_code == 200
+        refused(404, "not_found", stranger.get, path)
+    for path in (f"/v1/images/{image}", f"/v1/subjects/{subject['id']}", f"/v1/webhook-endpoints/{endpoint}"):
+        refused(404, "not_found", stranger.delete, path)
+    for path in (
+        f"/v1/subjects/{subject['id']}/priors",
+        f"/v1/jobs/{edit['id']}/cancel",
+        f"/v1/jobs/{edit['id']}/retry",
+        "/v1/webhook-deliveries/dlv_1/redeliver",
+    ):
+        refused(404, "not_found", stranger.post, path)
+    for payload, param in (
+        ({"subject_id": subject["id"], "image_id": theirs}, "subject_id"),
+        ({"prior_id": prior, "image_id": theirs}, "prior_id"),
+    ):
+        body = refused(404, "not_found", stranger.post, "/v1/edits", json={**payload, "prompt": "sks dog"})
+        assert body["param"] == param
+    for name in ("images", "subjects", "edits", "jobs", "webhook-endpoints", "webhook-deliveries"):
+        assert [row["id"] for row in stranger.get(f"/v1/{name}").json()["data"]] == (
+            [theirs] if name == "images" else []
+        )

@@ -1,4 +1,4 @@
-"""What is down: the broker costs nothing, the database and the storage a problem that may be retried."""
+"""Outages: without the broker nothing fails; without database or storage the answer is a retryable problem."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -11,10 +11,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from api.app import make_app
-from api.service import SUBMITTING
+from api.service import SUBMITTING_THREADS
 from ledger.database import UnitOfWork
-from ledger.outbox import Entry
-from ledger.projects import Project
+from ledger.models import OutboxEntry, Project
 from ledger.settings import Settings
 from tests.support.api_fixtures import NewKey
 from tests.support.uploads import png
@@ -38,47 +37,47 @@ def without(settings: Settings, project: Project, new_key: NewKey) -> Iterator[C
         client.__exit__(None, None, None)
 
 
-def test_a_broker_that_is_down_loses_nothing(
+def test_no_job_is_lost_without_the_broker(
     without: Callable[..., TestClient], subject: dict[str, Any], begin: UnitOfWork
 ) -> None:
     api = without(broker_url=f"redis://{NOWHERE}/0")
     answer = api.post(f"/v1/subjects/{subject['id']}/priors")
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
     with begin() as session:
-        assert [(entry.topic, entry.identifier) for entry in session.scalars(select(Entry))] == [
+        assert [(entry.topic, entry.identifier) for entry in session.scalars(select(OutboxEntry))] == [
             ("lipe.prior", answer.json()["id"])
         ]
     assert api.get("/readyz").status_code == 503
     assert api.get("/readyz").json() == {"database": True, "broker": False, "storage": True}
 
 
-def test_a_broker_that_says_nothing_delays_no_one_else(
+def test_a_silent_broker_delays_no_other_request(
     without: Callable[..., TestClient],
     subject: dict[str, Any],
     project: Project,
     new_key: NewKey,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ledger.notify.TIMEOUT_SECONDS", 20.0)  # none of them gives up before it is hung up on
-    with ThreadPoolExecutor(2 * SUBMITTING) as users, socket.create_server(("127.0.0.1", 0)) as mute:
-        mute.settimeout(20.0)
-        api = without(broker_url=f"redis://127.0.0.1:{mute.getsockname()[1]}/0")
+    monkeypatch.setattr("ledger.notify.TIMEOUT_SECONDS", 20.0)  # no notification times out before the socket is closed
+    with ThreadPoolExecutor(2 * SUBMITTING_THREADS) as users, socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20.0)
+        api = without(broker_url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         path = f"/v1/subjects/{subject['id']}/priors"
-        submitted = [users.submit(api.post, path) for _ in range(2 * SUBMITTING)]
+        submitted = [users.submit(api.post, path) for _ in range(2 * SUBMITTING_THREADS)]
         with ExitStack() as waiting:
-            for _ in range(SUBMITTING):  # as many as there are threads for ring, and wait for an answer
-                waiting.enter_context(mute.accept()[0])
-            unknown = {"Authorization": f"Bearer {new_key(project)}"}  # the gate has to look it up
+            for _ in range(SUBMITTING_THREADS):  # every submitting thread waits for the broker's answer
+                waiting.enter_context(silent.accept()[0])
+            unknown = {"Authorization": f"Bearer {new_key(project)}"}  # not cached, so that the middleware looks it up
             assert api.get(f"/v1/subjects/{subject['id']}", headers=unknown).status_code == 200
             assert not any(each.done() for each in submitted)
-            mute.close()
+            silent.close()
         assert [each.result().status_code for each in submitted] == [202] * len(submitted)
 
 
-def test_a_broker_that_is_there_is_rung(api: TestClient, subject: dict[str, Any], begin: UnitOfWork) -> None:
+def test_a_running_broker_is_notified(api: TestClient, subject: dict[str, Any], begin: UnitOfWork) -> None:
     assert api.post(f"/v1/subjects/{subject['id']}/priors").status_code == 202
     with begin() as session:
-        assert session.scalars(select(Entry)).all() == []
+        assert session.scalars(select(OutboxEntry)).all() == []
     assert api.get("/readyz").status_code == 200
 
 

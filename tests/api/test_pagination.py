@@ -1,4 +1,4 @@
-"""Lists: every row once, newest first, whatever is added meanwhile."""
+"""Lists: every row once, newest first, also if rows are added meanwhile."""
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def test_pages_hold_every_row_once(api: TestClient, upload: Callable[..., str]) 
     assert (third["has_more"], third["next_cursor"]) == (False, None)
 
 
-ODD = (
+INVALID = (
     b"[]",
     b"1",
     b"null",
@@ -30,12 +30,12 @@ ODD = (
 )
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "!!!", "é", *(urlsafe_b64encode(content).decode() for content in ODD)])
-def test_a_made_up_cursor_is_refused(api: TestClient, cursor: str) -> None:
+@pytest.mark.parametrize("cursor", ["", "x", "!!!", "é", *(urlsafe_b64encode(content).decode() for content in INVALID)])
+def test_an_invalid_cursor_is_refused(api: TestClient, cursor: str) -> None:
     answer = api.get("/v1/images", params={"cursor": cursor})
     assert (answer.status_code, answer.json()["param"]) == (422, "cursor")
 
 
 @pytest.mark.parametrize("limit", [0, 101, -1, "x"])
-def test_a_page_has_bounds(api: TestClient, limit: object) -> None:
+def test_the_page_size_is_limited(api: TestClient, limit: object) -> None:
     assert api.get("/v1/images", params={"limit": str(limit)}).status_code == 422

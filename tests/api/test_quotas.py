@@ -1,4 +1,4 @@
-"""Quotas of a project: told in every answer, enforced where the thing is made, also when many make it at once."""
+"""Quotas of a project: reported in every answer, and enforced on creation, also for simultaneous requests."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from api.app import make_app
 from ledger import attempts
 from ledger.database import UnitOfWork
+from ledger.models import Usage
 from ledger.settings import Settings
-from ledger.usage import Usage
 from tests.support.uploads import png
 
 Within = Callable[..., TestClient]
@@ -33,51 +33,51 @@ def within(settings: Settings, api: TestClient) -> Iterator[Within]:
         client.__exit__(None, None, None)
 
 
-def at_once(call: Callable[[int], Any], times: int = 12) -> list[int]:
-    """The statuses of so many calls at the same time."""
+def statuses_of(call: Callable[[int], Any], times: int = 12) -> list[int]:
+    """The statuses of `times` simultaneous calls."""
     with ThreadPoolExecutor(times) as pool:
         return sorted(answer.status_code for answer in pool.map(call, range(times)))
 
 
-def test_the_queue_is_full_for_all_that_come_at_once(within: Within, subject: dict[str, Any]) -> None:
-    narrow = within(max_queued_jobs=3)
+def test_the_queue_is_full_for_simultaneous_requests(within: Within, subject: dict[str, Any]) -> None:
+    limited = within(max_queued_jobs=3)
     path = f"/v1/subjects/{subject['id']}/priors"
-    assert at_once(lambda _: narrow.post(path)) == [202] * 3 + [429] * 9
-    assert len(narrow.get(path).json()["data"]) == 3
-    full = narrow.post(path)
+    assert statuses_of(lambda _: limited.post(path)) == [202] * 3 + [429] * 9
+    assert len(limited.get(path).json()["data"]) == 3
+    full = limited.post(path)
     assert full.json()["code"] == "too_many_queued_jobs"
     assert full.headers["ratelimit"].startswith('"queued-jobs";r=0, ')
     assert full.headers["retry-after"] == "30"
 
 
-def test_subjects_are_counted_for_all_that_come_at_once(
+def test_subjects_are_counted_for_simultaneous_requests(
     within: Within, subject: dict[str, Any], upload: Callable[..., str]
 ) -> None:
-    narrow = within(max_subjects=4)
-    asked = {"name": "Rex", "class_noun": "dog", "references": [upload(colour) for colour in ("red", "tan", "navy")]}
-    assert at_once(lambda _: narrow.post("/v1/subjects", json=asked)) == [201] * 3 + [409] * 9
-    assert len(narrow.get("/v1/subjects").json()["data"]) == 4
-    refused = narrow.post("/v1/subjects", json=asked)
+    limited = within(max_subjects=4)
+    payload = {"name": "Rex", "class_noun": "dog", "references": [upload(color) for color in ("red", "tan", "navy")]}
+    assert statuses_of(lambda _: limited.post("/v1/subjects", json=payload)) == [201] * 3 + [409] * 9
+    assert len(limited.get("/v1/subjects").json()["data"]) == 4
+    refused = limited.post("/v1/subjects", json=payload)
     assert (refused.json()["code"], refused.json()["retryable"]) == ("too_many_subjects", False)
-    assert narrow.delete(f"/v1/subjects/{subject['id']}").status_code == 204
-    made = narrow.post("/v1/subjects", json=asked)
+    assert limited.delete(f"/v1/subjects/{subject['id']}").status_code == 204
+    made = limited.post("/v1/subjects", json=payload)
     assert (made.status_code, made.headers["ratelimit"]) == (201, '"subjects";r=0')
     assert made.headers["ratelimit-policy"] == '"subjects";q=4'
 
 
-def test_uploads_that_wait_are_counted_for_all_that_come_at_once(within: Within) -> None:
-    narrow, asked = within(max_pending_uploads=3), {"content_type": "image/png", "size": len(png())}
-    assert at_once(lambda _: narrow.post("/v1/uploads", json=asked)) == [201] * 3 + [429] * 9
-    full = narrow.post("/v1/uploads", json=asked)
+def test_pending_uploads_are_counted_for_simultaneous_requests(within: Within) -> None:
+    limited, payload = within(max_pending_uploads=3), {"content_type": "image/png", "size": len(png())}
+    assert statuses_of(lambda _: limited.post("/v1/uploads", json=payload)) == [201] * 3 + [429] * 9
+    full = limited.post("/v1/uploads", json=payload)
     assert (full.json()["code"], full.headers["ratelimit"]) == ("too_many_uploads", '"pending-uploads";r=0')
 
 
 def test_the_gpu_seconds_of_a_day(
     within: Within, api: TestClient, subject: dict[str, Any], begin: UnitOfWork, stranger: TestClient
 ) -> None:
-    narrow = within(max_gpu_seconds_per_day=100)
+    limited = within(max_gpu_seconds_per_day=100)
     path = f"/v1/subjects/{subject['id']}/priors"
-    job = narrow.post(path)
+    job = limited.post(path)
     assert re.fullmatch(r'"queued-jobs";q=100, "gpu-seconds";q=100;w=86400', job.headers["ratelimit-policy"])
     left = re.fullmatch(r'"queued-jobs";r=99, "gpu-seconds";r=100;t=(\d+)', job.headers["ratelimit"])
     assert left is not None
@@ -90,18 +90,18 @@ def test_the_gpu_seconds_of_a_day(
         (used,) = session.query(Usage).all()
         assert 0 < used.gpu_seconds < 60
         used.gpu_seconds = 100
-    refused = narrow.post(path)
+    refused = limited.post(path)
     assert (refused.status_code, refused.json()["code"]) == (429, "gpu_seconds_used_up")
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
     assert '"gpu-seconds";r=0;t=' in refused.headers["ratelimit"]
     assert len(api.get(path).json()["data"]) == 1
-    references = [stranger.post("/v1/images", content=png(colour)).json()["id"] for colour in ("red", "tan", "navy")]
-    asked = {"name": "Rex", "class_noun": "dog", "references": references}
-    theirs = stranger.post("/v1/subjects", json=asked).json()["id"]
+    references = [stranger.post("/v1/images", content=png(color)).json()["id"] for color in ("red", "tan", "navy")]
+    payload = {"name": "Rex", "class_noun": "dog", "references": references}
+    theirs = stranger.post("/v1/subjects", json=payload).json()["id"]
     assert '"gpu-seconds";r=86400' in stranger.post(f"/v1/subjects/{theirs}/priors").headers["ratelimit"]
 
 
-def test_a_replayed_answer_says_nothing_of_limits(api: TestClient, subject: dict[str, Any]) -> None:
+def test_a_repeated_answer_has_no_rate_limit_headers(api: TestClient, subject: dict[str, Any]) -> None:
     path, key = f"/v1/subjects/{subject['id']}/priors", {"Idempotency-Key": "one"}
     assert "ratelimit" in api.post(path, headers=key).headers
     assert "ratelimit" not in api.post(path, headers=key).headers

@@ -1,4 +1,4 @@
-"""The contract, tried by schemathesis on the real application: examples, coverage, fuzzing and stateful sequences."""
+"""The contract, tested by schemathesis on the real application: examples, coverage, fuzzing and stateful sequences."""
 
 import os
 import subprocess
@@ -14,8 +14,7 @@ from sqlalchemy import select
 
 from ledger import attempts
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.states import State
 from tests.support.api_fixtures import NewKey
 
@@ -25,7 +24,7 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 @pytest.fixture
 def failing_worker(begin: UnitOfWork) -> Iterator[None]:
-    """Takes every job and fails it, so that whoever follows one sees its end."""
+    """A worker that fails every job, so that its events end."""
     stop = threading.Event()
 
     def work() -> None:
@@ -43,7 +42,9 @@ def failing_worker(begin: UnitOfWork) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.parametrize("phases", ["examples,coverage", "fuzzing", "stateful"])
 def test_the_contract_holds(
+    phases: str,
     server: str,
     api: TestClient,
     project: Project,
@@ -55,12 +56,13 @@ def test_the_contract_holds(
 ) -> None:
     endpoint: dict[str, Any] = {"url": "http://127.0.0.1:9/hook"}
     api.post("/v1/webhook-endpoints", json=endpoint).raise_for_status()
-    asked = {"prior_id": prior, "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
-    api.post("/v1/edits", json=asked).raise_for_status()
-    command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIG}", "run", f"{server}/openapi.json"]
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
+    api.post("/v1/edits", json=payload).raise_for_status()
+    schemathesis = [sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIG}", "run"]
+    command = [*schemathesis, f"--phases={phases}", f"{server}/openapi.json"]
     run = subprocess.run(
         command,
-        cwd=tmp_path,  # what it leaves behind
+        cwd=tmp_path,  # schemathesis leaves files behind
         env=os.environ | {"LIPE_API_KEY": new_key(project), "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

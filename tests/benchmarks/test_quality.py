@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic and pages; what the systems do is tested where they are."""
+"""The table and the files of the quality benchmark. The systems have tests of their own."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import quality
-from benchmarks.judges import judged, load_judges
+from benchmarks.judges import add_metrics, load_judges
 from benchmarks.quality_report import COLUMNS, Run, as_markdown, table, write_report
 from benchmarks.systems import SYSTEMS
 from lipe_core.methods.registry import METHODS
@@ -20,10 +20,10 @@ from menagerie.vision_models import CLIP, DINOV2
 DRAWN = benchmark()[:2]
 
 
-def made(folder: Path, subject: str, system: str, success: list[bool | None], identity: float) -> Run:
-    """A run as `quality` leaves it."""
-    place = folder / f"{subject}-{system}"
-    place.mkdir()
+def make_run(folder: Path, subject: str, system: str, success: list[bool | None], identity: float) -> Run:
+    """A run as `quality` writes it."""
+    run_folder = folder / f"{subject}-{system}"
+    run_folder.mkdir()
     scores = [
         {
             "edit": edit, "success": done, "identity": identity, "background_psnr": 30.0,
@@ -40,25 +40,25 @@ def made(folder: Path, subject: str, system: str, success: list[bool | None], id
         "peak_mb": 100.0,
         "scores": scores,
     }
-    (place / "run.json").write_text(json.dumps(facts))
+    (run_folder / "run.json").write_text(json.dumps(facts))
     for k in range(len(scores)):
         for role in ("image", "edit_mask", "source_mask"):
-            Image.new("RGB" if role == "image" else "L", (128, 128)).save(place / f"{role}-{k}.png")
-    return Run.read(place)
+            Image.new("RGB" if role == "image" else "L", (128, 128)).save(run_folder / f"{role}-{k}.png")
+    return Run.read(run_folder)
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Run]:
     judges = load_judges(CLIP, DINOV2)
     work = [
-        made(tmp_path, DRAWN[0].name, "lipe", [True, True, False, None], 1.0),
-        made(tmp_path, DRAWN[1].name, "lipe", [True, True, True, True], 0.5),
-        made(tmp_path, DRAWN[0].name, "ddim", [False, False, False, None], 0.25),
+        make_run(tmp_path, DRAWN[0].name, "lipe", [True, True, False, None], 1.0),
+        make_run(tmp_path, DRAWN[1].name, "lipe", [True, True, True, True], 0.5),
+        make_run(tmp_path, DRAWN[0].name, "ddim", [False, False, False, None], 0.25),
     ]
-    return [judged(run, next(d for d in DRAWN if d.name == run.subject), judges) for run in work]
+    return [add_metrics(run, next(d for d in DRAWN if d.name == run.subject), judges) for run in work]
 
 
-def test_a_system_is_its_subjects_mean_and_what_was_not_judged_counts_nowhere(runs: list[Run]) -> None:
+def test_a_system_has_the_mean_of_its_subjects_without_edits_that_were_not_judged(runs: list[Run]) -> None:
     cells = table(runs)
     success = cells["lipe"]["edit success"]
     assert success.mean == pytest.approx((2 / 3 + 1) / 2)
@@ -68,7 +68,7 @@ def test_a_system_is_its_subjects_mean_and_what_was_not_judged_counts_nowhere(ru
     assert "identity given success" not in cells["ddim"]
 
 
-def test_the_report_is_whole(runs: list[Run], tmp_path: Path) -> None:
+def test_the_report_has_all_columns_and_files(runs: list[Run], tmp_path: Path) -> None:
     text = write_report(runs, DRAWN, {"pose": 0.99}, tmp_path / "report")
     assert text.splitlines()[2].startswith("| lipe | 0.83 (0.67 to 1.00) |")
     assert text.splitlines()[3].startswith("| ddim (1 of 2) | 0.00 ")
@@ -76,21 +76,22 @@ def test_the_report_is_whole(runs: list[Run], tmp_path: Path) -> None:
     assert all(f" {name} |" in text for name in ("DINOv2-I", "DINOv2-I whole", "CLIP-I", "CLIP-T", "CLIP-D"))
     figures = json.loads((tmp_path / "report" / "table.json").read_text())
     assert figures["systems"]["ddim"]["edit success"]["mean"] == 0
-    assert set(figures["systems"]["lipe"]) == set(COLUMNS) - {"composited LPIPS"}  # whose weights are not at hand
+    # The weights of LPIPS are not in the repository.
+    assert set(figures["systems"]["lipe"]) == set(COLUMNS) - {"composited LPIPS"}
     for page in (*(f"sheets/{drawn.name}.png" for drawn in DRAWN), "quality.png"):
         with Image.open(tmp_path / "report" / page) as image:
             assert image.width > 1000
     assert len(as_markdown(table(runs), {}, 2).splitlines()[0].split("|")) == len(COLUMNS) + 3
 
 
-def test_every_system_has_settings_that_its_method_takes() -> None:
+def test_the_settings_of_every_system_fit_its_method() -> None:
     recipe = load_recipe(CHECKPOINT)
     for system in SYSTEMS.values():
         assert isinstance(quality.config_of(system, recipe), METHODS[system.method].config)
     assert {system.method for system in SYSTEMS.values()} == set(METHODS)
 
 
-def test_a_system_that_does_not_exist_is_named() -> None:
+def test_an_unknown_system_is_refused_by_name() -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="magic"):
         quality.parse_systems("lipe; magic")
     assert quality.parse_systems("lipe, no mask; ddim") == ["lipe, no mask", "ddim"]

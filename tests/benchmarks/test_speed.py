@@ -1,4 +1,4 @@
-"""What the speed benchmark compares is the same work, and its instruments tell the truth."""
+"""The variants of the speed benchmark compute the same, and its measurements are right."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from benchmarks import sdxl_size
-from benchmarks.editing import WATCHED
+from benchmarks.editing import ATTENTION_RECORDERS
 from benchmarks.flops import counted
-from benchmarks.measure import Meter, ratios
+from benchmarks.measure import ResourceMonitor, ratios
 from benchmarks.sdxl_size import Scale
-from benchmarks.speed import Comparison
+from benchmarks.speed import Comparison, parse
 from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel, Tokens
 
@@ -25,24 +25,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
     return sdxl.load(sdxl_size.write_checkpoint(tmp_path_factory.mktemp("small"), SMALL))
 
 
-def test_every_way_of_watching_attention_gives_the_same_answers_and_maps(model: BaseModel) -> None:
+def test_every_way_of_recording_attention_gives_the_same_output_and_maps(model: BaseModel) -> None:
     prompts = ["a photo of sks dog", "sks dog jumping"]
-    wanted = [sdxl.token_positions(model, prompt, ["sks", "dog"]) for prompt in prompts]
+    positions = [sdxl.token_positions(model, prompt, ["sks", "dog"]) for prompt in prompts]
     content = [len(sdxl.content_tokens(model, prompt)) for prompt in prompts]
-    tokens = Tokens.of(wanted, content, model.tokenizers[0].model_max_length)
+    tokens = Tokens.of(positions, content, model.tokenizers[0].model_max_length)
     denoise = sdxl.denoiser(model, sdxl.encode_prompt(model, ["", *prompts], size=(128, 128)))
     x_t = torch.randn(3, *model.latent_shape((128, 128)), generator=torch.Generator().manual_seed(0))
-    answers, maps = {}, {}
-    for name, watched in WATCHED.items():
-        with watched(model.unet, tokens, latent_size=(16, 16), attention_tokens=16, refine=2) as store:
+    outputs, maps = {}, {}
+    for name, record in ATTENTION_RECORDERS.items():
+        with record(model.unet, tokens, latent_size=(16, 16), attention_tokens=16, refine=2) as store:
             with store.paused():
                 denoise(x_t, 900)
-            answers[name] = denoise(x_t, 500)
+            outputs[name] = denoise(x_t, 500)
             maps[name] = store.pop()
     assert maps["lipe"].shape == (2, 1, 4, 4)
     assert maps["lipe"].std() > 1e-4
     for name in ("stored cross maps", "stored maps"):
-        torch.testing.assert_close(answers[name], answers["lipe"], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(outputs[name], outputs["lipe"], rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(maps[name], maps["lipe"], rtol=1e-3, atol=1e-5)
 
 
@@ -62,17 +62,17 @@ def test_flops_are_those_of_the_products() -> None:
     assert counted(lambda: attention(q, k, v)) == 2 * 2 * (2 * 16 * 4 * 8)
 
 
-def test_the_meter_sees_what_is_allocated_after_its_start() -> None:
-    meter = Meter("cpu")
-    big = torch.ones(40 * 2**20 // 4)
-    del big
-    held = meter.start_peak()
-    again = torch.ones(30 * 2**20 // 4)
-    assert 29 < meter.peak() - held < 36
-    del again
+def test_the_peak_includes_memory_that_is_allocated_after_the_reset_only() -> None:
+    monitor = ResourceMonitor("cpu")
+    before = torch.ones(40 * 2**20 // 4)
+    del before
+    start_mb = monitor.reset_peak()
+    after = torch.ones(30 * 2**20 // 4)
+    assert 29 < monitor.peak_mb() - start_mb < 36
+    del after
 
 
-def test_ratios_are_taken_within_each_turn() -> None:
+def test_ratios_compare_the_runs_of_the_same_turn() -> None:
     assert ratios([2.0, 30.0, 4.0], [1.0, 10.0, 4.0]) == "2.00 (1.00 to 3.00)"
 
 
@@ -80,20 +80,18 @@ def test_a_table_has_a_row_for_each_variant() -> None:
     runs = {"LIPE": [{"seconds": 1.0}, {"seconds": 2.0}], "other": [{"seconds": 3.0}, {"seconds": 4.0}]}
     lines = Comparison("An edit", runs).as_markdown().splitlines()
     assert lines[2:] == [
-        "| | seconds | time, of LIPE's |", "|---|---|---|", "| LIPE | 1.5 | 1.00 (1.00 to 1.00) |",
+        "| | seconds | time, relative to LIPE |", "|---|---|---|", "| LIPE | 1.5 | 1.00 (1.00 to 1.00) |",
         "| other | 3.5 | 3.00 (2.00 to 3.00) |",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", [{"depth": 0}, {"width": 50}, {"side": 100}])
-def test_a_scale_that_cannot_be_built_is_refused(wrong: dict[str, int]) -> None:
+def test_an_impossible_scale_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="multiple of 32"):
         Scale(**wrong)
 
 
-def test_a_missing_script_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from benchmarks.speed import parse
-
+def test_a_missing_script_is_refused_by_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         parse(["--example", str(tmp_path / "none.py")])
-    assert "none.py is no file" in capsys.readouterr().err
+    assert "none.py is not a file" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`lipe audit`: what it prints, and its exit status."""
+"""`lipe audit`: its output and its exit status."""
 
 import json
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from typer.testing import CliRunner, Result
 from cli.main import app as lipe
 from ledger.audit import INVARIANTS
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.settings import Settings
 from ledger.storage import Storage
-from tests.cli.test_keys import environment  # noqa: F401
-from tests.support.sample_project import travel
-from tests.support.violations import PLANTS
+from tests.support.sample_project import make_sample_project
+from tests.support.violations import VIOLATIONS
+
+pytestmark = pytest.mark.usefixtures("settings_environment")
 
 HOOK = "http://127.0.0.1:9/"
 
 
-def test_a_journey_by_rest_violates_nothing(
+def test_a_project_used_through_the_api_has_no_violations(
     api: TestClient,
     subject: dict[str, Any],
     upload: Callable[..., str],
@@ -36,9 +36,9 @@ def test_a_journey_by_rest_violates_nothing(
     with begin() as session:
         assert session.scalars(select(Job.idempotency_key)).one() == "a"
     work(job["id"])
-    asked = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": "sks dog asleep", "seeds": [1, 2]}
-    edit = api.post("/v1/edits", json=asked, headers={"Idempotency-Key": "b"}).raise_for_status().json()
-    work(edit["id"], [("image", {"target_prompt": asked["prompt"], "seed": seed}) for seed in (1, 2)])
+    body = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": "sks dog asleep", "seeds": [1, 2]}
+    edit = api.post("/v1/edits", json=body, headers={"Idempotency-Key": "b"}).raise_for_status().json()
+    work(edit["id"], [("image", {"target_prompt": body["prompt"], "seed": seed}) for seed in (1, 2)])
     canceled = api.post(priors).raise_for_status().json()
     api.post(canceled["urls"]["cancel"]).raise_for_status()
     api.post(canceled["urls"]["retry"], headers={"Idempotency-Key": "c"}).raise_for_status()
@@ -46,15 +46,15 @@ def test_a_journey_by_rest_violates_nothing(
     api.delete(f"/v1/subjects/{subject['id']}").raise_for_status()
     result = run()
     assert result.exit_code == 0
-    assert all(promise in result.stdout for promise in INVARIANTS.values())
+    assert all(invariant in result.stdout for invariant in INVARIANTS.values())
     assert result.stdout.count("none") == len(INVARIANTS)
     assert json.loads(run("--json").stdout) == {"violations": []}
 
 
-def test_a_violation_is_printed_and_is_the_exit_status(begin: UnitOfWork, storage: Storage, project: Project) -> None:
-    journey = travel(begin, storage, project)
+def test_a_violation_is_printed_and_sets_the_exit_status(begin: UnitOfWork, storage: Storage, project: Project) -> None:
+    journey = make_sample_project(begin, storage, project)
     with begin() as session:
-        PLANTS["a lost object"][2](session, storage, journey)
+        VIOLATIONS["a lost object"][2](session, storage, journey)
     result = run()
     assert result.exit_code == 1
     assert "has no object" in result.stdout
@@ -66,17 +66,17 @@ def test_a_violation_is_printed_and_is_the_exit_status(begin: UnitOfWork, storag
     assert "has no object" in violation["detail"]
 
 
-def test_patience_is_the_callers(begin: UnitOfWork, storage: Storage, project: Project) -> None:
-    journey = travel(begin, storage, project)
+def test_the_caller_sets_the_patience(begin: UnitOfWork, storage: Storage, project: Project) -> None:
+    journey = make_sample_project(begin, storage, project)
     with begin() as session:
-        PLANTS["a lease that ran out"][2](session, storage, journey)
+        VIOLATIONS["a lease that has ended"][2](session, storage, journey)
     assert run("--patience", "7200").exit_code == 0
     assert run("--patience", "60").exit_code == 1
     assert run("--patience", "-1").exit_code == 2
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "said"),
+    ("setting", "value", "message"),
     [
         ("DATABASE_URL", "postgresql://lipe@127.0.0.1:9/lipe", "the database does not answer"),
         ("DATABASE_URL", "sqlite://", "LIPE_DATABASE_URL: "),
@@ -84,25 +84,25 @@ def test_patience_is_the_callers(begin: UnitOfWork, storage: Storage, project: P
         ("S3_BUCKET", "another", "the storage does not answer"),
     ],
 )
-def test_no_answer_is_no_violation(
+def test_an_unavailable_server_is_not_a_violation(
     begin: UnitOfWork,
     storage: Storage,
     project: Project,
     monkeypatch: pytest.MonkeyPatch,
     setting: str,
     value: str,
-    said: str,
+    message: str,
 ) -> None:
-    travel(begin, storage, project)
+    make_sample_project(begin, storage, project)
     monkeypatch.setenv(f"LIPE_{setting}", value)
     result = run("--json")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert said in result.stderr
+    assert message in result.stderr
 
 
-def test_a_database_without_the_tables_is_sent_to_migrate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    bare = make_url(settings.database_url).set(database="template1")
-    monkeypatch.setenv("LIPE_DATABASE_URL", bare.render_as_string(hide_password=False))
+def test_a_database_without_tables_suggests_migrate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = make_url(settings.database_url).set(database="template1")
+    monkeypatch.setenv("LIPE_DATABASE_URL", empty.render_as_string(hide_password=False))
     result = run("--json")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "lipe migrate" in result.stderr

@@ -1,7 +1,6 @@
-"""`lipe edit` against a real server: files come back, and what is refused is said in a line and leaves nothing."""
+"""`lipe edit` against a real server: it saves the results; a refusal is one line and leaves no images behind."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,33 +10,17 @@ from typer.testing import CliRunner, Result
 
 from api.method_parameters import Method as ApiMethod
 from cli.main import app
-from client import Client, Method, Subject, retries
+from client import Client, Method, Subject
 from ledger import attempts, images
 from ledger.database import UnitOfWork
-from ledger.edits import Edit
-from ledger.jobs import Job
-from ledger.projects import Project
-from tests.support.api_fixtures import NewKey
-from tests.support.factories import wait_for
+from ledger.models import Edit, Job, Project
+from tests.support.job_worker import job_worker
 from tests.support.uploads import png
 
 PROMPT = "a photo of sks dog jumping"
 
 
-@pytest.fixture(autouse=True)
-def environment(server: str, project: Project, new_key: NewKey, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the service is, and a key of `project`."""
-    monkeypatch.setenv("LIPE_URL", server)
-    monkeypatch.setenv("LIPE_API_KEY", new_key(project))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(retries, "FIRST_RETRY_SECONDS", 0.01)
-
-
-@pytest.fixture
-def lipe(server: str, project: Project, new_key: NewKey) -> Iterator[Client]:
-    """A client of the same project."""
-    with Client(server, new_key(project)) as client:
-        yield client
+pytestmark = pytest.mark.usefixtures("service_environment")
 
 
 @pytest.fixture
@@ -49,7 +32,7 @@ def rex(lipe: Client) -> Subject:
 
 @pytest.fixture
 def park(tmp_path: Path) -> Path:
-    """The test picture's file."""
+    """The source image's file."""
     file = tmp_path / "park.png"
     file.write_bytes(png("white"))
     return file
@@ -65,36 +48,53 @@ def test_the_methods_are_those_of_the_api() -> None:
 
 def test_every_option_reaches_the_edit_and_the_results_come_back(
     begin: UnitOfWork, rex: Subject, park: Path, tmp_path: Path, work: Callable[..., None]
-) -> None:  # fmt: skip
+) -> None:
     files = [("image", {"target_prompt": PROMPT, "seed": seed}) for seed in (1, 2)]
-    with working(begin, lambda job: work(job.id, files)):
+    with job_worker(begin, lambda job: work(job.id, files)):
         result = run(
-            park, "--subject", rex.id, "--prompt", PROMPT, "--method", "sdedit", "--no-prior", "--mask", park,
-            "--source-prompt", "sks dog", "--parameter", "strength=0.5", "--seed", "1", "--seed", "2",
-            "--out", tmp_path / "new" / "folder",
-        )  # fmt: skip
+            park,
+            "--subject",
+            rex.id,
+            "--prompt",
+            PROMPT,
+            "--method",
+            "sdedit",
+            "--no-prior",
+            "--mask",
+            park,
+            "--source-prompt",
+            "sks dog",
+            "--parameter",
+            "strength=0.5",
+            "--seed",
+            "1",
+            "--seed",
+            "2",
+            "--out",
+            tmp_path / "new" / "folder",
+        )
     assert result.exit_code == 0, result.output
     with begin() as session:
         edit, job = session.scalars(select(Edit)).one(), session.scalars(select(Job)).one()
     assert (edit.method, edit.prior_id, edit.source_prompt) == ("sdedit", None, "sks dog")
     assert edit.mask_image_id is not None
     assert job.parameters == {"sdedit": {"strength": 0.5}, "seeds": [1, 2]}
-    made = [tmp_path / "new" / "folder" / f"{edit.id}-{number}.png" for number in (1, 2)]
-    assert result.stdout.split() == [str(file) for file in made]
-    assert [file.read_bytes() for file in made] == [b"image", b"image"]
+    saved = [tmp_path / "new" / "folder" / f"{edit.id}-{number}.png" for number in (1, 2)]
+    assert result.stdout.split() == [str(file) for file in saved]
+    assert [file.read_bytes() for file in saved] == [b"image", b"image"]
 
 
-def test_the_subjects_prior_is_used_unless_it_is_left_out(
+def test_the_subjects_newest_prior_is_the_default(
     begin: UnitOfWork, lipe: Client, rex: Subject, park: Path, tmp_path: Path, work: Callable[..., None]
-) -> None:  # fmt: skip
-    learning = lipe.train_prior(rex)
-    work(learning.id)
+) -> None:
+    training = lipe.train_prior(rex)
+    work(training.id)
     files = [("image", {"target_prompt": PROMPT, "seed": 1})]
-    with working(begin, lambda job: work(job.id, files)):
+    with job_worker(begin, lambda job: work(job.id, files)):
         assert run(park, "--subject", rex.id, "--prompt", PROMPT, "--out", tmp_path).exit_code == 0
     with begin() as session:
         edit = session.scalars(select(Edit)).one()
-    assert (edit.method, edit.prior_id) == ("nima", learning.prior_id)
+    assert (edit.method, edit.prior_id) == ("nima", training.prior_id)
 
 
 def test_a_job_that_fails_says_why(begin: UnitOfWork, rex: Subject, park: Path) -> None:
@@ -104,14 +104,14 @@ def test_a_job_that_fails_says_why(begin: UnitOfWork, rex: Subject, park: Path) 
             assert claim
             attempts.finish_failed(session, claim, "gpu_out_of_memory", "too large", {})
 
-    with working(begin, fail):
+    with job_worker(begin, fail):
         result = run(park, "--subject", rex.id, "--prompt", PROMPT, "--no-prior")
     assert result.exit_code == 1
     assert "gpu_out_of_memory: too large" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "message"),
     [
         (("--prompt", "a cat", "--no-prior"), "prompt_without_subject: write 'sks dog' in the prompt 'a cat'"),
         (("--prompt", PROMPT), "prior_not_ready"),
@@ -121,19 +121,19 @@ def test_a_job_that_fails_says_why(begin: UnitOfWork, rex: Subject, park: Path) 
         (("--prompt", PROMPT, "--no-prior", "--method", "ddim", "--seed", "1", "--seed", "2"), "draws no noise"),
     ],
 )
-def test_what_the_service_refuses_leaves_no_picture_there(
-    begin: UnitOfWork, project: Project, rex: Subject, park: Path, asked: tuple[str, ...], said: str
+def test_a_refused_edit_leaves_no_image_behind(
+    begin: UnitOfWork, project: Project, rex: Subject, park: Path, options: tuple[str, ...], message: str
 ) -> None:
-    result = run(park, "--subject", rex.id, *asked)
+    result = run(park, "--subject", rex.id, *options)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert said in result.stderr
+    assert message in result.stderr
     with begin() as session:
         kept = {image.id for image in images.listing(session, project.id).rows}
     assert kept == {reference.image_id for reference in rex.references}
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "message"),
     [
         ((), "either --subject or --prior"),
         (("--subject", "sub_1", "--prior", "pri_1"), "either --subject or --prior"),
@@ -146,46 +146,20 @@ def test_what_the_service_refuses_leaves_no_picture_there(
         (("--subject", "sub_1", "--api-key", "lïpe"), "give an API key"),
     ],
 )
-def test_what_contradicts_itself_is_refused_before_anything_is_sent(
-    park: Path, asked: tuple[str, ...], said: str
-) -> None:
-    result = run(park, "--prompt", PROMPT, *asked)
+def test_contradictory_options_are_refused_before_a_request(park: Path, options: tuple[str, ...], message: str) -> None:
+    result = run(park, "--prompt", PROMPT, *options)
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
-def test_a_wrong_key_and_an_absent_service_are_said(park: Path) -> None:
-    asked = (park, "--prompt", PROMPT, "--subject", "sub_1")
-    assert "unauthenticated" in run(*asked, "--api-key", "lipe_wrong").stderr
+def test_a_wrong_key_and_an_unreachable_service_are_reported(park: Path) -> None:
+    options = (park, "--prompt", PROMPT, "--subject", "sub_1")
+    assert "unauthenticated" in run(*options, "--api-key", "lipe_wrong").stderr
     for url in ("http://127.0.0.1:9", "127.0.0.1"):
-        result = run(*asked, "--url", url)
+        result = run(*options, "--url", url)
         assert result.exit_code == 1
         assert f"cannot reach {url}" in result.stderr
 
 
 def run(*arguments: Any) -> Result:
     return CliRunner().invoke(app, ["edit", *map(str, arguments)])
-
-
-class working:
-    """Inside the block somebody does the first job of the kind that comes."""
-
-    def __init__(self, begin: UnitOfWork, act: Callable[[Job], None], kind: str = "edit") -> None:
-        self.begin, self.act, self.kind = begin, act, kind
-        self.thread = threading.Thread(target=self._work)
-
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *error: object) -> None:
-        self.thread.join()
-
-    def _work(self) -> None:
-        wait_for(lambda: self._queued() is not None, seconds=30)
-        job = self._queued()
-        assert job
-        self.act(job)
-
-    def _queued(self) -> Job | None:
-        with self.begin() as session:
-            return session.scalars(select(Job).where(Job.kind == self.kind, Job.state == "queued")).first()

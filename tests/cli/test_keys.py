@@ -1,7 +1,6 @@
-"""`lipe keys`: what it makes authenticates, what it revokes does not."""
+"""`lipe keys`: a new key authenticates, a revoked key does not."""
 
 import pytest
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -9,19 +8,14 @@ from ledger import keys
 from ledger.database import UnitOfWork
 from ledger.settings import Settings
 
-
-@pytest.fixture(autouse=True)
-def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test's settings as the command finds them."""
-    for name, value in settings.model_dump().items():
-        shown = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        monkeypatch.setenv(f"LIPE_{name.upper()}", shown)
+pytestmark = pytest.mark.usefixtures("settings_environment")
 
 
-def test_a_key_is_made_listed_and_revoked(begin: UnitOfWork, settings: Settings) -> None:
+def test_a_key_is_created_listed_and_revoked(begin: UnitOfWork, settings: Settings) -> None:
     token = run("keys", "create", "--name", "mine", "--quiet").strip()
     with begin() as session:
         key = keys.authenticate(session, settings.key_pepper.get_secret_value(), token)
+    assert key is not None
     listed = run("keys", "list")
     assert key.id[:8] in listed
     assert "mine" in listed
@@ -31,14 +25,14 @@ def test_a_key_is_made_listed_and_revoked(begin: UnitOfWork, settings: Settings)
         assert keys.authenticate(session, settings.key_pepper.get_secret_value(), token) is None
 
 
-def test_one_project_of_a_name_is_made_once(begin: UnitOfWork) -> None:
+def test_a_project_is_created_once(begin: UnitOfWork) -> None:
     for _ in range(2):
         run("keys", "create", "--name", "mine", "--project", "shop")
     assert run("keys", "list", "--project", "shop").count("mine") == 2
 
 
 @pytest.mark.parametrize("arguments", [("keys", "list", "--project", "none"), ("keys", "revoke", "none")])
-def test_what_is_not_there_is_refused(begin: UnitOfWork, arguments: tuple[str, ...]) -> None:
+def test_an_unknown_project_or_key_is_refused(begin: UnitOfWork, arguments: tuple[str, ...]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 

@@ -1,16 +1,16 @@
-"""The client against a real uvicorn with the real servers behind it."""
+"""Fixtures: a client of a real uvicorn with real servers behind it."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from client import Client
-from ledger.projects import Project
+from ledger.models import Project
 from tests.support.api_fixtures import NewKey
 
 
 @pytest.fixture
 def lipe(server: str, project: Project, new_key: NewKey) -> Iterator[Client]:
-    """A client with a key of `project`."""
+    """A client with an API key of `project`."""
     with Client(server, new_key(project)) as client:
         yield client

@@ -1,4 +1,4 @@
-"""The same calls for asyncio: from references to files, several at a time, over breaks."""
+"""The asyncio client against a real server: operations, events, retries, refusals and failures."""
 
 import asyncio
 import threading
@@ -11,43 +11,45 @@ import httpx
 import pytest
 
 from client import AsyncClient, Client, JobFailed, Problem, call, events, retries
-from client.operations import listing, verb
+from client.operations import list_operation, operation
 from client.resources import Resources
-from ledger.projects import Project
+from ledger.models import Project
 from tests.support.api_fixtures import NewKey
 from tests.support.uploads import png
 
 Work = Callable[..., None]
-Opened = Callable[[], Any]
+OpenClient = Callable[[], Any]
 
 
 @pytest.fixture
-def opened(server: str, project: Project, new_key: NewKey) -> Opened:
-    """`async with opened() as lipe`."""
+def open_client(server: str, project: Project, new_key: NewKey) -> OpenClient:
+    """Opens a client: `async with open_client() as lipe`."""
     key = new_key(project)
 
     @asynccontextmanager
-    async def open_client() -> AsyncIterator[AsyncClient]:
+    async def opened() -> AsyncIterator[AsyncClient]:
         async with AsyncClient(server, key) as lipe:
             yield lipe
 
-    return open_client
+    return opened
 
 
-def test_both_clients_have_every_call() -> None:
-    calls = {name for name in dir(Resources) if isinstance(getattr(Resources, name), verb | listing)}
-    assert len(calls) > 25
+def test_both_clients_have_every_operation() -> None:
+    operations = {name for name in dir(Resources) if isinstance(getattr(Resources, name), operation | list_operation)}
+    assert len(operations) > 25
     own = {"progress", "wait", "close", "send", "rows"}
     for client in (Client, AsyncClient):
-        assert {name for name in dir(client) if not name.startswith("_")} == calls | own
-        assert all(getattr(client, name).__doc__ for name in calls)
+        assert {name for name in dir(client) if not name.startswith("_")} == operations | own
+        assert all(getattr(client, name).__doc__ for name in operations)
 
 
-def test_from_references_to_files(opened: Opened, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "LARGEST_PAGE", 2)
+def test_from_references_to_files(
+    open_client: OpenClient, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call, "PAGE_SIZE", 2)
 
-    async def journey() -> None:
-        async with opened() as lipe:
+    async def run() -> None:
+        async with open_client() as lipe:
             uploads = [lipe.upload_image(png("red"))]
             uploads += [lipe.upload_image_presigned(png(colour)) for colour in ("green", "blue")]
             rex = await lipe.create_subject(name="Rex", class_noun="dog", references=await asyncio.gather(*uploads))
@@ -55,20 +57,20 @@ def test_from_references_to_files(opened: Opened, work: Work, tmp_path: Path, mo
             worker = threading.Thread(target=work, args=(job.id,))
             worker.start()
             seen: list[str] = []
-            ended = await lipe.wait(job, on_progress=lambda progress: seen.append(progress.type))
+            finished = await lipe.wait(job, on_progress=lambda progress: seen.append(progress.type))
             worker.join()
             assert seen == ["prior.queued", "prior.running", "prior.succeeded"]
-            prior = await lipe.prior(ended.prior_id or "")
+            prior = await lipe.prior(finished.prior_id or "")
             file = await lipe.download(prior.artefacts[0], tmp_path / "adapter")
             assert file.read_bytes() == b"adapter"
             assert len([image async for image in lipe.images()]) == 3
             assert [found.id async for found in lipe.subjects()] == [rex.id]
 
-    asyncio.run(journey())
+    asyncio.run(run())
 
 
-def test_refusals_and_failures(opened: Opened) -> None:
-    async def refused(lipe: AsyncClient) -> None:
+def test_refusals_and_failures(open_client: OpenClient) -> None:
+    async def check(lipe: AsyncClient) -> None:
         with pytest.raises(Problem, match="not_found"):
             await lipe.subject("sub_unknown")
         with pytest.raises(Problem, match="not_found"):
@@ -81,33 +83,35 @@ def test_refusals_and_failures(opened: Opened) -> None:
             await lipe.wait(job)
         assert [progress.type async for progress in lipe.progress(job, after=2)] == []
 
-    asyncio.run(_with(opened, refused))
+    asyncio.run(_run_with(open_client, check))
 
 
-def test_answers_and_events_that_were_lost_come_again(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_RETRY_SECONDS", 0.01)
+def test_lost_responses_and_events_are_requested_again(
+    open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "FIRST_DELAY_SECONDS", 0.01)
     monkeypatch.setattr(events, "RECONNECT_SECONDS", 0.01)
 
-    async def lossy(lipe: AsyncClient) -> None:
+    async def check(lipe: AsyncClient) -> None:
         references = [await lipe.upload_image(png(colour)) for colour in ("red", "green", "blue")]
         rex = await lipe.create_subject(name="Rex", class_noun="dog", references=references)
         real, ids = lipe._http.request, []
 
-        async def losing(*request: Any, **options: Any) -> httpx.Response:
-            answer = await real(*request, **options)
-            ids.append(answer.json()["id"])
+        async def lose_response(*request: Any, **options: Any) -> httpx.Response:
+            response = await real(*request, **options)
+            ids.append(response.json()["id"])
             if len(ids) < 3:
-                raise httpx.ReadError("the answer was lost")
-            return answer
+                raise httpx.ReadError("the response was lost")
+            return response
 
         with monkeypatch.context() as patch:
-            patch.setattr(lipe._http, "request", losing)
+            patch.setattr(lipe._http, "request", lose_response)
             job = await lipe.train_prior(rex)
         assert ids == [job.id] * 3
 
-        read, lines = events.Reader.read, []
+        read, lines = events.EventReader.read, []
 
-        def broken(reader: events.Reader, line: str) -> Any:
+        def break_connection(reader: events.EventReader, line: str) -> Any:
             lines.append(line)
             if len(lines) % 7 == 0:
                 raise httpx.ReadError("the connection broke")
@@ -115,13 +119,13 @@ def test_answers_and_events_that_were_lost_come_again(opened: Opened, monkeypatc
 
         await lipe.cancel(job)
         with monkeypatch.context() as patch:
-            patch.setattr(events.Reader, "read", broken)
+            patch.setattr(events.EventReader, "read", break_connection)
             seen = [progress.sequence async for progress in lipe.progress(job)]
-        assert (seen, len(lines)) == ([1, 2], 11)  # broken within the second event, which came again
+        assert (seen, len(lines)) == ([1, 2], 11)  # the connection broke within the second event, which was sent again
 
-    asyncio.run(_with(opened, lossy))
+    asyncio.run(_run_with(open_client, check))
 
 
-async def _with(opened: Opened, act: Callable[[AsyncClient], Awaitable[None]]) -> None:
-    async with opened() as lipe:
+async def _run_with(open_client: OpenClient, act: Callable[[AsyncClient], Awaitable[None]]) -> None:
+    async with open_client() as lipe:
         await act(lipe)

@@ -1,9 +1,9 @@
-"""The containers at work: ``make compose-test``.
+"""A test of the running containers: ``make compose-test``.
 
-Builds the images, brings docker-compose.yml up with CPU workers, one of them twice, as a project of its own, and is
-its client: learns a subject, edits a picture that went straight to the storage, receives the webhooks, kills a worker
-in the middle of an edit, has the servers' containers made anew, and takes everything down again. Where the servers'
-images can neither be found nor pulled, stand-ins are built. Where there is no Docker engine it says so and succeeds.
+Builds the images and starts docker-compose.yml with CPU workers, one of them twice, as a separate project. As a client
+it learns a subject, edits an image that was uploaded to the storage directly, receives the webhooks, kills a worker
+during an edit, and recreates the servers' containers. Finally it removes everything. If the servers' images can neither
+be found nor pulled, it builds stand-ins. Without a Docker engine it prints a notice and succeeds.
 """
 
 import json
@@ -19,30 +19,30 @@ from tempfile import TemporaryDirectory
 
 from cli.embedded.process import free_port
 from client import Client, Image, Job, Subject, verify_webhook
-from menagerie.demo import TOKEN, Story, drawn_story
-from menagerie.subjects import benchmark
+from menagerie.demo import Scenario, drawn_scenario
+from menagerie.subjects import TOKEN, benchmark
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path("tests/compose")
 SERVERS = ("postgres", "broker", "s3")
 WEBHOOKS = "http://receiver:8000/webhooks"
-PATIENCE = 120.0  # seconds for what is not a job
+PATIENCE = 120.0  # seconds for everything that is not a job
 LEASE_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The project: how compose is called, and with which environment."""
+    """The compose project: the command and its environment."""
 
     command: tuple[str, ...]
     environment: dict[str, str]
 
     def compose(self, *arguments: str) -> str:
-        """Run a compose command; its output. Raises CalledProcessError."""
+        """Run a compose command and return its output. Raises CalledProcessError."""
         return _output(*self.command, *arguments, environment=self.environment)
 
     def containers(self) -> list[str]:
-        """The ids of the running ones that are ours, not the test's."""
+        """The ids of the running containers, without the test's receiver."""
         names = set(self.compose("ps", "--services").split()) - {"receiver"}
         return self.compose("ps", "-q", *names).split()
 
@@ -72,36 +72,40 @@ def _test(stack: Stack, folder: Path) -> None:
         stack.compose("build", "--quiet")
     with _timed("up and healthy"):
         stack.compose("up", "--detach", "--wait", "--scale", "cpu-edit-worker=2")
-    _are_hardened(stack)
+    _check_hardening(stack)
     key = stack.compose("exec", "-T", "api", "lipe", "keys", "create", "--name", "test", "--quiet").strip()
-    story = drawn_story(benchmark()[2], folder / "pictures")
+    scenario = drawn_scenario(benchmark()[2], folder / "images")
     with Client(f"http://127.0.0.1:{stack.environment['LIPE_PORT']}", key) as lipe:
-        references = [lipe.upload_image(path) for path in story.references]
-        picture = lipe.upload_image_presigned(story.test)
-        subject = lipe.create_subject(name=story.name, class_noun=story.class_noun, references=references, token=TOKEN)
+        references = [lipe.upload_image(path) for path in scenario.references]
+        image = lipe.upload_image_presigned(scenario.test)
+        subject = lipe.create_subject(
+            name=scenario.name, class_noun=scenario.class_noun, references=references, token=TOKEN
+        )
         with _timed("one prior of 20 steps"):
-            quick = {"parameters": {"steps": 20}, "regularization": {"count": 4, "steps": 4}}
-            prior = _done(lipe, lipe.train_prior(subject, **quick, webhook_url=WEBHOOKS))
+            training = lipe.train_prior(
+                subject, parameters={"steps": 20}, regularization={"count": 4, "steps": 4}, webhook_url=WEBHOOKS
+            )
+            prior = _done(lipe, training)
         with _timed("one edit"):
-            edit = _done(lipe, _edit(lipe, subject, picture, story))
+            edit = _done(lipe, _edit(lipe, subject, image, scenario))
         before = lipe.download(lipe.results(edit)[0].image, folder / "edit.png").read_bytes()
-        _were_told(stack, lipe.webhook_secret(), {prior.id, edit.id})
+        _check_webhooks(stack, lipe.webhook_secret(), {prior.id, edit.id})
         with _timed("two edits, and the worker of one killed"):
-            _survive_a_killed_worker(stack, lipe, [_edit(lipe, subject, picture, story, steps=40) for _ in range(2)])
-        with _timed("servers made anew"):
+            _survive_a_killed_worker(stack, lipe, [_edit(lipe, subject, image, scenario, steps=40) for _ in range(2)])
+        with _timed("servers recreated"):
             stack.compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", *SERVERS)
         after = lipe.download(lipe.results(edit)[0].image, folder / "again.png").read_bytes()
-        assert after == before, "the stored picture is another one now"
-        with _timed("an edit after it"):
-            _done(lipe, _edit(lipe, subject, picture, story))
-    print("the containers hold")
+        assert after == before, "the stored image has changed"
+        with _timed("an edit afterwards"):
+            _done(lipe, _edit(lipe, subject, image, scenario))
+    print("all container tests passed")
 
 
-def _edit(lipe: Client, subject: Subject, picture: Image, story: Story, **parameters: int) -> Job:
+def _edit(lipe: Client, subject: Subject, image: Image, scenario: Scenario, **parameters: int) -> Job:
     return lipe.edit(
         subject=subject,
-        image=picture,
-        prompt=story.wishes[0].prompt,
+        image=image,
+        prompt=scenario.edits[0].prompt,
         parameters=parameters,
         webhook_url=WEBHOOKS,
     )
@@ -112,28 +116,28 @@ def _done(lipe: Client, job: Job) -> Job:
 
 
 def _survive_a_killed_worker(stack: Stack, lipe: Client, jobs: list[Job]) -> None:
-    """Each of the two workers has one of the jobs; who is left finishes both."""
-    _until(lambda: all(lipe.job(job).status == "running" for job in jobs), "two workers at work")
+    """Each of two workers runs one of the jobs; after one is killed, the other finishes both."""
+    _wait_for(lambda: all(lipe.job(job).status == "running" for job in jobs), "two workers at work")
     victim = stack.compose("ps", "-q", "cpu-edit-worker").split()[0]
     _output("docker", "kill", victim)
     finished = [_done(lipe, job) for job in jobs]
     assert sorted(job.attempt for job in finished) == [1, 2], "no job was taken over"
 
 
-def _were_told(stack: Stack, secret: str, job_ids: set[str]) -> None:
-    """The receiver got the events of these jobs, signed."""
+def _check_webhooks(stack: Stack, secret: str, job_ids: set[str]) -> None:
+    """The receiver got the signed events of these jobs."""
 
-    def told() -> set[str]:
+    def received() -> set[str]:
         lines = _output("docker", "logs", stack.compose("ps", "-q", "receiver").strip()).splitlines()
         messages = [json.loads(line) for line in lines]
         events = [verify_webhook(secret, message["headers"], message["body"].encode()) for message in messages]
         return {event["data"]["job_id"] for event in events}
 
-    _until(lambda: job_ids <= told(), "the webhooks")
+    _wait_for(lambda: job_ids <= received(), "the webhooks")
 
 
-def _are_hardened(stack: Stack) -> None:
-    """What the engine says of the running containers, and that torch stays where it belongs."""
+def _check_hardening(stack: Stack) -> None:
+    """The running containers have few privileges, and the API has no torch."""
     for container in json.loads(_output("docker", "inspect", *stack.containers())):
         host, name = container["HostConfig"], container["Name"]
         assert host["ReadonlyRootfs"], name
@@ -149,13 +153,13 @@ def _are_hardened(stack: Stack) -> None:
 
 
 def _stack(folder: Path, *, stand_ins: bool) -> Stack:
-    """With secrets, models and ports of its own; no .env and no settings of the caller's."""
+    """The project with its own secrets, models and ports, without an .env file or the caller's settings."""
     _output(str(ROOT / "deploy/make_secrets.sh"), str(folder / "secrets"))
     copytree(ROOT / "menagerie/checkpoint", folder / "models/checkpoint")
     _output("chmod", "-R", "a+rX", str(folder / "models"))
     files = [Path("docker-compose.yml"), HERE / "test.yml"]
     if stand_ins:
-        print("The servers are stand-ins: their images are not here and cannot be pulled.")
+        print("The servers are stand-ins: their images cannot be pulled.")
         files.append(HERE / "stand-ins.yml")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIPE_")}
     if Path(os.environ.get("PIP_FIND_LINKS") or "?").is_dir():
@@ -175,7 +179,7 @@ def _stack(folder: Path, *, stand_ins: bool) -> Stack:
 
 
 def _images() -> list[str]:
-    """What compose would pull."""
+    """The servers' images."""
     environment = {**os.environ, "LIPE_SECRETS_DIR": os.devnull}
     config = json.loads(_output("docker", "compose", "config", "--format", "json", environment=environment))
     return [config["services"][server]["image"] for server in SERVERS]
@@ -185,9 +189,9 @@ def _has(image: str) -> bool:
     return _succeeds("docker", "image", "inspect", image) or _succeeds("docker", "pull", "--quiet", image)
 
 
-def _until(holds: Callable[[], bool], what: str) -> None:
+def _wait_for(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not holds():
+    while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {PATIENCE:.0f} s for {what}")
         time.sleep(0.2)
@@ -195,7 +199,7 @@ def _until(holds: Callable[[], bool], what: str) -> None:
 
 @dataclass
 class _timed:
-    """Print how long the block took."""
+    """Context manager that prints the duration of the block."""
 
     what: str
     start: float = 0.0

@@ -1,4 +1,4 @@
-"""Receives webhooks and prints each as a JSON line of its headers and its body."""
+"""Receives webhooks and prints each as a JSON line with its headers and body."""
 
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer

@@ -1,11 +1,11 @@
-"""What the files of the containers promise, read from them: no engine is needed."""
+"""Rules of the container files, checked without a container engine."""
 
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from ledger.settings import Settings
 
@@ -20,7 +20,7 @@ SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_PROMP
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
 
-def test_every_service_of_ours_is_there_and_no_other() -> None:
+def test_the_stack_has_exactly_our_services() -> None:
     workers = {f"{device}-{kind}-worker" for device in ("cpu", "gpu") for kind in ("prior", "edit")}
     assert set(SERVICES) == {"api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"} | workers
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
@@ -29,7 +29,7 @@ def test_every_service_of_ours_is_there_and_no_other() -> None:
 
 
 @each_service
-def test_a_container_can_do_little_harm(service: dict[str, Any]) -> None:
+def test_a_container_has_few_privileges(service: dict[str, Any]) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -39,14 +39,14 @@ def test_a_container_can_do_little_harm(service: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT))
-def test_what_runs_long_is_watched_restarted_and_given_time_to_end(name: str) -> None:
+def test_long_running_services_have_a_health_check_a_restart_policy_and_a_grace_period(name: str) -> None:
     service = SERVICES[name]
     assert service["healthcheck"]["test"]
     assert service["restart"] == "unless-stopped"
     assert service["stop_grace_period"]
 
 
-def test_what_runs_once_is_waited_for() -> None:
+def test_services_wait_for_the_migration() -> None:
     assert SERVICES["migrate"]["restart"] == "no"
     ours = {name for name, service in SERVICES.items() if service["image"].startswith("lipe-")} - ONE_SHOT
     for name in ours:
@@ -59,7 +59,7 @@ def test_secrets_are_files(service: dict[str, Any]) -> None:
     assert not [name for name in service.get("environment", {}) if "PASSWORD" in name and not name.endswith("_FILE")]
 
 
-def test_every_secret_is_made_for_the_readers_it_has(tmp_path: Path) -> None:
+def test_the_script_makes_every_secret_once(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     script = ROOT / "deploy/make_secrets.sh"
     subprocess.run([script, folder], check=True, capture_output=True)
@@ -77,11 +77,11 @@ def test_every_secret_is_made_for_the_readers_it_has(tmp_path: Path) -> None:
 def test_every_setting_reaches_the_workers() -> None:
     for name in ("cpu-edit-worker", "gpu-prior-worker"):
         worker = SERVICES[name]
-        handed = set(worker["environment"]) | {secret.upper() for secret in worker["secrets"]}
-        assert {f"LIPE_{setting.upper()}" for setting in Settings.model_fields} <= handed
+        variables = set(worker["environment"]) | {secret.upper() for secret in worker["secrets"]}
+        assert {f"LIPE_{setting.upper()}" for setting in Settings.model_fields} <= variables
 
 
-def test_only_who_must_reaches_the_world_outside() -> None:
+def test_only_the_api_and_the_webhook_worker_reach_other_networks() -> None:
     assert STACK["networks"]["inside"] == {"internal": True}
     reaching = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
     assert reaching == {"api", "webhook-worker"}
@@ -94,7 +94,7 @@ def test_only_gpu_workers_reserve_a_gpu() -> None:
 
 
 @pytest.mark.parametrize("file", ["Dockerfile.api", "Dockerfile.worker"])
-def test_images_run_as_nobody_in_particular_from_locked_requirements(file: str) -> None:
+def test_images_run_without_root_and_from_locked_requirements(file: str) -> None:
     text = (ROOT / file).read_text()
     assert "USER lipe" in text.rpartition("FROM")[2]
     assert "--require-hashes --no-deps" in text

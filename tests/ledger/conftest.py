@@ -1,4 +1,4 @@
-"""A subject with its pictures, and jobs about it, straight in the tables: no object exists, none is needed."""
+"""Fixtures of rows without objects: a subject, a job about it, and a claim of a job."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,7 @@ import pytest
 from ledger import attempts
 from ledger.attempts import Claim
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
-from ledger.subjects import Subject
+from ledger.models import Job, Project, Subject
 from tests.support.rows import make_job, make_subject
 
 
@@ -22,14 +20,14 @@ def subject(begin: UnitOfWork, project: Project) -> Subject:
 
 @pytest.fixture
 def job(begin: UnitOfWork, subject: Subject) -> Job:
-    """A queued prior job of `subject`."""
+    """A queued job that learns a prior of `subject`."""
     with begin() as session:
         return make_job(session, subject)
 
 
 @pytest.fixture
 def claim(begin: UnitOfWork) -> Callable[..., Claim]:
-    """`claim(job, lease_seconds=...)`: take the job as a worker does."""
+    """`claim(job, lease_seconds=...)` claims the job as a worker does."""
 
     def take(job: Job, lease_seconds: float = 60.0) -> Claim:
         with begin() as session:

@@ -1,16 +1,13 @@
-"""Rows of several tables, by one statement."""
+"""One statement writes rows of several tables."""
 
 from sqlalchemy import func, select
 
 from ledger import bulk_insert, outbox
-from ledger.database import UnitOfWork, new_id
-from ledger.outbox import Entry
-from ledger.priors import Prior
-from ledger.projects import Project
-from ledger.subjects import Subject
+from ledger.database import UnitOfWork
+from ledger.models import OutboxEntry, Prior, Project, Subject, new_id
 
 
-def test_a_row_comes_back_with_what_the_database_chose(begin: UnitOfWork, project: Project, subject: Subject) -> None:
+def test_the_row_has_the_defaults_of_the_database(begin: UnitOfWork, project: Project, subject: Subject) -> None:
     prior = Prior(id=new_id("pri"), project_id=project.id, subject_id=subject.id, manifest={"base": ["ä", None, 1.5]})
     with begin() as session:
         written = bulk_insert.write(session, prior, outbox.entry("lipe.prior", prior.id))
@@ -19,10 +16,10 @@ def test_a_row_comes_back_with_what_the_database_chose(begin: UnitOfWork, projec
     with begin() as session:
         found = session.get_one(Prior, prior.id)
         assert (found.created_at, found.manifest, found.ready_at) == (known, {"base": ["ä", None, 1.5]}, None)
-        assert session.scalars(select(Entry.identifier)).all() == [prior.id]
+        assert session.scalars(select(OutboxEntry.identifier)).all() == [prior.id]
 
 
-def test_what_is_written_belongs_to_the_session(begin: UnitOfWork, project: Project, subject: Subject) -> None:
+def test_the_written_row_belongs_to_the_session(begin: UnitOfWork, project: Project, subject: Subject) -> None:
     with begin() as session:
         prior = bulk_insert.write(session, Prior(id=new_id("pri"), project_id=project.id, subject_id=subject.id))
         prior.adapter_key = "a key"

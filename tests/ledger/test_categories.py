@@ -1,4 +1,4 @@
-"""A class noun's category: the last word decides, unless one says that the thing was made."""
+"""The last word of a class noun decides its category, unless a word says that it is a likeness."""
 
 import pytest
 

@@ -1,11 +1,11 @@
-"""Connections that were lost are replaced unseen; a look commits statement by statement."""
+"""The pool replaces lost connections; `autocommit` commits each statement."""
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
 from ledger.database import UNAVAILABLE, UnitOfWork, autocommit, make_engine
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 
 PID = text("SELECT pg_backend_pid()")
@@ -26,20 +26,20 @@ def test_a_connection_that_the_server_ended_is_replaced(settings: Settings, engi
 def test_a_connection_that_ends_in_use_is_unavailability(settings: Settings, engine: Engine) -> None:
     one = make_engine(settings.database_url, pool_size=1)
 
-    def end_and_ask() -> None:
+    def end_and_query() -> None:
         with autocommit(one)() as connection:
             with engine.connect() as other:
                 other.scalar(END, {"pid": connection.info.backend_pid})
             connection.execute("SELECT 1")
 
     with pytest.raises(UNAVAILABLE):
-        end_and_ask()
+        end_and_query()
     with autocommit(one)() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     one.dispose()
 
 
-def test_a_look_commits_by_the_statement(engine: Engine, begin: UnitOfWork, project: Project) -> None:
+def test_autocommit_commits_each_statement(engine: Engine, begin: UnitOfWork, project: Project) -> None:
     rename = "UPDATE projects SET name = %s WHERE id = %s"
 
     def rename_and_fail() -> None:
@@ -52,6 +52,6 @@ def test_a_look_commits_by_the_statement(engine: Engine, begin: UnitOfWork, proj
     with begin() as session:
         assert session.get_one(Project, project.id).name == "renamed"
         session.execute(text("UPDATE projects SET name = 'again'"))
-        session.rollback()  # the pool's connections are for transactions, as before
+        session.rollback()  # in the pool, connections are transactional again
     with begin() as session:
         assert session.scalar(text("SELECT name FROM projects")) == "renamed"

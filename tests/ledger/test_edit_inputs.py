@@ -1,17 +1,16 @@
-"""What a new edit stands on, by the subject or by a prior, and of the own project alone."""
+"""The inputs of a new edit are found by the subject or by a prior, in the own project only."""
 
 from ledger import edit_inputs, priors, projects
 from ledger.database import UnitOfWork
 from ledger.edit_inputs import EditInputs
-from ledger.projects import Project
-from ledger.subjects import Subject
+from ledger.models import Project, Subject
 from tests.support.rows import make_image
 
 
 def test_the_newest_ready_prior_or_the_named_one(begin: UnitOfWork, project: Project, subject: Subject) -> None:
     with begin() as session:
         first, second, learning = (priors.create(session, project.id, subject.id) for _ in range(3))
-        for prior in (second, first):  # the first was ready last
+        for prior in (second, first):  # the first is ready last
             priors.mark_ready(session, prior.id, manifest={}, adapter_key="key", adapter_sha256="0")
         image = make_image(session, project.id)
 
@@ -27,14 +26,14 @@ def test_the_newest_ready_prior_or_the_named_one(begin: UnitOfWork, project: Pro
     assert (unready.prior_id, unready.ready_at) == (learning.id, None)
 
 
-def test_another_project_has_nothing_of_it(begin: UnitOfWork, project: Project, subject: Subject) -> None:
+def test_another_project_finds_nothing(begin: UnitOfWork, project: Project, subject: Subject) -> None:
     with begin() as session:
         prior = priors.create(session, project.id, subject.id)
         priors.mark_ready(session, prior.id, manifest={}, adapter_key="key", adapter_sha256="0")
         image = make_image(session, project.id)
         other = projects.create(session, "other")
         for subject_id, prior_id in ((subject.id, None), (None, prior.id)):
-            ground = edit_inputs.find(
+            inputs = edit_inputs.find(
                 session, other.id, subject_id=subject_id, prior_id=prior_id, image_id=image.id, mask_image_id=image.id
             )
-            assert ground == EditInputs(*[None] * 9)
+            assert inputs == EditInputs(*[None] * 9)

@@ -1,4 +1,4 @@
-"""After an erasure no row and no object derived from the subject remains, but the record."""
+"""After an erasure no row and no object derived from the subject remains, except the record."""
 
 from collections.abc import Callable
 
@@ -7,16 +7,13 @@ from sqlalchemy import func, select
 from ledger import attempts, edits, erasures, idempotency, images, jobs, subjects
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
-from ledger.database import UnitOfWork, new_id
+from ledger.database import UnitOfWork
 from ledger.idempotency import Answer
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import METADATA, Job, Project, Subject, new_id
 from ledger.storage import Storage, attempt_prefix, image_prefix
-from ledger.subjects import Subject
-from ledger.tables import TABLES
 
-KEPT = {"projects": 1, "erasures": 1, "images": 1, "outbox": 1, "usage": 1}
-"""The test picture, a doorbell that nobody answers, and the project's seconds of the day, which name no subject."""
+REMAINING = {"projects": 1, "erasures": 1, "images": 1, "outbox": 1, "usage": 1}
+"""The edited image, a message that finds no job, and the project's GPU seconds, which name no subject."""
 
 
 def test_nothing_of_the_subject_remains(
@@ -27,40 +24,44 @@ def test_nothing_of_the_subject_remains(
     reference = subject.references[0].image_id
     objects = [
         storage.put(prefix, "adapter.safetensors", b"weights", "application/octet-stream"),
-        storage.put(image_prefix(project.id, reference), "image.png", b"picture", "image/png"),
+        storage.put(image_prefix(project.id, reference), "image.png", b"reference", "image/png"),
     ]
-    made = [NewArtefact("adapter", "adapter.safetensors", "application/octet-stream", objects[0])]
+    new_artefacts = [NewArtefact("adapter", "adapter.safetensors", "application/octet-stream", objects[0])]
     with begin() as session:
-        attempts.finish(session, attempt, made, resolved={}, metrics={}, manifest={})
-        picture = storage.put(image_prefix(project.id, "img_test"), "image.png", b"test", "image/png")
-        images.add(session, project.id, "img_test", picture, width=64, height=64)
-        asked = edits.draft(
+        attempts.finish(session, attempt, new_artefacts, resolved={}, metrics={}, manifest={})
+        edited = storage.put(image_prefix(project.id, "img_test"), "image.png", b"test", "image/png")
+        images.add(session, project.id, "img_test", edited, width=64, height=64)
+        edit = edits.draft(
             project.id, subject_id=subject.id, prior_id=job.prior_id, image_id="img_test",
             target_prompts=["a photo of sks dog"],
         )  # fmt: skip
-        session.add(asked)
+        session.add(edit)
         idempotency.remember(session, project.id, "key", b"", Answer(201, {"id": subject.id}))
     with begin() as session:
         erasure = erasures.erase_subject(session, project.id, subject.id)
+        assert erasure
     erasures.sweep(begin, storage, erasure.id)
     with begin() as session:
-        counts = {table.__tablename__: session.scalar(select(func.count()).select_from(table)) for table in TABLES}
-        assert erasures.unfinished(session) == []
-    assert {name: count for name, count in counts.items() if count} == KEPT
-    assert list(storage.keys(f"projects/{project.id}/")) == [picture.key]
+        counts = {
+            table.name: session.scalar(select(func.count()).select_from(table)) for table in METADATA.sorted_tables
+        }
+        assert erasures.list_unfinished(session) == []
+    assert {name: count for name, count in counts.items() if count} == REMAINING
+    assert list(storage.keys(f"projects/{project.id}/")) == [edited.key]
 
 
-def test_a_picture_that_another_subject_uses_stays(begin: UnitOfWork, project: Project, subject: Subject) -> None:
+def test_an_image_that_another_subject_uses_stays(begin: UnitOfWork, project: Project, subject: Subject) -> None:
     with begin() as session:
         shared = images.get_many(session, project.id, [reference.image_id for reference in subject.references])[:1]
         subjects.create(session, project.id, name="Twin", class_noun="dog", token="twn", images=shared)
     with begin() as session:
         erasure = erasures.erase_subject(session, project.id, subject.id)
+        assert erasure
         assert images.get(session, project.id, shared[0].id) is not None
     assert len(erasure.prefixes) == 2
 
 
-def test_a_running_attempt_finds_its_job_gone(
+def test_a_running_attempt_loses_its_job(
     begin: UnitOfWork, project: Project, subject: Subject, job: Job, claim: Callable[..., Claim]
 ) -> None:
     attempt = claim(job)
@@ -78,28 +79,30 @@ def test_an_erasure_that_was_interrupted_is_finished_later(
 ) -> None:
     with begin() as session:
         erasure = erasures.erase_subject(session, project.id, subject.id)
+        assert erasure
     with begin() as session:
-        assert erasures.unfinished(session) == [erasure.id]
+        assert erasures.list_unfinished(session) == [erasure.id]
     erasures.sweep(begin, storage, erasure.id)
     erasures.sweep(begin, storage, erasure.id)
     with begin() as session:
-        assert erasures.unfinished(session) == []
+        assert erasures.list_unfinished(session) == []
 
 
-def test_what_a_killed_worker_stored_behind_the_sweep_goes_with_a_later_one(
+def test_a_later_sweep_deletes_what_a_killed_worker_stored_after_the_first(
     begin: UnitOfWork, storage: Storage, project: Project, job: Job, claim: Callable[..., Claim]
 ) -> None:
     prefix = attempt_prefix(project.id, job.id, claim(job).epoch)
     with begin() as session:
         erasure = erasures.erase_subject(session, project.id, job.subject_id)
+        assert erasure
     erasures.sweep(begin, storage, erasure.id, settle_seconds=60)
     storage.put(prefix, "adapter.safetensors", b"weights", "application/octet-stream")
     with begin() as session:
-        assert erasures.unfinished(session) == [erasure.id]
+        assert erasures.list_unfinished(session) == [erasure.id]
     erasures.sweep(begin, storage, erasure.id, settle_seconds=0)
     assert list(storage.keys(prefix)) == []
     with begin() as session:
-        assert erasures.unfinished(session) == []
+        assert erasures.list_unfinished(session) == []
 
 
 def test_another_project_erases_nothing(begin: UnitOfWork, subject: Subject) -> None:

@@ -1,4 +1,4 @@
-"""Same key and same request: one effect and the same answer; whoever dies in between leaves nothing."""
+"""The same key and request have one effect and the same answer; a transaction that dies leaves nothing."""
 
 import pytest
 from sqlalchemy import Engine, text
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from ledger import idempotency
 from ledger.database import UnitOfWork
 from ledger.idempotency import Answer, InFlight, Mismatch
-from ledger.projects import Project
+from ledger.models import Project
 
 ANSWER = Answer(202, {"id": "job_1"}, {"location": "/v1/jobs/job_1"})
 
@@ -38,9 +38,9 @@ def test_a_key_in_flight_is_refused_and_free_after_a_rollback(begin: UnitOfWork,
         assert idempotency.recall(third, project.id, "key", b"request") is None
 
 
-def test_a_key_answered_while_it_was_looked_up_is_refused(engine: Engine, begin: UnitOfWork, project: Project) -> None:
+def test_a_key_that_is_answered_meanwhile_is_refused(engine: Engine, begin: UnitOfWork, project: Project) -> None:
     with Session(engine.execution_options(isolation_level="REPEATABLE READ")) as late:
-        late.execute(text("SELECT 1"))  # what it sees is fixed here, before the other's commit
+        late.execute(text("SELECT 1"))  # its snapshot is taken here, before the other commits
         with begin() as first:
             idempotency.recall(first, project.id, "key", b"request")
             idempotency.remember(first, project.id, "key", b"request", ANSWER)

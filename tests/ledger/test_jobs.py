@@ -1,31 +1,30 @@
-"""The job state machine: one effective attempt, final ends, one terminal event, nothing forgotten."""
+"""The job state machine: one effective attempt, final states, one terminal event, no lost job."""
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ledger import artefacts, attempts, events, jobs, outbox, priors, reaper
+from ledger import artefacts, attempts, events, jobs, outbox, reaper, retries
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.database import UnitOfWork
-from ledger.events import Event
-from ledger.jobs import Job
+from ledger.models import Delivery, Event, Job, OutboxEntry, Prior, Project, Subject
 from ledger.pages import Window
-from ledger.projects import Project
 from ledger.states import TERMINAL, TRANSITIONS, IllegalTransition, State, check
 from ledger.storage import StoredObject
-from ledger.subjects import Subject
-from ledger.webhooks import Delivery
 from tests.support.rows import make_job
 
 Claiming = Callable[..., Claim]
-MADE = [NewArtefact("adapter", "adapter.safetensors", "application/octet-stream", StoredObject("key", 3, "a" * 64))]
+ADAPTER = [NewArtefact("adapter", "adapter.safetensors", "application/octet-stream", StoredObject("key", 3, "a" * 64))]
 ENDS: dict[str, Callable[..., Any]] = {
-    "finish": lambda session, claim: attempts.finish(session, claim, MADE, resolved={}, metrics={}, manifest={"x": 1}),
+    "finish": lambda session, claim: attempts.finish(
+        session, claim, ADAPTER, resolved={}, metrics={}, manifest={"x": 1}
+    ),
     "finish_failed": lambda session, claim: attempts.finish_failed(session, claim, "invalid_request", "no", {}),
     "finish_canceled": attempts.finish_canceled,
     "release": lambda session, claim: attempts.release(session, claim, charge=False),
@@ -55,27 +54,28 @@ def test_a_finished_job_has_its_artefacts_its_prior_and_one_terminal_event(
     attempt = claim(job)
     assert end(begin, attempt, "finish")
     with begin() as session:
-        assert [made.sha256 for made in artefacts.of_job(session, job.project_id, job.id)] == ["a" * 64]
-        ready = priors.default(session, job.project_id, job.subject_id)
-    assert (ready.id, ready.adapter_sha256, ready.manifest) == (job.prior_id, "a" * 64, {"x": 1})
+        assert [artefact.sha256 for artefact in artefacts.of_job(session, job.project_id, job.id)] == ["a" * 64]
+        prior = session.get_one(Prior, job.prior_id)
+    assert prior.ready_at is not None
+    assert (prior.adapter_sha256, prior.manifest) == ("a" * 64, {"x": 1})
     assert types(begin, job) == ["prior.queued", "prior.running", "prior.succeeded"]
 
 
 @pytest.mark.parametrize("late", ENDS)
-def test_a_zombie_can_write_nothing(begin: UnitOfWork, job: Job, claim: Claiming, late: str) -> None:
-    zombie = claim(job, lease_seconds=-1)
+def test_a_lost_attempt_can_write_nothing(begin: UnitOfWork, job: Job, claim: Claiming, late: str) -> None:
+    lost = claim(job, lease_seconds=-1)
     assert reap(begin) == 1
     successor = claim(job)
     before = types(begin, job)
-    assert not end(begin, zombie, late)
-    assert renew(begin, zombie) is Control.LOST
+    assert not end(begin, lost, late)
+    assert renew(begin, lost) is Control.LOST
     assert (types(begin, job), current(begin, job).state) == (before, State.RUNNING)
     assert renew(begin, successor) is Control.GO_ON
     assert end(begin, successor, "finish")
 
 
 @pytest.mark.parametrize("late", ENDS)
-def test_an_end_is_final(begin: UnitOfWork, job: Job, claim: Claiming, late: str) -> None:
+def test_a_terminal_state_is_final(begin: UnitOfWork, job: Job, claim: Claiming, late: str) -> None:
     attempt = claim(job)
     assert end(begin, attempt, "finish_failed")
     assert not end(begin, attempt, late)
@@ -110,7 +110,7 @@ def test_a_canceled_job_whose_worker_leaves_does_not_run_again(
     assert current(begin, job).state == State.CANCELED
 
 
-def test_nobody_but_the_user_cancels(begin: UnitOfWork, job: Job, claim: Claiming) -> None:
+def test_only_the_user_cancels(begin: UnitOfWork, job: Job, claim: Claiming) -> None:
     assert not end(begin, claim(job), "finish_canceled")
 
 
@@ -160,14 +160,14 @@ def test_the_database_itself_refuses_a_second_terminal_event(begin: UnitOfWork, 
         )
 
 
-def test_submitting_and_requeueing_put_a_doorbell_into_the_outbox(begin: UnitOfWork, job: Job, claim: Claiming) -> None:
+def test_submitting_and_requeueing_write_a_message(begin: UnitOfWork, job: Job, claim: Claiming) -> None:
     assert take_outbox(begin) == [("lipe.prior", job.id)]
     end(begin, claim(job), "release")
     assert take_outbox(begin) == [("lipe.prior", job.id)]
 
 
-def test_a_lost_doorbell_is_rung_again_but_not_twice_at_once(begin: UnitOfWork, job: Job) -> None:
-    assert notify_stranded(begin, seconds=-1) == 0  # its first doorbell still waits in the outbox
+def test_a_lost_message_is_repeated_once(begin: UnitOfWork, job: Job) -> None:
+    assert notify_stranded(begin, seconds=-1) == 0  # its first message is still in the outbox
     take_outbox(begin)
     assert notify_stranded(begin, seconds=60) == 0
     assert notify_stranded(begin, seconds=-1) == 1
@@ -175,7 +175,7 @@ def test_a_lost_doorbell_is_rung_again_but_not_twice_at_once(begin: UnitOfWork, 
     assert take_outbox(begin) == [("lipe.prior", job.id)]
 
 
-def test_only_the_oldest_of_a_long_queue_are_rung_for(begin: UnitOfWork, subject: Subject) -> None:
+def test_messages_are_repeated_for_the_oldest_of_a_long_queue(begin: UnitOfWork, subject: Subject) -> None:
     with begin() as session:
         queue = [make_job(session, subject).id for _ in range(5)]
     take_outbox(begin)
@@ -194,11 +194,11 @@ def test_a_rolled_back_submit_leaves_nothing(begin: UnitOfWork, subject: Subject
     with pytest.raises(ZeroDivisionError):
         submit_and_die()
     with begin() as session:
-        counts = [session.scalar(select(func.count()).select_from(table)) for table in (Job, Event, outbox.Entry)]
+        counts = [session.scalar(select(func.count()).select_from(table)) for table in (Job, Event, OutboxEntry)]
     assert counts == [0, 0, 0]
 
 
-def test_the_terminal_event_is_announced_once_with_what_happened(
+def test_the_terminal_event_creates_one_delivery_with_its_data(
     begin: UnitOfWork, subject: Subject, claim: Claiming
 ) -> None:
     with begin() as session:
@@ -223,10 +223,10 @@ def test_another_project_sees_and_cancels_nothing(begin: UnitOfWork, job: Job) -
 
 
 def test_pages_go_through_all_jobs_newest_first(begin: UnitOfWork, project: Project, subject: Subject) -> None:
-    made = []
+    submitted = []
     for _ in range(5):
         with begin() as session:
-            made.append(make_job(session, subject).id)
+            submitted.append(make_job(session, subject).id)
     seen, cursor = [], None
     with begin() as session:
         while True:
@@ -235,17 +235,38 @@ def test_pages_go_through_all_jobs_newest_first(begin: UnitOfWork, project: Proj
             if not page.has_more:
                 break
             cursor = page.next
-    assert seen == made[::-1]
+    assert seen == submitted[::-1]
+
+
+def test_a_job_that_waits_for_too_long_expires(begin: UnitOfWork, subject: Subject, claim: Claiming) -> None:
+    hook = "https://example.com/hook"
+    with begin() as session:
+        late, running, fresh = (make_job(session, subject, webhook_url=hook) for _ in range(3))
+    attempt = claim(running)
+    with begin() as session:
+        an_hour_ago = func.clock_timestamp() - timedelta(hours=1)
+        old = update(Job).where(Job.id.in_([late.id, running.id])).values(created_at=an_hour_ago, queued_at=an_hour_ago)
+        session.execute(old)
+    assert expire(begin) == 1
+    assert expire(begin) == 0
+    assert (types(begin, late), types(begin, fresh)) == (["prior.queued", "prior.expired"], ["prior.queued"])
+    assert current(begin, late).finished_at is not None
+    with begin() as session:
+        assert session.scalars(select(Delivery.event_type)).all() == ["prior.expired"]
+        assert attempts.claim(session, late.id, "late", lease_seconds=60) is None
+        assert retries.retry(session, late.project_id, late.id)
+    end(begin, attempt, "release")
+    assert expire(begin) == 0  # the time in the queue starts again
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
-def test_nothing_follows_an_end(state: State) -> None:
+def test_nothing_follows_a_terminal_state(state: State) -> None:
     for following in State:
         with pytest.raises(IllegalTransition):
             check(state, following)
 
 
-def test_every_state_can_be_reached_and_left_or_is_an_end() -> None:
+def test_every_state_can_be_reached() -> None:
     reached = {following for states in TRANSITIONS.values() for following in states}
     assert reached == set(State)
     assert {State.SUCCEEDED, State.FAILED, State.CANCELED, State.EXPIRED} == TERMINAL
@@ -268,7 +289,9 @@ def end(begin: UnitOfWork, claim: Claim, how: str) -> bool:
 
 def cancel(begin: UnitOfWork, job: Job) -> Job:
     with begin() as session:
-        return jobs.cancel(session, job.project_id, job.id)
+        canceled = jobs.cancel(session, job.project_id, job.id)
+    assert canceled is not None
+    return canceled
 
 
 def renew(begin: UnitOfWork, claim: Claim, step: int = 1) -> Control:
@@ -281,13 +304,23 @@ def reap(begin: UnitOfWork) -> int:
         return reaper.reap(session, max_attempts=3)
 
 
+def expire(begin: UnitOfWork) -> int:
+    with begin() as session:
+        return reaper.expire(session, deadline_seconds=60)
+
+
 def notify_stranded(begin: UnitOfWork, seconds: float) -> int:
     with begin() as session:
         return reaper.notify_stranded(session, "prior", seconds=seconds, max_running=1)
 
 
 def take_outbox(begin: UnitOfWork) -> list[tuple[str, str]]:
-    """What the outbox holds, taken out."""
-    rung: list[tuple[str, str]] = []
-    outbox.publish(begin, lambda task, identifier: rung.append((task, identifier)) or True)
-    return rung
+    """Publish the outbox; return the messages."""
+    messages: list[tuple[str, str]] = []
+
+    def notify(task: str, identifier: str) -> bool:
+        messages.append((task, identifier))
+        return True
+
+    outbox.publish(begin, notify)
+    return messages

@@ -6,18 +6,18 @@ import pytest
 
 from ledger import keys
 from ledger.database import UnitOfWork, now
-from ledger.projects import Project
+from ledger.models import Project
 
 PEPPER = "a pepper for tests only"
 
 
 def test_a_key_authenticates_its_project(begin: UnitOfWork, project: Project) -> None:
     with begin() as session:
-        made, token = keys.create(session, PEPPER, project.id, "mine")
+        key, token = keys.create(session, PEPPER, project.id, "mine")
         owner = keys.authenticate(session, PEPPER, token)
         assert owner is not None
-        assert (owner.id, owner.project_id, owner.scopes) == (made.id, project.id, ["read", "write"])
-        assert token.split("_")[2].encode() not in made.digest
+        assert (owner.id, owner.project_id, owner.scopes) == (key.id, project.id, ["read", "write"])
+        assert token.split("_")[2].encode() not in key.digest
 
 
 def test_two_live_keys_allow_rotation(begin: UnitOfWork, project: Project) -> None:
@@ -47,14 +47,14 @@ def test_every_mistyped_key_is_refused(begin: UnitOfWork, project: Project) -> N
             assert keys.authenticate(session, PEPPER, wrong) is None
 
 
-@pytest.mark.parametrize("nonsense", ["", "lipe", "lipe_", "lipe__", "lipe_a_b", "Bearer x", "lipe_ü_" + "0" * 72])
-def test_nonsense_is_refused(begin: UnitOfWork, project: Project, nonsense: str) -> None:
+@pytest.mark.parametrize("malformed", ["", "lipe", "lipe_", "lipe__", "lipe_a_b", "Bearer x", "lipe_ü_" + "0" * 72])
+def test_malformed_keys_are_refused(begin: UnitOfWork, project: Project, malformed: str) -> None:
     with begin() as session:
-        assert keys.authenticate(session, PEPPER, nonsense) is None
+        assert keys.authenticate(session, PEPPER, malformed) is None
 
 
 def test_a_project_revokes_only_its_own(begin: UnitOfWork, project: Project) -> None:
     with begin() as session:
-        made, token = keys.create(session, PEPPER, project.id, "mine")
-        assert not keys.revoke(session, "prj_other", made.id)
+        key, token = keys.create(session, PEPPER, project.id, "mine")
+        assert not keys.revoke(session, "prj_other", key.id)
         assert keys.authenticate(session, PEPPER, token)

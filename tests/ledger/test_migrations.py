@@ -1,6 +1,4 @@
-"""The migrated schema is the one that the code describes."""
-
-from pathlib import Path
+"""The migrations make the schema that the models describe."""
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -8,11 +6,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
-from ledger.database import Row, migrate, migration_config
+from ledger.database import migrate, migration_config
+from ledger.models import METADATA
 from ledger.settings import Settings
-from ledger.tables import METADATA
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_migrated_schema_is_the_metadata(engine: Engine) -> None:
@@ -20,14 +16,14 @@ def test_the_migrated_schema_is_the_metadata(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
-def test_what_is_described_is_found_without_a_list_of_pending_entries(engine: Engine) -> None:
-    """The comparison above does not look at an index's options."""
+def test_metadata_indexes_have_no_list_of_pending_entries(engine: Engine) -> None:
+    """`compare_metadata` ignores the options of an index."""
     indexes = [index for table in METADATA.tables.values() for index in table.indexes]
-    described = [index for index in indexes if index.dialect_options["postgresql"]["using"] == "gin"]
-    assert all(index.dialect_options["postgresql"]["with"] == {"fastupdate": "off"} for index in described)
+    by_metadata = [index for index in indexes if index.dialect_options["postgresql"]["using"] == "gin"]
+    assert all(index.dialect_options["postgresql"]["with"] == {"fastupdate": "off"} for index in by_metadata)
     with engine.connect() as connection:
         options = text("SELECT relname FROM pg_class WHERE 'fastupdate=off' = ANY (reloptions)")
-        assert set(connection.scalars(options)) == {index.name for index in described} != set()
+        assert set(connection.scalars(options)) == {index.name for index in by_metadata} != set()
 
 
 def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
@@ -44,8 +40,3 @@ def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
 
 def test_migrating_again_changes_nothing(settings: Settings, engine: Engine) -> None:
     migrate(settings)
-
-
-def test_every_module_with_rows_is_among_the_tables() -> None:
-    modules = {file.stem for file in (ROOT / "ledger").glob("*.py") if "__tablename__" in file.read_text()}
-    assert modules == {mapper.class_.__module__.removeprefix("ledger.") for mapper in Row.registry.mappers}

@@ -1,4 +1,4 @@
-"""How many jobs of a project may run, and what their seconds come to."""
+"""The quotas of queued and running jobs, and the GPU seconds of attempts."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -9,30 +9,28 @@ import pytest
 from ledger import attempts, erasures, outbox, projects, quotas, reaper, usage
 from ledger.attempts import Claim
 from ledger.database import UnitOfWork, now
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project, Subject
 from ledger.quotas import MARGIN
 from ledger.settings import Settings
-from ledger.subjects import Subject
 from tests.support.rows import make_job, make_subject
 
 
 @pytest.fixture
 def narrow(settings: Settings) -> Settings:
-    """Two jobs of a project at once."""
+    """At most two running jobs for each project."""
     return settings.model_copy(update={"max_running_jobs": 2})
 
 
 def take(begin: UnitOfWork, job_id: str, settings: Settings) -> Claim | None:
-    """What a worker does at a doorbell."""
+    """Claim the job as a worker does, if there is room."""
     with begin() as session:
         if not quotas.has_room(session, job_id, settings):
             return None
         return attempts.claim(session, job_id, "worker", lease_seconds=60)
 
 
-def rung(begin: UnitOfWork, settings: Settings) -> list[str]:
-    """For whom the dispatcher rings when it looks now."""
+def notified(begin: UnitOfWork, settings: Settings) -> list[str]:
+    """The jobs of the messages that the dispatcher sends now."""
     with begin() as session:
         reaper.notify_stranded(session, "prior", seconds=60, max_running=settings.max_running_jobs)
         entries = outbox.due(session)
@@ -41,15 +39,15 @@ def rung(begin: UnitOfWork, settings: Settings) -> list[str]:
 
 
 def queued(begin: UnitOfWork, subject: Subject, settings: Settings) -> bool:
-    """Whether the queue takes one more job, after which it is committed all the same."""
+    """Queue one more job; return whether it is within the quota."""
     with begin() as session:
         make_job(session, subject)
-        standing, _ = quotas.of_jobs(session, subject.project_id, settings)
-    return not standing.is_exceeded
+        status, _ = quotas.of_jobs(session, subject.project_id, settings)
+    return not status.is_exceeded
 
 
 @pytest.mark.parametrize(("free", "waits"), [(1, True), (MARGIN + 1, False)])
-def test_who_queues_a_job_waits_for_another_only_near_the_limit(
+def test_submissions_wait_for_each_other_only_near_the_limit(
     begin: UnitOfWork, subject: Subject, settings: Settings, free: int, waits: bool
 ) -> None:
     bounded = settings.model_copy(update={"max_queued_jobs": free})
@@ -62,7 +60,9 @@ def test_who_queues_a_job_waits_for_another_only_near_the_limit(
         assert other.result() == (not waits)
 
 
-def test_of_many_claims_at_once_as_many_succeed_as_may(begin: UnitOfWork, subject: Subject, narrow: Settings) -> None:
+def test_of_many_concurrent_claims_only_the_quota_succeeds(
+    begin: UnitOfWork, subject: Subject, narrow: Settings
+) -> None:
     with begin() as session:
         waiting = [make_job(session, subject).id for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -70,32 +70,32 @@ def test_of_many_claims_at_once_as_many_succeed_as_may(begin: UnitOfWork, subjec
     assert len(claims) == 2
 
 
-def test_who_waits_for_room_is_rung_for_when_there_is(begin: UnitOfWork, subject: Subject, narrow: Settings) -> None:
+def test_a_job_gets_a_message_when_there_is_room(begin: UnitOfWork, subject: Subject, narrow: Settings) -> None:
     with begin() as session:
         waiting = [make_job(session, subject).id for _ in range(3)]
-    assert rung(begin, narrow) == waiting
+    assert notified(begin, narrow) == waiting
     first, second, third = (take(begin, job_id, narrow) for job_id in waiting)
     assert first is not None
     assert second is not None
     assert third is None
-    assert rung(begin, narrow) == []  # there is no room: a doorbell would be in vain
+    assert notified(begin, narrow) == []  # there is no room
     with begin() as session:
         assert attempts.finish_failed(session, first, "internal_error", "a test", {})
-    assert rung(begin, narrow) == [waiting[2]]  # at once, not after the seconds of a lost doorbell
+    assert notified(begin, narrow) == [waiting[2]]  # immediately, not after the delay of a lost message
     assert take(begin, waiting[2], narrow) is not None
 
 
-def test_a_full_project_keeps_no_other_from_its_turn(begin: UnitOfWork, subject: Subject, narrow: Settings) -> None:
+def test_a_full_project_does_not_delay_others(begin: UnitOfWork, subject: Subject, narrow: Settings) -> None:
     with begin() as session:
         waiting = [make_job(session, subject).id for _ in range(12)]
         other = projects.create(session, "other")
         theirs = make_job(session, make_subject(session, other.id)).id
-    rung(begin, narrow)
+    notified(begin, narrow)
     for job_id in waiting:
         take(begin, job_id, narrow)
     with begin() as session:
-        session.get_one(Job, theirs).rung_at = quotas.LONG_AGO  # its doorbell was lost
-    assert rung(begin, narrow) == [theirs]
+        session.get_one(Job, theirs).notified_at = quotas.LONG_AGO  # its message was lost
+    assert notified(begin, narrow) == [theirs]
     assert take(begin, theirs, narrow) is not None
 
 
@@ -130,10 +130,10 @@ def test_every_attempt_is_charged_once(
     aged(lease_seconds=-1)
     assert after(reap) == pytest.approx(100, abs=30)
     aged()
-    assert after(erase) == pytest.approx(100, abs=30)  # erasing does not make it good
+    assert after(erase) == pytest.approx(100, abs=30)  # an erasure does not cancel the charge
 
 
 def used(begin: UnitOfWork, project: Project) -> float:
-    """The project's seconds of today."""
+    """The GPU seconds of the project today."""
     with begin() as session:
         return session.scalar(usage.of_today(project.id)) or 0.0

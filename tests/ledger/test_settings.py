@@ -1,4 +1,4 @@
-"""`.env.example` lists every setting with its default; settings refuse what contradicts their description."""
+"""`.env.example` lists every setting with its default; settings refuse contradictory values."""
 
 from pathlib import Path
 
@@ -18,15 +18,15 @@ def test_the_example_lists_every_setting_with_its_default() -> None:
 
 
 def test_the_example_says_which_settings_are_required() -> None:
-    said, comment = set(), ""
+    documented, comment = set(), ""
     for line in EXAMPLE.read_text().splitlines():
         if "=" in line and not line.startswith("#"):
             if "Required." in comment:
-                said.add(line.split("=")[0].removeprefix("LIPE_").lower())
+                documented.add(line.split("=")[0].removeprefix("LIPE_").lower())
             comment = ""
         else:
             comment = line
-    assert said == {name for name, field in Settings.model_fields.items() if field.is_required()}
+    assert documented == {name for name, field in Settings.model_fields.items() if field.is_required()}
 
 
 def test_settings_come_from_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,26 +62,27 @@ def test_settings_come_from_secret_files_unless_the_environment_has_them(
         {"prompt_writer_url": "api.example.com/v1", "prompt_writer_model": "m"},
         {"prompt_writer_url": "http://localhost:port/v1", "prompt_writer_model": "m"},
         {"prompt_writer_timeout_seconds": "0"},
+        {"queue_deadline_seconds": "0"},
     ],
 )
-def test_a_contradiction_is_refused(settings: Settings, wrong: dict[str, str]) -> None:
+def test_a_contradictory_value_is_refused(settings: Settings, wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Settings(**{**settings.model_dump(), **wrong})
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "https://api.example.com/v1"])
-def test_a_whole_endpoint_is_taken(settings: Settings, url: str) -> None:
+def test_a_complete_prompt_writer_is_accepted(settings: Settings, url: str) -> None:
     named = {"prompt_writer_url": url, "prompt_writer_model": "m"}
     assert Settings(**{**settings.model_dump(), **named}).prompt_writer_url == url
 
 
-def test_secrets_do_not_show(settings: Settings) -> None:
+def test_secrets_are_not_shown(settings: Settings) -> None:
     keyed = settings.model_copy(update={"prompt_writer_key": SecretStr("sk-secret")})
     assert settings.s3_secret_access_key.get_secret_value() not in repr(keyed)
     assert "sk-secret" not in repr(keyed)
 
 
-def test_a_refusal_shows_no_secrets_either(settings: Settings) -> None:
+def test_a_refusal_shows_no_secrets(settings: Settings) -> None:
     plain = {"prompt_writer_key": "sk-secret", "prompt_writer_url": "nowhere"}
     for wrong in (plain, {"key_pepper": "sk-secret"}):
         with pytest.raises(ValidationError) as refusal:

@@ -1,4 +1,4 @@
-"""The object store over real S3: what is put is read back; signed URLs open exactly what they name."""
+"""The storage over a real S3 server: `put` reads back what it stored; a signed URL opens its own object only."""
 
 import urllib.error
 import urllib.request
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.database import new_id
+from ledger.models import new_id
 from ledger.settings import Settings
 from ledger.storage import (
     NoSuchObject,
@@ -22,7 +22,7 @@ from ledger.storage import (
 
 @pytest.fixture
 def prefix() -> str:
-    """A place of this test's own: the bucket is shared."""
+    """A prefix for this test alone: the bucket is shared."""
     return attempt_prefix(new_id("prj"), "job_1", 1)
 
 
@@ -44,19 +44,19 @@ def test_other_content_gets_another_key(storage: Storage, prefix: str) -> None:
     assert sorted(storage.keys(prefix)) == sorted([first.key, second.key])
 
 
-def test_a_download_is_whole_or_absent(storage: Storage, prefix: str, tmp_path: Path) -> None:
+def test_a_download_is_complete_or_absent(storage: Storage, prefix: str, tmp_path: Path) -> None:
     stored = storage.put(prefix, "a.bin", b"content", "application/octet-stream")
     storage.download(stored.key, stored.sha256, tmp_path / "a.bin")
     with pytest.raises(NoSuchObject):
         storage.download(f"{prefix}absent", stored.sha256, tmp_path / "b.bin")
     for damaged in (b"conten", b"CONTENT"):
         storage._client.put_object(Bucket=storage.settings.s3_bucket, Key=stored.key, Body=damaged)
-        with pytest.raises(ObjectDamaged, match="is not what was put"):
+        with pytest.raises(ObjectDamaged, match="differs from what was stored"):
             storage.download(stored.key, stored.sha256, tmp_path / "b.bin")
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a.bin": b"content"}
 
 
-def test_a_prefix_takes_no_neighbour_along(storage: Storage) -> None:
+def test_deleting_a_prefix_spares_its_neighbour(storage: Storage) -> None:
     project = new_id("prj")
     for job in ("job_1", "job_10"):
         storage.put(attempt_prefix(project, job, 1), "a.bin", b"content", "application/octet-stream")
@@ -88,7 +88,7 @@ def test_signed_urls_are_for_the_public_endpoint(settings: Settings, prefix: str
         assert answer.read() == b"content"
 
 
-def test_a_signed_url_takes_an_upload(storage: Storage, prefix: str) -> None:
+def test_a_signed_url_accepts_an_upload(storage: Storage, prefix: str) -> None:
     key = f"{prefix}upload"
     url = storage.presign_put(key, "image/png", 7)
     for wrong in (b"contents", b"conten"):
@@ -104,13 +104,13 @@ def test_a_signed_url_takes_an_upload(storage: Storage, prefix: str) -> None:
         storage.receive(key, 8)
 
 
-def test_a_store_that_is_away_is_a_storage_error(settings: Settings) -> None:
-    away = Storage(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}))
-    assert not away.is_ready()
+def test_an_unavailable_storage_is_a_storage_error(settings: Settings) -> None:
+    unavailable = Storage(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}))
+    assert not unavailable.is_ready()
     for call in (
-        lambda: away.get("key", "0" * 64),
-        lambda: away.put("prefix/", "name", b"", "text/plain"),
-        lambda: list(away.keys("prefix/")),
+        lambda: unavailable.get("key", "0" * 64),
+        lambda: unavailable.put("prefix/", "name", b"", "text/plain"),
+        lambda: list(unavailable.keys("prefix/")),
     ):
         with pytest.raises(StorageError):
             call()

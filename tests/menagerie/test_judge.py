@@ -1,6 +1,7 @@
-"""The judge itself is judged: on true pictures it must say what the drawing says."""
+"""Scores on known images: true results are successes, and unedited images are not."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -8,7 +9,7 @@ from lipe_core.metrics.background import psnr
 from lipe_core.metrics.overlap import iou
 from menagerie.attributes import ATTRIBUTES
 from menagerie.draw import mask, render
-from menagerie.judge import score
+from menagerie.judge import Score, score
 from menagerie.probe import Probe, load_probe
 from menagerie.subjects import DrawnEdit, DrawnSubject, fresh
 
@@ -23,20 +24,21 @@ def subjects() -> list[DrawnSubject]:
     return list(fresh(20, seed=77))
 
 
-def judged(probe: Probe, subject: DrawnSubject, edit: DrawnEdit, image: np.ndarray, mask_image: np.ndarray):
-    picture = Image.fromarray(image)
-    return score(
-        probe, subject.test, edit, image=picture, uncomposited=picture, source_mask=Image.fromarray(mask_image)
-    )
+Pixels = npt.NDArray[np.uint8]
 
 
-def test_the_true_picture_is_a_success_and_the_untouched_one_is_not(probe: Probe, subjects: list[DrawnSubject]) -> None:
+def score_of(probe: Probe, subject: DrawnSubject, edit: DrawnEdit, pixels: Pixels, source_mask: Pixels) -> Score:
+    image = Image.fromarray(pixels)
+    return score(probe, subject.test, edit, image=image, uncomposited=image, source_mask=Image.fromarray(source_mask))
+
+
+def test_a_true_result_is_a_success_and_an_unedited_image_is_not(probe: Probe, subjects: list[DrawnSubject]) -> None:
     true, untouched = [], []
     for subject in subjects:
         silhouette = mask(subject.test).astype(np.uint8) * 255
         for edit in subject.edits:
-            true.append(judged(probe, subject, edit, render(edit.truth), silhouette))
-            untouched.append(judged(probe, subject, edit, render(subject.test), silhouette))
+            true.append(score_of(probe, subject, edit, render(edit.truth), silhouette))
+            untouched.append(score_of(probe, subject, edit, render(subject.test), silhouette))
     assert np.mean([s.success for s in true if s.success is not None]) > 0.9
     assert np.mean([s.success for s in untouched if s.success is not None]) < 0.1
     assert np.mean([s.identity for s in true]) > 0.9
@@ -44,14 +46,14 @@ def test_the_true_picture_is_a_success_and_the_untouched_one_is_not(probe: Probe
     assert all(s.background_psnr == 60 for s in untouched)
 
 
-def test_another_subject_is_not_taken_for_this_one(probe: Probe, subjects: list[DrawnSubject]) -> None:
+def test_another_subject_has_a_low_identity(probe: Probe, subjects: list[DrawnSubject]) -> None:
     pairs = zip(subjects, subjects[7:], strict=False)  # of the same kind
     silhouette = np.zeros((128, 128), np.uint8)
-    scores = [judged(probe, mine, mine.edits[0], render(other.test), silhouette) for mine, other in pairs]
+    scores = [score_of(probe, mine, mine.edits[0], render(other.test), silhouette) for mine, other in pairs]
     assert np.mean([s.identity for s in scores]) < 0.6
 
 
-def test_the_probe_knows_how_good_it_is(probe: Probe) -> None:
+def test_the_probe_has_its_accuracy_for_each_attribute(probe: Probe) -> None:
     assert set(probe.held_out) == set(ATTRIBUTES)
     assert min(probe.held_out.values()) >= 0.97
 

@@ -1,4 +1,4 @@
-"""Real processes over the embedded servers, with short leases; the audit judges what they leave."""
+"""Real processes over the embedded servers; at the end of each test the audit checks the tables and the storage."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,19 +11,19 @@ from sqlalchemy import Engine
 from ledger import keys
 from ledger.audit import audit
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.reliability import programs
-from tests.reliability.limits import LEASE_SECONDS, Audited, Start
+from tests.reliability.limits import LEASE_SECONDS, RunAudit, Start
 from tests.reliability.programs import Body, Program
 
-PATIENCE = timedelta(seconds=15)
+AUDIT_PATIENCE = timedelta(seconds=15)
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """A lost worker is noticed within seconds."""
+    """No base model; a lost notification is repeated within a second."""
     settings.data_dir.mkdir()
     return settings.model_copy(
         update={"base_model": "none", "device": "cpu", "lease_seconds": LEASE_SECONDS, "stranded_seconds": 0.5}
@@ -32,7 +32,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def start(settings: Settings, engine: Engine, broker: None, tmp_path: Path) -> Iterator[Start]:
-    """`start(worker(["priors"]))` runs a program; the test's end kills what still runs."""
+    """`start(worker(["priors"]))` runs a program. The programs that still run at the end are killed."""
     running: list[Program] = []
 
     def run(body: Body) -> Program:
@@ -46,20 +46,20 @@ def start(settings: Settings, engine: Engine, broker: None, tmp_path: Path) -> I
 
 @pytest.fixture
 def broker(settings: Settings) -> None:
-    """Without the messages of other tests."""
+    """Delete the messages of other tests."""
     with Redis.from_url(settings.broker_url) as broker:
         broker.flushall()
 
 
 @pytest.fixture
-def audited(begin: UnitOfWork, storage: Storage) -> Audited:
-    """All nine invariants hold."""
+def run_audit(begin: UnitOfWork, storage: Storage) -> RunAudit:
+    """`run_audit()` asserts that all nine invariants hold."""
 
-    def judge() -> None:
-        found = audit(begin, storage, patience=PATIENCE, key_lifetime=timedelta(hours=24))
+    def check() -> None:
+        found = audit(begin, storage, patience=AUDIT_PATIENCE, key_lifetime=timedelta(hours=24))
         assert found == []
 
-    return judge
+    return check
 
 
 @pytest.fixture

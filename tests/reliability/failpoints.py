@@ -1,6 +1,6 @@
-"""Named points in the service's programs at which a test lets them die, or pause, for once.
+"""Named points in the service's programs at which a test kills or stops them, once.
 
-Nothing of this is in the programs: a process of these tests wraps the functions that stand at those points.
+The programs do not contain the failpoints: a process of these tests wraps the functions at those points.
 """
 
 import functools
@@ -12,8 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.support.waiting import eventually
+
 Who = Literal["program", "process"]
-"""All processes of the program, as when a container is killed, or the one alone that reached the point."""
+"""All processes of the program, as when a container is killed; or only the process that reached the point."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,12 @@ WORKER = {
     "in the claim's transaction": Point("ledger.attempts:claim", before=False),
     "after claim": Point("worker.train:learn", before=True),
     "mid step": Point("tests.reliability.engine:step", before=True, call=15),
-    "before checkpoint": Point("tests.reliability.engine:keep", before=True),
-    "after checkpoint": Point("tests.reliability.engine:keep", before=False),
+    "before checkpoint": Point("tests.reliability.engine:save_checkpoint", before=True),
+    "after checkpoint": Point("tests.reliability.engine:save_checkpoint", before=False),
     "after one upload": Point("ledger.storage:Storage.put", before=False),
     "after upload": Point("ledger.storage:Storage.put", before=False, call=2),
     "before commit": Point("ledger.attempts:finish", before=False),
-    "after commit": Point("worker.run_job:_end", before=False),
+    "after commit": Point("worker.run_job:_write", before=False),
 }
 DISPATCHER = {
     "before publish": Point("ledger.outbox:publish", before=True),
@@ -45,19 +47,34 @@ DISPATCHER = {
 API = {
     "before commit": Point("ledger.idempotency:remember", before=False),
     "after commit": Point("api.submission:announce", before=True),
-    "after publish": Point("ledger.outbox:rung", before=True),
+    "after publish": Point("ledger.outbox:remove", before=True),
 }
 
 
+def drain_at_step(stage: str, step: int) -> None:
+    """Send SIGTERM to the worker when its child reports this step, and wait until the child knows it."""
+    from worker.attempt import Attempt
+
+    report = Attempt.report
+
+    def report_and_drain(attempt: Attempt, name: str, number: int, total: int, **details: Any) -> None:
+        if (name, number) == (stage, step):
+            os.kill(os.getppid(), signal.SIGTERM)
+            eventually(attempt.draining)
+        report(attempt, name, number, total, **details)
+
+    setattr(Attempt, "report", report_and_drain)  # noqa: B010
+
+
 def install(point: Point, marker: Path, who: Who = "program", number: signal.Signals = signal.SIGKILL) -> None:
-    """Send the signal at the point, the first time that any process reaches it; `marker` is the file that tells so."""
+    """Send the signal when the first process reaches the point. It then creates the file `marker`."""
     module, _, path = point.function.partition(":")
     owner: Any = functools.reduce(getattr, path.split(".")[:-1], import_module(module))
     name = path.split(".")[-1]
     function: Callable[..., Any] = getattr(owner, name)
     calls = 0
 
-    def strike() -> None:
+    def trigger() -> None:
         nonlocal calls
         calls += 1
         if calls != point.call:
@@ -74,10 +91,10 @@ def install(point: Point, marker: Path, who: Who = "program", number: signal.Sig
     @functools.wraps(function)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         if point.before:
-            strike()
+            trigger()
         result = function(*arguments, **options)
         if not point.before:
-            strike()
+            trigger()
         return result
 
     setattr(owner, name, wrapped)

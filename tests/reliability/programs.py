@@ -1,6 +1,6 @@
-"""The service's programs as real processes, each forked from one that has imported torch: a start takes no time.
+"""The service's programs as real processes, forked from one that has imported torch, so that they start quickly.
 
-What they do is what `lipe api`, `lipe worker` and `lipe dispatcher` do, but for the engine and a failpoint.
+They do what `lipe api`, `lipe worker` and `lipe dispatcher` do, except for the engine and failpoints.
 """
 
 import ctypes
@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from ledger.settings import Settings
+from tests.support.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = ["worker.run_job", "worker.app", "worker.dispatcher", "uvicorn", "api.app", "tests.reliability.engine"]
@@ -28,30 +29,30 @@ Body = Callable[[], object]
 
 @dataclass(frozen=True)
 class Program:
-    """One running program, all of its processes one group."""
+    """One running program. Its processes form one process group."""
 
     process: ForkServerProcess
     log: Path
 
     @property
     def pid(self) -> int:
-        """Of its first process."""
+        """The id of its first process."""
         assert self.process.pid is not None
         return self.process.pid
 
     def send(self, number: signal.Signals, *, group: bool = False) -> None:
-        """A signal to the first process, or to all."""
+        """Send a signal to the first process, or to all."""
         with suppress(ProcessLookupError):
             (os.killpg if group else os.kill)(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL to all, as when a container is killed."""
+        """Send SIGKILL to all processes, as when a container is killed."""
         self.send(signal.SIGKILL, group=True)
-        self.send(signal.SIGKILL)  # it may have no group of its own yet
+        self.send(signal.SIGKILL)  # it may not have made its process group yet
         self.process.join()
 
-    def wait(self, seconds: float = 30.0) -> int:
-        """Its exit status; an AssertionError if it still runs after so many seconds."""
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Its exit status. Raises AssertionError if it still runs after `seconds`."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, f"still running:\n{self.log.read_text()[-3000:]}"
         return self.process.exitcode
@@ -59,22 +60,22 @@ class Program:
 
 def start(body: Body, log: Path, settings: Settings) -> Program:
     """Run `body` in a process of its own, with these settings in its environment."""
-    os.environ["PYTHONPATH"] = str(ROOT)  # of the process that all are forked from
+    os.environ["PYTHONPATH"] = str(ROOT)  # for the process from which all are forked
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    process = context.WorkerContext(target=_main, args=(body, log, environment(settings)))
+    process = context.Process(target=_main, args=(body, log, environment(settings)))
     process.start()
     return Program(process, log)
 
 
 def worker(queues: Sequence[str], prepare: Sequence[Body] = ()) -> Body:
-    """`lipe worker` with the engine of these tests; `prepare` is done before, such as a failpoint."""
+    """`lipe worker` with the engine of these tests. `prepare` runs first, for example to install a failpoint."""
     return partial(_work, queues, (_install_engine, *prepare))
 
 
-def real_worker(queues: Sequence[str]) -> Body:
+def real_worker(queues: Sequence[str], prepare: Sequence[Body] = ()) -> Body:
     """`lipe worker`, with the real trainer on the settings' checkpoint."""
-    return partial(_work, queues, ())
+    return partial(_work, queues, prepare)
 
 
 def sender(prepare: Sequence[Body] = ()) -> Body:
@@ -93,12 +94,12 @@ def api(port: int, prepare: Sequence[Body] = ()) -> Body:
 
 
 def put(function: str, value: Any) -> Body:
-    """Before a program starts: another value for a module's name, such as "worker.attempt:STORAGE_WAITS"."""
+    """A `prepare` function that sets a module's variable, such as "worker.attempt:STORAGE_RETRY_SECONDS"."""
     return partial(_put, function, value)
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as variables."""
+    """The settings as environment variables."""
     return {
         f"LIPE_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         for name, value in settings.model_dump().items()
@@ -107,7 +108,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def _main(body: Body, log: Path, variables: Mapping[str, str]) -> None:
     os.setsid()
-    if sys.platform == "linux":  # nothing outlives a test run that was killed: prctl(2), PR_SET_PDEATHSIG
+    if sys.platform == "linux":  # no program outlives a test run that was killed: prctl(2), PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     with log.open("ab", buffering=0) as output:
         for stream in (1, 2):

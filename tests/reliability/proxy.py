@@ -1,4 +1,4 @@
-"""A TCP proxy that a test can cut, and an HTTP proxy that answers in the server's place."""
+"""A TCP proxy whose connections a test can cut, and an HTTP proxy that changes responses."""
 
 import http.client
 import selectors
@@ -17,9 +17,9 @@ HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "ke
 
 
 class TcpProxy:
-    """Passes bytes to `target`, which may change; None: nobody is there, and connections end at once.
+    """Forwards bytes to the port `target`, which may change. None: connections are closed at once.
 
-    A socket is closed by the thread that reads it and by no other: its number may be another's the moment after.
+    Only the thread that reads a socket closes it, because the file descriptor may be reused immediately.
     """
 
     def __init__(self, target: int | None) -> None:
@@ -31,7 +31,7 @@ class TcpProxy:
 
     @contextmanager
     def running(self) -> Iterator["TcpProxy"]:
-        """Listens inside."""
+        """Context manager that runs the proxy."""
         thread = threading.Thread(target=self._accept, daemon=True)
         thread.start()
         try:
@@ -42,7 +42,7 @@ class TcpProxy:
             self.cut()
 
     def cut(self) -> int:
-        """End every connection; how many there were."""
+        """Cut all connections. Returns their number."""
         with self._lock:
             for client in self._open:
                 with suppress(OSError):
@@ -73,13 +73,13 @@ class TcpProxy:
 
 
 def _exchange(one: socket.socket, other: socket.socket) -> None:
-    """Until either ends."""
+    """Forward in both directions until either side ends."""
     with selectors.DefaultSelector() as selector:
         for source, sink in ((one, other), (other, one)):
             selector.register(source, selectors.EVENT_READ, sink)
         while True:
             for key, _ in selector.select():
-                data = key.fileobj.recv(CHUNK_BYTES)  # type: ignore[union-attr]
+                data = key.fileobj.recv(CHUNK_BYTES)  # type: ignore[union-attr,unused-ignore]
                 if not data:
                     return
                 key.data.sendall(data)
@@ -87,9 +87,9 @@ def _exchange(one: socket.socket, other: socket.socket) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to an answer: another `status`, so many `seconds` between its parts, or `cut` in the middle.
+    """A fault of a response: another `status`, a pause of `seconds` in its middle, or `cut` in its middle.
 
-    Or it is whole by its headers, and is not what was stored: `halved`, or its last byte `flipped`.
+    With valid headers but a body that is not what was stored: `halved`, or its last byte `flipped`.
     """
 
     status: int | None = None
@@ -100,11 +100,11 @@ class Fault:
 
 
 Faults = Callable[[str, str], Fault | None]
-"""(method, path) of a request to what is done to its answer."""
+"""Maps (method, path) of a request to the fault of its response."""
 
 
 class HttpProxy(ThreadingHTTPServer):
-    """In front of one HTTP server; `faults` may change at any time, `seen` are the requests."""
+    """A proxy for one HTTP server. `faults` may change at any time; `seen` lists the requests."""
 
     daemon_threads = True
 
@@ -117,7 +117,7 @@ class HttpProxy(ThreadingHTTPServer):
 
     @contextmanager
     def running(self) -> Iterator["HttpProxy"]:
-        """Listens inside."""
+        """Context manager that runs the proxy."""
         thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -128,11 +128,11 @@ class HttpProxy(ThreadingHTTPServer):
             self.server_close()
 
     def handle_error(self, request: Any, address: Any) -> None:
-        """A client that went away is no news."""
+        """Ignore clients that disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: HttpProxy  # type: ignore[assignment]
+    server: HttpProxy
     protocol_version = "HTTP/1.1"
 
     def _answer(self) -> None:
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with closing(http.client.HTTPConnection(self.server.server, timeout=30)) as connection:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():  # Host too: it is signed
+            for name, value in self.headers.items():  # with Host, which is signed
                 if name.lower() not in HOP_BY_HOP - {"content-length"}:
                     connection.putheader(name, value)
             connection.endheaders(content)
@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[half:])
 
     def log_message(self, *arguments: Any) -> None:
-        """Silent."""
+        """Write no log."""
 
 
 def _none(method: str, path: str) -> Fault | None:
@@ -188,4 +188,4 @@ def _none(method: str, path: str) -> Fault | None:
 
 def _error(status: int) -> bytes:
     code = {403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}[status]
-    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as a test wishes</Message></Error>".encode()
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>an injected fault</Message></Error>".encode()

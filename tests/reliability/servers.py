@@ -1,4 +1,4 @@
-"""Servers that come and go while their address stays: each behind a proxy."""
+"""Servers that can be restarted under a constant address: each is behind a proxy."""
 
 import json
 import os
@@ -15,25 +15,25 @@ from tests.reliability.proxy import TcpProxy
 
 
 class Restartable:
-    """One server: `url` leads to it by the proxy, wherever it listens at the moment."""
+    """One server. `url` is the proxy's address and stays the same when the server gets another port."""
 
     def __init__(self, serve: Callable[[Path], AbstractContextManager[str]], folder: Path, proxy: TcpProxy) -> None:
         self.proxy, self.folder, self.url = proxy, folder, ""
         self._serve, self._life = serve, ExitStack()
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start it. Returns when it answers."""
         url = make_url(self._life.enter_context(self._serve(self.folder)))
         self.proxy.target = url.port
         self.url = url.set(port=self.proxy.port).render_as_string(hide_password=False)
 
     def stop(self) -> None:
-        """As an administrator does."""
+        """Stop it as an administrator does."""
         self.proxy.target = None
         self._life.close()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill it with SIGKILL."""
         os.kill(json.loads((self.folder / "process.json").read_text())["pid"], signal.SIGKILL)
         self.stop()
 
@@ -50,10 +50,10 @@ def _behind_a_proxy(serve: Callable[[Path], AbstractContextManager[str]], folder
 
 
 def broker(folder: Path) -> AbstractContextManager[Restartable]:
-    """Valkey."""
+    """A Valkey server."""
     return _behind_a_proxy(valkey.serve, folder)
 
 
 def database(folder: Path) -> AbstractContextManager[Restartable]:
-    """Postgres."""
+    """A Postgres server."""
     return _behind_a_proxy(partial(postgres.serve, durable=False), folder)

@@ -1,9 +1,9 @@
-"""The whole service under users and random faults for a while; then, left alone, `lipe audit` must find nothing.
+"""The whole service with simulated users and random faults; afterwards `lipe audit` must find nothing.
 
     python -m tests.reliability.soak --seconds 600 --seed 1
 
 Two workers, dispatcher, API and webhook sender are real processes, started again when they die; database, broker and
-storage stand behind proxies. The seed decides which faults come and when; what the machine makes of it is its own.
+storage are behind proxies. The seed determines the faults and their order; the timing depends on the machine.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from sqlalchemy import func, select
 
 from cli.embedded import s3
 from cli.embedded.process import free_port
-from cli.embedded.up import lipe
+from cli.embedded.up import lipe_command
 from ledger import keys, projects, webhooks
-from ledger.database import UNAVAILABLE, make_engine, migrate, unit_of_work
-from ledger.jobs import Job
+from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, migrate, unit_of_work
+from ledger.models import Job
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
@@ -47,22 +47,22 @@ PATIENCE_SECONDS = 30
 EXPECTED = frozenset({200, 202, 204, 404, 409, 422, 429, 503})
 
 
-class Kept:
-    """A program that is started again whenever it ended, as a container is."""
+class RestartedProgram:
+    """A program that is started again when it has ended, like a container."""
 
     def __init__(self, name: str, body: Body, folder: Path, settings: Settings) -> None:
         self.name, self.starts = name, 0
         self._start = lambda: programs.start(body, folder / f"{name}.log", settings)
         self.program: Program = self._start()
 
-    def care(self) -> None:
+    def restart_if_ended(self) -> None:
         if self.program.process.exitcode is not None:
-            self.program.kill()  # what is left of its group
+            self.program.kill()  # the rest of its process group
             self.program, self.starts = self._start(), self.starts + 1
 
 
 class Service:
-    """All programs and servers of one soak, and what can be done to them."""
+    """All programs and servers of one soak test."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.database: Restartable = stack.enter_context(database(folder / "postgres"))
@@ -81,17 +81,20 @@ class Service:
         self.port = free_port()
         bodies = {f"worker-{number}": programs.worker(["priors", "edits"]) for number in (1, 2)}
         bodies |= {"api": programs.api(self.port), "dispatcher": programs.dispatcher(), "webhooks": programs.sender()}
-        self.programs = {name: Kept(name, body, folder, self.settings) for name, body in bodies.items()}
-        for kept in self.programs.values():
-            stack.callback(lambda kept=kept: kept.program.kill())
+        self.programs = {name: RestartedProgram(name, body, folder, self.settings) for name, body in bodies.items()}
+        stack.callback(self.kill_all)
 
-    def care(self) -> None:
-        for kept in self.programs.values():
-            kept.care()
+    def kill_all(self) -> None:
+        for program in self.programs.values():
+            program.program.kill()
+
+    def restart_ended(self) -> None:
+        for program in self.programs.values():
+            program.restart_if_ended()
 
 
 class Faults:
-    """What goes wrong, each for a while and then not any more."""
+    """Random faults, each of limited duration."""
 
     def __init__(self, service: Service, chance: random.Random) -> None:
         self.service, self.chance, self.done = service, chance, Counter[str]()
@@ -101,8 +104,8 @@ class Faults:
             self.kill_broker, self.restart_database, self.cut_database, self.spoil_storage,
         ]  # fmt: skip
 
-    def strike(self) -> None:
-        """The next one: in an order by chance, and each comes once in a round."""
+    def inject(self) -> None:
+        """Inject the next fault. The order is random; each fault comes once in a round."""
         if not self.round:
             self.round = self.chance.sample(self.kinds, len(self.kinds))
         fault = self.round.pop()
@@ -114,7 +117,7 @@ class Faults:
 
     def kill_child(self) -> None:
         with suppress(psutil.NoSuchProcess):
-            for child in psutil.WorkerContext(self._worker().program.pid).children():
+            for child in psutil.Process(self._worker().program.pid).children():
                 child.kill()
 
     def sleep_past_the_lease(self) -> None:
@@ -153,12 +156,12 @@ class Faults:
         time.sleep(self.chance.uniform(1, 4))
         self.service.storage.faults = lambda method, path: None
 
-    def _worker(self) -> Kept:
+    def _worker(self) -> RestartedProgram:
         return self.service.programs[self.chance.choice(["worker-1", "worker-2"])]
 
 
 def soak(seconds: float, seed: int, folder: Path) -> None:
-    """Raises AssertionError where a promise is broken."""
+    """Run the soak test. Raises AssertionError if an invariant is violated."""
     with ExitStack() as stack:
         service = Service(folder, stack)
         engine = make_engine(service.settings.database_url, pool_size=2)
@@ -169,7 +172,7 @@ def soak(seconds: float, seed: int, folder: Path) -> None:
             key = keys.create(session, service.settings.key_pepper.get_secret_value(), project.id, "soak")[1]
             webhooks.create_endpoint(
                 session, project.id, f"http://127.0.0.1:{service.port}/healthz"
-            )  # 405: tried again
+            )  # answers 405, so that deliveries are retried
         storage = Storage(service.settings)
         subjects = [make_subject(begin, storage, project).id for _ in range(SUBJECTS)]
         image = put_image(begin, storage, project, 5).id
@@ -178,21 +181,21 @@ def soak(seconds: float, seed: int, folder: Path) -> None:
             for n in range(USERS)
         ]
         faults = Faults(service, random.Random(seed))
-        with _all_the_time([service.care], 0.3), _all_the_time([user.act for user in users], 0.3):
+        with _repeating([service.restart_ended], 0.3), _repeating([user.act for user in users], 0.3):
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
                 time.sleep(faults.chance.uniform(0.5, 3.0))
-                faults.strike()
-        with _all_the_time([service.care], 0.3):
+                faults.inject()
+        with _repeating([service.restart_ended], 0.3):
             _until_quiet(begin, users)
-        _judge(begin, service, users)
+        _check(begin, service, users)
         for user in users:
             user.client.close()
         print(f"faults {dict(faults.done)}", f"restarts { {k.name: k.starts for k in service.programs.values()} }")
 
 
 @contextmanager
-def _all_the_time(acts: list[Callable[[], None]], pause: float) -> Iterator[None]:
+def _repeating(acts: list[Callable[[], None]], pause: float) -> Iterator[None]:
     over = threading.Event()
     failures: list[BaseException] = []
 
@@ -216,7 +219,7 @@ def _all_the_time(acts: list[Callable[[], None]], pause: float) -> Iterator[None
     assert failures == []
 
 
-def _until_quiet(begin: Callable, users: list[User]) -> None:
+def _until_quiet(begin: UnitOfWork, users: list[User]) -> None:
     deadline = time.monotonic() + QUIET_SECONDS
     while True:
         with suppress(*UNAVAILABLE), begin() as session:
@@ -224,11 +227,11 @@ def _until_quiet(begin: Callable, users: list[User]) -> None:
             if set(counts) <= TERMINAL:
                 print(f"jobs {counts}")
                 return
-        assert time.monotonic() < deadline, f"after {QUIET_SECONDS:.0f} s of quiet there are still {counts}"
+        assert time.monotonic() < deadline, f"{QUIET_SECONDS:.0f} s after the last fault there are still {counts}"
         time.sleep(0.5)
 
 
-def _judge(begin: Callable, service: Service, users: list[User]) -> None:
+def _check(begin: UnitOfWork, service: Service, users: list[User]) -> None:
     seen = sum((user.seen for user in users), Counter[int]())
     print(f"answers {dict(seen)}")
     assert set(seen) <= EXPECTED, f"unexpected answers: {seen}"
@@ -238,12 +241,12 @@ def _judge(begin: Callable, service: Service, users: list[User]) -> None:
         succeeded = session.scalar(select(func.count()).select_from(Job).where(Job.state == State.SUCCEEDED))
     print(f"failures {reasons}")
     lost = [job for user in users for job, of in user.accepted.items() if of not in user.erased and job not in known]
-    assert lost == [], "accepted, and gone"
+    assert lost == [], "jobs were accepted and are missing"
     assert succeeded, "nothing succeeded"
     assert reasons.keys() <= {None, "storage_unavailable", "worker_lost", "invalid_prior"}, reasons
-    time.sleep(PATIENCE_SECONDS / 2)  # for what the last fault left to the dispatcher
+    time.sleep(PATIENCE_SECONDS / 2)  # the dispatcher may still have to repair the last fault
     audit = subprocess.run(
-        lipe("audit", "--patience", str(PATIENCE_SECONDS)),
+        lipe_command("audit", "--patience", str(PATIENCE_SECONDS)),
         env={**os.environ, **programs.environment(service.settings), "PYTHONPATH": str(programs.ROOT)},
         check=False, capture_output=True, text=True,
     )  # fmt: skip
@@ -252,7 +255,7 @@ def _judge(begin: Callable, service: Service, users: list[User]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Users and random faults, then an audit.")
+    parser = argparse.ArgumentParser(description="Simulated users and random faults, then an audit.")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()

@@ -1,10 +1,11 @@
-"""The servers fail under load: Valkey forgets or dies, its connections are cut, Postgres restarts again and again."""
+"""Outages of the servers under load: Valkey loses its data, its connections or its process; Postgres restarts."""
 
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,12 +15,11 @@ from sqlalchemy import select
 
 from cli.embedded.process import free_port
 from ledger.database import UnitOfWork, migrate
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from tests.reliability.limits import Audited, Start
+from tests.reliability.limits import SHORT_LEASE_SECONDS, RunAudit, Start
 from tests.reliability.programs import api, dispatcher, worker
 from tests.reliability.servers import Restartable, broker, database
 from tests.support.factories import current, learn, make_subject
@@ -28,7 +28,7 @@ from tests.support.waiting import eventually
 
 
 class TestBroker:
-    """Valkey without persistence: what it held is lost."""
+    """Valkey without persistence: a restart loses all messages."""
 
     @pytest.fixture
     def server(self, tmp_path: Path) -> Iterator[Restartable]:
@@ -39,15 +39,21 @@ class TestBroker:
     def settings(self, settings: Settings, server: Restartable) -> Settings:
         return settings.model_copy(update={"broker_url": server.url})
 
-    def test_jobs_outlive_its_memory_its_connections_and_its_life(
-        self, server: Restartable, start: Start, begin: UnitOfWork, storage: Storage, project: Project, audited: Audited
+    def test_jobs_survive_a_flush_a_cut_and_a_kill(
+        self,
+        server: Restartable,
+        start: Start,
+        begin: UnitOfWork,
+        storage: Storage,
+        project: Project,
+        run_audit: RunAudit,
     ) -> None:
         subject = make_subject(begin, storage, project)
         start(dispatcher())
-        working = [start(worker(["priors"])) for _ in range(2)]
+        workers = [start(worker(["priors"])) for _ in range(2)]
         for fault in ("flush", "cut", "kill"):
             work = [learn(begin, project, subject, steps=10, seed=number) for number in range(6)]
-            eventually(lambda work=work: begun(begin, work))
+            eventually(partial(any_begun, begin, work))
             if fault == "flush":
                 with redis.Redis.from_url(server.url) as broker:
                     broker.flushall()
@@ -60,12 +66,12 @@ class TestBroker:
             for job in work:
                 done = ended(begin, job)
                 assert (done.state, done.attempt) == (State.SUCCEEDED, 1), fault
-        assert [program.process.exitcode for program in working] == [None, None]
-        audited()
+        assert [program.process.exitcode for program in workers] == [None, None]
+        run_audit()
 
 
 class TestDatabase:
-    """Postgres that restarts under load: 503 and never 500, and all goes on afterwards."""
+    """Postgres restarts under load: the API answers 503, never 500, and all jobs succeed afterwards."""
 
     RESTARTS = 3
 
@@ -76,13 +82,16 @@ class TestDatabase:
 
     @pytest.fixture
     def settings(self, settings: Settings, server: Restartable) -> Settings:
-        own = settings.model_copy(update={"database_url": server.url})
+        # A worker that meets the outage gives the job up, and the reaper requeues it when the lease expires.
+        own = settings.model_copy(
+            update={"database_url": server.url, "lease_seconds": SHORT_LEASE_SECONDS, "max_attempts": 10}
+        )
         migrate(own)
         return own
 
     def test_restarts_under_load(
         self, server: Restartable, start: Start, begin: UnitOfWork, storage: Storage, project: Project, key: str,
-        audited: Audited,
+        run_audit: RunAudit,
     ) -> None:  # fmt: skip
         subject = make_subject(begin, storage, project)
         start(dispatcher())
@@ -102,13 +111,13 @@ class TestDatabase:
         assert len(accepted) == len(load.accepted) > 0
         for job in accepted:
             assert ended(begin, job).state == State.SUCCEEDED
-        audited()
+        run_audit()
 
 
 class Load:
-    """Users that read and submit all the time, and count the answers; a connection that breaks counts as none."""
+    """Clients that read and submit all the time and count the status codes."""
 
-    MOST = 12
+    MAX_JOBS = 12
 
     def __init__(self, start: Start, key: str, subject_id: str) -> None:
         self.port = free_port()
@@ -139,14 +148,14 @@ class Load:
     def _run(self) -> None:
         with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=self.headers, timeout=60) as client:
             while not self._over.wait(0.05):
-                submits = self.answers[202] == 0 and len(self.accepted) < self.MOST
-                asked = {"parameters": {"steps": 3}}
-                answer = client.post(self.path, json=asked) if submits else client.get("/v1/jobs")
+                submits = self.answers[202] == 0 and len(self.accepted) < self.MAX_JOBS
+                body = {"parameters": {"steps": 3}}
+                answer = client.post(self.path, json=body) if submits else client.get("/v1/jobs")
                 self.answers[answer.status_code] += 1
                 self.seen[answer.status_code] += 1
                 if answer.status_code == 202:
                     self.accepted.append(answer.json()["id"])
 
 
-def begun(begin: UnitOfWork, work: list[Job]) -> bool:
+def any_begun(begin: UnitOfWork, work: list[Job]) -> bool:
     return any(current(begin, job).state != State.QUEUED for job in work)

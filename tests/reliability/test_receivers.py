@@ -1,4 +1,4 @@
-"""Receivers of webhooks that hang or refuse: they delay no job and no other receiver."""
+"""Webhook receivers that hang or refuse connections delay no job and no other receiver."""
 
 import json
 import socket
@@ -13,25 +13,24 @@ from sqlalchemy import func, select
 
 from ledger import webhooks
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Delivery, Project
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from ledger.webhooks import Delivery
 from tests.reliability.limits import Start
 from tests.reliability.programs import dispatcher, put, sender, worker
 from tests.support.factories import learn, make_subject
 from tests.support.kills import ended
 from tests.support.waiting import eventually
-from worker.app import WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONE_RECEIVER
+from worker.app import WEBHOOK_THREADS, WEBHOOK_THREADS_PER_RECEIVER
 
 UNTIL_THE_END = 600.0
-JOBS, SECONDS = 12, 300.0
+JOBS = 12
 HANGING = 12
 
 
-class Well(ThreadingHTTPServer):
-    """Takes every webhook; `seen` are the ids of the jobs that they told of."""
+class ResponsiveReceiver(ThreadingHTTPServer):
+    """Accepts every webhook; `seen` has the ids of the jobs."""
 
     daemon_threads = True
 
@@ -42,7 +41,7 @@ class Well(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Well  # type: ignore[assignment]
+    server: ResponsiveReceiver
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -51,18 +50,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *arguments: Any) -> None:
-        """Silent."""
+        """Write no log."""
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Receivers on loopback."""
+    """Allow receivers on loopback."""
     return settings.model_copy(update={"allow_private_urls": True})
 
 
 @pytest.fixture
-def well() -> Iterator[Well]:
-    with Well() as receiver:
+def responsive() -> Iterator[ResponsiveReceiver]:
+    with ResponsiveReceiver() as receiver:
         thread = threading.Thread(target=receiver.serve_forever, args=(0.02,))
         thread.start()
         yield receiver
@@ -72,7 +71,7 @@ def well() -> Iterator[Well]:
 
 @pytest.fixture
 def hanging() -> Iterator[list[str]]:
-    """The URLs of some that take connections and never say a word."""
+    """The URLs of receivers that accept connections and never answer."""
     with ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128)) for _ in range(HANGING)]
         yield [f"http://127.0.0.1:{listener.getsockname()[1]}/hook" for listener in listeners]
@@ -80,36 +79,40 @@ def hanging() -> Iterator[list[str]]:
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """The URL of one that is not there."""
+    """The URL of a receiver that refuses connections."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/hook"
 
 
-def test_dead_receivers_delay_nobody(
+def test_dead_receivers_delay_no_job_and_no_other_receiver(
     start: Start,
     begin: UnitOfWork,
     storage: Storage,
     project: Project,
-    well: Well,
+    responsive: ResponsiveReceiver,
     hanging: list[str],
     refusing: str,
 ) -> None:
-    """What the hanging ones are sent is more than the sender has threads, and none of it ends before the test does."""
+    """More deliveries hang than there are sender threads, and none of them times out during the test."""
     subject = make_subject(begin, storage, project)
     with begin() as session:
-        for url in (*hanging, refusing, well.url):
+        for url in (*hanging, refusing, responsive.url):
             webhooks.create_endpoint(session, project.id, url)
-    patience = [put(f"worker.webhooks:{name}", UNTIL_THE_END) for name in ("TIMEOUT_SECONDS", "LEASE_SECONDS")]
+    no_timeouts = [put(f"worker.webhooks:{name}", UNTIL_THE_END) for name in ("TIMEOUT_SECONDS", "LEASE_SECONDS")]
     start(dispatcher())
-    start(sender(patience))
+    start(sender(no_timeouts))
     start(worker(["priors"]))
     work = [learn(begin, project, subject, steps=1) for _ in range(JOBS)]
     for job in work:
-        assert ended(begin, job, SECONDS).state == State.SUCCEEDED
-    eventually(lambda: well.seen == {job.id for job in work}, SECONDS)
+        assert ended(begin, job).state == State.SUCCEEDED
+    eventually(lambda: responsive.seen == {job.id for job in work})
     with begin() as session:
         waiting = (Delivery.url.in_(hanging), Delivery.state == "pending", Delivery.last_error.is_(None))
-        assert session.scalar(select(func.count()).where(*waiting)) == len(hanging) * JOBS > WEBHOOKS_AT_ONCE
-        begun = (*waiting, Delivery.attempts > 0)
-        assert session.scalar(select(func.count()).where(*begun)) == len(hanging) * WEBHOOKS_AT_ONE_RECEIVER
+        assert session.scalar(select(func.count()).where(*waiting)) == len(hanging) * JOBS > WEBHOOK_THREADS
+
+    def begun() -> int | None:
+        with begin() as session:
+            return session.scalar(select(func.count()).where(*waiting, Delivery.attempts > 0))
+
+    eventually(lambda: begun() == len(hanging) * WEBHOOK_THREADS_PER_RECEIVER)

@@ -1,5 +1,7 @@
-"""Any order of what users, workers and the dispatcher may do, dead workers' late words included: the model of a few
-lines and the real tables agree, and the audit finds nothing, after each step."""
+"""Random sequences of what users, workers and the dispatcher may do, including late writes of dead workers.
+
+After each step the tables agree with a model of a few lines, and the audit finds nothing.
+"""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,7 +28,7 @@ from ledger.attempts import Claim, Control, Progress
 from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.idempotency import Answer
-from ledger.jobs import Job
+from ledger.models import Job, OutboxEntry
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage, attempt_prefix
 from tests.support.rows import make_image, make_subject
@@ -40,7 +42,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Model:
-    """A job as it should be."""
+    """The expected state of a job."""
 
     kind: str
     subject: str
@@ -61,8 +63,8 @@ class Model:
         return self.state is State.RUNNING and self.epoch == claim.epoch
 
 
-class Lives(RuleBasedStateMachine):
-    """One project and a webhook endpoint; `claims` are never thrown away, so any of them may be a zombie's."""
+class JobLives(RuleBasedStateMachine):
+    """One project and a webhook endpoint. `claims` keeps all claims, so that outdated ones are used, too."""
 
     subjects = Bundle("subjects")
     tasks = Bundle("tasks")
@@ -80,7 +82,7 @@ class Lives(RuleBasedStateMachine):
             endpoint.changed_at = endpoint.created_at = earlier
 
     @rule(target=subjects)
-    def name_a_subject(self) -> str:
+    def create_subject(self) -> str:
         with self.begin() as session:
             return make_subject(session, self.project.id).id
 
@@ -115,12 +117,12 @@ class Lives(RuleBasedStateMachine):
     @rule(claim=claims)
     def renew(self, claim: Claim) -> None:
         with self.begin() as session:
-            told = attempts.renew(session, claim, Progress("training", 1, 9), lease_seconds=LEASE_SECONDS)
+            control = attempts.renew(session, claim, Progress("training", 1, 9), lease_seconds=LEASE_SECONDS)
         job = self.model.get(claim.job_id)
         if job is None or not job.is_held(claim):
-            assert told is Control.LOST
+            assert control is Control.LOST
         else:
-            assert told is (Control.CANCEL if job.canceled else Control.GO_ON)
+            assert control is (Control.CANCEL if job.canceled else Control.GO_ON)
             job.expired = False
 
     @rule(task=tasks)
@@ -159,18 +161,18 @@ class Lives(RuleBasedStateMachine):
     def finish(self, claim: Claim) -> None:
         job = self.model.get(claim.job_id)
         if job is None:
-            made, kind = [], "prior"
+            artefacts, kind = [], "prior"
         else:
             kind = job.kind
             roles = ["adapter", "manifest"] if kind == "prior" else ["image"]
             prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
-            made = [
+            artefacts = [
                 NewArtefact(role, role, "image/png", self.storage.put(prefix, role, role.encode(), "image/png"))
                 for role in roles
             ]
         with self.begin() as session:
             done = attempts.finish(
-                session, claim, made, resolved={}, metrics={}, manifest={} if kind == "prior" else None
+                session, claim, artefacts, resolved={}, metrics={}, manifest={} if kind == "prior" else None
             )
         assert done == (job is not None and job.is_held(claim) and not job.canceled)
         if done and job is not None:
@@ -226,34 +228,34 @@ class Lives(RuleBasedStateMachine):
         self.model = {task: job for task, job in self.model.items() if job.subject != subject}
 
     @rule()
-    def ring(self) -> None:
+    def notify(self) -> None:
         with self.begin() as session:
             for kind in ("prior", "edit"):
                 reaper.notify_stranded(session, kind, seconds=0.0, max_running=1000)
-            waiting = set(session.scalars(select(outbox.Entry.identifier)))
+            waiting = set(session.scalars(select(OutboxEntry.identifier)))
         assert waiting >= {task for task, job in self.model.items() if job.state is State.QUEUED}
         outbox.publish(self.begin, lambda task, identifier: True, limit=1000)
 
     @rule()
-    def forget(self) -> None:
-        """All of Redis, and the outbox's memory of it: a later `ring` must find every job that waits."""
+    def lose_messages(self) -> None:
+        """Lose the broker's messages and the outbox: a later `notify` must find every queued job."""
         with self.begin() as session:
-            session.execute(delete(outbox.Entry))
+            session.execute(delete(OutboxEntry))
 
     @invariant()
-    def the_tables_are_as_the_model_says(self) -> None:
+    def the_tables_agree_with_the_model(self) -> None:
         with self.begin() as session:
             rows = {job.id: job for job in session.scalars(select(Job))}
-            told: dict[str, list[str]] = {}
+            statuses: dict[str, list[str]] = {}
             for job_id, status in session.execute(text("SELECT job_id, data->>'status' FROM events ORDER BY id")):
-                told.setdefault(job_id, []).append(status)
+                statuses.setdefault(job_id, []).append(status)
         assert {task: (row.state, row.epoch, row.attempt) for task, row in rows.items()} == {
             task: (job.state, job.epoch, job.attempt) for task, job in self.model.items()
         }
-        assert told == {task: job.history for task, job in self.model.items()}
+        assert statuses == {task: job.history for task, job in self.model.items()}
 
     @invariant()
-    def nothing_is_violated(self) -> None:
+    def the_audit_finds_nothing(self) -> None:
         assert audit(self.begin, self.storage, patience=HOUR, key_lifetime=24 * HOUR) == []
 
     def _submit_again(self, key: str | None) -> Any:
@@ -273,13 +275,23 @@ class Lives(RuleBasedStateMachine):
             self.project.id, subject_id=subject, prior_id=None, image_id=image.id, target_prompts=[PROMPT]
         )
         return jobs.submit(
-            session, self.project.id, "edit", subject_id=subject, edit_id=edit.id, beside=[edit], parameters={}
+            session, self.project.id, "edit", subject_id=subject, edit_id=edit.id, related=[edit], parameters={}
         )
 
 
-def test_every_life_keeps_the_promises(engine: Engine, begin: UnitOfWork, storage: Storage) -> None:
+def machine(engine: Engine, begin: UnitOfWork, storage: Storage) -> type[JobLives]:
+    """The state machine on these servers. Hypothesis creates it without arguments."""
+
+    class Machine(JobLives):
+        def __init__(self) -> None:
+            super().__init__(engine, begin, storage)
+
+    return Machine
+
+
+def test_random_lives_of_jobs_keep_the_invariants(engine: Engine, begin: UnitOfWork, storage: Storage) -> None:
     run_state_machine_as_test(
-        lambda: Lives(engine, begin, storage),
+        machine(engine, begin, storage),
         settings=bounds(
             max_examples=10, stateful_step_count=25, derandomize=True, deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -288,9 +300,11 @@ def test_every_life_keeps_the_promises(engine: Engine, begin: UnitOfWork, storag
 
 
 @pytest.mark.slow
-def test_many_lives_keep_the_promises(engine: Engine, begin: UnitOfWork, storage: Storage) -> None:
+def test_slow_many_random_lives_of_jobs_keep_the_invariants(
+    engine: Engine, begin: UnitOfWork, storage: Storage
+) -> None:
     run_state_machine_as_test(
-        lambda: Lives(engine, begin, storage),
+        machine(engine, begin, storage),
         settings=bounds(
             max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck),
             phases=[Phase.generate, Phase.shrink],

@@ -1,15 +1,16 @@
-"""A user of the API with a mind of their own, who never sends anything twice without its idempotency key."""
+"""A simulated user of the API with random actions, who repeats a request only under its idempotency key."""
 
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 
 import httpx
 
 
 class User:
-    """Submits, looks, cancels, retries and erases; sends again what was not answered, under the same key."""
+    """Submits, lists, cancels, retries and erases; repeats requests without a response under the same key."""
 
     def __init__(self, url: str, key: str, subjects: list[str], image: str, chance: random.Random) -> None:
         self.client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
@@ -22,8 +23,8 @@ class User:
         chance, jobs = self.chance.random(), list(self.accepted)
         subject = self.chance.choice(self.subjects)
         if chance < 0.35:
-            asked = {"parameters": {"steps": self.chance.randrange(3, 40)}}
-            self._submit(f"/v1/subjects/{subject}/priors", asked, subject)
+            body = {"parameters": {"steps": self.chance.randrange(3, 40)}}
+            self._submit(f"/v1/subjects/{subject}/priors", body, subject)
         elif chance < 0.6:
             prompt = f"a photo of sks dog {self.chance.choice(['jumping', 'sitting', 'asleep'])}"
             self._submit("/v1/edits", {"subject_id": subject, "image_id": self.image, "prompt": prompt}, subject)
@@ -39,17 +40,17 @@ class User:
         else:
             self._call("GET", "/v1/jobs")
 
-    def _submit(self, path: str, asked: dict[str, object] | None, subject: str) -> None:
-        answer = self._call("POST", path, asked, {"Idempotency-Key": f"{self.chance.getrandbits(64):x}"})
+    def _submit(self, path: str, body: Mapping[str, object] | None, subject: str) -> None:
+        answer = self._call("POST", path, body, {"Idempotency-Key": f"{self.chance.getrandbits(64):x}"})
         if answer is not None and answer.status_code == 202:
             self.accepted[answer.json()["id"]] = subject
 
     def _call(
-        self, method: str, path: str, asked: object = None, headers: dict[str, str] | None = None
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> httpx.Response | None:
         for _ in range(200):
             with suppress(httpx.TransportError):
-                answer = self.client.request(method, path, json=asked, headers=headers)
+                answer = self.client.request(method, path, json=body, headers=headers)
                 self.seen[answer.status_code] += 1
                 if answer.status_code != 503 and "in_flight" not in answer.text:
                     return answer

@@ -1,7 +1,7 @@
 """A small Ceph with its S3 gateway on loopback: one monitor, one store in memory, one RGW.
 
-After Ceph's documentation ("Manual Deployment"), but for the authentication between its own parts, which is off: all
-of it listens on loopback only, and keeps nothing but what the tests stored.
+It follows Ceph's documentation ("Manual Deployment"), but without authentication between its parts: they listen on
+loopback only and store only test data.
 """
 
 import json
@@ -26,7 +26,7 @@ cluster_addr = 127.0.0.1
 auth_cluster_required = none
 auth_service_required = none
 auth_client_required = none
-ms_mon_client_mode = crc  ; RGW would insist on encryption, which needs authentication
+ms_mon_client_mode = crc  ; RGW would require encryption, which needs authentication
 admin_socket =
 log_file =
 run_dir = {folder}
@@ -52,9 +52,9 @@ rgw_dynamic_resharding = false
 
 @contextmanager
 def serve(folder: Path, *, bucket: str = "lipe") -> Iterator[S3]:
-    """Yield the gateway's credentials; all stops, and all objects are gone, when the block ends.
+    """Context manager that yields the gateway's credentials. At the end all parts stop and the objects are deleted.
 
-    The bucket is not made. Raises StartError.
+    It does not create the bucket. Raises StartError.
     """
     ceph = Ceph(folder.resolve(), f"[v2:127.0.0.1:{free_port()}]")
     with ExitStack() as stack:
@@ -67,7 +67,7 @@ def serve(folder: Path, *, bucket: str = "lipe") -> Iterator[S3]:
 
 
 class Ceph:
-    """Its parts, each with a folder of its own beside the configuration file."""
+    """The parts of the cluster, each with a folder beside the configuration file."""
 
     def __init__(self, folder: Path, address: str) -> None:
         self.folder, self.address, self.cluster = folder, address, str(uuid.uuid4())
@@ -81,27 +81,27 @@ class Ceph:
         (self.folder / "ceph.conf").write_text(text)
 
     def monitor(self) -> AbstractContextManager[object]:
-        """Who knows the cluster."""
+        """The monitor, which knows the cluster's members."""
         map_file = str(self.folder / "monmap")
         self._run("monmaptool", "--create", "--fsid", self.cluster, "--addv", "a", self.address, map_file)
         self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", map_file)
         return self._running("mon", "ceph-mon", "-i", "a", "-f")
 
     def store(self) -> AbstractContextManager[object]:
-        """The only one."""
+        """The only object store daemon."""
         store = str(uuid.uuid4())
         self._run("ceph", "--connect-timeout", "30", "osd", "new", store)
         self._run("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", store)
         return self._running("osd", "ceph-osd", "-i", "0", "-f")
 
     def user(self) -> tuple[str, str]:
-        """Access key id and secret of the only user. Makes the gateway's pools, too."""
+        """Create the user and the gateway's pools. Returns access key id and secret."""
         made = self._run("radosgw-admin", "user", "create", "--uid=lipe", "--display-name=LIPE")
         key = json.loads(made)["keys"][0]
         return key["access_key"], key["secret_key"]
 
     def gateway(self, port: int) -> AbstractContextManager[object]:
-        """S3 on that port."""
+        """The S3 gateway on that port."""
         frontend = f"--rgw_frontends=beast endpoint=127.0.0.1:{port}"
         return self._running("rgw", "radosgw", "-n", "client.admin", "-f", frontend, ready_at=port)
 
@@ -117,6 +117,8 @@ class Ceph:
         environment = {**os.environ, **self._environment}
         try:
             done = subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True, text=True)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        except subprocess.CalledProcessError as error:
             raise StartError(f"{' '.join(command)} failed: {error.stderr}") from error
+        except subprocess.TimeoutExpired as error:
+            raise StartError(f"{' '.join(command)} timed out") from error
         return done.stdout

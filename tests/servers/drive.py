@@ -1,8 +1,8 @@
 """The integration tests on the servers that production uses: ``make test-servers``.
 
-Starts the machine's PostgreSQL and Redis and a Ceph with its S3 gateway, on free loopback ports and over data of their
-own that go away, runs the tests on them in two processes, and stops what it started. Where one is not installed it says
-which packages to install, and succeeds. Arguments go to pytest, in place of the usual tests.
+Starts the machine's PostgreSQL and Redis and a Ceph with its S3 gateway on free loopback ports and temporary data, runs
+the tests in two processes, and stops what it started. If a program is not installed, it prints the packages to install
+and succeeds. Arguments go to pytest in place of the usual tests.
 """
 
 import os
@@ -27,7 +27,7 @@ TESTS = (
     "tests/api",
     "--ignore=tests/api/test_schemathesis.py",  # minutes for the HTTP side alone
     "tests/client",
-    "tests/worker/test_claim.py",
+    "tests/worker/test_attempt.py",
     "tests/worker/test_deliveries.py",
     "tests/worker/test_dispatcher.py",
     "tests/reliability/test_outages.py",
@@ -39,12 +39,13 @@ TESTS = (
 
 def main(arguments: list[str]) -> int:
     path = search_path(os.environ["PATH"])
-    programs = {name: shutil.which(name, path=path) for name in PROGRAMS}
-    if missing := [name for name, place in programs.items() if place is None]:
+    found = {name: shutil.which(name, path=path) for name in PROGRAMS}
+    programs = {name: program for name, program in found.items() if program is not None}
+    if missing := sorted(set(PROGRAMS) - set(programs), key=PROGRAMS.index):
         print(skipped(missing))
         return 0
-    for name, place in programs.items():
-        print(f"{name:14} {place}", flush=True)
+    for name, program in programs.items():
+        print(f"{name:14} {program}", flush=True)
     with TemporaryDirectory(prefix="lipe-servers-") as folder, servers(Path(folder), programs) as addresses:
         command = [sys.executable, "-m", "pytest", f"-n{PROCESSES}", "--dist=loadfile", *(arguments or TESTS)]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, **addresses, "PATH": path}, check=False).returncode
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def servers(folder: Path, programs: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """PostgreSQL, Redis and a bucket for each process, until the block ends; what tests/conftest.py must know."""
+    """Run PostgreSQL, Redis and a bucket for each test process. Yields the variables that tests/conftest.py reads."""
     binaries = [Path(programs["postgres"]).resolve().parent]
     with ExitStack() as running:
         store = running.enter_context(ceph.serve(folder / "ceph"))
@@ -76,13 +77,13 @@ def servers(folder: Path, programs: Mapping[str, str]) -> Iterator[dict[str, str
 
 
 def search_path(path: str) -> str:
-    """PATH with Debian's newest PostgreSQL in front: the servers that tests start themselves are then these, too."""
+    """PATH with Debian's newest PostgreSQL first, so that tests that start a server use it, too."""
     debian = sorted(DEBIAN_POSTGRES.glob("*/bin"), key=lambda folder: float(folder.parent.name), reverse=True)
     return os.pathsep.join([*map(str, debian[:1]), path])
 
 
 def skipped(missing: list[str]) -> str:
-    """Says so, loudly, and what to do."""
+    """A visible notice of what was not tested, and the command to install it."""
     install = f"apt-get install --no-install-recommends {' '.join(PACKAGES.read_text().split())}"
     stars = "*" * 72
     return (

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from cli.embedded.process import running
-from cli.embedded.up import lipe
+from cli.embedded.up import lipe_command
 from ledger.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,19 +18,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def settings(settings: Settings, checkpoint: Path) -> Settings:
-    """Short times: a lost worker is noticed within six seconds."""
+    """The tiny checkpoint. Leases are longer than a loaded machine delays a renewal; tests let them expire."""
     return settings.model_copy(
-        update={"base_model": str(checkpoint), "device": "cpu", "lease_seconds": 6.0, "stranded_seconds": 1.0}
+        update={"base_model": str(checkpoint), "device": "cpu", "lease_seconds": 120.0, "stranded_seconds": 1.0}
     )
 
 
 @pytest.fixture
 def program(settings: Settings, engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Popen[bytes]]]:
-    """`program("worker", "--queues", "priors")` starts it; the test's end stops it."""
+    """`program("worker", "--queues", "priors")` starts a program, which is stopped at the end of the test."""
     with ExitStack() as stack:
         yield lambda *arguments: stack.enter_context(
             running(
-                lipe(*arguments),
+                lipe_command(*arguments),
                 tmp_path / "-".join((*arguments, str(len(list(tmp_path.iterdir()))))).replace("/", "_"),
                 environment=_environment(settings),
                 cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Real processes: what a draining and a cancelled worker leave behind, and how the job ends."""
+"""Real processes: the state of a job and its files after a drain, a cancel and an error."""
 
 import signal
 from collections.abc import Callable
@@ -6,26 +6,25 @@ from subprocess import Popen
 
 from ledger import jobs
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage
-from tests.support.factories import current, edit, history, learn, make_subject, wait_for
+from tests.support.factories import current, edit, history, learn, make_subject
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 Program = Callable[..., Popen[bytes]]
-STEPS = 150
 
 
-def test_a_draining_worker_hands_the_job_back_uncharged(
+def test_a_draining_worker_returns_the_job_uncharged(
     begin: UnitOfWork, storage: Storage, project: Project, program: Program, settings: Settings
 ) -> None:
-    job = learn(begin, project, make_subject(begin, storage, project), steps=STEPS)
+    job = learn(begin, project, make_subject(begin, storage, project), steps=100_000)  # more than it can do
     program("dispatcher")
     worker = program("worker", "--queues", "priors")
     at_step(begin, job, 10)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(120) == 0
+    assert worker.wait(PATIENCE_SECONDS) == 0
     released = current(begin, job)
     assert (released.state, released.attempt, released.epoch) == (State.QUEUED, 0, 1)
     assert len(list((settings.data_dir / "checkpoints").glob(f"{job.id}.*"))) == 1
@@ -34,7 +33,7 @@ def test_a_draining_worker_hands_the_job_back_uncharged(
     assert current(begin, job).state == State.CANCELED
 
 
-def test_a_cancelled_training_stops_at_once_and_leaves_nothing(
+def test_a_cancelled_training_stops_and_leaves_no_files(
     begin: UnitOfWork, storage: Storage, project: Project, program: Program, settings: Settings
 ) -> None:
     job = learn(begin, project, make_subject(begin, storage, project), steps=100_000)
@@ -43,36 +42,36 @@ def test_a_cancelled_training_stops_at_once_and_leaves_nothing(
     at_step(begin, job, 55)
     with begin() as session:
         jobs.cancel(session, project.id, job.id)
-    assert ended(begin, job, seconds=30).state == State.CANCELED
-    wait_for(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")), seconds=30)
+    assert ended(begin, job).state == State.CANCELED
+    eventually(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")))
     assert [event.type for event in history(begin, job)] == ["prior.queued", "prior.running", "prior.canceled"]
     assert list(storage.keys(f"projects/{project.id}/jobs/{job.id}/")) == []
     next_job = learn(begin, project, make_subject(begin, storage, project), steps=3)
     assert ended(begin, next_job).state == State.SUCCEEDED
 
 
-def test_a_job_that_cannot_be_done_fails_with_its_code(
+def test_a_job_with_bad_parameters_fails_with_its_code(
     begin: UnitOfWork, storage: Storage, project: Project, program: Program
 ) -> None:
     subject = make_subject(begin, storage, project)
     unknown = learn(begin, project, subject, momentum=0.9)
-    nameless = edit(begin, storage, project, subject, None, prompts=["a photo of a cat"])
+    without_token = edit(begin, storage, project, subject, None, prompts=["a photo of a cat"])
     program("dispatcher")
     program("worker", "--queues", "priors,edits")
     assert ended(begin, unknown).error_code == "invalid_parameters"
-    assert "momentum" in current(begin, unknown).error_detail
-    assert ended(begin, nameless).error_code == "invalid_request"
+    assert "momentum" in (current(begin, unknown).error_detail or "")
+    assert ended(begin, without_token).error_code == "invalid_request"
 
 
 def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
     def reached() -> bool:
-        now = current(begin, job)
-        assert now.status not in TERMINAL, f"{now.error_code}: {now.error_detail}"
-        return now.progress.get("stage") == "training" and now.progress["step"] >= step
+        row = current(begin, job)
+        assert row.status not in TERMINAL, f"{row.error_code}: {row.error_detail}"
+        return row.progress.get("stage") == "training" and row.progress["step"] >= step
 
-    wait_for(reached, seconds=300)
+    eventually(reached, seconds=300)
 
 
 def ended(begin: UnitOfWork, job: Job, seconds: float = 300) -> Job:
-    wait_for(lambda: current(begin, job).status in TERMINAL, seconds)
+    eventually(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)

@@ -1,4 +1,4 @@
-"""From pictures to an edited picture by the API alone, over real processes; the worker is killed in mid-training."""
+"""From references to an edited image through the API, with real processes; a worker is killed during the training."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -11,19 +11,20 @@ from PIL import Image
 
 from cli.embedded.process import free_port
 from client import Client
-from ledger import keys, priors
+from ledger import keys
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Prior, Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support.factories import history, verified
+from tests.support.kills import expire_lease
+from tests.support.waiting import eventually
 
 Program = Callable[..., Popen[bytes]]
 STEPS = 120
 
 
-def test_a_killed_worker_costs_a_user_nothing_but_time(
+def test_a_job_of_a_killed_worker_succeeds_later(
     begin: UnitOfWork, storage: Storage, project: Project, settings: Settings, program: Program, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -33,9 +34,8 @@ def test_a_killed_worker_costs_a_user_nothing_but_time(
     with begin() as session:
         key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test")[1]
     with Client(f"http://127.0.0.1:{port}", key) as lipe:
-        while not _ready(port):
-            pass
-        references = [lipe.upload_image(_picture(colour)) for colour in ("red", "green", "blue")]
+        eventually(lambda: _ready(port))
+        references = [lipe.upload_image(_image(colour)) for colour in ("red", "green", "blue")]
         rex = lipe.create_subject(name="Rex", class_noun="dog", references=references)
         small = {"count": 2, "steps": 2}
         job = lipe.train_prior(rex, parameters={"steps": STEPS, "rank": 2}, regularization=small)
@@ -44,17 +44,19 @@ def test_a_killed_worker_costs_a_user_nothing_but_time(
                 for process in [*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)]:
                     process.kill()
                 break
+        expire_lease(begin, row_of(begin, job.id))
         program("worker", "--queues", "priors,edits")
         job = lipe.wait(job)
         assert (job.status, job.attempt) == ("succeeded", 2)
         assert job.metrics["seconds_training"] > 0
         row = row_of(begin, job.id)
-        told = [event.data["status"] for event in history(begin, row)]
-        assert told == ["queued", "running", "queued", "running", "succeeded"]
+        statuses = [event.data["status"] for event in history(begin, row)]
+        assert statuses == ["queued", "running", "queued", "running", "succeeded"]
         made = verified(begin, storage, row)
         assert [artefact.role for artefact in made if artefact.role != "preview"] == ["adapter", "manifest"]
         with begin() as session:
-            prior = priors.default(session, project.id, rex.id)
+            prior = session.get_one(Prior, row.prior_id)
+        assert prior.manifest is not None
         assert prior.adapter_sha256 == made[0].sha256 == job.resolved["adapter_sha256"]
         assert len(prior.manifest["losses"]) == STEPS
 
@@ -84,7 +86,7 @@ def _ready(port: int) -> bool:
         return False
 
 
-def _picture(colour: str) -> bytes:
+def _image(colour: str) -> bytes:
     file = BytesIO()
     Image.new("RGB", (96, 96), colour).save(file, "PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""`lipe up`: the whole service from nothing, used through its API, and nothing left of it afterwards."""
+"""`lipe up` starts the whole service, which works through its API; afterwards no process is left."""
 
 import io
 import json
@@ -13,11 +13,11 @@ from PIL import Image
 
 from cli.embedded.up import embedded_service
 from client import Client, verify_webhook
-from tests.support.factories import wait_for
 from tests.support.receiver import receiving
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
-def test_from_references_to_an_edited_picture(checkpoint: Path, tmp_path: Path) -> None:
+def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) -> None:
     environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with (
         receiving(200) as receiver,
@@ -25,13 +25,13 @@ def test_from_references_to_an_edited_picture(checkpoint: Path, tmp_path: Path) 
         Client(service.url, service.api_key) as lipe,
     ):
         endpoint = lipe.create_webhook_endpoint(receiver.url)
-        references = [lipe.upload_image(picture(shade)) for shade in (10, 90, 170)]
+        references = [lipe.upload_image(image(shade)) for shade in (10, 90, 170)]
         rex = lipe.create_subject(name="Rex", class_noun="dog", token="sks", references=references)
         learning = lipe.train_prior(rex, parameters={"steps": 4, "rank": 2}, regularization={"count": 2, "steps": 2})
         assert lipe.wait(learning).status == "succeeded"
         editing = lipe.edit(
             subject=rex,
-            image=lipe.upload_image(picture(0)),
+            image=lipe.upload_image(image(0)),
             prompts=["a photo of sks dog jumping", "a photo of sks dog sitting"],
             parameters={"steps": 2},
         )
@@ -39,54 +39,56 @@ def test_from_references_to_an_edited_picture(checkpoint: Path, tmp_path: Path) 
         results = lipe.results(editing)
         files = [lipe.download(result.image, tmp_path / f"{number}.png") for number, result in enumerate(results)]
         assert [Image.open(io.BytesIO(file.read_bytes())).size for file in files] == [(64, 64), (64, 64)]
-        wait_for(lambda: len(receiver.seen) == 2, seconds=20)  # an erasure takes what is still to be told, too
+        eventually(lambda: len(receiver.seen) == 2)  # an erasure deletes pending deliveries, too
         lipe.delete_subject(rex)
         assert service.failure() is None
-        programs = [psutil.Process(program.child.pid) for program in service.programs.values()]
+        programs = [psutil.Process(program.child.pid) for program in service.programs.values() if program.child]
         valkey = json.loads((tmp_path / "data" / "valkey" / "process.json").read_text())["pid"]
         os.kill(valkey, signal.SIGKILL)
-        wait_for(lambda: "valkey ended" in (service.failure() or ""), seconds=5)
+        eventually(lambda: "valkey ended" in (service.failure() or ""))
         objects = [file.name for file in (tmp_path / "data" / "s3" / "objects").rglob("*") if file.is_file()]
     assert sorted(verified(endpoint.secrets[0], *sent) for sent in receiver.seen) == [
         "edit.succeeded", "prior.succeeded",
     ]  # fmt: skip
-    assert len(objects) == 1  # the test picture: of the erased subject nothing is left
+    assert len(objects) == 1  # the source image; no object of the erased subject remains
     assert not any(program.is_running() for program in programs)
     assert [process for process in psutil.process_iter() if belongs(process, tmp_path)] == []
 
 
-def test_the_key_and_the_settings_that_it_shows_open_it_and_ctrl_c_stops_it(checkpoint: Path, tmp_path: Path) -> None:
+def test_its_printed_key_and_settings_give_access_and_ctrl_c_stops_it(checkpoint: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cli.main", "up", "--data", str(tmp_path / "data"), "--port", "0"]
     environment = {**os.environ, "COLUMNS": "60", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
         [*command, "--base-model", str(checkpoint)], env=environment, stderr=subprocess.PIPE, text=True
     ) as up:
         assert up.stderr is not None
-        shown = {}
+        printed = {}
         for line in up.stderr:
             if line.startswith("Ctrl-C"):
                 break
             label, _, value = line.partition(": " if line.startswith("API key") else " at ")
-            shown[label] = value.split()[:1]
+            printed[label] = value.split()[:1]
         try:
-            (url,), (key,) = shown["LIPE is"], shown["API key, shown once"]
+            (url,), (key,) = printed["LIPE is"], printed["API key, shown once"]
             with Client(url, key) as lipe:
-                assert lipe.upload_image(picture(0)).width == 64
+                assert lipe.upload_image(image(0)).width == 64
             settings = tmp_path / "data" / "settings.sh"
             assert settings.stat().st_mode & 0o777 == 0o600
-            tell = f". {settings}; {sys.executable} -m cli.main keys list; {sys.executable} -m cli.main audit --json"
-            told = subprocess.run(["sh", "-c", tell], env=environment, capture_output=True, text=True, check=True)
-            assert "lipe up" in told.stdout
-            assert told.stdout.endswith('{\n  "violations": []\n}\n')
+            commands = (
+                f". {settings}; {sys.executable} -m cli.main keys list; {sys.executable} -m cli.main audit --json"
+            )
+            result = subprocess.run(["sh", "-c", commands], env=environment, capture_output=True, text=True, check=True)
+            assert "lipe up" in result.stdout
+            assert result.stdout.endswith('{\n  "violations": []\n}\n')
             assert key in settings.read_text()
         finally:
             up.send_signal(signal.SIGINT)
-        assert up.wait(timeout=60) == 0
+        assert up.wait(timeout=PATIENCE_SECONDS) == 0
     assert not settings.exists()
     assert [process for process in psutil.process_iter() if belongs(process, tmp_path)] == []
 
 
-def picture(shade: int) -> bytes:
+def image(shade: int) -> bytes:
     content = io.BytesIO()
     shades = Image.linear_gradient("L").resize((64, 64)).point(lambda level: (level + shade) % 256)
     shades.convert("RGB").save(content, "PNG")

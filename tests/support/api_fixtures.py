@@ -1,4 +1,4 @@
-"""Fixtures of the application over the real servers, called as two projects; and the life of a job without a GPU."""
+"""Fixtures: the application with real servers, clients of two projects, and a worker without a GPU."""
 
 import threading
 import time
@@ -9,23 +9,24 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from api.app import make_app
 from ledger import attempts, keys, projects
 from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import METADATA, Project
 from ledger.settings import Settings
 from ledger.storage import Storage, attempt_prefix
 from tests.support.uploads import png
 
 NewKey = Callable[..., str]
+Refuse = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def new_key(begin: UnitOfWork, settings: Settings) -> NewKey:
-    """`new_key(project, scopes=...)`: a key's text."""
+    """`new_key(project, scopes=...)`: the text of a new key."""
 
     def create(project: Project, **options: Any) -> str:
         with begin() as session:
@@ -36,7 +37,7 @@ def new_key(begin: UnitOfWork, settings: Settings) -> NewKey:
 
 @pytest.fixture(scope="session")
 def app(server_settings: Settings) -> Iterator[FastAPI]:
-    """The application, open for all tests; `engine` empties its tables for each."""
+    """The application, open for all tests; the fixture `engine` empties the tables before each."""
     opened = make_app(server_settings)
     with TestClient(opened):
         yield opened
@@ -50,7 +51,7 @@ def api(app: FastAPI, project: Project, new_key: NewKey) -> TestClient:
 
 @pytest.fixture
 def stranger(api: TestClient, app: FastAPI, begin: UnitOfWork, new_key: NewKey) -> TestClient:
-    """The same application, called by another project."""
+    """A client of the same application with a key of another project."""
     with begin() as session:
         other = projects.create(session, "other")
     return TestClient(app, headers={"Authorization": f"Bearer {new_key(other)}"})
@@ -60,8 +61,8 @@ def stranger(api: TestClient, app: FastAPI, begin: UnitOfWork, new_key: NewKey) 
 def upload(api: TestClient) -> Callable[..., str]:
     """`upload("red", (96, 96))`: the id of a new image."""
 
-    def send(*look: Any) -> str:
-        return str(api.post("/v1/images", content=png(*look)).raise_for_status().json()["id"])
+    def send(*arguments: Any) -> str:
+        return str(api.post("/v1/images", content=png(*arguments)).raise_for_status().json()["id"])
 
     return send
 
@@ -69,15 +70,15 @@ def upload(api: TestClient) -> Callable[..., str]:
 @pytest.fixture
 def subject(api: TestClient, upload: Callable[..., str]) -> dict[str, Any]:
     """A dog with three references."""
-    references = [upload(colour) for colour in ("red", "green", "blue")]
-    asked = {"name": "Rex", "class_noun": "dog", "references": references}
-    body: dict[str, Any] = api.post("/v1/subjects", json=asked).raise_for_status().json()
+    references = [upload(color) for color in ("red", "green", "blue")]
+    payload = {"name": "Rex", "class_noun": "dog", "references": references}
+    body: dict[str, Any] = api.post("/v1/subjects", json=payload).raise_for_status().json()
     return body
 
 
 @pytest.fixture
 def work(begin: UnitOfWork, storage: Storage) -> Callable[..., None]:
-    """`work(job_id)`: what a worker does with a job, but for the GPU."""
+    """`work(job_id)`: claims a job, stores files and finishes it, as a worker does."""
 
     def run(job_id: str, files: list[tuple[str, dict[str, Any]]] = [("adapter", {}), ("manifest", {})]) -> None:  # noqa: B006
         with begin() as session:
@@ -111,9 +112,38 @@ def prior(api: TestClient, subject: dict[str, Any], work: Callable[..., None]) -
     return str(job["prior_id"])
 
 
+@pytest.fixture
+def refused(begin: UnitOfWork, storage: Storage, project: Project) -> Refuse:
+    """`refused(status, code, api.post, path, ...)`: checks that nothing was stored, and returns the problem."""
+
+    def refuse(status: int, code: str, call: Callable[..., Any], path: str, **request: Any) -> dict[str, Any]:
+        before = _stored(begin, storage, project)
+        answer = call(path, **request)
+        assert _stored(begin, storage, project) == before
+        assert answer.headers["content-type"] == "application/problem+json", answer.text
+        body: dict[str, Any] = answer.json()
+        assert (answer.status_code, body["status"], body["code"]) == (status, status, code), body
+        assert body["request_id"] == answer.headers["x-request-id"]
+        assert body["type"] == f"urn:lipe:problem:{code}"
+        assert len(body["detail"]) > 10
+        return body
+
+    return refuse
+
+
+def _stored(begin: UnitOfWork, storage: Storage, project: Project) -> tuple[dict[str, int], list[str]]:
+    """The number of rows of each table, and the keys of the project's objects."""
+    with begin() as session:
+        rows = {
+            name: session.scalar(select(func.count()).select_from(table)) or 0
+            for name, table in METADATA.tables.items()
+        }
+    return rows, sorted(storage.keys(f"projects/{project.id}/"))
+
+
 @pytest.fixture(scope="session")
 def uvicorn_url(server_settings: Settings) -> Iterator[str]:
-    """Where a real uvicorn serves an application, open for all tests."""
+    """The URL of a real uvicorn server, open for all tests."""
     uvicorn_server = uvicorn.Server(uvicorn.Config(make_app(server_settings), port=0, log_level="warning"))
     thread = threading.Thread(target=uvicorn_server.run)
     thread.start()
@@ -128,5 +158,5 @@ def uvicorn_url(server_settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def server(uvicorn_url: str, engine: Engine) -> str:
-    """The same, its tables empty."""
+    """The URL of the server, its tables empty."""
     return uvicorn_url

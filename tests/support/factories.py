@@ -1,22 +1,19 @@
-"""Orders to the worker, with real objects: a subject with pictures, a prior job, an edit job; and how they stand."""
+"""Rows with real objects: a subject with images, jobs that learn a prior or make an edit; and the state of a job."""
 
 import io
-import time
-from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
 
 from ledger import artefacts, edits, events, images, jobs, priors, subjects
-from ledger.database import UnitOfWork, new_id
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.database import UnitOfWork
+from ledger.models import Artefact, Job, Project, Subject, new_id
+from ledger.models import Image as ImageRow
 from ledger.storage import Storage, StoredObject, image_prefix
-from ledger.subjects import Subject
 
 
 def make_subject(begin: UnitOfWork, storage: Storage, project: Project) -> Subject:
-    """A dog with three pictures, two of them with captions."""
+    """A dog with three reference images, two of them with captions."""
     rows = [put_image(begin, storage, project, shade) for shade in (40, 120, 200)]
     with begin() as session:
         return subjects.create(
@@ -25,8 +22,8 @@ def make_subject(begin: UnitOfWork, storage: Storage, project: Project) -> Subje
         )  # fmt: skip
 
 
-def put_image(begin: UnitOfWork, storage: Storage, project: Project, shade: int) -> images.Image:
-    """A stored picture, another one for each shade."""
+def put_image(begin: UnitOfWork, storage: Storage, project: Project, shade: int) -> ImageRow:
+    """A stored image; another content for each shade."""
     content = io.BytesIO()
     Image.linear_gradient("L").resize((64, 64)).point(lambda level: (level + shade) % 256).convert("RGB").save(
         content, "PNG"
@@ -38,7 +35,7 @@ def put_image(begin: UnitOfWork, storage: Storage, project: Project, shade: int)
 
 
 def learn(begin: UnitOfWork, project: Project, subject: Subject, **config: Any) -> Job:
-    """A queued prior job; `config` overrides the training's settings."""
+    """A queued job that learns a prior; `config` overrides the training settings."""
     parameters = {"prior": {"rank": 2, **config}, "regularization": {"count": 2, "steps": 2}}
     with begin() as session:
         prior = priors.create(session, project.id, subject.id)
@@ -57,7 +54,7 @@ def edit(
     method: str = "nima",
     **settings: Any,
 ) -> Job:
-    """A queued edit job of a fresh picture; `settings` are the method's, a few steps without any."""
+    """A queued edit job with a new image; `settings` are those of the method, by default a few steps."""
     image = put_image(begin, storage, project, 0)
     with begin() as session:
         row = edits.draft(
@@ -65,13 +62,13 @@ def edit(
             target_prompts=prompts or ["a photo of sks dog jumping", "a photo of sks dog sitting"], method=method,
         )  # fmt: skip
         return jobs.submit(
-            session, project.id, "edit", subject_id=subject.id, prior_id=prior_id, edit_id=row.id, beside=[row],
+            session, project.id, "edit", subject_id=subject.id, prior_id=prior_id, edit_id=row.id, related=[row],
             parameters={method: settings or {"steps": 3}, "seeds": [7]},
         )  # fmt: skip
 
 
 def current(begin: UnitOfWork, job: Job) -> Job:
-    """The job as it stands now."""
+    """The job as the database has it."""
     with begin() as session:
         return session.get_one(Job, job.id)
 
@@ -82,18 +79,10 @@ def history(begin: UnitOfWork, job: Job) -> list[events.JobEvent]:
         return events.after(session, job.project_id, job.id, 0)
 
 
-def verified(begin: UnitOfWork, storage: Storage, job: Job) -> list[artefacts.Artefact]:
+def verified(begin: UnitOfWork, storage: Storage, job: Job) -> list[Artefact]:
     """The job's artefacts, each read back from the storage."""
     with begin() as session:
         made = artefacts.of_job(session, job.project_id, job.id)
     for artefact in made:
         assert storage.verify(StoredObject(artefact.key, artefact.size, artefact.sha256))
     return made
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Until the condition holds; an AssertionError after that many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

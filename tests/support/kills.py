@@ -1,37 +1,49 @@
-"""Where programs are killed, and what must be true of a job afterwards."""
+"""Programs killed at failpoints, and the state that a job must have afterwards."""
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy import func, update
+
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
+from ledger.models import Job
 from ledger.settings import Settings
-from ledger.states import TERMINAL
+from ledger.states import TERMINAL, State
 from ledger.storage import Storage
 from tests.reliability import engine, failpoints
 from tests.reliability.programs import Body
 from tests.support.factories import current, history, verified
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 STEPS = 30
-"""Of every training that is killed."""
+"""The length of every training that is killed."""
 
 
 def failpoint(point: failpoints.Point, folder: Path, who: failpoints.Who = "program") -> Body:
+    """Kill the program, or the process alone, at the point."""
     return partial(failpoints.install, point, folder / "reached", who)
 
 
-def ended(begin: UnitOfWork, job: Job, seconds: float = 60.0) -> Job:
+def ended(begin: UnitOfWork, job: Job, seconds: float = PATIENCE_SECONDS) -> Job:
+    """The job, once it is in a terminal state."""
     eventually(lambda: current(begin, job).status in TERMINAL, seconds)
     return current(begin, job)
 
 
-def once_done(begin: UnitOfWork, storage: Storage, settings: Settings, job: Job) -> None:
-    """The prior is what an unbroken training gives, no step of it was done for nothing but what a kill lost."""
-    made = verified(begin, storage, job)
-    assert [artefact.role for artefact in made] == ["adapter", "manifest"]
-    assert storage.get(made[0].key, job.resolved["adapter_sha256"])
-    done = engine.diary(settings.data_dir, job.id)
+def expire_lease(begin: UnitOfWork, job: Job) -> None:
+    """Let the lease of a dead or stopped worker expire now, as if its time had passed."""
+    with begin() as session:
+        expired = func.clock_timestamp() - timedelta(seconds=1)
+        session.execute(update(Job).where(Job.id == job.id, Job.state == State.RUNNING).values(lease_until=expired))
+
+
+def assert_trained_once(begin: UnitOfWork, storage: Storage, settings: Settings, job: Job) -> None:
+    """The prior is that of an uninterrupted training, and only steps that a kill lost were repeated."""
+    artefacts = verified(begin, storage, job)
+    assert [artefact.role for artefact in artefacts] == ["adapter", "manifest"]
+    assert storage.get(artefacts[0].key, job.resolved["adapter_sha256"])
+    done = engine.recorded_steps(settings.data_dir, job.id)
     assert [step for epoch, step in done if epoch == job.epoch][-1:] in ([STEPS], [])
     assert {step for _, step in done} == set(range(1, STEPS + 1))
     assert len(done) <= STEPS + engine.CHECKPOINT_EVERY

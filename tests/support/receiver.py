@@ -6,19 +6,25 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+Answer = Callable[[BaseHTTPRequestHandler], None] | int
+"""A status, or a function that writes the response."""
+
 
 class Receiver(ThreadingHTTPServer):
-    """Answers each POST with the next of `answers` (the last one again and again) and remembers what came."""
+    """Answers each POST with the next of `answers`, and repeats the last one. `seen` has the headers and bodies."""
 
     daemon_threads = True
 
-    def __init__(self, *answers: Callable[[BaseHTTPRequestHandler], None] | int) -> None:
+    def __init__(self, *answers: Answer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers, self.seen = list(answers), []
+        self.answers = list(answers)
+        self.seen: list[tuple[dict[str, str], bytes]] = []
         self.url = f"http://127.0.0.1:{self.server_port}/hook"
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.seen.append((dict(self.headers), body))
@@ -31,11 +37,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
 
     def log_message(self, *arguments: Any) -> None:
-        pass
+        """Write no log."""
 
 
 @contextmanager
-def receiving(*answers: Callable[[BaseHTTPRequestHandler], None] | int) -> Iterator[Receiver]:
+def receiving(*answers: Answer) -> Iterator[Receiver]:
+    """Context manager that runs a receiver."""
     with Receiver(*answers) as receiver:
         thread = threading.Thread(target=receiver.serve_forever, args=(0.01,))
         thread.start()

@@ -1,4 +1,4 @@
-"""A healthy project with a bit of everything: jobs in every state, webhooks made, a subject erased."""
+"""A project without violations that has jobs in every state, webhook deliveries and an erased subject."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,12 +10,10 @@ from ledger import attempts, deliveries, erasures, idempotency, jobs, retries, w
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UnitOfWork
+from ledger.deliveries import Outcome
 from ledger.idempotency import Answer
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Delivery, Job, Project, Subject, WebhookEndpoint
 from ledger.storage import Storage, attempt_prefix
-from ledger.subjects import Subject
-from ledger.webhooks import Delivery, Endpoint
 from tests.support.factories import edit, learn, make_subject
 
 HOOK = "https://example.com/hook"
@@ -23,10 +21,10 @@ PROMPTS = ["a photo of sks dog jumping", "a photo of sks dog sitting"]
 
 
 @dataclass(frozen=True)
-class Journey:
-    """Ids of jobs by how they stand, of subjects, and of the webhook endpoint."""
+class SampleProject:
+    """The ids of its jobs, by their state, of its subjects and of its webhook endpoint."""
 
-    learnt: str
+    learned: str
     edited: str
     failed: str
     retried: str
@@ -38,21 +36,21 @@ class Journey:
     endpoint: str
 
 
-def travel(begin: UnitOfWork, storage: Storage, project: Project) -> Journey:
-    """Make all of it, as the service's programs do."""
+def make_sample_project(begin: UnitOfWork, storage: Storage, project: Project) -> SampleProject:
+    """Fill the project by the same calls as the service's programs."""
     with begin() as session:
         endpoint = webhooks.create_endpoint(session, project.id, HOOK)
         an_hour_ago = endpoint.created_at - timedelta(hours=1)
-        session.execute(update(Endpoint).values(changed_at=an_hour_ago, created_at=an_hour_ago))
+        session.execute(update(WebhookEndpoint).values(changed_at=an_hour_ago, created_at=an_hour_ago))
     rex, gone = (make_subject(begin, storage, project) for _ in range(2))
-    learnt = learn(begin, project, rex)
-    answer(begin, project, learnt)
-    succeed(begin, storage, learnt, [("adapter", {}), ("manifest", {})])
-    edited = edit(begin, storage, project, rex, learnt.prior_id, PROMPTS)
+    learned = learn(begin, project, rex)
+    answer(begin, project, learned)
+    succeed(begin, storage, learned, [("adapter", {}), ("manifest", {})])
+    edited = edit(begin, storage, project, rex, learned.prior_id, PROMPTS)
     answer(begin, project, edited)
-    pictures = [("image", {"target_prompt": prompt, "seed": 7}) for prompt in PROMPTS]
-    give_back(begin, edited)
-    succeed(begin, storage, edited, pictures)
+    images = [("image", {"target_prompt": prompt, "seed": 7}) for prompt in PROMPTS]
+    release(begin, edited)
+    succeed(begin, storage, edited, images)
     failed = learn(begin, project, rex)
     fail(begin, failed)
     with begin() as session:
@@ -62,20 +60,20 @@ def travel(begin: UnitOfWork, storage: Storage, project: Project) -> Journey:
         jobs.cancel(session, project.id, canceled.id)
         claim = attempts.claim(session, running.id, "worker-1", lease_seconds=60)
         assert claim
-        show(session, storage, claim, claim.epoch)
+        show_preview(session, storage, claim, claim.epoch)
     lost = learn(begin, project, gone)
     answer(begin, project, lost)
     succeed(begin, storage, lost, [("adapter", {}), ("manifest", {})])
     deliver(begin)
     erase(begin, storage, gone)
     assert retried
-    return Journey(
-        learnt.id, edited.id, failed.id, retried.id, canceled.id, waiting.id, running.id, rex.id, gone.id, endpoint.id
+    return SampleProject(
+        learned.id, edited.id, failed.id, retried.id, canceled.id, waiting.id, running.id, rex.id, gone.id, endpoint.id
     )
 
 
 def answer(begin: UnitOfWork, project: Project, job: Job) -> None:
-    """The job was asked for with an idempotency key and a webhook of its own."""
+    """Store an answer, as for a request with an idempotency key and a webhook URL."""
     with begin() as session:
         session.execute(update(Job).where(Job.id == job.id).values(idempotency_key=f"key {job.id}", webhook_url=HOOK))
         body = {"id": job.id, "subject_id": job.subject_id}
@@ -83,12 +81,12 @@ def answer(begin: UnitOfWork, project: Project, job: Job) -> None:
 
 
 def succeed(begin: UnitOfWork, storage: Storage, job: Job, files: list[tuple[str, dict[str, object]]]) -> None:
-    """A worker's whole attempt, but for the GPU."""
+    """A worker's whole attempt, without the GPU."""
     with begin() as session:
         claim = attempts.claim(session, job.id, "worker-1", lease_seconds=60)
     assert claim
     prefix = attempt_prefix(claim.project_id, job.id, claim.epoch)
-    made = [
+    new_artefacts = [
         NewArtefact(
             role, role, "image/png", storage.put(prefix, f"{role}-{place}", role.encode(), "image/png"), details
         )
@@ -96,11 +94,11 @@ def succeed(begin: UnitOfWork, storage: Storage, job: Job, files: list[tuple[str
     ]
     with begin() as session:
         attempts.renew(session, claim, attempts.Progress("training", 1, 9), lease_seconds=60)
-        assert attempts.finish(session, claim, made, resolved={}, metrics={}, manifest={})
+        assert attempts.finish(session, claim, new_artefacts, resolved={}, metrics={}, manifest={})
 
 
-def show(session: Session, storage: Storage, claim: Claim, epoch: int, *, is_lost: bool = False) -> None:
-    """A preview of a running job, stored as the attempt `epoch` would."""
+def show_preview(session: Session, storage: Storage, claim: Claim, epoch: int, *, is_lost: bool = False) -> None:
+    """Report a preview of a running job, stored under the prefix of the attempt `epoch`."""
     stored = storage.put(attempt_prefix(claim.project_id, claim.job_id, epoch), "preview", b"preview", "image/png")
     if is_lost:
         storage.delete(stored.key)
@@ -108,8 +106,8 @@ def show(session: Session, storage: Storage, claim: Claim, epoch: int, *, is_los
     attempts.renew(session, claim, attempts.Progress("training", 1, 9, preview=preview), lease_seconds=60)
 
 
-def give_back(begin: UnitOfWork, job: Job) -> None:
-    """A draining worker's attempt."""
+def release(begin: UnitOfWork, job: Job) -> None:
+    """The attempt of a draining worker."""
     with begin() as session:
         claim = attempts.claim(session, job.id, "worker-1", lease_seconds=60)
         assert claim
@@ -117,7 +115,7 @@ def give_back(begin: UnitOfWork, job: Job) -> None:
 
 
 def fail(begin: UnitOfWork, job: Job) -> None:
-    """An attempt that met an error."""
+    """An attempt that fails with an error."""
     with begin() as session:
         claim = attempts.claim(session, job.id, "worker-1", lease_seconds=60)
         assert claim
@@ -125,19 +123,20 @@ def fail(begin: UnitOfWork, job: Job) -> None:
 
 
 def deliver(begin: UnitOfWork) -> None:
-    """Every webhook is received, but one whose receiver is down."""
+    """Deliver every webhook except the first, whose receiver does not answer."""
     with begin() as session:
         due = list(session.scalars(select(Delivery.id).order_by(Delivery.created_at, Delivery.id)))
     for place, delivery_id in enumerate(due):
         with begin() as session:
-            sending = deliveries.take(session, delivery_id, lease=30)
-            assert sending
-            outcome, status = ("delivered", 204) if place else ("exhausted", 500)
-            deliveries.settle(session, delivery_id, sending.attempt, outcome, None, status, None)
+            attempt = deliveries.claim(session, delivery_id, lease=30)
+            assert attempt
+            outcome: Outcome = "delivered" if place else "exhausted"
+            status = 204 if place else 500
+            deliveries.record_outcome(session, delivery_id, attempt.attempt, outcome, None, status, None)
 
 
 def erase(begin: UnitOfWork, storage: Storage, subject: Subject) -> None:
-    """A subject and all that came of it."""
+    """Erase a subject."""
     with begin() as session:
         erasure = erasures.erase_subject(session, subject.project_id, subject.id)
     assert erasure

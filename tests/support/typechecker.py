@@ -1,4 +1,4 @@
-"""What checks types in tests: beartype, with an int accepted for a float as type checkers do (PEP 484)."""
+"""The type checker of the tests: beartype, which accepts an int for a float as static type checkers do (PEP 484)."""
 
 from beartype import BeartypeConf, beartype
 

@@ -7,15 +7,15 @@ from io import BytesIO
 from PIL import Image
 
 
-def png(colour: str = "red", size: tuple[int, int] = (96, 96)) -> bytes:
-    """A small picture."""
+def png(color: str = "red", size: tuple[int, int] = (96, 96)) -> bytes:
+    """A small image."""
     file = BytesIO()
-    Image.new("RGB", size, colour).save(file, "PNG")
+    Image.new("RGB", size, color).save(file, "PNG")
     return file.getvalue()
 
 
 def header_of(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds almost nothing."""
+    """A PNG whose header claims this size, with almost no data."""
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
         (b"IDAT", zlib.compress(b"\0")),

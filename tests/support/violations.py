@@ -1,4 +1,4 @@
-"""Each of the nine invariants broken by hand: which it is, what the audit says, and how it is done."""
+"""Violations of each of the nine invariants: the invariant, a part of the audit's message, and how to cause it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,101 +8,113 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ledger import idempotency, jobs, priors, projects, subjects, uploads
-from ledger.artefacts import Artefact, NewArtefact, record
+from ledger.artefacts import NewArtefact, record
 from ledger.attempts import Claim
-from ledger.edits import Edit
-from ledger.erasures import Erasure
-from ledger.events import Event
 from ledger.idempotency import Answer
-from ledger.images import Image
-from ledger.jobs import Job
-from ledger.priors import Prior
+from ledger.models import (
+    Artefact,
+    Delivery,
+    Edit,
+    Erasure,
+    Event,
+    IdempotentRequest,
+    Image,
+    Job,
+    Prior,
+    Reference,
+    Subject,
+    WebhookEndpoint,
+)
 from ledger.storage import Storage, attempt_prefix
-from ledger.subjects import Reference, Subject
-from ledger.webhooks import Delivery, Endpoint
 from tests.support.rows import make_image
-from tests.support.sample_project import Journey, show
+from tests.support.sample_project import SampleProject, show_preview
 
 HOUR = timedelta(hours=1)
-Plant = Callable[[Session, Storage, Journey], object]
+Cause = Callable[[Session, Storage, SampleProject], object]
 
 
-def changed(job: str, **values: Any) -> Plant:
-    """The job of that name in the journey, with other values."""
-    return lambda session, storage, journey: session.execute(
-        update(Job).where(Job.id == getattr(journey, job)).values(values)
+def changed(job: str, **values: Any) -> Cause:
+    """Change columns of the sample's job of that name."""
+    return lambda session, storage, sample: session.execute(
+        update(Job).where(Job.id == getattr(sample, job)).values(values)
     )
 
 
-def moved(session: Session, storage: Storage, journey: Journey) -> None:
-    """An artefact that an older attempt wrote."""
-    image = files(session, journey.edited)[0]
-    prefix = attempt_prefix(image.project_id, journey.edited, 1)
+def move_artefact(session: Session, storage: Storage, sample: SampleProject) -> None:
+    """Replace an artefact by one of an older attempt."""
+    image = files(session, sample.edited)[0]
+    prefix = attempt_prefix(image.project_id, sample.edited, 1)
     image.key = storage.put(prefix, "image", b"image", "image/png").key
 
 
-def early(session: Session, storage: Storage, journey: Journey) -> None:
-    job = session.get_one(Job, journey.failed)
+def record_early(session: Session, storage: Storage, sample: SampleProject) -> None:
+    """Record an artefact of a failed job."""
+    job = session.get_one(Job, sample.failed)
     stored = storage.put(attempt_prefix(job.project_id, job.id, job.epoch), "image", b"image", "image/png")
     record(session, job.project_id, job.id, [NewArtefact("image", "image", "image/png", stored)])
 
 
-def spoilt(content: bytes) -> Plant:
-    """Other bytes under an artefact's key."""
-    return lambda session, storage, journey: storage._client.put_object(
-        Bucket=storage.settings.s3_bucket, Key=files(session, journey.learnt)[0].key, Body=content
+def overwritten(content: bytes) -> Cause:
+    """Overwrite an artefact's object."""
+    return lambda session, storage, sample: storage._client.put_object(
+        Bucket=storage.settings.s3_bucket, Key=files(session, sample.learned)[0].key, Body=content
     )
 
 
-def shown(epoch: int, *, is_lost: bool = False) -> Plant:
-    """The running job shows a preview that this attempt stored."""
+def shows(epoch: int, *, is_lost: bool = False) -> Cause:
+    """Let the running job show a preview that the attempt `epoch` stored."""
 
-    def plant(session: Session, storage: Storage, journey: Journey) -> None:
-        job = session.get_one(Job, journey.running)
-        show(session, storage, Claim(job.id, job.project_id, "prior", job.epoch, 1, 0.0), epoch, is_lost=is_lost)
+    def cause(session: Session, storage: Storage, sample: SampleProject) -> None:
+        job = session.get_one(Job, sample.running)
+        show_preview(
+            session, storage, Claim(job.id, job.project_id, "prior", job.epoch, 1, 0.0), epoch, is_lost=is_lost
+        )
 
-    return plant
-
-
-def outlived(session: Session, storage: Storage, journey: Journey) -> None:
-    """A failed job shows what a running one does."""
-    session.get_one(Job, journey.failed).progress = session.get_one(Job, journey.running).progress
+    return cause
 
 
-def repeated(session: Session, storage: Storage, journey: Journey) -> None:
-    job = session.get_one(Job, journey.edited)
+def keep_preview(session: Session, storage: Storage, sample: SampleProject) -> None:
+    """Let a failed job show the preview of a running one."""
+    session.get_one(Job, sample.failed).progress = session.get_one(Job, sample.running).progress
+
+
+def repeat(session: Session, storage: Storage, sample: SampleProject) -> None:
+    """Submit a job for an edit that has succeeded."""
+    job = session.get_one(Job, sample.edited)
     jobs.submit(
         session, job.project_id, "edit", subject_id=job.subject_id, prior_id=job.prior_id, edit_id=job.edit_id,
         parameters=job.parameters,
     )  # fmt: skip
 
 
-def one_key(session: Session, storage: Storage, journey: Journey) -> None:
-    ids = [journey.canceled, journey.waiting]
+def share_key(session: Session, storage: Storage, sample: SampleProject) -> None:
+    """Give two jobs the same idempotency key."""
+    ids = [sample.canceled, sample.waiting]
     session.execute(update(Job).where(Job.id.in_(ids)).values(idempotency_key="key"))
 
 
-def answered(status: int, job: str) -> Plant:
-    """A stored answer that names the job."""
+def stores_answer(status: int, job: str) -> Cause:
+    """Store an answer that names the job."""
 
-    def plant(session: Session, storage: Storage, journey: Journey) -> None:
-        project = session.get_one(Subject, journey.subject).project_id
-        body = {"id": getattr(journey, job, job)}
+    def cause(session: Session, storage: Storage, sample: SampleProject) -> None:
+        project = session.get_one(Subject, sample.subject).project_id
+        body = {"id": getattr(sample, job, job)}
         idempotency.remember(session, project, "key", b"request", Answer(status, body))
 
-    return plant
+    return cause
 
 
-def risen(session: Session, storage: Storage, journey: Journey) -> None:
-    """An erased subject, back from an old backup."""
-    rex = session.get_one(Subject, journey.subject)
+def restore_subject(session: Session, storage: Storage, sample: SampleProject) -> None:
+    """Restore the row of an erased subject, as an old backup would."""
+    rex = session.get_one(Subject, sample.subject)
     images = [make_image(session, rex.project_id)]
     subject = subjects.create(session, rex.project_id, name="Gone", class_noun="dog", token="gne", images=images)
     session.execute(update(Reference).where(Reference.subject_id == subject.id).values(subject_id=rex.id, position=9))
-    session.execute(update(Subject).where(Subject.id == subject.id).values(id=journey.erased))
+    session.execute(update(Subject).where(Subject.id == subject.id).values(id=sample.erased))
 
 
-def foreign_prior(session: Session, storage: Storage, journey: Journey) -> None:
+def use_foreign_prior(session: Session, storage: Storage, sample: SampleProject) -> None:
+    """Let an edit refer to another project's prior."""
     other = projects.create(session, "other")
     images = [make_image(session, other.id)]
     subject = subjects.create(session, other.id, name="Kit", class_noun="cat", token="kit", images=images)
@@ -110,13 +122,13 @@ def foreign_prior(session: Session, storage: Storage, journey: Journey) -> None:
     session.execute(update(Edit).values(prior_id=prior.id))
 
 
-def foreign(table: Any, *which: Any) -> Plant:
-    """Rows that belong to another project of a sudden."""
+def moved_to_other(table: Any, *which: Any) -> Cause:
+    """Move rows to another project."""
 
-    def plant(session: Session, storage: Storage, journey: Journey) -> None:
+    def cause(session: Session, storage: Storage, sample: SampleProject) -> None:
         session.execute(update(table).where(*which).values(project_id=projects.create(session, "other").id))
 
-    return plant
+    return cause
 
 
 def files(session: Session, job_id: str) -> list[Artefact]:
@@ -124,11 +136,11 @@ def files(session: Session, job_id: str) -> list[Artefact]:
 
 
 LONG_AGO = func.clock_timestamp() - HOUR
-PLANTS: dict[str, tuple[set[int], str, Plant]] = {
-    "an answer without its job": ({1}, "job_gone, which does not exist", answered(202, "job_gone")),
-    "a lease that ran out": ({1}, "and nobody reaps it", changed("running", lease_until=LONG_AGO)),
+VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
+    "an answer without its job": ({1}, "job_gone, which does not exist", stores_answer(202, "job_gone")),
+    "a lease that has ended": ({1}, "and no dispatcher reaps it", changed("running", lease_until=LONG_AGO)),
     "no lease": ({1}, "its lease is missing", changed("running", lease_until=None)),
-    "a job nobody rings for": ({1}, "nobody has rung for it", changed("retried", rung_at=LONG_AGO)),
+    "a job without a message": ({1}, "no worker was notified", changed("retried", notified_at=LONG_AGO)),
     "an epoch without a claim": ({2}, "was claimed 1 times, but its epoch is 2", changed("failed", epoch=2)),
     "two attempts at once": (
         {2},
@@ -137,13 +149,13 @@ PLANTS: dict[str, tuple[set[int], str, Plant]] = {
             update(Event).where(Event.job_id == j.failed, Event.sequence == 1).values(data={"status": "running"})
         ),
     ),
-    "an older attempt's artefact": ({2}, "is not its attempt 2's", moved),
+    "an older attempt's artefact": ({2}, "does not belong to its attempt 2", move_artefact),
     "an end without its event": (
         {3},
         "is failed, but has no terminal event",
         lambda s, _, j: s.execute(delete(Event).where(Event.job_id == j.failed, Event.terminal)),
     ),
-    "another end than its event": (
+    "a state that differs from its event": (
         {3},
         "is canceled, but its terminal event is prior.failed",
         changed("failed", state="canceled"),
@@ -173,39 +185,39 @@ PLANTS: dict[str, tuple[set[int], str, Plant]] = {
         ),
     ),
     "progress after the end": ({3}, "went on to event number 9", changed("failed", sequence=9)),
-    "no time of the end": ({3}, "has no time of its end", changed("failed", finished_at=None)),
+    "no time of the end": ({3}, "has no `finished_at`", changed("failed", finished_at=None)),
     "a lease after the end": ({3}, "is still leased to worker-1", changed("failed", lease_until=LONG_AGO)),
-    "an artefact before a success": ({4}, "is reachable, though its job", early),
+    "an artefact before a success": ({4}, "exists, although its job", record_early),
     "a success without its manifest": (
         {4},
         "0 of 1 artefacts of the role manifest",
-        lambda s, _, j: s.delete(files(s, j.learnt)[1]),
+        lambda s, _, j: s.delete(files(s, j.learned)[1]),
     ),
-    "a success without a picture": (
+    "a success without an image": (
         {4},
         "1 of 2 artefacts of the role image",
         lambda s, _, j: s.delete(files(s, j.edited)[1]),
     ),
     "a prior that is not ready": (
         {4},
-        "is not ready, though its job succeeded",
+        "is not ready, although its job succeeded",
         lambda s, _, j: s.execute(update(Prior).values(ready_at=None)),
     ),
     "a prior with another adapter": (
         {4},
-        "its adapter is no artefact",
+        "its adapter is not an artefact",
         lambda s, _, j: s.execute(update(Prior).where(Prior.ready_at.is_not(None)).values(adapter_sha256="0" * 64)),
     ),
-    "a lost object": ({4}, "has no object", lambda s, storage, j: storage.delete(files(s, j.learnt)[0].key)),
-    "a longer object": ({4}, "should have 7 bytes", spoilt(b"adapters")),
-    "a spoilt object": ({4}, "should have the SHA-256", spoilt(b"ADAPTER")),
-    "an older attempt's preview": ({2}, "shows a preview that is not its attempt 1's", shown(0)),
-    "a lost preview": ({4}, "has no object", shown(1, is_lost=True)),
-    "a preview after the end": ({4}, "is failed, but still shows the preview", outlived),
+    "a lost object": ({4}, "has no object", lambda s, storage, j: storage.delete(files(s, j.learned)[0].key)),
+    "a longer object": ({4}, "should have 7 bytes", overwritten(b"adapters")),
+    "a damaged object": ({4}, "should have the SHA-256", overwritten(b"ADAPTER")),
+    "an older attempt's preview": ({2}, "shows a preview that does not belong to its attempt 1", shows(0)),
+    "a lost preview": ({4}, "has no object", shows(1, is_lost=True)),
+    "a preview after the end": ({4}, "is failed, but still shows the preview", keep_preview),
     "no delivery to the request's URL": (
         {5},
-        "asked for webhooks, but has no delivery of prior.succeeded",
-        lambda s, _, j: s.execute(delete(Delivery).where(Delivery.job_id == j.learnt, Delivery.endpoint_id.is_(None))),
+        "has a webhook URL, but no delivery of prior.succeeded",
+        lambda s, _, j: s.execute(delete(Delivery).where(Delivery.job_id == j.learned, Delivery.endpoint_id.is_(None))),
     ),
     "no delivery to the endpoint": (
         {5},
@@ -218,54 +230,54 @@ PLANTS: dict[str, tuple[set[int], str, Plant]] = {
         {5},
         "has no delivery of prior.failed",
         lambda s, _, j: [
-            s.execute(update(Endpoint).values(events=["prior.failed"])),
+            s.execute(update(WebhookEndpoint).values(events=["prior.failed"])),
             s.execute(delete(Delivery).where(Delivery.endpoint_id == j.endpoint)),
         ],
     ),
-    "a webhook nobody sends": (
+    "an overdue delivery": (
         {5},
-        "and nobody makes it",
+        "and no worker sends it",
         lambda s, _, j: s.execute(
             update(Delivery).where(Delivery.job_id == j.failed).values(state="pending", next_attempt_at=LONG_AGO)
         ),
     ),
-    "a webhook counted too early": (
+    "a delivery that counts too early": (
         {5},
-        "though 500 was answered",
+        "although the receiver answered 500",
         lambda s, _, j: s.execute(update(Delivery).where(Delivery.job_id == j.failed).values(last_status=500)),
     ),
-    "two jobs under one key": ({6}, "came under the idempotency key key", one_key),
-    "the same work twice": ({6}, "or was still doing", repeated),
+    "two jobs under one key": ({6}, "has the idempotency key key", share_key),
+    "the same work twice": ({6}, "which succeeded or had not ended", repeat),
     "a retry of a running job": (
         {6},
-        "or was still doing",
+        "which succeeded or had not ended",
         changed("failed", finished_at=func.clock_timestamp()),
     ),
-    "success after a cancel": ({7}, "after its cancel was accepted", changed("learnt", cancel_requested_at=LONG_AGO)),
-    "a cancelled job that waits": ({7}, "still waits", changed("waiting", cancel_requested_at=LONG_AGO)),
+    "success after a cancel": ({7}, "after its cancel was accepted", changed("learned", cancel_requested_at=LONG_AGO)),
+    "a cancelled job that is queued": ({7}, "is still queued", changed("waiting", cancel_requested_at=LONG_AGO)),
     "a cancelled job that runs": ({7}, "worker-1 still runs it", changed("running", cancel_requested_at=LONG_AGO)),
-    "an erased subject's row": ({8}, "was erased, but subjects still has", risen),
-    "an erased subject's answer": ({8}, "the answer to the idempotency key key names it", answered(201, "erased")),
+    "an erased subject's row": ({8}, "was erased, but subjects still has", restore_subject),
+    "an erased subject's answer": ({8}, "the answer to the idempotency key key names it", stores_answer(201, "erased")),
     "an erased subject's object": (
         {8},
-        "is still there",
+        "still exists",
         lambda s, storage, j: storage.put(s.scalars(select(Erasure)).one().prefixes[0], "late", b"late", "image/png"),
     ),
-    "an erasure nobody finishes": (
+    "an overdue erasure": (
         {8},
-        "nobody deletes its objects",
+        "its objects are not deleted yet",
         lambda s, _, j: s.execute(update(Erasure).values(finished_at=None, created_at=LONG_AGO)),
     ),
-    "an upload nobody forgets": (
+    "an overdue upload": (
         {8},
-        "nobody deletes its file",
+        "its file is not deleted yet",
         lambda s, _, j: uploads.create(
             s, s.get_one(Subject, j.subject).project_id, content_type="image/png", size=1, seconds=-3600
         ),
     ),
-    "another project's prior": ({9}, "which belongs to another project", foreign_prior),
-    "another project's reference": ({9}, "which belongs to another project", foreign(Image)),
-    "another project's answer": ({9}, "names jobs", foreign(idempotency.Request)),
-    "another project's event": ({9}, "names jobs", foreign(Event)),
-    "another project's object": ({9}, "names the object projects/", foreign(Artefact)),
+    "another project's prior": ({9}, "which belongs to another project", use_foreign_prior),
+    "another project's reference": ({9}, "which belongs to another project", moved_to_other(Image)),
+    "another project's answer": ({9}, "refers to jobs", moved_to_other(IdempotentRequest)),
+    "another project's event": ({9}, "refers to jobs", moved_to_other(Event)),
+    "another project's object": ({9}, "refers to the object projects/", moved_to_other(Artefact)),
 }

@@ -1,4 +1,4 @@
-"""A worker process on the tiny checkpoint, without Celery, and a subject for it."""
+"""The context of a worker process on the tiny checkpoint, without Celery, and a subject."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project, Subject
 from ledger.settings import Settings
 from ledger.storage import Storage
-from ledger.subjects import Subject
 from tests.support.factories import make_subject
 from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu
@@ -23,8 +22,8 @@ def gpu(checkpoint: Path) -> Gpu:
 
 
 @pytest.fixture
-def process(settings: Settings, engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
-    """A worker process that was not told to stop."""
+def context(settings: Settings, engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
+    """A worker process that is not draining."""
     return replace(make_context(settings, engine, lambda: False), storage=storage, gpu=gpu)
 
 

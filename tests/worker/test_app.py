@@ -1,4 +1,4 @@
-"""The Celery application: what it refuses, and that the parent process stays free of torch."""
+"""The Celery application: the settings that it refuses, and the parent process without torch."""
 
 import subprocess
 import sys
@@ -23,12 +23,12 @@ def environment(server_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> N
     ("queues", "reason"),
     [(["edit"], "no queue edit"), (["edits", "webhooks"], "of their own"), (["priors"], "LIPE_BASE_MODEL")],
 )
-def test_a_worker_that_could_not_work_does_not_start(queues: list[str], reason: str) -> None:
+def test_a_worker_with_unusable_queues_or_settings_does_not_start(queues: list[str], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         serve(queues)
 
 
-def test_every_doorbell_has_its_task_and_queue(server_settings: Settings) -> None:
+def test_every_notification_has_a_task_and_a_queue(server_settings: Settings) -> None:
     app = make_app(server_settings)
     app.finalize()
     tasks = {name for name in app.tasks if not name.startswith("celery.")}

@@ -1,7 +1,8 @@
-"""An attempt's heartbeat: what it writes, how seldom, and the three words that stop it."""
+"""An attempt's progress reports: their content, their frequency, and the three exceptions that stop a job."""
 
 import time
 from collections import Counter
+from datetime import datetime
 from functools import partial
 from threading import Barrier, Event
 
@@ -10,44 +11,70 @@ from sqlalchemy import Engine
 
 from ledger import attempts, jobs
 from ledger.database import UnitOfWork, autocommit, make_engine
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project
 from ledger.storage import StorageError
 from tests.support.rows import make_job, make_subject
-from worker.attempt import RENEW_SECONDS, Attempt, Canceled, Draining, Lost
+from tests.support.waiting import eventually
+from worker.attempt import RENEW_SECONDS, Attempt, Canceled, ClaimLost, Draining
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
-def attempt(engine: Engine, begin: UnitOfWork, project: Project) -> Attempt:
-    """An attempt at a fresh job."""
+def clock() -> Clock:
+    """The attempt's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def attempt(engine: Engine, begin: UnitOfWork, project: Project, clock: Clock) -> Attempt:
+    """An attempt at a new job."""
     with begin() as session:
         job = make_job(session, make_subject(session, project.id))
         claim = attempts.claim(session, job.id, "test worker", lease_seconds=60)
-    return Attempt(autocommit(engine), claim, 60.0, lambda: False)
+    assert claim is not None
+    return Attempt(autocommit(engine), claim, 60.0, lambda: False, clock=clock)
 
 
-def test_progress_is_written_with_its_eta_but_not_at_every_step(begin: UnitOfWork, attempt: Attempt) -> None:
+@pytest.fixture
+def real_time(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempt uses the real clock and reports often."""
+    attempt.clock = time.monotonic
+    monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
+    monkeypatch.setattr("worker.attempt.POLL_SECONDS", 0.05)
+
+
+def test_progress_is_written_with_its_eta_but_not_at_every_step(
+    begin: UnitOfWork, attempt: Attempt, clock: Clock
+) -> None:
     for step in range(100):
         attempt.report("training", step, 200, loss=0.5)
-    assert row(begin, attempt).sequence <= 4  # queued, running, the stage's beginning, and perhaps one more
-    time.sleep(RENEW_SECONDS)
+    assert row(begin, attempt).sequence == 3  # queued, running, the stage's beginning
+    clock.now += RENEW_SECONDS
     attempt.report("training", 100, 200, loss=0.25)
-    progress = row(begin, attempt).progress
-    assert (progress["stage"], progress["step"], progress["total"], progress["loss"]) == ("training", 100, 200, 0.25)
-    assert progress["eta_seconds"] == pytest.approx(RENEW_SECONDS, abs=0.3)
+    assert row(begin, attempt).progress == {
+        "stage": "training", "step": 100, "total": 200, "loss": 0.25, "eta_seconds": RENEW_SECONDS,
+    }  # fmt: skip
 
 
-def test_a_stages_beginning_and_end_are_always_written(begin: UnitOfWork, attempt: Attempt) -> None:
+def test_a_stages_beginning_and_end_are_always_written(begin: UnitOfWork, attempt: Attempt, clock: Clock) -> None:
     for stage in ("loading", "training"):
         with attempt.stage(stage):
             attempt.report(stage, 3, 3)
             assert (row(begin, attempt).progress["stage"], row(begin, attempt).progress["step"]) == (stage, 3)
-    assert attempt.seconds.keys() == {"loading", "training"}
+            clock.now += 2.0
+    assert attempt.seconds == {"loading": 2.0, "training": 2.0}
 
 
 def test_a_cancel_stops_it(begin: UnitOfWork, attempt: Attempt) -> None:
-    with begin() as session:
-        jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
+    cancel(begin, attempt)
     with pytest.raises(Canceled):
         attempt.report("training", 1, 2)
 
@@ -56,32 +83,33 @@ def test_another_attempt_stops_it(begin: UnitOfWork, attempt: Attempt) -> None:
     with begin() as session:
         attempts.release(session, attempt.claim, charge=True)
         attempts.claim(session, attempt.claim.job_id, "another worker", lease_seconds=60)
-    with pytest.raises(Lost):
+    with pytest.raises(ClaimLost):
         attempt.report("training", 1, 2)
 
 
-def test_draining_stops_it_at_the_very_next_step(begin: UnitOfWork, attempt: Attempt) -> None:
+def test_draining_stops_it_at_the_next_step(begin: UnitOfWork, attempt: Attempt) -> None:
     attempt.report("training", 1, 9)
     attempt.draining = lambda: True
     with pytest.raises(Draining):
         attempt.report("training", 2, 9)
 
 
-def test_it_works_on_while_the_database_is_away(begin: UnitOfWork, attempt: Attempt) -> None:
-    look = attempt.look
-    attempt.look = autocommit(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+def test_it_continues_while_the_database_is_unavailable(begin: UnitOfWork, attempt: Attempt) -> None:
+    available = attempt.autocommit
+    attempt.autocommit = autocommit(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
     attempt.report("training", 1, 9)
     attempt.report("training", 2, 9)
-    attempt.look, attempt._next_renewal = look, 0.0
+    attempt.autocommit, attempt._next_renewal = available, 0.0
     attempt.report("training", 3, 9)
     assert row(begin, attempt).progress["step"] == 3
 
 
-def test_a_storage_outage_is_waited_out_while_the_lease_lives(
+@pytest.mark.usefixtures("real_time")
+def test_a_storage_operation_is_retried_during_an_outage_and_the_lease_is_kept(
     begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "STORAGE_WAITS", (1, 1))
-    failures = [StorageError("away"), StorageError("away")]
+    monkeypatch.setattr("worker.attempt.STORAGE_RETRY_SECONDS", (1, 1))
+    failures = [StorageError("unavailable"), StorageError("unavailable")]
 
     def upload() -> str:
         if failures:
@@ -89,76 +117,82 @@ def test_a_storage_outage_is_waited_out_while_the_lease_lives(
         return "stored"
 
     attempt.report("uploading", 0, 2)
-    before = row(begin, attempt).lease_until
+    before = lease(begin, attempt)
     assert attempt.retry_storage(upload) == "stored"
-    assert row(begin, attempt).lease_until > before
+    assert lease(begin, attempt) > before
 
 
-def test_a_storage_outage_that_lasts_is_an_error_and_a_cancel_ends_the_waiting(
+@pytest.mark.usefixtures("real_time")
+def test_a_long_storage_outage_is_an_error_and_a_cancel_ends_the_retries(
     begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def upload() -> None:
-        raise StorageError("away")
+        raise StorageError("unavailable")
 
-    monkeypatch.setattr(attempt, "STORAGE_WAITS", (1,))
+    monkeypatch.setattr("worker.attempt.STORAGE_RETRY_SECONDS", (1,))
     with pytest.raises(StorageError):
         attempt.retry_storage(upload)
-    monkeypatch.setattr(attempt, "STORAGE_WAITS", (60,))
-    with begin() as session:
-        jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
+    monkeypatch.setattr("worker.attempt.STORAGE_RETRY_SECONDS", (60,))
+    cancel(begin, attempt)
     with pytest.raises(Canceled):
         attempt.retry_storage(upload)
 
 
-def test_storing_goes_on_side_by_side_and_only_what_failed_is_tried_again(
+@pytest.mark.usefixtures("real_time")
+def test_four_uploads_run_at_once_and_only_those_that_failed_are_retried(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "STORAGE_WAITS", (0, 0))
-    together, tried = Barrier(4, timeout=10), Counter[int]()
+    monkeypatch.setattr("worker.attempt.STORAGE_RETRY_SECONDS", (0, 0))
+    first_four, tries = Barrier(4, timeout=60), Counter[int]()
 
     def upload(number: int) -> int:
-        tried[number] += 1
-        if number < 4 and tried[number] == 1:
-            together.wait()  # breaks unless the first four are here at once
-        if number == 2 and tried[number] < 3:
-            raise StorageError("away")
+        tries[number] += 1
+        if number < 4 and tries[number] == 1:
+            first_four.wait()  # breaks unless the first four run at the same time
+        if number == 2 and tries[number] < 3:
+            raise StorageError("unavailable")
         return number
 
-    assert list(attempt.insist_on_all([partial(upload, number) for number in range(6)])) == list(range(6))
-    assert tried == {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 1}
+    assert list(attempt.retry_storage_all([partial(upload, number) for number in range(6)])) == list(range(6))
+    assert tries == {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 1}
 
 
-def test_what_cannot_report_is_done_beside_while_the_lease_lives(
-    begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attempt, "PATIENCE_SECONDS", 0.05)
+@pytest.mark.usefixtures("real_time")
+def test_the_lease_is_kept_while_an_operation_runs_in_a_thread(begin: UnitOfWork, attempt: Attempt) -> None:
     attempt.report("regularizing", 0, 2)
-    before = row(begin, attempt).lease_until
+    before = lease(begin, attempt)
 
-    def answer() -> str:
-        deadline = time.monotonic() + 10
-        while row(begin, attempt).lease_until == before and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return "renewed" if row(begin, attempt).lease_until > before else "starved"
+    def operation() -> str:
+        eventually(lambda: lease(begin, attempt) > before)
+        return "renewed"
 
-    assert attempt.beside(answer) == "renewed"
+    assert attempt.run_in_thread(operation) == "renewed"
     with pytest.raises(ZeroDivisionError):
-        attempt.beside(lambda: 1 / 0)
+        attempt.run_in_thread(lambda: 1 / 0)
 
 
-def test_a_cancel_does_not_wait_for_what_is_done_beside(
-    begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attempt, "PATIENCE_SECONDS", 0.05)
-    with begin() as session:
-        jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
+@pytest.mark.usefixtures("real_time")
+def test_a_cancel_does_not_wait_for_an_operation_in_a_thread(begin: UnitOfWork, attempt: Attempt) -> None:
+    cancel(begin, attempt)
     over = Event()
     with pytest.raises(Canceled):
-        attempt.beside(lambda: over.wait(30))
+        attempt.run_in_thread(over.wait)  # without an end: a caller that waited for it would hang
     assert not over.is_set()
     over.set()
+
+
+def cancel(begin: UnitOfWork, attempt: Attempt) -> None:
+    with begin() as session:
+        jobs.cancel(session, attempt.claim.project_id, attempt.claim.job_id)
 
 
 def row(begin: UnitOfWork, attempt: Attempt) -> Job:
     with begin() as session:
         return session.get_one(Job, attempt.claim.job_id)
+
+
+def lease(begin: UnitOfWork, attempt: Attempt) -> datetime:
+    """The end of the attempt's lease."""
+    until = row(begin, attempt).lease_until
+    assert until is not None
+    return until

@@ -1,4 +1,4 @@
-"""Pictures without the user's words are described by the service's own model, which never stays on the GPU."""
+"""The service's captioner: it captions images that have no caption, and leaves the GPU afterwards."""
 
 import io
 from dataclasses import replace
@@ -10,14 +10,12 @@ import torch
 from PIL import Image
 from sqlalchemy import Engine
 
-from ledger import edits, images, subjects
 from ledger.database import UnitOfWork
-from ledger.priors import Prior
-from ledger.projects import Project
+from ledger.models import Edit, Prior, Project, Reference, Subject
+from ledger.models import Image as ImageRow
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from ledger.subjects import Subject
 from lipe_core import subject as core
 from lipe_core.captioning import vlm
 from tests.support.factories import current, edit, learn
@@ -34,76 +32,77 @@ DOG = core.Subject("sks", "dog")
 
 @pytest.fixture(scope="module")
 def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny LLaVA that tells a white picture from a black one."""
+    """A tiny LLaVA that distinguishes a white image from a black one."""
     folder = tmp_path_factory.mktemp("captioner") / "llava-tiny"
     write_llava(folder)
     return folder
 
 
 @pytest.fixture
-def process(settings: Settings, engine: Engine, gpu: Gpu, llava: Path) -> WorkerContext:
-    """A worker process whose settings name that model."""
+def context(settings: Settings, engine: Engine, gpu: Gpu, llava: Path) -> WorkerContext:
+    """A context whose settings name that model."""
     settings = settings.model_copy(update={"captioner": str(llava)})
     return replace(make_context(settings, engine, lambda: False), gpu=gpu)
 
 
-def repaint(begin: UnitOfWork, storage: Storage, project: Project, image_id: str, colour: str) -> None:
-    """Make a stored picture one of a single colour."""
+def replace_image(begin: UnitOfWork, storage: Storage, project: Project, image_id: str, colour: str) -> None:
+    """Replace a stored image by one of a single colour."""
     content = io.BytesIO()
     Image.new("RGB", (64, 64), colour).save(content, "PNG")
     stored = storage.put(f"projects/{project.id}/images/{image_id}/", "plain.png", content.getvalue(), "image/png")
     with begin() as session:
-        image = session.get_one(images.Image, image_id)
+        image = session.get_one(ImageRow, image_id)
         image.key, image.size, image.sha256 = stored.key, stored.size, stored.sha256
 
 
-def test_the_references_left_bare_are_captioned_and_the_users_captions_stay(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+def test_references_without_a_caption_get_one_and_the_users_captions_are_kept(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
 ) -> None:
-    repaint(begin, storage, project, subject.references[1].image_id, "white")
+    replace_image(begin, storage, project, subject.references[1].image_id, "white")
     job = learn(begin, project, subject, steps=1)
-    run_job(process, job.id)
-    learnt = current(begin, job)
-    assert (learnt.state, learnt.error_detail) == (State.SUCCEEDED, None)
-    assert learnt.resolved["captions"] == ["a sks dog sitting", NAMED["white"], "a photo of sks dog jumping"]
-    assert learnt.resolved["captioner"] == "llava-tiny"
+    run_job(context, job.id)
+    learned = current(begin, job)
+    assert (learned.state, learned.error_detail) == (State.SUCCEEDED, None)
+    assert learned.resolved["captions"] == ["a sks dog sitting", NAMED["white"], "a photo of sks dog jumping"]
+    assert learned.resolved["captioner"] == "llava-tiny"
     with begin() as session:
         manifest = session.get_one(Prior, job.prior_id).manifest
-    assert (manifest["captioner"], manifest["captions"]) == ("llava-tiny", learnt.resolved["captions"])
+    assert manifest is not None
+    assert (manifest["captioner"], manifest["captions"]) == ("llava-tiny", learned.resolved["captions"])
 
 
-def test_a_test_picture_without_a_source_prompt_gets_one(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+def test_an_edit_without_a_source_prompt_gets_one(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
 ) -> None:
     job = edit(begin, storage, project, subject, None)
     with begin() as session:
-        image_id = session.get_one(edits.Edit, job.edit_id).image_id
-    repaint(begin, storage, project, image_id, "black")
-    run_job(process, job.id)
+        image_id = session.get_one(Edit, job.edit_id).image_id
+    replace_image(begin, storage, project, image_id, "black")
+    run_job(context, job.id)
     made = current(begin, job)
     assert (made.state, made.error_detail) == (State.SUCCEEDED, None)
     assert (made.resolved["source_prompt"], made.resolved["captioner"]) == (NAMED["black"], "llava-tiny")
     assert made.metrics["seconds_captioning"] > 0
 
 
-def test_nothing_is_loaded_where_the_user_said_everything(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+def test_nothing_is_loaded_if_the_user_gave_all_captions(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(vlm, "load", lambda *arguments, **options: pytest.fail("loaded in vain"))
+    monkeypatch.setattr(vlm, "load", lambda *arguments, **options: pytest.fail("the model was loaded"))
     learning, editing = learn(begin, project, subject, steps=1), edit(begin, storage, project, subject, None)
     with begin() as session:
-        session.get_one(subjects.Reference, (subject.id, 1)).caption = "a dog in a meadow"
-        session.get_one(edits.Edit, editing.edit_id).source_prompt = "a sks dog sitting"
+        session.get_one(Reference, (subject.id, 1)).caption = "a dog in a meadow"
+        session.get_one(Edit, editing.edit_id).source_prompt = "a sks dog sitting"
     for job in (learning, editing):
-        run_job(process, job.id)
+        run_job(context, job.id)
         done = current(begin, job)
         assert (done.state, done.resolved["captioner"]) == (State.SUCCEEDED, None)
     assert "seconds_captioning" not in current(begin, editing).metrics
 
 
-def test_it_is_loaded_once_and_before_the_claim_since_loading_cannot_report(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+def test_it_is_loaded_once_and_before_the_claim_because_loading_cannot_report(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     load, states = vlm.load, []
@@ -114,34 +113,35 @@ def test_it_is_loaded_once_and_before_the_claim_since_loading_cannot_report(
         return load(*arguments, **options)
 
     monkeypatch.setattr(vlm, "load", watched)
-    run_job(process, job.id)
-    run_job(process, job.id)  # a doorbell rung twice
-    run_job(process, edit(begin, storage, project, subject, None).id)
+    run_job(context, job.id)
+    run_job(context, job.id)  # a second notification
+    run_job(context, edit(begin, storage, project, subject, None).id)
     assert states == [State.QUEUED]
 
 
 @pytest.mark.parametrize("kind", ["prior", "edit"])
-def test_a_captioner_that_cannot_be_loaded_fails_the_jobs_that_need_it_and_keeps_its_place_to_itself(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, tmp_path: Path,
+def test_a_captioner_that_cannot_be_loaded_fails_the_jobs_that_need_it_and_its_path_stays_secret(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, tmp_path: Path,
     caplog: pytest.LogCaptureFixture, kind: str,
 ) -> None:  # fmt: skip
-    process = replace(process, caption_model=CaptionModel(str(tmp_path / "no-llava")))
+    context = replace(context, caption_model=CaptionModel(str(tmp_path / "no-llava")))
     needy = learn(begin, project, subject) if kind == "prior" else edit(begin, storage, project, subject, None)
-    run_job(process, needy.id)
+    run_job(context, needy.id)
     failed = current(begin, needy)
     assert (failed.state, failed.error_code) == (State.FAILED, "captioner_unavailable")
-    assert "no-llava cannot describe the pictures: give every reference a caption" in failed.error_detail
+    assert failed.error_detail is not None
+    assert "no-llava cannot caption the images: give every reference a caption" in failed.error_detail
     assert str(tmp_path) not in failed.error_detail
     assert f"the folder {tmp_path / 'no-llava'} does not exist" in caplog.text
-    told = edit(begin, storage, project, subject, None)
+    captioned = edit(begin, storage, project, subject, None)
     with begin() as session:
-        session.get_one(edits.Edit, told.edit_id).source_prompt = "a sks dog sitting"
-    run_job(process, told.id)
-    assert current(begin, told).state == State.SUCCEEDED
+        session.get_one(Edit, captioned.edit_id).source_prompt = "a sks dog sitting"
+    run_job(context, captioned.id)
+    assert current(begin, captioned).state == State.SUCCEEDED
 
 
 class Moves:
-    """Which networks went where. The stand-in for a GPU is the CPU by its other name, cpu:0."""
+    """Records the moves of networks between devices. `cpu:0`, another name of the CPU, stands for the GPU."""
 
     def __init__(self, gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
         self.base = replace(gpu.base_model(), device=torch.device("cpu", 0))
@@ -155,15 +155,17 @@ class Moves:
         self.patch = lambda: monkeypatch.setattr(torch.nn.Module, "to", watched)
 
 
-VISIT = ["LlavaForConditionalGeneration cpu:0", "LlavaForConditionalGeneration cpu"]
+CAPTIONER = ["LlavaForConditionalGeneration cpu:0", "LlavaForConditionalGeneration cpu"]
 BASE = ["UNet2DConditionModel", "AutoencoderKL", "CLIPTextModel", "CLIPTextModelWithProjection"]
-ALONE = [*(f"{name} cpu" for name in BASE), *VISIT, *(f"{name} cpu:0" for name in BASE)]
+ALONE = [*(f"{name} cpu" for name in BASE), *CAPTIONER, *(f"{name} cpu:0" for name in BASE)]
 
 
 @pytest.mark.parametrize(
-    ("full", "moves"), [(0, VISIT), (1, [*VISIT, *ALONE]), (2, [*VISIT, *ALONE])], ids=["room", "tight", "full"]
+    ("full", "moves"),
+    [(0, CAPTIONER), (1, [*CAPTIONER, *ALONE]), (2, [*CAPTIONER, *ALONE])],
+    ids=["both fit", "one fits", "none fits"],
 )
-def test_it_is_on_the_gpu_while_it_is_asked_and_alone_there_where_there_is_no_room_for_two(
+def test_it_is_on_the_gpu_while_it_writes_and_without_the_base_model_if_both_do_not_fit(
     gpu: Gpu, llava: Path, monkeypatch: pytest.MonkeyPatch, full: int, moves: list[str]
 ) -> None:
     model, watch = CaptionModel(str(llava)), Moves(gpu, monkeypatch)
@@ -178,10 +180,10 @@ def test_it_is_on_the_gpu_while_it_is_asked_and_alone_there_where_there_is_no_ro
 
     monkeypatch.setattr(vlm, "ask", asked)
     watch.patch()
-    pictures, steps = [Image.new("RGB", (20, 30), colour) for colour in ("white", "black")], []
+    images, steps = [Image.new("RGB", (20, 30), colour) for colour in ("white", "black")], []
 
     def write() -> list[str]:
-        return model.captions(pictures, DOG, base=watch.base, on_step=lambda *step: steps.append(step))
+        return model.captions(images, DOG, base=watch.base, on_step=lambda *step: steps.append(step))
 
     if full == 2:
         with pytest.raises(GpuOutOfMemory):
@@ -192,7 +194,7 @@ def test_it_is_on_the_gpu_while_it_is_asked_and_alone_there_where_there_is_no_ro
     assert watch.seen == moves
 
 
-def test_a_cancel_between_two_pictures_sends_it_back(gpu: Gpu, llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancel_between_two_images_moves_it_back(gpu: Gpu, llava: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, watch = CaptionModel(str(llava)), Moves(gpu, monkeypatch)
     model.load(watch.base)
     watch.patch()
@@ -202,4 +204,4 @@ def test_a_cancel_between_two_pictures_sends_it_back(gpu: Gpu, llava: Path, monk
 
     with pytest.raises(Canceled):
         model.captions([Image.new("RGB", (16, 16))] * 2, DOG, base=watch.base, on_step=cancel)
-    assert watch.seen == VISIT
+    assert watch.seen == CAPTIONER

@@ -1,4 +1,4 @@
-"""Deliveries to real receivers over HTTP: what each kind of answer makes of them."""
+"""Deliveries to real receivers over HTTP: their state after each kind of response."""
 
 import socket
 import threading
@@ -11,28 +11,26 @@ from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
 from ledger import deliveries, outbox, webhooks
-from ledger.database import UnitOfWork, new_id
-from ledger.jobs import Job
-from ledger.projects import Project
-from ledger.webhooks import Delivery, Endpoint
+from ledger.database import UnitOfWork
+from ledger.models import Delivery, Job, Project, WebhookEndpoint, new_id
 from tests.support.receiver import receiving
 from tests.support.rows import make_job, make_subject
 from worker import webhooks as sender
-from worker.webhooks import RETRY_SECONDS, deliver
+from worker.webhooks import JITTER, RETRY_SECONDS, deliver
 
 
 @pytest.fixture
 def job(begin: UnitOfWork, project: Project) -> Job:
-    """A job to announce events of."""
+    """A job that has events."""
     with begin() as session:
         return make_job(session, make_subject(session, project.id))
 
 
-def test_a_delivery_arrives_signed_as_the_stored_bytes(begin: UnitOfWork, job: Job) -> None:
+def test_a_delivery_is_the_stored_bytes_with_a_signature(begin: UnitOfWork, job: Job) -> None:
     with receiving(200) as receiver:
         endpoint, delivery = announced(begin, job, receiver.url)
         deliver(begin, delivery.id, allow_private=True)
-        deliver(begin, delivery.id, allow_private=True)  # a doorbell rung twice
+        deliver(begin, delivery.id, allow_private=True)  # a second notification
     (headers, body), *more = receiver.seen
     assert more == []
     assert body == delivery.body
@@ -43,14 +41,17 @@ def test_a_delivery_arrives_signed_as_the_stored_bytes(begin: UnitOfWork, job: J
     assert settled.delivered_at is not None
 
 
-def test_a_failure_is_tried_again_at_its_time_under_the_same_id(begin: UnitOfWork, job: Job) -> None:
+def test_a_failed_delivery_is_retried_when_it_is_due_under_the_same_id(
+    begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "RETRY_SECONDS", (600,))  # longer than a slow machine needs for this test
     with receiving(500, 200) as receiver:
         _, delivery = announced(begin, job, receiver.url)
         deliver(begin, delivery.id, allow_private=True)
         failed = current(begin, delivery)
         assert (failed.state, failed.last_status) == ("pending", 500)
         wait = (failed.next_attempt_at - failed.created_at).total_seconds()
-        assert wait == pytest.approx(RETRY_SECONDS[0], abs=2)
+        assert 600 * (1 - JITTER) <= wait < 1200
         deliver(begin, delivery.id, allow_private=True)
         assert len(receiver.seen) == 1  # not due yet
         make_due(begin, delivery)
@@ -66,35 +67,35 @@ def test_gone_disables_the_endpoint(begin: UnitOfWork, job: Job) -> None:
         deliver(begin, delivery.id, allow_private=True)
     assert current(begin, delivery).state == "disabled"
     with begin() as session:
-        assert session.get_one(Endpoint, endpoint.id).disabled_at is not None
-        webhooks.announce(session, job.project_id, job.id, "prior.failed", {}, None)
+        assert session.get_one(WebhookEndpoint, endpoint.id).disabled_at is not None
+        webhooks.create_deliveries(session, job.project_id, job.id, "prior.failed", {}, None)
         assert len(list(session.scalars(select(Delivery)))) == 1
 
 
 def test_a_redirect_is_not_followed(begin: UnitOfWork, job: Job) -> None:
-    def elsewhere(request: BaseHTTPRequestHandler) -> None:
+    def redirect(request: BaseHTTPRequestHandler) -> None:
         request.send_response(307)
         request.send_header("location", target.url)
         request.send_header("content-length", "0")
         request.end_headers()
 
-    with receiving(200) as target, receiving(elsewhere) as receiver:
+    with receiving(200) as target, receiving(redirect) as receiver:
         _, delivery = announced(begin, job, receiver.url)
         deliver(begin, delivery.id, allow_private=True)
     assert target.seen == []
     assert (current(begin, delivery).state, current(begin, delivery).last_status) == ("pending", 307)
 
 
-@pytest.mark.parametrize("silence", ["hangs", "drips"])
-def test_a_slow_receiver_costs_its_deadline_and_no_more(
-    begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch, silence: str
+@pytest.mark.parametrize("fault", ["sends nothing", "sends a byte at a time"])
+def test_a_slow_receiver_is_given_up_at_the_deadline(
+    begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(sender, "TIMEOUT_SECONDS", 0.5)
     over = threading.Event()
 
     def slow(request: BaseHTTPRequestHandler) -> None:
         while not over.wait(0.05):
-            if silence == "drips":
+            if fault == "sends a byte at a time":
                 try:
                     request.wfile.write(b"H")
                 except OSError:
@@ -106,12 +107,14 @@ def test_a_slow_receiver_costs_its_deadline_and_no_more(
         deliver(begin, delivery.id, allow_private=True)
         elapsed = time.monotonic() - start
         over.set()
-    assert elapsed < 2
+    assert elapsed < 30  # generous: without the deadline it would never end
     assert (current(begin, delivery).state, current(begin, delivery).last_status) == ("pending", None)
-    assert current(begin, delivery).last_error
+    assert "Timeout" in (current(begin, delivery).last_error or "")
 
 
-def test_a_dead_receiver_is_tried_to_the_end_then_shown_and_replayable(begin: UnitOfWork, job: Job) -> None:
+def test_a_dead_receiver_is_retried_to_the_end_then_exhausted_and_can_be_redelivered(
+    begin: UnitOfWork, job: Job
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         _, delivery = announced(begin, job, f"http://127.0.0.1:{taken.getsockname()[1]}/")
@@ -123,19 +126,20 @@ def test_a_dead_receiver_is_tried_to_the_end_then_shown_and_replayable(begin: Un
     assert (exhausted.state, exhausted.attempts) == ("exhausted", len(RETRY_SECONDS) + 1)
     with begin() as session:
         again = deliveries.redeliver(session, job.project_id, delivery.id)
+        assert again is not None
         assert (again.state, again.attempts, again.message_id) == ("pending", 0, delivery.message_id)
         assert deliveries.redeliver(session, "prj_other", delivery.id) is None
 
 
-def test_a_private_address_is_never_dialled(begin: UnitOfWork, job: Job) -> None:
+def test_a_private_address_is_never_connected_to(begin: UnitOfWork, job: Job) -> None:
     with receiving(200) as receiver:
         _, delivery = announced(begin, job, receiver.url)
         deliver(begin, delivery.id, allow_private=False)
     assert receiver.seen == []
-    assert "public Internet" in current(begin, delivery).last_error
+    assert "public Internet" in (current(begin, delivery).last_error or "")
 
 
-def test_a_long_answer_is_cut(begin: UnitOfWork, job: Job) -> None:
+def test_a_long_response_is_cut_off(begin: UnitOfWork, job: Job) -> None:
     def flood(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()
@@ -151,41 +155,44 @@ def test_a_long_answer_is_cut(begin: UnitOfWork, job: Job) -> None:
     assert current(begin, delivery).state == "delivered"
 
 
-def test_a_sender_that_died_costs_one_lease(begin: UnitOfWork, job: Job) -> None:
+def test_a_sender_that_died_delays_its_delivery_by_one_lease(begin: UnitOfWork, job: Job) -> None:
     _, delivery = announced(begin, job, "http://127.0.0.1:1/")
     drain_outbox(begin)
     with begin() as session:
-        first = deliveries.take(session, delivery.id, lease=0.05)  # and then it dies
-    time.sleep(0.1)
+        first = deliveries.claim(session, delivery.id, lease=0.05)  # and then the sender dies
+    time.sleep(0.1)  # until the lease has expired
     with begin() as session:
         assert deliveries.notify_due(session, seconds=60) == 1
         assert deliveries.notify_due(session, seconds=60) == 0
     with begin() as session:
-        second = deliveries.take(session, delivery.id, lease=60)
+        second = deliveries.claim(session, delivery.id, lease=60)
+        assert first is not None
+        assert second is not None
         assert (first.attempt, second.attempt, second.message_id) == (1, 2, first.message_id)
-        assert deliveries.take(session, delivery.id, lease=60) is None
+        assert deliveries.claim(session, delivery.id, lease=60) is None
     with begin() as session:
-        deliveries.settle(session, delivery.id, first.attempt, "exhausted", None, None, "late")
-    assert current(begin, delivery).state == "pending"  # the first sender's word counts no more
+        deliveries.record_outcome(session, delivery.id, first.attempt, "exhausted", None, None, "late")
+    assert current(begin, delivery).state == "pending"  # the first sender's outcome is ignored
 
 
-def test_endpoints_choose_their_events_and_a_request_brings_its_own_url(begin: UnitOfWork, job: Job) -> None:
+def test_endpoints_select_their_events_and_a_request_has_a_url_of_its_own(begin: UnitOfWork, job: Job) -> None:
     with begin() as session:
         webhooks.create_endpoint(session, job.project_id, "http://all.example/")
         webhooks.create_endpoint(session, job.project_id, "http://edits.example/", ["edit.failed"])
-        webhooks.announce(session, job.project_id, job.id, "prior.failed", {}, "http://own.example/")
+        webhooks.create_deliveries(session, job.project_id, job.id, "prior.failed", {}, "http://own.example/")
         page = deliveries.listing(session, job.project_id)
         assert {delivery.url for delivery in page.rows} == {"http://all.example/", "http://own.example/"}
         assert deliveries.listing(session, "prj_other").rows == []
         own = next(delivery for delivery in page.rows if delivery.endpoint_id is None)
-        taken = deliveries.take(session, own.id, lease=60)
+        taken = deliveries.claim(session, own.id, lease=60)
+        assert taken is not None
         assert taken.secrets == tuple(session.get_one(Project, job.project_id).webhook_secrets)
 
 
-def announced(begin: UnitOfWork, job: Job, url: str) -> tuple[Endpoint, Delivery]:
+def announced(begin: UnitOfWork, job: Job, url: str) -> tuple[WebhookEndpoint, Delivery]:
     with begin() as session:
         endpoint = webhooks.create_endpoint(session, job.project_id, url)
-        webhooks.announce(session, job.project_id, job.id, "prior.succeeded", {"job_id": job.id}, None)
+        webhooks.create_deliveries(session, job.project_id, job.id, "prior.succeeded", {"job_id": job.id}, None)
         return endpoint, session.scalars(select(Delivery)).one()
 
 
@@ -205,7 +212,7 @@ def drain_outbox(begin: UnitOfWork) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://Example.com/a", "https://example.com:443/b?c", "https://example.COM/"])
-def test_a_receiver_is_known_however_its_url_is_written(begin: UnitOfWork, job: Job, url: str) -> None:
+def test_a_receiver_is_the_same_for_each_spelling_of_its_url(begin: UnitOfWork, job: Job, url: str) -> None:
     _, delivery = announced(begin, job, url)
-    assert sender.receiver(begin, delivery.id) == (job.project_id, "example.com", 443)
-    assert sender.receiver(begin, new_id("dlv")) is None
+    assert sender.find_receiver(begin, delivery.id) == (job.project_id, "example.com", 443)
+    assert sender.find_receiver(begin, new_id("dlv")) is None

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 from kombu.asynchronous.timer import Timer
 
 from ledger.settings import Settings
-from worker.heartbeat import beat, beating
+from worker.heartbeat import heartbeat_step, touch_heartbeat
 
 
-def test_no_file_is_named_no_file_is_touched(settings: Settings, tmp_path: Path) -> None:
-    beat(settings)
+def test_without_a_file_name_no_file_is_touched(settings: Settings, tmp_path: Path) -> None:
+    touch_heartbeat(settings)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_worker_beats_from_when_it_is_loaded_until_it_is_stopped(settings: Settings, tmp_path: Path) -> None:
+def test_the_file_is_touched_once_the_worker_is_loaded_and_until_it_stops(settings: Settings, tmp_path: Path) -> None:
     file, timer, loaded = tmp_path / "heartbeat", Timer(), False
-    step = beating(settings.model_copy(update={"heartbeat_file": str(file)}), lambda: loaded)(None)
+    step = heartbeat_step(settings.model_copy(update={"heartbeat_file": str(file)}), lambda: loaded)(None)
     step.start(SimpleNamespace(timer=timer))
     assert not file.exists()
     loaded = True

@@ -1,4 +1,4 @@
-"""A full GPU memory in any phase of a job, at each try: the job fails with its code, and the next one is unharmed."""
+"""A full GPU memory in each phase of a job, with every fallback: the job fails, and the next one succeeds."""
 
 from typing import Any
 
@@ -6,16 +6,14 @@ import pytest
 import torch
 
 from ledger.database import UnitOfWork
-from ledger.projects import Project
+from ledger.models import Project, Subject
 from ledger.states import State
 from ledger.storage import Storage
-from ledger.subjects import Subject
 from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel, base_model
-from lipe_core.training import dataset
 from lipe_core.training import learn as learning
 from tests.support.factories import current, edit, learn
-from worker import edit as editing
+from worker import edit as edit_job
 from worker import train
 from worker.context import WorkerContext
 from worker.run_job import run_job
@@ -26,24 +24,24 @@ def full(*arguments: Any, **options: Any) -> None:
 
 
 TRAINING: dict[str, tuple[Any, str]] = {
-    "encoding the words": (sdxl, "encode_prompt"),
-    "encoding the references": (dataset.sdxl, "encode_image"),
-    "painting the class": (learning, "regularization_set"),
+    "encoding the prompts": (sdxl, "encode_prompt"),
+    "encoding the references": (sdxl, "encode_image"),
+    "generating the class images": (learning, "regularization_set"),
     "training": (train, "train_prior"),
-    "taking the weights": (train, "save_prior"),
+    "saving the weights": (train, "save_prior"),
 }
 EDITING: dict[str, tuple[Any, str]] = {
-    "encoding the picture": (sdxl, "encode_image"),
-    "encoding the words": (sdxl, "encode_prompt"),
+    "encoding the image": (sdxl, "encode_image"),
+    "encoding the prompts": (sdxl, "encode_prompt"),
     "inverting and editing": (base_model, "predict"),
     "decoding": (sdxl, "decode"),
-    "writing the pictures": (editing, "_files"),
+    "writing the images": (edit_job, "_files"),
 }
 
 
 @pytest.mark.parametrize("phase", TRAINING)
 def test_in_a_training(
-    process: WorkerContext,
+    context: WorkerContext,
     begin: UnitOfWork,
     project: Project,
     subject: Subject,
@@ -53,31 +51,31 @@ def test_in_a_training(
     job, following = (learn(begin, project, subject, steps=2) for _ in range(2))
     with monkeypatch.context() as patch:
         patch.setattr(*TRAINING[phase], full)
-        run_job(process, job.id)
+        run_job(context, job.id)
     assert (current(begin, job).state, current(begin, job).error_code) == (State.FAILED, "gpu_out_of_memory")
-    assert "smaller pictures" in current(begin, job).error_detail
-    assert list(process.checkpoints.glob("*")) == []
-    run_job(process, following.id)
+    assert "smaller images" in (current(begin, job).error_detail or "")
+    assert list(context.checkpoints.glob("*")) == []
+    run_job(context, following.id)
     assert (current(begin, following).state, current(begin, following).error_detail) == (State.SUCCEEDED, None)
-    assert is_at_rest(process.gpu.base_model())
+    assert is_restored(context.gpu.base_model())
 
 
 @pytest.mark.parametrize("phase", EDITING)
 def test_in_an_edit(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
     monkeypatch: pytest.MonkeyPatch, phase: str,
 ) -> None:  # fmt: skip
     job, following = (edit(begin, storage, project, subject, None, method="sdedit") for _ in range(2))
     with monkeypatch.context() as patch:
         patch.setattr(*EDITING[phase], full)
-        run_job(process, job.id)
+        run_job(context, job.id)
     assert (current(begin, job).state, current(begin, job).error_code) == (State.FAILED, "gpu_out_of_memory")
-    run_job(process, following.id)
+    run_job(context, following.id)
     assert (current(begin, following).state, current(begin, following).error_detail) == (State.SUCCEEDED, None)
-    assert is_at_rest(process.gpu.base_model())
+    assert is_restored(context.gpu.base_model())
 
 
-def is_at_rest(model: BaseModel) -> bool:
-    """No way of saving memory, no adapter and no gradient is left on."""
+def is_restored(model: BaseModel) -> bool:
+    """Whether no memory option, no adapter and no gradient is still enabled."""
     frozen = not any(weight.requires_grad or weight.grad is not None for weight in model.unet.parameters())
     return frozen and not model.unet.is_gradient_checkpointing and not model.vae.use_slicing and not model.unet.training

@@ -1,8 +1,8 @@
-"""Previews of a training and an edit: what they show and leave; nothing that befalls them befalls the job."""
+"""Previews of a training and an edit: what they show and store; an error of a preview does not fail the job."""
 
 import io
 from collections.abc import Callable
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -12,69 +12,68 @@ from PIL import Image
 from ledger import attempts, jobs
 from ledger.attempts import Claim, Progress
 from ledger.database import UnitOfWork
-from ledger.jobs import Job
-from ledger.projects import Project
+from ledger.models import Job, Project, Subject
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix
-from ledger.subjects import Subject
+from lipe_core import sdxl
 from tests.support.factories import current, edit, learn, verified
-from worker import previews as painting
 from worker.context import WorkerContext
-from worker.previews import Painter, Previews
+from worker.previews import PreviewGenerator, PreviewUploader
 from worker.run_job import run_job
 
 Reports = list[Progress]
 
 
 @pytest.fixture
-def order(begin: UnitOfWork, project: Project, subject: Subject) -> Callable[..., Job]:
-    """`order(previews=2)`: a queued training of 4 steps."""
+def new_job(begin: UnitOfWork, project: Project, subject: Subject) -> Callable[..., Job]:
+    """`new_job(previews=2)`: a queued training of 4 steps."""
 
-    def make(**asked: int) -> Job:
+    def make(**parameters: int) -> Job:
         job = learn(begin, project, subject, steps=4)
         with begin() as session:
             row = session.get_one(Job, job.id)
-            row.parameters = row.parameters | asked
+            row.parameters = row.parameters | parameters
         return job
 
     return make
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work waits for each preview to be stored, and reports each step."""
-    show = Previews.show
+def previews_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job waits until each preview is stored, and reports each step."""
+    upload = PreviewUploader.upload
     monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
 
-    def shown(previews: Previews, *what: Any) -> None:
-        show(previews, *what)
-        previews._uploading.join()
+    def upload_and_wait(uploader: PreviewUploader, *preview: Any) -> None:
+        upload(uploader, *preview)
+        assert uploader._uploading is not None
+        uploader._uploading.join()
 
-    monkeypatch.setattr(Previews, "show", shown)
+    monkeypatch.setattr(PreviewUploader, "upload", upload_and_wait)
 
 
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> Reports:
-    """What is reported of the attempt."""
-    renew, seen = attempts.renew, []
+    """All reports of the attempt."""
+    renew, seen = attempts.renew, Reports()
 
-    def noted(session: Any, claim: Claim, progress: Progress, **options: Any) -> Any:
+    def renew_and_record(session: Any, claim: Claim, progress: Progress, **options: Any) -> Any:
         seen.append(progress)
         return renew(session, claim, progress, **options)
 
-    monkeypatch.setattr(attempts, "renew", noted)
+    monkeypatch.setattr(attempts, "renew", renew_and_record)
     return seen
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_training_shows_what_it_has_learnt_and_learns_the_same(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, order: Callable[..., Job], reports: Reports
+@pytest.mark.usefixtures("previews_are_awaited")
+def test_a_training_has_previews_and_its_result_does_not_depend_on_them(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, new_job: Callable[..., Job], reports: Reports
 ) -> None:
-    watched, unwatched = order(previews=2), order()
-    run_job(process, watched.id)
+    watched, unwatched = new_job(previews=2), new_job()
+    run_job(context, watched.id)
     seen = {report.preview.name for report in reports if report.preview}
     assert seen == {"preview-2.png", "preview-4.png"}
-    run_job(process, unwatched.id)
+    run_job(context, unwatched.id)
     assert current(begin, watched).state == current(begin, unwatched).state == State.SUCCEEDED
     assert current(begin, watched).resolved["adapter_sha256"] == current(begin, unwatched).resolved["adapter_sha256"]
     assert "preview" not in current(begin, watched).progress
@@ -83,21 +82,21 @@ def test_a_training_shows_what_it_has_learnt_and_learns_the_same(
     assert [artefact.details for artefact in made[2:]] == [
         {"step": step, "prompt": "a sks dog sitting"} for step in (2, 4)
     ]
-    pictures = [Image.open(io.BytesIO(storage.get(artefact.key, artefact.sha256))) for artefact in made[2:]]
-    assert [picture.size for picture in pictures] == [(64, 64)] * 2
-    assert pictures[0].tobytes() != pictures[1].tobytes()
+    images = [Image.open(io.BytesIO(storage.get(artefact.key, artefact.sha256))) for artefact in made[2:]]
+    assert [image.size for image in images] == [(64, 64)] * 2
+    assert images[0].tobytes() != images[1].tobytes()
     assert len(verified(begin, storage, unwatched)) == 2
 
 
-@pytest.mark.usefixtures("patient")
-def test_an_edit_shows_what_it_looks_at_and_keeps_only_its_end(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, reports: Reports
+@pytest.mark.usefixtures("previews_are_awaited")
+def test_an_edit_has_previews_and_keeps_only_its_results(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, reports: Reports
 ) -> None:
     job = edit(begin, storage, project, subject, None)
     with begin() as session:
         row = session.get_one(Job, job.id)
         row.parameters = row.parameters | {"nima": {"steps": 4, "looks": [0.5, 1.0]}}
-    run_job(process, job.id)
+    run_job(context, job.id)
     assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
     seen = {report.preview.name: report.preview for report in reports if report.preview}
     assert set(seen) == {"preview-5.png", "preview-7.png"}  # of 8 steps in both directions
@@ -109,68 +108,69 @@ def test_an_edit_shows_what_it_looks_at_and_keeps_only_its_end(
     assert "preview" not in current(begin, job).progress
 
 
-def test_a_preview_that_cannot_be_stored_or_painted_costs_the_job_nothing(
-    process: WorkerContext,
+def test_a_preview_that_cannot_be_stored_or_generated_does_not_fail_the_job(
+    context: WorkerContext,
     begin: UnitOfWork,
     storage: Storage,
-    order: Callable[..., Job],
+    new_job: Callable[..., Job],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put, tried = Storage.put, []
+    put, tries = Storage.put, list[str]()
 
     def full(storage: Storage, prefix: str, name: str, *rest: Any) -> Any:
-        tried.append(name)
+        tries.append(name)
         if name.startswith("preview"):
             raise StorageError("the disk is full")
         return put(storage, prefix, name, *rest)
 
-    def crowded(*asked: Any, **options: Any) -> Any:
-        tried.append("painted")
+    def out_of_memory(*arguments: Any, **options: Any) -> Any:
+        tries.append("generated")
         raise torch.OutOfMemoryError("full")
 
-    for target, name, broken, times in ((Storage, "put", full, 1), (painting.text_to_image, "generate", crowded, 4)):
-        tried.clear()
-        job = order(previews=4)
+    for target, name, broken, times in ((Storage, "put", full, 1), (sdxl, "generate_images", out_of_memory, 4)):
+        tries.clear()
+        job = new_job(previews=4)
         with monkeypatch.context() as patch:
             patch.setattr(target, name, broken)
-            run_job(process, job.id)
+            run_job(context, job.id)
         assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
-        assert sum(name.startswith(("preview", "painted")) for name in tried) >= times
+        assert sum(name.startswith(("preview", "generated")) for name in tries) >= times
         assert [artefact.role for artefact in verified(begin, storage, job)] == ["adapter", "manifest"]
 
 
-def test_an_upload_that_hangs_holds_nothing_up_and_leaves_nothing(
-    process: WorkerContext,
+def test_an_upload_that_hangs_delays_nothing_and_leaves_no_object(
+    context: WorkerContext,
     begin: UnitOfWork,
     storage: Storage,
-    order: Callable[..., Job],
+    new_job: Callable[..., Job],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put, go_on, threads, painted = Storage.put, Event(), [], []
-    paint = painting.text_to_image.generate
+    put, proceed, threads, generated = Storage.put, Event(), list[Thread | None](), list[dict[str, Any]]()
+    generate = sdxl.generate_images
 
     def slow(storage: Storage, prefix: str, name: str, *rest: Any) -> Any:
         if name.startswith("preview"):
-            assert go_on.wait(60)
+            assert proceed.wait(60)
         return put(storage, prefix, name, *rest)
 
-    def close(previews: Previews, patience: float) -> None:
-        threads.append(previews._uploading)
-        real_close(previews, 0.1)
+    def close(uploader: PreviewUploader, seconds: float) -> None:
+        threads.append(uploader._uploading)
+        real_close(uploader, 0.1)
 
-    def counted(*asked: Any, **options: Any) -> Any:
-        painted.append(options)
-        return paint(*asked, **options)
+    def generate_and_record(*arguments: Any, **options: Any) -> Any:
+        generated.append(options)
+        return generate(*arguments, **options)
 
-    real_close = Previews.close
-    monkeypatch.setattr(Previews, "close", close)
+    real_close = PreviewUploader.close
+    monkeypatch.setattr(PreviewUploader, "close", close)
     monkeypatch.setattr(Storage, "put", slow)
-    job = order(previews=4)
-    monkeypatch.setattr(painting.text_to_image, "generate", counted)
-    run_job(process, job.id)
+    job = new_job(previews=4)
+    monkeypatch.setattr(sdxl, "generate_images", generate_and_record)
+    run_job(context, job.id)
     assert current(begin, job).state == State.SUCCEEDED
-    previews = [options for options in painted if options["size"] == (64, 64) and options["steps"] == 2]
-    go_on.set()
+    previews = [options for options in generated if options["size"] == (64, 64) and options["steps"] == 2]
+    proceed.set()
+    assert threads[0] is not None
     threads[0].join(60)
     assert not threads[0].is_alive()
     assert previews
@@ -178,41 +178,41 @@ def test_an_upload_that_hangs_holds_nothing_up_and_leaves_nothing(
     assert set(storage.keys(f"projects/{job.project_id}/jobs/{job.id}/")) == kept
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_cancel_in_the_middle_of_a_preview_leaves_nothing(
-    process: WorkerContext,
+@pytest.mark.usefixtures("previews_are_awaited")
+def test_a_cancel_during_a_preview_leaves_no_object(
+    context: WorkerContext,
     begin: UnitOfWork,
     storage: Storage,
-    order: Callable[..., Job],
+    new_job: Callable[..., Job],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job, paint, painted = order(previews=4), painting.text_to_image.generate, []
+    job, generate, calls = new_job(previews=4), sdxl.generate_images, list[Any]()
 
-    def canceling(*asked: Any, **options: Any) -> Any:
-        painted.append(asked)
-        if len(painted) == 2:
+    def cancel_and_generate(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
             with begin() as session:
                 jobs.cancel(session, job.project_id, job.id)
             monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
-        return paint(*asked, **options)
+        return generate(*arguments, **options)
 
-    monkeypatch.setattr(painting.text_to_image, "generate", canceling)
-    run_job(process, job.id)
-    assert (current(begin, job).state, len(painted)) == (State.CANCELED, 2)
+    monkeypatch.setattr(sdxl, "generate_images", cancel_and_generate)
+    run_job(context, job.id)
+    assert (current(begin, job).state, len(calls)) == (State.CANCELED, 2)
     assert "preview" not in current(begin, job).progress
     assert list(storage.keys(f"projects/{job.project_id}/jobs/")) == []
 
 
-def test_what_a_killed_attempt_left_goes_with_the_next_ones_end(
-    process: WorkerContext, begin: UnitOfWork, storage: Storage, order: Callable[..., Job]
+def test_the_end_of_an_attempt_deletes_the_objects_of_a_killed_one(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, new_job: Callable[..., Job]
 ) -> None:
-    job = order()
+    job = new_job()
     with begin() as session:
         claim = attempts.claim(session, job.id, "killed", lease_seconds=60)
         assert claim
         left = storage.put(attempt_prefix(job.project_id, job.id, claim.epoch), "preview-1.png", b"1", "image/png")
         attempts.release(session, claim, charge=True)
-    run_job(process, job.id)
+    run_job(context, job.id)
     assert current(begin, job).state == State.SUCCEEDED
     kept = {artefact.key for artefact in verified(begin, storage, job)}
     assert left.key not in kept
@@ -223,6 +223,9 @@ def test_what_a_killed_attempt_left_goes_with_the_next_ones_end(
     ("steps", "count", "shown"), [(500, 4, [125, 250, 375, 500]), (5, 4, [2, 4]), (3, 9, [1, 2, 3])]
 )
 def test_previews_are_spread_evenly_and_no_more_than_asked_for(steps: int, count: int, shown: list[int]) -> None:
-    every = Painter(*[None] * 4, count=count).every(steps)  # type: ignore[arg-type]
-    assert [step for step in range(1, steps + 1) if step % every == 0] == shown
-    assert Painter(*[None] * 4, count=0).every(steps) == 0  # type: ignore[arg-type]
+    def interval(count: int) -> int:
+        unused: Any = None
+        return PreviewGenerator(unused, unused, unused, unused, count).interval(steps)
+
+    assert [step for step in range(1, steps + 1) if step % interval(count) == 0] == shown
+    assert interval(0) == 0

@@ -1,4 +1,4 @@
-"""Signatures are the standard's; the verdict on each kind of answer is the contract's."""
+"""Signatures as the standard defines them, and the next step after each kind of response."""
 
 import base64
 import time
@@ -8,8 +8,8 @@ from email.utils import format_datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from worker.safehttp import Answer
-from worker.webhooks import RETRY_SECONDS, headers, judge, retry_after
+from worker.safehttp import Response
+from worker.webhooks import RETRY_SECONDS, decide, headers, retry_after
 
 BODY = '{"type":"edit.succeeded","data":{"name":"Müller"}}'.encode()
 
@@ -18,8 +18,8 @@ def _secret(letter: bytes) -> str:
     return "whsec_" + base64.b64encode(letter * 32).decode()
 
 
-def _answer(status: int, **more: str) -> Answer:
-    return Answer(status, {name.replace("_", "-"): value for name, value in more.items()}, b"")
+def _response(status: int, **more: str) -> Response:
+    return Response(status, {name.replace("_", "-"): value for name, value in more.items()}, b"")
 
 
 def test_the_published_package_verifies_our_headers() -> None:
@@ -44,37 +44,41 @@ def test_a_changed_body_and_an_old_timestamp_are_refused() -> None:
 
 @pytest.mark.parametrize("status", [200, 202, 204, 299])
 def test_only_2xx_is_success(status: int) -> None:
-    assert judge(_answer(status), 1, chance=0.5).outcome == "delivered"
+    assert decide(_response(status), 1, chance=0.5).outcome == "delivered"
 
 
 @pytest.mark.parametrize("status", [199, 301, 302, 307, 400, 404, 429, 500, 503])
-def test_everything_else_is_tried_again(status: int) -> None:
-    assert judge(_answer(status), 1, chance=0.5).outcome == "retry"
+def test_every_other_status_is_retried(status: int) -> None:
+    assert decide(_response(status), 1, chance=0.5).outcome == "retry"
 
 
-def test_gone_disables_at_once() -> None:
-    assert judge(_answer(410), 1, chance=0.5).outcome == "disabled"
+def test_gone_disables_the_endpoint() -> None:
+    assert decide(_response(410), 1, chance=0.5).outcome == "disabled"
 
 
-def test_the_schedule_is_followed_to_its_end() -> None:
-    waits = [judge(None, attempt, chance=0.5).retry_in for attempt in range(1, len(RETRY_SECONDS) + 1)]
+def test_the_retry_schedule_ends_with_exhausted() -> None:
+    waits = [decide(None, attempt, chance=0.5).retry_in for attempt in range(1, len(RETRY_SECONDS) + 1)]
     assert waits == [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
-    assert judge(None, len(RETRY_SECONDS) + 1, chance=0.5).outcome == "exhausted"
+    assert decide(None, len(RETRY_SECONDS) + 1, chance=0.5).outcome == "exhausted"
 
 
-def test_jitter_stays_within_a_tenth() -> None:
-    assert judge(None, 2, chance=0.0).retry_in == pytest.approx(270)
-    assert judge(None, 2, chance=1.0).retry_in == pytest.approx(330)
+def test_jitter_is_at_most_ten_percent() -> None:
+    assert decide(None, 2, chance=0.0).retry_in == pytest.approx(270)
+    assert decide(None, 2, chance=1.0).retry_in == pytest.approx(330)
 
 
-def test_retry_after_can_only_delay() -> None:
-    assert judge(_answer(429, retry_after="60"), 1, chance=0.5).retry_in == 60
-    assert judge(_answer(503, retry_after="1"), 2, chance=0.5).retry_in == 300
-    assert judge(_answer(503, retry_after="999999999"), 1, chance=0.5).retry_in < 100_000
+def test_retry_after_can_only_lengthen_the_wait() -> None:
+    assert decide(_response(429, retry_after="60"), 1, chance=0.5).retry_in == 60
+    assert decide(_response(503, retry_after="1"), 2, chance=0.5).retry_in == 300
+    longest = decide(_response(503, retry_after="999999999"), 1, chance=0.5).retry_in
+    assert longest is not None
+    assert longest < 100_000
 
 
-def test_retry_after_reads_dates_and_survives_nonsense() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    assert retry_after({"retry-after": soon}) == pytest.approx(90, abs=3)
-    for nonsense in ("", "soon", "-5", "1e9", "\u00b2"):
-        assert retry_after({"retry-after": nonsense}) == 0
+def test_retry_after_accepts_dates_and_ignores_invalid_values() -> None:
+    now = datetime.now(UTC)
+    date = format_datetime(now + timedelta(seconds=90), usegmt=True)
+    late = (datetime.now(UTC) - now).total_seconds()
+    assert 88 - late <= retry_after({"retry-after": date}) <= 90
+    for invalid in ("", "soon", "-5", "1e9", "\u00b2"):
+        assert retry_after({"retry-after": invalid}) == 0

@@ -18,8 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Annotated, ClassVar, TypeAlias
 
 import torch
+from annotated_types import Interval
 from einops import rearrange
 from torch import Tensor
 
@@ -32,11 +34,13 @@ from lipe_core.methods.mystyle.laplacian_pyramid import pyramid_distance
 from lipe_core.methods.mystyle.personalized_subspace import Anchors, Coordinates, along, dilated, onto_dilated
 from lipe_core.methods.mystyle.stylegan2 import Generator, WPlus
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, require, resized
+from lipe_core.methods.session import EditSession, resized
 from lipe_core.pixels import to_images, to_pixels
 from lipe_core.sdxl import BaseModel
+from lipe_core.settings import LearningRate, check_settings
 from lipe_core.shapes import Pixels
 
+TrainingSteps: TypeAlias = Annotated[int, Interval(ge=0, le=100_000)]
 FEWEST = 2
 """References: one anchor spans no space."""
 
@@ -45,29 +49,43 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MyStyleConfig:
-    """`beta` is how far beyond the anchors' hull a face may lie; the hull grows by 1 + n beta, so that a few anchors
-    ask for more than the hundred that the default is for. `strength` is how far along a direction an edit goes: 1 = all
-    the way to the value that the prompt names, as the anchors' space expresses it. The defaults are those of the
-    authors' published code, and of StyleGAN2 for the inversion.
+    """Settings of MyStyle, which trains a face generator on the subject's references for every edit: faces only.
+
+    The defaults are those of the authors' published code, and of StyleGAN2 for the inversion.
     """
 
-    inversion_steps: int = 1000
-    inversion_learning_rate: float = 0.1
-    tuning_steps: int = 1000
-    tuning_learning_rate: float = 3e-4
-    projection_steps: int = 1000
-    projection_learning_rate: float = 5e-3
-    picture_steps: int = 1000
-    beta: float = 0.03
-    strength: float = 1.0
+    seeded: ClassVar[bool] = False
+
+    inversion_steps: TrainingSteps = 1000
+    """Steps that invert each reference into the latent space of the generator."""
+
+    inversion_learning_rate: LearningRate = 0.1
+    """Learning rate of the inversion."""
+
+    tuning_steps: TrainingSteps = 1000
+    """Steps that tune the generator until the inverted references reproduce the references."""
+
+    tuning_learning_rate: LearningRate = 3e-4
+    """Learning rate of the generator."""
+
+    projection_steps: TrainingSteps = 1000
+    """Steps that project the image into the subject's own part of the latent space."""
+
+    projection_learning_rate: LearningRate = 5e-3
+    """Learning rate of the projection."""
+
+    image_steps: TrainingSteps = 1000
+    """Steps that tune the generator to the image as well, at its projection."""
+
+    beta: Annotated[float, Interval(ge=0, le=10)] = 0.03
+    """How far beyond the convex hull of the n references a face may lie; the hull grows by 1 + n beta. The default
+    suits a hundred references; a few need more."""
+
+    strength: Annotated[float, Interval(ge=0, le=10)] = 1.0
+    """How far the edit moves along a direction; 1 reaches the value that the prompt names."""
 
     def __post_init__(self) -> None:
-        for name in ("inversion_steps", "tuning_steps", "projection_steps", "picture_steps"):
-            require(name, getattr(self, name), 0, 100_000)
-        for name in ("inversion_learning_rate", "tuning_learning_rate", "projection_learning_rate"):
-            require(name, getattr(self, name), 1e-12, 1)
-        require("beta", self.beta, 0, 10)
-        require("strength", self.strength, 0, 10)
+        check_settings(self)
 
 
 @dataclass
@@ -102,7 +120,7 @@ def edit(
     session = EditSession.of(model, request, prior, seeded=False)
     _require_faces(faces, request)
     changes = [_asked(faces, request, prompt) for prompt in request.target_prompts]
-    total = config.inversion_steps + config.tuning_steps + config.projection_steps + config.picture_steps + len(changes)
+    total = config.inversion_steps + config.tuning_steps + config.projection_steps + config.image_steps + len(changes)
     steps_done = count(1)
     studio = Studio(faces.network, EvaluationCounter(), lambda: on_step(next(steps_done), total))
     side = faces.network.sizes.resolution
@@ -119,7 +137,7 @@ def edit(
     with session.clock.stage("projecting"):
         alpha = project(studio, anchors, picture, config)
         at = torch.cat([rearrange(alpha @ anchors, "l d -> 1 l d"), everywhere(anchors, studio.generator)])
-        tune(studio, at, torch.cat([picture, references]), config.picture_steps, config.tuning_learning_rate)
+        tune(studio, at, torch.cat([picture, references]), config.image_steps, config.tuning_learning_rate)
     images = []
     shared = studio.counter.evaluations
     with session.clock.stage("editing"), torch.no_grad():

@@ -1,105 +1,155 @@
-"""What can be set of a NIMA edit."""
+"""Settings of a NIMA edit."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from annotated_types import Interval, Len
 
 from lipe_core.errors import InvalidRequest
-from lipe_core.masks import mask_ops
 from lipe_core.masks.segmentation import MOST_SNAP
+from lipe_core.settings import GuidanceScale, Level, Share, Steps, check_settings
 
 MaskMode = Literal["union", "source", "none"]
 """Blend with the source and the target silhouette (the paper), with the source's alone, or not at all."""
 
 SubjectMap = Literal["identity", "class", "contrast"]
-"""Whose attention finds the subject in the source and at looks: the tuned network's, to token and noun, while it
-inverts and edits (the paper), or the base model's, to the noun alone: steadier, but blind to which of two dogs is
-meant, and to what is the subject's but not its class's, such as a hat; or, beside the latter, wherever the base model
-would paint something else, were the subject one of the `contrast_nouns` (`contrast.py`)."""
+"""The maps that find the subject. "identity": the attention of the network with the prior, to token and class noun,
+during inversion and editing (the paper). "class": the attention of the base model to the class noun; it is steadier,
+but cannot tell two dogs apart and misses parts that are not the class's, such as a hat. "contrast": the latter, and
+also the places where the base model's answer changes if one of `contrast_nouns` replaces the class noun."""
 
 GuideFrom = Literal["empty", "base", "source"]
-"""What guidance leads away from: the tuned network's answer to the empty prompt; the base model's, so that the
-identity is strengthened, too; or the tuned network's to the source prompt, so that only what the target prompt says
-otherwise is strengthened, and the rest stays where it was."""
+"""The prediction that guidance leads away from. "empty": the network with the prior, for the empty prompt. "base": the
+base model, for the empty prompt; this strengthens the identity too. "source": the network with the prior, for the
+source prompt; this strengthens only the difference between the two prompts."""
+
+Radius: TypeAlias = Annotated[float, Interval(ge=0, le=0.1)]
+Progress: TypeAlias = Annotated[float, Interval(gt=0, le=1)]
+Noun: TypeAlias = Annotated[str, Len(1, 64)]
 
 
 @dataclass(frozen=True)
 class NimaConfig:
-    """Settings of an edit. None of these values is the paper's, which published none.
+    """Settings of NIMA, LIPE's own method. The paper publishes no values; the defaults are ours.
 
-    `strength`: how far the picture is noised, 1 = to the noisiest level. `renoise`: how much of that, inside the
-    source mask, gives way to the seed's noise; 0 keeps the old pose's layout, 1 forgets it. `map_window`: the noise
-    levels, as fractions of the schedule, whose maps make an identity `subject_map` of the source. `map_momentum`:
-    how slowly the target's maps change its mask. `dilation` and `feather` are fractions of the picture's shorter
-    side. `snap` lets outlines move to the picture's own edges, and `grabcut_rounds` of GrabCut cut the source's
-    silhouette by its colours (`outline.py`). A latent may change where the old or the new silhouette covers more
-    than `coverage` of it, or the subject left. At each of the `looks`, points of the edit's progress, the edit so
-    far is decoded and the target's silhouette taken from it, to stay until the next; before the first one, and
-    without any, each step's maps make the mask. Progress runs from 0 to 1. The blend is on while it is within
-    `blend_start` and `blend_stop`: one that starts with the first look leaves the subject free to find its new
-    place. `opening` and `halo`, fractions of the shorter side: where silhouettes differ by less than twice the
-    former, nothing moved and the source stays; where the subject left, the latter goes along around it, which its
-    edge blends into. `reconstruction_steps`: steps that bring the background back to what the source shows, up to
-    the silhouettes' edge (`restore.py`); a few will do. `tolerance`: what was painted there and differs from the
-    source by less, in colours in [-1, 1], is the source's, too: the subject changes only where the prompt changes
-    it. `source_attention_start`: the progress behind which self-attention looks up in the source, too, what the
-    subject looks like (`source_features.py`); 1: never. `contrast_nouns`: a few things that the subject is not, and
-    that the network knows; each costs as much of a look as the subject itself.
+    Progress runs from 0 (before the first denoising step) to 1 (after the last). Lengths are fractions of the image's
+    shorter side.
     """
 
-    steps: int = 30
-    guidance_scale: float = 5.0
-    source_guidance_scale: float = 1.0
+    seeded: ClassVar[bool] = True  # unless `renoise` is 0
+
+    steps: Steps = 30
+    """Denoising steps; the inversion takes as many. More steps are slower and reconstruct the source better."""
+
+    guidance_scale: GuidanceScale = 5.0
+    """Strength of classifier-free guidance towards the target prompt; 1 means none. Raise it if the edit is too
+    weak."""
+
+    source_guidance_scale: Annotated[float, Interval(ge=1, le=100)] = 1.0
+    """Guidance towards the source prompt during the inversion. Values above 1 make the inversion less exact."""
+
     guide_from: GuideFrom = "empty"
-    strength: float = 1.0
-    renoise: float = 0.0
-    inversion_refinements: int = 0
+    """The prediction that guidance leads away from: the prior's network for the empty prompt, the base model for the
+    empty prompt (strengthens the identity too), or the prior's network for the source prompt (strengthens only what
+    the prompts differ in)."""
+
+    strength: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """Share of the noise levels that the edit goes through; 1 starts at the noisiest. Lower it for small changes."""
+
+    renoise: Share = 0.0
+    """Share of fresh noise from the seed inside the source mask at the start. 0 keeps the layout of the old pose,
+    1 forgets it."""
+
+    inversion_refinements: Annotated[int, Interval(ge=0, le=10)] = 0
+    """Fixed-point iterations per inversion step. Each costs one more network evaluation and makes the inversion more
+    exact."""
+
     mask_mode: MaskMode = "union"
-    threshold: mask_ops.Threshold = "otsu"
-    dilation: float = 0.06
-    feather: float = 0.03
-    snap: float = 0.0
-    grabcut_rounds: int = 0
-    coverage: float = 0.5
-    looks: tuple[float, ...] = ()
-    opening: float = 0.0
-    halo: float = 0.0
-    reconstruction_steps: int = 0
-    tolerance: float = 0.0
-    source_attention_start: float = 1.0
+    """The region that may change: the union of source and target silhouettes, the source silhouette alone, or the
+    whole image (`none`)."""
+
+    threshold: Level = "otsu"
+    """Level of the normalized subject map above which a pixel belongs to the subject; `otsu` chooses it for each
+    image. Raise it if the mask is too large."""
+
+    dilation: Annotated[float, Interval(ge=0, le=0.5)] = 0.06
+    """Radius by which the masks grow, as a fraction of the shorter side."""
+
+    feather: Annotated[float, Interval(ge=0, le=0.5)] = 0.03
+    """Width of the soft edge of the final composite, as a fraction of the shorter side."""
+
+    snap: Annotated[float, Interval(ge=0, le=MOST_SNAP)] = 0.0
+    """Distance over which a mask's outline may move to an edge in the image, as a fraction of the shorter side;
+    0 switches it off."""
+
+    grabcut_rounds: Annotated[int, Interval(ge=0, le=10)] = 0
+    """Rounds of GrabCut that refine the source silhouette by its colors; 0 switches it off."""
+
+    coverage: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+    """Share of a latent cell that a silhouette must cover before the cell may change."""
+
+    looks: Annotated[tuple[Progress, ...], Len(0, 16)] = ()
+    """Points of progress at which the target silhouette is measured on the decoded image. Before the first of them,
+    and without any, the attention maps of each step make the mask."""
+
+    opening: Radius = 0.0
+    """Radius of a morphological opening of the difference between the silhouettes, as a fraction of the shorter side.
+    Smaller differences count as no movement and keep the source."""
+
+    halo: Radius = 0.0
+    """Width of a margin that changes together with the region that the subject leaves, as a fraction of the shorter
+    side."""
+
+    reconstruction_steps: Annotated[int, Interval(ge=0, le=100)] = 0
+    """Steps that bring the background back to the source, up to the edge of the silhouettes. A few are enough."""
+
+    tolerance: Annotated[float, Interval(ge=0, lt=2)] = 0.0
+    """Color difference, in [-1, 1] values, below which a pixel of the subject is taken from the source. 0 switches it
+    off."""
+
+    source_attention_start: Share = 1.0
+    """Progress after which self-attention also reads the features of the source; 1 means never. Lower it to keep more
+    of the subject's texture."""
+
     subject_map: SubjectMap = "identity"
-    contrast_nouns: tuple[str, ...] = ("chair", "tree", "person")
-    map_window: tuple[float, float] = (0.0, 0.7)
-    map_momentum: float = 0.8
-    attention_tokens: int = 256
-    refine: int = 2
-    blend_start: float = 0.0
-    blend_stop: float = 1.0
+    """The maps that find the subject: attention with the prior to token and class noun, attention of the base model to
+    the class noun, or the latter with a contrast against `contrast_nouns`."""
+
+    contrast_nouns: Annotated[tuple[Noun, ...], Len(1, 8)] = ("chair", "tree", "person")
+    """Nouns that the subject is not and that the base model knows; used if `subject_map` is `contrast`. Each of them
+    costs as many network evaluations as the class noun."""
+
+    map_window: tuple[Share, Share] = (0.0, 0.7)
+    """Lowest and highest noise level, as fractions of the schedule, whose maps find the source subject if
+    `subject_map` is `identity`."""
+
+    map_momentum: Share = 0.8
+    """Share of the earlier maps that the running mean of the target's maps keeps at each step. Higher values change
+    the mask more slowly."""
+
+    attention_tokens: Annotated[int, Interval(ge=1)] = 256
+    """Smallest number of queries of the attention layers whose maps are recorded. The coarsest level with at least as
+    many is used; raise it for finer maps."""
+
+    refine: Annotated[int, Interval(ge=0, le=10)] = 2
+    """Times that the maps are propagated along self-attention. More fills the silhouette better and may spill over."""
+
+    blend_start: Share = 0.0
+    """Progress at which blending with the source outside the mask begins. Until then the subject may move freely."""
+
+    blend_stop: Share = 1.0
+    """Progress at which blending with the source outside the mask ends."""
+
     composite: bool = True
+    """Whether the source's own pixels replace the background of the result."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.strength <= 1 or round(self.strength * self.steps) < 1:
-            raise InvalidRequest(f"strength must be in (0, 1] and leave a step to do, got {self.strength}")
-        for name in ("renoise", "map_momentum"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidRequest(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        for name in ("reconstruction_steps", "grabcut_rounds"):
-            if getattr(self, name) < 0:
-                raise InvalidRequest(f"{name} must be 0 or more, got {getattr(self, name)}")
-        if not 0 <= self.tolerance < 2:
-            raise InvalidRequest(f"tolerance must be in [0, 2), or nothing could ever change; got {self.tolerance}")
-        if not 0 <= self.snap <= MOST_SNAP:
-            raise InvalidRequest(f"snap must be in [0, {MOST_SNAP}], got {self.snap}")
-        for name in ("opening", "halo"):
-            if not 0 <= getattr(self, name) <= 0.1:
-                raise InvalidRequest(f"{name} must be in [0, 0.1], got {getattr(self, name)}")
-        if not 0 <= self.coverage < 1:
-            raise InvalidRequest(f"coverage must be in [0, 1), or no cell may ever change; got {self.coverage}")
-        if not 0 <= self.source_attention_start <= 1:
-            raise InvalidRequest(f"source_attention_start must be in [0, 1], got {self.source_attention_start}")
-        if not all(0 < look <= 1 for look in self.looks):
-            raise InvalidRequest(f"looks must be in (0, 1], got {', '.join(map(str, self.looks))}")
-        if self.subject_map == "contrast" and not self.contrast_nouns:
-            raise InvalidRequest("a contrast map needs contrast_nouns: a few things that the subject is not")
-        for low, high in (self.map_window, (self.blend_start, self.blend_stop)):
-            if not 0 <= low <= high <= 1:
-                raise InvalidRequest(f"a window must run upwards within [0, 1], got {low} to {high}")
+        check_settings(self)
+        if round(self.strength * self.steps) < 1:
+            raise InvalidRequest(f"strength {self.strength} leaves no step to do: raise it, or steps")
+        for names, (low, high) in (
+            ("map_window", self.map_window),
+            ("blend_start and blend_stop", (self.blend_start, self.blend_stop)),
+        ):
+            if low > high:
+                raise InvalidRequest(f"{names} must not fall, got {low} to {high}")

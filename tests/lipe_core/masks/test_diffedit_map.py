@@ -13,7 +13,7 @@ from lipe_core.metrics.overlap import iou
 from lipe_core.subject import Subject
 from menagerie.captions import edit_prompt
 from menagerie.draw import mask
-from menagerie.experiment import picture, subject_of
+from menagerie.experiment import image_of, subject_of
 from menagerie.models import CHECKPOINT
 from menagerie.subjects import TOKEN, fresh
 
@@ -23,7 +23,7 @@ NOUNS = ("backpack", "dog")
 def test_people_are_found_with_their_hair_and_hats() -> None:
     model, overlaps = sdxl.load(CHECKPOINT), []
     for drawn in [subject for subject in fresh(12, seed=4) if subject.identity.kind == "face"]:
-        x_0 = sdxl.encode_image(model, [picture(drawn.test)])
+        x_0 = sdxl.encode_image(model, [image_of(drawn.test)])
         seen = diffedit_map(model, x_0, [edit_prompt(drawn.test, TOKEN)], subject_of(drawn), NOUNS)
         assert seen.shape == (1, 1, *x_0.shape[2:])
         found = mask_ops.subject_mask(mask_ops.resize(seen, (128, 128)), threshold=0.5, dilation=0.0)[0, 0] > 0

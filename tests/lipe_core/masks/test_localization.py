@@ -9,7 +9,7 @@ from lipe_core.masks.localization import class_map
 from lipe_core.metrics.overlap import iou
 from menagerie.captions import edit_prompt
 from menagerie.draw import mask
-from menagerie.experiment import picture, subject_of
+from menagerie.experiment import image_of, subject_of
 from menagerie.models import CHECKPOINT
 from menagerie.subjects import TOKEN, fresh
 
@@ -17,7 +17,7 @@ from menagerie.subjects import TOKEN, fresh
 def test_subjects_are_found_where_they_were_drawn() -> None:
     model, overlaps = sdxl.load(CHECKPOINT), []
     for drawn in fresh(6, seed=5):
-        x_0 = sdxl.encode_image(model, [picture(drawn.test)])
+        x_0 = sdxl.encode_image(model, [image_of(drawn.test)])
         seen = class_map(model, x_0, [edit_prompt(drawn.test, TOKEN)], subject_of(drawn))
         assert seen.shape == (1, 1, *x_0.shape[2:])
         found = mask_ops.subject_mask(mask_ops.resize(seen, (128, 128)), threshold=0.5, dilation=0.0)[0, 0] > 0

@@ -39,7 +39,7 @@ CASES = {
     "ledits": Case({"steps": 3, "threshold": 0.2, "edit_guidance_scale": 20.0}, 3 + 3, 3 + 6, seeded=True),
     # 3 references; the picture alone, then with them, and the edit
     "mystyle": Case(
-        {"inversion_steps": 4, "tuning_steps": 2, "projection_steps": 3, "picture_steps": 1},
+        {"inversion_steps": 4, "tuning_steps": 2, "projection_steps": 3, "image_steps": 1},
         4 + 2 + 3 + 1 + 1,
         3 * 4 + 3 * 2 + 3 + 4 + 1,
     ),

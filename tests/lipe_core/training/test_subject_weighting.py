@@ -8,7 +8,7 @@ from lipe_core.subject import Sample, Subject
 from lipe_core.training import dataset
 from lipe_core.training.subject_weighting import find_subject, weight_subject_loss
 from menagerie.draw import mask
-from menagerie.experiment import picture, subject_of
+from menagerie.experiment import image_of, subject_of
 from menagerie.models import CHECKPOINT
 from menagerie.subjects import TOKEN, benchmark
 
@@ -31,7 +31,7 @@ def test_the_subject_counts_more_and_a_factor_of_one_changes_nothing(model: Base
 def test_the_subject_is_found_where_it_was_drawn() -> None:
     miniature = sdxl.load(CHECKPOINT)
     drawn = benchmark()[0]
-    samples = [Sample(picture(d), f"a photo of {TOKEN} {drawn.identity.class_noun}") for d in drawn.references]
+    samples = [Sample(image_of(d), f"a photo of {TOKEN} {drawn.identity.class_noun}") for d in drawn.references]
     (encoded,) = dataset.encode(miniature, samples)
     found = find_subject(miniature, encoded, subject_of(drawn))[:, 0] > 0
     for seen, drawing in zip(found, drawn.references, strict=True):

@@ -22,14 +22,14 @@ from lipe_core.subject import Subject
 from menagerie.attributes import ATTRIBUTES, EXPRESSIONS, with_action
 from menagerie.captions import edit_prompt
 from menagerie.draw import mask
-from menagerie.experiment import edit_request, picture
+from menagerie.experiment import edit_request, image_of
 from menagerie.models import CHECKPOINT
 from menagerie.probe import load_probe
 from menagerie.subjects import TOKEN, benchmark
 from tests.support.editing import MakeRequest, difference
 from tests.support.toy_faces import toy_faces
 
-QUICK = MyStyleConfig(inversion_steps=2, tuning_steps=1, projection_steps=2, picture_steps=1)
+QUICK = MyStyleConfig(inversion_steps=2, tuning_steps=1, projection_steps=2, image_steps=1)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_on_a_drawn_face_tuning_gives_the_references_an_edit_follows_and_the_bac
     faces = face_generator(replace(deep_model, checkpoint=str(CHECKPOINT)))
     studio = Studio(faces.network, EvaluationCounter(), lambda: None)
     side = faces.network.sizes.resolution
-    references = to_pixels([picture(drawing).resize((side, side)) for drawing in drawn.references])
+    references = to_pixels([image_of(drawing).resize((side, side)) for drawing in drawn.references])
     anchors = invert(studio, references, 60, 0.1)
     before = pyramid_distance(studio.generator(anchors), references).mean()
     tune(studio, anchors, references, 60, 1e-2)
@@ -133,7 +133,7 @@ def test_on_a_drawn_face_tuning_gives_the_references_an_edit_follows_and_the_bac
     smiling = with_action(drawn.test, expression="smiling")
     neutral = with_action(drawn.test, expression="neutral")
     request = replace(
-        edit_request(drawn), image=picture(neutral), source_prompt=edit_prompt(neutral, TOKEN),
+        edit_request(drawn), image=image_of(neutral), source_prompt=edit_prompt(neutral, TOKEN),
         target_prompts=(edit_prompt(neutral, TOKEN), edit_prompt(smiling, TOKEN)),
     )  # fmt: skip
     config = MyStyleConfig(60, 0.1, 60, 1e-2, 60, 0.1, 60, beta=0.5, strength=2.0)

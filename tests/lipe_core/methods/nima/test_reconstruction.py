@@ -11,7 +11,7 @@ from lipe_core.methods.nima.reconstruction import reconstruct_background
 from lipe_core.pixels import to_pixels
 from lipe_core.shapes import Latents, Pixels
 from menagerie.draw import mask
-from menagerie.experiment import picture
+from menagerie.experiment import image_of
 from menagerie.models import CHECKPOINT
 from menagerie.subjects import fresh
 
@@ -73,7 +73,7 @@ def test_the_work_can_be_stopped() -> None:
 def test_the_miniatures_autoencoder_brings_the_background_back_in_three_steps() -> None:
     model, (drawn,) = sdxl.load(CHECKPOINT), fresh(1, seed=3)
     edited = drawn.edits[0].truth
-    source, painted = to_pixels([picture(drawn.test), picture(edited)]).split(1)
+    source, painted = to_pixels([image_of(drawn.test), image_of(edited)]).split(1)
     changed = torch.from_numpy(mask(drawn.test, 128) | mask(edited, 128)).expand_as(source)
     blurred = F.interpolate(F.avg_pool2d(source, 4), scale_factor=4.0, mode="bilinear")
     x_0 = sdxl.encode_pixels(model, torch.where(changed, painted, blurred)).detach()

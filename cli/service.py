@@ -1,0 +1,93 @@
+"""Shared parts of the commands that use a running service: connection options, errors, uploads, progress bars."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBars
+
+from client import Client, Image, Job, JobFailed, Problem, Progress
+
+Url = Annotated[str, typer.Option(envvar="LIPE_URL", help="The service's URL.")]
+ApiKey = Annotated[str, typer.Option(envvar="LIPE_API_KEY", help="The API key. Prefer the environment variable.")]
+LOCAL_URL = "http://127.0.0.1:8000"
+
+
+@contextmanager
+def connect(url: str, api_key: str, console: Console) -> Iterator[Client]:
+    """A client for the block. An expected error in the block is printed in place of a traceback; exit status 1."""
+    if not (api_key.isascii() and api_key.isprintable() and api_key):
+        raise typer.BadParameter("give an API key: LIPE_API_KEY or --api-key")
+    try:
+        with Client(url, api_key) as lipe:
+            yield lipe
+            return
+    except Problem as problem:
+        errors = [f"{error['param']}: {error['detail']}" for error in problem.body.get("errors", ())]
+        lines = [f"{problem.code}: {line}" for line in errors or [problem.detail]]
+    except JobFailed as failed:
+        lines = [str(failed)]
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        lines = [f"cannot reach {url}: {error}"]
+    except OSError as error:
+        lines = [str(error)]
+    for line in lines:
+        console.print(line, style="red", markup=False, highlight=False)
+    raise typer.Exit(1)
+
+
+def parse_parameters(texts: Sequence[str] | None, option: str) -> dict[str, Any]:
+    """Convert ["steps=20"] to {"steps": 20}. A value that is not JSON is a string."""
+    return dict(_parse_parameter(text, option) for text in texts or ())
+
+
+def _parse_parameter(text: str, option: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise typer.BadParameter(f"{option} {text!r}: write name=value, such as steps=20")
+    try:
+        return name, json.loads(value, parse_constant=str)  # NaN is not JSON
+    except ValueError:
+        return name, value
+
+
+@contextmanager
+def uploaded_images(lipe: Client, files: Sequence[Path]) -> Iterator[list[Image]]:
+    """Upload files as images. If the service refuses a request in the block, the images are deleted again."""
+    images: list[Image] = []
+    try:
+        for file in files:
+            images.append(lipe.upload_image(file))
+        yield images
+    except Problem:
+        for image in images:
+            with suppress(Problem):  # a job whose response was lost may use the image
+                lipe.delete_image(image)
+        raise
+
+
+def follow_job(
+    lipe: Client, job: Job, console: Console, on_progress: Callable[[Progress], None] = lambda progress: None
+) -> Job:
+    """Wait until a job ends, with a progress bar for each of its stages, and return it."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with ProgressBars(*columns, console=console) as bars:
+        queued = bars.add_task("queued", total=None)
+        stages = {"queued": queued}
+
+        def show(progress: Progress) -> None:
+            on_progress(progress)
+            if progress.stage is None:
+                return
+            bars.update(queued, visible=False)
+            if progress.stage not in stages:
+                stages[progress.stage] = bars.add_task(progress.stage)
+            bars.update(stages[progress.stage], completed=progress.step, total=progress.total)
+
+        return lipe.wait(job, on_progress=show)

@@ -1,0 +1,52 @@
+"""Every table of the service. The queries are one module for each resource, such as `ledger.images`.
+
+The migrations make the schema; tests/ledger/test_migrations.py compares it with these classes.
+"""
+
+from ledger.models.base import Row, new_id
+from ledger.models.jobs import (
+    Artefact,
+    Delivery,
+    Event,
+    IdempotentRequest,
+    Job,
+    OutboxEntry,
+    WebhookEndpoint,
+)
+from ledger.models.resources import (
+    ApiKey,
+    Edit,
+    Erasure,
+    Image,
+    Prior,
+    Project,
+    Reference,
+    Subject,
+    Upload,
+    Usage,
+)
+
+METADATA = Row.metadata
+
+__all__ = [
+    "METADATA",
+    "ApiKey",
+    "Artefact",
+    "Delivery",
+    "Edit",
+    "Erasure",
+    "Event",
+    "IdempotentRequest",
+    "Image",
+    "Job",
+    "OutboxEntry",
+    "Prior",
+    "Project",
+    "Reference",
+    "Row",
+    "Subject",
+    "Upload",
+    "Usage",
+    "WebhookEndpoint",
+    "new_id",
+]

@@ -1,0 +1,177 @@
+"""The tables of jobs and what follows from them: events, artefacts, messages, webhooks, stored answers."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list_index, metadata_index
+from ledger.states import State
+
+
+class Job(Row):
+    """A training or an edit to run. `parameters` were requested; `resolved` are those that an attempt ran with.
+
+    `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
+    number of the newest event. `notified_at` is the time of the newest message to the workers about it.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        list_index("jobs"),
+        metadata_index("jobs"),
+        Index("ix_jobs_queued", "created_at", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("ix_jobs_project_id_state_created_at", "project_id", "state", "created_at", "id"),
+        Index("ix_jobs_trainings", "project_id", "created_at", "id", postgresql_where=text("kind = 'prior'")),
+    )
+
+    id: Mapped[Id]
+    project_id: Mapped[ListedProjectId]
+    kind: Mapped[str]  # a `states.JobKind`
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
+    prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id", ondelete="CASCADE"), index=True)
+    edit_id: Mapped[str | None] = mapped_column(ForeignKey("edits.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]
+    parameters: Mapped[dict[str, Any]]
+    resolved: Mapped[dict[str, Any]]
+    user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
+    webhook_url: Mapped[str | None]
+    request_id: Mapped[str | None]
+    idempotency_key: Mapped[str | None]
+    epoch: Mapped[int]
+    attempt: Mapped[int]
+    sequence: Mapped[int]
+    worker: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    notified_at: Mapped[Moment]
+    cancel_requested_at: Mapped[datetime | None]
+    progress: Mapped[dict[str, Any]]
+    progress_sequence: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
+    error_code: Mapped[str | None]
+    error_detail: Mapped[str | None]
+    queued_at: Mapped[Moment]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    created_at: Mapped[Moment]
+
+    @property
+    def status(self) -> State:
+        """The state, typed."""
+        return State(self.state)
+
+
+class Event(Row):
+    """A change of a job's state. The partial unique index guarantees at most one terminal event for each job."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("job_id", "sequence"),
+        Index("uq_events_job_id_terminal", "job_id", unique=True, postgresql_where=text("terminal")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    project_id: Mapped[ProjectId]
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    sequence: Mapped[int]
+    type: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    terminal: Mapped[bool]
+    created_at: Mapped[Moment]
+
+
+class Artefact(Row):
+    """One object of a succeeded job; `position` is its place in the job's list."""
+
+    __tablename__ = "artefacts"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int]
+    role: Mapped[str]
+    name: Mapped[str]
+    content_type: Mapped[str]
+    key: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    created_at: Mapped[Moment]
+
+
+class OutboxEntry(Row):
+    """A message to publish: `topic` is the task's name, `identifier` the id of the job or delivery."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    topic: Mapped[str]
+    identifier: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[Moment]
+
+
+class WebhookEndpoint(Row):
+    """A URL that receives events. `events` empty: all of them. `secrets` (newest first) all sign.
+
+    `changed_at` is the time from which its present subscription holds.
+    """
+
+    __tablename__ = "webhook_endpoints"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    url: Mapped[str]
+    events: Mapped[list[str]]
+    secrets: Mapped[list[str]]
+    disabled_at: Mapped[datetime | None]
+    changed_at: Mapped[Moment]
+    created_at: Mapped[Moment]
+
+
+class Delivery(Row):
+    """One event to send to one URL. `endpoint_id` is None if the URL came with the request.
+
+    `message_id` and `body` are the same in every attempt. `notified_at` is the time of the newest message to the
+    workers about it.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        list_index("webhook_deliveries"),
+        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+    )
+
+    id: Mapped[Id]
+    project_id: Mapped[ListedProjectId]
+    endpoint_id: Mapped[str | None] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    message_id: Mapped[str]
+    event_type: Mapped[str]
+    url: Mapped[str]
+    body: Mapped[bytes]
+    state: Mapped[str]  # a `states.DeliveryState`
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[datetime]
+    notified_at: Mapped[datetime]
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None]
+    delivered_at: Mapped[datetime | None]
+    created_at: Mapped[Moment]
+
+
+class IdempotentRequest(Row):
+    """An answered request with an idempotency key. `fingerprint` is the SHA-256 of method, path and body."""
+
+    __tablename__ = "idempotent_requests"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    status: Mapped[int]
+    body: Mapped[dict[str, Any]]
+    headers: Mapped[dict[str, str]]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[Moment]

@@ -1,0 +1,162 @@
+"""The tables of projects and what they own: keys, images, subjects, priors, edits, and the traces of deleted ones."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Double, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list_index, metadata_index
+
+
+class Project(Row):
+    """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    webhook_secrets: Mapped[list[str]]
+    created_at: Mapped[Moment]
+
+
+class ApiKey(Row):
+    """One API key. A project may have two live keys, so that it can rotate them without a gap."""
+
+    __tablename__ = "keys"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    name: Mapped[str]
+    digest: Mapped[bytes]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[Moment]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Upload(Row):
+    """A file that a user sends by a signed URL: `size` in bytes.
+
+    The URL is valid until `expires_at`. The file became an image at `used_at`.
+    """
+
+    __tablename__ = "uploads"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    content_type: Mapped[str]
+    size: Mapped[int]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[Moment]
+
+
+class Image(Row):
+    """One image: `width` and `height` in pixels; key, size in bytes and SHA-256 of its object.
+
+    `upload_id` names the upload that the image came from. That row may be deleted already.
+    """
+
+    __tablename__ = "images"
+    __table_args__ = (list_index("images"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[ListedProjectId]
+    key: Mapped[str]
+    size: Mapped[int]
+    sha256: Mapped[str]
+    content_type: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    upload_id: Mapped[str | None]
+    created_at: Mapped[Moment]
+
+
+class Reference(Row):
+    """One reference image of a subject, with the user's caption if there is one."""
+
+    __tablename__ = "subject_references"
+
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), index=True)
+    caption: Mapped[str | None]
+    image: Mapped[Image] = relationship(lazy="joined")
+
+
+class Subject(Row):
+    """A subject. Prompts name it by `token`, a rare word, and `class_noun`, such as "sks dog"."""
+
+    __tablename__ = "subjects"
+    __table_args__ = (list_index("subjects"), metadata_index("subjects"))
+
+    id: Mapped[Id]
+    project_id: Mapped[ListedProjectId]
+    name: Mapped[str]
+    class_noun: Mapped[str]
+    token: Mapped[str]
+    category: Mapped[str]  # a `categories.Category`
+    consent: Mapped[bool]
+    user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
+    created_at: Mapped[Moment]
+    references: Mapped[list[Reference]] = relationship(order_by=Reference.position, lazy="selectin")
+
+
+class Prior(Row):
+    """The learned artefact of a subject.
+
+    `manifest` (with the base model's fingerprint) and `adapter_sha256` are set once the prior is ready.
+    """
+
+    __tablename__ = "priors"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
+    manifest: Mapped[dict[str, Any] | None]
+    adapter_key: Mapped[str | None]
+    adapter_sha256: Mapped[str | None]
+    ready_at: Mapped[datetime | None]
+    created_at: Mapped[Moment]
+
+
+class Edit(Row):
+    """A requested edit. `mask_image_id` is the user's own mask (white may change), if there is one."""
+
+    __tablename__ = "edits"
+    __table_args__ = (list_index("edits"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[ListedProjectId]
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
+    prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id", ondelete="CASCADE"), index=True)
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), index=True)
+    mask_image_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"), index=True)
+    method: Mapped[str]
+    source_prompt: Mapped[str | None]
+    target_prompts: Mapped[list[str]]
+    created_at: Mapped[Moment]
+
+
+class Erasure(Row):
+    """The record that a subject was erased. `prefixes` (each ends with a slash) are those of its objects."""
+
+    __tablename__ = "erasures"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    subject_id: Mapped[str]
+    prefixes: Mapped[list[str]]
+    finished_at: Mapped[datetime | None] = mapped_column(index=True)
+    created_at: Mapped[Moment]
+
+
+class Usage(Row):
+    """The GPU seconds of one project on one day (UTC)."""
+
+    __tablename__ = "usage"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    gpu_seconds: Mapped[float] = mapped_column(Double)

@@ -1,0 +1,93 @@
+"""Edits: invalid requests, and edits without a prior."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.support.api_fixtures import Refuse
+
+Upload = Callable[..., str]
+DOG = "a photo of sks dog jumping"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "param"),
+    [
+        ({"prompt": ""}, 422, "prompt_empty", "prompt"),
+        ({"prompt": "  \n"}, 422, "prompt_empty", "prompt"),
+        ({"prompt": None, "prompts": [DOG, " "]}, 422, "prompt_empty", "prompts[1]"),
+        ({"prompt": "a dog jumping"}, 422, "prompt_without_subject", "prompt"),
+        ({"prompt": "a photo of sks doghouse"}, 422, "prompt_without_subject", "prompt"),
+        ({"source_prompt": "a dog"}, 422, "prompt_without_subject", "source_prompt"),
+        ({"prompt": DOG + "." * 500}, 422, "invalid_request", "prompt"),
+        ({"prompt": None}, 422, "invalid_request", "body"),
+        ({"prompts": [DOG]}, 422, "invalid_request", "body"),
+        ({"prompt": None, "prompts": []}, 422, "invalid_request", "prompts"),
+        ({"prompt": None, "prompts": [f"{DOG} {k}" for k in range(9)]}, 422, "invalid_request", "prompts"),
+        ({"subject_id": "sub_1"}, 422, "invalid_request", "body"),
+        ({"prior_id": "pri_unknown"}, 404, "not_found", "prior_id"),
+        ({"prior_id": None, "subject_id": "sub_unknown"}, 404, "not_found", "subject_id"),
+        ({"image_id": "img_unknown"}, 404, "not_found", "image_id"),
+        ({"mask_image_id": "img_unknown"}, 404, "not_found", "mask_image_id"),
+        ({"method": "magic"}, 422, "invalid_request", "method"),
+        ({"parameters": {"step": 3}}, 422, "invalid_request", "parameters.step"),
+        ({"parameters": {"steps": 0}}, 422, "invalid_request", "parameters.steps"),
+        ({"parameters": {"map_window": [0.7, 0.2]}}, 422, "invalid_request", "parameters"),
+        ({"seeds": [1, 1]}, 422, "invalid_request", "body"),
+        ({"seed": -1}, 422, "invalid_request", "seed"),
+        ({"n": 2, "parameters": {"renoise": 0}}, 422, "invalid_request", "body"),
+        ({"n": 2, "method": "ddim"}, 422, "invalid_request", "body"),
+        ({"method": "masactrl", "parameters": {"renoise": 0.5}}, 422, "invalid_request", "parameters.renoise"),
+        ({"method": "ledits", "parameters": {"steps": 1}}, 422, "invalid_request", "parameters.steps"),
+        ({"method": "mystyle", "parameters": {"beta": -1}}, 422, "invalid_request", "parameters.beta"),
+        ({"n": 2, "method": "mystyle"}, 422, "invalid_request", "body"),
+        ({"use_prior": False}, 422, "invalid_request", "body"),
+        ({"webhook_url": "ftp://example.org"}, 422, "webhook_url_forbidden", "webhook_url"),
+        ({"webhook_url": "http://host.invalid/"}, 422, "webhook_url_forbidden", "webhook_url"),
+        ({"webhook_url": "http://user:word@127.0.0.1/"}, 422, "webhook_url_forbidden", "webhook_url"),
+    ],
+)
+def test_edits(
+    api: TestClient,
+    refused: Refuse,
+    prior: str,
+    upload: Upload,
+    change: dict[str, Any],
+    status: int,
+    code: str,
+    param: str,
+) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG} | change
+    assert refused(status, code, api.post, "/v1/edits", json=payload)["param"] == param
+
+
+def test_another_method_on_the_base_model_alone_needs_no_prior(
+    api: TestClient, subject: dict[str, Any], upload: Upload
+) -> None:
+    payload = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": DOG, "use_prior": False, "seed": 1}
+    answer = api.post("/v1/edits", json=payload | {"method": "sdedit", "parameters": {"strength": 0.5}})
+    assert answer.status_code == 202, answer.json()
+    assert answer.json()["parameters"] == {"sdedit": {"strength": 0.5}, "seeds": [1]}
+    assert answer.json()["prior_id"] is None
+
+
+def test_a_prior_that_is_not_ready(api: TestClient, refused: Refuse, subject: dict[str, Any], upload: Upload) -> None:
+    image = upload("white")
+    payload = {"subject_id": subject["id"], "image_id": image, "prompt": DOG}
+    refused(409, "prior_not_ready", api.post, "/v1/edits", json=payload)
+    job = api.post(f"/v1/subjects/{subject['id']}/priors").json()
+    refused(409, "prior_not_ready", api.post, "/v1/edits", json=payload)
+    payload = {"prior_id": job["prior_id"], "image_id": image, "prompt": DOG}
+    refused(409, "prior_not_ready", api.post, "/v1/edits", json=payload)
+
+
+def test_a_mask_of_another_size(api: TestClient, refused: Refuse, prior: str, upload: Upload) -> None:
+    payload = {
+        "prior_id": prior,
+        "image_id": upload("white"),
+        "mask_image_id": upload("black", (96, 97)),
+        "prompt": DOG,
+    }
+    refused(422, "mask_size_mismatch", api.post, "/v1/edits", json=payload)

@@ -1,0 +1,58 @@
+"""Child processes: one owner a folder, free ports, logs of failed starts, reused process ids."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.embedded import valkey
+from cli.embedded.process import Exited, FolderInUse, on_free_port, running
+
+
+def test_a_data_directory_has_one_owner(tmp_path: Path) -> None:
+    with valkey.serve(tmp_path), pytest.raises(FolderInUse), valkey.serve(tmp_path):
+        pass
+
+
+def test_a_server_whose_port_is_taken_starts_on_another(tmp_path: Path) -> None:
+    bind = "import socket, sys; s = socket.socket(); s.bind(('127.0.0.1', int(sys.argv[1]))); s.listen(); s.accept()"
+    tried: list[int] = []
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        def start(port: int):
+            tried.append(port)
+            first = taken.getsockname()[1] if len(tried) == 1 else port
+            return running([sys.executable, "-c", bind, str(first)], tmp_path, is_ready=lambda: _bound(first, taken))
+
+        with on_free_port(start) as port:
+            assert len(tried) == 2
+            assert port == tried[1]
+
+
+def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
+    with (
+        pytest.raises(Exited, match="no such luck"),
+        running([sys.executable, "-c", "exit('no such luck')"], tmp_path, is_ready=lambda: False),
+    ):
+        pass
+
+
+def test_a_reused_process_id_is_not_signalled(tmp_path: Path) -> None:
+    (tmp_path / "process.json").write_text(f'{{"pid": {os.getpid()}, "started": 1.0}}')
+    with valkey.serve(tmp_path):
+        pass  # a SIGTERM would have ended this test run
+
+
+def _bound(port: int, taken: socket.socket) -> bool:
+    if port == taken.getsockname()[1]:
+        return False
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,64 @@
+"""Packages that cannot import each other define the same names and patterns: ledger, client and lipe_core."""
+
+import re
+from typing import get_args
+
+import pytest
+
+import client.models
+import lipe_core.subject
+from ledger.categories import Category
+from ledger.notify import QUEUES
+from ledger.states import JOB_KINDS, TERMINAL, DeliveryState, JobKind, State
+from ledger.subjects import CLASS_NOUN_PATTERN, TOKEN_PATTERN
+from ledger.webhooks import TASK, WebhookEventType
+from lipe_core.subject import Subject
+
+
+def test_the_categories_agree() -> None:
+    assert get_args(Category) == get_args(client.models.Category) == get_args(lipe_core.subject.Category)
+
+
+def test_the_clients_states_are_the_ledgers() -> None:
+    assert list(get_args(client.models.Status)) == [str(state) for state in State]
+    assert client.models.TERMINAL_STATUSES == TERMINAL
+    assert get_args(client.models.Kind) == get_args(JobKind) == JOB_KINDS
+    assert get_args(client.models.DeliveryState) == get_args(DeliveryState)
+
+
+def test_every_end_of_a_job_is_a_webhook_event() -> None:
+    ends = [state for state in State if state in TERMINAL]
+    assert list(get_args(WebhookEventType)) == [f"{kind}.{state}" for kind in JOB_KINDS for state in ends]
+
+
+def test_every_kind_of_job_has_a_task() -> None:
+    assert set(QUEUES) == {f"lipe.{kind}" for kind in JOB_KINDS} | {TASK}
+
+
+NOUNS = [
+    "dog",
+    "x",
+    "d\u00f6g",
+    "guinea pig",
+    "dog's toy",
+    "well-known",
+    "a" * 63,
+    "a" * 64,
+    "",
+    "-dog",
+    "dog!",
+    "a\nb",
+]
+TOKENS = ["sks", "ab", "a", "a" * 32, "a" * 33, "", "two words", "s-k", "z\u00e9b"]
+
+
+@pytest.mark.parametrize(("noun", "token"), [*((noun, "sks") for noun in NOUNS), *(("dog", token) for token in TOKENS)])
+def test_the_core_accepts_the_same_subjects(noun: str, token: str) -> None:
+    expected = re.search(CLASS_NOUN_PATTERN, noun) is not None and re.search(TOKEN_PATTERN, token) is not None
+    try:
+        Subject(token, noun)
+    except ValueError:
+        is_accepted = False
+    else:
+        is_accepted = True
+    assert is_accepted == expected
