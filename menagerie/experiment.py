@@ -35,7 +35,7 @@ prompts that name no action; "no_regularization" has no images of the class."""
 
 
 def image_of(drawing: Drawing) -> Image.Image:
-    """The rendered drawing as a PIL image."""
+    """The drawing as an RGB image of 128 x 128 pixels."""
     return Image.fromarray(render(drawing))
 
 
@@ -45,7 +45,7 @@ def subject_of(drawn: DrawnSubject) -> Subject:
 
 
 def edit_request(drawn: DrawnSubject, seed: int = 0) -> EditRequest:
-    """One request for all edits of the subject. They share one inversion."""
+    """All edits of the subject in one request; they share one inversion."""
     return EditRequest(
         image_of(drawn.test),
         edit_prompt(drawn.test, TOKEN),

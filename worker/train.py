@@ -69,7 +69,7 @@ def forget_checkpoints(context: WorkerContext) -> None:
 
 
 def _load(context: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], SubjectRow, list[Image.Image]]:
-    """The job's parameters, its subject, the subject's reference images. ClaimLost: job or subject are gone."""
+    """The job's parameters, its subject and its images. Raises ClaimLost if job or subject no longer exist."""
     with context.begin() as session:
         job = jobs.get(session, attempt.claim.project_id, attempt.claim.job_id)
         row = subjects.get(session, job.project_id, job.subject_id) if job is not None else None
@@ -120,15 +120,15 @@ def _stage(attempt: Attempt, name: str) -> Iterator[OnStep]:
 
 
 def _train(
-    context: WorkerContext, attempt: Attempt, model: BaseModel, training_set: TrainingSet, generator: PreviewGenerator
+    context: WorkerContext, attempt: Attempt, model: BaseModel, training_set: TrainingSet, previews: PreviewGenerator
 ) -> Prior:
     # The digest in the name keeps an attempt from resuming the weights of another training set: the base model, the
     # captioner or the prompt writer may have changed since.
     checkpoint = context.checkpoints / f"{attempt.claim.job_id}.{training_set.digest(model)}.safetensors"
     run = TrainingRun(
         on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
-        on_preview=generator.generate,
-        preview_every=generator.interval(training_set.config.steps),
+        on_preview=previews.generate,
+        preview_every=previews.interval(training_set.config.steps),
         checkpoint=checkpoint,
     )
 
@@ -139,12 +139,14 @@ def _train(
             checkpoint.unlink()  # other settings, or a file cut off by a power failure: train from the beginning
             return train_prior(model, training_set, run)
 
-    def resumed_lean(run: TrainingRun) -> Prior:
+    def resumed_in_reduced_memory(run: TrainingRun) -> Prior:
         with reduced_memory(model):
             return resumed(run)
 
     row_by_row = replace(run, rows_at_once=1)
-    return with_memory_fallbacks([partial(resumed, run), partial(resumed_lean, run), partial(resumed_lean, row_by_row)])
+    return with_memory_fallbacks(
+        [partial(resumed, run), partial(resumed_in_reduced_memory, run), partial(resumed_in_reduced_memory, row_by_row)]
+    )
 
 
 def _job_result(prior: Prior, previews: list[NewArtefact]) -> JobResult:
