@@ -99,7 +99,7 @@ def blend(edit: Latents, source: Latents, mask: Mask) -> Latents:
 
 
 def composite(edit: Image.Image, source: Image.Image, mask: Image.Image) -> Image.Image:
-    """Blend two images by a greyscale mask. Where the mask is black, the bytes are the source's."""
+    """Blend two images by a greyscale mask. A pixel that is black in the mask keeps the source's bytes."""
     return Image.composite(edit, source, mask)
 
 

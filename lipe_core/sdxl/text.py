@@ -45,8 +45,8 @@ def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Co
 def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tuple[int, ...]:
     """Positions of the tokens of `words` in the encoded prompt, ascending, of every occurrence.
 
-    Raises WordNotFound for a word that the prompt does not contain, that the tokenizer does not know, or that is cut
-    off with the end of a prompt that is too long.
+    Raises WordNotFound for a word that the prompt does not contain or the tokenizer does not know. A word that is cut
+    off with the end of a long prompt counts as not contained.
     """
     tokenizer = model.tokenizers[0]
     ids = content_tokens(model, prompt)

@@ -38,7 +38,7 @@ def test_the_request_replaces_the_recipe_and_the_recipe_the_defaults(tmp_path: P
 
 def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path) -> None:
     assert load_recipe(tmp_path).prior_config("object") == PriorConfig()
-    assert load_recipe("somebody/sdxl").method_config("nima", {"steps": 3}) == NimaConfig(steps=3)
+    assert load_recipe("studio/sdxl").method_config("nima", {"steps": 3}) == NimaConfig(steps=3)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_draining_stops_it_at_the_next_step(begin: UnitOfWork, attempt: Attempt)
 
 def test_it_continues_while_the_database_is_unavailable(begin: UnitOfWork, attempt: Attempt) -> None:
     available = attempt.autocommit
-    attempt.autocommit = autocommit(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    attempt.autocommit = autocommit(make_engine("postgresql+psycopg://absent@127.0.0.1:1/nothing"))
     attempt.report("training", 1, 9)
     attempt.report("training", 2, 9)
     attempt.autocommit, attempt._next_renewal = available, 0.0

@@ -64,7 +64,7 @@ def test_a_task_that_fails_is_retried(
     failing: str,
 ) -> None:
     monkeypatch.setattr(dispatcher, "RETRY_SECONDS", 0.0)
-    unavailable = unit_of_work(make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    unavailable = unit_of_work(make_engine("postgresql+psycopg://absent@127.0.0.1:1/nothing"))
     tasks = periodic_tasks(settings, unavailable, lambda *message: True, storage)
     task = tasks[0] if failing == "database" else PeriodicTask("broken", 1.0, lambda: 1 / 0)
     for _ in range(2):
