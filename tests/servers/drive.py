@@ -1,8 +1,8 @@
 """The integration tests on the servers that production uses: ``make test-servers``.
 
 Starts the machine's PostgreSQL and Redis, and a Ceph with its S3 gateway, on free loopback ports and temporary data.
-Then it runs the tests in two processes and stops what it started. If a program is not installed, it prints the packages to install
-and succeeds. Arguments go to pytest in place of the usual tests.
+Then it runs the tests in two processes and stops what it started. If a program is not installed, it prints the packages
+to install and succeeds. Arguments go to pytest in place of the usual tests.
 """
 
 import os
