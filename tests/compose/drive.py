@@ -2,8 +2,8 @@
 
 Builds the images and starts docker-compose.yml with CPU workers, one of them twice, as a separate project. As a client
 it learns a subject, edits an image that was uploaded to the storage directly, and receives the webhooks. It kills a
-worker during an edit and recreates the servers' containers. Finally it removes everything. If the servers' images can neither
-be found nor pulled, it builds stand-ins. Without a Docker engine it prints a notice and succeeds.
+worker during an edit and recreates the servers' containers. Finally it removes everything. If the servers' images can
+neither be found nor pulled, it builds stand-ins. Without a Docker engine it prints a notice and succeeds.
 """
 
 import json
