@@ -12,6 +12,7 @@ Shapes are checked in every test: the import hook must be installed before any i
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from jaxtyping import install_import_hook
@@ -30,8 +31,10 @@ pytest_plugins = ("tests.support.api_fixtures",)
 
 install_import_hook("lipe_core", f"{typechecker.__name__}.checked")
 
-SERVER_FIXTURES = frozenset({"database_url", "broker_url", "object_store"})
-"""Fixtures that start a server; most tests use them through others."""
+SERVER_FIXTURES = frozenset({"database_url", "broker_url", "object_store", "decoder"})
+"""Fixtures that start a server or other processes. Most tests use them through other fixtures."""
+SERVER_IMPORTS = frozenset({postgres, s3, valkey})
+"""Modules that start a server. A test file that imports one does so without a fixture."""
 MODEL_FIXTURES = frozenset(
     {
         "checkpoint", "tiny_checkpoint", "model", "deep_model", "device", "llava",
@@ -39,25 +42,28 @@ MODEL_FIXTURES = frozenset(
     }
 )  # fmt: skip
 """Fixtures that write or load a network."""
+MODEL_IMPORTS = frozenset(
+    {"CHECKPOINT", "load_clip", "load_dinov2", "load_judges", "load_probe", "write_checkpoint", "write_llava"}
+)
+"""Names whose import means that a test file writes or loads a network."""
 MARKER_OF_FOLDER = {"benchmarks": "models", "reliability": "servers", "service": "servers"}
 """Folders whose tests all use servers or models, some of them without a fixture."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by `-m`
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures that they use, directly or through others, and by their folder.
-
-    A test that uses a server or a model in another way has the marker in its own file.
-    """
+    """Mark tests by their fixtures (direct and indirect), by the imports of their file, and by their folder."""
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        fixtures = set(getattr(item, "fixturenames", ()))
+        names = vars(item.module) if isinstance(item, pytest.Function) else {}
+        modules = {value for value in names.values() if isinstance(value, ModuleType)}
+        if fixtures & SERVER_FIXTURES or modules & SERVER_IMPORTS:
+            item.add_marker("servers")
+        if fixtures & MODEL_FIXTURES or set(names) & MODEL_IMPORTS:
+            item.add_marker("models")
         if folder in MARKER_OF_FOLDER:
             item.add_marker(MARKER_OF_FOLDER[folder])
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & SERVER_FIXTURES:
-            item.add_marker("servers")
-        if fixtures & MODEL_FIXTURES:
-            item.add_marker("models")
 
 
 def given(name: str) -> str | None:
