@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cli import keys
 from cli.edit import edit
+from cli.server_errors import server_errors
 from cli.train import train
 
 if TYPE_CHECKING:
@@ -113,9 +114,10 @@ def migrate() -> None:
     from ledger.settings import Settings
     from ledger.storage import Storage
 
-    settings = Settings()
-    database.migrate(settings)
-    Storage(settings).ensure_bucket()
+    with server_errors():
+        settings = Settings()
+        database.migrate(settings)
+        Storage(settings).ensure_bucket()
 
 
 @app.command()
