@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,18 +18,34 @@ from cli.train import train
 if TYPE_CHECKING:
     from cli.embedded.up import Service
 
+Port = Annotated[int, typer.Option(help="The port of the API; 0 selects a free one.", min=0, max=65535)]
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="LIPE: personalised, non-rigid image editing.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.add_typer(keys.app, name="keys")
 app.command()(train)
 app.command()(edit)
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"lipe {version('lipe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def lipe(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """LIPE: personalised, non-rigid image editing."""
+
+
 @app.command()
 def up(
     data: Annotated[Path, typer.Option(help="The folder for all data of the service.")] = Path("data"),
-    port: Annotated[int, typer.Option(help="The API's port; 0 selects a free one.")] = 8000,
+    port: Port = 8000,
     host: Annotated[str, typer.Option(help="The API's address.")] = "127.0.0.1",
     base_model: Annotated[
         str | None, typer.Option(help="Checkpoint folder or hub id. Default: LIPE_BASE_MODEL.")
@@ -68,7 +85,7 @@ def up(
 @app.command()
 def api(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    port: Port = 8000,
 ) -> None:
     """Serve the REST API."""
     import uvicorn
