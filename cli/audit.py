@@ -1,38 +1,27 @@
 """`lipe audit`: check the service's invariants in database and object storage. It only reads."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.exc import ProgrammingError
 
+from cli.server_errors import server_errors
 from ledger.audit import INVARIANTS, audit
 from ledger.audit.violation import Violation
-from ledger.database import UNAVAILABLE, make_engine, unit_of_work
+from ledger.database import make_engine, unit_of_work
 from ledger.settings import Settings
-from ledger.storage import Storage, StorageError
+from ledger.storage import Storage
 
-NO_VIOLATION, VIOLATION, UNAVAILABLE_STATUS = 0, 1, 2
+NO_VIOLATION, VIOLATION = 0, 1
 
 
 def run_audit(patience: float, *, as_json: bool) -> int:
     """Print the violations and return the exit status. `patience`: the accepted lateness of an action, in seconds."""
-    try:
+    with server_errors():
         violations = _find_violations(Settings(), timedelta(seconds=patience))
-    except ValidationError as error:
-        return _print_error(f"wrong or missing settings: {'; '.join(map(_describe_setting, error.errors()))}")
-    except ProgrammingError as error:
-        return _print_error(f"the database lacks this version's tables: run `lipe migrate` ({error.orig})")
-    except UNAVAILABLE as error:
-        return _print_error(f"the database does not answer: {error}")
-    except StorageError as error:
-        return _print_error(f"the storage does not answer: {error}")
     if as_json:
         print(json.dumps({"violations": [asdict(violation) for violation in violations]}, indent=2))
     else:
@@ -60,14 +49,3 @@ def _print_table(violations: list[Violation]) -> None:
     for violation in violations:
         line = f"{violation.invariant}  {violation.thing} {violation.detail}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _describe_setting(error: Mapping[str, Any]) -> str:
-    """The name of a setting's environment variable and its error."""
-    name = f"LIPE_{error['loc'][0]}: ".upper() if error["loc"] else ""
-    return f"{name}{error['msg']}"
-
-
-def _print_error(reason: str) -> int:
-    Console(stderr=True).print(reason, style="red", markup=False, highlight=False, soft_wrap=True)
-    return UNAVAILABLE_STATUS

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,23 +12,44 @@ from rich.console import Console
 
 from cli import keys
 from cli.edit import edit
+from cli.server_errors import server_errors
 from cli.train import train
 
 if TYPE_CHECKING:
     from cli.embedded.up import Service
 
+Port = Annotated[int, typer.Option(help="The port of the API; 0 selects a free one.", min=0, max=65535)]
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MINIATURE_BANNER = (
+    "The base model is the miniature, which knows only its drawn world. "
+    "For photos, set LIPE_BASE_MODEL to an SDXL checkpoint."
+)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="LIPE: personalised, non-rigid image editing.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.add_typer(keys.app, name="keys")
 app.command()(train)
 app.command()(edit)
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"lipe {version('lipe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def lipe(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """LIPE: personalised, non-rigid image editing."""
+
+
 @app.command()
 def up(
     data: Annotated[Path, typer.Option(help="The folder for all data of the service.")] = Path("data"),
-    port: Annotated[int, typer.Option(help="The API's port; 0 selects a free one.")] = 8000,
+    port: Port = 8000,
     host: Annotated[str, typer.Option(help="The API's address.")] = "127.0.0.1",
     base_model: Annotated[
         str | None, typer.Option(help="Checkpoint folder or hub id. Default: LIPE_BASE_MODEL.")
@@ -53,21 +75,21 @@ def up(
             ) as service,
         ):
             status.stop()
-            _announce(console, service, as_json=as_json)
+            announce(console, service, as_json=as_json)
             while not (failure := service.failure()):
                 time.sleep(0.5)
             raise StartError(failure)
     except KeyboardInterrupt:
         console.print("stopped")
     except (StartError, FolderInUse) as error:
-        console.print(f"[red]{error}[/]", highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 
 @app.command()
 def api(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    port: Port = 8000,
 ) -> None:
     """Serve the REST API."""
     import uvicorn
@@ -113,9 +135,10 @@ def migrate() -> None:
     from ledger.settings import Settings
     from ledger.storage import Storage
 
-    settings = Settings()
-    database.migrate(settings)
-    Storage(settings).ensure_bucket()
+    with server_errors():
+        settings = Settings()
+        database.migrate(settings)
+        Storage(settings).ensure_bucket()
 
 
 @app.command()
@@ -138,16 +161,30 @@ def audit(
     raise typer.Exit(run_audit(patience, as_json=as_json))
 
 
-def _announce(console: Console, service: "Service", *, as_json: bool) -> None:
+def announce(console: Console, service: "Service", *, as_json: bool) -> None:
     """Print the URL and the API key: as one JSON line on stdout, or for people on stderr."""
+    key = service.key
     if as_json:
-        ready = {"url": service.url, "api_key": service.api_key, "settings": str(service.settings_file)}
+        ready = {
+            "url": service.url,
+            "api_key": key.token,
+            "api_key_file": str(key.file),
+            "settings": str(service.settings_file),
+        }
         print(json.dumps(ready), flush=True)
         return
-    console.print(f"LIPE is at [bold]{service.url}[/] (documentation: {service.url}/docs)", soft_wrap=True)
-    console.print(f"API key, shown once: [bold]{service.api_key}[/]", soft_wrap=True)
-    console.print(f"Settings for lipe train, edit, audit and keys: . {service.settings_file}", soft_wrap=True)
-    console.print("Ctrl-C stops it.")
+    lines = [f"LIPE is at {service.url} (documentation: {service.url}/docs)"]
+    if key.origin == "replaced":
+        lines.append(f"The API key in {key.file} was not valid any more: there is a new one.")
+    if key.origin == "kept":
+        lines.append(f"API key: as before, in {key.file}")
+    else:
+        lines.append(f"API key: {key.token} (kept in {key.file})")
+    lines.append(f"Settings for lipe train, edit, audit and keys: . {service.settings_file}")
+    if service.has_miniature:
+        lines.append(MINIATURE_BANNER)
+    for line in (*lines, "Ctrl-C stops it."):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _interrupt(signal_number: int, frame: object) -> None:

@@ -87,7 +87,17 @@ def follow_job(
                 return
             bars.update(queued, visible=False)
             if progress.stage not in stages:
+                complete_stages()
                 stages[progress.stage] = bars.add_task(progress.stage)
             bars.update(stages[progress.stage], completed=progress.step, total=progress.total)
 
-        return lipe.wait(job, on_progress=show)
+        def complete_stages() -> None:
+            """Fill the bars. The last progress event of a stage may be earlier than the end of the stage."""
+            for task in bars.tasks:
+                if task.total is not None:
+                    bars.update(task.id, completed=task.total)
+
+        finished = lipe.wait(job, on_progress=show)
+        bars.update(queued, visible=False)
+        complete_stages()
+        return finished

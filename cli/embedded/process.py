@@ -117,6 +117,20 @@ def private_opener(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def write_private(file: Path, text: str) -> None:
+    """Write a new file, readable by its owner only, in place of an old one."""
+    file.unlink(missing_ok=True)
+    with open(file, "x", opener=private_opener) as new:
+        new.write(text)
+
+
+def stop_orphan(folder: Path) -> None:
+    """Stop the process that a crashed owner left behind in this folder, if there is one. Raises FolderInUse."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / "lock"):
+        _stop_orphan(folder / "process.json", signal.SIGTERM)
+
+
 def stop(child: subprocess.Popen[bytes], stop_signal: signal.Signals = signal.SIGTERM) -> None:
     """Signal a child, wait, then kill it and all processes of its session."""
     if child.poll() is None:
@@ -136,7 +150,7 @@ def _locked(file: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise FolderInUse(f"{file.parent} is in use by another running lipe") from error
+            raise FolderInUse(f"{file.parent} is in use by another running lipe: stop that one first") from error
         yield
 
 

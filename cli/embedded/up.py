@@ -1,5 +1,6 @@
 """The whole service on one machine: Postgres, Valkey, S3, migration, API, workers and dispatcher."""
 
+import http.client
 import os
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from pathlib import Path
 from shlex import quote
 
 from cli.embedded import postgres, s3, valkey
-from cli.embedded.process import StartError, free_port, is_alive, private_opener, secret
+from cli.embedded.access_key import AccessKey, ensure_key
+from cli.embedded.preflight import check_base_model, check_data_folder, reserve_port
+from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
 from cli.embedded.supervisor import Supervisor
+from ledger.settings import Settings
 
 SETTINGS_FILE = "settings.sh"
 PROGRAMS = {
@@ -27,10 +31,12 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Service:
-    """A running service: its URL, a new API key, and its supervised programs."""
+    """A running service: its URL, its API key, and its supervised programs."""
 
     url: str
-    api_key: str
+    key: AccessKey
+    has_miniature: bool
+    """Whether the base model is the packaged miniature."""
     data_dir: Path
     environment: Mapping[str, str]
     programs: Mapping[str, Supervisor]
@@ -62,30 +68,37 @@ def embedded_service(
     `on_start` receives the name of each part before it starts. While the service runs, the file `settings.sh` in
     `data_dir` exports the settings that the other `lipe` commands need.
 
-    Raises StartError with the end of the log of the part that failed, and FolderInUse if another service uses
-    `data_dir`.
+    Raises StartError with the mistake, or with the end of the log of the part that failed. Raises FolderInUse if
+    another service uses `data_dir`.
     """
     data_dir = data_dir.resolve()
+    check_data_folder(data_dir)
+    stop_orphan(data_dir / "api")  # it would hold the port
+    defaults = _default_settings(data_dir, base_model)
+    model = defaults.get("LIPE_BASE_MODEL") or os.environ["LIPE_BASE_MODEL"]
+    check_base_model(model)
     with ExitStack() as stack:
+        reserved_port = stack.enter_context(reserve_port(host, port))
+        port = reserved_port.getsockname()[1]
         addresses, servers = _start_servers(stack, data_dir, on_start)
-        settings = {**addresses, **_default_settings(data_dir, base_model), **(environment or {})}
+        settings = {**addresses, **defaults, **(environment or {})}
         on_start("migrate")
         _run_command("migrate", environment=settings)
-        key = _run_command("keys", "create", "--name", "lipe up", "--quiet", environment=settings)
-        port = port or free_port()
+        key = ensure_key(data_dir, _read_settings(settings))  # `lipe migrate` has accepted these settings
         url = f"http://{host}:{port}"
+        reserved_port.close()
         programs = {}
         for name, arguments in {"api": ("api", "--host", host, "--port", str(port)), **PROGRAMS}.items():
             on_start(name)
-            is_ready = _api_is_ready(url) if name == "api" else _always_ready
+            is_ready = api_is_ready(url, key.token) if name == "api" else _always_ready
             program = Supervisor(
                 name, lipe_command(*arguments), data_dir / name, environment=settings, is_ready=is_ready
             )
             programs[name] = stack.enter_context(program.running())
         file = stack.enter_context(
-            _written_settings(data_dir / SETTINGS_FILE, settings | {"LIPE_URL": url, "LIPE_API_KEY": key})
+            _written_settings(data_dir / SETTINGS_FILE, settings | {"LIPE_URL": url, "LIPE_API_KEY": key.token})
         )
-        yield Service(url, key, data_dir, settings, programs, servers, file)
+        yield Service(url, key, is_miniature(model), data_dir, settings, programs, servers, file)
 
 
 @contextmanager
@@ -95,9 +108,7 @@ def _written_settings(file: Path, settings: Mapping[str, str]) -> Iterator[Path]
     It contains the LIPE_ variables of this environment, too, because another shell may not have them.
     """
     variables = {name: value for name, value in {**os.environ, **settings}.items() if name.startswith("LIPE_")}
-    file.unlink(missing_ok=True)
-    with open(file, "x", opener=private_opener) as settings_file:
-        settings_file.writelines(f"export {name}={quote(value)}\n" for name, value in sorted(variables.items()))
+    write_private(file, "".join(f"export {name}={quote(value)}\n" for name, value in sorted(variables.items())))
     try:
         yield file
     finally:
@@ -144,9 +155,9 @@ def _default_settings(data_dir: Path, base_model: str | Path | None) -> dict[str
         "LIPE_KEY_PEPPER": os.environ.get("LIPE_KEY_PEPPER", secret(data_dir)),
         "PYTHONPATH": _python_path(),
     }
-    if base_model is not None or "LIPE_BASE_MODEL" not in os.environ:
+    if base_model or not os.environ.get("LIPE_BASE_MODEL"):
         settings["LIPE_BASE_MODEL"] = str(base_model or _miniature_folder("checkpoint/unet").parent)
-        if base_model is None and "LIPE_CAPTIONER" not in os.environ:
+        if not base_model and "LIPE_CAPTIONER" not in os.environ:
             settings["LIPE_CAPTIONER"] = str(_miniature_folder("captioner"))
     return settings
 
@@ -166,25 +177,45 @@ def _miniature_folder(name: str) -> Path:
     raise StartError("the packaged miniature is missing: set LIPE_BASE_MODEL to a checkpoint")
 
 
-def _run_command(*arguments: str, environment: Mapping[str, str]) -> str:
-    """Run a `lipe` command to its end and return its output without the final newline."""
+def is_miniature(base_model: str) -> bool:
+    """Whether a base model is the packaged miniature."""
+    try:
+        return Path(base_model).resolve() == _miniature_folder("checkpoint/unet").parent.resolve()
+    except StartError:
+        return False
+
+
+def _read_settings(variables: Mapping[str, str]) -> Settings:
+    """The settings of the service's programs: these variables over those of this environment."""
+    values = {
+        name.removeprefix("LIPE_").lower(): value for name, value in variables.items() if name.startswith("LIPE_")
+    }
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _run_command(*arguments: str, environment: Mapping[str, str]) -> None:
+    """Run a `lipe` command to its end."""
     done = subprocess.run(  # noqa: S603
         lipe_command(*arguments), env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise StartError(f"lipe {arguments[0]} failed:\n{done.stderr}")
-    return done.stdout.strip()
 
 
-def _api_is_ready(url: str) -> Callable[[], bool]:
+def api_is_ready(url: str, api_key: str) -> Callable[[], bool]:
+    """A function that returns whether the API answers and accepts the key. The API of another LIPE does not."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the API is on this machine: use no proxy
+    jobs = urllib.request.Request(f"{url}/v1/jobs?limit=1", headers={"Authorization": f"Bearer {api_key}"})  # noqa: S310
 
     def answers() -> bool:
         try:
-            with opener.open(f"{url}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
+            for request in (f"{url}/readyz", jobs):
+                with opener.open(request, timeout=5) as answer:
+                    if answer.status != http.client.OK:
+                        return False
         except OSError:
             return False
+        return True
 
     return answers
 

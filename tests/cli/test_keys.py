@@ -17,10 +17,24 @@ def test_a_key_is_created_listed_and_revoked(begin: UnitOfWork, settings: Settin
         key = keys.authenticate(session, settings.key_pepper.get_secret_value(), token)
     assert key is not None
     listed = run("keys", "list")
-    assert key.id[:8] in listed
+    assert key.id in listed
     assert "mine" in listed
     assert token not in listed
     run("keys", "revoke", key.id)
+    with begin() as session:
+        assert keys.authenticate(session, settings.key_pepper.get_secret_value(), token) is None
+
+
+@pytest.mark.parametrize("columns", ["20", "60", "200"])
+def test_the_listed_id_is_the_one_to_revoke(
+    columns: str, begin: UnitOfWork, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    token = run("keys", "create", "--name", "a key with a long name", "--quiet").strip()
+    identifier = token.split("_")[1]
+    listed = [cell.strip() for line in run("keys", "list").splitlines() for cell in line.split("│")]
+    assert identifier in listed
+    run("keys", "revoke", identifier)
     with begin() as session:
         assert keys.authenticate(session, settings.key_pepper.get_secret_value(), token) is None
 

@@ -22,7 +22,7 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
     with (
         receiving(200) as receiver,
         embedded_service(tmp_path / "data", base_model=checkpoint, environment=environment) as service,
-        Client(service.url, service.api_key) as lipe,
+        Client(service.url, service.key.token) as lipe,
     ):
         endpoint = lipe.create_webhook_endpoint(receiver.url)
         references = [lipe.upload_image(image(shade)) for shade in (10, 90, 170)]
@@ -69,7 +69,7 @@ def test_its_printed_key_and_settings_give_access_and_ctrl_c_stops_it(checkpoint
             label, _, value = line.partition(": " if line.startswith("API key") else " at ")
             printed[label] = value.split()[:1]
         try:
-            (url,), (key,) = printed["LIPE is"], printed["API key, shown once"]
+            (url,), (key,) = printed["LIPE is"], printed["API key"]
             with Client(url, key) as lipe:
                 assert lipe.upload_image(image(0)).width == 64
             settings = tmp_path / "data" / "settings.sh"
@@ -85,6 +85,7 @@ def test_its_printed_key_and_settings_give_access_and_ctrl_c_stops_it(checkpoint
             up.send_signal(signal.SIGINT)
         assert up.wait(timeout=PATIENCE_SECONDS) == 0
     assert not settings.exists()
+    assert (tmp_path / "data" / "api-key").read_text() == f"{key}\n"  # the next start finds it
     assert [process for process in psutil.process_iter() if belongs(process, tmp_path)] == []
 
 

@@ -1,14 +1,18 @@
 """Child processes: one owner a folder, free ports, logs of failed starts, reused process ids."""
 
+import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cli.embedded import valkey
-from cli.embedded.process import Exited, FolderInUse, on_free_port, running
+from cli.embedded.process import Exited, FolderInUse, on_free_port, running, stop_orphan
+from tests.support.waiting import eventually
 
 
 def test_a_data_directory_has_one_owner(tmp_path: Path) -> None:
@@ -39,6 +43,24 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
         running([sys.executable, "-c", "exit('no such luck')"], tmp_path, is_ready=lambda: False),
     ):
         pass
+
+
+def test_the_process_of_a_crashed_owner_is_stopped(tmp_path: Path) -> None:
+    stop_orphan(tmp_path)  # there is none
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    try:
+        started = psutil.Process(child.pid).create_time()
+        (tmp_path / "process.json").write_text(json.dumps({"pid": child.pid, "started": started}))
+        stop_orphan(tmp_path)
+        eventually(lambda: child.poll() is not None)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_the_process_of_a_running_owner_is_not_stopped(tmp_path: Path) -> None:
+    with valkey.serve(tmp_path), pytest.raises(FolderInUse, match="stop that one first"):
+        stop_orphan(tmp_path)
 
 
 def test_a_reused_process_id_is_not_signalled(tmp_path: Path) -> None:
