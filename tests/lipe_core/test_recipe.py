@@ -43,7 +43,7 @@ def test_a_folder_without_a_recipe_and_a_hub_id_have_the_defaults(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({"step": 3}, "unknown parameters step"), ({"steps": 0}, "steps"), ({"steps": "many"}, "str")],
+    [({"step": 3}, "unknown parameters step"), ({"steps": 0}, "steps"), ({"steps": "many"}, "many")],
 )
 def test_invalid_parameters_are_named(tmp_path: Path, parameters: dict, message: str) -> None:
     with pytest.raises(InvalidParameters, match=message):

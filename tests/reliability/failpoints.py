@@ -46,7 +46,7 @@ DISPATCHER = {
 }
 API = {
     "before commit": Point("ledger.idempotency:remember", before=False),
-    "after commit": Point("api.submission:announce", before=True),
+    "after commit": Point("ledger.outbox:publish_one", before=True),
     "after publish": Point("ledger.outbox:remove", before=True),
 }
 
