@@ -8,6 +8,8 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+import httpx
+
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
 COMPATIBLE = IPv6Network("::/96")  # RFC 4291, 2.5.5.1, deprecated
 LOW_32_BITS = 0xFFFFFFFF
@@ -30,6 +32,17 @@ def is_global(address: IPv4Address | IPv6Address | str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
+def normal_url(url: str) -> str:
+    """The URL in ASCII: the host in IDNA, path and query percent-encoded, without a fragment. Raises Forbidden."""
+    try:
+        normal = str(httpx.URL(url).copy_with(fragment=None))
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise Forbidden(f"the URL cannot be parsed: {error}") from error
+    if not normal.isascii():
+        raise Forbidden("the URL cannot be written in ASCII")
+    return normal
+
+
 def resolve(url: str, *, allow_private: bool = False) -> tuple[str, ...]:
     """Resolve the host of an http(s) URL. Connect to these addresses only: a second look-up may answer differently.
 
@@ -37,7 +50,7 @@ def resolve(url: str, *, allow_private: bool = False) -> tuple[str, ...]:
     addresses is not global.
     """
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(normal_url(url))
     except ValueError as error:
         raise Forbidden(f"the URL cannot be parsed: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:

@@ -16,7 +16,7 @@ from typing import Any
 import certifi
 import httpcore
 
-from ledger.addresses import resolve
+from ledger.addresses import normal_url, resolve
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -44,6 +44,7 @@ def post(
 ) -> Response:
     """Send one POST. Raises Unreachable, and ledger.addresses.Forbidden for an address that is not global."""
     deadline = time.monotonic() + seconds
+    url = normal_url(url)
     addresses = resolve(url, allow_private=allow_private)
     backend = _PinnedBackend(addresses, deadline)
     try:

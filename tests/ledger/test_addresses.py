@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.addresses import Forbidden, is_global, resolve
+from ledger.addresses import Forbidden, is_global, normal_url, resolve
 
 PRIVATE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
@@ -54,3 +54,23 @@ def test_other_urls_are_refused(url: str) -> None:
 def test_private_networks_can_be_allowed() -> None:
     assert resolve("http://127.0.0.1:8000/hook", allow_private=True) == ("127.0.0.1",)
     assert resolve("https://8.8.8.8/hook") == ("8.8.8.8",)
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("https://M\u00fcnchen.example/\u00e4 b?\u00f6=\u00fc&x=%41#part",
+         "https://xn--mnchen-3ya.example/%C3%A4%20b?%C3%B6=%C3%BC&x=%41"),
+        ("http://127\u30020\u30020\u30021/", "http://127.0.0.1/"),
+        ("https://example.com/hook?key=a%2Fb", "https://example.com/hook?key=a%2Fb"),
+    ],
+)  # fmt: skip
+def test_a_url_is_written_in_ascii(url: str, normal: str) -> None:
+    assert normal_url(url) == normal
+    assert normal_url(normal) == normal
+
+
+@pytest.mark.parametrize("url", ["http://\u2603.example/", "http://a:\u00e9/"])
+def test_a_url_without_an_ascii_form_is_refused(url: str) -> None:
+    with pytest.raises(Forbidden, match="cannot be parsed"):
+        normal_url(url)
