@@ -56,6 +56,7 @@ def _options(port: int, durable: bool) -> list[str]:
         "unix_socket_directories": "",  # no socket: its path may have at most 107 characters
         "max_connections": "200",
         "log_min_messages": "warning",
+        "log_error_verbosity": "terse",  # its detail lines have values of rows
     }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
