@@ -67,6 +67,6 @@ def check_url(settings: Settings, url: str | None, *, param: str) -> None:
     if url is None:
         return
     try:
-        resolve(url, allow_private=settings.allow_private_urls)
+        resolve(url, allow_private=settings.allow_private_urls, ports=settings.allowed_webhook_ports)
     except Forbidden as error:
         raise Problem("webhook_url_forbidden", f"{error}: give a URL that the service may call", param=param) from error

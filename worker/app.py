@@ -100,7 +100,9 @@ def make_app(
 
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:
-        send = partial(deliver, begin(), allow_private=settings.allow_private_urls)
+        send = partial(
+            deliver, begin(), allow_private=settings.allow_private_urls, ports=settings.allowed_webhook_ports
+        )
         limiter.run(find_receiver(begin(), delivery_id), delivery_id, send)
 
     return app

@@ -11,14 +11,14 @@ import hmac
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from ledger import deliveries
-from ledger.addresses import Forbidden
+from ledger.addresses import WEB_PORTS, Forbidden
 from ledger.database import UnitOfWork
 from ledger.deliveries import DeliveryAttempt, Outcome
 from worker.safehttp import Response, Unreachable, post
@@ -42,13 +42,13 @@ class Decision:
     retry_in: float | None = None
 
 
-def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None:
+def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool, ports: Collection[int] = WEB_PORTS) -> None:
     """Make one attempt at the delivery. Does nothing if it is not due or another worker has it."""
     with begin() as session:
         sending = deliveries.claim(session, delivery_id, LEASE_SECONDS)
     if sending is None:
         return
-    decision, status, error = _attempt(sending, allow_private=allow_private)
+    decision, status, error = _attempt(sending, allow_private, ports)
     log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, decision.outcome)
     with begin() as session:
         deliveries.record_outcome(
@@ -56,12 +56,16 @@ def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None
         )
 
 
-def _attempt(sending: DeliveryAttempt, *, allow_private: bool) -> tuple[Decision, int | None, str | None]:
+def _attempt(
+    sending: DeliveryAttempt, allow_private: bool, ports: Collection[int]
+) -> tuple[Decision, int | None, str | None]:
     """Send the delivery; what follows, the status of the response, and the error if there is no response."""
     chance = random.random()  # noqa: S311
     try:
         fields = headers(sending.secrets, sending.message_id, int(time.time()), sending.body)
-        response = post(sending.url, sending.body, fields, seconds=TIMEOUT_SECONDS, allow_private=allow_private)
+        response = post(
+            sending.url, sending.body, fields, seconds=TIMEOUT_SECONDS, allow_private=allow_private, ports=ports
+        )
         return decide(response, sending.attempt, chance=chance), response.status, None
     except (Unreachable, Forbidden) as reason:
         error = str(reason)
