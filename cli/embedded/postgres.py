@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from cli.embedded.process import StartError, on_free_port, running, secret
+from cli.embedded.process import StartError, on_free_port, private_folder, running, secret
 
 USER = "lipe"
 DATABASE = "postgres"
@@ -29,7 +29,7 @@ def serve(data_dir: Path, *, durable: bool = True, programs: Sequence[Path] | No
     the folder on PATH, then those of the wheel. Raises StartError.
     """
     data_dir = data_dir.resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(data_dir)
     password = secret(data_dir)
     cluster = data_dir / "cluster"
     binaries = _matching_programs([*_on_path(), *packaged()] if programs is None else programs, cluster)
