@@ -55,8 +55,8 @@ def normal_url(url: str) -> str:
 def resolve(url: str, *, allow_private: bool = False, ports: Collection[int] = WEB_PORTS) -> tuple[str, ...]:
     """Resolve the host of an http(s) URL. Connect to these addresses only: a second look-up may answer differently.
 
-    Raises Forbidden for another scheme, for credentials in the URL, for a host without an address, and, unless private
-    networks are allowed, for another port and if any of the addresses is not global.
+    Raises Forbidden for another scheme, for credentials in the URL, and for a host without an address. Unless private
+    networks are allowed, it also refuses a port that is not listed, and a host with an address that is not global.
     """
     try:
         parts = urlsplit(normal_url(url))
