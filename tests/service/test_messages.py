@@ -1,4 +1,4 @@
-"""Messages that nobody of the service sent stop no worker: the next good message is handled."""
+"""Messages of a foreign sender stop no worker: the next good message is handled."""
 
 import base64
 import json
