@@ -6,7 +6,7 @@ from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.problems import Problem
-from ledger.addresses import Forbidden, resolve
+from ledger.addresses import Forbidden, normal_url, resolve
 from ledger.settings import Settings
 
 MAX_METADATA = 16
@@ -20,6 +20,14 @@ def _clean(text: str) -> str:
     return text
 
 
+def _normal_url(url: str) -> str:
+    """The URL in ASCII, as it will be called. `check_url` refuses a URL that has no such form."""
+    try:
+        return normal_url(url)
+    except Forbidden:
+        return url
+
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
@@ -29,7 +37,9 @@ Metadata = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
     Field(max_length=MAX_METADATA, description="Your own pairs; answers and webhooks repeat them."),
 ]
-WebhookUrl = Annotated[Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri"})]
+WebhookUrl = Annotated[
+    Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri"}), AfterValidator(_normal_url)
+]
 Moment = Annotated[AwareDatetime, Field(description="RFC 3339, in UTC.")]
 
 
@@ -57,6 +67,6 @@ def check_url(settings: Settings, url: str | None, *, param: str) -> None:
     if url is None:
         return
     try:
-        resolve(url, allow_private=settings.allow_private_urls)
+        resolve(url, allow_private=settings.allow_private_urls, ports=settings.allowed_webhook_ports)
     except Forbidden as error:
         raise Problem("webhook_url_forbidden", f"{error}: give a URL that the service may call", param=param) from error

@@ -5,12 +5,21 @@ would be accepted although `127.0.0.1` is refused.
 """
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from collections.abc import Collection
+from concurrent.futures import Future
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from threading import Thread
 from urllib.parse import urlsplit
+
+import httpx
 
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
 COMPATIBLE = IPv6Network("::/96")  # RFC 4291, 2.5.5.1, deprecated
+ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214, 6.1: the upper half of the interface identifier
+NOT_GLOBAL = (IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))  # RFC 7526, RFC 9637; Python calls them global
 LOW_32_BITS = 0xFFFFFFFF
+WEB_PORTS = frozenset({80, 443})
+LOOKUP_SECONDS = 5.0
 
 
 class Forbidden(ValueError):
@@ -27,17 +36,30 @@ def is_global(address: IPv4Address | IPv6Address | str) -> bool:
             return True
         if ip.is_site_local or ip.scope_id is not None:
             return False
+    if any(ip in network for network in NOT_GLOBAL):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
-def resolve(url: str, *, allow_private: bool = False) -> tuple[str, ...]:
+def normal_url(url: str) -> str:
+    """The URL in ASCII: the host in IDNA, path and query percent-encoded, without a fragment. Raises Forbidden."""
+    try:
+        normal = str(httpx.URL(url).copy_with(fragment=None))
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise Forbidden(f"the URL cannot be parsed: {error}") from error
+    if not normal.isascii():
+        raise Forbidden("the URL cannot be written in ASCII")
+    return normal
+
+
+def resolve(url: str, *, allow_private: bool = False, ports: Collection[int] = WEB_PORTS) -> tuple[str, ...]:
     """Resolve the host of an http(s) URL. Connect to these addresses only: a second look-up may answer differently.
 
-    Raises Forbidden for another scheme, for credentials in the URL, for a host without an address, and if any of the
-    addresses is not global.
+    Raises Forbidden for another scheme, for credentials in the URL, and for a host without an address. Unless private
+    networks are allowed, it also refuses a port that is not listed, and a host with an address that is not global.
     """
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(normal_url(url))
     except ValueError as error:
         raise Forbidden(f"the URL cannot be parsed: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -46,19 +68,37 @@ def resolve(url: str, *, allow_private: bool = False) -> tuple[str, ...]:
         raise Forbidden("the URL must not carry a user name or a password")
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        addresses = _look_up(parts.hostname, port)
+    except TimeoutError as error:
+        raise Forbidden(f"the name server did not answer for the host {parts.hostname!r}") from error
     except (OSError, UnicodeError, ValueError) as error:
         raise Forbidden(f"the host {parts.hostname!r} has no address") from error
-    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not allow_private and not all(is_global(address) for address in addresses):
         raise Forbidden(f"the host {parts.hostname!r} is not on the public Internet")
+    if not allow_private and port not in ports:
+        raise Forbidden(f"the port {port} is none of {', '.join(map(str, sorted(ports)))}")
     return addresses
+
+
+def _look_up(host: str, port: int) -> tuple[str, ...]:
+    """The addresses of the host. Raises TimeoutError after LOOKUP_SECONDS, and OSError."""
+    future: Future[tuple[str, ...]] = Future()
+
+    def look_up() -> None:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            future.set_result(tuple(dict.fromkeys(str(entry[4][0]) for entry in found)))
+        except Exception as error:
+            future.set_exception(error)
+
+    Thread(target=look_up, daemon=True).start()  # `getaddrinfo` has no deadline of its own
+    return future.result(LOOKUP_SECONDS)
 
 
 def _wrapped(ip: IPv6Address) -> list[IPv4Address]:
     """The IPv4 addresses that an IPv6 address contains."""
     inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
     low = IPv4Address(int(ip) & LOW_32_BITS)
-    if any(ip in network for network in NAT64) or ip in COMPATIBLE:
+    if any(ip in network for network in NAT64) or ip in COMPATIBLE or int(ip) >> 32 & LOW_32_BITS in ISATAP:
         inner.append(low)
     return [address for address in inner if address is not None]

@@ -11,7 +11,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from psycopg import Connection
-from sqlalchemy import Engine, create_engine, event, func, select, text
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select, text
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -38,10 +38,27 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
+        hide_parameters=True,
         connect_args={"connect_timeout": 5, "options": "-c lock_timeout=10000 -c statement_timeout=30000"},
     )
     event.listen(engine, "checkout", _refuse_closed)
+    event.listen(engine, "handle_error", _hide_values)
     return engine
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """Keep values of a row out of the error: it will be logged, and the log outlives an erasure."""
+    original = context.original_exception
+    if isinstance(original, psycopg.Error):
+        _drop_details(original)
+        if context.sqlalchemy_exception is not None:
+            context.sqlalchemy_exception.args = (f"({type(original).__name__}) {original}",)
+
+
+def _drop_details(error: psycopg.Error) -> None:
+    """Reduce the server's message to its first line. The lines DETAIL and CONTEXT have values of the row."""
+    if error.diag.message_primary is not None:
+        error.args = (error.diag.message_primary,)
 
 
 def _refuse_closed(connection: Connection, entry: ConnectionPoolEntry, borrower: object) -> None:
@@ -84,8 +101,10 @@ def autocommit(engine: Engine) -> Autocommit:
             connection.autocommit = True
             yield connection
             connection.autocommit = False
-        except BaseException:
+        except BaseException as error:
             pooled.invalidate()
+            if isinstance(error, psycopg.Error):
+                _drop_details(error)
             raise
         finally:
             pooled.close()

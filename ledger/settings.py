@@ -61,7 +61,9 @@ class Settings(BaseSettings):
     heartbeat_file: str = ""
     """The file that dispatcher and workers touch for health checks; empty: none."""
     allow_private_urls: bool = False
-    """Allow webhooks to private networks. For local use only."""
+    """Allow webhooks to private networks and to all ports. For local use only."""
+    webhook_ports: str = "80,443"
+    """The ports that webhooks may use, separated by commas."""
 
     lease_seconds: float = 60.0
     """A worker that reports no progress for this time loses its job."""
@@ -107,6 +109,18 @@ class Settings(BaseSettings):
         if self.prompt_writer_url and not (is_url and self.prompt_writer_model.strip()):
             raise ValueError("prompt_writer_url must begin with http:// or https://, and needs prompt_writer_model")
         return self
+
+    @field_validator("webhook_ports")
+    @classmethod
+    def _lists_ports(cls, ports: str) -> str:
+        if not all(port.strip().isdecimal() and 0 < int(port) < 65536 for port in ports.split(",")):
+            raise ValueError("must be port numbers separated by commas, such as 80,443,8443")
+        return ports
+
+    @property
+    def allowed_webhook_ports(self) -> frozenset[int]:
+        """The numbers in `webhook_ports`."""
+        return frozenset(int(port) for port in self.webhook_ports.split(","))
 
     @property
     def public_endpoint_url(self) -> str:

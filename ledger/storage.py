@@ -27,8 +27,8 @@ class StorageError(RuntimeError):
     """The storage failed to carry out the operation; a later attempt may succeed."""
 
 
-class NoSuchObject(StorageError):
-    """The storage has no such object."""
+class NoSuchObject(RuntimeError):
+    """The storage answered that it has no such object. No later attempt will find it."""
 
 
 class ObjectDamaged(StorageError):
@@ -73,7 +73,7 @@ class Storage:
         """Whether the object exists with this size and hash; also False if the storage does not answer."""
         try:
             return self.read_back(stored.key) == stored
-        except StorageError:
+        except (NoSuchObject, StorageError):
             return False
 
     def read_back(self, key: str) -> StoredObject:
@@ -214,11 +214,11 @@ class _Body:
 
 @contextmanager
 def _storage_errors(operation: str, key: str) -> Iterator[None]:
-    """Turn the library's exceptions into StorageError, with the operation and the key."""
+    """Turn the library's exceptions into NoSuchObject or StorageError, with the operation and the key."""
     try:
         yield
     except (ClientError, BotoCoreError, OSError) as error:
-        if isinstance(error, ClientError) and error.response["Error"]["Code"] in NOT_FOUND:
+        if operation == "get" and isinstance(error, ClientError) and error.response["Error"]["Code"] in NOT_FOUND:
             raise NoSuchObject(f"there is no {key}") from error
         raise StorageError(f"cannot {operation} {key}: {error}") from error
 

@@ -23,6 +23,7 @@ from sqlalchemy import Engine
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
+from worker.broker import drop_unreadable_messages
 from worker.heartbeat import heartbeat_step
 from worker.receiver_limiter import ReceiverLimiter
 from worker.webhooks import deliver, find_receiver
@@ -38,6 +39,7 @@ def make_app(
 
     Only the child process imports torch: CUDA does not survive a fork.
     """
+    drop_unreadable_messages()
     app = Celery("lipe", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         result_backend=None,
@@ -98,7 +100,9 @@ def make_app(
 
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:
-        send = partial(deliver, begin(), allow_private=settings.allow_private_urls)
+        send = partial(
+            deliver, begin(), allow_private=settings.allow_private_urls, ports=settings.allowed_webhook_ports
+        )
         limiter.run(find_receiver(begin(), delivery_id), delivery_id, send)
 
     return app

@@ -91,7 +91,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
 
 
 def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
-    """Read the job's rows, images and prior. Raises ClaimLost, InvalidPrior, StorageError."""
+    """Read the job's rows, images and prior. Raises ClaimLost, InvalidPrior, NoSuchObject, StorageError."""
     rows = _rows(context, attempt)
 
     def image(row: ImageRow) -> Image.Image:

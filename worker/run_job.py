@@ -14,7 +14,7 @@ from ledger import artefacts, attempts, jobs, quotas
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
-from ledger.storage import ObjectDamaged, StorageError, attempt_prefix, job_prefix
+from ledger.storage import NoSuchObject, ObjectDamaged, StorageError, attempt_prefix, job_prefix
 from lipe_core.errors import (
     InvalidCaptions,
     InvalidParameters,
@@ -40,6 +40,7 @@ CODES: dict[type[Exception], str] = {
     TrainingDiverged: "training_diverged",
     CaptionerUnavailable: "captioner_unavailable",
     GpuOutOfMemory: "gpu_out_of_memory",
+    NoSuchObject: "object_missing",
     ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",
 }

@@ -8,7 +8,7 @@ a second.
 
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import certifi
 import httpcore
 
-from ledger.addresses import resolve
+from ledger.addresses import WEB_PORTS, normal_url, resolve
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -41,10 +41,12 @@ def post(
     *,
     seconds: float = 15.0,
     allow_private: bool = False,
+    ports: Collection[int] = WEB_PORTS,
 ) -> Response:
-    """Send one POST. Raises Unreachable, and ledger.addresses.Forbidden for an address that is not global."""
+    """Send one POST. Raises Unreachable, and ledger.addresses.Forbidden for an address or port that is not allowed."""
     deadline = time.monotonic() + seconds
-    addresses = resolve(url, allow_private=allow_private)
+    url = normal_url(url)
+    addresses = resolve(url, allow_private=allow_private, ports=ports)
     backend = _PinnedBackend(addresses, deadline)
     try:
         with (

@@ -11,16 +11,16 @@ import hmac
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from ledger import deliveries
-from ledger.addresses import Forbidden
+from ledger.addresses import WEB_PORTS, Forbidden
 from ledger.database import UnitOfWork
-from ledger.deliveries import Outcome
+from ledger.deliveries import DeliveryAttempt, Outcome
 from worker.safehttp import Response, Unreachable, post
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -42,25 +42,37 @@ class Decision:
     retry_in: float | None = None
 
 
-def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool) -> None:
+def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool, ports: Collection[int] = WEB_PORTS) -> None:
     """Make one attempt at the delivery. Does nothing if it is not due or another worker has it."""
     with begin() as session:
         sending = deliveries.claim(session, delivery_id, LEASE_SECONDS)
     if sending is None:
         return
-    response, error = None, None
-    fields = headers(sending.secrets, sending.message_id, int(time.time()), sending.body)
-    try:
-        response = post(sending.url, sending.body, fields, seconds=TIMEOUT_SECONDS, allow_private=allow_private)
-    except (Unreachable, Forbidden) as reason:
-        error = str(reason)
-    status = response.status if response is not None else None
-    decision = decide(response, sending.attempt, chance=random.random())  # noqa: S311
+    decision, status, error = _attempt(sending, allow_private, ports)
     log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, decision.outcome)
     with begin() as session:
         deliveries.record_outcome(
             session, delivery_id, sending.attempt, decision.outcome, decision.retry_in, status, error
         )
+
+
+def _attempt(
+    sending: DeliveryAttempt, allow_private: bool, ports: Collection[int]
+) -> tuple[Decision, int | None, str | None]:
+    """Send the delivery; what follows, the status of the response, and the error if there is no response."""
+    chance = random.random()  # noqa: S311
+    try:
+        fields = headers(sending.secrets, sending.message_id, int(time.time()), sending.body)
+        response = post(
+            sending.url, sending.body, fields, seconds=TIMEOUT_SECONDS, allow_private=allow_private, ports=ports
+        )
+        return decide(response, sending.attempt, chance=chance), response.status, None
+    except (Unreachable, Forbidden) as reason:
+        error = str(reason)
+    except Exception as reason:  # a delivery without an outcome would be due again, without end
+        log.exception("delivery %s: attempt %d", sending.delivery_id, sending.attempt)
+        error = f"the request cannot be made: an unexpected {type(reason).__name__}"
+    return decide(None, sending.attempt, chance=chance), None, error
 
 
 def find_receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int] | None:
@@ -69,8 +81,11 @@ def find_receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None,
         destination = deliveries.destination(session, delivery_id)
     if destination is None:
         return None
-    url = urlsplit(destination[1])
-    return destination[0], url.hostname, url.port or PORTS[url.scheme]
+    try:
+        url = urlsplit(destination[1])
+        return destination[0], url.hostname, url.port or PORTS[url.scheme]
+    except (ValueError, KeyError):  # the attempt refuses such a URL and says why
+        return destination[0], None, 0
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
@@ -116,5 +131,5 @@ def retry_after(headers: Mapping[str, str]) -> float:
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from cli.embedded.process import StartError, on_free_port, running, secret
+from cli.embedded.process import StartError, on_free_port, private_folder, running, secret
 
 USER = "lipe"
 DATABASE = "postgres"
@@ -29,7 +29,7 @@ def serve(data_dir: Path, *, durable: bool = True, programs: Sequence[Path] | No
     the folder on PATH, then those of the wheel. Raises StartError.
     """
     data_dir = data_dir.resolve()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(data_dir)
     password = secret(data_dir)
     cluster = data_dir / "cluster"
     binaries = _matching_programs([*_on_path(), *packaged()] if programs is None else programs, cluster)
@@ -56,6 +56,7 @@ def _options(port: int, durable: bool) -> list[str]:
         "unix_socket_directories": "",  # no socket: its path may have at most 107 characters
         "max_connections": "200",
         "log_min_messages": "warning",
+        "log_error_verbosity": "terse",  # its detail lines have values of rows
     }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -52,7 +52,7 @@ def running(
     The block begins once `is_ready` returns True. Raises StartError after `timeout` seconds without that, and
     FolderInUse.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     with _locked(folder / "lock"):
         record = folder / "process.json"
         _stop_orphan(record, stop_signal)
@@ -104,12 +104,24 @@ def is_alive(folder: Path) -> bool:
 
 
 def secret(folder: Path) -> str:
-    """The folder's random password, generated once and readable by its owner only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "secret"
-    with suppress(FileExistsError), open(file, "x", opener=private_opener) as fresh:
-        fresh.write(secrets.token_urlsafe(32))
-    return file.read_text()
+    """The folder's random password, generated once and readable by its owner only. An empty file gets one."""
+    private_folder(folder)
+    with open(folder / "secret", "a+", opener=private_opener) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # another process may be about to write it
+        file.seek(0)
+        password = file.read()
+        if not password:
+            password = secrets.token_urlsafe(32)
+            file.write(password)
+            file.flush()
+            os.fsync(file.fileno())
+    return password
+
+
+def private_folder(folder: Path) -> None:
+    """Make the folder, accessible to its owner only, if it does not exist."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def private_opener(path: str, flags: int) -> int:
@@ -167,6 +179,7 @@ def _spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,
         )
     with suppress(BrokenPipeError), child.stdin as pipe:  # type: ignore[union-attr]
         pipe.write(stdin.encode())

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.embedded.process import StartError, on_free_port, running, secret
+from cli.embedded.process import StartError, on_free_port, private_folder, running, secret
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class S3:
 def serve(data_dir: Path, *, bucket: str = "lipe") -> Iterator[S3]:
     """Run a server and yield its credentials. It stops when the block ends. Objects are files in `data_dir/objects`."""
     data_dir = data_dir.resolve()
+    private_folder(data_dir)
     objects = data_dir / "objects"
     (objects / bucket).mkdir(parents=True, exist_ok=True)
     password = secret(data_dir)

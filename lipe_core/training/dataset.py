@@ -151,11 +151,13 @@ def load(file: Path) -> EncodedSet:
 
 
 def write_tensors(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
-    """Write a safetensors file atomically: it appears under its name only when it is complete."""
+    """Write a safetensors file atomically: it appears under its name only when it is complete on the disk."""
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
         save_file(tensors, unfinished, metadata)
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())  # otherwise a power failure may leave an empty file under the final name
         os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ through the VAE would only blur them.
 import fcntl
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Annotated
 
 import torch
 from annotated_types import Interval
+from safetensors import SafetensorError
 
 from lipe_core import sdxl
 from lipe_core.diffusion.ddim import OnStep, no_progress
@@ -28,6 +30,9 @@ from lipe_core.training.dataset import EncodedSet
 
 _ROWS_AT_ONCE = 8
 _POLL_SECONDS = 0.2
+_UNREADABLE = (SafetensorError, ValueError, LookupError, TypeError)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def regularization_set(
     """Generate one image for each prompt, prompt k from seed + k, or load the set from the folder `cache`.
 
     Of several processes that need the same set, one generates it. The others wait and call `on_step` with step 0
-    meanwhile. Raises ValueError without prompts.
+    meanwhile. A file that cannot be read is generated again. Raises ValueError without prompts.
     """
     if not prompts:
         raise ValueError("a regularization set needs at least one class prompt")
@@ -73,9 +78,14 @@ def regularization_set(
     cache.mkdir(parents=True, exist_ok=True)
     total = config.steps * len(range(0, len(prompts), _ROWS_AT_ONCE))
     with _locked(file.with_suffix(".lock"), on_wait=lambda: on_step(0, total)):
-        if not file.exists():
-            dataset.save(_generate(model, prompts, config, on_step), file)
-    return dataset.load(file)
+        if file.exists():
+            try:
+                return dataset.load(file)
+            except _UNREADABLE as error:
+                log.warning("regularization set %s is damaged and generated again: %s", file.name, error)
+                file.unlink()
+        dataset.save(_generate(model, prompts, config, on_step), file)
+        return dataset.load(file)
 
 
 def _generate(model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep) -> EncodedSet:

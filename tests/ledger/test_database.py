@@ -1,8 +1,11 @@
 """The pool replaces lost connections; `autocommit` commits each statement."""
 
+import logging
+
 import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
+from sqlalchemy.exc import DBAPIError
 
 from ledger.database import UNAVAILABLE, UnitOfWork, autocommit, make_engine
 from ledger.models import Project
@@ -55,3 +58,34 @@ def test_autocommit_commits_each_statement(engine: Engine, begin: UnitOfWork, pr
         session.rollback()  # in the pool, connections are transactional again
     with begin() as session:
         assert session.scalar(text("SELECT name FROM projects")) == "renamed"
+
+
+@pytest.mark.parametrize("through", ["session", "autocommit"])
+def test_an_error_during_a_write_reveals_no_values(
+    engine: Engine, begin: UnitOfWork, project: Project, caplog: pytest.LogCaptureFixture, through: str
+) -> None:
+    """Neither as parameters of the statement, nor as the row in the detail of the server's message."""
+    secret, name = "whsec_canary_secret", "Canary Name"
+    statement = "INSERT INTO projects (id, name, webhook_secrets) VALUES (%s, %s, %s::jsonb)"
+
+    def write() -> None:
+        if through == "autocommit":
+            with autocommit(engine)() as connection:
+                connection.execute(statement, (None, name, f'["{secret}"]'))
+        with begin() as session:
+            session.execute(insert(Project).values(id=project.id, name=name, webhook_secrets=[secret]))
+
+    def write_no_id() -> None:
+        with begin() as session:
+            session.execute(
+                text("INSERT INTO projects (name, webhook_secrets) VALUES (:name, CAST(:secrets AS jsonb))"),
+                {"name": name, "secrets": f'["{secret}"]'},
+            )
+
+    for act in (write, write_no_id):
+        with pytest.raises((DBAPIError, psycopg.Error)) as caught:
+            act()
+        logging.getLogger("test").error("a write failed", exc_info=caught.value)
+        logged = f"{caplog.text} {caught.value} {caught.value!r}"
+        assert "violates" in logged
+        assert "anary" not in logged

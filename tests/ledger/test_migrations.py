@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from ledger.database import migrate, migration_config
-from ledger.models import METADATA
+from ledger.models import METADATA, Project
 from ledger.settings import Settings
 
 
@@ -38,5 +38,28 @@ def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
-def test_migrating_again_changes_nothing(settings: Settings, engine: Engine) -> None:
+def test_migrating_again_changes_nothing(settings: Settings, engine: Engine, project: Project) -> None:
+    """No table, column, index or row: the transactions of the catalogue and of the rows stay the same."""
+    before = written(engine)
     migrate(settings)
+    assert written(engine) == before
+    assert {name for name, _ in before} >= {"pg_class", "pg_attribute", "pg_index", "alembic_version", "projects"}
+
+
+def written(engine: Engine) -> list[tuple[str, str]]:
+    """Each row of this schema's catalogue, of `alembic_version` and of `projects`, as the table and the transaction."""
+    here = "current_schema()::regnamespace"
+    of_class = f"(SELECT oid FROM pg_class WHERE relnamespace = {here} AND relkind IN ('r', 'i'))"
+    tables = {
+        "pg_class": f"pg_class WHERE oid IN {of_class} AND relkind = 'r'",
+        "pg_attribute": f"pg_attribute WHERE attrelid IN {of_class}",
+        "pg_index": f"pg_index WHERE indrelid IN {of_class}",
+        "alembic_version": "alembic_version",
+        "projects": "projects",
+    }
+    with engine.connect() as connection:
+        return [
+            (name, str(row))
+            for name, source in tables.items()
+            for row in connection.execute(text(f"SELECT ctid, xmin FROM {source} ORDER BY ctid"))
+        ]

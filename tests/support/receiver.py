@@ -11,7 +11,10 @@ Answer = Callable[[BaseHTTPRequestHandler], None] | int
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers each POST with the next of `answers`, and repeats the last one. `seen` has the headers and bodies."""
+    """Answers each POST with the next of `answers`, and repeats the last one.
+
+    `seen` has the headers and bodies, `paths` the paths with their queries.
+    """
 
     daemon_threads = True
 
@@ -19,6 +22,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers = list(answers)
         self.seen: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}/hook"
 
 
@@ -27,6 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.paths.append(self.path)
         self.server.seen.append((dict(self.headers), body))
         answer = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
         if callable(answer):

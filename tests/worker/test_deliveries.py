@@ -189,6 +189,43 @@ def test_endpoints_select_their_events_and_a_request_has_a_url_of_its_own(begin:
         assert taken.secrets == tuple(session.get_one(Project, job.project_id).webhook_secrets)
 
 
+def test_a_url_outside_ascii_is_percent_encoded(begin: UnitOfWork, job: Job) -> None:
+    """Also one that was stored before the API normalised them."""
+    with receiving(200) as receiver:
+        _, delivery = announced(begin, job, f"{receiver.url}/m\u00fcnchen?stra\u00dfe=1")
+        deliver(begin, delivery.id, allow_private=True)
+        assert receiver.paths == ["/hook/m%C3%BCnchen?stra%C3%9Fe=1"]
+    assert current(begin, delivery).state == "delivered"
+
+
+@pytest.mark.parametrize("fault", ["the sender", "a URL with a broken port", "a header of the response"])
+def test_any_error_of_an_attempt_is_a_failed_attempt(
+    begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise TypeError("unforeseen")
+
+    def far_future(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(503)
+        request.send_header("retry-after", "Mon, 01 Jan 2024 00:00:00 +" + "9" * 20)
+        request.send_header("content-length", "0")
+        request.end_headers()
+
+    if fault == "the sender":
+        monkeypatch.setattr(sender, "post", broken)
+    with receiving(far_future) as receiver:
+        url = f"{receiver.url.rpartition(':')[0]}:port/" if "port" in fault else receiver.url
+        _, delivery = announced(begin, job, url)
+        for _ in range(len(RETRY_SECONDS) + 1):
+            assert current(begin, delivery).state == "pending"
+            assert sender.find_receiver(begin, delivery.id) is not None
+            deliver(begin, delivery.id, allow_private=True)
+            make_due(begin, delivery)
+    ended = current(begin, delivery)
+    assert (ended.state, ended.attempts) == ("exhausted", len(RETRY_SECONDS) + 1)
+    assert ended.last_status == 503 if "header" in fault else ended.last_error
+
+
 def announced(begin: UnitOfWork, job: Job, url: str) -> tuple[WebhookEndpoint, Delivery]:
     with begin() as session:
         endpoint = webhooks.create_endpoint(session, job.project_id, url)

@@ -69,7 +69,15 @@ def test_a_task_that_fails_is_retried(
     task = tasks[0] if failing == "database" else PeriodicTask("broken", 1.0, lambda: 1 / 0)
     for _ in range(2):
         run_if_due(task)
-    assert len(caplog.records) == 2
+    assert [record.message.partition(":")[0] for record in caplog.records] == [task.name] * 2
+    monkeypatch.setattr(dispatcher, "RETRY_SECONDS", 3600.0)
+    for _ in range(2):
+        run_if_due(task)
+    assert len(caplog.records) == 3  # the second call is within the pause
+    runs: list[str] = []
+    task.run, task.due = lambda: runs.append("again"), 0.0
+    run_if_due(task)
+    assert (runs, len(caplog.records)) == (["again"], 3)
 
 
 def test_a_job_that_waits_for_too_long_expires(

@@ -215,6 +215,28 @@ def test_an_upload_that_fails_does_not_repeat_the_training(
     assert Counter(tried) == {"adapter.safetensors": 3, "manifest.json": 3}
 
 
+@pytest.mark.parametrize("kind", ["prior", "edit"])
+def test_a_lost_image_fails_the_job_at_once(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch, kind: str,
+) -> None:  # fmt: skip
+    read: list[str] = []
+    get = Storage.get
+
+    def recorded(storage: Storage, key: str, sha256: str) -> bytes:
+        read.append(key)
+        return get(storage, key, sha256)
+
+    monkeypatch.setattr(Storage, "get", recorded)
+    monkeypatch.setattr(attempt, "STORAGE_RETRY_SECONDS", (0, 0))
+    job = learn(begin, project, subject, steps=2) if kind == "prior" else edit(begin, storage, project, subject, None)
+    storage.delete_prefix(f"projects/{project.id}/images/")
+    run_job(context, job.id)
+    failed = current(begin, job)
+    assert (failed.state, failed.error_code, failed.attempt) == (State.FAILED, "object_missing", 1)
+    assert Counter(read).most_common(1)[0][1] == 1
+
+
 def test_an_unexpected_error_reveals_no_secrets(
     context: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

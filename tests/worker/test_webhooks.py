@@ -80,5 +80,6 @@ def test_retry_after_accepts_dates_and_ignores_invalid_values() -> None:
     date = format_datetime(now + timedelta(seconds=90), usegmt=True)
     late = (datetime.now(UTC) - now).total_seconds()
     assert 88 - late <= retry_after({"retry-after": date}) <= 90
-    for invalid in ("", "soon", "-5", "1e9", "\u00b2"):
+    huge = "Mon, 01 Jan 2024 00:00:00 +" + "9" * 20
+    for invalid in ("", "soon", "-5", "1e9", "\u00b2", huge, "Mon, 01 Jan 0001 00:00:00 +9999"):
         assert retry_after({"retry-after": invalid}) == 0

@@ -3,15 +3,17 @@
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
 from cli.embedded import valkey
-from cli.embedded.process import Exited, FolderInUse, on_free_port, running, stop_orphan
+from cli.embedded.process import Exited, FolderInUse, on_free_port, running, secret, stop_orphan
 from tests.support.waiting import eventually
 
 
@@ -78,3 +80,28 @@ def _bound(port: int, taken: socket.socket) -> bool:
         except OSError:
             return True
     return False
+
+
+def test_an_empty_secret_is_repaired_and_every_process_reads_the_same(tmp_path: Path) -> None:
+    """A crash can leave an empty file behind."""
+    (tmp_path / "secret").touch(mode=0o600)
+    with ThreadPoolExecutor(8) as pool:
+        (password,) = set(pool.map(secret, [tmp_path] * 32))
+    assert len(password) >= 32
+    assert (tmp_path / "secret").read_text() == password
+
+
+def test_other_users_can_enter_no_folder_and_read_no_file(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "data"
+    write = "from pathlib import Path; Path('made').mkdir(); Path('made/file').write_text('private')"
+    secret(folder)
+    previous = os.umask(0o022)
+    try:
+        with running([sys.executable, "-c", f"{write}; input()"], folder, is_ready=(folder / "made/file").exists):
+            pass
+    except Exited:
+        pass
+    finally:
+        os.umask(previous)
+    made = [folder, folder / "made", folder / "made/file", folder / "secret"]
+    assert [stat.S_IMODE(path.stat().st_mode) & 0o077 for path in made] == [0] * 4

@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -67,3 +68,16 @@ def test_a_batch_has_one_size_and_every_image_of_two_sets_comes_equally_often(mo
     assert [len(encoded) for encoded in sets] == [3, 1]
     seen = Counter(c for step in range(3 * 4) for c in dataset.select_batch(sets, step, 1, seed=5).captions)
     assert seen == {f"a sks dog {k}": 3 for k in range(4)}
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, done = tmp_path / "set.safetensors", list[tuple[int, bool]]()
+    fsync = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        done.append((os.fstat(descriptor).st_size, file.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    dataset.write_tensors({"latents": torch.zeros(2)}, file, {})
+    assert done == [(file.stat().st_size, False)]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel
@@ -56,6 +57,31 @@ def test_other_prompts_make_another_set(model: BaseModel, tmp_path: Path) -> Non
     other = regularization_set(model, PROMPTS[:1], RegularizationConfig(steps=2), cache=tmp_path)
     assert other.captions == PROMPTS[:1]
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "another file", "no metadata", "no tensors"])
+def test_a_damaged_file_is_generated_again_once(model: BaseModel, tmp_path: Path, damage: str) -> None:
+    steps: list[int] = []
+
+    def cached() -> torch.Tensor:
+        config = RegularizationConfig(steps=2)
+        return regularization_set(
+            model, PROMPTS, config, cache=tmp_path, on_step=lambda step, total: steps.append(step)
+        ).latents
+
+    undamaged = cached().clone()
+    (file,) = tmp_path.glob("*.safetensors")
+    if damage == "no metadata":
+        save_file({"latents": undamaged}, file)
+    elif damage == "no tensors":
+        save_file({}, file, {"captions": "[]"})
+    else:
+        content = {"empty": b"", "truncated": file.read_bytes()[:-9], "another file": b"not safetensors" * 9}
+        file.unlink()  # the loaded tensors are views of the file
+        file.write_bytes(content[damage])
+    assert torch.equal(cached(), undamaged)
+    assert torch.equal(cached(), undamaged)
+    assert steps == [1, 2] * 2
 
 
 def test_no_prompts_are_an_error(model: BaseModel) -> None:

@@ -1,0 +1,55 @@
+"""Consume messages of any content from the broker: one that cannot be read or handled is dropped and logged.
+
+Without this, kombu lets the error of such a message end the worker. The service loses nothing with a dropped message:
+the dispatcher notifies again.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from kombu.transport import TRANSPORT_ALIASES, redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+
+def drop_unreadable_messages() -> None:
+    """Make all later connections of this process to a Redis broker drop messages that cannot be read."""
+    name = f"{__name__}:{Transport.__name__}"
+    TRANSPORT_ALIASES.update(redis=name, rediss=name)
+
+
+class Channel(redis.Channel):  # type: ignore[misc]
+    """A channel whose consumer survives every message."""
+
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Callable[[Any], None], *arguments: Any, **options: Any
+    ) -> Any:
+        """Consume from the queue. A message that `callback` cannot handle is rejected and not requeued."""
+
+        def handle(message: Any) -> None:
+            try:
+                callback(message)
+            except (RedisError, OSError):  # the connection is lost; `connection_errors` has KeyError, too
+                raise
+            except Exception as error:
+                log.error("queue %s: dropped a message of unknown shape: %s", queue, type(error).__name__)
+                if not message.acknowledged:
+                    message.reject()
+
+        return super().basic_consume(queue, no_ack, handle, *arguments, **options)
+
+    def _brpop_read(self, **options: Any) -> Any:
+        """Read one message. One that is no JSON, or whose body is no base64, never gets a delivery tag: it is gone."""
+        try:
+            return super()._brpop_read(**options)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            log.error("dropped a message that cannot be read: %s", type(error).__name__)
+            return True
+
+
+class Transport(redis.Transport):  # type: ignore[misc]
+    """The Redis transport with this channel."""
+
+    Channel = Channel
