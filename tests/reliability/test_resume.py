@@ -34,14 +34,14 @@ def test_a_training_stopped_at_a_random_step(
     seed: int, start: Start, begin: UnitOfWork, storage: Storage, project: Project, run_audit: RunAudit
 ) -> None:
     subject = make_subject(begin, storage, project)
-    interrupted = learn(begin, project, subject, steps=STEPS, ema=0.9)
+    interrupted = learn(begin, project, subject, steps=STEPS)
     step = random.Random(seed).randrange(5, STEPS - 10)
     start(dispatcher())
     assert start(real_worker(["priors"], [partial(failpoints.drain_at_step, "training", step)])).wait() == 0
     released = current(begin, interrupted)
     assert (released.state, released.attempt, released.epoch) == (State.QUEUED, 0, 1)
     start(real_worker(["priors"]))
-    uninterrupted = learn(begin, project, subject, steps=STEPS, ema=0.9)
+    uninterrupted = learn(begin, project, subject, steps=STEPS)
     resumed, whole = ended(begin, interrupted), ended(begin, uninterrupted)
     assert (resumed.state, resumed.epoch, resumed.attempt) == (State.SUCCEEDED, 2, 1)
     assert (whole.state, whole.epoch) == (State.SUCCEEDED, 1)
