@@ -1,7 +1,7 @@
 """Attempts at jobs: the worker's operations.
 
 A claim is one compare-and-set. It increments `epoch` and takes a lease, and every later write of the attempt checks the
-epoch. The writes of a worker that lost its lease are therefore refused. Each progress report renews the lease, and the
+epoch. The writes of a worker that lost its lease are therefore refused. A renewal carries the progress, and the
 answer to the renewal is the only channel from the service to the worker.
 """
 
@@ -131,7 +131,7 @@ def finish(
 
 
 def finish_failed(session: Session, claim: Claim, code: str, detail: str, metrics: dict[str, Any]) -> bool:
-    """End the job as failed, by an error that another attempt would meet too. False: not the effective attempt."""
+    """End the job as failed, by an error that deserves no automatic retry. False: not the effective attempt."""
     job = _lock_held(session, claim)
     if job is None:
         return False

@@ -66,7 +66,9 @@ class Settings(BaseSettings):
     """The ports that webhooks may use, separated by commas."""
 
     lease_seconds: float = 60.0
-    """A worker that reports no progress for this time loses its job."""
+    """A worker process that does not answer for this time loses its job."""
+    stuck_seconds: float = Field(1800.0, gt=0)
+    """A job fails as stuck if its worker is alive but reports no progress for this time."""
     max_attempts: int = 3
     stranded_seconds: float = 15.0
     """The dispatcher notifies the workers again of a job that was not claimed in this time."""

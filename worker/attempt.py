@@ -1,7 +1,9 @@
 """A claimed job: one database write sends its progress and returns the control commands.
 
-Only progress renews the lease. A worker that runs but is stuck therefore loses its job. If it continues later, the
-database refuses its writes, because another attempt has a newer epoch.
+A thread renews the lease while this process lives, independent of progress: encoding a large image, or one training
+step on a slow machine, may take longer than a lease. A process that is killed or stopped no longer renews it and loses
+its job. If it continues later, the database refuses its writes, because another attempt has a newer epoch. An engine
+that reports nothing for too long is stuck, which is an error of its own.
 """
 
 import logging
@@ -10,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Thread
+from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 
 from ledger import attempts
@@ -22,6 +24,7 @@ from ledger.storage import StorageError
 RENEW_SECONDS = 0.2
 DATABASE_RETRY_SECONDS = 5.0
 POLL_SECONDS = 1.0
+RENEWALS_PER_LEASE = 4
 STORAGE_RETRY_SECONDS = (1, 2, 4, 8, 15, 30, 30, 30)
 PARALLEL_STORAGE_CALLS = 4
 Result = TypeVar("Result")
@@ -66,7 +69,7 @@ class JobResult:
 class Attempt:
     """One attempt at one job: `report` sends its progress; `seconds` has the duration of each stage.
 
-    `preview` is the newest preview that is stored. Each report includes it.
+    `preview` is the newest preview that is stored. Each report includes it. The work runs inside `lease_kept`.
     """
 
     autocommit: Autocommit
@@ -79,6 +82,25 @@ class Attempt:
     _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
     _stage_began: tuple[int, float] = (0, 0.0)
     _next_renewal: float = 0.0
+    _has_reported: bool = False
+    _control: Control = Control.GO_ON
+    _is_cut_off: bool = False
+    _renewing: Lock = field(default_factory=Lock)
+
+    @contextmanager
+    def lease_kept(self, stuck_seconds: float, on_stuck: Callable[[str], None]) -> Iterator[None]:
+        """Context manager that renews the lease in a thread, which ends with the block.
+
+        After `stuck_seconds` without a report, the thread calls `on_stuck` with the reason and renews no more.
+        """
+        over = Event()
+        thread = Thread(target=self._keep_lease, args=(over, stuck_seconds, on_stuck), name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -92,9 +114,9 @@ class Attempt:
         """Report that step `step` of `total` is done.
 
         Writes at most once in RENEW_SECONDS, and at the beginning and end of a stage. Raises Canceled, Draining or
-        ClaimLost; a job receives no other command to stop.
+        ClaimLost, also if the lease's thread has received the command; a job receives no other command to stop.
         """
-        now = self.clock()
+        now, self._has_reported = self.clock(), True
         begins = stage != self._latest.stage
         if begins:
             self._stage_began = (step, now)
@@ -102,22 +124,24 @@ class Attempt:
         self._latest = Progress(stage, step, total, details | {"eta_seconds": eta}, self.preview)
         if self.draining():
             raise Draining
-        if now >= self._next_renewal or begins or step == total:
-            self._renew(now)
+        if self._control is Control.GO_ON and (now >= self._next_renewal or begins or step == total):
+            self._renew()
+        if self._control is not Control.GO_ON:
+            raise Canceled if self._control is Control.CANCEL else ClaimLost
 
     def reporter(self, stage: str) -> Callable[[int, int], None]:
         """`report` for one stage, with the signature of lipe_core's `on_step`."""
         return lambda step, total: self.report(stage, step, total)
 
     def renew_lease(self) -> None:
-        """Report the latest progress again, to keep the lease. Raises the same exceptions as `report`."""
+        """Report the latest progress again, as a sign of activity. Raises the same exceptions as `report`."""
         self.report(self._latest.stage, self._latest.step, self._latest.total, **self._latest.details)
 
     def retry_storage(self, operation: Callable[[], Result]) -> Result:
         """Run a storage operation, and retry it during an outage. Raises StorageError if the outage lasts too long.
 
-        The lease is kept meanwhile. An attempt that must stop first waits for the storage's response: an object that
-        is stored after the attempt's clean-up would remain.
+        An attempt that must stop first waits for the storage's response: an object that is stored after the attempt's
+        clean-up would remain.
         """
         (result,) = self.retry_storage_all([operation])
         return result
@@ -128,12 +152,12 @@ class Attempt:
             yield from self._retry_group(operations[first : first + PARALLEL_STORAGE_CALLS])
 
     def run_in_thread(self, operation: Callable[[], Result]) -> Result:
-        """Run an operation that cannot report, such as an HTTP request, in a thread, and renew the lease meanwhile.
+        """Run an operation that cannot report, such as an HTTP request, in a thread, and report meanwhile.
 
         An attempt that must stop does not wait for the thread: the operation has to end by itself.
         """
         future = _start(operation)
-        self._renew_until_done([future])
+        self._await([future])
         return future.result()
 
     def _retry_group(self, operations: Sequence[Callable[[], Result]]) -> list[Result]:
@@ -157,27 +181,48 @@ class Attempt:
 
     def _finish(self, futures: "list[Future[Result]]") -> "list[Future[Result]]":
         try:
-            self._renew_until_done(futures)
+            self._await(futures)
         finally:
             wait(futures)
         return futures
 
-    def _renew_until_done(self, futures: "list[Future[Result]]") -> None:
+    def _await(self, futures: "list[Future[Result]]") -> None:
         while wait(futures, POLL_SECONDS).not_done:
             self.renew_lease()
 
-    def _renew(self, now: float) -> None:
-        self._next_renewal = now + RENEW_SECONDS
-        try:
-            with self.autocommit() as connection:
-                control = attempts.renew(connection, self.claim, self._latest, lease_seconds=self.lease_seconds)
-        except UNAVAILABLE as error:
-            # Continue: no other worker can claim the job without the database, and the next renewal checks the claim.
-            log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)
-            self._next_renewal = now + DATABASE_RETRY_SECONDS
-            return
-        if control is not Control.GO_ON:
-            raise Canceled if control is Control.CANCEL else ClaimLost
+    def _keep_lease(self, over: Event, stuck_seconds: float, on_stuck: Callable[[str], None]) -> None:
+        interval = min(POLL_SECONDS, self.lease_seconds / RENEWALS_PER_LEASE)
+        silent_seconds = 0.0  # counted by this thread: a process that continues after a long SIGSTOP is not stuck
+        while not over.wait(interval):
+            silent_seconds = 0.0 if self._has_reported else silent_seconds + interval
+            self._has_reported = False
+            if silent_seconds > stuck_seconds:
+                on_stuck(f'no progress for {stuck_seconds:g} s in "{self._latest.stage}"')
+                return
+            # A cancelled job is not renewed: if its engine never reports again, the reaper ends it soon.
+            if self._control is Control.GO_ON and self.clock() >= self._next_renewal:
+                try:
+                    self._renew()
+                except Exception:
+                    log.exception("job %s: the lease's thread goes on", self.claim.job_id)
+
+    def _renew(self) -> None:
+        with self._renewing:  # so that no older progress is written after a newer one
+            now = self.clock()
+            self._next_renewal = now + RENEW_SECONDS
+            try:
+                with self.autocommit() as connection:
+                    self._control = attempts.renew(
+                        connection, self.claim, self._latest, lease_seconds=self.lease_seconds
+                    )
+            except UNAVAILABLE as error:
+                # Continue: without the database no other worker can claim the job. The next renewal checks the claim.
+                if not self._is_cut_off:
+                    log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)
+                self._is_cut_off = True
+                self._next_renewal = now + DATABASE_RETRY_SECONDS
+            else:
+                self._is_cut_off = False
 
     def _eta(self, step: int, total: int, now: float) -> float | None:
         first, start = self._stage_began

@@ -1,6 +1,7 @@
 """One job from the notification to its end: claim, work, store, finish. Every outcome of a job is in this file."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -46,6 +47,8 @@ CODES: dict[type[Exception], str] = {
 }
 """The error code of a failed job for each exception; a subclass precedes its base class."""
 
+STUCK = "stuck"
+"""The error code of a job whose engine reported nothing for `stuck_seconds`."""
 DATABASE_RETRY_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ log = logging.getLogger(__name__)
 def run_job(context: WorkerContext, job_id: str) -> None:
     """Claim the job and run it to its end. Does nothing if the job cannot be claimed."""
     start = time.monotonic()
-    _load_models(context, job_id)  # before the claim: loading cannot report, and may take longer than a lease
+    _load_models(context, job_id)  # before the claim: loading cannot report, so a cancel would wait for it
     loading = time.monotonic() - start
     claim = _claim(context, job_id)
     if claim is None:
@@ -62,7 +65,8 @@ def run_job(context: WorkerContext, job_id: str) -> None:
     attempt = Attempt(context.autocommit, claim, context.settings.lease_seconds, context.draining, {"loading": loading})
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
-    has_no_orphans = _run(context, attempt)
+    with attempt.lease_kept(context.settings.stuck_seconds, partial(_end_stuck_process, context, attempt)):
+        has_no_orphans = _run(context, attempt)
     if not context.gpu.is_usable():
         raise SystemExit("the GPU is broken for this process: a new one must take the next job")
     free_memory()
@@ -154,6 +158,24 @@ def _fail(context: WorkerContext, attempt: Attempt, error: Exception) -> None:
     _write(context, lambda session: attempts.finish_failed(session, attempt.claim, code, detail, metrics))
 
 
+def _end_stuck_process(context: WorkerContext, attempt: Attempt, reason: str) -> None:
+    """Fail the job as stuck and end this process. Called by the lease's thread.
+
+    The engine hangs in native code or in a system call, where no exception reaches it. Only the end of the process
+    frees the GPU; Celery then starts a new one. The job is not requeued: the next attempt would probably hold another
+    worker for as long. The user can retry it.
+    """
+    log.error("job %s: %s; this process ends", attempt.claim.job_id, reason)
+    try:
+        # Without the GPU's metrics: a call to a GPU that hangs would hang as well.
+        _write(
+            context,
+            lambda session: attempts.finish_failed(session, attempt.claim, STUCK, reason, _times(context, attempt)),
+        )
+    finally:
+        os._exit(1)
+
+
 def _write(context: WorkerContext, write: Callable[[Session], bool]) -> bool:
     """Write the job's last change, and retry it during a short outage of the database.
 
@@ -172,10 +194,13 @@ def _write(context: WorkerContext, write: Callable[[Session], bool]) -> bool:
 
 
 def _metrics(context: WorkerContext, attempt: Attempt) -> dict[str, Any]:
+    return {**_times(context, attempt), "peak_memory_bytes": context.gpu.peak_memory()}
+
+
+def _times(context: WorkerContext, attempt: Attempt) -> dict[str, Any]:
     return {
         "seconds_queued": round(attempt.claim.seconds_queued, 3),
         **{f"seconds_{stage}": round(seconds, 3) for stage, seconds in attempt.seconds.items()},
-        "peak_memory_bytes": context.gpu.peak_memory(),
         "worker": context.name,
         "attempt": attempt.claim.attempt,
     }

@@ -19,7 +19,7 @@ from api.problems import PROBLEM_KINDS, ProblemDocument
 from api.webhook_events import EventData, WebhookEvent
 from ledger.settings import Settings
 from ledger.webhooks import WebhookEventType
-from worker.run_job import CODES
+from worker.run_job import CODES, STUCK
 
 ROOT = Path(__file__).parents[2]
 DOCS, CONTRACT = ROOT / "docs" / "problems.md", ROOT / "docs" / "openapi.json"
@@ -32,7 +32,12 @@ def test_the_docs_list_every_problem_code() -> None:
 
 def test_the_docs_list_every_error_code_of_jobs() -> None:
     page = DOCS.read_text().partition("## Failed jobs")[2]
-    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {*CODES.values(), "worker_lost", "internal_error"}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {
+        *CODES.values(),
+        STUCK,
+        "worker_lost",
+        "internal_error",
+    }
 
 
 def test_settings_are_documented_with_their_defaults(app: FastAPI) -> None:

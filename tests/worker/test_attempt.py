@@ -1,21 +1,28 @@
 """An attempt's progress reports: their content, their frequency, and the three exceptions that stop a job."""
 
+import threading
 import time
 from collections import Counter
-from datetime import datetime
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Barrier, Event
 
 import pytest
+from psycopg import Connection
 from sqlalchemy import Engine
 
 from ledger import attempts, jobs
+from ledger.attempts import Control
 from ledger.database import UnitOfWork, autocommit, make_engine
 from ledger.models import Job, Project
 from ledger.storage import StorageError
 from tests.support.rows import make_job, make_subject
 from tests.support.waiting import eventually
 from worker.attempt import RENEW_SECONDS, Attempt, Canceled, ClaimLost, Draining
+
+NEVER = 1e6
+NO_DATABASE = autocommit(make_engine("postgresql+psycopg://absent@127.0.0.1:1/nothing"))
 
 
 class Clock:
@@ -96,7 +103,7 @@ def test_draining_stops_it_at_the_next_step(begin: UnitOfWork, attempt: Attempt)
 
 def test_it_continues_while_the_database_is_unavailable(begin: UnitOfWork, attempt: Attempt) -> None:
     available = attempt.autocommit
-    attempt.autocommit = autocommit(make_engine("postgresql+psycopg://absent@127.0.0.1:1/nothing"))
+    attempt.autocommit = NO_DATABASE
     attempt.report("training", 1, 9)
     attempt.report("training", 2, 9)
     attempt.autocommit, attempt._next_renewal = available, 0.0
@@ -179,6 +186,90 @@ def test_a_cancel_does_not_wait_for_an_operation_in_a_thread(begin: UnitOfWork, 
         attempt.run_in_thread(over.wait)  # without an end: a caller that waited for it would hang
     assert not over.is_set()
     over.set()
+
+
+@pytest.mark.usefixtures("real_time")
+def test_the_lease_is_kept_while_the_engine_is_silent_for_three_lease_times(
+    begin: UnitOfWork, attempt: Attempt
+) -> None:
+    attempt.lease_seconds = 2.0
+    attempt.report("editing", 4, 9)
+    first = lease(begin, attempt)
+    with attempt.lease_kept(NEVER, pytest.fail):
+        eventually(lambda: lease(begin, attempt) > first + timedelta(seconds=3 * attempt.lease_seconds))
+        attempt.report("editing", 5, 9)
+    assert row(begin, attempt).progress["step"] == 5
+
+
+@pytest.mark.usefixtures("real_time")
+def test_the_next_report_raises_what_the_leases_thread_was_answered(begin: UnitOfWork, attempt: Attempt) -> None:
+    attempt.report("editing", 4, 9)
+    with attempt.lease_kept(NEVER, pytest.fail):
+        cancel(begin, attempt)
+        eventually(lambda: attempt._control is Control.CANCEL)
+        attempt.autocommit = NO_DATABASE
+        for report in (partial(attempt.report, "editing", 5, 9), attempt.renew_lease):
+            with pytest.raises(Canceled):
+                report()
+
+
+@pytest.mark.usefixtures("real_time")
+def test_a_canceled_job_whose_engine_is_silent_loses_its_lease(begin: UnitOfWork, attempt: Attempt) -> None:
+    attempt.report("editing", 4, 9)
+    with attempt.lease_kept(NEVER, pytest.fail):
+        cancel(begin, attempt)
+        eventually(lambda: attempt._control is Control.CANCEL)
+        before = lease(begin, attempt)
+        time.sleep(0.5)  # ten times the thread's interval
+        assert lease(begin, attempt) == before
+
+
+@pytest.mark.usefixtures("real_time")
+def test_the_leases_thread_survives_an_outage_of_the_database_and_logs_it_once(
+    begin: UnitOfWork, attempt: Attempt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("worker.attempt.DATABASE_RETRY_SECONDS", 0.0)
+    available, tries = attempt.autocommit, Counter[str]()
+
+    def absent() -> AbstractContextManager[Connection]:
+        tries["failed"] += 1
+        return NO_DATABASE()
+
+    attempt.report("editing", 4, 9)
+    with attempt.lease_kept(NEVER, pytest.fail):
+        attempt.autocommit = absent
+        eventually(lambda: tries["failed"] > 2)
+        before = lease(begin, attempt)
+        attempt.autocommit = available
+        eventually(lambda: lease(begin, attempt) > before)
+    assert [record.levelname for record in caplog.records if record.name == "worker.attempt"] == ["WARNING"]
+
+
+@pytest.mark.usefixtures("real_time")
+def test_a_stuck_engine_is_noticed_with_its_stage_and_its_lease_is_not_renewed(
+    begin: UnitOfWork, attempt: Attempt
+) -> None:
+    reasons = list[str]()
+    attempt.report("captioning", 1, 3)
+    with attempt.lease_kept(0.5, reasons.append):
+        eventually(lambda: bool(reasons))
+        before = lease(begin, attempt)
+        time.sleep(0.5)
+    assert reasons == ['no progress for 0.5 s in "captioning"']
+    assert lease(begin, attempt) == before
+
+
+@pytest.mark.usefixtures("real_time")
+def test_the_leases_thread_ends_with_the_attempt(attempt: Attempt) -> None:
+    def drain() -> None:
+        with attempt.lease_kept(NEVER, pytest.fail):
+            assert "lease" in {thread.name for thread in threading.enumerate()}
+            attempt.draining = lambda: True
+            attempt.report("editing", 5, 9)
+
+    with pytest.raises(Draining):
+        drain()
+    assert "lease" not in {thread.name for thread in threading.enumerate()}
 
 
 def cancel(begin: UnitOfWork, attempt: Attempt) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -335,6 +336,30 @@ def test_a_broken_gpu_ends_the_process_after_the_job_has_its_outcome(
     with pytest.raises(SystemExit):
         run_job(context, job.id)
     assert current(begin, job).state == State.FAILED
+
+
+def test_a_stuck_engine_fails_the_job_with_its_stage_and_ends_the_process(
+    context: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exits, over = list[int](), Event()
+
+    def hang(context: WorkerContext, attempt: attempt.Attempt) -> None:
+        attempt.report("captioning", 1, 3)
+        assert over.wait(60)
+        attempt.report("captioning", 2, 3)
+
+    def end_process(status: int) -> None:
+        exits.append(status)
+        over.set()
+
+    monkeypatch.setattr(train, "learn", hang)
+    monkeypatch.setattr("worker.run_job.os._exit", end_process)
+    job = learn(begin, project, subject, steps=1)
+    run_job(replace(context, settings=context.settings.model_copy(update={"stuck_seconds": 0.5})), job.id)
+    failed = current(begin, job)
+    assert (failed.state, failed.error_code, failed.attempt, exits) == (State.FAILED, "stuck", 1, [1])
+    assert failed.error_detail == 'no progress for 0.5 s in "captioning"'
+    assert [event.type for event in history(begin, job)] == ["prior.queued", "prior.running", "prior.failed"]
 
 
 def at_stage(monkeypatch: pytest.MonkeyPatch, stage: str, act: Callable[[], None]) -> None:
