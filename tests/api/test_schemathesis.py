@@ -42,7 +42,7 @@ def failing_worker(begin: UnitOfWork) -> Iterator[None]:
     thread.join()
 
 
-@pytest.mark.parametrize("phases", ["examples,coverage", "fuzzing", "stateful"])
+@pytest.mark.parametrize("phases", ["examples", "coverage", "fuzzing", "stateful"])
 def test_the_contract_holds(
     phases: str,
     server: str,

@@ -21,7 +21,7 @@ from tests.support.kills import expire_lease
 from tests.support.waiting import eventually
 
 Program = Callable[..., Popen[bytes]]
-STEPS = 120
+STEPS = 70
 
 
 def test_a_job_of_a_killed_worker_succeeds_later(
