@@ -45,6 +45,10 @@ class Trajectory:
         """The noisy end."""
         return self.latents[-1]
 
+    def until(self, step: int) -> "Trajectory":
+        """The clean end with the first `step` steps."""
+        return Trajectory(self.timesteps[: step + 1], self.latents[: step + 1])
+
     def at(self, t: int) -> Latents:
         """The latents at timestep `t` of the grid."""
         return self.latents[self.timesteps.tolist().index(t)]

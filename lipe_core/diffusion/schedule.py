@@ -60,6 +60,13 @@ class NoiseSchedule:
             grid = torch.linspace(0, self.levels - 1, steps, dtype=torch.float64).round().long()
         return torch.cat([torch.zeros(1, dtype=torch.long), grid.clamp(1, self.levels - 1)])
 
+    def leaning_timesteps(self, steps: int, lean: float) -> Timesteps:
+        """A grid of `steps` denoising steps from the clean to the noisiest level, whose steps are short at the noisy
+        end: t = lean u / (1 + (lean - 1) u) of the levels, for evenly spaced u. A `lean` of 1 is an even grid.
+        """
+        u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+        return (lean * u / (1 + (lean - 1) * u) * (self.levels - 1)).round().long()
+
     def alpha(self, t: int) -> float:
         """Weight of x_0 in x_t."""
         return float(self.alphas_cumprod[t].double().sqrt())

@@ -15,10 +15,12 @@ from einops import rearrange, reduce
 
 from lipe_core import sdxl
 from lipe_core.diffusion.ddim import unit_noise
-from lipe_core.errors import InvalidRequest
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask
 from lipe_core.subject import Subject
+
+_OTHER_NOUNS = ("backpack", "dog")
+"""A thing and an animal that any base model knows. A subject is at most one of them."""
 
 _NOISE_LEVELS = (0.65, 0.85)
 """Fractions of the schedule. At coarse levels the prompt still decides the content."""
@@ -31,20 +33,14 @@ _CLIP_QUANTILE = 0.95
 times those of a whole hat."""
 
 
-def diffedit_map(
-    model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject, nouns: Sequence[str]
-) -> Mask:
-    """The raw map of each row, of the latents' size.
-
-    Every caption must name the class noun. `nouns` replace it one after the other; those that are part of the class
-    noun are left out.
-    """
+def diffedit_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject) -> Mask:
+    """The raw map of each row, of the latents' size. Every caption must name the class noun."""
     b, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)
     # One noun after the other: a batch of all of them would need several times the memory of an edit.
     own, *others = (
         sdxl.denoiser(model, sdxl.encode_prompt(model, [_with_noun(c, subject, noun) for c in captions], size=size))
-        for noun in (subject.class_noun, *other_nouns(subject, nouns))
+        for noun in (subject.class_noun, *other_nouns(subject))
     )
     differences = []
     for sample, level in product(range(_NOISE_SAMPLES), _NOISE_LEVELS):
@@ -60,18 +56,14 @@ def diffedit_map(
     return torch.minimum(mean, rearrange(highest, "b -> b 1 1 1"))
 
 
-def diffedit_evaluations(subject: Subject, nouns: Sequence[str]) -> int:
+def diffedit_evaluations(subject: Subject) -> int:
     """Network evaluations per row of `diffedit_map`."""
-    return _NOISE_SAMPLES * len(_NOISE_LEVELS) * (1 + len(other_nouns(subject, nouns)))
+    return _NOISE_SAMPLES * len(_NOISE_LEVELS) * (1 + len(other_nouns(subject)))
 
 
-def other_nouns(subject: Subject, nouns: Sequence[str]) -> tuple[str, ...]:
-    """The nouns that are not part of the class noun. Raises InvalidRequest if none is left."""
-    own = subject.class_noun.lower().split()
-    others = tuple(noun for noun in nouns if noun.lower() not in own)
-    if not others:
-        raise InvalidRequest(f"contrast_nouns must name something other than a {subject.class_noun}")
-    return others
+def other_nouns(subject: Subject) -> list[str]:
+    """The nouns that replace the class noun, one after the other; one that is part of the class noun is left out."""
+    return [noun for noun in _OTHER_NOUNS if noun not in subject.class_noun.lower().split()]
 
 
 def _with_noun(caption: str, subject: Subject, noun: str) -> str:

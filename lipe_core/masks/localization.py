@@ -10,7 +10,6 @@ from lipe_core.adapters.full_attention import BaseWeights
 from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.masks import mask_ops, segmentation
 from lipe_core.masks.diffedit_map import diffedit_evaluations, diffedit_map
-from lipe_core.masks.mask_ops import Threshold
 from lipe_core.masks.recording import encode_prompts, recording_denoiser
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
@@ -24,53 +23,32 @@ _REFINE = 3
 
 @dataclass(frozen=True)
 class SubjectFinder:
-    """Finds one subject's silhouette in images.
-
-    `threshold` and `snap` are those of `segmentation.silhouette`. With `contrast_nouns` the base model's map is the
-    union of `class_map` and `diffedit_map`, otherwise `class_map` alone. `base_weights` disables a prior that is in
-    use.
-    """
+    """Finds one subject's silhouette in images. `base_weights` disables a prior that is in use: training blurs maps."""
 
     model: BaseModel
     subject: Subject
-    threshold: Threshold
-    snap: float
-    contrast_nouns: tuple[str, ...] = ()
     base_weights: BaseWeights | None = None
 
-    def silhouette(
-        self,
-        images: Pixels,
-        x_0: Latents,
-        captions: Sequence[str],
-        recorded: Mask | None = None,
-        *,
-        grabcut_rounds: int = 0,
-    ) -> PixelMask:
+    def silhouette(self, images: Pixels, x_0: Latents, captions: Sequence[str]) -> PixelMask:
         """The subject in each image, to the pixel; zeros and ones.
 
-        `x_0` are the images' latents. `recorded` are attention maps that an inversion or an edit recorded; without
-        them, `base_map` makes maps from the latents and captions.
+        `x_0` are the images' latents. Each caption must name the class noun.
         """
-        maps = self.base_map(x_0, captions) if recorded is None else recorded
-        return segmentation.silhouette(
-            maps, images, threshold=self.threshold, snap=self.snap, grabcut_rounds=grabcut_rounds
-        )
+        return segmentation.silhouette(self.base_map(x_0, captions), images)
 
     def base_map(self, x_0: Latents, captions: Sequence[str]) -> Mask:
-        """The base model's map of each row, of the latents' size. Each caption must name the class noun."""
+        """The union of the base model's `class_map` and `diffedit_map` for each row, of the latents' size.
+
+        Attention finds a subject's typical parts; the difference also finds what the subject wears or carries.
+        """
         with self.base_weights() if self.base_weights else nullcontext():
-            of_class = class_map(self.model, x_0, captions, self.subject)
-            if not self.contrast_nouns:
-                return of_class
-            of_contrast = diffedit_map(self.model, x_0, captions, self.subject, self.contrast_nouns)
-        return mask_ops.union(mask_ops.min_max_normalize(of_class), mask_ops.min_max_normalize(of_contrast))
+            maps = (make(self.model, x_0, captions, self.subject) for make in (class_map, diffedit_map))
+            return mask_ops.union(*(mask_ops.min_max_normalize(m) for m in maps))
 
     @property
-    def base_map_evaluations(self) -> int:
-        """Network evaluations per row of `base_map`."""
-        contrast = diffedit_evaluations(self.subject, self.contrast_nouns) if self.contrast_nouns else 0
-        return len(_NOISE_LEVELS) + contrast
+    def evaluations(self) -> int:
+        """Network evaluations for each image."""
+        return len(_NOISE_LEVELS) + diffedit_evaluations(self.subject)
 
 
 def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject) -> Mask:

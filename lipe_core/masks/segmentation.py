@@ -9,6 +9,7 @@ on finished images: it learns the colors of subject and background and finds the
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -24,9 +25,6 @@ _EDGE_VARIANCE = 4e-3
 _FILTER_PASSES = 2
 """The second pass filters the sharpened result of the first."""
 
-_NEIGHBORHOOD = 0.025
-"""Radius of the windows over which `color_difference_mask` averages, as a fraction of the shorter side."""
-
 _LIKELY = 0.5
 _SURE = 0.75
 """GrabCut's start: above these values of a filtered map, normalized to [0, 1], the subject is likely or sure."""
@@ -37,80 +35,90 @@ _UNSURE_RIM = 0.03
 _GRABCUT_REACH = 0.09
 """Fraction of the shorter side: how far from a likely pixel GrabCut may find the subject."""
 
-MOST_SNAP = 0.25
-"""Largest `snap`: four cells of an attention map. No outline is further off, and larger windows cost more time."""
+_GRABCUT_ROUNDS = 1
+
+_SNAP = 0.08
+"""Radius of the filter, and so the way that an outline may move to an edge, as a fraction of the shorter side: about
+one cell of an attention map."""
+
+_NEAR = 0.03
+"""Fraction of the shorter side: parts that are nearer than twice this belong together."""
+
+_SMALLEST_PART = 0.1
+"""Fraction of the largest part's area. Smaller parts that are not near it are not the subject's."""
+
+_COVERAGE = 0.25
+"""Share of a latent cell that a silhouette must cover before the cell counts as covered."""
 
 _WORKING_SIDE = 256
 """Largest shorter side, in pixels, of the image that guides the filter: its cost grows with the image, and attention
 has no finer detail."""
 
 
-def silhouette(
-    maps: Mask, images: Pixels, *, threshold: mask_ops.Threshold, snap: float, grabcut_rounds: int = 0
-) -> PixelMask:
-    """Threshold raw attention maps and fit their outlines to the images; zeros and ones, of the images' size.
-
-    `snap` is how far an outline may move to an edge in the image, as a fraction of the shorter side; 0 leaves it where
-    it is. With `grabcut_rounds`, GrabCut replaces the threshold.
-    """
+def silhouette(maps: Mask, images: Pixels) -> PixelMask:
+    """The subject in each image, from raw attention maps; zeros and ones, of the images' size, without holes."""
     rows, columns = images.shape[2:]
     scale = min(1.0, _WORKING_SIDE / min(rows, columns))
     guide = F.adaptive_avg_pool2d(images, (round(rows * scale), round(columns * scale)))
-    found = mask_ops.resize(maps, (guide.shape[2], guide.shape[3]))
-    radius = round(snap * min(guide.shape[2:]))
-    if radius >= 1:
-        found = mask_ops.min_max_normalize(found)
-        for _ in range(_FILTER_PASSES):
-            found = guided_filter(guide, found, radius, _EDGE_VARIANCE).clamp(0, 1)
-    if grabcut_rounds:
-        cut = grabcut(guide, mask_ops.min_max_normalize(found), grabcut_rounds)
-        return (mask_ops.resize(cut, (rows, columns)) > 0.5).to(cut)
-    return mask_ops.subject_mask(mask_ops.resize(found, (rows, columns)), threshold=threshold, dilation=0.0)
+    found = mask_ops.min_max_normalize(mask_ops.resize(maps, (guide.shape[2], guide.shape[3])))
+    for _ in range(_FILTER_PASSES):
+        found = guided_filter(guide, found, round(_SNAP * min(guide.shape[2:])), _EDGE_VARIANCE).clamp(0, 1)
+    cut = grabcut(guide, grabcut_start(mask_ops.min_max_normalize(found)))
+    return whole((mask_ops.resize(cut, (rows, columns)) > 0.5).to(cut))
 
 
-def changed_regions(old: PixelMask, new: PixelMask, *, opening: float, halo: float) -> tuple[PixelMask, PixelMask]:
-    """The regions that a subject entered and left, from its old and new silhouette.
-
-    Lengths are fractions of the shorter side. Parts thinner than twice `opening` are dropped: silhouettes are no more
-    exact than that. The region that the subject left grows by `halo`, because its edge blends into the surroundings.
-    """
-    entered = mask_ops.morphological_opening(new * (1 - old), opening)
-    left = mask_ops.dilate(mask_ops.morphological_opening(old * (1 - new), opening), halo)
-    return entered, left
-
-
-def color_difference_mask(generated: Pixels, source: Pixels, *, tolerance: float) -> PixelMask:
-    """Ones where the colors of two images, in [-1, 1], differ by more than the tolerance, zeros elsewhere.
-
-    The difference is the root mean square over a small neighborhood.
-    """
-    radius = max(1, round(_NEIGHBORHOOD * min(source.shape[2:])))
-    squares = (generated - source).square().mean(dim=1, keepdim=True)
-    return (_box_mean(squares, radius).sqrt() > tolerance).to(source)
+def whole(silhouettes: PixelMask) -> PixelMask:
+    """Fill the holes of each row, and drop parts that are small and far from the others."""
+    rows = []
+    for plane, near in zip(_planes(silhouettes), _planes(mask_ops.dilate(silhouettes, _NEAR)), strict=True):
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(near)
+        areas = stats[1:, cv2.CC_STAT_AREA]  # row 0 is the background
+        kept = 1 + np.flatnonzero(areas >= _SMALLEST_PART * areas.max(initial=0))
+        outlines, _ = cv2.findContours(plane * np.isin(labels, kept), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        rows.append(cv2.drawContours(np.zeros_like(plane), outlines, -1, 1, cv2.FILLED))
+    return rearrange(torch.from_numpy(np.stack(rows)), "b H W -> b 1 H W").to(silhouettes)
 
 
-def to_latent_mask(silhouettes: PixelMask, size: tuple[int, int], coverage: float) -> Mask:
+def _planes(masks: PixelMask) -> npt.NDArray[np.uint8]:
+    planes: npt.NDArray[np.uint8] = (masks.squeeze(1) > 0).to(torch.uint8).cpu().numpy()
+    return planes
+
+
+def to_latent_mask(silhouettes: PixelMask, size: tuple[int, int], coverage: float = _COVERAGE) -> Mask:
     """Ones for the latents, (height, width) of them, of which a silhouette covers more than this share."""
     return (mask_ops.resize(silhouettes, size) > coverage).to(silhouettes)
 
 
-def grabcut(images: Pixels, maps: PixelMask, rounds: int) -> PixelMask:
-    """Cut each row's subject out of its image, from maps in [0, 1] of the same size; zeros and ones."""
+def recut(silhouettes: PixelMask, images: Pixels) -> PixelMask:
+    """Move the outlines of silhouettes, which are nearly right, to the subjects' edges in the images."""
+    labels = torch.full_like(silhouettes, cv2.GC_BGD)
+    labels[mask_ops.dilate(silhouettes, _UNSURE_RIM) > 0] = cv2.GC_PR_BGD
+    labels[silhouettes > 0] = cv2.GC_PR_FGD
+    labels[mask_ops.dilate(1 - silhouettes, _UNSURE_RIM) == 0] = cv2.GC_FGD
+    return whole(grabcut(images, labels))
+
+
+def grabcut_start(maps: PixelMask) -> PixelMask:
+    """GrabCut's labels from maps in [0, 1]."""
     likely = (maps > _LIKELY).to(maps)
-    sure = 1 - mask_ops.dilate((maps <= _SURE).to(maps), _UNSURE_RIM)
     labels = torch.full_like(maps, cv2.GC_BGD)
     labels[mask_ops.dilate(likely, _GRABCUT_REACH) > 0] = cv2.GC_PR_BGD
     labels[likely > 0] = cv2.GC_PR_FGD
-    labels[sure > 0] = cv2.GC_FGD
+    labels[mask_ops.dilate((maps <= _SURE).to(maps), _UNSURE_RIM) == 0] = cv2.GC_FGD
+    return labels
+
+
+def grabcut(images: Pixels, labels: PixelMask) -> PixelMask:
+    """Cut each row's subject out of its image, from OpenCV's labels; zeros and ones."""
     planes = labels.squeeze(1).to(torch.uint8).cpu().numpy()
     for image, plane in zip(to_images(images), planes, strict=True):
         subjects = np.isin(plane, (cv2.GC_FGD, cv2.GC_PR_FGD))
         if subjects.any() and not subjects.all():  # it needs colors of both
             cv2.setRNGSeed(0)  # its k-means starts at random
-            background, subject = np.zeros((1, 65)), np.zeros((1, 65))
-            cv2.grabCut(np.array(image), plane, (0, 0, 0, 0), background, subject, rounds, cv2.GC_INIT_WITH_MASK)
+            models = np.zeros((1, 65)), np.zeros((1, 65))
+            cv2.grabCut(np.array(image), plane, (0, 0, 0, 0), *models, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
     found = np.isin(planes, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    return rearrange(torch.from_numpy(found), "b H W -> b 1 H W").to(maps)
+    return rearrange(torch.from_numpy(found), "b H W -> b 1 H W").to(labels)
 
 
 def guided_filter(guide: Pixels, maps: PixelMask, radius: int, epsilon: float) -> PixelMask:

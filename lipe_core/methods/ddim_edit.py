@@ -12,7 +12,7 @@ from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import OnStep, no_progress, sample
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, first_half, second_half
+from lipe_core.methods.session import EditSession, counted_steps
 from lipe_core.sdxl import BaseModel
 from lipe_core.settings import GuidanceScale, Steps, check_settings
 
@@ -44,15 +44,16 @@ def edit(
     """One edit for each target prompt. The request's mask is not used."""
     session = EditSession.of(model, request, prior, seeded=False)
     timesteps, counter = model.schedule.timesteps(config.steps), EvaluationCounter()
+    on_step = counted_steps(on_step, 2 * config.steps)
     with session.with_prior():
-        trajectory = session.invert(timesteps, first_half(on_step))
+        trajectory = session.invert(timesteps, on_step)
         with session.clock.stage("editing"):
             x_0 = sample(
                 session.guided(session.encode(session.target_prompts), config.guidance_scale, counter),
                 model.schedule,
                 session.for_rows(trajectory.x_T),
                 timesteps,
-                on_step=second_half(on_step),
+                on_step=on_step,
             )
     evaluations = session.inversion.evaluations + counter.evaluations // len(session.rows)
     return session.edits(session.decode(x_0), config, evaluations)

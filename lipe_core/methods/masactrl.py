@@ -24,7 +24,7 @@ from lipe_core.errors import InvalidRequest
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import RecordingDenoiser, recording_denoiser
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, first_half, second_half
+from lipe_core.methods.session import EditSession, counted_steps
 from lipe_core.methods.source_features import LATE
 from lipe_core.sdxl import BaseModel, Processor, self_attention_layers, use_processors
 from lipe_core.settings import GuidanceScale, Level, Steps, check_settings
@@ -81,9 +81,10 @@ def edit(
     """One edit for each target prompt; all share one source branch. The request's mask is not used."""
     session = EditSession.of(model, request, prior, seeded=False)
     timesteps = model.schedule.timesteps(config.steps)
+    on_step = counted_steps(on_step, 2 * config.steps)
     batch = 1 + len(session.rows)  # the source and the targets
     with session.with_prior():
-        trajectory = session.invert(timesteps, first_half(on_step))
+        trajectory = session.invert(timesteps, on_step)
         prompts = session.encode([session.source_prompt, *session.target_prompts])
         state = MutualAttentionState(batch, prompts.latent_size)
         with (
@@ -93,7 +94,7 @@ def edit(
                 model, prompts, config.guidance_scale, attention_tokens=config.attention_tokens, refine=0
             ) as denoiser,
         ):
-            x_0 = edit_latents(denoiser, state, model.schedule, trajectory, config, second_half(on_step))
+            x_0 = edit_latents(denoiser, state, model.schedule, trajectory, config, on_step)
     # The source row counts in full for each edit, as the inversion does.
     evaluations = session.inversion.evaluations + 2 * denoiser.counter.evaluations // batch
     source_masks = None

@@ -22,7 +22,7 @@ from lipe_core.masks.mask_ops import blend
 from lipe_core.masks.recording import Prompts, RecordingDenoiser, recording_denoiser
 from lipe_core.methods.map_replacement import Alignment, MapReplacement, replace_maps
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, first_half, second_half
+from lipe_core.methods.session import EditSession, counted_steps
 from lipe_core.sdxl import BaseModel, Tokens
 from lipe_core.settings import GuidanceScale, Level, Share, Steps, check_settings
 from lipe_core.shapes import Latents, Mask
@@ -81,8 +81,9 @@ def edit(
     """One edit for each target prompt; all share one source branch. The request's mask replaces the maps'."""
     session = EditSession.of(model, request, prior, seeded=False)
     timesteps = model.schedule.timesteps(config.steps)
+    on_step = counted_steps(on_step, 2 * config.steps)
     with session.with_prior():
-        trajectory = session.invert(timesteps, first_half(on_step))
+        trajectory = session.invert(timesteps, on_step)
         all_prompts = [session.source_prompt, *session.target_prompts]
         ids = [sdxl.content_tokens(model, prompt) for prompt in all_prompts]
         prompts = session.encode(all_prompts)
@@ -97,7 +98,7 @@ def edit(
             ) as denoiser,
         ):
             x_0, source_mask, edit_mask = edit_latents(
-                denoiser, replacement, model.schedule, trajectory, session.user_mask(), config, second_half(on_step)
+                denoiser, replacement, model.schedule, trajectory, session.user_mask(), config, on_step
             )
     # The source row counts in full for each edit, as the inversion does.
     evaluations = session.inversion.evaluations + 2 * denoiser.counter.evaluations // len(all_prompts)

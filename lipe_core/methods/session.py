@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 import torch
@@ -29,6 +29,10 @@ from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.pixels import to_grey, to_mask, to_pixels
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size, Timesteps
+
+
+def _as_it_is(denoise: Denoiser) -> Denoiser:
+    return denoise
 
 
 @dataclass
@@ -149,11 +153,13 @@ class EditSession:
         """The network under any conditioning, with its evaluations counted."""
         return lambda conditioning: counted(sdxl.denoiser(self.model, conditioning), counter)
 
-    def invert(self, timesteps: Timesteps, on_step: OnStep = no_progress) -> Trajectory:
+    def invert(
+        self, timesteps: Timesteps, on_step: OnStep = no_progress, wrap: Callable[[Denoiser], Denoiser] = _as_it_is
+    ) -> Trajectory:
         """Invert the image with DDIM under the source prompt. There is no guidance, because it does not invert."""
         with self.clock.stage("inverting"):
             denoise = self.guided(self.encode([self.source_prompt]), 1.0, self.inversion)
-            return invert(denoise, self.model.schedule, self.x_0(), timesteps, on_step=on_step)
+            return invert(wrap(denoise), self.model.schedule, self.x_0(), timesteps, on_step=on_step)
 
     def decode(self, x_0: Latents) -> list[Image.Image]:
         """Decode latents to images."""
@@ -220,14 +226,10 @@ class EditSession:
         }
 
 
-def first_half(on_step: OnStep) -> OnStep:
-    """Report an inversion's steps as the first half of the work."""
-    return lambda step, steps: on_step(step, 2 * steps)
-
-
-def second_half(on_step: OnStep) -> OnStep:
-    """Report an edit's steps as the second half of the work, after an inversion of as many steps."""
-    return lambda step, steps: on_step(steps + step, 2 * steps)
+def counted_steps(on_step: OnStep, total: int) -> OnStep:
+    """Report the steps of one loop after the other as steps of the whole work; further steps repeat the last."""
+    calls = count(1)
+    return lambda step, steps: on_step(min(next(calls), total), total)
 
 
 def require(name: str, value: float, low: float, high: float) -> None:

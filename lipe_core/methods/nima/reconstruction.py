@@ -14,46 +14,33 @@ import torch
 
 from lipe_core import sdxl
 from lipe_core.diffusion.ddim import OnStep
-from lipe_core.masks import segmentation
-from lipe_core.masks.mask_ops import blend
 from lipe_core.methods.nima.config import NimaConfig
+from lipe_core.methods.nima.edit_mask import EditMask, trimmed
 from lipe_core.methods.nima.source import Source
 from lipe_core.methods.session import EditSession
-from lipe_core.shapes import Latents, PixelMask, Pixels
+from lipe_core.shapes import Latents, Pixels
 
 
 def restore_source(
-    session: EditSession,
-    x_0: Latents,
-    changed: PixelMask,
-    source: Source,
-    config: NimaConfig,
-    on_step: OnStep,
-) -> tuple[Latents, PixelMask]:
-    """Return pixels within the config's `tolerance`, and the background, to the source.
-
-    Returns the clean latents and, to the pixel, what is still changed. `on_step` gets the last step again.
-    """
-    if config.mask_mode == "none" or not (config.tolerance or config.reconstruction_steps):
-        return x_0, changed
-    model, last = session.model, 2 * (len(source.trajectory.timesteps) - 1)
+    session: EditSession, x_0: Latents, mask: EditMask, source: Source, config: NimaConfig, on_step: OnStep
+) -> tuple[Latents, EditMask]:
+    """Return the background to the source, up to the figure's edge in the image. Returns latents and trimmed mask."""
+    if config.mask_mode == "none":
+        return x_0, mask
+    model = session.model
     with session.clock.stage("decoding"):
-        source_pixels = session.for_rows(session.pixels())
         with torch.no_grad():
-            generated = sdxl.decode_pixels(model, x_0)
-        changed = changed * segmentation.color_difference_mask(generated, source_pixels, tolerance=config.tolerance)
-        latent_mask = segmentation.to_latent_mask(changed, (x_0.shape[2], x_0.shape[3]), 0.0)
-        x_0 = blend(x_0, source.trajectory.x_0.expand_as(x_0), latent_mask)
-        if config.reconstruction_steps:
-            x_0 = reconstruct_background(
-                partial(sdxl.encode_pixels, model),
-                partial(sdxl.decode_pixels, model),
-                x_0,
-                torch.where(changed > 0, generated, source_pixels),
-                steps=config.reconstruction_steps,
-                on_step=lambda: on_step(last, last),
-            )
-    return x_0, changed
+            generated = sdxl.decode_pixels(model, x_0).clamp(-1, 1)
+        mask = trimmed(mask, source, generated)
+        x_0 = reconstruct_background(
+            partial(sdxl.encode_pixels, model),
+            partial(sdxl.decode_pixels, model),
+            x_0,
+            torch.where(mask.pixels > 0, generated, session.for_rows(session.pixels())),
+            steps=config.reconstruction_steps,
+            on_step=lambda: on_step(1, 1),
+        )
+    return x_0, mask
 
 
 @torch.no_grad()
