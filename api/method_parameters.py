@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, cast
 
-from pydantic import model_validator
-
 from api.fields import RequestModel
 from api.settings_models import SCHEMA, settings_model
 
@@ -19,27 +17,18 @@ class MethodParameters(RequestModel):
         return self.seeded
 
 
-class NimaChecks(MethodParameters):
-    """Rules that join several settings of NIMA; `lipe_core` has the same."""
-
-    @model_validator(mode="after")
-    def _agree(self) -> "NimaChecks":
-        given = self.given()
-        if "map_window" in given and given["map_window"][0] > given["map_window"][1]:
-            raise ValueError("map_window must run upwards")
-        if given.get("blend_start", 0) > given.get("blend_stop", 1):
-            raise ValueError("blend_start must not be above blend_stop")
-        if "strength" in given and "steps" in given and round(given["strength"] * given["steps"]) < 1:
-            raise ValueError("strength leaves no step to do: raise it, or steps")
-        return self
+class NimaParameters(MethodParameters):
+    """NIMA draws noise only for `renoise`."""
 
     def is_seeded(self) -> bool:
-        """Unless the request switches `renoise` off: the recipe of the base model may switch it on."""
-        return self.given().get("renoise") != 0
+        """Whether the request sets `renoise` above 0."""
+        return bool(self.given().get("renoise"))
 
 
 def _model(method: str, schema: Mapping[str, Any]) -> type[MethodParameters]:
-    model = cast(type[MethodParameters], settings_model(schema, NimaChecks if method == "nima" else MethodParameters))
+    model = cast(
+        type[MethodParameters], settings_model(schema, NimaParameters if method == "nima" else MethodParameters)
+    )
     model.seeded = schema["seeded"]
     return model
 

@@ -32,19 +32,6 @@ def guided(
     return denoise
 
 
-def guided_from(base: Denoiser, denoiser: Denoiser, guidance_scale: float) -> Denoiser:
-    """eps = base + scale * (denoiser - base): guidance with another denoiser as the unconditional one.
-
-    With the base model as `base`, guidance strengthens both the prior and the prompt.
-    """
-
-    def denoise(x_t: Latents, t: int) -> Latents:
-        eps_base = base(x_t, t)
-        return eps_base + guidance_scale * (denoiser(x_t, t) - eps_base)
-
-    return denoise
-
-
 @dataclass
 class EvaluationCounter:
     """Network evaluations so far: one for each row of each forward pass."""

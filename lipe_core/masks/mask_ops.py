@@ -55,11 +55,6 @@ def dilate(mask: Mask, radius: float) -> Mask:
     return rearrange(torch.from_numpy(distances <= cells + 0.5), "b h w -> b 1 h w").to(mask)
 
 
-def morphological_opening(mask: Mask, radius: float) -> Mask:
-    """Remove the parts of a mask into which a disc of this radius does not fit."""
-    return dilate(1 - dilate(1 - mask, radius), radius)
-
-
 def feather(mask: Mask, radius: float) -> Mask:
     """Soften edges with a Gaussian blur that reaches `radius` to both sides of an edge and no further."""
     cells = _in_cells(mask, radius)

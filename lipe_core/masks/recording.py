@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lipe_core import sdxl
-from lipe_core.adapters.full_attention import BaseWeights
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
-from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided, guided_from
+from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
 from lipe_core.errors import InvalidRequest
 from lipe_core.sdxl import AttentionStore, BaseModel, Tokens, record_attention
 from lipe_core.shapes import AttentionMap, Latents, Size
@@ -76,12 +75,10 @@ def recording_denoiser(
     *,
     attention_tokens: int,
     refine: int,
-    guide_from: BaseWeights | None = None,
 ) -> Iterator[RecordingDenoiser]:
     """Context manager that installs attention recording and yields the denoiser of these prompts.
 
-    `attention_tokens` and `refine` are those of `sdxl.record_attention`. With `guide_from`, the context manager that
-    disables the prior, guidance starts from the base model's unconditional prediction.
+    `attention_tokens` and `refine` are those of `sdxl.record_attention`.
     """
     counter = EvaluationCounter()
 
@@ -96,24 +93,11 @@ def recording_denoiser(
         refine=refine,
     ) as store:
         denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
-        if guide_from and guidance_scale != 1:
-            base = _without_recording(_without_prior(denoiser(prompts.uncond), guide_from), store)
-            denoise = guided_from(base, denoiser(prompts.cond), guidance_scale)
 
         def denoise_and_record(x_t: Latents, t: int) -> tuple[Latents, AttentionMap]:
             return denoise(x_t, t), store.pop()
 
         yield RecordingDenoiser(_without_recording(denoise, store), denoise_and_record, counter)
-
-
-def _without_prior(denoiser: Denoiser, base_weights: BaseWeights) -> Denoiser:
-    """The denoiser with the prior disabled."""
-
-    def denoise(x_t: Latents, t: int) -> Latents:
-        with base_weights():
-            return denoiser(x_t, t)
-
-    return denoise
 
 
 def _without_recording(denoiser: Denoiser, store: AttentionStore) -> Denoiser:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from lipe_core.methods import ddim_edit, dreamctrl, imagic, ledits, masactrl, prompt_to_prompt, sdedit
+from lipe_core.methods import ddim_edit, dreamctrl, imagic, ledits, masactrl, nima_single_pass, prompt_to_prompt, sdedit
 from lipe_core.methods.mystyle import edit as mystyle
 from lipe_core.methods.nima import edit as nima
 from lipe_core.methods.nima.config import NimaConfig
@@ -40,6 +40,7 @@ class Method(NamedTuple):
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "nima": Method(NimaConfig, nima.edit, has_previews=True),
+        "nima_single_pass": Method(nima_single_pass.NimaSinglePassConfig, nima_single_pass.edit),
         "ddim": Method(ddim_edit.DdimConfig, ddim_edit.edit),
         "sdedit": Method(sdedit.SdeditConfig, sdedit.edit),
         "prompt_to_prompt": Method(prompt_to_prompt.PromptToPromptConfig, prompt_to_prompt.edit),

@@ -9,17 +9,15 @@ states that enter the later self-attention layers (SDXL at 1024 pixels in half p
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lipe_core.masks.recording import RecordingDenoiser
+from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.sdxl import Processor, self_attention_layers, use_processors
 from lipe_core.shapes import Latents, Timesteps
-
-Answer = TypeVar("Answer")
 
 LATE = 10 / 16
 """L = 10 of Stable Diffusion 1's 16 self-attention layers, MasaCtrl's default, as a share of the network's layers. The
@@ -34,18 +32,10 @@ class SourceFeatures:
     states: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     _timestep: int | None = None
 
-    def follow(self, denoiser: RecordingDenoiser) -> RecordingDenoiser:
+    def at_timestep(self, denoise: Denoiser) -> Denoiser:
         """The same denoiser, during whose calls the layers record or read the features of its timestep."""
-        return replace(
-            denoiser,
-            denoise=self.at_timestep(denoiser.denoise),
-            denoise_and_record=self.at_timestep(denoiser.denoise_and_record),
-        )
 
-    def at_timestep(self, denoise: Callable[[Latents, int], Answer]) -> Callable[[Latents, int], Answer]:
-        """`follow` for a plain denoiser."""
-
-        def timed(x_t: Latents, t: int) -> Answer:
+        def timed(x_t: Latents, t: int) -> Latents:
             self._timestep = t if t <= self.latest else None
             try:
                 return denoise(x_t, t)

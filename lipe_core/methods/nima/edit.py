@@ -29,11 +29,11 @@ from lipe_core.pixels import to_images
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask
 
-_NOISY_END = 4.0
+_NOISY_END = 2.0
 """The slope of `NoiseSchedule.leaning_timesteps`. The noisy end decides where the subject is, and long steps there
 lose the background of the inversion."""
 
-_SHARED = 0.7
+_SHARED = 0.6
 """Share of the steps that both passes have in common. They decide the layout: the figure of the second pass is then
 the one from which the mask was cut."""
 
