@@ -1,0 +1,95 @@
+"""The wholeness network: it compares an edit with its true result and finds the damaged places of the edit.
+
+Damage is a part of the source that remained, a missing part, a smeared part, or two images in one place. Slight blur
+and small differences of position, proportion and tint are no damage. `menagerie.stages.wholeness` trains the network.
+Its accuracy on held-out pairs is stored beside its weights.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from menagerie.pool import to_pixels
+
+WEIGHTS = Path(__file__).parent / "wholeness.safetensors"
+CELLS = 16
+"""Rows and columns of the places at which the network finds damage."""
+
+
+class WholenessNet(nn.Module):
+    """Halve both images three times together, then find damage at each of the 16 x 16 places."""
+
+    def __init__(self, widths: tuple[int, int, int] = (24, 48, 80)):
+        super().__init__()
+        first, second, third = widths
+        self.body = nn.Sequential(
+            nn.Conv2d(9, first, 5, stride=2, padding=2),
+            *_norm(first),
+            nn.Conv2d(first, second, 3, stride=2, padding=1),
+            *_norm(second),
+            nn.Conv2d(second, second, 3, padding=1),
+            *_norm(second),
+            nn.Conv2d(second, third, 3, stride=2, padding=1),
+            *_norm(third),
+            nn.Conv2d(third, third, 3, padding=1),
+            *_norm(third),
+            nn.Conv2d(third, third, 3, padding=2, dilation=2),
+            *_norm(third),
+            nn.Conv2d(third, 1, 1),
+        )
+        self.image_scale = nn.Parameter(torch.ones(()))
+        self.image_bias = nn.Parameter(torch.full((), -2.0))
+
+    def forward(self, images: Tensor, truths: Tensor) -> Tensor:
+        """Logits (b, 16, 16) of damage at each place, from pixels (b, 3, 128, 128) in [-1, 1]."""
+        pairs = torch.cat([images, truths, 2 * (images - truths)], dim=1)
+        logits: Tensor = self.body(pairs.contiguous(memory_format=torch.channels_last))
+        return logits[:, 0]
+
+    def damage(self, logits: Tensor) -> Tensor:
+        """Logits (b,) that an image is damaged: a smooth maximum over its places."""
+        return self.image_scale * torch.logsumexp(logits.float().flatten(1), dim=1) + self.image_bias
+
+
+def _norm(width: int) -> tuple[nn.Module, nn.Module]:
+    return nn.GroupNorm(1, width), nn.SiLU()
+
+
+@dataclass(frozen=True)
+class Wholeness:
+    """A trained network. `held_out` is its accuracy on pairs that it was not trained on."""
+
+    net: WholenessNet
+    held_out: dict[str, float]
+
+    @torch.no_grad()
+    def damage(self, images: Sequence[Image.Image], truths: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float64]:
+        """For each image, the probability that it is damaged, (n,). Images may have any size; truths are 128 x 128."""
+        edited = np.stack([np.asarray(_resized(image)) for image in images])
+        logits = self.net(to_pixels(edited), to_pixels(np.stack(truths)))
+        return np.asarray(self.net.damage(logits).sigmoid().double().numpy())
+
+
+def load_wholeness(path: Path = WEIGHTS) -> Wholeness:
+    """The committed network, in float32."""
+    net = WholenessNet()
+    net.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    return Wholeness(net.eval(), json.loads(path.with_suffix(".json").read_text())["held_out"])
+
+
+def save_wholeness(wholeness: Wholeness, path: Path = WEIGHTS) -> None:
+    """Save the weights in half precision, and the accuracy in a JSON file beside them."""
+    save_file({name: tensor.half().contiguous() for name, tensor in wholeness.net.state_dict().items()}, path)
+    path.with_suffix(".json").write_text(json.dumps({"held_out": wholeness.held_out}, indent=2) + "\n")
+
+
+def _resized(image: Image.Image) -> Image.Image:
+    return image.convert("RGB").resize((128, 128), Image.Resampling.BICUBIC)
