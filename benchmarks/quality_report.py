@@ -183,7 +183,9 @@ def sheet(drawn: DrawnSubject, runs: Sequence[Run]) -> Image.Image:
         cells = [_mask(run, "source_mask", "source mask"), _mask(run, "edit_mask", "edit mask")]
         for k, score in enumerate(run.scores):
             verdict = "clean" if score["clean"] else "not clean"
-            note = f"{verdict}, identity {score['identity']:.0%}, background {score['background_psnr_composite']:.0f} dB"
+            note = (
+                f"{verdict}, identity {score['identity']:.0%}, background {score['background_psnr_composite']:.0f} dB"
+            )
             cells.append(_cell(run, "image", k, success_label(score["edit"], score["success"]), note))
         rows.append((run.system, cells))
     return contact_sheet(drawn.name, rows)

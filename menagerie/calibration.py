@@ -79,9 +79,7 @@ def _cells(number: int, entry: Entry, edits: Path) -> list[Cell]:
     subject, edit = entry.drawn()
     images = [Image.fromarray(render(drawing)) for drawing in (subject.test, edit.truth)]
     labels = ("source", describe_change(subject.test.action, edit.truth.action), f"number {number}")
-    return [
-        Cell(image, label) for image, label in zip([*images, Image.open(edits / entry.file)], labels, strict=True)
-    ]
+    return [Cell(image, label) for image, label in zip([*images, Image.open(edits / entry.file)], labels, strict=True)]
 
 
 def keep(edits: Path, out: Path, folder: Path = FOLDER) -> None:
@@ -90,8 +88,8 @@ def keep(edits: Path, out: Path, folder: Path = FOLDER) -> None:
     order = [Entry(**fields) for fields in json.loads((out / "order.json").read_text())]
     kept = list(kept_edits(folder)) if (folder / "labels.json").exists() else []
     for number, entry in enumerate(order):
-        with Image.open(edits / entry.file) as image:
-            kept.append((replace(entry, file="", clean=number in clean), image.convert("RGB")))
+        with Image.open(edits / entry.file) as opened:
+            kept.append((replace(entry, file="", clean=number in clean), opened.convert("RGB")))
     tiles = Image.new("RGB", (_SIDE * _COLUMNS, _SIDE * -(-len(kept) // _COLUMNS)))
     for k, (_, image) in enumerate(kept):
         tiles.paste(image, (_SIDE * (k % _COLUMNS), _SIDE * (k // _COLUMNS)))

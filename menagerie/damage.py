@@ -40,8 +40,8 @@ class Example:
 
 
 @dataclass(frozen=True)
-class _Edit:
-    """What a damage can use: the source, the whole edit and its ground, in [0, 255]; and the drawing of the edit."""
+class Parts:
+    """The source, the whole edit and its ground in [0, 255], both silhouettes, and the drawing of the edit."""
 
     source: Pixels
     whole: Pixels
@@ -62,21 +62,25 @@ def examples(seed: int, count: int) -> Iterator[Example]:
 
 def example(rng: np.random.Generator, source: Drawing, truth: Drawing, *, is_damaged: bool) -> Example:
     """One example for the edit from `source` to `truth`."""
-    drawing = _varied(rng, truth)
-    whole = render(drawing)
-    damaged = whole
+    edit = prepare(rng, source, truth)
+    whole = damaged = edit.whole.astype(np.uint8)
     while is_damaged and _difference(damaged, whole).sum() < _LEAST_PIXELS:
-        edit = _Edit(
-            render(source).astype(np.float32),
-            whole.astype(np.float32),
-            render_ground(drawing).astype(np.float32),
-            mask(source),
-            mask(drawing),
-            drawing,
-        )
-        damage = _DAMAGES[int(rng.integers(len(_DAMAGES)))]
+        damage = DAMAGES[int(rng.integers(len(DAMAGES)))]
         damaged = damage(rng, edit).clip(0, 255).round().astype(np.uint8)
     return Example(damaged, render(truth), _difference(damaged, whole), full_caption(truth))
+
+
+def prepare(rng: np.random.Generator, source: Drawing, truth: Drawing) -> Parts:
+    """A whole edit from `source` to about `truth`, with the images that damage it."""
+    drawing = _varied(rng, truth)
+    return Parts(
+        source=render(source).astype(np.float32),
+        whole=render(drawing).astype(np.float32),
+        ground=render_ground(drawing).astype(np.float32),
+        old=mask(source),
+        new=mask(drawing),
+        drawing=drawing,
+    )
 
 
 def _difference(image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Mask:
@@ -86,20 +90,19 @@ def _difference(image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> M
 def _varied(rng: np.random.Generator, drawing: Drawing) -> Drawing:
     """The drawing as a good edit may show it: moved by up to 2 pixels, with slightly other proportions."""
     identity = drawing.identity
-    near = {
-        name: float(np.clip(getattr(identity, name) + rng.normal(0, 0.25), -1, 1))
-        for name in ("head_size", "ear_size", "limb_length")
-    }
+    head, ear, limb = (
+        float(np.clip(size + rng.normal(0, 0.25), -1, 1))
+        for size in (identity.head_size, identity.ear_size, identity.limb_length)
+    )
     red, green, blue = (float(np.clip(c + rng.normal(0, 0.2), -1, 1)) for c in identity.tint)
     seed = int(rng.integers(2**31)) if rng.random() < 0.4 else identity.pattern_seed
+    near = replace(identity, head_size=head, ear_size=ear, limb_length=limb, tint=(red, green, blue), pattern_seed=seed)
     scene = replace(
         drawing.scene,
         x=drawing.scene.x + rng.uniform(-0.33, 0.33),
         scale=drawing.scene.scale * rng.uniform(0.98, 1.02),
     )
-    return replace(
-        drawing, identity=replace(identity, **near, tint=(red, green, blue), pattern_seed=seed), scene=scene
-    )
+    return replace(drawing, identity=near, scene=scene)
 
 
 def _blurred(image: Pixels, sigma: float) -> Pixels:
@@ -133,39 +136,39 @@ def _blend(first: Pixels, second: Pixels, weight: Pixels | float) -> Pixels:
     return np.asarray(first + (second - first) * weight, np.float32)
 
 
-def _changed(edit: _Edit) -> Mask:
+def _changed(edit: Parts) -> Mask:
     return np.asarray(np.abs(edit.source - edit.whole).max(axis=2) > _VISIBLE)
 
 
-def _ghost(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _ghost(rng: np.random.Generator, edit: Parts) -> Pixels:
     """Part of the old silhouette shows through, where the edit has the ground."""
     left = edit.old & ~edit.new
     weight = _spot(rng, left, 10, 50) * _soft(left, 0.7)
     return _blend(edit.whole, edit.source, weight * rng.uniform(0.3, 1))
 
 
-def _old_part(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _old_part(rng: np.random.Generator, edit: Parts) -> Pixels:
     """A part is that of the source."""
     return _blend(edit.whole, edit.source, _spot(rng, _changed(edit)))
 
 
-def _mixture(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _mixture(rng: np.random.Generator, edit: Parts) -> Pixels:
     """Source and edit are blended over the whole subject, or over a part."""
     where = _spot(rng, _changed(edit), 12, 50) if rng.random() < 0.5 else 1.0
     return _blend(edit.whole, edit.source, where * rng.uniform(0.35, 0.65))
 
 
-def _unedited(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _unedited(rng: np.random.Generator, edit: Parts) -> Pixels:
     return edit.source
 
 
-def _missing(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _missing(rng: np.random.Generator, edit: Parts) -> Pixels:
     """A part at the edge of the subject has the ground's pixels."""
     inner = _soft(edit.new, 4)[..., 0] > 0.8
     return _blend(edit.whole, edit.ground, _spot(rng, edit.new & ~inner, 4, 15))
 
 
-def _without_accessory(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _without_accessory(rng: np.random.Generator, edit: Parts) -> Pixels:
     """The accessory is missing, or a part of it."""
     if edit.drawing.identity.accessory == "none":
         return _missing(rng, edit)
@@ -176,13 +179,13 @@ def _without_accessory(rng: np.random.Generator, edit: _Edit) -> Pixels:
     return _blend(edit.whole, without, where)
 
 
-def _other_subject(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _other_subject(rng: np.random.Generator, edit: Parts) -> Pixels:
     """A part of another subject of the class, in the same action."""
     other = replace(edit.drawing, identity=related_identity(rng, edit.drawing.identity))
     return _blend(edit.whole, render(other).astype(np.float32), _spot(rng, edit.new, 10, 40))
 
 
-def _smear(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _smear(rng: np.random.Generator, edit: Parts) -> Pixels:
     """Some parts are so blurred that their shape is lost."""
     blurred = _blurred(edit.whole, rng.uniform(3.5, 7))
     smeared = edit.whole
@@ -191,7 +194,7 @@ def _smear(rng: np.random.Generator, edit: _Edit) -> Pixels:
     return smeared
 
 
-def _melt(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _melt(rng: np.random.Generator, edit: Parts) -> Pixels:
     """Random displacements of the pixels make outlines ragged, in a part or in the whole subject."""
     size, smoothness = edit.new.shape, rng.uniform(1.5, 5)
     shifts = _blurred(rng.standard_normal((*size, 2)).astype(np.float32), smoothness)
@@ -207,7 +210,7 @@ def _melt(rng: np.random.Generator, edit: _Edit) -> Pixels:
     return np.asarray(melted[0].permute(1, 2, 0).numpy())
 
 
-def _rags(rng: np.random.Generator, edit: _Edit) -> Pixels:
+def _rags(rng: np.random.Generator, edit: Parts) -> Pixels:
     """Small patches along the outline are missing, or have the colours of other places of the subject."""
     inner = _soft(edit.new, 3)[..., 0] > 0.85
     edge = edit.new & ~inner
@@ -219,7 +222,7 @@ def _rags(rng: np.random.Generator, edit: _Edit) -> Pixels:
     return ragged
 
 
-_DAMAGES = (
+DAMAGES = (
     _ghost,
     _old_part,
     _mixture,

@@ -1,4 +1,4 @@
-"""Score an edited image against its true result: the edit itself, the subject's identity, damage, and the background."""
+"""Score an edited image against its true result: the edit, the subject's identity, damage and the background."""
 
 from dataclasses import dataclass
 

@@ -6,6 +6,7 @@ the subject has left and the true result shows the ground.
 
 from collections.abc import Iterator
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from lipe_core.metrics.background import psnr
 
 Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+P = TypeVar("P", np.uint8, np.bool_)
 
 _PLACEMENT = 3 / 128
 """Largest difference of position, as a share of the image's side."""
@@ -46,7 +48,7 @@ def ghost_share(image: Bytes, source: Bytes, truth: Bytes, old: Mask, new: Mask)
     return float((left & visible & (strength > _GHOST_STRENGTH)).sum() / left.sum())
 
 
-def _placements(image: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[np.generic]]:
+def _placements(image: npt.NDArray[P]) -> Iterator[npt.NDArray[P]]:
     """The image moved by up to three pixels at 128 x 128 in each direction. Its edge pixels are repeated."""
     side = len(image)
     reach = round(_PLACEMENT * side)

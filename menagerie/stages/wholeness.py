@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate, max_pool2d
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate
 from tqdm import tqdm
 
-from lipe_core import precision
+from lipe_core import precision, sdxl
 from lipe_core.sdxl import BaseModel
-from lipe_core.sdxl.base_model import predict
-from lipe_core.sdxl.text import encode_prompt
 from menagerie.damage import Example, examples
 from menagerie.group_norm import fast_group_norm
 from menagerie.muon import optimizers
@@ -91,10 +89,8 @@ def _loss(net: WholenessNet, logits: Tensor, damaged: Tensor) -> Tensor:
     return 3 * of_places + 0.5 * of_images
 
 
-def augment(
-    images: Tensor, truths: Tensor, damaged: Tensor, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mirror the batch, shift its edits by up to one pixel, and blur some edits, change their contrast and add noise."""
+def augment(images: Tensor, truths: Tensor, damaged: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Mirror the batch, shift its edits by up to one pixel, blur some of them, change their contrast and add noise."""
     if rng.random() < 0.5:
         images, truths, damaged = images.flip(3), truths.flip(3), damaged.flip(2)
     dy, dx = rng.integers(-1, 2, size=2)
@@ -143,10 +139,12 @@ def _through_model(model: BaseModel, chosen: list[Example], generator: torch.Gen
     t = torch.tensor([_MAX_TIMESTEP[bool(one.damaged.any())] for one in chosen])
     t = (t * torch.rand(len(z), generator=generator)).long().clamp(min=20)
     rows = torch.rand(len(z), generator=generator) < 0.5
-    conditioning = encode_prompt(model, [one.caption for one in chosen], size=(128, 128)).select(rows.nonzero()[:, 0])
+    conditioning = sdxl.encode_prompt(model, [one.caption for one in chosen], size=(128, 128)).select(
+        rows.nonzero()[:, 0]
+    )
     noised = model.schedule.add_noise(z[rows], torch.randn(z[rows].shape, generator=generator), t[rows])
     with precision.autocast(model.device):
-        prediction = predict(model, noised, t[rows], conditioning).float()
+        prediction = sdxl.predict(model, noised, t[rows], conditioning).float()
         z[rows] = model.schedule.to_x0(prediction, noised, t[rows], model.prediction_type)
         return to_images(model.vae.decode(z / model.vae.config.scaling_factor).sample)
 
