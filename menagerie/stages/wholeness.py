@@ -53,7 +53,9 @@ class Pairs:
         return self.damaged.flatten(1).amax(dim=1)
 
 
-def train_wholeness(model: BaseModel, settings: Settings, path: Path = WEIGHTS) -> Wholeness:
+def train_wholeness(
+    model: BaseModel, settings: Settings, path: Path = WEIGHTS, *, held_out: int = _HELD_OUT
+) -> Wholeness:
     """Train the network, measure it on pairs that it was not trained on, and save both. The pairs are kept in OUT."""
     torch.manual_seed(settings.seed)
     net = channels_last(WholenessNet(), settings.device).train()
@@ -77,7 +79,7 @@ def train_wholeness(model: BaseModel, settings: Settings, path: Path = WEIGHTS) 
                 logits = net(images.to(settings.device), truths.to(settings.device))
             run.step(_loss(net, logits.float(), damaged.to(settings.device)), clip=1.0, samples=len(rows))
     trained = run.average.model.cpu()
-    wholeness = Wholeness(trained, measure_accuracy(trained, make_pairs(model, settings.seed + 67, _HELD_OUT)))
+    wholeness = Wholeness(trained, measure_accuracy(trained, make_pairs(model, settings.seed + 67, held_out)))
     save_wholeness(wholeness, path)
     return wholeness
 
