@@ -22,7 +22,7 @@ Mask = npt.NDArray[np.bool_]
 
 _VISIBLE = 48
 """Least difference in one channel, in grey levels, of a pixel that counts as damaged."""
-_LEAST_PIXELS = 24
+LEAST_PIXELS = 24
 """Least number of damaged pixels of a damaged example. An eye has about 60."""
 
 
@@ -30,12 +30,13 @@ _LEAST_PIXELS = 24
 class Example:
     """An edit, its true result, and the pixels of the edit that are damaged: none if the edit is whole.
 
-    Images are (128, 128, 3) RGB bytes.
+    Images are (128, 128, 3) RGB bytes. `silhouette` is that of the subject in a whole edit.
     """
 
     image: npt.NDArray[np.uint8]
     truth: npt.NDArray[np.uint8]
     damaged: Mask
+    silhouette: Mask
     caption: str
 
 
@@ -64,10 +65,10 @@ def example(rng: np.random.Generator, source: Drawing, truth: Drawing, *, is_dam
     """One example for the edit from `source` to `truth`."""
     edit = prepare(rng, source, truth)
     whole = damaged = edit.whole.astype(np.uint8)
-    while is_damaged and _difference(damaged, whole).sum() < _LEAST_PIXELS:
+    while is_damaged and difference(damaged, whole).sum() < LEAST_PIXELS:
         damage = DAMAGES[int(rng.integers(len(DAMAGES)))]
         damaged = damage(rng, edit).clip(0, 255).round().astype(np.uint8)
-    return Example(damaged, render(truth), _difference(damaged, whole), full_caption(truth))
+    return Example(damaged, render(truth), difference(damaged, whole), edit.new, full_caption(truth))
 
 
 def prepare(rng: np.random.Generator, source: Drawing, truth: Drawing) -> Parts:
@@ -83,8 +84,16 @@ def prepare(rng: np.random.Generator, source: Drawing, truth: Drawing) -> Parts:
     )
 
 
-def _difference(image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Mask:
+def difference(image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Mask:
+    """The pixels in which a person sees that two images differ."""
     return np.asarray(np.abs(image.astype(int) - other).max(axis=2) > _VISIBLE)
+
+
+def visible_errors(image: npt.NDArray[np.uint8], whole: npt.NDArray[np.uint8], silhouette: Mask) -> Mask:
+    """The pixels of a generated subject that differ from the drawing, wherever it is placed up to one pixel beside."""
+    offsets = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    near_subject = _soft(silhouette, 2)[..., 0] > 0.05
+    return near_subject & np.all([difference(np.roll(image, by, axis=(0, 1)), whole) for by in offsets], axis=0)
 
 
 def _varied(rng: np.random.Generator, drawing: Drawing) -> Drawing:
@@ -194,6 +203,16 @@ def _smear(rng: np.random.Generator, edit: Parts) -> Pixels:
     return smeared
 
 
+def _smudge(rng: np.random.Generator, edit: Parts) -> Pixels:
+    """Small features, as an eye, a mouth or a freckle, are smudged or gone."""
+    blurred = _blurred(edit.whole, rng.uniform(1.5, 5))
+    features = (np.abs(blurred - edit.whole).max(axis=2) > _VISIBLE) & edit.new
+    smudged = edit.whole
+    for _ in range(int(rng.integers(1, 4))):
+        smudged = _blend(smudged, blurred, _spot(rng, features, 3.5, 9))
+    return smudged
+
+
 def _melt(rng: np.random.Generator, edit: Parts) -> Pixels:
     """Random displacements of the pixels make outlines ragged, in a part or in the whole subject."""
     size, smoothness = edit.new.shape, rng.uniform(1.5, 5)
@@ -231,6 +250,9 @@ DAMAGES = (
     _without_accessory,
     _other_subject,
     _smear,
+    _smudge,
+    _smudge,
+    _smudge,
     _melt,
     _melt,
     _rags,

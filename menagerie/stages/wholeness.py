@@ -1,7 +1,9 @@
 """Train the wholeness network on `menagerie.damage`, seen through the VAE and the base model.
 
-Both halves of the examples pass through the VAE with noise on their latents, and half of them also through one step of
-the base model. So neither the decoder's blur nor the base model's errors are signs of damage.
+All examples pass through the VAE with noise on their latents, and half of them also through one step of the base model
+from a low noise level. So neither the decoder's blur nor the errors of a good edit are signs of damage. A third of the
+whole examples is generated again from a high noise level. They have the errors of the base model itself, and are
+damaged in the places that visibly differ from the drawing.
 """
 
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, in
 from tqdm import tqdm
 
 from lipe_core import precision, sdxl
+from lipe_core.diffusion.ddim import sample
 from lipe_core.sdxl import BaseModel
-from menagerie.damage import Example, examples
+from menagerie.damage import LEAST_PIXELS, Example, examples, visible_errors
 from menagerie.group_norm import fast_group_norm
 from menagerie.muon import optimizers
 from menagerie.pool import encode_images, to_images, to_pixels
@@ -33,10 +36,12 @@ from menagerie.stages.loop import (
 )
 from menagerie.wholeness import CELLS, WEIGHTS, Wholeness, WholenessNet, save_wholeness
 
-_PAIRS = 6000
+_PAIRS = 4400
 _HELD_OUT = 600
-_MAX_NOISE = 0.25  # deviations of the noise on latents
-_MAX_TIMESTEP = {False: 350, True: 200}  # of the step, by damage: a longer step repairs damage
+_MAX_NOISE = 0.15  # deviations of the noise on latents
+_ONE_STEP = (20, 150)  # timesteps: a longer step repairs damage, and harms whole images
+_REDRAWN = (200, 550)
+_REDRAWING_STEPS = 4
 _DAMAGED_PIXELS = 6  # of a place's 64 pixels, so that the place counts as damaged
 
 
@@ -116,39 +121,57 @@ def _kept_pairs(model: BaseModel, seed: int, count: int, path: Path) -> Pairs:
 
 
 def make_pairs(model: BaseModel, seed: int, count: int, batch: int = 32) -> Pairs:
-    """`count` pairs, half of them damaged, all seen through the VAE and half of them through one step."""
+    """`count` pairs, half of them damaged, all seen through the VAE and most of them through the base model."""
     drawn = list(tqdm(examples(seed, count), total=count, desc="drawing pairs", mininterval=10))
     generator = torch.Generator().manual_seed(seed)
     seen = [
         _through_model(model, drawn[k : k + batch], generator)
         for k in tqdm(range(0, count, batch), desc="decoding pairs", mininterval=10)
     ]
-    pixels = torch.stack([torch.from_numpy(one.damaged) for one in drawn]).float()[:, None]
-    side = pixels.shape[-1] // CELLS
-    damaged = avg_pool2d(pixels, side) * side**2 >= _DAMAGED_PIXELS
-    # A damaged example has at least one damaged place, even if its damage is spread thinly.
-    fullest = avg_pool2d(pixels, side) == avg_pool2d(pixels, side).amax(dim=(2, 3), keepdim=True)
-    damaged |= fullest & pixels.amax(dim=(2, 3), keepdim=True).bool()
-    return Pairs(np.concatenate(seen), np.stack([one.truth for one in drawn]), damaged[:, 0].float())
+    images = np.concatenate([images for images, _ in seen])
+    damaged = torch.from_numpy(np.concatenate([damaged for _, damaged in seen]))
+    return Pairs(images, np.stack([one.truth for one in drawn]), _places(damaged))
+
+
+def _places(damaged: Tensor) -> Tensor:
+    """The damaged places (n, 16, 16) of damaged pixels (n, 128, 128). Damage that is spread thinly has one place."""
+    side = damaged.shape[-1] // CELLS
+    counts = avg_pool2d(damaged.float()[:, None], side)[:, 0] * side**2
+    most = counts.amax(dim=(1, 2), keepdim=True)
+    is_damaged = damaged.sum(dim=(1, 2), keepdim=True) >= LEAST_PIXELS
+    return (is_damaged & ((counts >= _DAMAGED_PIXELS) | (counts == most))).float()
 
 
 @torch.no_grad()
-def _through_model(model: BaseModel, chosen: list[Example], generator: torch.Generator) -> npt.NDArray[np.uint8]:
-    """Encode the images, add noise, denoise every second one in one step, and decode them."""
+def _through_model(
+    model: BaseModel, chosen: list[Example], generator: torch.Generator
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """The images as the base model shows them, and their damaged pixels."""
     z = encode_images(model.vae, np.stack([one.image for one in chosen]))
-    deviations = _MAX_NOISE * torch.rand(len(z), 1, 1, 1, generator=generator)
-    z = z + deviations * torch.randn(z.shape, generator=generator)
-    t = torch.tensor([_MAX_TIMESTEP[bool(one.damaged.any())] for one in chosen])
-    t = (t * torch.rand(len(z), generator=generator)).long().clamp(min=20)
-    rows = torch.rand(len(z), generator=generator) < 0.5
-    conditioning = sdxl.encode_prompt(model, [one.caption for one in chosen], size=(128, 128)).select(
-        rows.nonzero()[:, 0]
-    )
-    noised = model.schedule.add_noise(z[rows], torch.randn(z[rows].shape, generator=generator), t[rows])
+    z = z + _MAX_NOISE * _uniform(len(z), generator)[:, None, None, None] * torch.randn(z.shape, generator=generator)
+    is_whole = torch.tensor([not one.damaged.any() for one in chosen])
+    redrawn = is_whole & (_uniform(len(z), generator) < 1 / 3)
+    stepped = ~redrawn & (_uniform(len(z), generator) < 0.5)
+    for rows, levels, steps in ((stepped, _ONE_STEP, 1), (redrawn, _REDRAWN, _REDRAWING_STEPS)):
+        for k in rows.nonzero()[:, 0].tolist():
+            t = int(torch.randint(*levels, (), generator=generator))
+            conditioning = sdxl.encode_prompt(model, [chosen[k].caption], size=(128, 128))
+            noised = model.schedule.add_noise(
+                z[k : k + 1], torch.randn(z[k : k + 1].shape, generator=generator), torch.tensor([t])
+            )
+            grid = torch.linspace(0, t, steps + 1).round().long()
+            with precision.autocast(model.device):
+                z[k] = sample(sdxl.denoiser(model, conditioning), model.schedule, noised, grid)[0]
     with precision.autocast(model.device):
-        prediction = sdxl.predict(model, noised, t[rows], conditioning).float()
-        z[rows] = model.schedule.to_x0(prediction, noised, t[rows], model.prediction_type)
-        return to_images(model.vae.decode(z / model.vae.config.scaling_factor).sample)
+        images = to_images(model.vae.decode(z / model.vae.config.scaling_factor).sample)
+    damaged = np.stack([one.damaged for one in chosen])
+    for k in redrawn.nonzero()[:, 0].tolist():
+        damaged[k] = visible_errors(images[k], chosen[k].image, chosen[k].silhouette)
+    return images, damaged
+
+
+def _uniform(count: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(count, generator=generator)
 
 
 @torch.no_grad()
