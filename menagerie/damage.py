@@ -1,10 +1,5 @@
-"""Pairs of an edited drawing and its true result, half of them damaged as unsuccessful edits are.
+"""The kinds of damage that edits have, made on drawings: parts of the source, missing parts, and smeared parts."""
 
-The whole half differs from the true result as a good edit may: position, scale, proportions, tint and the positions of
-a pattern's spots. The damaged half has parts of the source, blended or pasted, missing parts, or smeared parts.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,31 +8,14 @@ import torch
 from torch.nn.functional import conv2d, grid_sample, pad
 
 from menagerie.attributes import Drawing
-from menagerie.captions import full_caption
-from menagerie.draw import mask, render, render_ground
-from menagerie.subjects import fresh, related_identity
+from menagerie.draw import render
+from menagerie.subjects import related_identity
 
 Pixels = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 _VISIBLE = 48
 """Least difference in one channel, in grey levels, of a pixel that counts as damaged."""
-LEAST_PIXELS = 24
-"""Least number of damaged pixels of a damaged example. An eye has about 60."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """An edit, its true result, and the pixels of the edit that are damaged: none if the edit is whole.
-
-    Images are (128, 128, 3) RGB bytes. `silhouette` is that of the subject in a whole edit.
-    """
-
-    image: npt.NDArray[np.uint8]
-    truth: npt.NDArray[np.uint8]
-    damaged: Mask
-    silhouette: Mask
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -52,66 +30,9 @@ class Parts:
     drawing: Drawing
 
 
-def examples(seed: int, count: int) -> Iterator[Example]:
-    """`count` examples, alternately whole and damaged: each a function of (seed, index)."""
-    for k, drawn in enumerate(fresh(-(-count // 4), seed)):
-        for j, edit in enumerate(drawn.edits):
-            if 4 * k + j < count:
-                rng = np.random.default_rng([seed, k, j])
-                yield example(rng, drawn.test, edit.truth, is_damaged=(j + k) % 2 == 1)
-
-
-def example(rng: np.random.Generator, source: Drawing, truth: Drawing, *, is_damaged: bool) -> Example:
-    """One example for the edit from `source` to `truth`."""
-    edit = prepare(rng, source, truth)
-    whole = damaged = edit.whole.astype(np.uint8)
-    while is_damaged and difference(damaged, whole).sum() < LEAST_PIXELS:
-        damage = DAMAGES[int(rng.integers(len(DAMAGES)))]
-        damaged = damage(rng, edit).clip(0, 255).round().astype(np.uint8)
-    return Example(damaged, render(truth), difference(damaged, whole), edit.new, full_caption(truth))
-
-
-def prepare(rng: np.random.Generator, source: Drawing, truth: Drawing) -> Parts:
-    """A whole edit from `source` to about `truth`, with the images that damage it."""
-    drawing = _varied(rng, truth)
-    return Parts(
-        source=render(source).astype(np.float32),
-        whole=render(drawing).astype(np.float32),
-        ground=render_ground(drawing).astype(np.float32),
-        old=mask(source),
-        new=mask(drawing),
-        drawing=drawing,
-    )
-
-
 def difference(image: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Mask:
     """The pixels in which a person sees that two images differ."""
     return np.asarray(np.abs(image.astype(int) - other).max(axis=2) > _VISIBLE)
-
-
-def visible_errors(image: npt.NDArray[np.uint8], whole: npt.NDArray[np.uint8], silhouette: Mask) -> Mask:
-    """The pixels of a generated subject that differ from the drawing, wherever it is placed up to one pixel beside."""
-    offsets = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
-    near_subject = _soft(silhouette, 2)[..., 0] > 0.05
-    return near_subject & np.all([difference(np.roll(image, by, axis=(0, 1)), whole) for by in offsets], axis=0)
-
-
-def _varied(rng: np.random.Generator, drawing: Drawing) -> Drawing:
-    """The drawing as a good edit may show it: moved by up to 2 pixels, with slightly other proportions."""
-    identity = drawing.identity
-    head, ear, limb = (
-        float(np.clip(size + rng.normal(0, 0.25), -1, 1))
-        for size in (identity.head_size, identity.ear_size, identity.limb_length)
-    )
-    red, green, blue = (float(np.clip(c + rng.normal(0, 0.2), -1, 1)) for c in identity.tint)
-    seed = int(rng.integers(2**31)) if rng.random() < 0.4 else identity.pattern_seed
-    near = replace(identity, head_size=head, ear_size=ear, limb_length=limb, tint=(red, green, blue), pattern_seed=seed)
-    scene = replace(
-        drawing.scene,
-        x=drawing.scene.x + rng.uniform(-0.33, 0.33),
-        scale=drawing.scene.scale * rng.uniform(0.98, 1.02),
-    )
-    return replace(drawing, identity=near, scene=scene)
 
 
 def _blurred(image: Pixels, sigma: float) -> Pixels:
@@ -124,7 +45,7 @@ def _blurred(image: Pixels, sigma: float) -> Pixels:
     return np.asarray(x[:, 0].permute(1, 2, 0).numpy())
 
 
-def _soft(where: Mask, sigma: float) -> Pixels:
+def soft(where: Mask, sigma: float) -> Pixels:
     """A mask with a soft edge, (height, width, 1)."""
     return _blurred(where[..., None].astype(np.float32), sigma)
 
@@ -152,7 +73,7 @@ def _changed(edit: Parts) -> Mask:
 def _ghost(rng: np.random.Generator, edit: Parts) -> Pixels:
     """Part of the old silhouette shows through, where the edit has the ground."""
     left = edit.old & ~edit.new
-    weight = _spot(rng, left, 10, 50) * _soft(left, 0.7)
+    weight = _spot(rng, left, 10, 50) * soft(left, 0.7)
     return _blend(edit.whole, edit.source, weight * rng.uniform(0.3, 1))
 
 
@@ -173,7 +94,7 @@ def _unedited(rng: np.random.Generator, edit: Parts) -> Pixels:
 
 def _missing(rng: np.random.Generator, edit: Parts) -> Pixels:
     """A part at the edge of the subject has the ground's pixels."""
-    inner = _soft(edit.new, 4)[..., 0] > 0.8
+    inner = soft(edit.new, 4)[..., 0] > 0.8
     return _blend(edit.whole, edit.ground, _spot(rng, edit.new & ~inner, 4, 15))
 
 
@@ -231,7 +152,7 @@ def _melt(rng: np.random.Generator, edit: Parts) -> Pixels:
 
 def _rags(rng: np.random.Generator, edit: Parts) -> Pixels:
     """Small patches along the outline are missing, or have the colours of other places of the subject."""
-    inner = _soft(edit.new, 3)[..., 0] > 0.85
+    inner = soft(edit.new, 3)[..., 0] > 0.85
     edge = edit.new & ~inner
     moved = np.roll(edit.whole, tuple(int(d) for d in rng.integers(-12, 13, 2)), axis=(0, 1))
     ragged = edit.whole

@@ -1,4 +1,4 @@
-"""Train the wholeness network on `menagerie.damage`, seen through the VAE and the base model.
+"""Train the wholeness network on `menagerie.edit_examples`, seen through the VAE and the base model.
 
 All examples pass through the VAE with noise on their latents, and half of them also through one step of the base model
 from a low noise level. So neither the decoder's blur nor the errors of a good edit are signs of damage. A third of the
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from lipe_core import precision, sdxl
 from lipe_core.diffusion.ddim import sample
 from lipe_core.sdxl import BaseModel
-from menagerie.damage import LEAST_PIXELS, Example, examples, visible_errors
+from menagerie.edit_examples import LEAST_PIXELS, Example, examples, visible_errors
 from menagerie.group_norm import fast_group_norm
 from menagerie.muon import optimizers
 from menagerie.pool import encode_images, to_images, to_pixels

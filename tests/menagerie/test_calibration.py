@@ -19,8 +19,7 @@ MIN_KAPPA = 0.5
 def test_the_judge_agrees_with_a_person() -> None:
     held_out = [(entry, image) for entry, image in kept_edits() if entry.is_held_out]
     pairs = [
-        (one.clean, bool(entry.clean))
-        for one, (entry, _) in zip(scores(load_judge(), held_out), held_out, strict=True)
+        (one.clean, bool(entry.clean)) for one, (entry, _) in zip(scores(load_judge(), held_out), held_out, strict=True)
     ]
     assert len(pairs) >= 40
     assert sum(label for _, label in pairs) >= 10

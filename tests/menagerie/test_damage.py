@@ -1,9 +1,9 @@
-"""The pairs that train the wholeness network."""
+"""The damage and the pairs that train the wholeness network."""
 
 import numpy as np
 
 from menagerie import damage
-from menagerie.damage import examples
+from menagerie.edit_examples import examples, prepare
 from menagerie.subjects import fresh
 
 
@@ -15,7 +15,7 @@ def test_half_of_the_examples_are_damaged_and_all_follow_from_the_seed() -> None
 
 def test_every_damage_is_seen_on_a_changed_pose() -> None:
     subject = next(fresh(1, seed=5))
-    edit = damage.prepare(np.random.default_rng(0), subject.test, subject.edits[0].truth)
+    edit = prepare(np.random.default_rng(0), subject.test, subject.edits[0].truth)
     for make in damage.DAMAGES:
         changed = [np.abs(make(np.random.default_rng(k), edit) - edit.whole).max() for k in range(3)]
         assert max(changed) > 48, make.__name__
