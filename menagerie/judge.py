@@ -17,7 +17,7 @@ from menagerie.wholeness import Wholeness, load_wholeness
 #: Scores ignore an attribute if the probe's accuracy on held-out drawings is lower.
 MIN_PROBE_ACCURACY = 0.95
 #: An edit is whole if its probability of damage is at most this. Tuned on labelled edits (`menagerie.calibration`).
-MAX_DAMAGE = 0.5
+MAX_DAMAGE = 0.1
 #: A clean edit has at most this share of ghosts.
 MAX_GHOST_SHARE = 0.02
 
@@ -88,7 +88,7 @@ def score(
     pixels = np.asarray(image.convert("RGB"))
     source, truth = render(test, image.width), render(edit.truth, image.width)
     old, new = mask(test, image.width), mask(edit.truth, image.width)
-    damage = float(judge.wholeness.damage([image], [render(edit.truth)])[0])
+    damage = judge.wholeness.damage(image, render(edit.truth), mask(test) | mask(edit.truth))
     ghosts = ghost_share(pixels, source, truth, old, new)
     return Score(
         edit=edit.name,

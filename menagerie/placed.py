@@ -27,9 +27,14 @@ _MIN_PIXELS = 30
 """Ghosts are not measured on a smaller area, at 128 x 128 pixels."""
 
 
+def best_placement(image: Bytes, truth: Bytes, where: Mask) -> Bytes:
+    """The (size, size, 3) image, moved so that its PSNR to the truth over the pixels of `where` is highest."""
+    return max(_placements(image), key=lambda moved: psnr(moved, truth, where))
+
+
 def placed_psnr(image: Bytes, truth: Bytes, where: Mask) -> float:
-    """The PSNR of (size, size, 3) images over the pixels of `where`, in dB, at the best placement of the image."""
-    return max(psnr(moved, truth, where) for moved in _placements(image))
+    """The PSNR over the pixels of `where`, in dB, at the best placement of the image."""
+    return psnr(best_placement(image, truth, where), truth, where)
 
 
 def ghost_share(image: Bytes, source: Bytes, truth: Bytes, old: Mask, new: Mask) -> float:

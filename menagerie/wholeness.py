@@ -6,7 +6,6 @@ Its accuracy on held-out pairs is stored beside its weights.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +15,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d, max_pool2d
 
+from menagerie.placed import best_placement
 from menagerie.pool import to_pixels
 
 WEIGHTS = Path(__file__).parent / "wholeness.safetensors"
 CELLS = 16
 """Rows and columns of the places at which the network finds damage."""
+_MOST_DAMAGED = 5
+"""Number of places that decide about an image. A damaged eye or mouth has about four."""
+_IGNORED = -20.0
+"""The logit of places that are not compared."""
 
 
 class WholenessNet(nn.Module):
@@ -46,7 +51,7 @@ class WholenessNet(nn.Module):
             nn.Conv2d(third, 1, 1),
         )
         self.image_scale = nn.Parameter(torch.ones(()))
-        self.image_bias = nn.Parameter(torch.full((), -2.0))
+        self.image_bias = nn.Parameter(torch.zeros(()))
 
     def forward(self, images: Tensor, truths: Tensor) -> Tensor:
         """Logits (b, 16, 16) of damage at each place, from pixels (b, 3, 128, 128) in [-1, 1]."""
@@ -55,8 +60,9 @@ class WholenessNet(nn.Module):
         return logits[:, 0]
 
     def damage(self, logits: Tensor) -> Tensor:
-        """Logits (b,) that an image is damaged: a smooth maximum over its places."""
-        return self.image_scale * torch.logsumexp(logits.float().flatten(1), dim=1) + self.image_bias
+        """Logits (b,) that an image is damaged, from the mean of its most damaged places."""
+        most = logits.float().flatten(1).topk(_MOST_DAMAGED, dim=1).values
+        return self.image_scale * most.mean(dim=1) + self.image_bias
 
 
 def _norm(width: int) -> tuple[nn.Module, nn.Module]:
@@ -71,11 +77,15 @@ class Wholeness:
     held_out: dict[str, float]
 
     @torch.no_grad()
-    def damage(self, images: Sequence[Image.Image], truths: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float64]:
-        """For each image, the probability that it is damaged, (n,). Images may have any size; truths are 128 x 128."""
-        edited = np.stack([np.asarray(_resized(image)) for image in images])
-        logits = self.net(to_pixels(edited), to_pixels(np.stack(truths)))
-        return np.asarray(self.net.damage(logits).sigmoid().double().numpy())
+    def damage(self, image: Image.Image, truth: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_]) -> float:
+        """The probability that an image of any size is damaged near the pixels of `where`, at its best placement.
+
+        The true result and `where` have 128 x 128 pixels.
+        """
+        moved = best_placement(np.array(_resized(image)), truth, where)
+        logits = self.net(to_pixels(moved[None].copy()), to_pixels(truth[None]))
+        near = adaptive_max_pool2d(max_pool2d(torch.from_numpy(where)[None].float(), 5, stride=1, padding=2), CELLS)
+        return float(self.net.damage(torch.where(near > 0, logits, _IGNORED)).sigmoid())
 
 
 def load_wholeness(path: Path = WEIGHTS) -> Wholeness:

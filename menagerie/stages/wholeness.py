@@ -69,7 +69,11 @@ def train_wholeness(
     pairs = _kept_pairs(model, settings.seed + 61, min(_PAIRS, settings.images), settings.out / "wholeness-pairs.npz")
     rng = np.random.default_rng([settings.seed, 5])
 
+    if settings.resume and settings.state_file("wholeness").exists():
+        run.load(settings.state_file("wholeness"))
+
     def save() -> None:
+        run.save(settings.state_file("wholeness"))
         if progress.losses:
             draw_curve(progress, settings.out / "images" / "wholeness-loss.png", "wholeness: cross-entropy")
 
