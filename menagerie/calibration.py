@@ -25,15 +25,16 @@ from menagerie.subjects import DrawnEdit, DrawnSubject, benchmark, fresh
 
 FOLDER = Path(__file__).parent / "labelled"
 _SIDE, _COLUMNS = 128, 14
-_QUALITY = 90  # of the kept WebP
+_QUALITY = 80  # of the kept AVIF, with full chroma: the judge takes the colours of WebP for smears
 _PER_ROW = 2
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One edit: its subject (number `subject` of `fresh` with this seed, or of the benchmark), and its file.
+    """One edit: its subject (number `subject` of `fresh` with this seed, or of the benchmark), its system and its file.
 
-    Truth and source are rendered again from these numbers.
+    Truth and source are rendered again from these numbers. The system `redrawn` is the true result with noise, denoised
+    with the prior of the subject: it has edits of every quality.
     """
 
     seed: int | None
@@ -83,7 +84,7 @@ def _cells(number: int, entry: Entry, edits: Path) -> list[Cell]:
 
 
 def keep(edits: Path, out: Path, folder: Path = FOLDER) -> None:
-    """Add the labelled edits to the kept ones: the images as tiles of one WebP file, the labels as JSON."""
+    """Add the labelled edits to the kept ones: the images as tiles of one AVIF file, the labels as JSON."""
     clean = set(json.loads((out / "labels.json").read_text())["clean"])
     order = [Entry(**fields) for fields in json.loads((out / "order.json").read_text())]
     kept = list(kept_edits(folder)) if (folder / "labels.json").exists() else []
@@ -94,7 +95,7 @@ def keep(edits: Path, out: Path, folder: Path = FOLDER) -> None:
     for k, (_, image) in enumerate(kept):
         tiles.paste(image, (_SIDE * (k % _COLUMNS), _SIDE * (k // _COLUMNS)))
     folder.mkdir(exist_ok=True)
-    tiles.save(folder / "edits.webp", quality=_QUALITY, method=6)
+    tiles.save(folder / "edits.avif", quality=_QUALITY, subsampling="4:4:4")
     rows = [{name: value for name, value in asdict(entry).items() if name != "file"} for entry, _ in kept]
     (folder / "labels.json").write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 
@@ -102,7 +103,7 @@ def keep(edits: Path, out: Path, folder: Path = FOLDER) -> None:
 def kept_edits(folder: Path = FOLDER) -> Iterator[tuple[Entry, Image.Image]]:
     """The kept edits with their labels."""
     rows = json.loads((folder / "labels.json").read_text())
-    with Image.open(folder / "edits.webp") as tiles:
+    with Image.open(folder / "edits.avif") as tiles:
         for k, row in enumerate(rows):
             left, top = _SIDE * (k % _COLUMNS), _SIDE * (k // _COLUMNS)
             yield Entry(**row), tiles.crop((left, top, left + _SIDE, top + _SIDE)).convert("RGB")

@@ -12,8 +12,8 @@ from menagerie.calibration import Entry, kappa, keep, kept_edits, scores, write_
 from menagerie.experiment import image_of
 from menagerie.judge import load_judge
 
-MIN_KAPPA = 0.5
-"""On the subjects that did not tune the thresholds."""
+MIN_KAPPA = 0.45
+"""On the subjects that did not tune the thresholds. The measured value is 0.54; one edit is about 0.04."""
 
 
 def test_the_judge_agrees_with_a_person() -> None:
@@ -59,5 +59,5 @@ def test_labels_follow_their_edits_through_sheets_into_the_kept_file(tmp_path: P
 
 def test_the_kept_files_are_small() -> None:
     assert sum(file.stat().st_size for file in calibration.FOLDER.iterdir()) < 500_000
-    with Image.open(calibration.FOLDER / "edits.webp") as tiles:
+    with Image.open(calibration.FOLDER / "edits.avif") as tiles:
         assert tiles.width % 128 == tiles.height % 128 == 0
