@@ -30,9 +30,8 @@ from lipe_core.methods.request import Edit
 from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.sdxl import BaseModel
 from menagerie.experiment import CATEGORIES, DataVariant, edit_request, learn
-from menagerie.judge import Score, score
+from menagerie.judge import Judge, Score, load_judge, score
 from menagerie.models import CHECKPOINT
-from menagerie.probe import Probe, load_probe
 from menagerie.subjects import DrawnSubject, benchmark, fresh
 from menagerie.vision_models import CLIP, DINOV2
 
@@ -41,7 +40,7 @@ _ROLES = ("image", "edit_mask", "source_mask")
 
 def run(
     model: BaseModel,
-    probe: Probe,
+    judge: Judge,
     drawn: DrawnSubject,
     name: str,
     seed: int,
@@ -52,7 +51,7 @@ def run(
     recipe = replace(recipe, prior={**recipe.prior, **system.training})
     config = config_of(system, recipe)
     prior_settings = _prior_settings(system, recipe, drawn)
-    key = [drawn.name, name, seed, asdict(config), prior_settings, model.fingerprint, probe.held_out]
+    key = [drawn.name, name, seed, asdict(config), prior_settings, model.fingerprint, judge.held_out]
     key += [field.name for kept in (Run, Score) for field in fields(kept)]  # a run that lacks a field is repeated
     if METHODS[system.method].needs_references:
         key.append(face_generator.fingerprint(Path(model.checkpoint) / face_generator.FOLDER))
@@ -62,7 +61,7 @@ def run(
         request, monitor = edit_request(drawn, seed), ResourceMonitor(model.device.type)
         start_mb = monitor.reset_peak()
         edits = METHODS[system.method].edit(model, request, config, prior=prior)
-        _save(folder, drawn, name, probe, edits, monitor.peak_mb() - start_mb)
+        _save(folder, drawn, name, judge, edits, monitor.peak_mb() - start_mb)
     return Run.read(folder)
 
 
@@ -82,13 +81,13 @@ def load_or_learn(model: BaseModel, recipe: Recipe, drawn: DrawnSubject, data: D
         return save_prior(prior.adapter, prior.manifest, prior_folder)
 
 
-def _save(folder: Path, drawn: DrawnSubject, name: str, probe: Probe, edits: Sequence[Edit], peak_mb: float) -> None:
+def _save(folder: Path, drawn: DrawnSubject, name: str, judge: Judge, edits: Sequence[Edit], peak_mb: float) -> None:
     """Score the edits and write them. run.json is written last, and atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     scores = []
     for k, edit in enumerate(edits):
         scores.append(asdict(score(
-            probe, drawn.test, drawn.edits[k],
+            judge, drawn.test, drawn.edits[k],
             image=edit.image, uncomposited=edit.uncomposited, source_mask=edit.source_mask,
         )))  # fmt: skip
         for role in _ROLES:
@@ -118,7 +117,7 @@ def _prior_settings(system: System, recipe: Recipe, drawn: DrawnSubject) -> list
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
-    probe, model = load_probe(), sdxl.load(options.checkpoint, device=options.device)
+    judge, model = load_judge(), sdxl.load(options.checkpoint, device=options.device)
     judges = load_judges(options.clip, options.dinov2, options.lpips, options.device)
     subjects = list(fresh(options.subjects, options.seed)) if options.fresh else benchmark()[: options.subjects]
     runs: list[Run] = []
@@ -127,10 +126,10 @@ def main(argv: list[str] | None = None) -> None:
     with tqdm(total=len(work), unit="run", desc="quality") as bar:
         for drawn, name in work:
             bar.set_postfix_str(f"{drawn.name}: {name}")
-            finished = run(model, probe, drawn, name, options.seed, options.out)
+            finished = run(model, judge, drawn, name, options.seed, options.out)
             runs.append(add_metrics(finished, drawn, judges))
             bar.update()
-    print(write_report(runs, subjects, probe.held_out, options.out))
+    print(write_report(runs, subjects, judge.held_out, options.out))
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -61,6 +61,7 @@ def _identity_given_success(run: Run) -> float | None:
 
 #: The columns, each with a function that gives its figure for a run, or None.
 COLUMNS: Mapping[str, Callable[[Run], float | None]] = {
+    "clean": _mean_of("clean"),
     "edit success": _mean_of("success"),
     "identity": _mean_of("identity"),
     "identity given success": _identity_given_success,
@@ -70,6 +71,10 @@ COLUMNS: Mapping[str, Callable[[Run], float | None]] = {
     "composited LPIPS": _mean_of("background_lpips"),
     "mask IoU": _mean_of("mask_iou"),
     "dB to the truth": _mean_of("target_psnr"),
+    "placed dB": _mean_of("placed_psnr"),
+    "ghosts": _mean_of("ghost_share"),
+    "whole": _mean_of("whole"),
+    "accessory kept": _mean_of("accessory_kept"),
     "DINOv2-I": _mean_of("dinov2_i"),
     "DINOv2-I whole": _mean_of("dinov2_i_whole"),
     "CLIP-I": _mean_of("clip_i"),
@@ -99,7 +104,7 @@ def as_markdown(
     subjects: int,
     fewer: Mapping[str, int] = {},
 ) -> str:
-    """The table, with the accuracy of the probe below it.
+    """The table, with the accuracy of the judge below it.
 
     `fewer` maps the systems that did not edit all subjects to the number that they edited.
     """
@@ -111,7 +116,7 @@ def as_markdown(
     ]
     judged = ", ".join(f"{name} {value:.1%}" for name, value in held_out.items())
     notes = (
-        f"{subjects} subjects, 4 edits each; 95 % bootstrap. Probe, held out: {judged}.",
+        f"{subjects} subjects, 4 edits each; 95 % bootstrap. Judge, held out: {judged}.",
         "DINOv2-I and CLIP-I: crop of the subject against the references; whole: image against the test image. "
         "Peak MB: without the weights, all edits of an image at once.",
     )
@@ -147,7 +152,7 @@ def plot(cells: Mapping[str, Mapping[str, Interval]], path: Path) -> None:
     """Plot three metrics of each system against its seconds per edit, with the intervals as bars."""
     from matplotlib.figure import Figure
 
-    names = ("edit success", "identity given success", "background dB")
+    names = ("clean", "identity given success", "background dB")
     figure = Figure(figsize=(16, 5), layout="constrained")
     plots = figure.subplots(1, len(names))
     for number, (system, row) in enumerate(cells.items()):
@@ -177,7 +182,10 @@ def sheet(drawn: DrawnSubject, runs: Sequence[Run]) -> Image.Image:
     for run in runs:
         cells = [_mask(run, "source_mask", "source mask"), _mask(run, "edit_mask", "edit mask")]
         for k, score in enumerate(run.scores):
-            note = f"identity {score['identity']:.0%}, background {score['background_psnr_composite']:.0f} dB"
+            verdict = "clean" if score["clean"] else "not clean"
+            note = (
+                f"{verdict}, identity {score['identity']:.0%}, background {score['background_psnr_composite']:.0f} dB"
+            )
             cells.append(_cell(run, "image", k, success_label(score["edit"], score["success"]), note))
         rows.append((run.system, cells))
     return contact_sheet(drawn.name, rows)

@@ -133,6 +133,13 @@ def edit_prompt(drawing: Drawing, token: str) -> str:
     )
 
 
+def describe_change(source: Action, target: Action) -> str:
+    """The change of the action in words, as "sitting to standing, looking left to looking right"."""
+    tables: dict[str, Mapping[str, tuple[str, ...]]] = {"pose": _POSES, "head": _HEADS, "expression": _EXPRESSIONS}
+    values = [(table, getattr(source, name), getattr(target, name)) for name, table in tables.items()]
+    return ", ".join(f"{table[old][0]} to {table[new][0]}" for table, old, new in values if old != new)
+
+
 def class_prompt(drawing: Drawing) -> str:
     """`edit_prompt` for an image of the class: "a" in place of the token."""
     return edit_prompt(drawing, "a")

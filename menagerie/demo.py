@@ -7,16 +7,15 @@ The subject is one of the drawn benchmark, for which the sheet also shows the tr
 """
 
 import argparse
-import glob
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,78 +23,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from client import Client, Job, JobFailed, Problem, Progress, Result
-from menagerie.attributes import EXPRESSIONS, HEADS, Drawing, poses, with_action
-from menagerie.captions import edit_prompt
-from menagerie.draw import render
+from menagerie.judge import load_judge, score
 from menagerie.memory import track_peak_memory
 from menagerie.receiver import Receiver, run_receiver
+from menagerie.scenario import Scenario, drawn_scenario, user_scenario
 from menagerie.sheet import Cell, contact_sheet
-from menagerie.subjects import TOKEN, DrawnSubject, benchmark
+from menagerie.subjects import TOKEN, benchmark
 
 _DEFAULT_SUBJECT = 2  # index in the benchmark
 _STOP_TIMEOUT = 120.0  # seconds
-
-
-@dataclass(frozen=True)
-class PlannedEdit:
-    """One edit: a label for the sheet, the prompt, and the file of the true result if it is known."""
-
-    label: str
-    prompt: str
-    truth: Path | None = None
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """The input of the demo: a subject with its references, a test image, and the edits to request."""
-
-    name: str
-    class_noun: str
-    references: tuple[Path, ...]
-    test: Path
-    edits: tuple[PlannedEdit, ...]
-    consent: bool = False
-
-
-def drawn_scenario(drawn: DrawnSubject, folder: Path) -> Scenario:
-    """A benchmark subject, rendered to files in `folder`. The edits change pose, then head and expression, then all."""
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def draw(drawing: Drawing, name: str) -> Path:
-        Image.fromarray(render(drawing)).save(folder / f"{name}.png")
-        return folder / f"{name}.png"
-
-    action, noun = drawn.test.action, drawn.identity.class_noun
-    pose = _next_value(poses(noun), action.pose)
-    head, expression = _next_value(HEADS, action.head), _next_value(EXPRESSIONS, action.expression)
-    changes = {
-        f"pose: {pose}": {"pose": pose},
-        f"head: {head}, {expression}": {"head": head, "expression": expression},
-        f"{pose}, {head}, {expression}": {"pose": pose, "head": head, "expression": expression},
-    }
-    truths = {label: with_action(drawn.test, **change) for label, change in changes.items()}
-    return Scenario(
-        name=drawn.name,
-        class_noun=noun,
-        references=tuple(draw(drawing, f"reference-{k}") for k, drawing in enumerate(drawn.references, start=1)),
-        test=draw(drawn.test, "test"),
-        edits=tuple(
-            PlannedEdit(label, edit_prompt(truth, TOKEN), draw(truth, f"truth-{k}"))
-            for k, (label, truth) in enumerate(truths.items(), start=1)
-        ),
-    )
-
-
-def user_scenario(class_noun: str, pattern: str, prompt: str, *, consent: bool) -> Scenario:
-    """The user's own files. The last one is the test image, the others are the references."""
-    files = [Path(name) for word in pattern.split() for name in sorted(glob.glob(word))]
-    if not 4 <= len(files) <= 6:
-        raise SystemExit(f"REFS={pattern!r} names {len(files)} files: 3 to 5 references and, last, the test image")
-    return Scenario("mine", class_noun, tuple(files[:-1]), files[-1], (PlannedEdit("edit", prompt),), consent=consent)
-
-
-def _next_value(values: Sequence[str], value: str) -> str:
-    return values[(values.index(value) + 1) % len(values)]
 
 
 @contextmanager
@@ -162,15 +98,35 @@ def run_scenario(lipe: Client, receiver: Receiver, scenario: Scenario, out: Path
     events = receiver.wait_for({job.id for job in (training, *jobs)}, lipe.webhook_secret())
     results = [lipe.results(job)[0] for job in jobs]
     _sheet(lipe, scenario, results, out).save(out / "sheet.png")
+    scores = score_edits(scenario, out)
     return {
         "subject": {"name": scenario.name, "class_noun": scenario.class_noun, "id": subject.id},
         "prior": _summary(training),
         "edits": [
-            {"label": edit.label, "prompt": edit.prompt, "file": f"edit-{k}.png"} | _summary(job)
+            {"label": edit.label, "prompt": edit.prompt, "file": f"edit-{k}.png"} | _summary(job) | scores.get(k, {})
             for k, (edit, job) in enumerate(zip(scenario.edits, jobs, strict=True), start=1)
         ],
         "webhooks": [{"type": event["type"], "job_id": event["data"]["job_id"]} for event in events],
     }
+
+
+def score_edits(scenario: Scenario, out: Path) -> dict[int, dict[str, Any]]:
+    """The judge's `score` of each downloaded edit whose true result is known, by the number in its file's name.
+
+    The service returns composited images only, so that both figures of the background are those of the composite.
+    """
+    if scenario.drawn_test is None:
+        return {}
+    judge, scores = load_judge(), {}
+    source_mask = Image.open(out / "source-mask.png").convert("L")
+    for k, edit in enumerate(scenario.edits, start=1):
+        if edit.drawn is not None:
+            image = Image.open(out / f"edit-{k}.png").convert("RGB")
+            verdict = score(
+                judge, scenario.drawn_test, edit.drawn, image=image, uncomposited=image, source_mask=source_mask
+            )
+            scores[k] = {"score": asdict(verdict)}
+    return scores
 
 
 def _summary(job: Job) -> dict[str, Any]:
@@ -232,6 +188,9 @@ def main(argv: list[str] | None = None) -> None:
         result["peak_memory_sum_mb"] = round(peak_mb())
     result |= {"seconds": {"starting": round(started, 1), "all": round(time.monotonic() - start, 1)}}
     (options.out / "result.json").write_text(json.dumps(result, indent=2) + os.linesep)
+    for edit in result["edits"]:
+        if "score" in edit:
+            print(f"{edit['label']}: {'clean' if edit['score']['clean'] else 'not clean'}")
     print(f"done in {result['seconds']['all']:.0f} s: {options.out / 'sheet.png'}, {options.out / 'result.json'}")
 
 

@@ -18,13 +18,15 @@ _GROUND = 117.0
 def render(drawing: Drawing, size: int = 128) -> npt.NDArray[np.uint8]:
     """The image as (size, size, 3) RGB bytes."""
     surface, canvas = _surface(size)
-    draw_scenery(canvas, drawing.scene)
-    if drawing.identity.kind != "face":
-        is_jumping = drawing.action.pose == "jumping"
-        _move_to_subject(canvas, drawing)
-        canvas.drawPath(ellipse(0, 0, 27 if is_jumping else 36, 3.5), fill_paint((20, 20, 30), 60))
-        canvas.restore()
+    _draw_ground(canvas, drawing)
     _draw_subject(canvas, drawing)
+    return surface[:, :, :3].copy()
+
+
+def render_ground(drawing: Drawing, size: int = 128) -> npt.NDArray[np.uint8]:
+    """The image without its subject, but with the subject's shadow: (size, size, 3) RGB bytes."""
+    surface, canvas = _surface(size)
+    _draw_ground(canvas, drawing)
     return surface[:, :, :3].copy()
 
 
@@ -41,6 +43,15 @@ def _surface(size: int) -> tuple[npt.NDArray[np.uint8], skia.Canvas]:
     canvas = skia.Surface(pixels, colorType=skia.kRGBA_8888_ColorType).getCanvas()
     canvas.scale(size / SIDE, size / SIDE)
     return pixels, canvas
+
+
+def _draw_ground(canvas: skia.Canvas, drawing: Drawing) -> None:
+    draw_scenery(canvas, drawing.scene)
+    if drawing.identity.kind != "face":
+        is_jumping = drawing.action.pose == "jumping"
+        _move_to_subject(canvas, drawing)
+        canvas.drawPath(ellipse(0, 0, 27 if is_jumping else 36, 3.5), fill_paint((20, 20, 30), 60))
+        canvas.restore()
 
 
 def _move_to_subject(canvas: skia.Canvas, drawing: Drawing) -> None:

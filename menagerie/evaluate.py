@@ -1,7 +1,7 @@
 """Evaluate NIMA on drawn subjects: ``python -m menagerie.evaluate --subjects 12 --seed 1 --json FILE``.
 
 Each fresh subject is learned from its references alone (`menagerie.experiment`). Three runs share test images, prompts
-and priors: NIMA, NIMA without its mask, and NIMA without the prior. The probe's own accuracy is printed with the
+and priors: NIMA, NIMA without its mask, and NIMA without the prior. The judge's own accuracy is printed with the
 results: no score can exceed it.
 """
 
@@ -23,9 +23,8 @@ from lipe_core.methods.request import Edit
 from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.sdxl import BaseModel
 from menagerie.experiment import edit_request, image_of, learn
-from menagerie.judge import Score, score
+from menagerie.judge import Judge, Score, load_judge, score
 from menagerie.models import CHECKPOINT
-from menagerie.probe import Probe, load_probe
 from menagerie.sheet import Cell, contact_sheet, success_label
 from menagerie.subjects import EDITS, DrawnSubject, fresh
 
@@ -46,14 +45,16 @@ class RunScores:
         judged = [s for s in self.scores if s.success is not None]
         posed = [s for s in judged if s.edit == "pose"]
         return {
+            "clean": _mean([s.clean for s in self.scores]),
             "edit_success": _mean([s.success for s in judged]),
             "pose_success": _mean([s.success for s in posed]),
             **{
-                name: _mean([getattr(s, name) for s in self.scores])
+                name: _mean([value for s in self.scores if (value := getattr(s, name)) is not None])
                 for name in (f.name for f in fields(Score))
-                if name not in ("edit", "success")
+                if name not in ("edit", "clean", "success")
             },
             "by_edit": {name: _mean([s.success for s in judged if s.edit == name]) for name in EDITS},
+            "clean_by_edit": {name: _mean([s.clean for s in self.scores if s.edit == name]) for name in EDITS},
             "seconds": {stage: _mean(values) for stage, values in self.seconds.items()},
         }
 
@@ -63,7 +64,7 @@ def _mean(values: Sequence[float | bool | None]) -> float:
 
 
 def evaluate(
-    model: BaseModel, recipe: Recipe, probe: Probe, subjects: Sequence[DrawnSubject], cache: Path, sheets: Path | None
+    model: BaseModel, recipe: Recipe, judge: Judge, subjects: Sequence[DrawnSubject], cache: Path, sheets: Path | None
 ) -> dict[str, RunScores]:
     """Learn and edit every subject in all runs. With `sheets`, write a contact sheet of each subject to that folder."""
     results = {run: RunScores() for run in RUNS}
@@ -77,7 +78,7 @@ def evaluate(
                 bar.set_postfix_str(f"{drawn.name}: {run}")
                 config, used = configs.get(run, nima_config), None if run == "no_prior" else prior
                 edits = nima.edit(model, edit_request(drawn), config, prior=used)
-                scores = [_score(probe, drawn, k, edit) for k, edit in enumerate(edits)]
+                scores = [_score(judge, drawn, k, edit) for k, edit in enumerate(edits)]
                 result.scores += scores
                 for stage, seconds in {**(training_seconds if run == "nima" else {}), **edits[0].timings}.items():
                     result.seconds[stage].append(seconds)
@@ -93,9 +94,9 @@ def _show_step(bar: tqdm, name: str, step: int, steps: int, loss: float) -> None
     bar.set_postfix_str(f"{name}: training step {step}/{steps}, loss {loss:.3f}")
 
 
-def _score(probe: Probe, drawn: DrawnSubject, k: int, edit: Edit) -> Score:
+def _score(judge: Judge, drawn: DrawnSubject, k: int, edit: Edit) -> Score:
     return score(
-        probe,
+        judge,
         drawn.test,
         drawn.edits[k],
         image=edit.image,
@@ -118,7 +119,7 @@ def _cells(drawn: DrawnSubject, edits: list[Edit], scores: list[Score]) -> list[
             Cell(
                 edit.image,
                 success_label(score_of_edit.edit, score_of_edit.success),
-                f"identity {score_of_edit.identity:.0%}",
+                f"{'clean' if score_of_edit.clean else 'not clean'}, identity {score_of_edit.identity:.0%}",
             )
         )
     return [*cells, Cell(edits[-1].edit_mask, "edit mask of the last edit")]
@@ -126,26 +127,28 @@ def _cells(drawn: DrawnSubject, edits: list[Edit], scores: list[Score]) -> list[
 
 def render_table(results: dict[str, dict[str, Any]]) -> str:
     """The figures as a text table."""
-    names = [name for name in results["nima"] if name not in ("seconds", "by_edit")]
+    names = [name for name in results["nima"] if name not in ("seconds", "by_edit", "clean_by_edit")]
     lines = [f"{'':<26}" + "".join(f"{run:>10}" for run in RUNS) + f"{'target':>10}"]
     for name in names:
         target = f"{TARGETS[name]:>10.2f}" if name in TARGETS else ""
         lines.append(f"{name:<26}" + "".join(f"{results[run][name]:>10.3f}" for run in RUNS) + target)
-    for name in EDITS:
-        lines.append(f"  success: {name:<15}" + "".join(f"{results[run]['by_edit'][name]:>10.3f}" for run in RUNS))
+    for label, table in (("clean", "clean_by_edit"), ("success", "by_edit")):
+        for name in EDITS:
+            values = "".join(f"{results[run][table][name]:>10.3f}" for run in RUNS)
+            lines.append(f"  {f'{label}: {name}':<24}{values}")
     lines.append("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results["nima"]["seconds"].items()))
-    lines.append("probe accuracy: " + ", ".join(f"{k} {v:.1%}" for k, v in results["probe"].items()))
+    lines.append("judge accuracy: " + ", ".join(f"{k} {v:.1%}" for k, v in results["probe"].items()))
     return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
-    probe = load_probe()
+    judge = load_judge()
     model = sdxl.load(options.checkpoint, device=options.device)
     recipe = load_recipe(options.checkpoint)
     subjects = list(fresh(options.subjects, options.seed))
-    results = evaluate(model, recipe, probe, subjects, options.cache, options.sheets)
-    figures = {run: result.figures() for run, result in results.items()} | {"probe": probe.held_out}
+    results = evaluate(model, recipe, judge, subjects, options.cache, options.sheets)
+    figures = {run: result.figures() for run, result in results.items()} | {"probe": judge.held_out}
     print(render_table(figures))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Train the miniature checkpoint: ``python -m menagerie.pretrain --stage all --minutes 180 --resume``.
 
-The stages run in order: vae, text, unet, decoder, probe, clip, dinov2, captioner, faces, export. Each can run alone,
-and continues from its saved state with ``--resume``. The folder OUT holds ``pipeline`` (diffusers' folders in float32,
-and the face generator), ``vision`` (judges and captioner, transformers' folders), ``states`` and ``images`` (loss
-curves, reconstructions, samples). ``export`` writes the averaged weights in half precision.
+The stages run in order: vae, text, unet, decoder, probe, clip, dinov2, captioner, faces, export, wholeness. Each can
+run alone, and continues from its saved state with ``--resume``. The folder OUT holds ``pipeline`` (diffusers' folders
+in float32, and the face generator), ``vision`` (judges and captioner, transformers' folders), ``states`` and ``images``
+(loss curves, reconstructions, samples). ``export`` writes the averaged weights in half precision.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from lipe_core import sdxl
 from lipe_core.methods.mystyle import face_generator
 from lipe_core.methods.mystyle.face_generator import save_face_generator
 from lipe_core.methods.mystyle.stylegan2 import Generator
@@ -37,13 +38,14 @@ from menagerie.stages.text import train_text
 from menagerie.stages.unet import train_unet
 from menagerie.stages.vae import train_decoder, train_vae
 from menagerie.stages.vision import FOLDER, train_vision_model
+from menagerie.stages.wholeness import train_wholeness
 from menagerie.vision_models import export_vision_models
 
 #: For each stage: its share of the minutes, its batch size and its peak learning rate.
 STAGES = {
     "vae": (0.16, 32, 6e-3),
     "text": (0.04, 64, 1.5e-3),
-    "unet": (0.42, 64, 3e-3),
+    "unet": (0.37, 64, 3e-3),
     "decoder": (0.08, 32, 3e-3),
     "probe": (0.05, 64, 2e-3),
     "clip": (0.07, 32, 2e-3),
@@ -51,6 +53,7 @@ STAGES = {
     "captioner": (0.07, 16, 2e-3),
     "faces": (0.06, 8, 6e-3),
     "export": (0.0, 1, 0.0),
+    "wholeness": (0.05, 32, 3e-3),
 }
 PUNCTUATION = (",", ".")
 
@@ -143,6 +146,9 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
         case "export":
             export(settings.out, options.checkpoint, sizes)
             export_vision_models(settings.out / FOLDER, options.checkpoint.parent)
+        case "wholeness":
+            # The stage shows its pairs through the exported checkpoint, whose edits the network will judge.
+            train_wholeness(sdxl.load(options.checkpoint, device=settings.device), settings)
 
 
 _TEXT_PARTS = ("tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2")

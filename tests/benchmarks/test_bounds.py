@@ -17,15 +17,14 @@ from lipe_core import sdxl
 from lipe_core.methods.nima import edit as nima
 from lipe_core.recipe import load_recipe
 from menagerie.experiment import edit_request, learn
-from menagerie.judge import Score, score
+from menagerie.judge import Score, load_judge, score
 from menagerie.models import CHECKPOINT
-from menagerie.probe import load_probe
 from menagerie.subjects import benchmark
 
 SUBJECTS = (0, 4, 12, 14, 20, 24)
-BOUNDS = {"success": 0.83, "identity": 0.92, "background_psnr": 34.0, "mask_iou": 0.91}
-"""Of the means over all edits."""
-SUBJECT_BOUNDS = {"success": 0.25, "identity": 0.75, "background_psnr": 26.0, "mask_iou": 0.7}
+BOUNDS = {"clean": 0.0, "success": 0.83, "identity": 0.92, "background_psnr": 34.0, "mask_iou": 0.91}
+"""Of the means over all edits. The bound of `clean` is provisional: it is 0 until the next weights are measured."""
+SUBJECT_BOUNDS = {"clean": 0.0, "success": 0.25, "identity": 0.75, "background_psnr": 26.0, "mask_iou": 0.7}
 """Of the means over the edits of one subject."""
 
 ScoresOf = Callable[[int], list[Score]]
@@ -51,6 +50,7 @@ def test_no_mean_has_fallen_below_its_bound(scores_of: ScoresOf) -> None:
 def figures(scores: list[Score]) -> dict[str, float]:
     """Means over the edits."""
     return {
+        "clean": mean(score.clean for score in scores),
         "success": mean(score.success for score in scores if score.success is not None),
         "identity": mean(score.identity for score in scores),
         "background_psnr": mean(score.background_psnr for score in scores),
@@ -60,7 +60,7 @@ def figures(scores: list[Score]) -> dict[str, float]:
 
 def make_scores_of(folder: Path) -> ScoresOf:
     """A function that learns a subject, edits its test image and scores the four edits, once per subject."""
-    model, recipe, probe = sdxl.load(CHECKPOINT), load_recipe(CHECKPOINT), load_probe()
+    model, recipe, judge = sdxl.load(CHECKPOINT), load_recipe(CHECKPOINT), load_judge()
 
     @cache
     def scores_of(number: int) -> list[Score]:
@@ -69,7 +69,7 @@ def make_scores_of(folder: Path) -> ScoresOf:
         edits = nima.edit(model, edit_request(drawn), recipe.method_config("nima"), prior=prior)
         return [
             score(
-                probe, drawn.test, drawn_edit,
+                judge, drawn.test, drawn_edit,
                 image=edit.image, uncomposited=edit.uncomposited, source_mask=edit.source_mask,
             )
             for drawn_edit, edit in zip(drawn.edits, edits, strict=True)

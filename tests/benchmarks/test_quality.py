@@ -26,7 +26,8 @@ def make_run(folder: Path, subject: str, system: str, success: list[bool | None]
     run_folder.mkdir()
     scores = [
         {
-            "edit": edit, "success": done, "identity": identity, "background_psnr": 30.0,
+            "edit": edit, "clean": bool(done), "success": done, "identity": identity, "whole": True, "damage": 0.01,
+            "ghost_share": 0.0, "accessory_kept": True, "placed_psnr": 21.0, "background_psnr": 30.0,
             "background_psnr_composite": 40.0, "mask_iou": 0.5, "target_psnr": 20.0,
         }
         for edit, done in zip(EDITS, success, strict=True)
@@ -70,7 +71,7 @@ def test_a_system_has_the_mean_of_its_subjects_without_edits_that_were_not_judge
 
 def test_the_report_has_all_columns_and_files(runs: list[Run], tmp_path: Path) -> None:
     text = write_report(runs, DRAWN, {"pose": 0.99}, tmp_path / "report")
-    assert text.splitlines()[2].startswith("| lipe | 0.83 (0.67 to 1.00) |")
+    assert text.splitlines()[2].startswith("| lipe | 0.75 (0.50 to 1.00) | 0.83 (0.67 to 1.00) |")
     assert text.splitlines()[3].startswith("| ddim (1 of 2) | 0.00 ")
     assert "pose 99.0%" in text
     assert all(f" {name} |" in text for name in ("DINOv2-I", "DINOv2-I whole", "CLIP-I", "CLIP-T", "CLIP-D"))

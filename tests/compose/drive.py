@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from cli.embedded.process import free_port
 from client import Client, Image, Job, Subject, verify_webhook
-from menagerie.demo import Scenario, drawn_scenario
+from menagerie.scenario import Scenario, drawn_scenario
 from menagerie.subjects import TOKEN, benchmark
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from menagerie.demo import parse, scenario_of, user_scenario
+from menagerie.demo import parse, scenario_of
+from menagerie.scenario import user_scenario
 
 
 def test_too_few_files_are_refused_with_the_right_number(tmp_path: Path) -> None:

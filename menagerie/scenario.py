@@ -1,0 +1,83 @@
+"""The input of the demo: a drawn subject of the benchmark, or the user's own files."""
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from menagerie.attributes import EXPRESSIONS, HEADS, Drawing, poses, with_action
+from menagerie.captions import edit_prompt
+from menagerie.draw import render
+from menagerie.subjects import TOKEN, DrawnEdit, DrawnSubject
+
+
+@dataclass(frozen=True)
+class PlannedEdit:
+    """One edit: a label for the sheet, the prompt, and the true result with its file if they are known."""
+
+    label: str
+    prompt: str
+    truth: Path | None = None
+    drawn: DrawnEdit | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The input of the demo: a subject with its references, a test image, and the edits to request.
+
+    `drawn_test` is the drawing of the test image, if it is one.
+    """
+
+    name: str
+    class_noun: str
+    references: tuple[Path, ...]
+    test: Path
+    edits: tuple[PlannedEdit, ...]
+    consent: bool = False
+    drawn_test: Drawing | None = None
+
+
+def drawn_scenario(drawn: DrawnSubject, folder: Path) -> Scenario:
+    """A benchmark subject, rendered to files in `folder`. The edits change pose, then head and expression, then all."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def draw(drawing: Drawing, name: str) -> Path:
+        Image.fromarray(render(drawing)).save(folder / f"{name}.png")
+        return folder / f"{name}.png"
+
+    action, noun = drawn.test.action, drawn.identity.class_noun
+    pose = _next_value(poses(noun), action.pose)
+    head, expression = _next_value(HEADS, action.head), _next_value(EXPRESSIONS, action.expression)
+    changes = {
+        f"pose: {pose}": {"pose": pose},
+        f"head: {head}, {expression}": {"head": head, "expression": expression},
+        f"{pose}, {head}, {expression}": {"pose": pose, "head": head, "expression": expression},
+    }
+    truths = {
+        label: DrawnEdit(label, tuple(change), with_action(drawn.test, **change)) for label, change in changes.items()
+    }
+    return Scenario(
+        name=drawn.name,
+        class_noun=noun,
+        references=tuple(draw(drawing, f"reference-{k}") for k, drawing in enumerate(drawn.references, start=1)),
+        test=draw(drawn.test, "test"),
+        edits=tuple(
+            PlannedEdit(label, edit_prompt(edit.truth, TOKEN), draw(edit.truth, f"truth-{k}"), edit)
+            for k, (label, edit) in enumerate(truths.items(), start=1)
+        ),
+        drawn_test=drawn.test,
+    )
+
+
+def user_scenario(class_noun: str, pattern: str, prompt: str, *, consent: bool) -> Scenario:
+    """The user's own files. The last one is the test image, the others are the references."""
+    files = [Path(name) for word in pattern.split() for name in sorted(glob.glob(word))]
+    if not 4 <= len(files) <= 6:
+        raise SystemExit(f"REFS={pattern!r} names {len(files)} files: 3 to 5 references and, last, the test image")
+    return Scenario("mine", class_noun, tuple(files[:-1]), files[-1], (PlannedEdit("edit", prompt),), consent=consent)
+
+
+def _next_value(values: Sequence[str], value: str) -> str:
+    return values[(values.index(value) + 1) % len(values)]
