@@ -30,13 +30,14 @@ from menagerie.models import (
     build_vae,
 )
 from menagerie.pool import Pool
+from menagerie.stages.decoder import train_decoder
 from menagerie.stages.faces import SIZES as FACE_SIZES
 from menagerie.stages.faces import train_faces, with_directions
 from menagerie.stages.loop import Settings
 from menagerie.stages.probe import train_probe
 from menagerie.stages.text import train_text
 from menagerie.stages.unet import train_unet
-from menagerie.stages.vae import train_decoder, train_vae
+from menagerie.stages.vae import train_vae
 from menagerie.stages.vision import FOLDER, train_vision_model
 from menagerie.stages.wholeness import train_wholeness
 from menagerie.vision_models import export_vision_models
@@ -134,8 +135,7 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
                 pool.grow(pipeline.vae.to(settings.device), options.pool, settings.workers)
             train_unet(pipeline, pools, settings).model.save_pretrained(folder / "unet")
         case "decoder":
-            vae = AutoencoderKL.from_pretrained(folder / "vae")
-            train_decoder(vae, settings).save_pretrained(folder / "vae")
+            train_decoder(load(folder, sizes, fresh_unet=False), settings).save_pretrained(folder / "vae")
         case "probe":
             train_probe(AutoencoderKL.from_pretrained(folder / "vae"), settings)
         case "clip" | "dinov2" | "captioner":

@@ -1,6 +1,7 @@
 """Train the VAE with squared error, a little absolute error and a little KL, on crops first and whole images last.
 
-The encoder is frozen afterwards, because the UNet is trained on its latents. `train_decoder` trains the decoder alone.
+The encoder is frozen afterwards, because the UNet is trained on its latents; `menagerie.stages.decoder` trains the
+decoder further.
 """
 
 from pathlib import Path
@@ -32,31 +33,15 @@ from menagerie.stages.loop import (
 _KL = 2e-5
 _ABSOLUTE = 0.05
 _WHOLE_FROM = 0.75
-_LATENT_NOISE = 0.05
 
 
 def train_vae(vae: AutoencoderKL, settings: Settings) -> AutoencoderKL:
     """Train the whole VAE. Returns the averaged weights, with latents of mean 0 and deviation 1 per channel."""
-    average = _train(vae, settings, "vae", optimizers(vae, settings.lr, adam_share=0.4))
-    fresh = render_many(settings.seed + 101, 512, vae.config.sample_size, 1)
-    latents = torch.cat([encode_images(average, fresh[k : k + 32]) for k in range(0, len(fresh), 32)])
-    normalize_latents(average, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
-    return average
-
-
-def train_decoder(vae: AutoencoderKL, settings: Settings) -> AutoencoderKL:
-    """Train the decoder alone, on latents with a little noise, so that it tolerates the errors of a UNet."""
-    vae.requires_grad_(False)
-    vae.decoder.requires_grad_(True)
-    vae.post_quant_conv.requires_grad_(True)
-    return _train(vae, settings, "decoder", optimizers(vae, settings.lr, adam_share=0.4))
-
-
-def _train(vae: AutoencoderKL, settings: Settings, stage: str, chosen: list[torch.optim.Optimizer]) -> AutoencoderKL:
     channels_last(vae, settings.device).train()
+    chosen = optimizers(vae, settings.lr, adam_share=0.4)
     run = Trainable(vae, Average(vae, limit=0.998), chosen, Progress())
-    if settings.resume and settings.state_file(stage).exists():
-        run.load(settings.state_file(stage))
+    if settings.resume and settings.state_file("vae").exists():
+        run.load(settings.state_file("vae"))
     side = vae.config.sample_size
     data = render_many(settings.seed + 7 + run.progress.step, settings.images, side, settings.workers)
     held_out = render_many(settings.seed + 99, 64, side, 1)
@@ -64,32 +49,31 @@ def _train(vae: AutoencoderKL, settings: Settings, stage: str, chosen: list[torc
     folder = settings.out / "images"
 
     def save() -> None:
-        run.save(settings.state_file(stage))
-        draw_curve(run.progress, folder / f"{stage}-loss.png", f"{stage}: squared error")
-        print(
-            f" {stage}: {reconstruct(run.average.model, held_out, folder / f'{stage}.png'):.2f} dB held out",
-            flush=True,
-        )
+        run.save(settings.state_file("vae"))
+        draw_curve(run.progress, folder / "vae-loss.png", "vae: squared error")
+        print(f" vae: {reconstruct(run.average.model, held_out, folder / 'vae.png'):.2f} dB held out", flush=True)
 
     with fast_group_norm(vae):
-        for fraction in budgeted_steps(run.progress, settings, stage, save):
+        for fraction in budgeted_steps(run.progress, settings, "vae", save):
             set_learning_rate(chosen, learning_rate(fraction, run.progress.step, settings.lr, settings.warmup))
             x = to_pixels(crops(data, rng, settings.batch, whole=fraction > _WHOLE_FROM)).to(settings.device)
             with precision.autocast(settings.device):
-                decoded, kl = _reconstruct_with_noise(vae, x, encoder_is_frozen=stage == "decoder")
+                decoded, kl = _reconstruct_with_noise(vae, x)
             error = decoded.float() - x
             loss = error.square().mean() + _ABSOLUTE * error.abs().mean() + _KL * kl
             run.step(loss, clip=0.5, samples=len(x))
-    return run.average.model
+    return _normalized(run.average.model, settings.seed)
 
 
-def _reconstruct_with_noise(vae: AutoencoderKL, x: Tensor, encoder_is_frozen: bool) -> tuple[Tensor, Tensor]:
-    """Reconstruct pixels with noise on the latents. Returns the decoded pixels and the KL divergence per latent."""
-    if encoder_is_frozen:
-        with torch.no_grad():
-            z = vae.encode(x).latent_dist.mean
-        level = _LATENT_NOISE * torch.rand(len(z), 1, 1, 1, device=z.device)
-        return vae.decode(z + level * torch.randn_like(z)).sample, torch.zeros((), device=z.device)
+def _normalized(vae: AutoencoderKL, seed: int) -> AutoencoderKL:
+    fresh = render_many(seed + 101, 512, vae.config.sample_size, 1)
+    latents = torch.cat([encode_images(vae, fresh[k : k + 32]) for k in range(0, len(fresh), 32)])
+    normalize_latents(vae, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
+    return vae
+
+
+def _reconstruct_with_noise(vae: AutoencoderKL, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels decoded from samples of the posterior, and the KL divergence per latent."""
     posterior = vae.encode(x).latent_dist
     mean, logvar = posterior.mean.float(), posterior.logvar.float().clamp(-12, 4)
     z = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
