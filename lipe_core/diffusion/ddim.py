@@ -46,7 +46,7 @@ class Trajectory:
         return self.latents[-1]
 
     def until(self, step: int) -> "Trajectory":
-        """The clean end with the first `step` steps."""
+        """The part between the clean end and timestep number `step` of the grid."""
         return Trajectory(self.timesteps[: step + 1], self.latents[: step + 1])
 
     def at(self, t: int) -> Latents:

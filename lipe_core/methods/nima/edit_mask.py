@@ -13,7 +13,6 @@ from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size
 _RIM = 0.012
 """Fraction of the shorter side: the soft rim of a generated figure, which changes with it."""
 
-
 _CHANGED = 0.5
 """Distance between two latents above which they show different things, as a fraction of that between unrelated ones."""
 
@@ -64,5 +63,6 @@ def trimmed(mask: EditMask, source: Source, generated: Pixels) -> EditMask:
     if mask.figure is None:
         return mask
     figure = mask_ops.union(mask.figure, segmentation.recut(mask.figure, generated))
-    silhouettes = mask_ops.dilate(mask_ops.union(figure, source.silhouette), _RIM)
-    return replace(mask, pixels=mask.pixels * segmentation.whole(silhouettes))
+    kept = mask_ops.dilate(mask_ops.union(figure, source.silhouette), _RIM)
+    # `whole` fills holes, but drops small parts far from the rest, such as a distant figure or parts of a user's mask.
+    return replace(mask, pixels=mask.pixels * mask_ops.union(kept, segmentation.whole(kept)))

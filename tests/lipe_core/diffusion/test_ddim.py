@@ -64,6 +64,23 @@ def test_trajectory_is_indexed_by_timestep():
         torch.testing.assert_close(trajectory.at(t), trajectory.latents[i], rtol=0, atol=0)
 
 
+def test_the_clean_part_of_a_trajectory_keeps_its_levels():
+    trajectory = invert(perfect_network("epsilon"), SCHEDULE, torch.randn(1, 2, 4, 6), SCHEDULE.timesteps(5))
+    part = trajectory.until(2)
+    assert part.timesteps.tolist() == trajectory.timesteps[:3].tolist()
+    assert torch.equal(part.latents, trajectory.latents[:3])
+    assert torch.equal(part.x_T, trajectory.at(trajectory.timesteps[2].item()))
+    assert torch.equal(trajectory.until(5).latents, trajectory.latents)
+    assert torch.equal(trajectory.until(0).x_T, trajectory.x_0)
+
+
+def test_a_sample_in_two_parts_of_the_grid_equals_one_sample():
+    denoise, x_T, timesteps = perfect_network("epsilon"), torch.randn(1, 2, 4, 6), SCHEDULE.timesteps(5)
+    between = sample(denoise, SCHEDULE, x_T, timesteps[2:])
+    whole = sample(denoise, SCHEDULE, x_T, timesteps)
+    assert torch.equal(sample(denoise, SCHEDULE, between, timesteps[:3]), whole)
+
+
 def test_progress_counts_the_steps_and_can_stop_the_work():
     seen = []
 
