@@ -44,7 +44,8 @@ def union_mask(source: Source, figure: PixelMask, x_0: Latents, config: NimaConf
     the source.
     """
     silhouettes = mask_ops.union(source.silhouette, figure)
-    changed = changed_region(x_0, source.trajectory.x_0, (silhouettes.shape[2], silhouettes.shape[3]))
+    size = (silhouettes.shape[2], silhouettes.shape[3])
+    changed = changed_region(x_0, source.trajectory.x_0.expand_as(x_0), size)
     pixels = mask_ops.dilate(silhouettes * changed, config.margin)
     return EditMask(segmentation.to_latent_mask(pixels, source.latent_size), pixels, figure)
 

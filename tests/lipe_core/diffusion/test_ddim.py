@@ -69,7 +69,7 @@ def test_the_clean_part_of_a_trajectory_keeps_its_levels():
     part = trajectory.until(2)
     assert part.timesteps.tolist() == trajectory.timesteps[:3].tolist()
     assert torch.equal(part.latents, trajectory.latents[:3])
-    assert torch.equal(part.x_T, trajectory.at(trajectory.timesteps[2].item()))
+    assert torch.equal(part.x_T, trajectory.latents[2])
     assert torch.equal(trajectory.until(5).latents, trajectory.latents)
     assert torch.equal(trajectory.until(0).x_T, trajectory.x_0)
 
