@@ -21,7 +21,7 @@ _CHANGED = 0.5
 class EditMask:
     """The region that may change: over latents (M in the paper) and to the pixel.
 
-    `figure` is the edited subject to the pixel, or None if nothing looked for it.
+    `figure` is the silhouette of the edited subject, or None if no first pass was made.
     """
 
     latents: Mask
@@ -30,7 +30,7 @@ class EditMask:
 
 
 def source_mask(source: Source, config: NimaConfig) -> EditMask:
-    """The source's silhouette alone, or the whole image."""
+    """The source's silhouette alone, grown by the margin, or the whole image: without a first pass."""
     pixels = mask_ops.dilate(source.silhouette, config.margin)
     if config.mask_mode == "none":
         pixels = torch.ones_like(pixels)
@@ -38,10 +38,10 @@ def source_mask(source: Source, config: NimaConfig) -> EditMask:
 
 
 def union_mask(source: Source, figure: PixelMask, x_0: Latents, config: NimaConfig) -> EditMask:
-    """Old and new silhouette, where the first pass, with the clean latents `x_0`, differs from the source.
+    """The old and the new silhouette where the first pass, with the clean latents `x_0`, differs from the source.
 
-    All of it grows by the config's margin. What did not move, such as the body of a subject that only smiles, keeps
-    the source.
+    This region grows by the config's margin. The rest, such as the body of a subject that only smiles, keeps the
+    source.
     """
     silhouettes = mask_ops.union(source.silhouette, figure)
     size = (silhouettes.shape[2], silhouettes.shape[3])
@@ -51,7 +51,7 @@ def union_mask(source: Source, figure: PixelMask, x_0: Latents, config: NimaConf
 
 
 def changed_region(edited: Latents, source: Latents, size: Size) -> PixelMask:
-    """Ones over the pixels, (height, width) of them, where the latents of two images show different things.
+    """Ones for the pixels, (height, width) of them, where the latents of two images show different things.
 
     Latents have unit variance in each of C channels, so that unrelated ones are sqrt(2 C) apart on average.
     """
