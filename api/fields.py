@@ -1,5 +1,6 @@
 """Field types and base models that several resources share."""
 
+import json
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -43,10 +44,22 @@ WebhookUrl = Annotated[
 Moment = Annotated[AwareDatetime, Field(description="RFC 3339, in UTC.")]
 
 
+def _document_defaults(schema: dict[str, Any]) -> None:
+    """Move the default of each field from `default` to its description.
+
+    Client generators take a field with a default for one that is always present: openapi-typescript then demands it in
+    a request, and openapi-python-client drops every operation whose body has an object as a default.
+    """
+    for field in schema.get("properties", {}).values():
+        default = field.pop("default", None)
+        if isinstance(default, bool | int | float | str):
+            field["description"] = f"{field.get('description', '')} Default: {json.dumps(default)}.".lstrip()
+
+
 class RequestModel(BaseModel):
     """A request body. Unknown fields are refused: a misspelled one would be ignored silently."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, json_schema_extra=_document_defaults)
 
     def given(self) -> dict[str, Any]:
         """The fields that have a value, as JSON."""

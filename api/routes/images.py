@@ -16,7 +16,7 @@ from api import problems
 from api.auth import CallerDep
 from api.fields import Id, Moment, PathId, RequestModel, ResponseModel
 from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
-from api.image_sanitizer import SanitizedImage
+from api.image_sanitizer import MAX_SIDE, SanitizedImage
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import Service, ServiceDep
@@ -26,7 +26,9 @@ from ledger.models import Upload, new_id
 from ledger.storage import NoSuchObject, StorageError, WrongSize, image_prefix
 
 router = APIRouter(prefix="/images", tags=["images"])
-FORM, JSON = "multipart/form-data", "application/json"
+FORM, JSON, FILE = "multipart/form-data", "application/json", "application/octet-stream"
+"""Media types of requests. The file itself may have any type, as its content decides; client generators know FILE."""
+IMAGE_FILE = f"A JPEG, PNG or WebP file with sides of at most {MAX_SIDE} pixels."
 
 
 class NewImage(RequestModel):
@@ -43,15 +45,12 @@ REQUEST_BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "properties": {"file": {"type": "string", "format": "binary", "description": IMAGE_FILE}},
                 }
             }
         }
         | {JSON: {"schema": NewImage.model_json_schema()}}
-        | {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in ("image/jpeg", "image/png", "image/webp")
-        },
+        | {FILE: {"schema": {"type": "string", "format": "binary", "description": IMAGE_FILE}}},
     }
 }
 

@@ -50,6 +50,16 @@ def test_settings_are_documented_with_their_defaults(app: FastAPI) -> None:
     assert schemas["DdimParameters"]["properties"]["steps"]["description"].endswith("Default: 50.")
 
 
+def test_a_field_of_a_request_has_its_default_in_words_alone(app: FastAPI) -> None:
+    schemas = app.openapi()["components"]["schemas"]
+    requests = [schema for schema in schemas.values() if schema.get("additionalProperties") is False]
+    assert {"NewEdit", "NewPrior", "NewSubject", "NimaParameters"} <= {schema["title"] for schema in requests}
+    for schema in requests:
+        assert not [name for name, field in schema["properties"].items() if "default" in field]
+    assert schemas["NewEdit"]["properties"]["use_prior"]["description"].endswith("Default: true.")
+    assert "Default" not in schemas["NewPrior"]["properties"]["parameters"]["description"]
+
+
 def test_openapi_names_every_operation_and_every_problem(app: FastAPI) -> None:
     operations = [
         (path, operation) for path, methods in app.openapi()["paths"].items() for operation in methods.values()
