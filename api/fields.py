@@ -32,16 +32,21 @@ def _normal_url(url: str) -> str:
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-PathId = Annotated[str, Path(pattern=ID_PATTERN)]
+PathId = Annotated[
+    str, Path(pattern=ID_PATTERN, description="Id of the resource, from the answer that created it or from a list.")
+]
 Seed = Annotated[int, Field(ge=0, lt=2**53)]  # JavaScript rounds larger integers
 Metadata = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
-    Field(max_length=MAX_METADATA, description="Your own pairs; answers and webhooks repeat them."),
+    Field(
+        max_length=MAX_METADATA,
+        description="Your own pairs, for your bookkeeping: answers and webhooks repeat them. Default: none.",
+    ),
 ]
 WebhookUrl = Annotated[
     Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri"}), AfterValidator(_normal_url)
 ]
-Moment = Annotated[AwareDatetime, Field(description="RFC 3339, in UTC.")]
+Moment = AwareDatetime
 
 
 def _document_defaults(schema: dict[str, Any]) -> None:
@@ -59,7 +64,9 @@ def _document_defaults(schema: dict[str, Any]) -> None:
 class RequestModel(BaseModel):
     """A request body. Unknown fields are refused: a misspelled one would be ignored silently."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, json_schema_extra=_document_defaults)
+    model_config = ConfigDict(
+        extra="forbid", allow_inf_nan=False, json_schema_extra=_document_defaults, use_attribute_docstrings=True
+    )
 
     def given(self) -> dict[str, Any]:
         """The fields that have a value, as JSON."""
@@ -69,7 +76,7 @@ class RequestModel(BaseModel):
 class ResponseModel(BaseModel):
     """An answer body, made from the attributes of a row."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
 
 def check_url(settings: Settings, url: str | None, *, param: str) -> None:

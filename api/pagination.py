@@ -12,6 +12,7 @@ from fastapi import Depends, Query
 from pydantic import AwareDatetime, BaseModel, BeforeValidator
 
 from api import problems
+from api.fields import ResponseModel
 from ledger.pages import Cursor, Page, Window
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -19,12 +20,17 @@ MAX_PAGE = 100
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-class Listing(BaseModel, Generic[Body]):
+class Listing(ResponseModel, Generic[Body]):
     """One page. `next_cursor` is the `cursor` of the next page, or null."""
 
     data: list[Body]
+    """Entries of this page, newest first."""
+
     has_more: bool
+    """Whether another page follows."""
+
     next_cursor: str | None
+    """The `cursor` of the next page; null on the last page."""
 
 
 def _is_rfc3339(text: object) -> object:

@@ -2,12 +2,12 @@
 
 import logging
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -35,6 +35,7 @@ class NewImage(RequestModel):
     """An upload whose file was PUT to its URL (`POST /v1/uploads`)."""
 
     upload_id: Id
+    """Id of the upload, whose file must have arrived. Each upload makes one image."""
 
 
 REQUEST_BODY = {
@@ -61,18 +62,33 @@ class ImageBody(ResponseModel):
     """A stored image: an sRGB PNG of `width` x `height` pixels and `size` bytes."""
 
     id: str
+    """Id of the image."""
+
     width: int
+    """Width in pixels, after the rotation that EXIF asks for."""
+
     height: int
+    """Height in pixels, after the rotation that EXIF asks for."""
+
     content_type: str
+    """Media type of the stored file."""
+
     size: int
+    """Size of the stored file in bytes."""
+
     sha256: str
+    """SHA-256 of the stored file, in hexadecimal."""
+
     created_at: Moment
+    """Time at which the image was stored, in UTC."""
 
 
 class DownloadableImage(ImageBody):
     """An image with a signed URL of its file, valid for a few minutes."""
 
-    url: Annotated[str, Field(description="Signed and valid for a few minutes; each answer has a new one.")]
+    url: str
+    """Signed URL of the file, valid for a few minutes. Each answer has a new one: read it again instead of storing
+    it."""
 
 
 @router.post(
