@@ -1,16 +1,30 @@
 """Field types and base models that several resources share."""
 
 import json
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from api import suggestions
 from api.problems import Problem
 from ledger.addresses import Forbidden, normal_url, resolve
 from ledger.settings import Settings
 
 MAX_METADATA = 16
+MAX_SUGGESTIONS = 8  # in one model: a body may have thousands of unknown fields
 ID_PATTERN = r"^[A-Za-z0-9_]{1,40}$"
 
 
@@ -61,12 +75,40 @@ def _document_defaults(schema: dict[str, Any]) -> None:
             field["description"] = f"{field.get('description', '')} Default: {json.dumps(default)}.".lstrip()
 
 
+def _explain(lines: list[ErrorDetails], known: Iterable[str]) -> list[InitErrorDetails]:
+    """The errors of a model. Those about unknown fields name the nearest of the `known` ones.
+
+    A nested model has explained its own unknown fields already, so that their type is another.
+    """
+    explained, unknown = [], 0
+    for line in lines:
+        kind, message = line["type"], line["msg"]
+        if kind == "extra_forbidden":
+            unknown += 1
+            kind, message = "unknown_field", "unknown field: remove it"
+            if unknown <= MAX_SUGGESTIONS:
+                message = suggestions.unknown("field", str(line["loc"][-1]), known)
+        explained.append(
+            InitErrorDetails(type=PydanticCustomError(kind, message), loc=line["loc"], input=line["input"])
+        )
+    return explained
+
+
 class RequestModel(BaseModel):
     """A request body. Unknown fields are refused: a misspelled one would be ignored silently."""
 
     model_config = ConfigDict(
         extra="forbid", allow_inf_nan=False, json_schema_extra=_document_defaults, use_attribute_docstrings=True
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain_unknown_fields(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            lines = error.errors(include_url=False, include_context=False)
+            raise ValidationError.from_exception_data(cls.__name__, _explain(lines, cls.model_fields)) from None
 
     def given(self) -> dict[str, Any]:
         """The fields that have a value, as JSON."""
