@@ -39,8 +39,8 @@ class NewEdit(RequestModel):
     """Description of the wanted image, which names the subject: "a photo of sks dog jumping"."""
 
     prompts: Annotated[list[Prompt] | None, Field(min_length=1, max_length=MAX_PROMPTS)] = None
-    """Several target prompts for the same image, instead of `prompt`. Their edits share the inversion, so they are
-    faster than single requests."""
+    """Several target prompts for the same image, instead of `prompt`. With most methods their edits share the
+    inversion, which saves time."""
 
     source_prompt: Prompt | None = None
     """Description of the image as it is now. Default: the service writes one. Give it if the pose or the scene is

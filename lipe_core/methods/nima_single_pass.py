@@ -32,16 +32,19 @@ class NimaSinglePassConfig:
     seeded: ClassVar[bool] = False
 
     steps: Steps = 50
-    """Denoising steps; the inversion takes as many."""
+    """Denoising steps; the inversion takes as many. More steps are slower and more exact."""
 
     guidance_scale: GuidanceScale = 5.0
-    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+    """Strength of classifier-free guidance towards the target prompt; 1 means none. Raise it if the edit is too
+    weak."""
 
     dilation: Annotated[float, Interval(ge=0, le=0.5)] = 0.06
-    """Radius by which the masks grow, as a fraction of the shorter side."""
+    """Radius by which the masks grow, as a fraction of the shorter side. Raise it if edges of the subject are cut
+    off."""
 
     feather: Annotated[float, Interval(ge=0, le=0.5)] = 0.03
-    """Width of the soft edge of the final composite, as a fraction of the shorter side."""
+    """Width of the soft edge of the final composite, as a fraction of the shorter side. Raise it if the edge is
+    visible."""
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -33,7 +33,7 @@ class NimaConfig:
 
     mask_mode: MaskMode = "union"
     """The region that may change: `union` is where the first pass changes the subject's old and new silhouette,
-    `source` the old silhouette alone, `none` the whole image."""
+    `source` the old silhouette alone, `none` the whole image. Use `none` if the background may change, too."""
 
     margin: Annotated[float, Interval(ge=0, le=0.5)] = 0.03
     """Width by which the region that may change grows, as a fraction of the shorter side. Raise it if edges of the
@@ -44,13 +44,16 @@ class NimaConfig:
     of the subject's texture."""
 
     reconstruction_steps: Annotated[int, Interval(ge=0, le=100)] = 3
-    """Steps that correct the latents until the background is that of the source. A few are enough."""
+    """Steps that correct the latents until the background is that of the source. A few are enough. Set 0 to save
+    time if the background may change."""
 
     feather: Annotated[float, Interval(ge=0, le=0.5)] = 0.02
-    """Width of the soft edge of the final composite, as a fraction of the shorter side."""
+    """Width of the soft edge of the final composite, as a fraction of the shorter side. Raise it if the edge is
+    visible."""
 
     composite: bool = True
-    """Whether the source's own pixels replace the background of the result."""
+    """Whether the source's own pixels replace the background of the result. Turn it off if the background may
+    change, too."""
 
     def __post_init__(self) -> None:
         check_settings(self)
