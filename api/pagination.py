@@ -44,8 +44,15 @@ Time = Annotated[AwareDatetime, BeforeValidator(_is_rfc3339)]
 
 
 async def _window(
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Largest number of entries.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
+    limit: Annotated[
+        int,
+        Query(
+            ge=1, le=MAX_PAGE, description="Largest number of entries. Raise it to read long lists in fewer requests."
+        ),
+    ] = 20,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="`next_cursor` of the previous page. Default: the first page.")
+    ] = None,
     created_after: Annotated[Time | None, Query(description="Only those created at this time or later.")] = None,
     created_before: Annotated[Time | None, Query(description="Only those created before this time.")] = None,
 ) -> Window:
