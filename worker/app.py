@@ -25,7 +25,6 @@ from sqlalchemy import Engine
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
-from lipe_core.checkpoint.layout import check_base_model
 from lipe_core.errors import InvalidModel
 from worker.broker import drop_unreadable_messages
 from worker.heartbeat import heartbeat_step
@@ -140,8 +139,6 @@ def serve(queues: Sequence[str]) -> None:
     settings = Settings()
     if not settings.base_model and not webhooks_only:
         raise ValueError("LIPE_BASE_MODEL is not set: the workers of priors and edits need a checkpoint")
-    if not webhooks_only:
-        check_base_model(settings.base_model)
     # Shared with the child that is forked later. They have no lock, because a killed child could hold one forever.
     flag, is_refused = RawValue("b", 0), RawValue("b", 0)
 
