@@ -25,7 +25,7 @@ _OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".pro
 
 @dataclass(frozen=True)
 class Components:
-    """What is loaded from the folder. `zero_empty_prompt` is the pipeline's `force_zeros_for_empty_prompt`."""
+    """The folder's objects. `zero_empty_prompt` is the pipeline's `force_zeros_for_empty_prompt`."""
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL

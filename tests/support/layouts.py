@@ -48,7 +48,11 @@ def removed(pattern: str) -> Change:
 
 def renamed(file: str, name: str) -> Change:
     """Rename a file within its folder."""
-    return lambda folder: _move(folder / file, name)
+
+    def change(folder: Path) -> None:
+        _move(folder / file, name)
+
+    return change
 
 
 def tensors(file: str, edit: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Change:
@@ -71,6 +75,15 @@ def sharded(file: str, dtype: torch.dtype) -> Change:
             index |= dict.fromkeys(part, shard)
         content = {"metadata": {"total_size": sum(t.nbytes for t in kept.values())}, "weight_map": index}
         whole.with_name(f"{stem}.safetensors.index.json").write_text(json.dumps(content))
+
+    return change
+
+
+def overwritten(file: str, text: str) -> Change:
+    """Replace the content of a file."""
+
+    def change(folder: Path) -> None:
+        (folder / file).write_text(text)
 
     return change
 

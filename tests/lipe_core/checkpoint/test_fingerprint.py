@@ -24,7 +24,12 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are hashed, in their order."""
     names: list[str] = []
     real: Callable[[Path], str] = module._sha256
-    monkeypatch.setattr(module, "_sha256", lambda file: names.append(file.parent.name) or real(file))
+
+    def record(file: Path) -> str:
+        names.append(file.parent.name)
+        return real(file)
+
+    monkeypatch.setattr(module, "_sha256", record)
     return names
 
 

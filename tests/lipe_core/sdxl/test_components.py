@@ -13,6 +13,7 @@ from tests.support.layouts import (
     Change,
     all_of,
     edited,
+    overwritten,
     removed,
     renamed,
     scheduler,
@@ -122,7 +123,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
         "has prediction_type sample, and LIPE knows epsilon and v_prediction: use SDXL base",
     ),
     "single_file": (single_file, r"single-file weights.*: convert it once.*from_single_file\(FILE\)"),
-    "no_json": (lambda folder: (folder / "vae/config.json").write_text("{") and None, "vae/config.json cannot be read"),
+    "no_json": (overwritten("vae/config.json", "{"), "vae/config.json cannot be read"),
 }
 
 
