@@ -136,7 +136,6 @@ def folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("layout", WORKS)
 def test_a_layout_works(layout: str, folder: Path, model: sdxl.BaseModel) -> None:
     WORKS[layout](folder)
-    sdxl.check_folder(folder, str(folder))
     loaded = sdxl.load(folder)
     for name, network in (("unet", loaded.unet), ("vae", loaded.vae), ("text", loaded.text_encoders[0])):
         assert all(tensor.isfinite().all() for tensor in network.state_dict().values()), name
@@ -159,10 +158,8 @@ def test_a_layout_is_refused_in_one_sentence(layout: str, folder: Path) -> None:
     change, sentence = REFUSED[layout]
     change(folder)
     with pytest.raises(InvalidModel, match=sentence) as refusal:
-        sdxl.check_folder(folder, str(folder))
-    assert "\n" not in str(refusal.value)
-    with pytest.raises(InvalidModel, match=sentence):
         sdxl.load(folder)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_missing_folder_and_a_file_are_refused(folder: Path) -> None:
