@@ -65,9 +65,11 @@ class NewEdit(RequestModel):
         if len(self.target_prompts()) * len(self.seeds or range(self.n)) > MAX_IMAGES:
             raise ValueError(f"prompts times seeds must be at most {MAX_IMAGES} images")
         if len(self.seeds or range(self.n)) > 1 and not self.parameters.is_seeded():
-            raise ValueError(
-                "this method draws no noise, so all seeds give the same image: give one seed (NIMA: or set renoise)"
-            )
+            if self.method == "nima":
+                raise ValueError(
+                    "without renoise all seeds give the same image: set parameters.renoise, or give one seed"
+                )
+            raise ValueError("this method draws no noise, so all seeds give the same image: give one seed")
         if not self.use_prior and (self.prior_id is not None or self.method == "dreamctrl"):
             raise ValueError("without a prior give subject_id, and a method other than dreamctrl")
         return self

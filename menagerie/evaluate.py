@@ -1,8 +1,8 @@
 """Evaluate NIMA on drawn subjects: ``python -m menagerie.evaluate --subjects 12 --seed 1 --json FILE``.
 
-Each fresh subject is learned from its references alone (`menagerie.experiment`). Three runs share test images, prompts
-and priors: NIMA, NIMA without its mask, and NIMA without the prior. The judge's own accuracy is printed with the
-results: no score can exceed it.
+Each fresh subject is learned from its references alone (`menagerie.experiment`). Four runs share test images, prompts
+and priors: NIMA, the paper's single pass, NIMA without its mask, and NIMA without the prior. The judge's own accuracy
+is printed with the results: no score can exceed it.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lipe_core import sdxl
-from lipe_core.methods.nima import edit as nima
+from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit
 from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.sdxl import BaseModel
@@ -28,7 +28,7 @@ from menagerie.models import CHECKPOINT
 from menagerie.sheet import Cell, contact_sheet, success_label
 from menagerie.subjects import EDITS, DrawnSubject, fresh
 
-RUNS = ("nima", "unmasked", "no_prior")
+RUNS = ("nima", "single_pass", "unmasked", "no_prior")
 #: Least values of the run `nima` on 12 fresh subjects, shown in the table.
 TARGETS = {"edit_success": 0.75, "pose_success": 0.80, "identity": 0.85, "background_psnr": 30.0, "mask_iou": 0.65}
 
@@ -69,7 +69,10 @@ def evaluate(
     """Learn and edit every subject in all runs. With `sheets`, write a contact sheet of each subject to that folder."""
     results = {run: RunScores() for run in RUNS}
     nima_config = recipe.method_config("nima")
-    configs = {"nima": nima_config, "unmasked": replace(nima_config, mask_mode="none", composite=False)}
+    configs = {
+        "single_pass": recipe.method_config("nima_single_pass"),
+        "unmasked": replace(nima_config, mask_mode="none", composite=False),
+    }
     with tqdm(total=len(subjects) * len(RUNS), unit="run", desc="evaluating") as bar:
         for drawn in subjects:
             prior, training_seconds = learn(model, recipe, drawn, cache, on_step=partial(_show_step, bar, drawn.name))
@@ -77,7 +80,8 @@ def evaluate(
             for run, result in results.items():
                 bar.set_postfix_str(f"{drawn.name}: {run}")
                 config, used = configs.get(run, nima_config), None if run == "no_prior" else prior
-                edits = nima.edit(model, edit_request(drawn), config, prior=used)
+                method = METHODS["nima_single_pass" if run == "single_pass" else "nima"]
+                edits = method.edit(model, edit_request(drawn), config, prior=used)
                 scores = [_score(judge, drawn, k, edit) for k, edit in enumerate(edits)]
                 result.scores += scores
                 for stage, seconds in {**(training_seconds if run == "nima" else {}), **edits[0].timings}.items():

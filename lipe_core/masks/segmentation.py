@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lipe_core.masks import mask_ops
 from lipe_core.pixels import to_images
-from lipe_core.shapes import Mask, PixelMask, Pixels
+from lipe_core.shapes import Mask, PixelMask, Pixels, Size
 
 _EDGE_VARIANCE = 4e-3
 """The paper's epsilon, for colors in [-1, 1]: the variance of the colors in a window that counts as an edge."""
@@ -48,7 +48,7 @@ _SMALLEST_PART = 0.1
 """Fraction of the largest part's area. Smaller parts that are not near it are not the subject's."""
 
 _COVERAGE = 0.25
-"""Share of a latent cell that a silhouette must cover before the cell counts as covered."""
+"""Share of a latent's area. A silhouette that covers more of it covers the latent."""
 
 _WORKING_SIDE = 256
 """Largest shorter side, in pixels, of the image that guides the filter: its cost grows with the image, and attention
@@ -84,9 +84,9 @@ def _planes(masks: PixelMask) -> npt.NDArray[np.uint8]:
     return planes
 
 
-def to_latent_mask(silhouettes: PixelMask, size: tuple[int, int], coverage: float = _COVERAGE) -> Mask:
-    """Ones for the latents, (height, width) of them, of which a silhouette covers more than this share."""
-    return (mask_ops.resize(silhouettes, size) > coverage).to(silhouettes)
+def to_latent_mask(silhouettes: PixelMask, size: Size) -> Mask:
+    """Ones for the latents, (height, width) of them, of which a silhouette covers enough."""
+    return (mask_ops.resize(silhouettes, size) > _COVERAGE).to(silhouettes)
 
 
 def recut(silhouettes: PixelMask, images: Pixels) -> PixelMask:
