@@ -1,14 +1,21 @@
 """Images in memory, counted by their size."""
 
-import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 from PIL import Image
 
 
-def full_size_images(size: tuple[int, int]) -> int:
-    """The number of PIL images of this (width, height) that are still alive.
+def count_images(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> Callable[[], int]:
+    """A function that counts the PIL images of this (width, height) that were made since and are still alive."""
+    made = list[weakref.ref[Image.Image]]()
+    init = Image.Image.__init__
 
-    `isinstance` would ask some objects for their class, and torch warns of it.
-    """
-    gc.collect()
-    return sum(issubclass(type(one), Image.Image) and one.size == size for one in gc.get_objects())
+    def watched(image: Image.Image, *arguments: Any, **options: Any) -> None:
+        init(image, *arguments, **options)
+        made.append(weakref.ref(image))
+
+    monkeypatch.setattr(Image.Image, "__init__", watched)
+    return lambda: sum(image.size == size for reference in list(made) if (image := reference()) is not None)

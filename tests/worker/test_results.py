@@ -18,7 +18,7 @@ from ledger.storage import Storage, attempt_prefix, image_prefix, job_prefix
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditImages, EditRequest
 from tests.support.factories import current, edit, verified
-from tests.support.live_images import full_size_images
+from tests.support.live_images import count_images
 from worker import attempt, results
 from worker.context import WorkerContext
 from worker.results import ResultStore
@@ -38,9 +38,10 @@ def test_after_a_death_the_next_attempt_makes_only_the_missing_results(
 ) -> None:  # fmt: skip
     job = edit(begin, storage, project, subject, None, method="sdedit", prompts=PROMPTS)
     with_seeds(begin, job, [7, 8])
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         before_result(patch, 4, kill)
-        run_job(context, job.id)
+        with pytest.raises(Killed):
+            run_job(context, job.id)
     with begin() as session:
         assert artefacts.of_job(session, project.id, job.id) == []
         transitions.requeue(session, session.get_one(Job, job.id), charge=True)
@@ -69,9 +70,10 @@ def test_results_of_other_settings_are_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     job = edit(begin, storage, project, subject, None, method="ddim", prompts=PROMPTS[:2])
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         before_result(patch, 2, kill)
-        run_job(context, job.id)
+        with pytest.raises(Killed):
+            run_job(context, job.id)
     with begin() as session:
         row = session.get_one(Job, job.id)
         row.parameters = row.parameters | {"ddim": {"steps": 2}}  # as if the recipe had changed
@@ -103,9 +105,10 @@ def test_nothing_is_generated_if_only_the_success_was_not_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     job = edit(begin, storage, project, subject, None, method="ddim", prompts=PROMPTS[:2])
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr("worker.run_job._succeed", lambda *arguments: kill())
-        run_job(context, job.id)
+        with pytest.raises(Killed):
+            run_job(context, job.id)
     with begin() as session:
         transitions.requeue(session, session.get_one(Job, job.id), charge=True)
     asked = watched_requests(monkeypatch, "ddim")
@@ -138,33 +141,27 @@ def test_the_results_of_a_photo_are_in_memory_one_at_a_time(
     """Without the bound there are 32 images of results, and a death before the end loses all of them."""
     job = edit(begin, storage, project, subject, None, prompts=[*PROMPTS, *(f"{prompt} again" for prompt in PROMPTS)])
     give_photo(begin, storage, job)
-    alive, reports, put = list[int](), list[tuple[int, int]](), Storage.put
-
-    def counted_put(storage: Storage, prefix: str, name: str, *rest: Any) -> Any:
-        alive.append(full_size_images(PHOTO))
-        return put(storage, prefix, name, *rest)
+    count, alive, reports = count_images(monkeypatch, PHOTO), list[int](), list[tuple[int, int]]()
+    report = attempt.Attempt.report
 
     def png(image: Image.Image) -> bytes:
-        """The header of the image, because encoding 32 photos takes a minute."""
+        """A corner of the image, because encoding 32 photos takes a minute."""
         assert image.size == PHOTO
-        alive.append(full_size_images(PHOTO))
+        alive.append(count())
         return image.crop((0, 0, 8, 8)).tobytes()
-
-    report = attempt.Attempt.report
 
     def watched(attempt: attempt.Attempt, stage: str, step: int, total: int, **details: Any) -> None:
         if stage == "storing" and reports[-1:] != [(step, total)]:
             reports.append((step, total))
         report(attempt, stage, step, total, **details)
 
-    monkeypatch.setattr(Storage, "put", counted_put)
     monkeypatch.setattr(results, "_png", png)
     monkeypatch.setattr(attempt.Attempt, "report", watched)
     run_job(context, job.id)
     assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
     assert reports == [(k, 8) for k in range(9)]
-    assert len(alive) == 2 * 8 * 4
-    assert max(alive) <= 1 + len(EditImages._fields)  # the source and one result
+    assert len(alive) == 8 * len(EditImages._fields)
+    assert max(alive) == 1 + len(EditImages._fields)  # the source and one result
 
 
 def test_a_photo_is_encoded_with_a_moderate_effort_by_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,13 +188,14 @@ def kill() -> None:
 
 
 def before_result(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:
-    """Call `act` before the result of this number is stored."""
+    """Call `act` before the result of this number is stored; the attempt learns at once what it must do."""
     store = ResultStore._store
 
     def watched(results: ResultStore, current: int, made: Edit) -> Any:
         if current == number:
             act()
             results.attempt._next_renewal = 0.0
+            results.attempt.renew_lease()
         return store(results, current, made)
 
     monkeypatch.setattr(ResultStore, "_store", watched)
@@ -211,7 +209,7 @@ def watched_requests(monkeypatch: pytest.MonkeyPatch, name: str) -> list[EditReq
         asked.append(request)
         return method.edit(model, request, config, **options)
 
-    monkeypatch.setitem(METHODS, name, replace(method, edit=watched))
+    monkeypatch.setattr("worker.edit.METHODS", METHODS | {name: method._replace(edit=watched)})
     return asked
 
 
