@@ -209,7 +209,7 @@ def watched_requests(monkeypatch: pytest.MonkeyPatch, name: str) -> list[EditReq
         asked.append(request)
         return method.edit(model, request, config, **options)
 
-    monkeypatch.setattr("worker.edit.METHODS", METHODS | {name: method._replace(edit=watched)})
+    monkeypatch.setattr("worker.edit.METHODS", {**METHODS, name: method._replace(edit=watched)})
     return asked
 
 
