@@ -37,9 +37,8 @@ _GRABCUT_REACH = 0.09
 
 _GRABCUT_ROUNDS = 1
 
-_SNAP = 0.08
-"""Radius of the filter, and so the way that an outline may move to an edge, as a fraction of the shorter side: about
-one cell of an attention map."""
+_FILTER_RADIUS = 0.08
+"""Fraction of the shorter side: how far the filter moves an outline to an edge. About one cell of an attention map."""
 
 _NEAR = 0.03
 """Fraction of the shorter side: parts that are nearer than twice this belong together."""
@@ -62,7 +61,7 @@ def silhouette(maps: Mask, images: Pixels) -> PixelMask:
     guide = F.adaptive_avg_pool2d(images, (round(rows * scale), round(columns * scale)))
     found = mask_ops.min_max_normalize(mask_ops.resize(maps, (guide.shape[2], guide.shape[3])))
     for _ in range(_FILTER_PASSES):
-        found = guided_filter(guide, found, round(_SNAP * min(guide.shape[2:])), _EDGE_VARIANCE).clamp(0, 1)
+        found = guided_filter(guide, found, round(_FILTER_RADIUS * min(guide.shape[2:])), _EDGE_VARIANCE).clamp(0, 1)
     cut = grabcut(guide, grabcut_start(mask_ops.min_max_normalize(found)))
     return whole((mask_ops.resize(cut, (rows, columns)) > 0.5).to(cut))
 

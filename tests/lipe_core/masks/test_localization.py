@@ -38,6 +38,13 @@ def test_each_row_is_found_as_if_alone(model: sdxl.BaseModel) -> None:
         torch.testing.assert_close(batch[k : k + 1], alone, atol=1e-4, rtol=1e-3)
 
 
+def test_the_place_in_a_batch_does_not_change_a_map() -> None:
+    model, (drawn,) = sdxl.load(CHECKPOINT), fresh(1, seed=5)  # an untrained network's maps hardly depend on the noise
+    x_0 = sdxl.encode_image(model, [image_of(drawn.test)]).expand(2, -1, -1, -1)
+    first, second = class_map(model, x_0, [edit_prompt(drawn.test, TOKEN)] * 2, subject_of(drawn))
+    torch.testing.assert_close(second, first, atol=1e-4, rtol=1e-3)
+
+
 def test_silhouettes_are_zeros_and_ones_whose_evaluations_are_counted(model: sdxl.BaseModel) -> None:
     finder, rows = SubjectFinder(model, Subject("sks", "cat")), list[int]()
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
