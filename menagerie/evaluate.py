@@ -22,8 +22,9 @@ from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit
 from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.sdxl import BaseModel
+from menagerie.draw import render
 from menagerie.experiment import edit_request, image_of, learn
-from menagerie.judge import Judge, Score, load_judge, score
+from menagerie.judge import Judge, Score, load_judge, outside_mask, score
 from menagerie.models import CHECKPOINT
 from menagerie.sheet import Cell, contact_sheet, success_label
 from menagerie.subjects import EDITS, DrawnSubject, fresh
@@ -38,6 +39,7 @@ class RunScores:
     """The scores and seconds of one run."""
 
     scores: list[Score] = field(default_factory=list)
+    outside_mask: list[tuple[float, bool]] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def figures(self) -> dict[str, float | dict[str, float]]:
@@ -53,6 +55,9 @@ class RunScores:
                 for name in (f.name for f in fields(Score))
                 if name not in ("edit", "clean", "success")
             },
+            "no_ghost": _mean([s.ghost_share < 0.01 for s in self.scores]),
+            "outside_mask_psnr": _mean([psnr for psnr, _ in self.outside_mask if psnr == psnr]),
+            "outside_mask_exact": _mean([exact for _, exact in self.outside_mask]),
             "by_edit": {name: _mean([s.success for s in judged if s.edit == name]) for name in EDITS},
             "clean_by_edit": {name: _mean([s.clean for s in self.scores if s.edit == name]) for name in EDITS},
             "seconds": {stage: _mean(values) for stage, values in self.seconds.items()},
@@ -84,6 +89,7 @@ def evaluate(
                 edits = method.edit(model, edit_request(drawn), config, prior=used)
                 scores = [_score(judge, drawn, k, edit) for k, edit in enumerate(edits)]
                 result.scores += scores
+                result.outside_mask += [outside_mask(render(drawn.test), edit) for edit in edits]
                 for stage, seconds in {**(training_seconds if run == "nima" else {}), **edits[0].timings}.items():
                     result.seconds[stage].append(seconds)
                 rows.append((run, _cells(drawn, edits, scores)))
