@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from lipe_core.methods.request import EditImages
 from worker import edit, gpu
 from worker.app import serve
 from worker.attempt import Attempt, File, JobResult
@@ -42,7 +43,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
             time.sleep(STEP_SECONDS)
             attempt.report("editing", (number - 1) * EDIT_STEPS + step, len(prompts) * EDIT_STEPS)
         details = {"target_prompt": prompt, "seed": 0}
-        files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in edit.ROLES]
+        files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in EditImages._fields]
     return JobResult(files, {"adapter_sha256": inputs.prior})
 
 

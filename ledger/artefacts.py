@@ -1,7 +1,7 @@
 """Artefacts: the objects that a succeeded job stored. A row exists only if its object was verified."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import select
@@ -23,6 +23,15 @@ class NewArtefact:
     content_type: str
     stored: StoredObject
     details: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "NewArtefact":
+        """The inverse of `to_json`."""
+        return cls(**{**fields, "stored": StoredObject(**fields["stored"])})
 
 
 def record(session: Session, project_id: str, job_id: str, new_artefacts: Iterable[NewArtefact]) -> None:

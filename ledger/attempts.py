@@ -14,10 +14,11 @@ from sqlalchemy import Interval, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from ledger import artefacts, previews, priors, transitions
+from ledger import artefacts, partial_results, previews, priors, transitions
 from ledger.artefacts import NewArtefact
 from ledger.compiled_statement import CompiledStatement, SessionOrConnection
 from ledger.models import Job
+from ledger.partial_results import PartialResults
 from ledger.states import JobKind, State
 
 
@@ -97,6 +98,15 @@ def renew(on: SessionOrConnection, claim: Claim, progress: Progress, *, lease_se
     for (cancel_requested_at,) in _RENEW(on, job=claim.job_id, attempt_epoch=claim.epoch, lease=lease, report=report):
         return Control.GO_ON if cancel_requested_at is None else Control.CANCEL
     return Control.LOST
+
+
+def keep(session: Session, claim: Claim, partial: PartialResults) -> bool:
+    """Record what the attempt has stored, for the job's next attempt. False: not the effective attempt."""
+    job = _lock_held(session, claim)
+    if job is None:
+        return False
+    partial_results.write(job, partial)
+    return True
 
 
 def finish(

@@ -52,6 +52,7 @@ def submit(
         sequence=0,
         progress={},
         progress_sequence=0,
+        partial={},
         metrics={},
     )
     message = outbox.entry(transitions.task(job), job.id)

@@ -6,25 +6,23 @@ returns to the queue, the preview leaves the progress: the objects of that attem
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from ledger.artefacts import NewArtefact
-from ledger.storage import StoredObject
 
 FIELD = "preview"
 
 
 def to_progress(preview: NewArtefact) -> dict[str, Any]:
     """The preview as a field of a job's progress."""
-    return {FIELD: asdict(preview)}
+    return {FIELD: preview.to_json()}
 
 
 def from_progress(progress: Mapping[str, Any]) -> NewArtefact | None:
     """The preview in a job's progress, or None."""
     if FIELD not in progress:
         return None
-    return NewArtefact(**{**progress[FIELD], "stored": StoredObject(**progress[FIELD]["stored"])})
+    return NewArtefact.from_json(progress[FIELD])
 
 
 def without_preview(progress: Mapping[str, Any]) -> dict[str, Any]:

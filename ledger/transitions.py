@@ -51,6 +51,7 @@ def end(session: Session, job: Job, state: State) -> None:
     if job.status is State.RUNNING:
         usage.charge(session, job)
     job.state, job.lease_until, job.finished_at = state, None, now(session)
+    job.partial = {}
     job.progress = previews.without_preview(job.progress)
     record(session, job, state)
 

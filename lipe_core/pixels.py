@@ -10,9 +10,14 @@ from PIL import Image
 from lipe_core.shapes import PixelMask, Pixels
 
 
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image as RGB; the same object if it is RGB already, because a photo takes much memory."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def to_pixels(images: Sequence[Image.Image]) -> Pixels:
     """Images of one size as an RGB batch in [-1, 1]."""
-    arrays = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    arrays = np.stack([np.asarray(to_rgb(image)) for image in images])
     return rearrange(torch.from_numpy(arrays).float(), "b H W c -> b c H W") / 127.5 - 1
 
 
@@ -25,9 +30,3 @@ def to_images(pixels: Pixels) -> list[Image.Image]:
 def to_mask(image: Image.Image) -> PixelMask:
     """A greyscale image as a mask of zeros and ones: 1 above mid-grey, so that compression noise in black stays 0."""
     return rearrange(torch.from_numpy(np.array(image.convert("L")) > 127).float(), "H W -> 1 1 H W")
-
-
-def to_grey(mask: PixelMask) -> Image.Image:
-    """A batch of one mask as a greyscale image."""
-    (plane,) = mask.squeeze(1).cpu()
-    return Image.fromarray((plane * 255).round().to(torch.uint8).numpy())

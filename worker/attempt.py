@@ -57,12 +57,12 @@ class File:
 
 @dataclass(frozen=True)
 class JobResult:
-    """The result of an attempt. The files are not stored yet, the previews are; only a prior has a `manifest`."""
+    """The result of an attempt: files that are not stored yet, and those that are; only a prior has a `manifest`."""
 
     files: list[File]
     resolved: dict[str, Any]
     manifest: dict[str, Any] | None = None
-    previews: list[NewArtefact] = field(default_factory=list)
+    stored: list[NewArtefact] = field(default_factory=list)
 
 
 @dataclass
@@ -103,10 +103,10 @@ class Attempt:
             thread.join()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str, step: int = 0, total: int = 1) -> Iterator[None]:
         """Context manager that reports the beginning of a stage and measures its duration."""
         start = self.clock()
-        self.report(name, 0, 1)
+        self.report(name, step, total)
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - start
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from PIL import Image
 
-from ledger import edits, images, jobs, priors, subjects
+from ledger import edits, images, jobs, partial_results, priors, subjects
 from ledger.models import Edit as EditRow
 from ledger.models import Image as ImageRow
 from ledger.models import Prior as PriorRow
 from ledger.models import Subject as SubjectRow
+from ledger.partial_results import PartialResults
 from lipe_core.adapters import prior
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
@@ -23,13 +24,12 @@ from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
-from worker.attempt import Attempt, ClaimLost, File, JobResult
+from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
 from worker.previews import PreviewUploader, preview_uploads
-
-ROLES = ("image", "source_mask", "edit_mask", "uncomposited")
+from worker.results import ResultStore
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EditInputs:
     """The job's request with all images and the prior loaded.
 
     `captioner` is set if the user gave no source prompt and the service has a captioner. Until it has written one,
-    the request has a plain source prompt.
+    the request has a plain source prompt. `partial` are the results that earlier attempts stored.
     """
 
     request: EditRequest
@@ -45,6 +45,7 @@ class EditInputs:
     prior: Prior | None
     method: str
     parameters: dict[str, Any]
+    partial: PartialResults | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class EditRows:
     mask: ImageRow | None
     prior: PriorRow | None
     parameters: dict[str, Any]
+    partial: PartialResults | None
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
@@ -70,10 +72,6 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     if inputs.captioner is not None:
         with attempt.stage("captioning"):
             inputs = _captioned(inputs, inputs.captioner, model, attempt)
-    with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
-        made = _edit(model, inputs, config, attempt, previews)
-    for stage in made[0].timings:
-        attempt.seconds[stage] = made[0].timings[stage]
     resolved = {
         "base_model": context.gpu.name,
         "revision": model.revision,
@@ -85,9 +83,13 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "source_prompt": inputs.request.source_prompt,
         "captioner": inputs.captioner.name if inputs.captioner else None,
         "target_prompts": list(inputs.request.target_prompts),
-        "evaluations": made[0].evaluations,
     }
-    return JobResult([file for number, edit in enumerate(made, start=1) for file in _files(number, edit)], resolved)
+    results = ResultStore(context, attempt, inputs.request, resolved)
+    results.resume(inputs.partial)
+    if results.missing:
+        with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
+            _edit(model, inputs, config, attempt, previews, results)
+    return JobResult([], results.resolved, stored=results.files)
 
 
 def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
@@ -116,6 +118,7 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         _prior(context, attempt, rows.prior) if rows.prior else None,
         rows.edit.method,
         rows.parameters,
+        rows.partial,
     )
 
 
@@ -133,7 +136,7 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
         prior = priors.get(session, project_id, edit.prior_id) if edit.prior_id and uses_prior else None
     if subject is None or image is None:
         raise ClaimLost
-    return EditRows(edit, subject, image, mask, prior, job.parameters)
+    return EditRows(edit, subject, image, mask, prior, job.parameters, partial_results.read(job))
 
 
 def _needs_references(edit: EditRow) -> bool:
@@ -155,15 +158,20 @@ def _prior(context: WorkerContext, attempt: Attempt, row: PriorRow) -> Prior:
 
 
 def _captioned(inputs: EditInputs, model: CaptionModel, base: BaseModel, attempt: Attempt) -> EditInputs:
-    """The inputs with a source prompt that the captioner wrote."""
+    """The inputs with a source prompt that the captioner wrote, in this attempt or in that of the partial results."""
     request = inputs.request
+    if inputs.partial is not None:
+        return replace(inputs, request=replace(request, source_prompt=inputs.partial.resolved["source_prompt"]))
     write = captioner(model, base, attempt.reporter("captioning"))
     (source_prompt,) = write([request.image], request.subject)
     return replace(inputs, request=replace(request, source_prompt=source_prompt))
 
 
-def _edit(model: BaseModel, inputs: EditInputs, config: Any, attempt: Attempt, previews: PreviewUploader) -> list[Edit]:
-    method, done = METHODS[inputs.method], 0
+def _edit(
+    model: BaseModel, inputs: EditInputs, config: Any, attempt: Attempt, previews: PreviewUploader, results: ResultStore
+) -> None:
+    """Generate and store the missing results."""
+    method, request, done = METHODS[inputs.method], inputs.request, 0
 
     def report(step: int, steps: int) -> None:
         nonlocal done
@@ -175,27 +183,24 @@ def _edit(model: BaseModel, inputs: EditInputs, config: Any, attempt: Attempt, p
             previews.upload(decoded[0], done, request.target_prompts[0])
 
         options = {"on_preview": upload} if method.has_previews else {}
-        return method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
+        made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
+        for stage, seconds in made[0].timings.items():
+            attempt.seconds[stage] = attempt.seconds.get(stage, 0.0) + seconds
+        return made
 
-    def edit_one_by_one() -> list[Edit]:
+    def edit_together() -> None:
+        """All prompts that miss a result, with all seeds: they share one inversion and one batch."""
+        seeds = len(request.seeds)
+        prompts = sorted({(number - 1) // seeds for number in results.missing})
+        numbers = [prompt * seeds + seed for prompt in prompts for seed in range(1, seeds + 1)]
+        target_prompts = tuple(request.target_prompts[prompt] for prompt in prompts)
+        results.store(numbers, edit(replace(request, target_prompts=target_prompts)))
+
+    def edit_one_by_one() -> None:
         """One row at a time, each with an inversion of its own. The rows do not depend on each other."""
-        request = inputs.request
         with reduced_memory(model):
-            return [
-                result
-                for prompt in request.target_prompts
-                for seed in request.seeds
-                for result in edit(replace(request, target_prompts=(prompt,), seeds=(seed,)))
-            ]
+            for number in results.missing:
+                prompt, seed = results.rows[number - 1]
+                results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
 
-    return with_memory_fallbacks([lambda: edit(inputs.request), edit_one_by_one])
-
-
-def _files(number: int, edit: Edit) -> list[File]:
-    details = {"target_prompt": edit.target_prompt, "seed": edit.seed}
-    files = []
-    for role in ROLES:
-        content = io.BytesIO()
-        getattr(edit, role).save(content, "PNG")
-        files.append(File(role, f"{role}-{number}.png", "image/png", content.getvalue(), details))
-    return files
+    with_memory_fallbacks([edit_together, edit_one_by_one])

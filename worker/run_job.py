@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 from torch import OutOfMemoryError
 
-from ledger import artefacts, attempts, jobs, quotas
+from ledger import artefacts, attempts, jobs, partial_results, quotas
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
@@ -128,14 +128,15 @@ def _succeed(context: WorkerContext, attempt: Attempt, result: JobResult) -> boo
     prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
     puts = [partial(context.storage.put, prefix, file.name, file.content, file.content_type) for file in result.files]
     stored: list[NewArtefact] = []
-    with attempt.stage("uploading"):
-        for file, put in zip(result.files, attempt.retry_storage_all(puts), strict=True):
-            attempt.report("uploading", len(stored), len(result.files))
-            stored.append(NewArtefact(file.role, file.name, file.content_type, put, file.details))
+    if result.files:
+        with attempt.stage("uploading"):
+            for file, put in zip(result.files, attempt.retry_storage_all(puts), strict=True):
+                attempt.report("uploading", len(stored), len(result.files))
+                stored.append(NewArtefact(file.role, file.name, file.content_type, put, file.details))
     metrics = _metrics(context, attempt)
 
     def finish(session: Session) -> bool:
-        files = [*stored, *result.previews]
+        files = [*stored, *result.stored]
         has_succeeded = attempts.finish(
             session, claim, files, resolved=result.resolved, metrics=metrics, manifest=result.manifest
         )
@@ -209,8 +210,9 @@ def _times(context: WorkerContext, attempt: Attempt) -> dict[str, Any]:
 def _delete_orphans(context: WorkerContext, claim: Claim) -> None:
     """Delete the job's objects that no row references, except those of a newer attempt.
 
-    The rows decide, not the outcome that this attempt saw: a commit whose confirmation was lost is still a success.
-    A killed attempt deletes nothing itself, so objects of older attempts are deleted, too.
+    A job that returns to the queue keeps its partial results. The rows decide, not the outcome that this attempt saw:
+    a commit whose confirmation was lost is still a success. A killed attempt deletes nothing itself, so objects of
+    older attempts are deleted, too.
     """
     with suppress(*UNAVAILABLE, StorageError):
         # Listed before the row is read: an attempt that is claimed after that cannot have stored any of these.
@@ -218,6 +220,7 @@ def _delete_orphans(context: WorkerContext, claim: Claim) -> None:
         with context.begin() as session:
             job = jobs.get(session, claim.project_id, claim.job_id)
             referenced = {artefact.key for artefact in artefacts.of_job(session, claim.project_id, claim.job_id)}
+            referenced |= partial_results.keys(job) if job is not None else set()
         is_newer = job is not None and job.epoch != claim.epoch
         newer = attempt_prefix(claim.project_id, claim.job_id, job.epoch) if job is not None and is_newer else None
         for key in stored:

@@ -14,7 +14,8 @@ class Job(Row):
     """A training or an edit to run. `parameters` were requested; `resolved` are those that an attempt ran with.
 
     `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
-    number of the newest event. `notified_at` is the time of the newest message to the workers about it.
+    number of the newest event. `notified_at` is the time of the newest message to the workers about it. `partial` has
+    the results that an unfinished edit has stored (`partial_results`).
     """
 
     __tablename__ = "jobs"
@@ -50,6 +51,7 @@ class Job(Row):
     cancel_requested_at: Mapped[datetime | None]
     progress: Mapped[dict[str, Any]]
     progress_sequence: Mapped[int]
+    partial: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     metrics: Mapped[dict[str, Any]]
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]

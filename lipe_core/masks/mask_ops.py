@@ -1,4 +1,4 @@
-"""Mask algebra: threshold, union, dilation, feathering, blend and composite.
+"""Mask algebra: threshold, union, dilation, blend and composite.
 
 LIPE, section 3.3 (https://arxiv.org/abs/2406.17236). An attention map is raw and has no scale. A mask is in [0, 1],
 1 = may change. Lengths are fractions of the shorter side, so that one setting serves every resolution.
@@ -55,19 +55,6 @@ def dilate(mask: Mask, radius: float) -> Mask:
     return rearrange(torch.from_numpy(distances <= cells + 0.5), "b h w -> b 1 h w").to(mask)
 
 
-def feather(mask: Mask, radius: float) -> Mask:
-    """Soften edges with a Gaussian blur that reaches `radius` to both sides of an edge and no further."""
-    cells = _in_cells(mask, radius)
-    if cells < 1:
-        return mask
-    offsets = torch.arange(-cells, cells + 1, device=mask.device, dtype=mask.dtype)
-    weights = torch.exp(-0.5 * (2 * offsets / cells) ** 2)
-    weights = weights / weights.sum()
-    padded = F.pad(mask, (cells,) * 4, mode="replicate")
-    rows = F.conv2d(padded, rearrange(weights, "k -> 1 1 k 1"))
-    return F.conv2d(rows, rearrange(weights, "k -> 1 1 1 k")).clamp(0, 1)
-
-
 def otsu(maps: Mask) -> PerRow:
     """The level that splits each row's values into the two classes with the largest variance between them (Otsu,
     1979)."""
@@ -80,12 +67,6 @@ def otsu(maps: Mask) -> PerRow:
     between = below * (count - below) * (mean_above - mean_below) ** 2
     split = between.argmax(dim=1, keepdim=True)
     return ((values.gather(1, split) + values.gather(1, split + 1)) / 2).squeeze(1)
-
-
-def to_soft_pixel_mask(mask: Mask, size: tuple[int, int], radius: float) -> PixelMask:
-    """Scale a mask to an image's (height, width) with soft edges: 1 inside, exactly 0 beyond twice the radius."""
-    pixels = F.interpolate(mask.float(), size, mode="nearest")
-    return torch.maximum(pixels, feather(dilate(pixels, radius), radius))
 
 
 def blend(edit: Latents, source: Latents, mask: Mask) -> Latents:

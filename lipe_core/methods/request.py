@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from lipe_core.errors import InvalidRequest
+from lipe_core.masks.mask_ops import composite
 from lipe_core.subject import Subject
 
 
@@ -42,25 +43,70 @@ class EditRequest:
             )
 
 
+class EditImages(NamedTuple):
+    """An edit's images at the size of the request's image. The names are the roles of the service's files."""
+
+    image: Image.Image
+    source_mask: Image.Image
+    edit_mask: Image.Image
+    uncomposited: Image.Image
+
+
+MakeImage = Callable[[], Image.Image]
+"""Makes an image when it is needed: each call makes it again, and nothing keeps it."""
+
+
 @dataclass(frozen=True)
 class Edit:
     """One edited image with its masks, costs and parameters.
 
-    `uncomposited` is the decoder's image, before the source's own pixels return. If the method composites, `image` has
-    the source's bytes where `edit_mask` is black. Timings are seconds per stage, shared by all edits of a request.
-    Evaluations are network forward passes of one row, with the shared inversion counted in full. `parameters` suffice
-    to repeat the edit.
+    `uncomposited` is the decoder's image, before the source's own pixels return. If the method composites, it gives
+    the `source`, and `image` has the source's bytes where `edit_mask` is black. Timings are seconds per stage, shared
+    by all edits of a request. Evaluations are network forward passes of one row, with the shared inversion counted in
+    full. `parameters` suffice to repeat the edit.
+
+    An edit keeps what the network made, which is small. The images have the size of the request's image, up to 50
+    million pixels. Each is made when it is read and is not kept, so that a list of edits stays small. Read all four at
+    once by `images`.
     """
 
-    image: Image.Image
     target_prompt: str
     seed: int
-    source_mask: Image.Image
-    edit_mask: Image.Image
-    uncomposited: Image.Image
+    make_uncomposited: MakeImage
+    make_source_mask: MakeImage
+    make_edit_mask: MakeImage
+    source: Image.Image | None
     timings: dict[str, float]
     evaluations: int
     parameters: dict[str, Any]
+
+    def images(self) -> EditImages:
+        """Make all images."""
+        uncomposited, edit_mask = self.make_uncomposited(), self.make_edit_mask()
+        image = uncomposited if self.source is None else composite(uncomposited, self.source, edit_mask)
+        return EditImages(image, self.make_source_mask(), edit_mask, uncomposited)
+
+    @property
+    def image(self) -> Image.Image:
+        """Make the edited image."""
+        if self.source is None:
+            return self.make_uncomposited()
+        return composite(self.make_uncomposited(), self.source, self.make_edit_mask())
+
+    @property
+    def uncomposited(self) -> Image.Image:
+        """Make the decoder's image."""
+        return self.make_uncomposited()
+
+    @property
+    def source_mask(self) -> Image.Image:
+        """Make the mask of the subject in the source image."""
+        return self.make_source_mask()
+
+    @property
+    def edit_mask(self) -> Image.Image:
+        """Make the mask of the region that changed."""
+        return self.make_edit_mask()
 
 
 OnPreview = Callable[[list[Image.Image]], None]

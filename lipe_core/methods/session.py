@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import count, product
 from typing import Any
 
@@ -24,9 +25,10 @@ from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, invert, no_pr
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
 from lipe_core.errors import InvalidRequest
 from lipe_core.masks import mask_ops
+from lipe_core.masks.mask_images import soft_mask_image
 from lipe_core.masks.recording import Prompts, encode_prompts
-from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.pixels import to_grey, to_mask, to_pixels
+from lipe_core.methods.request import Edit, EditRequest, MakeImage
+from lipe_core.pixels import to_mask, to_pixels, to_rgb
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size, Timesteps
 
@@ -166,9 +168,9 @@ class EditSession:
         with self.clock.stage("decoding"):
             return sdxl.decode(self.model, x_0)
 
-    def mask_images(self, masks: Mask | PixelMask, feather: float = 0.0) -> list[Image.Image]:
+    def mask_images(self, masks: Mask | PixelMask, feather: float = 0.0) -> list[MakeImage]:
         """Masks as greyscale images of the request's size, with soft edges of the width `feather`."""
-        return [to_grey(mask_ops.to_soft_pixel_mask(row, self.image_size, feather)) for row in masks[:, None]]
+        return [partial(soft_mask_image, row, self.image_size, feather) for row in masks.cpu()[:, None]]
 
     def edits(
         self,
@@ -176,8 +178,8 @@ class EditSession:
         config: Any,
         evaluations: int,
         *,
-        source_masks: Sequence[Image.Image] | None = None,
-        edit_masks: Sequence[Image.Image] | None = None,
+        source_masks: Sequence[MakeImage] | None = None,
+        edit_masks: Sequence[MakeImage] | None = None,
         composite: bool = False,
     ) -> list[Edit]:
         """Build the edits of all rows from their images, which may have any size.
@@ -186,30 +188,27 @@ class EditSession:
         mask.
         """
         height, width = self.image_size
-        everywhere = [Image.new("L", (width, height), 255)] * len(self.rows)
-        source, parameters = self.request.image.convert("RGB"), self._parameters(config)
-        edits = []
-        for (prompt, seed), image, source_mask, edit_mask in zip(
-            self.rows, images, source_masks or everywhere, edit_masks or everywhere, strict=True
-        ):
-            uncomposited = resized(image, self.image_size)
-            edits.append(
-                Edit(
-                    image=mask_ops.composite(uncomposited, source, edit_mask) if composite else uncomposited,
-                    target_prompt=prompt,
-                    seed=seed,
-                    source_mask=source_mask,
-                    edit_mask=edit_mask,
-                    uncomposited=uncomposited,
-                    timings=dict(self.clock.timings),
-                    evaluations=evaluations,
-                    parameters=parameters | {"target_prompt": prompt, "seed": seed},
-                )
+        everywhere = [partial(Image.new, "L", (width, height), 255)] * len(self.rows)
+        source, parameters = to_rgb(self.request.image), self._parameters(config)
+        return [
+            Edit(
+                target_prompt=prompt,
+                seed=seed,
+                make_uncomposited=partial(resized, image, self.image_size),
+                make_source_mask=source_mask,
+                make_edit_mask=edit_mask,
+                source=source if composite else None,
+                timings=dict(self.clock.timings),
+                evaluations=evaluations,
+                parameters=parameters | {"target_prompt": prompt, "seed": seed},
             )
-        return edits
+            for (prompt, seed), image, source_mask, edit_mask in zip(
+                self.rows, images, source_masks or everywhere, edit_masks or everywhere, strict=True
+            )
+        ]
 
     def _working_image(self) -> Image.Image:
-        return resized(self.request.image.convert("RGB"), self.size)
+        return resized(to_rgb(self.request.image), self.size)
 
     def _worded(self, prompt: str) -> str:
         phrase = rf"(?<!\w){re.escape(self.request.subject.phrase)}(?!\w)"

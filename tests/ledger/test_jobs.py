@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ledger import artefacts, attempts, events, jobs, outbox, reaper, retries
+from ledger import artefacts, attempts, events, jobs, outbox, partial_results, reaper, retries
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.database import UnitOfWork
 from ledger.models import Delivery, Event, Job, OutboxEntry, Prior, Project, Subject
 from ledger.pages import Window
+from ledger.partial_results import PartialResults
 from ledger.states import TERMINAL, TRANSITIONS, IllegalTransition, State, check
 from ledger.storage import StoredObject
 from tests.support.rows import make_job
@@ -46,6 +48,25 @@ def test_exactly_one_of_many_workers_gets_the_job(begin: UnitOfWork, job: Job) -
         thread.join()
     assert sorted(claim is not None for claim in claims) == [False] * 7 + [True]
     assert (current(begin, job).epoch, current(begin, job).attempt) == (1, 1)
+
+
+def test_partial_results_pass_to_the_next_attempt_and_leave_with_the_end(
+    begin: UnitOfWork, job: Job, claim: Claiming
+) -> None:
+    partial = PartialResults({"seeds": [7]}, {2: ADAPTER, 1: [replace(ADAPTER[0], details={"seed": 7})]})
+    old = claim(job)
+    with begin() as session:
+        assert attempts.keep(session, old, partial)
+    assert end(begin, old, "release")
+    new = claim(job)
+    with begin() as session:
+        assert not attempts.keep(session, old, PartialResults({}, {}))
+        assert artefacts.of_job(session, job.project_id, job.id) == []
+    assert partial_results.read(current(begin, job)) == partial
+    assert partial_results.keys(current(begin, job)) == {"key"}
+    assert end(begin, new, "finish_failed")
+    assert partial_results.read(current(begin, job)) is None
+    assert partial_results.keys(current(begin, job)) == set()
 
 
 def test_a_finished_job_has_its_artefacts_its_prior_and_one_terminal_event(

@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from lipe_core.methods.request import EditImages
 from worker import edit, gpu, train
 from worker.attempt import Attempt, File, JobResult
 from worker.context import WorkerContext
@@ -82,7 +83,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
             state = step(context, attempt, state)
             attempt.report("editing", (number - 1) * EDIT_STEPS + state.step, 10**6)
         content, details = state.weights.encode(), {"target_prompt": prompt, "seed": 0}
-        files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in edit.ROLES]
+        files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in EditImages._fields]
     return JobResult(files, {"adapter_sha256": inputs.prior})
 
 

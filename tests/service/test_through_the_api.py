@@ -69,7 +69,7 @@ def test_a_job_of_a_killed_worker_succeeds_later(
                 assert artefact is not None
                 with Image.open(lipe.download(artefact, tmp_path / "file.png")) as image:
                     assert image.size == (96, 96)
-        assert job.metrics.keys() >= {"seconds_queued", "seconds_inverting", "seconds_editing", "seconds_uploading"}
+        assert job.metrics.keys() >= {"seconds_queued", "seconds_inverting", "seconds_editing", "seconds_storing"}
         roles = [artefact.role for artefact in verified(begin, storage, row_of(begin, job.id))]
         assert roles == ["image", "source_mask", "edit_mask", "uncomposited"] * 2
 

@@ -40,11 +40,15 @@ def changed(job: str, **values: Any) -> Cause:
     )
 
 
-def move_artefact(session: Session, storage: Storage, sample: SampleProject) -> None:
-    """Replace an artefact by one of an older attempt."""
-    image = files(session, sample.edited)[0]
-    prefix = attempt_prefix(image.project_id, sample.edited, 1)
-    image.key = storage.put(prefix, "image", b"image", "image/png").key
+def artefact_of(job: str, epoch: int) -> Cause:
+    """Replace the last artefact of the sample's job of that name by one that the attempt `epoch` stored."""
+
+    def move(session: Session, storage: Storage, sample: SampleProject) -> None:
+        artefact = files(session, getattr(sample, job))[-1]
+        prefix = attempt_prefix(artefact.project_id, artefact.job_id, epoch)
+        artefact.key = storage.put(prefix, "image", storage.get(artefact.key, artefact.sha256), "image/png").key
+
+    return move
 
 
 def record_early(session: Session, storage: Storage, sample: SampleProject) -> None:
@@ -149,7 +153,8 @@ VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
             update(Event).where(Event.job_id == j.failed, Event.sequence == 1).values(data={"status": "running"})
         ),
     ),
-    "an older attempt's artefact": ({2}, "does not belong to its attempt 2", move_artefact),
+    "an older attempt's artefact": ({2}, "does not belong to its attempt 1", artefact_of("learned", 0)),
+    "a newer attempt's artefact": ({2}, "does not belong to its attempt 2", artefact_of("edited", 3)),
     "an end without its event": (
         {3},
         "is failed, but has no terminal event",

@@ -13,8 +13,7 @@ from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel, base_model
 from lipe_core.training import learn as learning
 from tests.support.factories import current, edit, learn
-from worker import edit as edit_job
-from worker import train
+from worker import results, train
 from worker.context import WorkerContext
 from worker.run_job import run_job
 
@@ -35,7 +34,7 @@ EDITING: dict[str, tuple[Any, str]] = {
     "encoding the prompts": (sdxl, "encode_prompt"),
     "inverting and editing": (base_model, "predict"),
     "decoding": (sdxl, "decode"),
-    "writing the images": (edit_job, "_files"),
+    "writing the images": (results, "encode"),
 }
 
 

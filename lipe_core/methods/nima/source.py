@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from PIL import Image
+from functools import partial
 
 from lipe_core.diffusion.ddim import OnStep, Trajectory, unit_noise
 from lipe_core.masks import mask_ops, segmentation
 from lipe_core.masks.localization import SubjectFinder
+from lipe_core.masks.mask_images import hard_mask_image
+from lipe_core.methods.request import MakeImage
 from lipe_core.methods.session import EditSession
 from lipe_core.methods.source_features import SourceFeatures
-from lipe_core.pixels import to_grey, to_mask
+from lipe_core.pixels import to_mask
 from lipe_core.shapes import Latents, PixelMask, Size, Timesteps
 
 
@@ -28,11 +29,11 @@ class Source:
         rows, columns = self.trajectory.x_0.shape[2:]
         return rows, columns
 
-    def mask_images(self, session: EditSession) -> list[Image.Image]:
+    def mask_images(self, session: EditSession) -> list[MakeImage]:
         """The source mask of each edit at the image's own size: the user's as it was given, or the silhouette."""
         if session.request.mask is not None:
-            return [session.request.mask.convert("L")] * len(session.rows)
-        return [to_grey((mask_ops.resize(row, session.image_size) > 0.5).float()) for row in self.silhouette[:, None]]
+            return [partial(session.request.mask.convert, "L")] * len(session.rows)
+        return [partial(hard_mask_image, row, session.image_size) for row in self.silhouette.cpu()[:, None]]
 
 
 def read_source(

@@ -61,22 +61,6 @@ def test_dilation_reaches_as_far_at_every_resolution():
     assert mask_ops.dilate(torch.zeros(2, 1, 8, 8), 0.5).sum() == 0
 
 
-def test_feather_is_soft_bounded_and_ends():
-    soft = mask_ops.feather(disc(48, 10.0, (24.0, 24.0)), 4 / 48)
-    assert soft.min() == 0
-    assert soft.max() <= 1
-    assert ((soft > 0) & (soft < 1)).any()
-    assert torch.equal(soft > 0, (soft > 0) & (disc(48, 10.0 + 4 * 2**0.5 + 1, (24.0, 24.0)) > 0))
-
-
-def test_soft_pixel_masks_keep_the_whole_mask():
-    mask = disc(16, 4.0, (8.0, 8.0))
-    pixels = mask_ops.to_soft_pixel_mask(mask, (128, 128), 0.04)
-    inside = mask_ops.to_soft_pixel_mask(mask, (128, 128), 0.0)
-    assert pixels[inside == 1].min() == 1
-    assert (pixels[mask_ops.dilate(inside, 0.12) == 0] == 0).all()
-
-
 def test_union_is_either():
     a, b = disc(centre=(8.0, 8.0)), disc(centre=(14.0, 14.0))
     assert torch.equal(mask_ops.union(a, b) > 0, (a > 0) | (b > 0))
