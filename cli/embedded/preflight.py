@@ -1,30 +1,20 @@
 """Checks of `lipe up` before it starts anything. Each raises StartError with one sentence that says what to do."""
 
 import errno
-import re
 import socket
 import tempfile
 from pathlib import Path
 
+from cli.base_model_files import find_faults
 from cli.embedded.process import StartError
 
 MODEL_ADVICE = "set LIPE_BASE_MODEL or --base-model to the folder or the hub id of an SDXL checkpoint"
-WEIGHT_FOLDERS = ("text_encoder", "text_encoder_2", "unet", "vae")
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def check_base_model(base_model: str) -> None:
     """Check that a folder has the files of an SDXL checkpoint. A hub id is accepted without a check."""
-    folder = Path(base_model)
-    if not folder.exists():
-        if not HUB_ID.fullmatch(base_model):
-            raise StartError(f"there is no base model {base_model}: {MODEL_ADVICE}")
-        return
-    if not (folder / "model_index.json").is_file():
-        raise StartError(f"the base model {base_model} has no model_index.json: {MODEL_ADVICE}")
-    for name in WEIGHT_FOLDERS:
-        if not any((folder / name).glob("*.safetensors")):
-            raise StartError(f"the base model {base_model} has no safetensors files in {name}: {MODEL_ADVICE}")
+    for fault in find_faults(base_model):
+        raise StartError(f"{fault}: {MODEL_ADVICE}")
 
 
 def check_data_folder(data_dir: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.embedded.preflight import WEIGHT_FOLDERS, check_base_model, check_data_folder, reserve_port
+from cli.base_model_files import WEIGHT_FOLDERS
+from cli.embedded.preflight import check_base_model, check_data_folder, reserve_port
 from cli.embedded.process import StartError
 
 
