@@ -75,6 +75,10 @@ _delivery = {
     "body": {"type": "edit.succeeded", "timestamp": LATER, "data": _event_data},
 }  # fmt: skip
 
+_model = {
+    "name": "sdxl", "fingerprint": SHA256, "family": "sdxl", "native_size": 1024, "miniature": False,
+    "license": "openrail++", "kinds": ["edit", "prior"], "workers": 2,
+}  # fmt: skip
 _new_edit = {
     "subject_id": SUBJECT, "image_id": IMAGE, "prompt": PROMPT, "parameters": {"steps": 30}, "seed": 7,
     "metadata": {"order": "7"},
@@ -119,6 +123,7 @@ RESPONSES: Mapping[str, Any] = {
             }
         ],
     },
+    "list_models": _page(_model),
     "list_jobs": _page(_edit_job),
     "get_job": _running_job,
     "cancel_job": _canceled_job,

@@ -17,6 +17,7 @@ from client.models import (
     PriorSummary,
     Progress,
     Result,
+    ServedModel,
     Status,
     Subject,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Result",
+    "ServedModel",
     "Status",
     "Subject",
     "verify_webhook",

@@ -126,6 +126,28 @@ class Job(Model):
         return self.status in TERMINAL_STATUSES
 
 
+class ServedModel(Model):
+    """A base model that live workers have loaded. `license` is that of its model card, if it states one.
+
+    `miniature`: it is LIPE's own small model, which knows drawings and no photos.
+    """
+
+    name: str
+    fingerprint: str
+    family: str
+    native_size: int
+    miniature: bool
+    license: str | None
+    kinds: tuple[Kind, ...]
+    workers: int
+
+
+class ServedModels(Model):
+    """The list of served models."""
+
+    data: tuple[ServedModel, ...]
+
+
 class Progress(Model):
     """One event of a job: a state change (`type` such as "prior.running"), or progress ("prior.progress")."""
 

@@ -33,9 +33,15 @@ WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block
 
 
 def make_app(
-    settings: Settings, draining: Callable[[], bool] = lambda: False, *, webhooks_only: bool = False
+    settings: Settings,
+    draining: Callable[[], bool] = lambda: False,
+    *,
+    webhooks_only: bool = False,
+    kinds: Sequence[str] = (),
 ) -> Celery:
     """The application with its three tasks. With `webhooks_only`, the worker has no model to load.
+
+    `kinds` are the kinds of jobs that the worker reports to take, see `worker.presence`.
 
     Only the child process imports torch: CUDA does not survive a fork.
     """
@@ -71,12 +77,15 @@ def make_app(
 
     @cache
     def job_runner() -> Callable[[str], None]:
-        # Imported here, because both modules import torch.
+        # Imported here, because these modules import torch.
         from worker.context import make_context
+        from worker.presence import report_presence
         from worker.run_job import run_job
 
         context = make_context(settings, engine(), draining)
         context.warm_up()
+        if kinds:
+            report_presence(context, kinds)
         return partial(run_job, context)
 
     @worker_process_init.connect(weak=False)
@@ -128,7 +137,8 @@ def serve(queues: Sequence[str]) -> None:
         flag.value = 1
 
     worker_shutting_down.connect(drain, weak=False)
-    worker = make_app(settings, lambda: bool(flag.value), webhooks_only=webhooks_only).Worker(
+    kinds = [task.removeprefix("lipe.") for task, queue in QUEUES.items() if queue in queues and not webhooks_only]
+    worker = make_app(settings, lambda: bool(flag.value), webhooks_only=webhooks_only, kinds=kinds).Worker(
         queues=list(queues),
         hostname=f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}",
         pool="threads" if webhooks_only else "prefork",

@@ -18,6 +18,8 @@ from lipe_core.diffusion.schedule import NoiseSchedule, PredictionType
 from lipe_core.pretrained import public_name
 from lipe_core.shapes import Latents, RowTimesteps, Size
 
+FAMILY = "sdxl"
+"""The family of the checkpoints that this package loads."""
 _COMPONENTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 """Folders of the weights that the fingerprint covers."""
 
