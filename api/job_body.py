@@ -10,6 +10,7 @@ from api.previews import with_preview_url
 from api.service import Service
 from ledger.models import Job
 from ledger.states import JobKind, State
+from ledger.waiting import Reason, Waiting
 
 
 class JobError(BaseModel):
@@ -26,6 +27,23 @@ class JobProgress(BaseModel, extra="allow"):
     step: int
     total: int
     preview: Annotated[ArtefactBody | None, Field(description="While the job runs: its newest preview image.")] = None
+
+
+class JobWaiting(BaseModel):
+    """Why a queued job waits."""
+
+    reason: Annotated[
+        Reason,
+        Field(
+            description="`no_worker_serves_it`: no live worker takes jobs of this kind. `quota`: the project has as "
+            "many running jobs as it may have. `jobs_before_it`: older jobs of the project are first. "
+            "`workers_busy`: it starts as soon as a worker is free."
+        ),
+    ]
+    position: Annotated[
+        int | None,
+        Field(description="Its place among the project's queued jobs of this kind; 1 is the first. Null: over 200."),
+    ]
 
 
 class JobUrls(BaseModel):
@@ -48,6 +66,9 @@ class JobBody(BaseModel):
     prior_id: str | None
     edit_id: str | None
     attempt: Annotated[int, Field(description="Number of times that a worker has claimed the job.")]
+    waiting: Annotated[
+        JobWaiting | None, Field(description="Why a queued job waits. Only in the answers of GET requests.")
+    ]
     progress: JobProgress | None
     error: JobError | None
     parameters: dict[str, Any]
@@ -64,8 +85,8 @@ class JobBody(BaseModel):
     urls: JobUrls
 
     @classmethod
-    def of(cls, service: Service, job: Job) -> "JobBody":
-        """The body of a row."""
+    def of(cls, service: Service, job: Job, waiting: Waiting | None = None) -> "JobBody":
+        """The body of a row; `waiting` if it is queued and that is known."""
         path = f"/v1/jobs/{job.id}"
         result = f"/v1/edits/{job.edit_id}" if job.kind == "edit" else f"/v1/priors/{job.prior_id}"
         return cls(
@@ -76,6 +97,7 @@ class JobBody(BaseModel):
             prior_id=job.prior_id,
             edit_id=job.edit_id,
             attempt=job.attempt,
+            waiting=JobWaiting(reason=waiting.reason, position=waiting.position) if waiting else None,
             progress=JobProgress(**with_preview_url(service, job.progress)) if job.progress else None,
             error=JobError(code=job.error_code, detail=job.error_detail or "") if job.error_code else None,
             parameters=job.parameters,
@@ -95,6 +117,7 @@ class JobBody(BaseModel):
         )
 
 
-def etag(job: Job) -> str:
-    """The entity tag, which changes with every event and when cancellation is requested."""
-    return f'"{job.sequence}{"c" if job.cancel_requested_at else ""}"'
+def etag(job: Job, waiting: Waiting | None = None) -> str:
+    """The entity tag. It changes with every event, a request to cancel, and the reason and place of a queued job."""
+    queue = f"-{waiting.reason}-{waiting.position}" if waiting else ""
+    return f'"{job.sequence}{"c" if job.cancel_requested_at else ""}{queue}"'

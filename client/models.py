@@ -100,6 +100,13 @@ class JobProgress(Model):
     preview: Artefact | None = None
 
 
+class JobWaiting(Model):
+    """Why a queued job waits. `position` counts the project's queued jobs of this kind; 1 is the first."""
+
+    reason: str
+    position: int | None
+
+
 class Job(Model):
     """A training job (`kind` "prior") or an edit job, as it was when the service answered."""
 
@@ -110,6 +117,7 @@ class Job(Model):
     prior_id: str | None
     edit_id: str | None
     attempt: int
+    waiting: JobWaiting | None = None
     progress: JobProgress | None
     error: JobError | None
     parameters: dict[str, Any]

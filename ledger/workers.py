@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ledger.models import Worker
+from ledger.states import JobKind
 
 REPORT_SECONDS = 15.0
 LIVE_SECONDS = 3 * REPORT_SECONDS
@@ -46,6 +47,11 @@ def served_models(session: Session) -> list[ServedModel]:
             models.append(worker.model)
     served = [_served(model, [worker for worker in live if worker.model == model]) for model in models]
     return sorted(served, key=lambda model: (str(model.description.get("name")), str(model.description)))
+
+
+def is_served(kind: JobKind) -> ColumnElement[bool]:
+    """Condition: a live worker takes jobs of this kind."""
+    return select(Worker).where(Worker.seen_at >= _oldest(), Worker.kinds.contains([kind])).exists()
 
 
 def _served(model: dict[str, Any], workers: Sequence[Worker]) -> ServedModel:
