@@ -10,7 +10,7 @@ from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
-from api.routes import edits, health, images, jobs, models, priors, subjects, uploads, webhooks
+from api.routes import docs, edits, health, images, jobs, models, priors, subjects, uploads, webhooks
 from api.service import lifespan
 from api.strict_query import strict_query
 from ledger.settings import Settings
@@ -40,6 +40,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=OPENAPI_TAGS,
         lifespan=lifespan(settings),
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's pages load their scripts from a public server
+        redoc_url=None,
     )
     problems.install(app)
     app.add_middleware(AuthMiddleware)
@@ -54,6 +56,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
             responses=problem_responses(),
         )
     app.include_router(health.router)
+    app.include_router(docs.router)
     app.webhooks.include_router(webhook_events.make_router())
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app

@@ -1,8 +1,6 @@
 """A file that a job produced, with a signed URL."""
 
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from api.fields import ResponseModel
 from api.service import Service
@@ -13,12 +11,26 @@ class ArtefactBody(ResponseModel):
     """One file. `role` is one of adapter, manifest, image, source_mask, edit_mask, uncomposited, preview."""
 
     role: str
+    """Purpose of the file in its job."""
+
     name: str
+    """File name that a download gets."""
+
     content_type: str
+    """Media type of the file."""
+
     size: int
+    """Size of the file in bytes."""
+
     sha256: str
+    """SHA-256 of the file, in hexadecimal. Compare it after a download."""
+
     details: dict[str, Any]
-    url: Annotated[str, Field(description="Signed and valid for a few minutes; each answer has a new one.")]
+    """Facts about the file, such as the `target_prompt` and `seed` of an edited image."""
+
+    url: str
+    """Signed URL of the file, valid for a few minutes. Each answer has a new one: read it again instead of storing
+    it."""
 
 
 def artefact_body(service: Service, artefact: Artefact) -> ArtefactBody:

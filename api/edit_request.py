@@ -27,22 +27,53 @@ class NewEdit(RequestModel):
     """
 
     subject_id: Id | None = None
+    """Id of the subject, whose newest ready prior the edit uses. Give it unless you give `prior_id`."""
+
     prior_id: Id | None = None
+    """Id of the prior. Give it instead of `subject_id` to choose one of several trainings."""
+
     image_id: Id
-    prompt: Annotated[Prompt | None, Field(description='Names the subject: "a photo of sks dog jumping".')] = None
+    """Id of the image to edit, which shows the subject."""
+
+    prompt: Prompt | None = None
+    """Description of the wanted image, which names the subject: "a photo of sks dog jumping"."""
+
     prompts: Annotated[list[Prompt] | None, Field(min_length=1, max_length=MAX_PROMPTS)] = None
-    source_prompt: Annotated[Prompt | None, Field(description="Describes the image as it is now.")] = None
-    method: Annotated[Method, Field(description="`nima` is LIPE's own; the others are published baselines.")] = "nima"
-    parameters: AnyParameters = Field({}, validate_default=True, description="Settings of the method.")
-    use_prior: Annotated[bool, Field(description="False: edit with the base model, without the prior.")] = True
+    """Several target prompts for the same image, instead of `prompt`. With most methods their edits share the
+    inversion, which saves time."""
+
+    source_prompt: Prompt | None = None
+    """Description of the image as it is now. Default: the service writes one. Give it if the pose or the scene is
+    unusual."""
+
+    method: Method = "nima"
+    """`nima` is LIPE's own; the others are published baselines. Change it to compare methods."""
+
+    parameters: AnyParameters = Field({}, validate_default=True)
+    """Settings of the method. Default: those of each setting. Change them if the edit is too weak or too strong."""
+
+    use_prior: bool = True
+    """False: edit with the base model, without the prior. Set it to false to see the prior's effect."""
+
     seed: Seed | None = None
+    """Seed of the first image. Default: drawn by the service. Give it to get the same image again."""
+
     seeds: Annotated[list[Seed] | None, Field(min_length=1, max_length=MAX_SEEDS)] = None
+    """Seeds of the images, instead of `seed` and `n`. Default: counted up from `seed`. Give them to repeat certain
+    images."""
+
     n: Annotated[int, Field(ge=1, le=MAX_SEEDS)] = 1
-    mask_image_id: Annotated[
-        Id | None, Field(description="White where the image may change; grays count as the nearer of black and white.")
-    ] = None
+    """Number of seeds, and so of images for each prompt. Raise it to choose among several images; time grows in
+    proportion."""
+
+    mask_image_id: Id | None = None
+    """Id of a mask of the image's size: white where the image may change; grays count as the nearer of black and
+    white. Default: the method finds the region. Give it if that region is wrong."""
+
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
+    """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
+    depends on the job."""
 
     @field_validator("parameters", mode="plain", json_schema_input_type=AnyParameters)
     @classmethod
@@ -65,9 +96,11 @@ class NewEdit(RequestModel):
         if len(self.target_prompts()) * len(self.seeds or range(self.n)) > MAX_IMAGES:
             raise ValueError(f"prompts times seeds must be at most {MAX_IMAGES} images")
         if len(self.seeds or range(self.n)) > 1 and not self.parameters.is_seeded():
-            raise ValueError(
-                "this method draws no noise, so all seeds give the same image: give one seed (NIMA: or set renoise)"
-            )
+            if self.method == "nima":
+                raise ValueError(
+                    "without renoise all seeds give the same image: set parameters.renoise, or give one seed"
+                )
+            raise ValueError("this method draws no noise, so all seeds give the same image: give one seed")
         if not self.use_prior and (self.prior_id is not None or self.method == "dreamctrl"):
             raise ValueError("without a prior give subject_id, and a method other than dreamctrl")
         return self

@@ -1,15 +1,30 @@
 """Field types and base models that several resources share."""
 
-from typing import Annotated, Any
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from api import suggestions
 from api.problems import Problem
 from ledger.addresses import Forbidden, normal_url, resolve
 from ledger.settings import Settings
 
 MAX_METADATA = 16
+MAX_SUGGESTIONS = 8  # in one model: a body may have thousands of unknown fields
 ID_PATTERN = r"^[A-Za-z0-9_]{1,40}$"
 
 
@@ -31,22 +46,69 @@ def _normal_url(url: str) -> str:
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-PathId = Annotated[str, Path(pattern=ID_PATTERN)]
+PathId = Annotated[
+    str, Path(pattern=ID_PATTERN, description="Id of the resource, from the answer that created it or from a list.")
+]
 Seed = Annotated[int, Field(ge=0, lt=2**53)]  # JavaScript rounds larger integers
 Metadata = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
-    Field(max_length=MAX_METADATA, description="Your own pairs; answers and webhooks repeat them."),
+    Field(
+        max_length=MAX_METADATA,
+        description="Your own pairs, for your bookkeeping: answers and webhooks repeat them. Default: none.",
+    ),
 ]
 WebhookUrl = Annotated[
     Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri"}), AfterValidator(_normal_url)
 ]
-Moment = Annotated[AwareDatetime, Field(description="RFC 3339, in UTC.")]
+Moment = AwareDatetime
+
+
+def _document_defaults(schema: dict[str, Any]) -> None:
+    """Move the default of each field from `default` to its description.
+
+    Client generators take a field with a default for one that is always present: openapi-typescript then demands it in
+    a request, and openapi-python-client drops every operation whose body has an object as a default.
+    """
+    for field in schema.get("properties", {}).values():
+        default = field.pop("default", None)
+        if isinstance(default, bool | int | float | str):
+            field["description"] = f"{field.get('description', '')} Default: {json.dumps(default)}.".lstrip()
+
+
+def _explain(lines: list[ErrorDetails], known: Iterable[str]) -> list[InitErrorDetails]:
+    """The errors of a model. Those about unknown fields name the nearest of the `known` ones.
+
+    A nested model has explained its own unknown fields already, so that their type is another.
+    """
+    explained, unknown = [], 0
+    for line in lines:
+        kind, message = line["type"], line["msg"]
+        if kind == "extra_forbidden":
+            unknown += 1
+            kind, message = "unknown_field", "unknown field: remove it"
+            if unknown <= MAX_SUGGESTIONS:
+                message = suggestions.unknown("field", str(line["loc"][-1]), known)
+        explained.append(
+            InitErrorDetails(type=PydanticCustomError(kind, message), loc=line["loc"], input=line["input"])
+        )
+    return explained
 
 
 class RequestModel(BaseModel):
     """A request body. Unknown fields are refused: a misspelled one would be ignored silently."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", allow_inf_nan=False, json_schema_extra=_document_defaults, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain_unknown_fields(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(value)
+        except ValidationError as error:
+            lines = error.errors(include_url=False, include_context=False)
+            raise ValidationError.from_exception_data(cls.__name__, _explain(lines, cls.model_fields)) from None
 
     def given(self) -> dict[str, Any]:
         """The fields that have a value, as JSON."""
@@ -56,7 +118,7 @@ class RequestModel(BaseModel):
 class ResponseModel(BaseModel):
     """An answer body, made from the attributes of a row."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
 
 def check_url(settings: Settings, url: str | None, *, param: str) -> None:

@@ -79,7 +79,12 @@ def _in_flight() -> Problem:
 async def _idempotent_request(
     request: Request,
     idempotency_key: Annotated[
-        str | None, Header(pattern=r"^[\x21-\x7e]{1,255}$", description="Any unique text, kept for 24 hours.")
+        str | None,
+        Header(
+            pattern=r"^[\x21-\x7e]{1,255}$",
+            description="Any unique text. The same request with the same key gets the same answer, by default for 24 "
+            "hours. Default: none. Give it so that a request can be sent again without a second effect.",
+        ),
     ] = None,
 ) -> IdempotentRequest:
     # Service and caller are read here, because each nested dependency costs a request as much as a query does.

@@ -1,11 +1,9 @@
 """The body of a job in answers."""
 
-from typing import Annotated, Any
-
-from pydantic import BaseModel, Field
+from typing import Any
 
 from api.artefact_body import ArtefactBody
-from api.fields import Moment
+from api.fields import Moment, ResponseModel
 from api.previews import with_preview_url
 from api.service import Service
 from ledger.models import Job
@@ -13,76 +11,131 @@ from ledger.states import JobKind, State
 from ledger.waiting import Reason, Waiting
 
 
-class JobError(BaseModel):
+class JobError(ResponseModel):
     """Why a job failed: a code from docs/problems.md, and what to do."""
 
     code: str
+    """Code of the error, from docs/problems.md. Programs should decide by it."""
+
     detail: str
+    """Description for people: the cause, and what to do."""
 
 
-class JobProgress(BaseModel, extra="allow"):
+class JobProgress(ResponseModel, extra="allow"):
     """Progress of the running attempt: `step` of `total` in its `stage`. Some stages add further fields."""
 
     stage: str
+    """Name of the current stage, such as `training` or `editing`."""
+
     step: int
+    """Number of the last finished step of the stage."""
+
     total: int
-    preview: Annotated[ArtefactBody | None, Field(description="While the job runs: its newest preview image.")] = None
+    """Number of steps of the stage."""
+
+    preview: ArtefactBody | None = None
+    """Newest preview image, while the job runs."""
 
 
-class JobWaiting(BaseModel):
+class JobWaiting(ResponseModel):
     """Why a queued job waits."""
 
-    reason: Annotated[
-        Reason,
-        Field(
-            description="`no_worker_serves_it`: no live worker takes jobs of this kind. `quota`: the project has as "
-            "many running jobs as it may have. `jobs_before_it`: older jobs of the project are first. "
-            "`workers_busy`: it starts as soon as a worker is free."
-        ),
-    ]
-    position: Annotated[
-        int | None,
-        Field(description="Its place among the project's queued jobs of this kind; 1 is the first. Null: over 200."),
-    ]
+    reason: Reason
+    """`no_worker_serves_it`: no live worker takes jobs of this kind. `quota`: the project has as many running jobs as
+    it may have. `jobs_before_it`: older jobs of the project are first. `workers_busy`: it starts as soon as a worker is
+    free."""
+
+    position: int | None
+    """Its place among the project's queued jobs of this kind; 1 is the first. Null: over 200."""
 
 
-class JobUrls(BaseModel):
+class JobUrls(ResponseModel):
     """Paths of the job on this server."""
 
     self: str
+    """Path of the job: GET it to poll."""
+
     cancel: str
+    """Path that cancels the job: POST to it."""
+
     retry: str
+    """Path that submits an ended job again: POST to it."""
+
     events: str
+    """Path of the stream of events: GET it to follow the job."""
+
     result: str
+    """Path of the edit or the prior that the job makes."""
 
 
-class JobBody(BaseModel):
+class JobBody(ResponseModel):
     """A training or an edit. `parameters` are those of the request, `resolved` all settings that the job ran with."""
 
     id: str
+    """Id of the job."""
+
     kind: JobKind
+    """`prior` for a training, `edit` for an edit."""
+
     status: State
+    """State of the job. `succeeded`, `failed`, `canceled` and `expired` are final."""
+
     subject_id: str
+    """Id of the subject that the job learns or edits."""
+
     prior_id: str | None
+    """Id of the prior that the job learns or uses; null for an edit with the base model alone."""
+
     edit_id: str | None
-    attempt: Annotated[int, Field(description="Number of times that a worker has claimed the job.")]
-    waiting: Annotated[
-        JobWaiting | None, Field(description="Why a queued job waits. Only in the answers of GET requests.")
-    ]
+    """Id of the edit; null for a training."""
+
+    attempt: int
+    """Number of times that a worker has claimed the job."""
+
+    waiting: JobWaiting | None
+    """Why a queued job waits. Only in the answers of GET requests."""
+
     progress: JobProgress | None
+    """Progress of the running attempt; null before the first step."""
+
     error: JobError | None
+    """Reason of the failure; null unless the job has failed."""
+
     parameters: dict[str, Any]
+    """Settings that the request gave, by method or part."""
+
     resolved: dict[str, Any]
-    metrics: Annotated[dict[str, Any], Field(description="Seconds of each stage, peak memory, worker.")]
+    """All settings that the job ran with, defaults and seeds included. Empty until the job has succeeded."""
+
+    metrics: dict[str, Any]
+    """Seconds of each stage, peak memory in bytes, and the worker."""
+
     metadata: dict[str, str]
+    """Your own pairs from the request."""
+
     webhook_url: str | None
+    """URL that gets the job's events, besides the endpoints of the project; null if the request gave none."""
+
     request_id: str | None
+    """`X-Request-Id` of the request that created the job. Quote it in a report of an error."""
+
     created_at: Moment
+    """Time at which the job was created, in UTC."""
+
     queued_at: Moment
+    """Time at which the job last entered the queue, in UTC."""
+
     started_at: Moment | None
+    """Time at which the first attempt began, in UTC; null until then."""
+
     finished_at: Moment | None
+    """Time at which the job ended, in UTC; null until then."""
+
     cancel_requested_at: Moment | None
+    """Time at which a running job was asked to stop, in UTC; null without such a request."""
+
     urls: JobUrls
+    """Paths of this job and of its result."""
 
     @classmethod
     def of(cls, service: Service, job: Job, waiting: Waiting | None = None) -> "JobBody":

@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from anyio import sleep
-from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from api.fields import Moment
+from api.fields import Moment, ResponseModel
 from api.previews import with_preview_url
 from api.service import Service
 from ledger import events, jobs
@@ -26,13 +25,20 @@ KEEP_ALIVE_SECONDS = 15
 SEND_SECONDS = 30  # a client that reads nothing for so long is disconnected
 
 
-class EventBody(BaseModel):
+class EventBody(ResponseModel):
     """The `data` of one event; `sequence` is its `id`, and `type` its `event`."""
 
     sequence: int
+    """Number of the event, which increases within its job. Send it as `Last-Event-ID` to continue there."""
+
     type: str
+    """Kind of job and event, such as `prior.running` or `edit.progress`."""
+
     at: Moment
+    """Time of the event, in UTC."""
+
     data: dict[str, Any]
+    """Facts about the event, such as `stage`, `step` and `total` of progress."""
 
 
 class JobEvents(EventSourceResponse):

@@ -12,6 +12,7 @@ from fastapi import Depends, Query
 from pydantic import AwareDatetime, BaseModel, BeforeValidator
 
 from api import problems
+from api.fields import ResponseModel
 from ledger.pages import Cursor, Page, Window
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -19,12 +20,17 @@ MAX_PAGE = 100
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-class Listing(BaseModel, Generic[Body]):
+class Listing(ResponseModel, Generic[Body]):
     """One page. `next_cursor` is the `cursor` of the next page, or null."""
 
     data: list[Body]
+    """Entries of this page, newest first."""
+
     has_more: bool
+    """Whether another page follows."""
+
     next_cursor: str | None
+    """The `cursor` of the next page; null on the last page."""
 
 
 def _is_rfc3339(text: object) -> object:
@@ -38,8 +44,15 @@ Time = Annotated[AwareDatetime, BeforeValidator(_is_rfc3339)]
 
 
 async def _window(
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Largest number of entries.")] = 20,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
+    limit: Annotated[
+        int,
+        Query(
+            ge=1, le=MAX_PAGE, description="Largest number of entries. Raise it to read long lists in fewer requests."
+        ),
+    ] = 20,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="`next_cursor` of the previous page. Default: the first page.")
+    ] = None,
     created_after: Annotated[Time | None, Query(description="Only those created at this time or later.")] = None,
     created_before: Annotated[Time | None, Query(description="Only those created before this time.")] = None,
 ) -> Window:

@@ -81,25 +81,45 @@ COMMON = (
 """Codes that every route that needs a key may answer with."""
 
 
-class FieldError(BaseModel):
+class FieldError(BaseModel, use_attribute_docstrings=True):
     """One error of the request: its field (`param`, such as `references[1]`) and a description."""
 
     param: str
+    """Name of the field, such as `references[1]`."""
+
     detail: str
+    """Description of the error: what to change."""
 
 
-class ProblemDocument(BaseModel):
+class ProblemDocument(BaseModel, use_attribute_docstrings=True):
     """A problem document (RFC 9457) with a stable `code`. `retryable`: the same request may succeed later."""
 
     type: str
+    """URN of the code."""
+
     title: str
+    """Summary, the same for all problems of one code."""
+
     status: int
+    """HTTP status of the answer."""
+
     detail: str
+    """Description for people: what to change in this request."""
+
     code: str = Field(json_schema_extra={"enum": list(PROBLEM_KINDS)})
+    """Stable code, explained in docs/problems.md. Programs should decide by it."""
+
     param: str | None = None
+    """Name of the first invalid field or parameter; absent if the problem is not about one."""
+
     errors: list[FieldError] = []
+    """All invalid fields."""
+
     request_id: str | None
+    """Id of the request, as in the header `X-Request-Id`. Quote it in a report of an error."""
+
     retryable: bool
+    """Whether the same request may succeed later, after the seconds of `Retry-After`."""
 
 
 class Problem(HTTPException):

@@ -52,5 +52,4 @@ def _type(setting: Mapping[str, Any]) -> Any:
 
 def _description(setting: Mapping[str, Any]) -> str:
     """The documentation and the default, which the schema of an optional field cannot show."""
-    text, default = str(setting["description"]), setting["default"]
-    return text if default is None else f"{text} Default: {json.dumps(default)}."
+    return f"{setting['description']} Default: {json.dumps(setting['default'])}."

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Depends, Request
 
-from api import openapi, problems
+from api import openapi, problems, suggestions
 
 
 async def _refuse_unknown(request: Request) -> None:
@@ -18,8 +18,7 @@ async def _refuse_unknown(request: Request) -> None:
     for name in request.query_params:
         is_object = listed.get(name.partition("[")[0], {}).get("style") == "deepObject"
         if name not in listed and not is_object:
-            known = ", ".join(sorted(listed)) or "none"
-            raise problems.invalid(f"this path has no such query parameter; it has: {known}", param=name)
+            raise problems.invalid(suggestions.unknown("query parameter", name, listed), param=name)
 
 
 def _operation(request: Request) -> dict[str, Any]:

@@ -39,7 +39,11 @@ JOB_PROBLEMS = (
 
 async def _wait_seconds(
     prefer: Annotated[
-        str | None, Header(description=f"`wait=n`: wait up to n <= {MAX_WAIT_SECONDS} seconds for the job to end.")
+        str | None,
+        Header(
+            description=f"`wait=n`: wait up to n <= {MAX_WAIT_SECONDS} seconds for the job to end. Default: answer at "
+            "once. Give it if the caller can wait and needs no progress.",
+        ),
     ] = None,
 ) -> int:
     """The seconds of `Prefer: wait=n` (RFC 7240). Unknown preferences are ignored; longer waits are cut."""

@@ -1,12 +1,11 @@
 """Bodies of webhooks (Standard Webhooks 1.0): one type for each end that a job can have."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 
-from api.fields import Moment
+from api.fields import Moment, ResponseModel
 from api.job_body import JobError
 from ledger.states import JobKind, State
 from ledger.webhooks import WebhookEventType
@@ -17,26 +16,48 @@ RECEIVER_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-class EventData(BaseModel):
+class EventData(ResponseModel):
     """The job that ended. Its result is at the edit or the prior."""
 
     job_id: str
+    """Id of the job that ended."""
+
     status: State
+    """Final state of the job."""
+
     attempt: int
-    error: Annotated[JobError | None, Field(description="Only for a failed job.")] = None
+    """Number of times that a worker has claimed the job."""
+
+    error: JobError | None = None
+    """Reason of the failure; absent unless the job has failed."""
+
     kind: JobKind
+    """`prior` for a training, `edit` for an edit."""
+
     subject_id: str
+    """Id of the subject."""
+
     prior_id: str | None
+    """Id of the prior; null for an edit with the base model alone."""
+
     edit_id: str | None
-    metadata: Annotated[dict[str, str] | None, Field(description="Absent if the body would be too long.")] = None
+    """Id of the edit; null for a training."""
+
+    metadata: dict[str, str] | None = None
+    """Your own pairs from the request; absent if the body would be too long."""
 
 
-class WebhookEvent(BaseModel):
+class WebhookEvent(ResponseModel):
     """A signed event of less than 20 kB. All attempts send the same bytes and the same header `webhook-id`."""
 
     type: WebhookEventType
+    """Kind of the job and its final state."""
+
     timestamp: Moment
+    """Time at which the job ended, in UTC."""
+
     data: EventData
+    """Facts about the job."""
 
 
 def make_router() -> APIRouter:

@@ -1,5 +1,7 @@
 """Measure one NIMA edit, as in LIPE or with stored attention maps: ``python -m benchmarks.editing lipe ...``.
 
+NIMA records attention only while it searches the subject, in the source and in the first pass.
+
 The prior is a new LoRA, which costs the same as a trained one. `measure.run_measured` runs this module in a process of
 its own.
 """

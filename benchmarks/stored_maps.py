@@ -33,14 +33,9 @@ class MapStore:
     step: dict[str, Tensor] = field(default_factory=dict)
     total: dict[str, Tensor] = field(default_factory=dict)
 
-    @property
-    def paused(self) -> Any:
-        """Same as `AttentionStore.paused`."""
-        return self.store.paused
-
     def keep(self, name: str, maps: Tensor) -> None:
         """Store the maps of one layer for the last rows of the batch."""
-        if not self.store.is_paused and maps.shape[2] <= _STORED_QUERIES:
+        if maps.shape[2] <= _STORED_QUERIES:
             self.step[name] = maps[-len(self.tokens.wanted) :]
 
     def pop(self) -> Mask:

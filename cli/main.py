@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from cli import keys
+from cli.check_model import check_model
 from cli.edit import edit
 from cli.server_errors import server_errors
 from cli.train import train
@@ -27,6 +28,7 @@ MINIATURE_BANNER = (
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.add_typer(keys.app, name="keys")
+app.command()(check_model)
 app.command()(train)
 app.command()(edit)
 

@@ -9,7 +9,18 @@ Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expire
 Kind = Literal["prior", "edit"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
-Method = Literal["nima", "ddim", "sdedit", "prompt_to_prompt", "masactrl", "dreamctrl", "imagic", "ledits", "mystyle"]
+Method = Literal[
+    "nima",
+    "nima_single_pass",
+    "ddim",
+    "sdedit",
+    "prompt_to_prompt",
+    "masactrl",
+    "dreamctrl",
+    "imagic",
+    "ledits",
+    "mystyle",
+]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 

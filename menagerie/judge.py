@@ -1,10 +1,13 @@
 """Score an edited image against its true result: the edit, the subject's identity, damage and the background."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
+from lipe_core.methods.request import Edit
 from lipe_core.metrics.background import psnr
 from lipe_core.metrics.overlap import iou
 from menagerie.attributes import ATTRIBUTES, IDENTITY_ATTRIBUTES, Drawing
@@ -105,3 +108,15 @@ def score(
         mask_iou=iou(np.asarray(source_mask) > 127, old),
         target_psnr=psnr(pixels, truth),
     )
+
+
+def outside_mask(source: npt.NDArray[np.uint8], edit: Edit) -> tuple[float, bool]:
+    """The PSNR in dB outside the edit mask before compositing, and whether the result has the source's bytes there.
+
+    `source` is (height, width, 3). Without a pixel outside the mask they are nan and True.
+    """
+    outside = np.asarray(edit.edit_mask) == 0
+    if not outside.any():
+        return math.nan, True
+    exact = bool((np.asarray(edit.image)[outside] == source[outside]).all())
+    return psnr(np.asarray(edit.uncomposited), source, outside), exact

@@ -10,7 +10,9 @@ only time: the claim refuses a job that is not queued, and the dispatcher notifi
 """
 
 import gc
+import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -23,13 +25,17 @@ from sqlalchemy import Engine
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
+from lipe_core.errors import InvalidModel
 from worker.broker import drop_unreadable_messages
 from worker.heartbeat import heartbeat_step
 from worker.receiver_limiter import ReceiverLimiter
 from worker.webhooks import deliver, find_receiver
 
+INVALID_MODEL_STATUS = 2  # as for the other wrong settings
 WEBHOOK_THREADS = 128
 WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block the others
+
+log = logging.getLogger(__name__)
 
 
 def make_app(
@@ -38,10 +44,14 @@ def make_app(
     *,
     webhooks_only: bool = False,
     kinds: Sequence[str] = (),
+    on_invalid_model: Callable[[], None] = lambda: None,
 ) -> Celery:
     """The application with its three tasks. With `webhooks_only`, the worker has no model to load.
 
     `kinds` are the kinds of jobs that the worker reports to take, see `worker.presence`.
+
+    The child process calls `on_invalid_model` if it refuses the base model. It must end the worker: Celery only logs
+    the errors of a starting child, and each job would wait for ever in a worker that cannot run it.
 
     Only the child process imports torch: CUDA does not survive a fork.
     """
@@ -89,8 +99,13 @@ def make_app(
         return partial(run_job, context)
 
     @worker_process_init.connect(weak=False)
-    def load(**signal: object) -> None:
-        job_runner()
+    def load(**_: object) -> None:
+        try:
+            job_runner()
+        except InvalidModel as error:
+            log.critical("this worker ends, because %s", error)
+            on_invalid_model()
+            return
         # The libraries keep half a million objects alive. Without `freeze`, the collection after each job would visit
         # all of them, which takes a third of a second.
         gc.collect()
@@ -130,15 +145,22 @@ def serve(queues: Sequence[str]) -> None:
     settings = Settings()
     if not settings.base_model and not webhooks_only:
         raise ValueError("LIPE_BASE_MODEL is not set: the workers of priors and edits need a checkpoint")
-    # Shared with the child that is forked later. It has no lock, because a killed child could hold one forever.
-    flag = RawValue("b", 0)
+    # Shared with the child that is forked later. They have no lock, because a killed child could hold one forever.
+    flag, is_refused = RawValue("b", 0), RawValue("b", 0)
 
-    def drain(**signal: object) -> None:
+    def drain(**_: object) -> None:
         flag.value = 1
+
+    def refuse() -> None:
+        is_refused.value = 1
+        os.kill(os.getppid(), signal.SIGTERM)
 
     worker_shutting_down.connect(drain, weak=False)
     kinds = [task.removeprefix("lipe.") for task, queue in QUEUES.items() if queue in queues and not webhooks_only]
-    worker = make_app(settings, lambda: bool(flag.value), webhooks_only=webhooks_only, kinds=kinds).Worker(
+    app = make_app(
+        settings, lambda: bool(flag.value), webhooks_only=webhooks_only, kinds=kinds, on_invalid_model=refuse
+    )
+    worker = app.Worker(
         queues=list(queues),
         hostname=f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}",
         pool="threads" if webhooks_only else "prefork",
@@ -149,4 +171,4 @@ def serve(queues: Sequence[str]) -> None:
         without_heartbeat=True,
     )
     worker.start()
-    raise SystemExit(worker.exitcode)
+    raise SystemExit(INVALID_MODEL_STATUS if is_refused.value else worker.exitcode)

@@ -54,7 +54,12 @@ def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool
         unit_of_work(engine),
         autocommit(engine),
         Storage(settings),
-        Gpu(settings.base_model, settings.base_model_revision or None, settings.device),
+        Gpu(
+            settings.base_model,
+            settings.base_model_revision or None,
+            settings.device,
+            settings.data_dir / "hashes",
+        ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",
         CaptionModel(settings.captioner, settings.captioner_revision or None) if settings.captioner else None,

@@ -168,7 +168,7 @@ def _edit(model: BaseModel, inputs: EditInputs, config: Any, attempt: Attempt, p
     def report(step: int, steps: int) -> None:
         nonlocal done
         done = step
-        attempt.report("inverting" if inputs.method == "nima" and step <= steps // 2 else "editing", step, steps)
+        attempt.report("inverting" if inputs.method == "nima" and step <= config.steps else "editing", step, steps)
 
     def edit(request: EditRequest) -> list[Edit]:
         def upload(decoded: list[Image.Image]) -> None:

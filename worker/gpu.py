@@ -36,6 +36,8 @@ class Gpu:
     checkpoint: str
     revision: str | None = None
     device: str = "auto"
+    hash_cache: Path | None = None
+    """The folder that keeps the hashes of the base model's files between starts."""
     _model: BaseModel | None = None
     _priors: OrderedDict[str, Prior] = field(default_factory=OrderedDict)
 
@@ -49,7 +51,9 @@ class Gpu:
         if self._model is None:
             device = torch.device(self._device())
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-            self._model = sdxl.load(self.checkpoint, revision=self.revision, device=device, dtype=dtype)
+            self._model = sdxl.load(
+                self.checkpoint, revision=self.revision, device=device, dtype=dtype, hash_cache=self.hash_cache
+            )
         return self._model
 
     def prior(self, sha256: str, fetch: Callable[[Path], None]) -> Prior:

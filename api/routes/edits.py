@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -32,34 +31,67 @@ class EditBody(ResponseModel):
     """The request for an edit."""
 
     id: str
+    """Id of the edit."""
+
     subject_id: str
+    """Id of the subject."""
+
     prior_id: str | None
+    """Id of the prior; null if the edit uses the base model alone."""
+
     image_id: str
+    """Id of the source image."""
+
     mask_image_id: str | None
+    """Id of the mask that the request gave; null without one."""
+
     method: str
+    """Editing method."""
+
     source_prompt: str | None
+    """Description of the source image from the request; null without one."""
+
     target_prompts: list[str]
+    """Target prompts, in the order of the request."""
+
     created_at: Moment
+    """Time at which the edit was created, in UTC."""
 
 
-class EditResult(BaseModel):
+class EditResult(ResponseModel):
     """One edited image. Masks are white where the image may change. `uncomposited` is the image before the source's
     background was restored."""
 
     prompt: str | None
+    """Target prompt of this image."""
+
     seed: int | None
+    """Seed of this image. The same seed and settings give the same image again."""
+
     image: ArtefactBody
+    """The edited image."""
+
     source_mask: ArtefactBody | None = None
+    """Mask of the subject in the source image, if the method makes one."""
+
     edit_mask: ArtefactBody | None = None
+    """Mask of the region that may change, white where it may, if the method makes one."""
+
     uncomposited: ArtefactBody | None = None
+    """The image before the source's background was restored, if the method restores it."""
 
 
 class DownloadableEdit(EditBody):
     """An edit with its newest job and, when that has succeeded, one result for each prompt and seed."""
 
     job_id: str | None
+    """Id of the newest job; null if it was deleted."""
+
     status: State | None
+    """State of the newest job; null if it was deleted."""
+
     results: list[EditResult]
+    """One result for each prompt and seed. Empty until the job has succeeded."""
 
 
 @router.post(

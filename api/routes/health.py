@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
+from api.fields import ResponseModel
 from api.problems import problem_responses
 from api.service import ServiceDep
 from ledger import database, notify, queue_metrics
@@ -18,18 +18,24 @@ METRICS_RESPONSE: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Readiness(BaseModel):
+class Readiness(ResponseModel):
     """The servers that answer. Without the broker the API still accepts jobs; they start when it is back."""
 
     database: bool
+    """Whether Postgres answers."""
+
     broker: bool
+    """Whether the broker answers."""
+
     storage: bool
+    """Whether the object storage answers."""
 
 
-class Liveness(BaseModel):
+class Liveness(ResponseModel):
     """The answer of a running process."""
 
     status: Literal["ok"] = "ok"
+    """Always `ok`: a process that does not work gives no answer."""
 
 
 @router.get("/healthz", operation_id="healthz")

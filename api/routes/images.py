@@ -2,12 +2,12 @@
 
 import logging
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -16,7 +16,7 @@ from api import problems
 from api.auth import CallerDep
 from api.fields import Id, Moment, PathId, RequestModel, ResponseModel
 from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
-from api.image_sanitizer import SanitizedImage
+from api.image_sanitizer import MAX_SIDE, SanitizedImage
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import Service, ServiceDep
@@ -26,13 +26,16 @@ from ledger.models import Upload, new_id
 from ledger.storage import NoSuchObject, StorageError, WrongSize, image_prefix
 
 router = APIRouter(prefix="/images", tags=["images"])
-FORM, JSON = "multipart/form-data", "application/json"
+FORM, JSON, FILE = "multipart/form-data", "application/json", "application/octet-stream"
+"""Media types of requests. The file itself may have any type, as its content decides; client generators know FILE."""
+IMAGE_FILE = f"A JPEG, PNG or WebP file with sides of at most {MAX_SIDE} pixels."
 
 
 class NewImage(RequestModel):
     """An upload whose file was PUT to its URL (`POST /v1/uploads`)."""
 
     upload_id: Id
+    """Id of the upload, whose file must have arrived. Each upload makes one image."""
 
 
 REQUEST_BODY = {
@@ -43,15 +46,12 @@ REQUEST_BODY = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "properties": {"file": {"type": "string", "format": "binary", "description": IMAGE_FILE}},
                 }
             }
         }
         | {JSON: {"schema": NewImage.model_json_schema()}}
-        | {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in ("image/jpeg", "image/png", "image/webp")
-        },
+        | {FILE: {"schema": {"type": "string", "format": "binary", "description": IMAGE_FILE}}},
     }
 }
 
@@ -62,18 +62,33 @@ class ImageBody(ResponseModel):
     """A stored image: an sRGB PNG of `width` x `height` pixels and `size` bytes."""
 
     id: str
+    """Id of the image."""
+
     width: int
+    """Width in pixels, after the rotation that EXIF asks for."""
+
     height: int
+    """Height in pixels, after the rotation that EXIF asks for."""
+
     content_type: str
+    """Media type of the stored file."""
+
     size: int
+    """Size of the stored file in bytes."""
+
     sha256: str
+    """SHA-256 of the stored file, in hexadecimal."""
+
     created_at: Moment
+    """Time at which the image was stored, in UTC."""
 
 
 class DownloadableImage(ImageBody):
     """An image with a signed URL of its file, valid for a few minutes."""
 
-    url: Annotated[str, Field(description="Signed and valid for a few minutes; each answer has a new one.")]
+    url: str
+    """Signed URL of the file, valid for a few minutes. Each answer has a new one: read it again instead of storing
+    it."""
 
 
 @router.post(

@@ -55,7 +55,10 @@ def get_job(
     service: ServiceDep,
     caller: CallerDep,
     response: Response,
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[
+        str | None,
+        Header(description="`ETag` of an earlier answer: the answer is 304, without a body, if nothing changed."),
+    ] = None,
 ) -> Any:
     """One job."""
     with service.begin() as session:

@@ -1,11 +1,11 @@
 """Models: the base models that live workers have loaded."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
 
 from api.auth import CallerDep
+from api.fields import ResponseModel
 from api.pagination import Listing
 from api.service import ServiceDep
 from ledger import workers
@@ -14,17 +14,32 @@ from ledger.states import JobKind
 router = APIRouter(prefix="/models", tags=["models"])
 
 
-class ModelBody(BaseModel):
+class ModelBody(ResponseModel):
     """A base model that live workers have loaded."""
 
-    name: Annotated[str, Field(description="The name of the checkpoint: its hub id or its folder's name.")]
-    fingerprint: Annotated[str, Field(description="SHA-256 over the weights. A prior fits only one fingerprint.")]
-    family: Annotated[str, Field(description="The family of networks, such as `sdxl`.")]
-    native_size: Annotated[int, Field(description="Side in pixels of the square images that it was trained on.")]
-    miniature: Annotated[bool, Field(description="Whether it is LIPE's miniature, which knows drawings, no photos.")]
-    license: Annotated[str | None, Field(description="The licence that the checkpoint's model card states, if any.")]
-    kinds: Annotated[list[JobKind], Field(description="The kinds of jobs that these workers take.")]
-    workers: Annotated[int, Field(description="Number of live workers that have loaded it.")]
+    name: str
+    """The name of the checkpoint: its hub id or its folder's name."""
+
+    fingerprint: str
+    """SHA-256 over the weights. A prior fits only one fingerprint."""
+
+    family: str
+    """The family of networks, such as `sdxl`."""
+
+    native_size: int
+    """Side in pixels of the square images that it was trained on."""
+
+    miniature: bool
+    """Whether it is LIPE's miniature, which knows drawings, no photos."""
+
+    license: str | None
+    """The licence that the checkpoint's model card states, if any."""
+
+    kinds: list[JobKind]
+    """The kinds of jobs that these workers take."""
+
+    workers: int
+    """Number of live workers that have loaded it."""
 
 
 @router.get("", operation_id="list_models", response_model=Listing[ModelBody])

@@ -29,15 +29,21 @@ router = APIRouter(tags=["priors"])
 class NewPrior(RequestModel):
     """A training. All fields are optional."""
 
-    parameters: PriorParameters = Field(PriorParameters(), description="Settings of the training.")
-    regularization: RegularizationParameters = Field(
-        RegularizationParameters(), description="Settings of the images of the class, which the base model generates."
-    )
-    previews: Annotated[
-        int, Field(ge=0, le=20, description="Largest number of preview images during the training.")
-    ] = 4
+    parameters: PriorParameters = PriorParameters()
+    """Settings of the training. Default: the recipe of the base model. Change them if the subject is not learned
+    well."""
+
+    regularization: RegularizationParameters = RegularizationParameters()
+    """Settings of the images of the class, which the base model generates. Default: the recipe of the base model.
+    Most trainings need no change."""
+
+    previews: Annotated[int, Field(ge=0, le=20)] = 4
+    """Largest number of preview images during the training. Set 0 for the fastest training."""
+
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
+    """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
+    depends on the job."""
 
 
 OptionalNewPrior = Annotated[NewPrior, Body(default_factory=NewPrior)]
@@ -47,18 +53,32 @@ class PriorBody(ResponseModel):
     """A prior; `ready_at` and `adapter_sha256` are null until its job has succeeded."""
 
     id: str
+    """Id of the prior."""
+
     subject_id: str
+    """Id of the subject."""
+
     adapter_sha256: str | None
+    """SHA-256 of the adapter file, in hexadecimal; null until the training has succeeded."""
+
     ready_at: Moment | None
+    """Time at which the training succeeded, in UTC; null until then."""
+
     created_at: Moment
+    """Time at which the training was requested, in UTC."""
 
 
 class DownloadablePrior(PriorBody):
     """A prior with its newest job and, when ready, its manifest and files: adapter, manifest, previews."""
 
     job_id: str | None
-    manifest: Annotated[dict[str, Any] | None, Field(description="Base model and settings of the training.")]
+    """Id of the newest job; null if it was deleted."""
+
+    manifest: dict[str, Any] | None
+    """Base model and settings of the training; null until it has succeeded."""
+
     artefacts: list[ArtefactBody]
+    """Files: adapter, manifest and previews. Empty until the training has succeeded."""
 
 
 @router.post(

@@ -36,16 +36,28 @@ class NewSubject(RequestModel):
     """
 
     name: Name
-    class_noun: Annotated[Text, Field(pattern=r"^\w[\w' -]{0,62}$", description="A common noun for it, such as `dog`.")]
-    token: Annotated[
-        Text, Field(pattern=r"^\w{2,32}$", description="A rare word that stands for this subject in prompts.")
-    ] = "sks"  # noqa: S105
-    references: Annotated[list[Id], Field(max_length=100, description="3 to 5 image ids.")]
+    """Name for people. Prompts do not use it."""
+
+    class_noun: Annotated[Text, Field(pattern=r"^\w[\w' -]{0,62}$")]
+    """A common noun for the subject, such as `dog`. Prompts name the subject by token and class noun."""
+
+    token: Annotated[Text, Field(pattern=r"^\w{2,32}$")] = "sks"  # noqa: S105
+    """A rare word that stands for this subject in prompts. Change it if the base model knows the word."""
+
+    references: Annotated[list[Id], Field(max_length=100)]
+    """Ids of 3 to 5 images that show the subject alone, in different poses."""
+
     captions: list[Annotated[Text, Field(max_length=MAX_CAPTION)] | None] | None = None
-    category: Annotated[
-        Category | None, Field(description="By default the service derives it from the class noun.")
-    ] = None
-    consent: Annotated[bool, Field(description="The person has agreed. Required if the subject is a person.")] = False
+    """Description of each reference, or null for one that the service writes. Default: the service writes all. Give
+    them if its captions are wrong."""
+
+    category: Category | None = None
+    """Kind of subject, which selects the prompts of the regularization images. Default: derived from the class noun.
+    Give it for an unusual noun."""
+
+    consent: bool = False
+    """Whether the person has agreed. Set it to true if the subject is a person; others need none."""
+
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -53,21 +65,41 @@ class ReferenceBody(ResponseModel):
     """One reference image."""
 
     image_id: str
+    """Id of the reference image."""
+
     caption: str | None
+    """Description of the image; null if the service writes it during the training."""
 
 
 class SubjectBody(ResponseModel):
     """A subject. Prompts name it by `token` and `class_noun`, such as "sks dog"."""
 
     id: str
+    """Id of the subject."""
+
     name: str
+    """Name for people."""
+
     class_noun: str
+    """Common noun for the subject."""
+
     token: str
+    """Rare word that stands for this subject in prompts."""
+
     category: Category
+    """Kind of subject."""
+
     consent: bool
+    """Whether the request stated that the person has agreed."""
+
     references: list[ReferenceBody]
+    """Reference images, in the order of the request."""
+
     metadata: Annotated[dict[str, str], Field(validation_alias="user_metadata")]
+    """Your own pairs from the request."""
+
     created_at: Moment
+    """Time at which the subject was created, in UTC."""
 
 
 @router.post(

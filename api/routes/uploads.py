@@ -21,7 +21,10 @@ class NewUpload(RequestModel):
     """The file that the client will send: its type and its exact size in bytes."""
 
     content_type: Literal["image/jpeg", "image/png", "image/webp"]
+    """Media type of the file."""
+
     size: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    """Exact size of the file in bytes. The storage refuses a file of another size."""
 
 
 class UploadBody(ResponseModel):
@@ -31,12 +34,25 @@ class UploadBody(ResponseModel):
     """
 
     id: str
+    """Id of the upload, for `upload_id` of `POST /v1/images`."""
+
     content_type: str
+    """Media type that the request announced."""
+
     size: int
-    url: Annotated[str, Field(description="Signed and valid until `expires_at`.")]
+    """Size in bytes that the request announced."""
+
+    url: str
+    """Signed URL for one PUT, valid until `expires_at`."""
+
     headers: dict[str, str]
+    """Headers that the PUT must have, exactly."""
+
     expires_at: Moment
+    """Time at which the URL becomes invalid, in UTC."""
+
     created_at: Moment
+    """Time at which the upload was announced, in UTC."""
 
 
 @router.post(

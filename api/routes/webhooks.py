@@ -23,7 +23,8 @@ from ledger.webhooks import TASK, WebhookEventType
 router = APIRouter(tags=["webhooks"])
 ID_FILTER = r"^\w{1,40}$"
 Events = Annotated[
-    list[WebhookEventType], Field(max_length=8, description="Types of the events to send; empty means all.")
+    list[WebhookEventType],
+    Field(max_length=8, description="Types of the events to send. Default: all, which an empty list means, too."),
 ]
 
 
@@ -31,6 +32,9 @@ class NewEndpoint(RequestModel):
     """A URL that receives the project's events."""
 
     url: WebhookUrl
+    """URL of your server that gets the events by POST. It must be public, unless the operator allows private
+    addresses."""
+
     events: Events = Field(default_factory=list)
 
 
@@ -38,24 +42,39 @@ class EndpointChange(RequestModel):
     """The fields to change. `disabled: false` enables an endpoint again, also one that answered 410."""
 
     url: WebhookUrl | None = None
+    """New URL. Default: unchanged. Change it if your server moves."""
+
     events: Events | None = None
+    """New list of types of events. Default: unchanged. An empty list means all types."""
+
     disabled: bool | None = None
+    """True stops all deliveries, false starts them again. Default: unchanged."""
 
 
 class EndpointBody(ResponseModel):
     """An endpoint. Its secrets have a route of their own."""
 
     id: str
+    """Id of the endpoint."""
+
     url: str
+    """URL that gets the events."""
+
     events: list[str]
+    """Types of the events that it gets; empty means all."""
+
     disabled_at: Moment | None
+    """Time since which the endpoint gets no events, in UTC; null while it is enabled."""
+
     created_at: Moment
+    """Time at which the endpoint was created, in UTC."""
 
 
 class Secrets(ResponseModel):
     """Signing secrets (`whsec_...`), newest first. Every secret signs each delivery, so that receivers can rotate."""
 
     secrets: list[str]
+    """Secrets as text that begins with `whsec_`, the newest first. Keep them on your server only."""
 
 
 class EndpointWithSecrets(EndpointBody, Secrets):
@@ -66,19 +85,46 @@ class DeliveryBody(ResponseModel):
     """The delivery of one event to one URL. `body` is the JSON that is sent."""
 
     id: str
+    """Id of the delivery."""
+
     endpoint_id: str | None
+    """Id of the endpoint; null for the `webhook_url` of a request."""
+
     job_id: str
+    """Id of the job that the event is about."""
+
     message_id: str
+    """Value of the header `webhook-id`, the same in all attempts. Use it to ignore repetitions."""
+
     event_type: str
+    """Type of the event."""
+
     url: str
+    """URL that gets the event."""
+
     state: DeliveryState
+    """`pending` while attempts remain; `delivered`, `exhausted` and `disabled` are final."""
+
     attempts: int
+    """Number of attempts so far."""
+
     next_attempt_at: Moment | None
+    """Time of the next attempt, in UTC; null if the delivery has ended."""
+
     last_status: int | None
+    """HTTP status of the last attempt's answer; null without an answer."""
+
     last_error: str | None
+    """Reason why the last attempt failed; null if it did not."""
+
     delivered_at: Moment | None
+    """Time of the successful attempt, in UTC; null until then."""
+
     created_at: Moment
+    """Time of the event, in UTC."""
+
     body: dict[str, Any]
+    """JSON that is sent."""
 
     @classmethod
     def of(cls, delivery: Delivery) -> "DeliveryBody":

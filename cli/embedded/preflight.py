@@ -1,20 +1,49 @@
 """Checks of `lipe up` before it starts anything. Each raises StartError with one sentence that says what to do."""
 
 import errno
+import os
 import socket
+import subprocess
 import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from cli.base_model_files import find_faults
 from cli.embedded.process import StartError
-
-MODEL_ADVICE = "set LIPE_BASE_MODEL or --base-model to the folder or the hub id of an SDXL checkpoint"
+from lipe_core.checkpoint import layout
+from lipe_core.errors import InvalidModel
 
 
 def check_base_model(base_model: str) -> None:
-    """Check that a folder has the files of an SDXL checkpoint. A hub id is accepted without a check."""
-    for fault in find_faults(base_model):
-        raise StartError(f"{fault}: {MODEL_ADVICE}")
+    """Check a folder's files and configurations. A hub id is accepted: the worker checks it after the download."""
+    try:
+        layout.check_base_model(base_model)
+    except InvalidModel as error:
+        raise StartError(str(error)) from error
+
+
+@contextmanager
+def concurrent_check(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+    """Run a command that checks something, beside the block. The block calls the function to wait for the result.
+
+    `environment` is added to this process's. The function raises StartError with the last line of the command's errors
+    if the command fails.
+    """
+    with subprocess.Popen(  # noqa: S603
+        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as check:
+        try:
+            yield partial(_wait_for_check, check)
+        finally:
+            check.kill()
+
+
+def _wait_for_check(check: subprocess.Popen[str]) -> None:
+    _, errors = check.communicate()
+    if check.returncode:
+        lines = errors.strip().splitlines()  # the libraries warn in the lines before
+        raise StartError(lines[-1] if lines else f"the check of the base model ended with status {check.returncode}")
 
 
 def check_data_folder(data_dir: Path) -> None:

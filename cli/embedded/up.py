@@ -15,7 +15,7 @@ from shlex import quote
 
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.access_key import AccessKey, ensure_key
-from cli.embedded.preflight import check_base_model, check_data_folder, reserve_port
+from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
 from cli.embedded.supervisor import Supervisor
 from ledger.settings import Settings
@@ -80,10 +80,14 @@ def embedded_service(
     with ExitStack() as stack:
         reserved_port = stack.enter_context(reserve_port(host, port))
         port = reserved_port.getsockname()[1]
+        # It takes seconds, because it imports torch: the servers start in the meantime.
+        wait_for_check = stack.enter_context(concurrent_check(lipe_command("check-model", model), defaults))
         addresses, servers = _start_servers(stack, data_dir, on_start)
         settings = {**addresses, **defaults, **(environment or {})}
         on_start("migrate")
         _run_command("migrate", environment=settings)
+        on_start("the check of the base model")
+        wait_for_check()
         key = ensure_key(data_dir, _read_settings(settings))  # `lipe migrate` has accepted these settings
         url = f"http://{host}:{port}"
         reserved_port.close()

@@ -46,7 +46,7 @@ class Trajectory:
         return self.latents[-1]
 
     def until(self, step: int) -> "Trajectory":
-        """The clean end with the first `step` steps."""
+        """The part between the clean end and timestep number `step` of the grid."""
         return Trajectory(self.timesteps[: step + 1], self.latents[: step + 1])
 
     def at(self, t: int) -> Latents:
@@ -60,23 +60,18 @@ def invert(
     x_0: Latents,
     timesteps: Timesteps,
     *,
-    refinements: int = 0,
     on_step: OnStep = no_progress,
 ) -> Trajectory:
     """DDIM inversion: the trajectory from x_0 to the noise from which `sample` reconstructs x_0.
 
-    The plain step s -> t predicts the noise at (x_s, s), while sampling back predicts it at (x_t, t): an error that
-    grows with the step size. Each refinement predicts it again at the x_t just found (fixed point iteration,
-    https://arxiv.org/abs/2309.04907), for one more evaluation per step.
+    The step s -> t predicts the noise at (x_s, s), while sampling back predicts it at (x_t, t): an error that grows
+    with the step size.
     """
     latents = [x_0]
     grid = timesteps.tolist()
     for step, (s, t) in enumerate(pairwise(grid), start=1):
         x_s = latents[-1]
-        x_t = ddim_step(schedule, x_s, denoise(x_s, s), s, t)
-        for _ in range(refinements):
-            x_t = ddim_step(schedule, x_s, denoise(x_t, t), s, t)
-        latents.append(x_t)
+        latents.append(ddim_step(schedule, x_s, denoise(x_s, s), s, t))
         on_step(step, len(grid) - 1)
     return Trajectory(timesteps, torch.stack(latents))
 

@@ -49,8 +49,7 @@ class NoiseSchedule:
         Equal to the timesteps of diffusers' schedulers, except that a grid which evaluates the network at timestep 0
         evaluates it at 1 here, because 0 is the clean end.
         """
-        if not 1 <= steps < self.levels:
-            raise ValueError(f"steps must be between 1 and {self.levels - 1}, got {steps}")
+        self._check(steps)
         if self.spacing == "leading":
             grid = torch.arange(steps) * (self.levels // steps) + self.steps_offset
         elif self.spacing == "trailing":
@@ -61,11 +60,20 @@ class NoiseSchedule:
         return torch.cat([torch.zeros(1, dtype=torch.long), grid.clamp(1, self.levels - 1)])
 
     def leaning_timesteps(self, steps: int, lean: float) -> Timesteps:
-        """A grid of `steps` denoising steps from the clean to the noisiest level, whose steps are short at the noisy
-        end: t = lean u / (1 + (lean - 1) u) of the levels, for evenly spaced u. A `lean` of 1 is an even grid.
+        """The grid of `steps` denoising steps from the noisiest level to the clean end, shorter at the noisy end.
+
+        `steps + 1` timesteps, ascending: t = (levels - 1) lean u / (1 + (lean - 1) u) for evenly spaced u in [0, 1].
+        A `lean` of 1 is an even grid.
         """
+        self._check(steps)
         u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-        return (lean * u / (1 + (lean - 1) * u) * (self.levels - 1)).round().long()
+        grid = (lean * u / (1 + (lean - 1) * u) * (self.levels - 1)).round().long()
+        number = torch.arange(steps + 1)
+        return grid.clamp(number, self.levels - 1 - steps + number)  # a fine grid would repeat its last timesteps
+
+    def _check(self, steps: int) -> None:
+        if not 1 <= steps < self.levels:
+            raise ValueError(f"steps must be between 1 and {self.levels - 1}, got {steps}")
 
     def alpha(self, t: int) -> float:
         """Weight of x_0 in x_t."""
@@ -100,13 +108,6 @@ class NoiseSchedule:
             return prediction
         alpha, sigma = self._weights(t, x_t)
         return alpha * prediction + sigma * x_t
-
-    def to_x0(self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:
-        """The clean latents in x_t according to a prediction of either type."""
-        alpha, sigma = self._weights(t, x_t)
-        if prediction_type == "epsilon":
-            return (x_t - sigma * prediction) / alpha
-        return alpha * x_t - sigma * prediction
 
     def _weights(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         level = rearrange(self.alphas_cumprod.to(t.device)[t].double(), "b -> b 1 1 1")

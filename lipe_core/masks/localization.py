@@ -59,7 +59,7 @@ def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: 
     """
     _, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)
-    eps = unit_noise(range(len(x_0)), model.latent_shape(size)).to(x_0)
+    eps = unit_noise([0], model.latent_shape(size)).to(x_0).expand_as(x_0)  # so that a row's map is the same alone
     prompts = encode_prompts(model, captions, subject, size, names_token=False)
     maps = []
     with recording_denoiser(model, prompts, 1.0, attention_tokens=256, refine=_REFINE) as denoiser:

@@ -1,4 +1,4 @@
-"""Denoisers that also return the attention to the subject's words."""
+"""A denoiser that also returns the attention to the subject's words."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
 from lipe_core.errors import InvalidRequest
-from lipe_core.sdxl import AttentionStore, BaseModel, Tokens, record_attention
+from lipe_core.sdxl import BaseModel, Tokens, record_attention
 from lipe_core.shapes import AttentionMap, Latents, Size
 from lipe_core.subject import Subject
 
@@ -56,13 +56,8 @@ def encode_prompts(
 
 @dataclass(frozen=True)
 class RecordingDenoiser:
-    """The network under a batch of prompts, with and without its attention to the subject.
+    """The network under a batch of prompts: `denoise_and_record(x_t, t)` returns eps and each row's attention map."""
 
-    `denoise(x_t, t)` returns eps. `denoise_and_record(x_t, t)` returns eps and the attention map of each row; it costs
-    more, so call it only where the map is used.
-    """
-
-    denoise: Denoiser
     denoise_and_record: Callable[[Latents, int], tuple[Latents, AttentionMap]]
     counter: EvaluationCounter
 
@@ -97,14 +92,4 @@ def recording_denoiser(
         def denoise_and_record(x_t: Latents, t: int) -> tuple[Latents, AttentionMap]:
             return denoise(x_t, t), store.pop()
 
-        yield RecordingDenoiser(_without_recording(denoise, store), denoise_and_record, counter)
-
-
-def _without_recording(denoiser: Denoiser, store: AttentionStore) -> Denoiser:
-    """The denoiser with attention recording paused."""
-
-    def denoise(x_t: Latents, t: int) -> Latents:
-        with store.paused():
-            return denoiser(x_t, t)
-
-    return denoise
+        yield RecordingDenoiser(denoise_and_record, counter)

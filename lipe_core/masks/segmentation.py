@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lipe_core.masks import mask_ops
 from lipe_core.pixels import to_images
-from lipe_core.shapes import Mask, PixelMask, Pixels
+from lipe_core.shapes import Mask, PixelMask, Pixels, Size
 
 _EDGE_VARIANCE = 4e-3
 """The paper's epsilon, for colors in [-1, 1]: the variance of the colors in a window that counts as an edge."""
@@ -37,9 +37,8 @@ _GRABCUT_REACH = 0.09
 
 _GRABCUT_ROUNDS = 1
 
-_SNAP = 0.08
-"""Radius of the filter, and so the way that an outline may move to an edge, as a fraction of the shorter side: about
-one cell of an attention map."""
+_FILTER_RADIUS = 0.08
+"""Fraction of the shorter side: how far the filter moves an outline to an edge. About one cell of an attention map."""
 
 _NEAR = 0.03
 """Fraction of the shorter side: parts that are nearer than twice this belong together."""
@@ -48,7 +47,7 @@ _SMALLEST_PART = 0.1
 """Fraction of the largest part's area. Smaller parts that are not near it are not the subject's."""
 
 _COVERAGE = 0.25
-"""Share of a latent cell that a silhouette must cover before the cell counts as covered."""
+"""Share of a latent's area. A silhouette that covers more of it covers the latent."""
 
 _WORKING_SIDE = 256
 """Largest shorter side, in pixels, of the image that guides the filter: its cost grows with the image, and attention
@@ -62,7 +61,7 @@ def silhouette(maps: Mask, images: Pixels) -> PixelMask:
     guide = F.adaptive_avg_pool2d(images, (round(rows * scale), round(columns * scale)))
     found = mask_ops.min_max_normalize(mask_ops.resize(maps, (guide.shape[2], guide.shape[3])))
     for _ in range(_FILTER_PASSES):
-        found = guided_filter(guide, found, round(_SNAP * min(guide.shape[2:])), _EDGE_VARIANCE).clamp(0, 1)
+        found = guided_filter(guide, found, round(_FILTER_RADIUS * min(guide.shape[2:])), _EDGE_VARIANCE).clamp(0, 1)
     cut = grabcut(guide, grabcut_start(mask_ops.min_max_normalize(found)))
     return whole((mask_ops.resize(cut, (rows, columns)) > 0.5).to(cut))
 
@@ -84,9 +83,9 @@ def _planes(masks: PixelMask) -> npt.NDArray[np.uint8]:
     return planes
 
 
-def to_latent_mask(silhouettes: PixelMask, size: tuple[int, int], coverage: float = _COVERAGE) -> Mask:
-    """Ones for the latents, (height, width) of them, of which a silhouette covers more than this share."""
-    return (mask_ops.resize(silhouettes, size) > coverage).to(silhouettes)
+def to_latent_mask(silhouettes: PixelMask, size: Size) -> Mask:
+    """Ones for the latents, (height, width) of them, of which a silhouette covers enough."""
+    return (mask_ops.resize(silhouettes, size) > _COVERAGE).to(silhouettes)
 
 
 def recut(silhouettes: PixelMask, images: Pixels) -> PixelMask:

@@ -27,7 +27,8 @@ class DdimConfig:
     """Denoising steps. More steps are slower and more exact."""
 
     guidance_scale: GuidanceScale = 7.5
-    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+    """Strength of classifier-free guidance towards the target prompt; 1 means none. Raise it if the edit is too
+    weak."""
 
     def __post_init__(self) -> None:
         check_settings(self)

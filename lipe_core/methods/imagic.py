@@ -41,26 +41,29 @@ class ImagicConfig:
     """Denoising steps. More steps are slower and more exact."""
 
     guidance_scale: GuidanceScale = 7.5
-    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+    """Strength of classifier-free guidance towards the target prompt; 1 means none. Raise it if the edit is too
+    weak."""
 
     embedding_steps: Annotated[int, Interval(ge=0, le=1_000_000)] = 1000
-    """Steps that fit the embedding of the target prompt to the image."""
+    """Steps that fit the embedding of the target prompt to the image. Lower it to save time."""
 
     embedding_learning_rate: LearningRate = 2e-3
-    """Learning rate of the embedding."""
+    """Learning rate of the embedding. Lower it if the result is unstable."""
 
     model_steps: Annotated[int, Interval(ge=0, le=1_000_000)] = 1500
-    """Steps that tune the network to the image and the fitted embedding."""
+    """Steps that tune the network to the image and the fitted embedding. Raise it if the result is not like the
+    image."""
 
     model_learning_rate: LearningRate = 5e-7
-    """Learning rate of the network."""
+    """Learning rate of the network. Lower it if the images show artefacts."""
 
     eta: Share = 0.7
     """Interpolation from the fitted embedding (0) to that of the target prompt (1). The paper finds edit and fidelity
     together between 0.6 and 0.8."""
 
     training_seed: int = 0
-    """Seed of the noise of both trainings; the seeds of the request choose the noise of the sampling."""
+    """Seed of the noise of both trainings; the seeds of the request choose the noise of the sampling. Change it to
+    repeat the trainings with other noise."""
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -38,7 +38,7 @@ class LeditsConfig:
     seeded: ClassVar[bool] = True
 
     steps: Annotated[int, Interval(ge=2, le=800)] = 50
-    """Denoising steps; the inversion takes as many."""
+    """Denoising steps; the inversion takes as many. More steps are slower and more exact."""
 
     source_guidance_scale: GuidanceScale = 0.0
     """Guidance towards the source prompt during the inversion. Other values than 0 make the inversion inexact, because
@@ -51,13 +51,13 @@ class LeditsConfig:
     """Share of the noisiest steps that is left out. Lower it for a larger change."""
 
     threshold: Share = 0.9
-    """Share of the image that the edit leaves alone."""
+    """Share of the image that the edit leaves alone. Lower it if too little changes."""
 
     warmup_steps: Annotated[int, Interval(ge=0)] = 0
-    """First steps that run without the edit's guidance."""
+    """First steps that run without the edit's guidance. Raise it to keep more of the layout."""
 
     zero_noise_steps: Annotated[int, Interval(ge=0)] = 0
-    """Last steps that run without noise."""
+    """Last steps that run without noise. Raise it if the result is noisy."""
 
     def __post_init__(self) -> None:
         check_settings(self)

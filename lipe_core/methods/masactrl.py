@@ -44,7 +44,8 @@ class MasaCtrlConfig:
     """Denoising steps. More steps are slower and more exact."""
 
     guidance_scale: GuidanceScale = 7.5
-    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+    """Strength of classifier-free guidance towards the target prompt; 1 means none. Raise it if the edit is too
+    weak."""
 
     start_step: Annotated[int, Interval(ge=0)] = 4
     """First step, counted from 0, at which the target reads the source's keys and values. Later starts allow larger
@@ -55,10 +56,12 @@ class MasaCtrlConfig:
     share of this network's layers (layer 44 of SDXL's 70)."""
 
     masked: bool = True
-    """Whether the foreground reads only the source's foreground, and the background only its background."""
+    """Whether the foreground reads only the source's foreground, and the background only its background. Turn it off
+    if the masks miss the subject."""
 
     threshold: Level = "otsu"
-    """Level of the normalized map above which a pixel belongs to the foreground; `otsu` chooses it for each image."""
+    """Level of the normalized map above which a pixel belongs to the foreground; `otsu` chooses it for each image.
+    Lower it if parts of the subject are missing."""
 
     attention_tokens: Annotated[int, Interval(ge=1)] = 256
     """Smallest number of queries of the attention layers whose maps are recorded. The coarsest level with at least as

@@ -38,7 +38,8 @@ class PromptToPromptConfig:
     """Denoising steps. More steps are slower and more exact."""
 
     guidance_scale: GuidanceScale = 7.5
-    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+    """Strength of classifier-free guidance towards the target prompt; 1 means none. Raise it if the edit is too
+    weak."""
 
     cross_replace: Share = 0.8
     """Share of the steps during which the cross-attention maps come from the source. Lower it for a larger change."""
@@ -47,16 +48,20 @@ class PromptToPromptConfig:
     """Share of the steps during which the self-attention maps come from the source. Lower it for a change of shape."""
 
     self_tokens: Annotated[int, Interval(ge=0)] = 1024
-    """Largest number of queries of the self-attention layers that take the source's maps (1024 = 32 x 32)."""
+    """Largest number of queries of the self-attention layers that take the source's maps (1024 = 32 x 32). Lower it
+    for a larger change."""
 
     blend_words: Literal["subject", "changed"] = "subject"
-    """The words whose maps make the mask: those of the subject, or those that differ between the prompts."""
+    """The words whose maps make the mask: those of the subject, or those that differ between the prompts. Choose the
+    latter if the edit adds an object."""
 
     blend_start: Share = 0.2
-    """Share of the steps after which the latents outside the mask are taken from the source."""
+    """Share of the steps after which the latents outside the mask are taken from the source. Raise it if the mask
+    cuts off the edit."""
 
     threshold: Level = 0.3
-    """Level of the normalized map above which a pixel may change; `otsu` chooses it for each image."""
+    """Level of the normalized map above which a pixel may change; `otsu` chooses it for each image. Lower it if too
+    little changes."""
 
     dilation: Annotated[float, Interval(ge=0, le=0.5)] = 1 / 16
     """Radius by which the mask grows, as a fraction of the shorter side. The default is one cell of the paper's

@@ -64,7 +64,7 @@ class Edit:
 
 
 OnPreview = Callable[[list[Image.Image]], None]
-"""Called with the unfinished edits, one for each prompt and seed. It may raise to stop the work."""
+"""Called with the images of an edit's first pass, one for each prompt and seed. It may raise to stop the work."""
 
 
 def no_preview(images: list[Image.Image]) -> None:

@@ -35,7 +35,8 @@ class SdeditConfig:
     """Denoising steps. More steps are slower and more exact."""
 
     guidance_scale: GuidanceScale = 7.5
-    """Strength of classifier-free guidance towards the target prompt; 1 means none."""
+    """Strength of classifier-free guidance towards the target prompt; 1 means none. Raise it if the edit is too
+    weak."""
 
     strength: Annotated[float, Interval(ge=0.01, le=1)] = 0.6
     """How far the image is noised (the paper's t_0); 1 is the noisiest level. The paper finds 0.3 to 0.6 to be both

@@ -64,7 +64,7 @@ class Tokens:
 class AttentionStore:
     """Attention, averaged over heads and summed over layers since the last `pop`, at one level of the network.
 
-    `size` is the level's (rows, columns). Inside `paused` nothing is recorded.
+    `size` is the level's (rows, columns).
     """
 
     size: tuple[int, int]
@@ -72,7 +72,6 @@ class AttentionStore:
     wanted: list[Float[Tensor, "b q"]] = field(default_factory=list)
     content: list[Float[Tensor, "b q"]] = field(default_factory=list)
     affinity: Float[Tensor, "b q q"] | None = None
-    is_paused: bool = False
 
     def pop(self) -> AttentionMap:
         """Return the wanted tokens' share of the attention to content since the last pop, and empty the store.
@@ -89,15 +88,6 @@ class AttentionStore:
                 share = einsum(transition, share, "b q k, b k -> b q")
         self.wanted, self.content, self.affinity = [], [], None
         return rearrange(share, "b (h w) -> b 1 h w", h=self.size[0])
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Record nothing inside."""
-        before, self.is_paused = self.is_paused, True
-        try:
-            yield
-        finally:
-            self.is_paused = before
 
     def add_cross(self, mass: Float[Tensor, "b q n"], tokens: Tokens) -> None:
         """Add one cross-attention layer's probabilities, averaged over heads."""
@@ -129,8 +119,6 @@ class Recorder:
         attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        if self.store.is_paused:
-            return self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
         with _output(attn.to_q) as queries, _output(attn.to_k) as keys:
             output = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
         recorded = keys[0][self.rows]

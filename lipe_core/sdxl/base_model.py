@@ -1,9 +1,8 @@
 """The base model: any checkpoint of Stable Diffusion XL's classes and folder layout, of any size.
 
-https://arxiv.org/abs/2307.01952. The only module that imports diffusers, except the method `ledits`.
+https://arxiv.org/abs/2307.01952. `components` loads the networks.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +11,18 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionXLPipeline, U
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from lipe_core.checkpoint.fingerprint import fingerprint
+from lipe_core.checkpoint.layout import check_base_model
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.schedule import NoiseSchedule, PredictionType
+from lipe_core.errors import InvalidModel
 from lipe_core.pretrained import public_name
+from lipe_core.sdxl.components import check_folder, load_components
 from lipe_core.shapes import Latents, RowTimesteps, Size
 
 FAMILY = "sdxl"
 """The family of the checkpoints that this package loads."""
-_COMPONENTS = ("text_encoder", "text_encoder_2", "unet", "vae")
-"""Folders of the weights that the fingerprint covers."""
 
 
 @dataclass(frozen=True)
@@ -70,48 +71,43 @@ def load(
     revision: str | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    hash_cache: Path | None = None,
 ) -> BaseModel:
-    """Load a folder, or a repository of the model hub, from safetensors files only.
+    """Check and load a folder, or a repository of the model hub, from safetensors files only.
 
-    `dtype` is the network's. The VAE runs in bfloat16 or float32, because SDXL's overflows to NaN in float16.
+    `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
+    files. Raises InvalidModel, whose message says what to do.
     """
-    is_folder = Path(checkpoint).is_dir()
-    folder = Path(
-        checkpoint
-        if is_folder
-        else StableDiffusionXLPipeline.download(str(checkpoint), revision=revision, use_safetensors=True)
-    )
-    pipeline = _load_pipeline(folder, dtype)
-    scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
-    for network in (pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
-        network.requires_grad_(False).eval().to(device)
+    check_base_model(str(checkpoint))
+    is_folder = Path(checkpoint).exists()
+    folder = Path(checkpoint) if is_folder else _download(str(checkpoint), revision)
+    check_folder(folder, str(checkpoint))
+    parts = load_components(folder, str(checkpoint), dtype)
+    for network in (parts.unet, parts.vae, *parts.text_encoders):
+        network.to(device)
     return BaseModel(
-        unet=pipeline.unet,
-        vae=pipeline.vae,
-        tokenizers=(pipeline.tokenizer, pipeline.tokenizer_2),
-        text_encoders=(pipeline.text_encoder, pipeline.text_encoder_2),
-        schedule=_schedule(scheduler),
-        prediction_type=scheduler.config.prediction_type,
-        zero_empty_prompt=bool(pipeline.config.force_zeros_for_empty_prompt),
+        unet=parts.unet,
+        vae=parts.vae,
+        tokenizers=parts.tokenizers,
+        text_encoders=parts.text_encoders,
+        schedule=_schedule(parts.scheduler),
+        prediction_type=parts.scheduler.config.prediction_type,
+        zero_empty_prompt=parts.zero_empty_prompt,
         checkpoint=str(checkpoint),
         revision=revision if is_folder else folder.name,
-        fingerprint=_fingerprint(folder),
+        fingerprint=fingerprint(folder, hash_cache),
         device=torch.device(device),
         dtype=dtype,
     )
 
 
-def _load_pipeline(folder: Path, dtype: torch.dtype) -> StableDiffusionXLPipeline:
-    vae_dtype = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
-    pipeline = StableDiffusionXLPipeline.from_pretrained(
-        folder,
-        dtype={"vae": vae_dtype, "default": dtype},
-        use_safetensors=True,
-        add_watermarker=False,
-        variant=_variant(folder),
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+def _download(repository: str, revision: str | None) -> Path:
+    """The folder with a snapshot of a repository of the model hub."""
+    try:
+        return Path(StableDiffusionXLPipeline.download(repository, revision=revision, use_safetensors=True))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidModel(f"the base model {repository} cannot be downloaded: {reason}") from error
 
 
 def predict(model: BaseModel, x_t: Latents, t: RowTimesteps, conditioning: Conditioning) -> Latents:
@@ -143,25 +139,8 @@ def denoiser(model: BaseModel, conditioning: Conditioning) -> Denoiser:
     return denoise
 
 
-def _variant(folder: Path) -> str | None:
-    """ "fp16" if the folder holds fp16 weights only, as many published checkpoints do."""
-    weights = folder / "unet" / "diffusion_pytorch_model"
-    half, full = (weights.with_suffix(suffix).exists() for suffix in (".fp16.safetensors", ".safetensors"))
-    return "fp16" if half and not full else None
-
-
 def _schedule(scheduler: DDIMScheduler) -> NoiseSchedule:
     table = scheduler.alphas_cumprod.clone()
     table[0] = scheduler.final_alpha_cumprod
     # With zero terminal SNR, alpha would be 0 and divide by 0; diffusers' samplers use the same minimum.
     return NoiseSchedule(table.clamp(min=2**-24), scheduler.config.timestep_spacing, scheduler.config.steps_offset)
-
-
-def _fingerprint(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for component in _COMPONENTS:
-        for file in sorted((folder / component).glob("*.safetensors")):
-            digest.update(file.relative_to(folder).as_posix().encode())
-            with file.open("rb") as weights:
-                digest.update(hashlib.file_digest(weights, "sha256").digest())
-    return digest.hexdigest()

@@ -41,16 +41,16 @@ class RegularizationConfig:
     values; the defaults are ours."""
 
     count: Annotated[int, Interval(ge=1)] = 48
-    """Number of images. They are generated once per class and base model."""
+    """Number of images. They are generated once per class and base model. Raise it for a class that varies much."""
 
     steps: Steps = 30
-    """Denoising steps of each image."""
+    """Denoising steps of each image. Lower it to save time."""
 
     guidance_scale: Annotated[float, Interval(ge=1, le=100)] = 5.0
-    """Strength of classifier-free guidance; 1 means none."""
+    """Strength of classifier-free guidance; 1 means none. Most trainings need no change."""
 
     seed: int = 0
-    """Seed of the first image; image k has the seed plus k."""
+    """Seed of the first image; image k has the seed plus k. Change it if the images are poor."""
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -1,7 +1,7 @@
 """The contract describes the API as it is: codes, media types, names, parameters."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,6 +48,55 @@ def test_settings_are_documented_with_their_defaults(app: FastAPI) -> None:
         assert set(properties) == set(model.model_fields)
         assert all(len(setting["description"]) > 10 for setting in properties.values())
     assert schemas["DdimParameters"]["properties"]["steps"]["description"].endswith("Default: 50.")
+
+
+def test_a_field_of_a_request_has_its_default_in_words_alone(app: FastAPI) -> None:
+    schemas = app.openapi()["components"]["schemas"]
+    requests = [schema for schema in schemas.values() if schema.get("additionalProperties") is False]
+    assert {"NewEdit", "NewPrior", "NewSubject", "NimaParameters"} <= {schema["title"] for schema in requests}
+    for schema in requests:
+        assert not [name for name, field in schema["properties"].items() if "default" in field]
+    assert schemas["NewEdit"]["properties"]["use_prior"]["description"].endswith("Default: true.")
+    assert "null" not in schemas["NewPrior"]["properties"]["parameters"]["description"]
+
+
+def test_every_property_and_every_parameter_has_a_description(app: FastAPI) -> None:
+    document = app.openapi()
+    undocumented = [
+        name for name, field in _properties(document) if len(field.get("description", "").strip().partition(" ")[2]) < 3
+    ]
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            parameters = operation.get("parameters", [])
+            undocumented += [f"{path} {one['name']}" for one in parameters if len(one.get("description", "")) < 10]
+    assert not undocumented
+
+
+def test_every_optional_field_of_a_request_says_its_default(app: FastAPI) -> None:
+    one_of_a_pair = {"NewEdit.subject_id", "NewEdit.prior_id", "NewEdit.prompt", "NewEdit.prompts"}
+    schemas = app.openapi()["components"]["schemas"]
+    optional = [
+        (f"{name}.{field}", schema["properties"][field]["description"])
+        for name, schema in schemas.items()
+        if schema.get("additionalProperties") is False
+        for field in set(schema["properties"]) - set(schema.get("required", []))
+    ]
+    assert len(optional) > 90
+    assert {name for name, text in optional if "Default: " not in text} == one_of_a_pair
+
+
+def _properties(value: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every property of every schema in the document, with its path. Examples are no schemas."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _properties(entry, name)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            if key not in ("example", "examples"):
+                yield from _properties(entry, f"{name}/{key}")
+        if value.get("type") == "object":
+            for key, field in value.get("properties", {}).items():
+                yield f"{name}.{key}", field
 
 
 def test_openapi_names_every_operation_and_every_problem(app: FastAPI) -> None:

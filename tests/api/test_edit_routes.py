@@ -34,11 +34,15 @@ DOG = "a photo of sks dog jumping"
         ({"method": "magic"}, 422, "invalid_request", "method"),
         ({"parameters": {"step": 3}}, 422, "invalid_request", "parameters.step"),
         ({"parameters": {"steps": 0}}, 422, "invalid_request", "parameters.steps"),
-        ({"parameters": {"map_window": [0.7, 0.2]}}, 422, "invalid_request", "parameters"),
+        ({"parameters": {"looks": [0.5]}}, 422, "invalid_request", "parameters.looks"),
+        ({"parameters": {"mask_mode": "target"}}, 422, "invalid_request", "parameters.mask_mode"),
+        ({"parameters": {"margin": 0.6}}, 422, "invalid_request", "parameters.margin"),
         ({"seeds": [1, 1]}, 422, "invalid_request", "body"),
         ({"seed": -1}, 422, "invalid_request", "seed"),
-        ({"n": 2, "parameters": {"renoise": 0}}, 422, "invalid_request", "body"),
+        ({"n": 2}, 422, "invalid_request", "body"),
+        ({"seeds": [1, 2], "parameters": {"renoise": 0}}, 422, "invalid_request", "body"),
         ({"n": 2, "method": "ddim"}, 422, "invalid_request", "body"),
+        ({"n": 2, "method": "nima_single_pass"}, 422, "invalid_request", "body"),
         ({"method": "masactrl", "parameters": {"renoise": 0.5}}, 422, "invalid_request", "parameters.renoise"),
         ({"method": "ledits", "parameters": {"steps": 1}}, 422, "invalid_request", "parameters.steps"),
         ({"method": "mystyle", "parameters": {"beta": -1}}, 422, "invalid_request", "parameters.beta"),
@@ -61,6 +65,22 @@ def test_edits(
 ) -> None:
     payload = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG} | change
     assert refused(status, code, api.post, "/v1/edits", json=payload)["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"seeds": [1, 2]}, "without renoise all seeds give the same image: set parameters.renoise, or give one seed"),
+        ({"n": 2, "method": "ddim"}, "this method draws no noise, so all seeds give the same image: give one seed"),
+    ],
+)
+def test_seeds_that_would_give_one_image_are_refused_with_advice(
+    api: TestClient, refused: Refuse, prior: str, upload: Upload, change: dict[str, Any], advice: str
+) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG} | change
+    assert advice in refused(422, "invalid_request", api.post, "/v1/edits", json=payload)["detail"]
+    accepted = payload | {"method": "nima", "parameters": {"renoise": 0.2}}
+    assert api.post("/v1/edits", json=accepted).status_code == 202
 
 
 def test_another_method_on_the_base_model_alone_needs_no_prior(

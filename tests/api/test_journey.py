@@ -35,7 +35,7 @@ def test_from_references_to_results(
         "image_id": upload("white"),
         "prompts": ["sks dog jumping", "a SKS dog sleeping"],
         "seeds": [3, 4],
-        "parameters": {"steps": 5, "renoise": 0.5, "map_window": [0.1, 0.6]},
+        "parameters": {"steps": 5, "renoise": 0.5, "mask_mode": "source"},
     }
     answer = api.post("/v1/edits", json=payload)
     assert answer.status_code == 202, answer.json()

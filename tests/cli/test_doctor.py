@@ -15,6 +15,7 @@ from cli.main import app
 from ledger import database
 from ledger.settings import Settings
 from ledger.storage import PROJECTS, Storage
+from tests.support.layouts import UNET, Change, edited, overwritten, truncated
 
 PARTS = (
     "python", "packages", "device", "memory", "disk", "settings",
@@ -81,7 +82,7 @@ def test_without_settings_the_machine_is_checked_and_the_rest_explained() -> Non
         ("S3_ENDPOINT_URL", "http://127.0.0.1:9", "storage", "start it, correct the LIPE_S3_"),
         ("S3_ENDPOINT_URL", "no url", "storage", "LIPE_S3_ENDPOINT_URL is no URL"),
         ("S3_BUCKET", "no-such-bucket", "storage", "run `lipe migrate`, which makes the bucket"),
-        ("BASE_MODEL", "/nope", "base model", "there is no base model /nope"),
+        ("BASE_MODEL", "/nope", "base model", "the base model /nope does not exist: set LIPE_"),
         ("BASE_MODEL", "", "base model", "LIPE_BASE_MODEL is not set"),
         ("DEVICE", "abacus", "device", "set it to auto, cpu or cuda"),
         ("DATA_DIR", "/proc/data", "disk", "cannot write to /proc"),
@@ -94,6 +95,25 @@ def test_one_fault_fails_one_check(
     status, lines = examine()
     assert (status, failures(lines)) == (1, [failed])
     assert advice in lines[failed][1]
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (edited("unet/config.json", in_channels=9), "inpainting model"),
+        (truncated(UNET), "its end is missing"),
+        (overwritten(UNET, "version https://git-lfs.github.com/spec/v1\n"), "which `git lfs pull` replaces"),
+    ],
+)
+def test_an_unusable_base_model_fails_one_check(
+    change: Change, fault: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(Path(shutil.copytree(checkpoint, tmp_path / "model")))
+    monkeypatch.setenv("LIPE_BASE_MODEL", str(tmp_path / "model"))
+    status, lines = examine()
+    assert (status, failures(lines)) == (1, ["base model"])
+    assert fault in lines["base model"][1]
 
 
 @pytest.mark.usefixtures("installed")

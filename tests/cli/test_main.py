@@ -55,7 +55,7 @@ def test_up_refuses_a_port_in_use(tmp_path: Path) -> None:
 def test_up_refuses_a_missing_base_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPE_BASE_MODEL", "/nope")
     result = run("up", "--data", tmp_path / "data", "--port", 0)
-    assert_refused(result, "there is no base model /nope: set LIPE_BASE_MODEL or --base-model")
+    assert_refused(result, "the base model /nope does not exist: set LIPE_BASE_MODEL to the folder")
 
 
 @pytest.mark.usefixtures("signals")

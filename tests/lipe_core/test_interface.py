@@ -67,7 +67,7 @@ def test_a_prior_is_learned_and_edits_an_image_with_the_settings_of_the_recipe(
     assert [edit.target_prompt for edit in edits] == list(edit_request().target_prompts)
     assert [edit.image.size for edit in edits] == [(64, 64)] * 2
     assert edits[0].parameters["steps"] == 3
-    assert steps[-1] == (6, 6)
+    assert steps[-1] == (7, 7)  # three of the inversion, three of the first pass, the last one again
 
 
 def test_a_config_wins_over_the_recipe_and_another_method_can_be_chosen(recipe_model: BaseModel) -> None:

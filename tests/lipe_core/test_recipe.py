@@ -23,14 +23,14 @@ def test_the_request_replaces_the_recipe_and_the_recipe_the_defaults(tmp_path: P
             tmp_path,
             prior={"steps": 7, "rank": 3, "mirror": True},
             categories={"person": {"mirror": False, "rank": 4}},
-            nima={"map_window": [0.1, 0.4]},
+            nima={"margin": 0.1, "mask_mode": "source"},
             ddim={"steps": 9},
         )
     )
     assert recipe.prior_config("animal", {"rank": 5}) == PriorConfig(steps=7, rank=5, mirror=True)
     assert recipe.prior_config("person") == PriorConfig(steps=7, rank=4)
     assert recipe.prior_config("person", {"mirror": True}) == PriorConfig(steps=7, rank=4, mirror=True)
-    assert recipe.method_config("nima") == NimaConfig(map_window=(0.1, 0.4))
+    assert recipe.method_config("nima") == NimaConfig(margin=0.1, mask_mode="source")
     assert recipe.method_config("ddim", {"guidance_scale": 2.0}) == DdimConfig(steps=9, guidance_scale=2.0)
     assert recipe.method_config("sdedit") == SdeditConfig()
     assert recipe.regularization_config() == RegularizationConfig()

@@ -11,7 +11,7 @@ from menagerie.captions import full_caption
 from menagerie.models import CHECKPOINT
 from menagerie.probe import load_probe
 
-MAX_BYTES = 40_000_000
+MAX_BYTES = 64_000_000
 
 
 def test_all_weights_are_small_and_in_half_precision() -> None:

@@ -89,19 +89,21 @@ def test_a_training_has_previews_and_its_result_does_not_depend_on_them(
 
 
 @pytest.mark.usefixtures("previews_are_awaited")
-def test_an_edit_has_previews_and_keeps_only_its_results(
+def test_an_edit_has_the_first_pass_as_its_preview_and_keeps_only_its_results(
     context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, reports: Reports
 ) -> None:
     job = edit(begin, storage, project, subject, None)
     with begin() as session:
         row = session.get_one(Job, job.id)
-        row.parameters = row.parameters | {"nima": {"steps": 4, "looks": [0.5, 1.0]}}
+        row.parameters = row.parameters | {"nima": {"steps": 5}}
     run_job(context, job.id)
     assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
     seen = {report.preview.name: report.preview for report in reports if report.preview}
-    assert set(seen) == {"preview-5.png", "preview-7.png"}  # of 8 steps in both directions
+    assert set(seen) == {"preview-10.png"}  # after 5 steps of inversion and 5 of the first pass
     assert {preview.details["prompt"] for preview in seen.values()} == {"a photo of sks dog jumping"}
-    assert seen["preview-5.png"].stored.sha256 != seen["preview-7.png"].stored.sha256
+    stages = [(report.stage, report.step, report.total) for report in reports if report.total == 12]
+    assert {step for stage, step, _ in stages if stage == "inverting"} == {1, 2, 3, 4, 5}
+    assert {step for stage, step, _ in stages if stage == "editing"} == {6, 7, 8, 9, 10, 11, 12}
     kept = {artefact.key for artefact in verified(begin, storage, job)}
     assert set(storage.keys(f"projects/{job.project_id}/jobs/{job.id}/")) == kept
     assert len(kept) == 8

@@ -54,32 +54,34 @@ class MyStyleConfig:
     seeded: ClassVar[bool] = False
 
     inversion_steps: TrainingSteps = 1000
-    """Steps that invert each reference into the latent space of the generator."""
+    """Steps that invert each reference into the latent space of the generator. Lower it to save time."""
 
     inversion_learning_rate: LearningRate = 0.1
-    """Learning rate of the inversion."""
+    """Learning rate of the inversion. Lower it if the references are not reproduced."""
 
     tuning_steps: TrainingSteps = 1000
-    """Steps that tune the generator until the inverted references reproduce the references."""
+    """Steps that tune the generator until the inverted references reproduce the references. Raise it if they do not."""
 
     tuning_learning_rate: LearningRate = 3e-4
-    """Learning rate of the generator."""
+    """Learning rate of the generator. Lower it if the images show artefacts."""
 
     projection_steps: TrainingSteps = 1000
-    """Steps that project the image into the subject's own part of the latent space."""
+    """Steps that project the image into the subject's own part of the latent space. Lower it to save time."""
 
     projection_learning_rate: LearningRate = 5e-3
-    """Learning rate of the projection."""
+    """Learning rate of the projection. Lower it if the result is not like the image."""
 
     image_steps: TrainingSteps = 1000
-    """Steps that tune the generator to the image as well, at its projection."""
+    """Steps that tune the generator to the image as well, at its projection. Raise it if the result is not like the
+    image."""
 
     beta: Annotated[float, Interval(ge=0, le=10)] = 0.03
     """How far beyond the convex hull of the n references a face may lie; the hull grows by 1 + n beta. The default
     suits a hundred references; a few need more."""
 
     strength: Annotated[float, Interval(ge=0, le=10)] = 1.0
-    """How far the edit moves along a direction; 1 reaches the value that the prompt names."""
+    """How far the edit moves along a direction; 1 reaches the value that the prompt names. Lower it if the edit is
+    too strong."""
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -8,7 +8,7 @@ from annotated_types import Interval
 from lipe_core.settings import GuidanceScale, Share, Steps, check_settings
 
 MaskMode = Literal["union", "source", "none"]
-"""Blend with the old and the new silhouette (the paper), with the old one alone, or not at all."""
+"""Blend with the changed part of the old and the new silhouette, with the old one alone, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,28 @@ class NimaConfig:
     Above 0, each seed gives another image."""
 
     mask_mode: MaskMode = "union"
-    """The region that may change: the old and the new silhouette of the subject, the old one alone, or the whole image
-    (`none`)."""
+    """The region that may change: `union` is where the first pass changes the subject's old and new silhouette,
+    `source` the old silhouette alone, `none` the whole image. Use `none` if the background may change, too."""
 
     margin: Annotated[float, Interval(ge=0, le=0.5)] = 0.03
-    """Width by which the silhouettes grow before they make the mask, as a fraction of the shorter side. Raise it if
-    edges of the subject are cut off."""
+    """Width by which the region that may change grows, as a fraction of the shorter side. Raise it if edges of the
+    subject are cut off."""
 
     source_attention_start: Share = 0.3
     """Progress after which self-attention also reads the features of the source; 1 means never. Lower it to keep more
     of the subject's texture."""
 
     reconstruction_steps: Annotated[int, Interval(ge=0, le=100)] = 3
-    """Steps that bring the background back to the source, up to the edge of the mask. A few are enough."""
+    """Steps that correct the latents until the background is that of the source. A few are enough. Set 0 to save
+    time if the background may change."""
 
     feather: Annotated[float, Interval(ge=0, le=0.5)] = 0.02
-    """Width of the soft edge of the final composite, as a fraction of the shorter side."""
+    """Width of the soft edge of the final composite, as a fraction of the shorter side. Raise it if the edge is
+    visible."""
 
     composite: bool = True
-    """Whether the source's own pixels replace the background of the result."""
+    """Whether the source's own pixels replace the background of the result. Turn it off if the background may
+    change, too."""
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -2,8 +2,8 @@
 
 https://arxiv.org/abs/2406.17236. The subject moves as the target prompt says. The source stays wherever neither the
 subject's old silhouette nor its new one covers it. The paper takes the new silhouette from the attention of the step
-at hand. Here a first pass without a mask generates the whole edit, the silhouette is cut from that finished image, and
-a second pass from the same noise generates the edit inside the mask.
+at hand. Here a first pass without a mask generates the whole edit, and the silhouette is cut from its finished image. A
+second pass repeats the last steps of the first one inside the mask.
 """
 
 from itertools import pairwise
@@ -29,9 +29,9 @@ from lipe_core.pixels import to_images
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask
 
-_NOISY_END = 2.0
-"""The slope of `NoiseSchedule.leaning_timesteps`. The noisy end decides where the subject is, and long steps there
-lose the background of the inversion."""
+_LEAN = 2.0
+"""The grid's `lean`. The noisy end decides the place of the subject, and long steps there lose the inversion's
+background."""
 
 _SHARED = 0.6
 """Share of the steps that both passes have in common. They decide the layout: the figure of the second pass is then
@@ -55,7 +55,7 @@ def edit(
     if len(request.seeds) > 1 and config.renoise == 0:
         raise InvalidRequest("without renoise all seeds give one image: give one seed, or set renoise")
     session = EditSession.of(model, request, prior, keeps_token=True)
-    timesteps = model.schedule.leaning_timesteps(config.steps, _NOISY_END)
+    timesteps = model.schedule.leaning_timesteps(config.steps, _LEAN)
     features = SourceFeatures(latest_lookup(timesteps, config.source_attention_start))
     counter = EvaluationCounter()
     on_step = counted_steps(on_step, step_count(config))
@@ -79,11 +79,12 @@ def edit(
 
 
 def step_count(config: NimaConfig) -> int:
-    """The denoising steps of an edit: inversion, second pass, and what the first pass does not share with it."""
+    """The steps of an edit: inversion, second pass, and those of the first pass that the passes do not share."""
     return 2 * config.steps + (unshared_steps(config) if config.mask_mode == "union" else 0)
 
 
 def unshared_steps(config: NimaConfig) -> int:
+    """The last steps of each pass, which differ between the passes."""
     return round((1 - _SHARED) * config.steps)
 
 

@@ -13,7 +13,6 @@ from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size
 _RIM = 0.012
 """Fraction of the shorter side: the soft rim of a generated figure, which changes with it."""
 
-
 _CHANGED = 0.5
 """Distance between two latents above which they show different things, as a fraction of that between unrelated ones."""
 
@@ -22,7 +21,7 @@ _CHANGED = 0.5
 class EditMask:
     """The region that may change: over latents (M in the paper) and to the pixel.
 
-    `figure` is the edited subject to the pixel, or None if nothing looked for it.
+    `figure` is the silhouette of the edited subject, or None if no first pass was made.
     """
 
     latents: Mask
@@ -31,7 +30,7 @@ class EditMask:
 
 
 def source_mask(source: Source, config: NimaConfig) -> EditMask:
-    """The source's silhouette alone, or the whole image."""
+    """The source's silhouette alone, grown by the margin, or the whole image: without a first pass."""
     pixels = mask_ops.dilate(source.silhouette, config.margin)
     if config.mask_mode == "none":
         pixels = torch.ones_like(pixels)
@@ -39,19 +38,20 @@ def source_mask(source: Source, config: NimaConfig) -> EditMask:
 
 
 def union_mask(source: Source, figure: PixelMask, x_0: Latents, config: NimaConfig) -> EditMask:
-    """Old and new silhouette, where the first pass, with the clean latents `x_0`, differs from the source.
+    """The old and the new silhouette where the first pass, with the clean latents `x_0`, differs from the source.
 
-    All of it grows by the config's margin. What did not move, such as the body of a subject that only smiles, keeps
-    the source.
+    This region grows by the config's margin. The rest, such as the body of a subject that only smiles, keeps the
+    source.
     """
     silhouettes = mask_ops.union(source.silhouette, figure)
-    changed = changed_region(x_0, source.trajectory.x_0, (silhouettes.shape[2], silhouettes.shape[3]))
+    size = (silhouettes.shape[2], silhouettes.shape[3])
+    changed = changed_region(x_0, source.trajectory.x_0.expand_as(x_0), size)
     pixels = mask_ops.dilate(silhouettes * changed, config.margin)
     return EditMask(segmentation.to_latent_mask(pixels, source.latent_size), pixels, figure)
 
 
 def changed_region(edited: Latents, source: Latents, size: Size) -> PixelMask:
-    """Ones over the pixels, (height, width) of them, where the latents of two images show different things.
+    """Ones for the pixels, (height, width) of them, where the latents of two images show different things.
 
     Latents have unit variance in each of C channels, so that unrelated ones are sqrt(2 C) apart on average.
     """
@@ -64,5 +64,6 @@ def trimmed(mask: EditMask, source: Source, generated: Pixels) -> EditMask:
     if mask.figure is None:
         return mask
     figure = mask_ops.union(mask.figure, segmentation.recut(mask.figure, generated))
-    silhouettes = mask_ops.dilate(mask_ops.union(figure, source.silhouette), _RIM)
-    return replace(mask, pixels=mask.pixels * segmentation.whole(silhouettes))
+    kept = mask_ops.dilate(mask_ops.union(figure, source.silhouette), _RIM)
+    # `whole` fills holes, but drops small parts far from the rest, such as a distant figure or parts of a user's mask.
+    return replace(mask, pixels=mask.pixels * mask_ops.union(kept, segmentation.whole(kept)))

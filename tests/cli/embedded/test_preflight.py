@@ -2,13 +2,14 @@
 
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from cli.base_model_files import WEIGHT_FOLDERS
-from cli.embedded.preflight import check_base_model, check_data_folder, reserve_port
+from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError
+from lipe_core.checkpoint.weights import STEMS
 
 
 def test_a_checkpoint_and_a_hub_id_are_accepted(checkpoint: Path) -> None:
@@ -18,19 +19,39 @@ def test_a_checkpoint_and_a_hub_id_are_accepted(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("name", ["/nope", "nope", "./models/nope", "models/sdxl/nope"])
 def test_a_missing_base_model_is_refused(name: str) -> None:
-    with pytest.raises(StartError, match=f"no base model {name}: set LIPE_BASE_MODEL"):
+    with pytest.raises(StartError, match=f"the base model {name} does not exist: set LIPE_BASE_MODEL"):
         check_base_model(name)
 
 
-@pytest.mark.parametrize("missing", ["model_index.json", *WEIGHT_FOLDERS])
+@pytest.mark.parametrize("missing", ["model_index.json", *STEMS])
 def test_an_incomplete_checkpoint_is_refused(missing: str, checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(checkpoint, folder)
     for file in [folder / missing, *(folder / missing).glob("*.safetensors")]:
         if file.is_file():
             file.unlink()
-    with pytest.raises(StartError, match=rf"has no .*{missing}.*: set LIPE_BASE_MODEL"):
+    with pytest.raises(StartError, match=rf"has no .*{missing}.*: "):
         check_base_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import os, sys; print('a warning', file=sys.stderr); sys.exit(os.environ['REASON'])", "^no tensor$"),
+        ("raise SystemExit(3)", "ended with status 3"),
+    ],
+)
+def test_a_check_beside_the_block_is_refused_with_its_last_line(program: str, reason: str) -> None:
+    command = [sys.executable, "-c", program]
+    with concurrent_check(command, {"REASON": "no tensor"}) as wait, pytest.raises(StartError, match=reason):
+        wait()
+
+
+def test_a_check_that_succeeds_or_that_nothing_waits_for_raises_nothing() -> None:
+    with concurrent_check([sys.executable, "-c", ""], {}) as wait:
+        wait()
+    with concurrent_check([sys.executable, "-c", "import time; time.sleep(600)"], {}):
+        pass
 
 
 def test_a_new_data_folder_is_created_and_left_empty(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import torch
 
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided, guided_from
+from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
 
 
 def conditioning(*values):
@@ -22,12 +22,6 @@ def test_extrapolates_from_uncond_to_cond():
     denoise = guided(echo, conditioning(2.0, 10.0), conditioning(1.0, 4.0), guidance_scale=3.0)
     eps = denoise(torch.zeros(2, 1, 2, 2), 500)
     assert eps[:, 0, 0, 0].tolist() == [1 + 3 * (2 - 1), 4 + 3 * (10 - 4)]
-
-
-def test_guidance_can_start_from_another_network():
-    base, tuned = (lambda x_t, t, k=k: x_t + k for k in (1.0, 3.0))
-    eps = guided_from(base, tuned, guidance_scale=2.0)(torch.zeros(1, 1, 2, 2), 5)
-    assert eps.unique().tolist() == [1 + 2 * (3 - 1)]
 
 
 def test_scale_one_is_the_conditional_prediction_at_half_the_cost():

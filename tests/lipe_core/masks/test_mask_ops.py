@@ -87,14 +87,3 @@ def test_resize_keeps_the_mean_when_shrinking():
     small = mask_ops.resize(maps, (8, 12))
     assert small.shape == (2, 1, 8, 12)
     torch.testing.assert_close(small.mean((1, 2, 3)), maps.mean((1, 2, 3)))
-
-
-def test_opening_removes_thin_parts_and_keeps_the_rest():
-    thick, thin = torch.zeros(2, 1, 1, 40, 40)
-    thick[..., 10:30, 0:12] = 1  # to the image's edge
-    thin[..., 20:23, 12:36] = 1
-    opened = mask_ops.morphological_opening(mask_ops.union(thick, thin), 2 / 40)
-    assert opened[..., 15:].sum() == 0
-    assert (opened * thick).sum() > 0.97 * thick.sum()  # corners are round
-    assert opened[..., 12:30, 0:10].all()
-    assert torch.equal(mask_ops.morphological_opening(thin, 0.0), thin)

@@ -29,7 +29,9 @@ class Case:
 
 # inversion + guided target [+ guided source beside it]; trainings are one pass a step
 CASES = {
-    "nima": Case({"steps": 3}, 3 + 3, 3 + 6),
+    # one step is not shared by the two passes; the subject is searched in the source and in the first pass
+    "nima": Case({"steps": 3, "reconstruction_steps": 0}, 3 + 3 + 1, 3 + 2 * (3 + 1) + 2 * (5 + 8)),
+    "nima_single_pass": Case({"steps": 3}, 3 + 3, 3 + 6),
     "ddim": Case({"steps": 3}, 3 + 3, 3 + 6),
     "sdedit": Case({"steps": 4, "strength": 0.5}, 2, 2 * 2, seeded=True),
     "prompt_to_prompt": Case({"steps": 3}, 3 + 3, 3 + 6 + 6),
@@ -143,6 +145,7 @@ def test_without_a_mask_the_whole_image_may_change(
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
+        ("nima_single_pass", {"dilation": 0.6}),
         ("ddim", {"steps": 0}),
         ("ddim", {"guidance_scale": float("nan")}),
         ("sdedit", {"strength": 0.0}),

@@ -1,7 +1,5 @@
 """Late self-attention layers record the source's features, and a target reads them beside its own."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
@@ -72,11 +70,16 @@ def test_keys_and_values_are_the_targets_and_the_sources(
     (name, source), *_ = ((name, states) for (name, t), states in features.states.items() if t == 400)
     attn = model.unet.get_submodule(name.removesuffix(".processor"))
     target = torch.randn(3, *source.shape[1:], generator=torch.Generator().manual_seed(1))
-    attend: Callable[[Latents, int], Tensor] = features.at_timestep(lambda x, t: attn.processor(attn, target))
+    outputs: list[Tensor] = []
+
+    def denoise(x_t: Latents, t: int) -> Latents:
+        outputs.append(attn.processor(attn, target))
+        return x_t
+
     with features.used(model.unet):
-        output = attend(x_t, 400)
+        features.at_timestep(denoise)(x_t, 400)
     expected = NaiveAttention(name, {})(attn, target, torch.cat([target, source.expand(3, -1, -1)], dim=1))
-    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(outputs[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_recorded_attention_is_of_the_target_alone(model: BaseModel, features: SourceFeatures, x_t: Latents) -> None:

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from lipe_core import sdxl
+from lipe_core.errors import InvalidModel
 from lipe_core.methods.mystyle.face_generator import FOLDER
 from tests.support.tiny_checkpoint import write_checkpoint
 from tests.support.toy_faces import write_toy_faces
@@ -107,5 +108,5 @@ def test_only_safetensors_are_read(tiny_checkpoint, tmp_path):
             target.write_bytes(file.read_bytes())
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(OSError, match="safetensors"):
+    with pytest.raises(InvalidModel, match="only pickled weights in unet"):
         sdxl.load(folder)

@@ -17,8 +17,10 @@ def test_min_snr_weights_the_error_of_x_0_by_min_snr_gamma(prediction_type: str)
     target = SCHEDULE.target(x_0, eps, T, prediction_type)  # type: ignore[arg-type]
     prediction = target + wrong
     weight = min_snr_weight(SCHEDULE, T, 5.0, prediction_type)  # type: ignore[arg-type]
-    error = SCHEDULE.to_x0(prediction, x_t, T, prediction_type) - x_0  # type: ignore[arg-type]
-    expected = SCHEDULE.snr(T).clamp(max=5.0) * error.square().mean(dim=(1, 2, 3))
+    # x_0 = (x_t - sigma eps) / alpha, so that its squared error is that of eps over the SNR
+    eps_error = SCHEDULE.to_eps(prediction, x_t, T, prediction_type) - eps  # type: ignore[arg-type]
+    error = eps_error.square().mean(dim=(1, 2, 3)) / SCHEDULE.snr(T)
+    expected = SCHEDULE.snr(T).clamp(max=5.0) * error
     torch.testing.assert_close(
         denoising_loss(prediction, target, weight, torch.ones(4, 1, 8, 8)), expected, rtol=1e-4, atol=0
     )

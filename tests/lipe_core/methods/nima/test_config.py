@@ -1,30 +1,39 @@
+import json
+from dataclasses import asdict
+from typing import Any
+
 import pytest
 
 from lipe_core.errors import InvalidRequest
 from lipe_core.methods.nima.config import NimaConfig
+from lipe_core.recipe import load_recipe
+from menagerie.models import CHECKPOINT
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"strength": 0},
-        {"strength": 1.5},
+        {"steps": 0},
+        {"guidance_scale": -1.0},
         {"renoise": -0.1},
-        {"map_window": (0.5, 0.2)},
-        {"blend_stop": 2.0},
-        {"looks": (0.5, 0.0)},
-        {"snap": -1},
-        {"snap": 0.26},
-        {"coverage": -0.1},
-        {"coverage": 1.0},
-        {"grabcut_rounds": -1},
-        {"opening": 0.11},
-        {"halo": -0.1},
+        {"renoise": 1.1},
+        {"margin": -0.01},
+        {"margin": 0.6},
+        {"source_attention_start": 1.5},
         {"reconstruction_steps": -1},
-        {"tolerance": -0.1},
-        {"tolerance": 2.0},
+        {"reconstruction_steps": 101},
+        {"feather": 0.6},
     ],
 )
-def test_contradictory_settings_are_refused(settings: dict) -> None:
-    with pytest.raises(InvalidRequest):
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=next(iter(settings))):
         NimaConfig(**settings)
+
+
+def test_there_are_few_settings_and_the_miniature_needs_few_of_its_own() -> None:
+    defaults = asdict(NimaConfig())
+    assert len(defaults) <= 14
+    own = json.loads((CHECKPOINT / "lipe.json").read_text())["nima"]
+    assert len(own) <= 4
+    assert all(defaults[name] != value for name, value in own.items())
+    assert asdict(load_recipe(CHECKPOINT).method_config("nima")) == defaults | own

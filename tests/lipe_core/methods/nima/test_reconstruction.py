@@ -19,7 +19,7 @@ from menagerie.draw import mask
 from menagerie.experiment import edit_request, image_of
 from menagerie.models import CHECKPOINT
 from menagerie.subjects import fresh
-from tests.support.nima_requests import CONFIG, PHOTO, half_mask, request
+from tests.support.nima_requests import CONFIG, request
 
 SIDE = 4
 
@@ -99,25 +99,12 @@ def test_reconstruction_brings_the_background_nearer_to_the_source() -> None:
 
     def error(reconstruction_steps: int) -> float:
         (edit, *_) = nima.edit(
-            model, masked, replace(CONFIG, mask_mode="source", reconstruction_steps=reconstruction_steps)
+            model, masked, replace(CONFIG, mask_mode="source", margin=0.0, reconstruction_steps=reconstruction_steps)
         )
         difference = np.asarray(edit.uncomposited, float) - np.asarray(masked.image, float)
         return float((difference[~silhouette] ** 2).mean())
 
     assert error(3) < 0.5 * error(0)
-
-
-def test_differences_within_the_tolerance_return_to_the_source(model: BaseModel) -> None:
-    def edited(tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-        config = replace(CONFIG, mask_mode="source", feather=0.0, tolerance=tolerance)
-        (edit,) = nima.edit(model, request(mask=half_mask()), config)
-        return np.asarray(edit.image), np.asarray(edit.edit_mask)
-
-    (every, all_of_it), (some, less), (none, nothing) = (edited(tolerance) for tolerance in (0.0, 0.65, 1.99))
-    assert all_of_it.mean() > less.mean() > nothing.mean() == 0
-    assert np.array_equal(some[less == 0], np.asarray(PHOTO)[less == 0])
-    assert np.abs(some[less == 255].astype(float) - every[less == 255]).mean() < 32
-    assert np.array_equal(none, np.asarray(PHOTO))
 
 
 def test_reconstruction_can_be_stopped(model: BaseModel) -> None:
@@ -130,4 +117,4 @@ def test_reconstruction_can_be_stopped(model: BaseModel) -> None:
 
     with pytest.raises(KeyError, match="stopped"):
         nima.edit(model, request(), replace(CONFIG, reconstruction_steps=5), on_step=stop)
-    assert calls == [*range(1, 9), 8, 8]
+    assert calls == [*range(1, 13), 12, 12]

@@ -1,0 +1,42 @@
+"""The fingerprint of a base model: a SHA-256 over the weight files that are loaded. A prior fits one fingerprint."""
+
+import hashlib
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from lipe_core.checkpoint.weights import STEMS, weight_files
+
+
+def fingerprint(folder: Path, cache: Path | None = None) -> str:
+    """The SHA-256 over names and contents of the weight files.
+
+    `cache` is a folder that keeps the hash of each file, because SDXL's 7 GB take many seconds. A file is hashed again
+    when its path, size or time of modification has changed.
+    """
+    digest = hashlib.sha256()
+    for component in sorted(STEMS):
+        files = weight_files(folder, component)
+        for file in files.paths if files else ():
+            digest.update(file.relative_to(folder).as_posix().encode())
+            digest.update(bytes.fromhex(_cached_sha256(file, cache) if cache else _sha256(file)))
+    return digest.hexdigest()
+
+
+def _cached_sha256(file: Path, cache: Path) -> str:
+    status = file.stat()
+    key = f"{file.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
+    entry = cache / hashlib.sha256(key.encode()).hexdigest()
+    if entry.is_file() and len(known := entry.read_text()) == 2 * hashlib.sha256().digest_size:
+        return known
+    sha256 = _sha256(file)
+    cache.mkdir(parents=True, exist_ok=True)
+    # Another worker may write the same entry: a reader must never see half of one.
+    with NamedTemporaryFile("w", dir=cache, delete=False) as written:
+        written.write(sha256)
+    Path(written.name).replace(entry)
+    return sha256
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as weights:
+        return hashlib.file_digest(weights, "sha256").hexdigest()  # reads in small pieces
