@@ -1,6 +1,6 @@
-"""Run all checks and print one line for each finding."""
+"""Run all checks and print one line for each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.text import Text
@@ -13,7 +13,9 @@ from cli.doctor.servers import check_broker, check_clock, check_database, check_
 
 NO_FAULT, FAULT = 0, 1
 STYLES = {Result.FINE: "green", Result.FAILED: "red", Result.UNCHECKED: "yellow"}
-CHECKS: dict[str, Callable[[PartialSettings], Finding | Iterator[Finding]]] = {
+Check = Callable[[PartialSettings], Finding]
+
+CHECKS: dict[str, Check] = {
     "python": check_python,
     "packages": check_packages,
     "device": check_device,
@@ -34,24 +36,19 @@ def run_doctor() -> int:
     partial = read_settings()
     has_fault = False
     for part, check in CHECKS.items():
-        for finding in _findings(part, check, partial):
-            has_fault = has_fault or finding.result is Result.FAILED
-            line = Text.assemble(
-                (f"{finding.result:<9}", STYLES[finding.result]), f"  {finding.part:<10}  {finding.text}"
-            )
-            console.print(line, soft_wrap=True, highlight=False)
+        finding = _find(part, check, partial)
+        has_fault = has_fault or finding.result is Result.FAILED
+        line = Text.assemble((f"{finding.result:<9}", STYLES[finding.result]), f"  {finding.part:<10}  {finding.text}")
+        console.print(line, soft_wrap=True, highlight=False)
     return FAULT if has_fault else NO_FAULT
 
 
-def _findings(
-    part: str, check: Callable[[PartialSettings], Finding | Iterator[Finding]], partial: PartialSettings
-) -> list[Finding]:
-    """The findings of one check. An error that it does not expect is a finding too, so that the others still run.
+def _find(part: str, check: Check, partial: PartialSettings) -> Finding:
+    """The finding of one check. An error that it does not expect is a finding too, so that the others still run.
 
     Its message is not printed: the message of a library that cannot read a URL may contain the password.
     """
     try:
-        found = check(partial)
-        return [found] if isinstance(found, Finding) else list(found)
+        return check(partial)
     except Exception as error:
-        return [failed(part, f"the check ended with {type(error).__name__}: correct the settings of this part")]
+        return failed(part, f"the check ended with {type(error).__name__}: correct the settings of this part")
