@@ -49,7 +49,8 @@ _edit = {
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
 _prior_job = {
     "id": JOB, "kind": "prior", "status": "queued", "subject_id": SUBJECT, "prior_id": PRIOR, "edit_id": None,
-    "attempt": 0, "progress": None, "error": None, "parameters": {"prior": {"steps": 800}, "regularization": {}},
+    "attempt": 0, "waiting": None, "progress": None, "error": None,
+    "parameters": {"prior": {"steps": 800}, "regularization": {}},
     "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "request_id": "req_1",
     "created_at": MOMENT, "queued_at": MOMENT, "started_at": None, "finished_at": None, "cancel_requested_at": None,
     "urls": {**_urls, "result": f"/v1/priors/{PRIOR}"},
@@ -75,6 +76,10 @@ _delivery = {
     "body": {"type": "edit.succeeded", "timestamp": LATER, "data": _event_data},
 }  # fmt: skip
 
+_model = {
+    "name": "sdxl", "fingerprint": SHA256, "family": "sdxl", "native_size": 1024, "miniature": False,
+    "license": "openrail++", "kinds": ["edit", "prior"], "workers": 2,
+}  # fmt: skip
 _new_edit = {
     "subject_id": SUBJECT, "image_id": IMAGE, "prompt": PROMPT, "parameters": {"steps": 30}, "seed": 7,
     "metadata": {"order": "7"},
@@ -119,7 +124,8 @@ RESPONSES: Mapping[str, Any] = {
             }
         ],
     },
-    "list_jobs": _page(_edit_job),
+    "list_models": _page(_model),
+    "list_jobs": _page(_edit_job | {"waiting": {"reason": "jobs_before_it", "position": 3}}),
     "get_job": _running_job,
     "cancel_job": _canceled_job,
     "retry_job": _prior_job,

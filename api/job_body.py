@@ -8,6 +8,7 @@ from api.previews import with_preview_url
 from api.service import Service
 from ledger.models import Job
 from ledger.states import JobKind, State
+from ledger.waiting import Reason, Waiting
 
 
 class JobError(ResponseModel):
@@ -34,6 +35,18 @@ class JobProgress(ResponseModel, extra="allow"):
 
     preview: ArtefactBody | None = None
     """Newest preview image, while the job runs."""
+
+
+class JobWaiting(ResponseModel):
+    """Why a queued job waits."""
+
+    reason: Reason
+    """`no_worker_serves_it`: no live worker takes jobs of this kind. `quota`: the project has as many running jobs as
+    it may have. `jobs_before_it`: older jobs of the project are first. `workers_busy`: it starts as soon as a worker is
+    free."""
+
+    position: int | None
+    """Its place among the project's queued jobs of this kind; 1 is the first. Null: over 200."""
 
 
 class JobUrls(ResponseModel):
@@ -79,6 +92,9 @@ class JobBody(ResponseModel):
     attempt: int
     """Number of times that a worker has claimed the job."""
 
+    waiting: JobWaiting | None
+    """Why a queued job waits. Only in the answers of GET requests."""
+
     progress: JobProgress | None
     """Progress of the running attempt; null before the first step."""
 
@@ -122,8 +138,8 @@ class JobBody(ResponseModel):
     """Paths of this job and of its result."""
 
     @classmethod
-    def of(cls, service: Service, job: Job) -> "JobBody":
-        """The body of a row."""
+    def of(cls, service: Service, job: Job, waiting: Waiting | None = None) -> "JobBody":
+        """The body of a row; `waiting` if it is queued and that is known."""
         path = f"/v1/jobs/{job.id}"
         result = f"/v1/edits/{job.edit_id}" if job.kind == "edit" else f"/v1/priors/{job.prior_id}"
         return cls(
@@ -134,6 +150,7 @@ class JobBody(ResponseModel):
             prior_id=job.prior_id,
             edit_id=job.edit_id,
             attempt=job.attempt,
+            waiting=JobWaiting(reason=waiting.reason, position=waiting.position) if waiting else None,
             progress=JobProgress(**with_preview_url(service, job.progress)) if job.progress else None,
             error=JobError(code=job.error_code, detail=job.error_detail or "") if job.error_code else None,
             parameters=job.parameters,
@@ -153,6 +170,7 @@ class JobBody(ResponseModel):
         )
 
 
-def etag(job: Job) -> str:
-    """The entity tag, which changes with every event and when cancellation is requested."""
-    return f'"{job.sequence}{"c" if job.cancel_requested_at else ""}"'
+def etag(job: Job, waiting: Waiting | None = None) -> str:
+    """The entity tag. It changes with every event, a request to cancel, and the reason and place of a queued job."""
+    queue = f"-{waiting.reason}-{waiting.position}" if waiting else ""
+    return f'"{job.sequence}{"c" if job.cancel_requested_at else ""}{queue}"'

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lipe_core.methods.request import EditImages
-from worker import edit, gpu
+from worker import edit, gpu, presence
 from worker.app import serve
 from worker.attempt import Attempt, File, JobResult
 from worker.context import WorkerContext
@@ -29,6 +29,8 @@ def install() -> None:
     gpu_class: Any = gpu.Gpu
     gpu_class.base_model = lambda self: None
     gpu_class.prior = fetch_prior
+    presence_module: Any = presence
+    presence_module.describe_model = lambda model: {"name": "paced"}
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:

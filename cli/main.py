@@ -163,6 +163,18 @@ def audit(
     raise typer.Exit(run_audit(patience, as_json=as_json))
 
 
+@app.command()
+def doctor() -> None:
+    """Check what an installation needs: packages, device, memory, base model, database, broker and storage.
+
+    Run it where the workers run. It writes and deletes one object in the storage, and changes nothing else. Exit
+    status: 0 no fault, 1 a check failed.
+    """
+    from cli.doctor.run import run_doctor
+
+    raise typer.Exit(run_doctor())
+
+
 def announce(console: Console, service: "Service", *, as_json: bool) -> None:
     """Print the URL and the API key: as one JSON line on stdout, or for people on stderr."""
     key = service.key

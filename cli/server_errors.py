@@ -24,7 +24,7 @@ def server_errors() -> Iterator[None]:
         yield
         return
     except ValidationError as error:
-        reason = f"wrong or missing settings: {'; '.join(map(_describe_setting, error.errors()))}: {SETTINGS_ADVICE}"
+        reason = f"wrong or missing settings: {'; '.join(map(describe_setting, error.errors()))}: {SETTINGS_ADVICE}"
     except ProgrammingError as error:
         reason = f"the database lacks this version's tables: run `lipe migrate` ({error.orig})"
     except UNAVAILABLE as error:
@@ -35,7 +35,7 @@ def server_errors() -> Iterator[None]:
     raise typer.Exit(UNAVAILABLE_STATUS)
 
 
-def _describe_setting(error: Mapping[str, Any]) -> str:
+def describe_setting(error: Mapping[str, Any]) -> str:
     """The name of a setting's environment variable, and its error unless it is missing."""
     if not error["loc"]:
         return str(error["msg"])

@@ -111,6 +111,13 @@ class JobProgress(Model):
     preview: Artefact | None = None
 
 
+class JobWaiting(Model):
+    """Why a queued job waits. `position` counts the project's queued jobs of this kind; 1 is the first."""
+
+    reason: str
+    position: int | None
+
+
 class Job(Model):
     """A training job (`kind` "prior") or an edit job, as it was when the service answered."""
 
@@ -121,6 +128,7 @@ class Job(Model):
     prior_id: str | None
     edit_id: str | None
     attempt: int
+    waiting: JobWaiting | None = None
     progress: JobProgress | None
     error: JobError | None
     parameters: dict[str, Any]
@@ -135,6 +143,28 @@ class Job(Model):
     def is_over(self) -> bool:
         """Whether the job has ended."""
         return self.status in TERMINAL_STATUSES
+
+
+class ServedModel(Model):
+    """A base model that live workers have loaded. `license` is that of its model card, if it states one.
+
+    `miniature`: it is LIPE's own small model, which knows drawings and no photos.
+    """
+
+    name: str
+    fingerprint: str
+    family: str
+    native_size: int
+    miniature: bool
+    license: str | None
+    kinds: tuple[Kind, ...]
+    workers: int
+
+
+class ServedModels(Model):
+    """The list of served models."""
+
+    data: tuple[ServedModel, ...]
 
 
 class Progress(Model):

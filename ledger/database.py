@@ -10,6 +10,8 @@ from select import POLLIN, poll
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg import Connection
 from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select, text
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
@@ -132,6 +134,17 @@ def migrate(settings: Settings | None = None) -> None:
             connection.commit()
     finally:
         engine.dispose()
+
+
+def schema_revisions(engine: Engine) -> tuple[str | None, str]:
+    """The revision of the database's schema (None: it has no tables), and the newest one of this version.
+
+    Later revisions sort after earlier ones.
+    """
+    with engine.connect() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+        newest = ScriptDirectory.from_config(migration_config(connection)).get_current_head()
+    return present, newest or ""
 
 
 def migration_config(connection: object) -> Config:

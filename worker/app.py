@@ -43,9 +43,12 @@ def make_app(
     draining: Callable[[], bool] = lambda: False,
     *,
     webhooks_only: bool = False,
+    kinds: Sequence[str] = (),
     on_invalid_model: Callable[[], None] = lambda: None,
 ) -> Celery:
     """The application with its three tasks. With `webhooks_only`, the worker has no model to load.
+
+    `kinds` are the kinds of jobs that the worker reports to take, see `worker.presence`.
 
     The child process calls `on_invalid_model` if it refuses the base model. It must end the worker: Celery only logs
     the errors of a starting child, and each job would wait for ever in a worker that cannot run it.
@@ -84,12 +87,15 @@ def make_app(
 
     @cache
     def job_runner() -> Callable[[str], None]:
-        # Imported here, because both modules import torch.
+        # Imported here, because these modules import torch.
         from worker.context import make_context
+        from worker.presence import report_presence
         from worker.run_job import run_job
 
         context = make_context(settings, engine(), draining)
         context.warm_up()
+        if kinds:
+            report_presence(context, kinds)
         return partial(run_job, context)
 
     @worker_process_init.connect(weak=False)
@@ -150,7 +156,10 @@ def serve(queues: Sequence[str]) -> None:
         os.kill(os.getppid(), signal.SIGTERM)
 
     worker_shutting_down.connect(drain, weak=False)
-    app = make_app(settings, lambda: bool(flag.value), webhooks_only=webhooks_only, on_invalid_model=refuse)
+    kinds = [task.removeprefix("lipe.") for task, queue in QUEUES.items() if queue in queues and not webhooks_only]
+    app = make_app(
+        settings, lambda: bool(flag.value), webhooks_only=webhooks_only, kinds=kinds, on_invalid_model=refuse
+    )
     worker = app.Worker(
         queues=list(queues),
         hostname=f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}",

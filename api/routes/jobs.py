@@ -1,5 +1,6 @@
 """Jobs: trainings and edits in progress. Clients follow a job by polling, events or webhooks."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -7,18 +8,19 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from api import job_events, problems
-from api.auth import CallerDep
+from api.auth import Caller, CallerDep
 from api.fields import PathId
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody, etag
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
-from api.service import ServiceDep
+from api.service import Service, ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
-from ledger import jobs, retries
+from ledger import jobs, retries, waiting
 from ledger.models import Job
 from ledger.states import TERMINAL, JobKind
+from ledger.waiting import Waiting
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -35,7 +37,8 @@ def list_jobs(
     """The project's jobs, newest first."""
     with service.begin() as session:
         page = jobs.listing(session, caller.project_id, window, state=status, kind=kind, metadata=metadata)
-        return listing(page, partial(JobBody.of, service))
+        reasons = _waiting(service, session, caller, page.rows)
+        return listing(page, lambda job: JobBody.of(service, job, reasons.get(job.id)))
 
 
 @router.get(
@@ -62,11 +65,12 @@ def get_job(
         job = jobs.get(session, caller.project_id, job_id)
         if job is None:
             raise problems.not_found("job", job_id)
-        headers = {"ETag": etag(job), "Cache-Control": "private, no-cache"}
-        if if_none_match is not None and etag(job) in if_none_match:
+        reason = _waiting(service, session, caller, [job]).get(job.id)
+        headers = {"ETag": etag(job, reason), "Cache-Control": "private, no-cache"}
+        if if_none_match is not None and etag(job, reason) in if_none_match:
             return Response(status_code=304, headers=headers)
         response.headers.update(headers)
-        return JobBody.of(service, job)
+        return JobBody.of(service, job, reason)
 
 
 @router.post(
@@ -127,6 +131,10 @@ def follow_job(
     if job.status in TERMINAL and job.sequence == last_event_id:
         return Response(status_code=204)
     return job_events.stream(service, caller.project_id, job_id, last_event_id)
+
+
+def _waiting(service: Service, session: Session, caller: Caller, rows: Sequence[Job]) -> dict[str, Waiting]:
+    return waiting.of_jobs(session, caller.project_id, rows, max_running=service.settings.max_running_jobs)
 
 
 def _retry(idempotent: IdempotentRequest, job_id: str, request_id: str, session: Session) -> Job:

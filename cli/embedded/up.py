@@ -160,9 +160,9 @@ def _default_settings(data_dir: Path, base_model: str | Path | None) -> dict[str
         "PYTHONPATH": _python_path(),
     }
     if base_model or not os.environ.get("LIPE_BASE_MODEL"):
-        settings["LIPE_BASE_MODEL"] = str(base_model or _miniature_folder("checkpoint/unet").parent)
+        settings["LIPE_BASE_MODEL"] = str(base_model or miniature_folder("checkpoint/unet").parent)
         if not base_model and "LIPE_CAPTIONER" not in os.environ:
-            settings["LIPE_CAPTIONER"] = str(_miniature_folder("captioner"))
+            settings["LIPE_CAPTIONER"] = str(miniature_folder("captioner"))
     return settings
 
 
@@ -172,7 +172,7 @@ def _python_path() -> str:
     return os.pathsep.join(filter(None, [checkout, os.environ.get("PYTHONPATH")]))
 
 
-def _miniature_folder(name: str) -> Path:
+def miniature_folder(name: str) -> Path:
     """A folder of the packaged miniature models."""
     package = find_spec("menagerie")
     for place in package.submodule_search_locations or [] if package else []:
@@ -184,7 +184,7 @@ def _miniature_folder(name: str) -> Path:
 def is_miniature(base_model: str) -> bool:
     """Whether a base model is the packaged miniature."""
     try:
-        return Path(base_model).resolve() == _miniature_folder("checkpoint/unet").parent.resolve()
+        return Path(base_model).resolve() == miniature_folder("checkpoint/unet").parent.resolve()
     except StartError:
         return False
 

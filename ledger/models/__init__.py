@@ -25,6 +25,7 @@ from ledger.models.resources import (
     Upload,
     Usage,
 )
+from ledger.models.workers import Worker
 
 METADATA = Row.metadata
 
@@ -48,5 +49,6 @@ __all__ = [
     "Upload",
     "Usage",
     "WebhookEndpoint",
+    "Worker",
     "new_id",
 ]

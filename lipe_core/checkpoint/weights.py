@@ -5,6 +5,7 @@ The format: 8 bytes with the header's length, the header in JSON, then the tenso
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ STEMS = {
 }
 """The folders with weights, and the names of their files before the first dot."""
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
+_GIT_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,28 @@ def weight_files(folder: Path, component: str) -> WeightFiles | None:
     return None
 
 
+def count_parameters(folder: Path) -> int:
+    """The number of parameters in all weight files, by their headers. Raises InvalidModel if one is damaged."""
+    components = [files for component in STEMS if (files := weight_files(folder, component))]
+    return sum(math.prod(shape) for files in components for file in files.paths for shape in read_shapes(file).values())
+
+
 def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor in a safetensors file. Raises InvalidModel if the file is damaged or incomplete."""
     try:
         with file.open("rb") as weights:
-            length = int.from_bytes(weights.read(8), "little")
+            start = weights.read(len(_GIT_LFS_POINTER))
+            if start == _GIT_LFS_POINTER:
+                raise ValueError("it is a pointer of Git LFS, which `git lfs pull` replaces by the file")
+            length = int.from_bytes(start[:8], "little")
             if not 0 < length < _MAX_HEADER:
                 raise ValueError("its header has an impossible length")
+            weights.seek(8)
             header = json.loads(weights.read(length))
         header.pop("__metadata__", None)
         end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        if end > file.stat().st_size:
-            raise ValueError("its end is missing")
+        if end != (size := file.stat().st_size):
+            raise ValueError("its end is missing" if end > size else "it is longer than its header says")
         return {name: tuple(entry["shape"]) for name, entry in header.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidModel(f"the file {file} is damaged ({error}): copy or download it again") from error

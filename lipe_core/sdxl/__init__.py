@@ -12,13 +12,14 @@ from lipe_core.sdxl.attention import (
     self_attention_layers,
     use_processors,
 )
-from lipe_core.sdxl.base_model import BaseModel, denoiser, load, predict
+from lipe_core.sdxl.base_model import FAMILY, BaseModel, denoiser, load, predict
 from lipe_core.sdxl.components import check_folder
 from lipe_core.sdxl.images import decode, decode_pixels, encode_image, encode_pixels, native_shape, working_size
 from lipe_core.sdxl.text import content_tokens, encode_prompt, is_in_vocabulary, token_positions
 from lipe_core.sdxl.text_to_image import generate_images, generate_latents
 
 __all__ = [
+    "FAMILY",
     "AttentionStore",
     "BaseModel",
     "Processor",

@@ -21,6 +21,9 @@ from lipe_core.pretrained import public_name
 from lipe_core.sdxl.components import check_folder, load_components
 from lipe_core.shapes import Latents, RowTimesteps, Size
 
+FAMILY = "sdxl"
+"""The family of the checkpoints that this package loads."""
+
 
 @dataclass(frozen=True)
 class BaseModel:

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import make_app
-from ledger import attempts
+from ledger import attempts, workers
 from ledger.database import UnitOfWork
 from ledger.models import Project
 from ledger.settings import Settings
@@ -32,6 +32,23 @@ def test_an_etag_changes_with_the_job(api: TestClient, job: dict[str, Any], work
     assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", etag)
     work(job["id"])
     assert api.get(path, headers={"If-None-Match": etag}).json()["status"] == "succeeded"
+
+
+def test_a_queued_job_says_why_it_waits(
+    api: TestClient, job: dict[str, Any], subject: dict[str, Any], begin: UnitOfWork, work: Work
+) -> None:
+    path = f"/v1/jobs/{job['id']}"
+    alone = api.get(path)
+    assert alone.json()["waiting"] == {"reason": "no_worker_serves_it", "position": 1}
+    with begin() as session:
+        workers.report(session, "host:1", ["prior"], {})
+    served = api.get(path, headers={"If-None-Match": alone.headers["etag"]})  # the job's row has not changed
+    assert (served.status_code, served.json()["waiting"]) == (200, {"reason": "workers_busy", "position": 1})
+    api.post(f"/v1/subjects/{subject['id']}/priors").raise_for_status()
+    newest, oldest = (row["waiting"] for row in api.get("/v1/jobs").json()["data"])
+    assert (newest, oldest) == ({"reason": "jobs_before_it", "position": 2}, served.json()["waiting"])
+    work(job["id"])
+    assert api.get(path).json()["waiting"] is None
 
 
 def test_lists_are_filtered(api: TestClient, job: dict[str, Any], subject: dict[str, Any], work: Work) -> None:

@@ -36,7 +36,13 @@ def test_a_project_used_through_the_api_has_no_violations(
     with begin() as session:
         assert session.scalars(select(Job.idempotency_key)).one() == "a"
     work(job["id"])
-    body = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": "sks dog asleep", "seeds": [1, 2]}
+    body = {
+        "subject_id": subject["id"],
+        "image_id": upload("white"),
+        "prompt": "sks dog asleep",
+        "seeds": [1, 2],
+        "parameters": {"renoise": 0.5},
+    }
     edit = api.post("/v1/edits", json=body, headers={"Idempotency-Key": "b"}).raise_for_status().json()
     work(edit["id"], [("image", {"target_prompt": body["prompt"], "seed": seed}) for seed in (1, 2)])
     canceled = api.post(priors).raise_for_status().json()

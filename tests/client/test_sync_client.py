@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from client import Client, Job, JobFailed, Problem, Progress, Subject, call, retries
-from ledger import attempts
+from ledger import attempts, workers
 from ledger.database import UnitOfWork
 from tests.support.uploads import png
 
@@ -164,3 +164,15 @@ def test_a_deleted_subject_is_not_found(lipe: Client, rex: Subject) -> None:
     lipe.delete_subject(rex)
     with pytest.raises(Problem, match="not_found"):
         lipe.subject(rex)
+
+
+def test_the_served_models(lipe: Client, begin: UnitOfWork) -> None:
+    assert lipe.models() == ()
+    model = {
+        "name": "sdxl", "fingerprint": "00ff", "family": "sdxl", "native_size": 1024, "miniature": False,
+        "license": None,
+    }  # fmt: skip
+    with begin() as session:
+        workers.report(session, "host:1", ["edit"], model)
+    (served,) = lipe.models()
+    assert (served.name, served.kinds, served.workers) == ("sdxl", ("edit",), 1)

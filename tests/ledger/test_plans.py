@@ -28,6 +28,8 @@ from ledger import (
     quotas,
     reaper,
     results,
+    waiting,
+    workers,
 )
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.models import Job, Project, Subject
@@ -217,10 +219,13 @@ def _daily_acts(project_id: str, subject_id: str, image_id: str, settings: Setti
         job = submit(session)
         assert jobs.get(session, project_id, job.id)
         assert events.after(session, project_id, job.id, 0)
+        assert waiting.of_jobs(session, project_id, [job], max_running=8)
 
     def measure(session: Session) -> None:
         queue_metrics.queues(session)
         queue_metrics.expired_leases(session)
         queue_metrics.undelivered_webhooks(session)
+        workers.report(session, "host:1", ["edit"], {})
+        workers.served_models(session)
 
     return {"submit": submit, "claim to finish": claim, "dispatch": dispatch, "follow": follow, "metrics": measure}

@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from lipe_core.methods.request import EditImages
-from worker import edit, gpu, train
+from worker import edit, gpu, presence, train
 from worker.attempt import Attempt, File, JobResult
 from worker.context import WorkerContext
 
@@ -39,6 +39,7 @@ def install() -> None:
         train: {"learn": learn},
         edit: {"make_edits": make_edits},
         gpu.Gpu: {"base_model": lambda self: None, "prior": load_prior},
+        presence: {"describe_model": lambda model: {"name": "engine"}},
     }
     for owner, functions in replacements.items():
         for name, function in functions.items():

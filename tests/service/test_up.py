@@ -36,6 +36,8 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
             parameters={"steps": 2},
         )
         assert lipe.wait(editing).status == "succeeded"
+        (model,) = lipe.models()
+        assert (model.kinds, model.workers, model.miniature) == (("edit", "prior"), 2, False)
         results = lipe.results(editing)
         files = [lipe.download(result.image, tmp_path / f"{number}.png") for number, result in enumerate(results)]
         assert [Image.open(io.BytesIO(file.read_bytes())).size for file in files] == [(64, 64), (64, 64)]

@@ -1,0 +1,51 @@
+"""Models: the base models that live workers have loaded."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.auth import CallerDep
+from api.fields import ResponseModel
+from api.pagination import Listing
+from api.service import ServiceDep
+from ledger import workers
+from ledger.states import JobKind
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+
+class ModelBody(ResponseModel):
+    """A base model that live workers have loaded."""
+
+    name: str
+    """The name of the checkpoint: its hub id or its folder's name."""
+
+    fingerprint: str
+    """SHA-256 over the weights. A prior fits only one fingerprint."""
+
+    family: str
+    """The family of networks, such as `sdxl`."""
+
+    native_size: int
+    """Side in pixels of the square images that it was trained on."""
+
+    miniature: bool
+    """Whether it is LIPE's miniature, which knows drawings, no photos."""
+
+    license: str | None
+    """The licence that the checkpoint's model card states, if any."""
+
+    kinds: list[JobKind]
+    """The kinds of jobs that these workers take."""
+
+    workers: int
+    """Number of live workers that have loaded it."""
+
+
+@router.get("", operation_id="list_models", response_model=Listing[ModelBody])
+def list_models(service: ServiceDep, caller: CallerDep) -> Any:
+    """The base models that live workers have loaded, by name, on one page. Empty if no worker has loaded one."""
+    with service.begin() as session:
+        served = workers.served_models(session)
+    rows = [{**model.description, "kinds": model.kinds, "workers": model.workers} for model in served]
+    return {"data": rows, "has_more": False, "next_cursor": None}

@@ -1,0 +1,1 @@
+"""`lipe doctor`: check what an installation needs, one line a check."""

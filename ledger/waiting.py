@@ -1,0 +1,59 @@
+"""Why queued jobs wait.
+
+A position counts jobs of the same project only: the queue is shared, but a project must not infer the jobs of others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Select, case, func, select
+from sqlalchemy.orm import Session
+
+from ledger import workers
+from ledger.models import Job
+from ledger.states import State
+
+Reason = Literal["no_worker_serves_it", "quota", "jobs_before_it", "workers_busy"]
+MAX_POSITION = 200
+"""Positions are counted up to here, so that the query reads no more rows in a long queue."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why a job waits. `position`: 1 is the project's first queued job of this kind; None: beyond MAX_POSITION."""
+
+    reason: Reason
+    position: int | None
+
+
+def of_jobs(session: Session, project_id: str, jobs: Sequence[Job], *, max_running: int) -> dict[str, Waiting]:
+    """The queued ones among the project's jobs, by id, with their reasons. One query; none if no job is queued."""
+    queued = [job.id for job in jobs if job.status is State.QUEUED]
+    if not queued:
+        return {}
+    rows = session.execute(_query(project_id, queued))
+    return {row.id: Waiting(_reason(row, max_running), row.position) for row in rows}
+
+
+def _query(project_id: str, job_ids: Sequence[str]) -> Select[Any]:
+    """Rows of id, position, whether a live worker takes the kind, and the number of the project's running jobs."""
+    mine = select(Job.id, Job.kind, Job.created_at).where(Job.project_id == project_id, Job.state == State.QUEUED)
+    first = mine.order_by(Job.created_at, Job.id).limit(MAX_POSITION).subquery()
+    place = func.row_number().over(partition_by=first.c.kind, order_by=(first.c.created_at, first.c.id))
+    ranked = select(first.c.id, place.label("position")).subquery()
+    running = select(func.count()).where(Job.project_id == project_id, Job.state == State.RUNNING).scalar_subquery()
+    is_served = case((Job.kind == "prior", workers.is_served("prior")), else_=workers.is_served("edit"))
+    return (
+        select(Job.id, ranked.c.position, is_served.label("is_served"), running.label("running"))
+        .outerjoin(ranked, ranked.c.id == Job.id)
+        .where(Job.project_id == project_id, Job.id.in_(job_ids))
+    )
+
+
+def _reason(row: Any, max_running: int) -> Reason:
+    if not row.is_served:
+        return "no_worker_serves_it"
+    if row.running >= max_running:
+        return "quota"
+    return "workers_busy" if row.position == 1 else "jobs_before_it"

@@ -1,0 +1,80 @@
+"""A worker reports its base model while it lives, and leaves when it drains."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from ledger import workers
+from ledger.database import UnitOfWork
+from tests.support.waiting import eventually
+from worker import presence
+from worker.context import WorkerContext
+from worker.gpu import Gpu
+
+
+def served(begin: UnitOfWork) -> list[workers.ServedModel]:
+    with begin() as session:
+        return workers.served_models(session)
+
+
+def test_a_worker_is_live_until_it_drains(
+    context: WorkerContext, begin: UnitOfWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "DRAINING_CHECK_SECONDS", 0.01)
+    draining: list[bool] = []
+    thread = presence.report_presence(replace(context, draining=lambda: bool(draining)), ["prior", "edit"])
+    eventually(lambda: bool(served(begin)))
+    (model,) = served(begin)
+    assert (model.kinds, model.workers) == (("edit", "prior"), 1)
+    assert model.description["fingerprint"] == context.gpu.base_model().fingerprint
+    draining.append(True)
+    thread.join()
+    assert served(begin) == []
+
+
+def test_an_outage_of_the_database_does_not_end_the_reports(
+    context: WorkerContext, begin: UnitOfWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, failures = workers.report, iter([OperationalError("", {}, Exception("down"))])
+
+    def fail_once(*arguments: object) -> None:
+        if error := next(failures, None):
+            raise error
+        report(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(presence, "DRAINING_CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(workers, "REPORT_SECONDS", 0.01)
+    monkeypatch.setattr(workers, "report", fail_once)
+    draining: list[bool] = []
+    thread = presence.report_presence(replace(context, draining=lambda: bool(draining)), ["prior"])
+    eventually(lambda: bool(served(begin)))
+    draining.append(True)
+    thread.join()
+
+
+def test_the_description_has_no_path_and_reads_the_card(checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "model"))
+    model = Gpu(str(folder), device="cpu").base_model()
+    plain = presence.describe_model(model)
+    assert plain == {
+        "name": "model",
+        "fingerprint": model.fingerprint,
+        "family": "sdxl",
+        "native_size": 64,
+        "miniature": False,
+        "license": None,
+    }
+    (folder / "README.md").write_text("---\nlicense: openrail++\ntags: [lipe-miniature]\n---\nA model.\n")
+    assert presence.describe_model(model) == plain | {"license": "openrail++", "miniature": True}
+    for unreadable in ("No metadata.", "---\nlicense: [\n---\n", "---\n- a list\n---\n", "---\nlicense: 1\n---\n"):
+        (folder / "README.md").write_text(unreadable)
+        assert presence.describe_model(model) == plain
+
+
+def test_the_packaged_miniature_says_what_it_is() -> None:
+    folder = Path(__file__).parents[2] / "menagerie" / "checkpoint"
+    description = presence.describe_model(Gpu(str(folder), device="cpu").base_model())
+    assert (description["name"], description["miniature"], description["license"]) == ("checkpoint", True, "apache-2.0")

@@ -1,0 +1,77 @@
+"""A thread that reports this process and its base model to the database, so that the API knows what is served."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from huggingface_hub import metadata_load
+from sqlalchemy.exc import SQLAlchemyError
+
+from ledger import workers
+from ledger.database import UNAVAILABLE
+from lipe_core.sdxl import FAMILY, BaseModel
+from worker.context import WorkerContext
+
+CARD = "README.md"
+"""The model card of the hub: its metadata state the licence."""
+MINIATURE_TAG = "lipe-miniature"
+DRAINING_CHECK_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def report_presence(context: WorkerContext, kinds: Sequence[str]) -> Thread:
+    """Report until the worker drains, in a thread that ends with the process. The base model must be loaded."""
+    model = describe_model(context.gpu.base_model())
+    thread = Thread(target=_report_until_draining, args=(context, kinds, model), name="presence", daemon=True)
+    thread.start()
+    return thread
+
+
+def describe_model(model: BaseModel) -> dict[str, Any]:
+    """What users may know of the base model; its location on this machine is not part of it."""
+    card = _read_card(Path(model.checkpoint) / CARD)
+    license_name, tags = card.get("license"), card.get("tags")
+    return {
+        "name": model.name,
+        "fingerprint": model.fingerprint,
+        "family": FAMILY,
+        "native_size": model.native_size,
+        "miniature": isinstance(tags, list) and MINIATURE_TAG in tags,
+        "license": license_name if isinstance(license_name, str) else None,
+    }
+
+
+def _read_card(file: Path) -> dict[str, Any]:
+    """The metadata of the card. A folder without a card, or with one that cannot be read, states nothing."""
+    try:
+        card = metadata_load(file) if file.is_file() else None
+    except Exception as error:  # the parser's errors, which depend on the library that reads YAML
+        log.warning("the model card %s cannot be read: %s", file, error)
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def _report_until_draining(context: WorkerContext, kinds: Sequence[str], model: dict[str, Any]) -> None:
+    due = time.monotonic()
+    while not context.draining():
+        if time.monotonic() >= due:
+            _report(context, kinds, model)
+            due = time.monotonic() + workers.REPORT_SECONDS
+        time.sleep(DRAINING_CHECK_SECONDS)
+    try:
+        with context.begin() as session:
+            workers.leave(session, context.name)
+    except SQLAlchemyError:
+        log.warning("cannot write that this worker leaves; it is forgotten without that")
+
+
+def _report(context: WorkerContext, kinds: Sequence[str], model: dict[str, Any]) -> None:
+    try:
+        with context.begin() as session:
+            workers.report(session, context.name, kinds, model)
+    except (SQLAlchemyError, *UNAVAILABLE) as error:
+        log.warning("cannot report this worker, which tries again: %s", error)
