@@ -1,6 +1,7 @@
 """The fingerprint of a base model: a SHA-256 over the weight files that are loaded. A prior fits one fingerprint."""
 
 import hashlib
+import re
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -26,8 +27,8 @@ def _cached_sha256(file: Path, cache: Path) -> str:
     status = file.stat()
     key = f"{file.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
     entry = cache / hashlib.sha256(key.encode()).hexdigest()
-    if entry.is_file() and len(known := entry.read_text()) == 2 * hashlib.sha256().digest_size:
-        return known
+    if entry.is_file() and re.fullmatch(rb"[0-9a-f]{64}", known := entry.read_bytes()):
+        return known.decode()
     sha256 = _sha256(file)
     cache.mkdir(parents=True, exist_ok=True)
     # Another worker may write the same entry: a reader must never see half of one.

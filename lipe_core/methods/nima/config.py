@@ -24,7 +24,7 @@ class NimaConfig:
     steps: Steps = 20
     """Denoising steps of each pass; the inversion takes as many. More steps are slower and keep finer details."""
 
-    guidance_scale: GuidanceScale = 3.0
+    guidance_scale: GuidanceScale = 2.0
     """Strength of the difference between target and source prompt; 1 adds none. Raise it if the edit is too weak."""
 
     renoise: Share = 0.0

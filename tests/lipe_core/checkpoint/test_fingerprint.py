@@ -66,10 +66,11 @@ def test_a_file_is_hashed_once_until_its_size_or_time_changes(folder: Path, tmp_
     assert hashed == ["unet"]
 
 
-def test_a_damaged_entry_of_the_cache_is_replaced(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"", b"f" * 63 + b"\xff", b"x" * 64])
+def test_a_damaged_entry_of_the_cache_is_replaced(folder: Path, tmp_path: Path, damage: bytes) -> None:
     cache = tmp_path / "hashes"
     before = fingerprint(folder, cache)
     for entry in cache.iterdir():
-        entry.write_text("")
+        entry.write_bytes(damage)
     assert fingerprint(folder, cache) == before
     assert {len(entry.read_text()) for entry in cache.iterdir()} == {64}

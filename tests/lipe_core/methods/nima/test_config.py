@@ -33,7 +33,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 def test_there_are_few_settings_and_the_miniature_needs_few_of_its_own() -> None:
     defaults = asdict(NimaConfig())
     assert len(defaults) <= 14
-    own = json.loads((CHECKPOINT / "lipe.json").read_text())["nima"]
+    own = json.loads((CHECKPOINT / "lipe.json").read_text()).get("nima", {})
     assert len(own) <= 4
     assert all(defaults[name] != value for name, value in own.items())
     assert asdict(load_recipe(CHECKPOINT).method_config("nima")) == defaults | own
