@@ -25,7 +25,7 @@ READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ADMIN_PATHS = re.compile(rf"{API_PREFIX}/(keys(/.*)?|webhook-endpoints/[^/]+/secret|webhook-secret)")
 """Keys give access, and a signing secret lets its reader forge webhooks."""
 ADMIN_CHANGES = re.compile(rf"{API_PREFIX}/webhook-endpoints(/.*)?")
-"""An endpoint sends the project's events to somebody, also after the key that created it is revoked."""
+"""An endpoint gets the project's events, also after the key that created it is revoked."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="lipe"'}
 
 

@@ -78,7 +78,7 @@ def test_every_route_documents_its_scope(app: FastAPI) -> None:
                 assert operation["description"].endswith(f"Needs a key with the scope `{scope}`.")
 
 
-def test_a_refused_key_is_told_why(
+def test_the_refusal_of_a_key_gives_the_reason(
     app: FastAPI, api: TestClient, begin: UnitOfWork, project: Project, new_key: NewKey
 ) -> None:
     expired = new_key(project, expires_at=datetime(2026, 1, 31, 12, tzinfo=UTC))

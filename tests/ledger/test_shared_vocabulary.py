@@ -28,7 +28,7 @@ def test_the_clients_states_are_the_ledgers() -> None:
 
 
 def test_the_clients_scopes_are_the_ledgers() -> None:
-    assert get_args(client.models.Scope) == SCOPES
+    assert get_args(lipe_client.models.Scope) == SCOPES
 
 
 def test_every_end_of_a_job_is_a_webhook_event() -> None:

@@ -2,6 +2,7 @@
 
 from lipe_client.async_client import AsyncClient
 from lipe_client.models import (
+    ApiKey,
     Artefact,
     Category,
     Delivery,
@@ -14,10 +15,12 @@ from lipe_client.models import (
     JobWaiting,
     Kind,
     Method,
+    NewApiKey,
     Prior,
     PriorSummary,
     Progress,
     Result,
+    Scope,
     ServedModel,
     Status,
     Subject,
@@ -27,6 +30,7 @@ from lipe_client.sync_client import Client
 from lipe_client.webhooks import verify_webhook
 
 __all__ = [
+    "ApiKey",
     "Artefact",
     "AsyncClient",
     "Category",
@@ -42,11 +46,13 @@ __all__ = [
     "JobWaiting",
     "Kind",
     "Method",
+    "NewApiKey",
     "Prior",
     "PriorSummary",
     "Problem",
     "Progress",
     "Result",
+    "Scope",
     "ServedModel",
     "Status",
     "Subject",
