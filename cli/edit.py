@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
-from client import Method, OutputFormat
+from lipe_client import Method, OutputFormat
 
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 

@@ -10,10 +10,10 @@ from typer.testing import CliRunner, Result
 
 from api.method_parameters import Method as ApiMethod
 from cli.main import app
-from client import Client, Method, Subject
 from ledger import attempts, images
 from ledger.database import UnitOfWork
 from ledger.models import Edit, Job, Project
+from lipe_client import Client, Method, Subject
 from tests.support.job_worker import job_worker
 from tests.support.uploads import png
 

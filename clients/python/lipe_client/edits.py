@@ -4,9 +4,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from client.call import Call, Listing, create, filters, id_of, path_of
-from client.models import Edit, EditSummary, Image, Job, Method, OutputFormat, PriorSummary, Result, Status, Subject
-from client.operations import list_operation, operation
+from lipe_client.call import Call, Listing, create, filters, id_of, path_of
+from lipe_client.models import (
+    Edit,
+    EditSummary,
+    Image,
+    Job,
+    Method,
+    OutputFormat,
+    PriorSummary,
+    Result,
+    Status,
+    Subject,
+)
+from lipe_client.operations import list_operation, operation
 
 
 class Edits:
