@@ -22,6 +22,7 @@ Method = Literal[
     "ledits",
     "mystyle",
 ]
+OutputFormat = Literal["png", "jpeg", "webp"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
