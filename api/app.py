@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import logs, openapi, problems, webhook_events
+from api import openapi, problems, webhook_events
 from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware
 from api.problems import problem_responses
@@ -13,6 +13,7 @@ from api.request_id import RequestIdMiddleware
 from api.routes import docs, edits, health, images, jobs, keys, models, priors, subjects, uploads, webhooks
 from api.service import lifespan
 from api.strict_query import strict_query
+from ledger import logs
 from ledger.settings import Settings
 
 MAX_JSON_BYTES = 256 * 1024
