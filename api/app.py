@@ -1,7 +1,6 @@
 """The application: `uvicorn api.app:make_app --factory`."""
 
 from functools import partial
-from importlib.metadata import version
 
 from fastapi import FastAPI
 
@@ -14,6 +13,7 @@ from api.routes import docs, edits, health, images, jobs, models, priors, subjec
 from api.service import lifespan
 from api.strict_query import strict_query
 from ledger.settings import Settings
+from ledger.version import VERSION
 
 MAX_JSON_BYTES = 256 * 1024
 FORM_OVERHEAD_BYTES = 64 * 1024
@@ -35,7 +35,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     logs.configure()
     app = FastAPI(
         title="LIPE",
-        version=version("lipe"),
+        version=VERSION,
         description="Personalised, non-rigid image editing: learn a subject, then change its pose, expression or view.",
         openapi_tags=OPENAPI_TAGS,
         lifespan=lifespan(settings),
