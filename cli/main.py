@@ -132,15 +132,11 @@ def dispatcher() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Upgrade the database to the newest schema and create the bucket if it is missing."""
-    from ledger import database
-    from ledger.settings import Settings
-    from ledger.storage import Storage
+    """Upgrade the database to the newest schema, create the bucket if it is missing, and set its CORS rule."""
+    from cli.migrate import run_migrate
 
     with server_errors():
-        settings = Settings()
-        database.migrate(settings)
-        Storage(settings).ensure_bucket()
+        run_migrate()
 
 
 @app.command()
