@@ -20,8 +20,8 @@ def run_migrate() -> None:
         storage.allow_origins()
     except CorsUnsupported as error:
         warning = (
-            f"Web pages of {', '.join(settings.allowed_origins)} may be unable to fetch files: the object storage does "
-            f"not accept CORS rules ({error}). Allow these origins in its own configuration, or set LIPE_PUBLIC_URL, so "
-            "that the API serves the files."
+            f"Web pages of {', '.join(settings.allowed_origins)} may be unable to fetch files: the object storage "
+            f"does not accept CORS rules ({error}). Allow these origins in its own configuration, or set "
+            "LIPE_PUBLIC_URL, so that the API serves the files."
         )
         Console(stderr=True).print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)

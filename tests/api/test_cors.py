@@ -34,7 +34,9 @@ def test_a_preflight_needs_no_key(open_app: FastAPI, origin: str) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.headers["access-control-allow-origin"] == origin
     assert "access-control-allow-credentials" not in answer.headers
-    assert {"authorization", "idempotency-key", "last-event-id"} <= words(answer.headers["access-control-allow-headers"])
+    assert {"authorization", "idempotency-key", "last-event-id"} <= words(
+        answer.headers["access-control-allow-headers"]
+    )
 
 
 def test_a_page_can_read_the_headers_that_clients_need(open_app: FastAPI, api: TestClient) -> None:
@@ -72,7 +74,9 @@ def test_another_origin_stays_outside(open_app: FastAPI) -> None:
     answer = TestClient(open_app).options("/v1/edits", headers=preflight(FOREIGN))
     assert answer.status_code == 400
     assert "access-control-allow-origin" not in answer.headers
-    assert "access-control-allow-origin" not in TestClient(open_app).get("/healthz", headers={"Origin": FOREIGN}).headers
+    assert (
+        "access-control-allow-origin" not in TestClient(open_app).get("/healthz", headers={"Origin": FOREIGN}).headers
+    )
 
 
 def preflight(origin: str) -> dict[str, str]:

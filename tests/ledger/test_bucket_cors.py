@@ -53,7 +53,9 @@ def test_only_the_services_own_rule_changes(
 
 
 @pytest.mark.parametrize(("present", "origins"), [([OTHER, OWN], [APP]), ([OTHER], []), ([], [])])
-def test_a_bucket_that_has_the_rule_is_left_as_it_is(settings: Settings, present: list[Any], origins: list[str]) -> None:
+def test_a_bucket_that_has_the_rule_is_left_as_it_is(
+    settings: Settings, present: list[Any], origins: list[str]
+) -> None:
     client = make_client(settings, settings.s3_endpoint_url)
     with Stubber(client) as stub:
         stub.add_response("get_bucket_cors", {"CORSRules": present}, BUCKET)
