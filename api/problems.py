@@ -50,7 +50,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "upload_mismatch": ProblemKind(409, "The file is not the announced one"),
     "body_too_large": ProblemKind(413, "The request body is too large"),
     "image_too_large": ProblemKind(413, "The image file is too large"),
-    "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG or WebP image"),
+    "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG, WebP, HEIC or AVIF image"),
     "range_not_satisfiable": ProblemKind(416, "The file has none of the requested bytes"),
     "invalid_request": ProblemKind(422, "The request is invalid"),
     "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),

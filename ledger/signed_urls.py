@@ -2,7 +2,7 @@
 
 Object storage makes them in production, so that files do not pass through the API. With LIPE_PUBLIC_URL they lead to
 the API's own path /files, which needs no second port; the API checks the signature and streams the object. The `Host`
-header of a request is not used: whoever can set it could make the service hand out links to another server.
+header of a request is not used: a client that forges it could make the service hand out links to another server.
 """
 
 import hashlib
