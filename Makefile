@@ -112,11 +112,10 @@ lock: setup ## write requirements/ with hashes, from pyproject.toml and constrai
 
 	@grep -v '^typer=' constraints.txt | $(COMPILE) requirements/generator.in --constraint - --output-file requirements/generator.txt
 
-dist: setup ## build the wheels and source distributions of server and client, and the npm package: dist/
-	@rm -rf dist build
+dist: setup clients/typescript/node_modules ## build the wheels and source distributions of server and client, and the npm package: dist/
+	@rm -rf dist build *.egg-info clients/python/*.egg-info
 	@$(RUN)/uv build --quiet --out-dir dist .
 	@$(RUN)/uv build --quiet --out-dir dist clients/python
-	@npm ci --silent --no-audit --no-fund --prefix clients/typescript
 	@cd clients/typescript && npm pack --silent --pack-destination ../../dist
 	@cd dist && sha256sum *.whl *.tar.gz *.tgz | tee SHA256SUMS
 
