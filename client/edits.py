@@ -5,7 +5,20 @@ from datetime import datetime
 from typing import Any
 
 from client.call import Call, Listing, create, filters, id_of, path_of
-from client.models import Edit, EditSummary, Image, Job, Method, PriorSummary, Result, Status, Subject
+from client.models import (
+    Change,
+    Edit,
+    EditSummary,
+    Identity,
+    Image,
+    Job,
+    Method,
+    Preset,
+    PriorSummary,
+    Result,
+    Status,
+    Subject,
+)
 from client.operations import list_operation, operation
 
 
@@ -24,6 +37,9 @@ class Edits:
         source_prompt: str | None = None,
         method: Method | None = None,
         use_prior: bool | None = None,
+        preset: Preset | None = None,
+        identity: Identity | None = None,
+        change: Change | None = None,
         parameters: Mapping[str, Any] | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,
@@ -36,7 +52,8 @@ class Edits:
         """Edit an image once for each prompt and seed.
 
         The edit uses the given prior, or the subject's newest one. With `use_prior=False` it uses the base model
-        alone; `subject` then says how the prompts name the subject.
+        alone; `subject` then says how the prompts name the subject. `preset` trades time for quality; `identity` and
+        `change` are controls of the method `nima`. Parameters replace what these three choose.
         """
         body = {
             "subject_id": id_of(subject) if subject is not None else None,
@@ -48,6 +65,9 @@ class Edits:
             "source_prompt": source_prompt,
             "method": method,
             "use_prior": use_prior,
+            "preset": preset,
+            "identity": identity,
+            "change": change,
             "parameters": parameters,
             "seed": seed,
             "seeds": list(seeds) if seeds is not None else None,
