@@ -17,7 +17,7 @@ class AtMost:
     other: str
 
     def refusal(self, values: Mapping[str, Any]) -> str | None:
-        """What is wrong with these settings, or None."""
+        """The refusal of these settings, or None."""
         return None if values[self.field] <= values[self.other] else self.detail.format_map(values)
 
     @property
@@ -39,7 +39,7 @@ class ProductAtLeast:
     detail: str
 
     def refusal(self, values: Mapping[str, Any]) -> str | None:
-        """What is wrong with these settings, or None."""
+        """The refusal of these settings, or None."""
         one, other = self.fields
         return None if values[one] * values[other] >= self.minimum else self.detail.format_map(values)
 

@@ -109,7 +109,7 @@ def changed(section: str, config: Any, choices: Mapping[str, str]) -> dict[str, 
 
 
 @cache
-def _ranges(kind: type) -> dict[str, Any]:
+def _ranges(kind: Any) -> dict[str, Any]:
     properties: dict[str, Any] = describe_settings(kind)["properties"]
     return properties
 

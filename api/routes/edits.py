@@ -112,6 +112,7 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
         new_edit.method: new_edit.parameters.given(),
         **({"choices": choices} if (choices := new_edit.choices()) else {}),
         "seeds": new_edit.chosen_seeds(),
+        **new_edit.output(),
     }
     create_job = partial(_create_job, idempotent, new_edit, parameters, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)

@@ -10,19 +10,24 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from api.effective_settings import effective, refusal, schema_of
+from api.fields import RequestModel
 from api.method_parameters import PARAMETERS
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from lipe_core.errors import InvalidParameters
 from lipe_core.recipe import Recipe
 
-SECTIONS = {**PARAMETERS, "prior": PriorParameters, "regularization": RegularizationParameters}
+SECTIONS: dict[str, type[RequestModel]] = {
+    **PARAMETERS,
+    "prior": PriorParameters,
+    "regularization": RegularizationParameters,
+}
 CHOSEN = st.fixed_dictionaries({}, optional={"preset": st.sampled_from(["fast", "balanced", "best"])})
 
 
 def values_of(setting: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """Values of a setting's schema, most of them small, so that settings contradict each other often."""
     if "anyOf" in setting:
-        return st.one_of(map(values_of, setting["anyOf"]))
+        return st.one_of([values_of(option) for option in setting["anyOf"]])
     if "enum" in setting:
         return st.sampled_from(setting["enum"])
     if setting["type"] == "boolean":
@@ -32,8 +37,12 @@ def values_of(setting: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     low, high = setting.get("minimum", setting.get("exclusiveMinimum")), setting.get("maximum", 30)
     if setting["type"] == "integer":
         return st.integers(low, min(high, 30)) | st.integers(low, high)
-    excluded = {"exclude_min": "exclusiveMinimum" in setting, "exclude_max": "exclusiveMaximum" in setting}
-    return st.floats(low, setting.get("exclusiveMaximum", high), **excluded)
+    return st.floats(
+        low,
+        setting.get("exclusiveMaximum", high),
+        exclude_min="exclusiveMinimum" in setting,
+        exclude_max="exclusiveMaximum" in setting,
+    )
 
 
 def config_of(recipe: Recipe, section: str, requested: dict[str, Any], choices: dict[str, str]) -> Any:

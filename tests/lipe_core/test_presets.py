@@ -86,7 +86,7 @@ def test_unknown_choices_are_refused(choices: dict[str, str], message: str) -> N
 
 def test_the_api_and_the_client_have_the_same_options() -> None:
     import api.choices as in_api
-    import client.models as in_client
+    import lipe_client.models as in_client
 
     for choice, options in CHOICES["nima"].items():
         if choice != "seeds":
