@@ -94,7 +94,7 @@ def changed(section: str, config: Any, choices: Mapping[str, str]) -> dict[str, 
     A value stays within the range of its field. Raises InvalidParameters for an unknown choice or option.
     """
     values: dict[str, Any] = {}
-    ranges = _ranges(type(config))
+    ranges = _ranges(config.__class__)
     for choice, option in choices.items():
         options = CHOICES[section].get(choice)
         if options is None:
