@@ -1,6 +1,7 @@
 """A small subject in a large image is edited in a crop around it."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_the_finder_looks_for_the_subject_first(model: BaseModel, monkeypatch: p
 
 
 @pytest.mark.parametrize("changes", [{"crop": False}, {"composite": False}, {"mask_mode": "none"}])
-def test_the_whole_image_is_edited_where_all_of_it_may_change(model: BaseModel, changes: dict[str, object]) -> None:
+def test_the_whole_image_is_edited_where_all_of_it_may_change(model: BaseModel, changes: Any) -> None:
     (edit,) = nima.edit(model, request(image=LARGE, mask=MASK), replace(CONFIG, **changes))
     assert edit.parameters["crop_box"] == Box(0, 0, 256, 256)._asdict()
 
