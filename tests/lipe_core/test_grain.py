@@ -10,7 +10,9 @@ WORKING = (160, 200)
 def photo(grain: float) -> Image.Image:
     """400 x 320, smooth colors and noise of that deviation, blurred as a camera's is."""
     draw = np.random.default_rng(0)
-    colors = Image.fromarray(draw.integers(60, 200, (3, 4, 3), dtype=np.uint8)).resize((400, 320), Image.BICUBIC)
+    colors = Image.fromarray(draw.integers(60, 200, (3, 4, 3), dtype=np.uint8)).resize(
+        (400, 320), Image.Resampling.BICUBIC
+    )
     noise = cv2.GaussianBlur(draw.standard_normal((320, 400)), (0, 0), 0.7)
     return Image.fromarray(
         (np.asarray(colors) + grain * (noise / noise.std())[..., None]).clip(0, 255).astype(np.uint8)
@@ -19,7 +21,7 @@ def photo(grain: float) -> Image.Image:
 
 def smoothed(image: Image.Image) -> Image.Image:
     """The image after it was scaled to the working size and back."""
-    return image.resize(WORKING[::-1], Image.LANCZOS).resize(image.size, Image.LANCZOS)
+    return image.resize(WORKING[::-1], Image.Resampling.LANCZOS).resize(image.size, Image.Resampling.LANCZOS)
 
 
 def fine_scales(image: Image.Image) -> np.ndarray:
