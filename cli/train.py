@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
-from client import Artefact, Category, Client, Problem, Progress, Subject
+from lipe_client import Artefact, Category, Client, Problem, Progress, Subject
 
 
 def train(

@@ -7,9 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/decisions").glob("*")]
+    [
+        *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+        *(ROOT / "clients").glob("*/README.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs/decisions").glob("*"),
+    ]
 )
-PACKAGES = "api|benchmarks|cli|client|deploy|docs|ledger|lipe_core|menagerie|migrations|requirements|tests|worker"
+PACKAGES = "api|benchmarks|cli|clients|deploy|docs|ledger|lipe_core|menagerie|migrations|requirements|tests|worker"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.relative_to(ROOT).as_posix())

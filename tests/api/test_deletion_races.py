@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
@@ -23,9 +22,7 @@ DOG = "a photo of sks dog jumping"
 BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
 
-def answer_after(
-    begin: UnitOfWork, first: Callable[[Session], object], request: Callable[[], httpx.Response]
-) -> httpx.Response:
+def answer_after(begin: UnitOfWork, first: Callable[[Session], object], request: Callable[[], Any]) -> Any:
     """The answer to a request that is sent while the transaction `first` is open, and that waits for it."""
 
     def is_blocked() -> bool:

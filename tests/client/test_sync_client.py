@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from client import Client, Job, JobFailed, Problem, Progress, Subject, call, retries
 from ledger import attempts, workers
 from ledger.database import UnitOfWork
+from lipe_client import Client, Job, JobFailed, Problem, Progress, Subject, call, retries
 from tests.support.uploads import png
 
 Work = Callable[..., None]

@@ -10,12 +10,12 @@ import psutil
 from PIL import Image
 
 from cli.embedded.process import free_port
-from client import Client
 from ledger import keys
 from ledger.database import UnitOfWork
 from ledger.models import Job, Prior, Project
 from ledger.settings import Settings
 from ledger.storage import Storage
+from lipe_client import Client
 from tests.support.factories import history, verified
 from tests.support.kills import expire_lease
 from tests.support.waiting import eventually

@@ -1,12 +1,12 @@
 """All operations of the service, described once for both clients."""
 
-from client.edits import Edits
-from client.endpoints import Endpoints
-from client.images import Images
-from client.jobs import Jobs
-from client.priors import Priors
-from client.served import Served
-from client.subjects import Subjects
+from lipe_client.edits import Edits
+from lipe_client.endpoints import Endpoints
+from lipe_client.images import Images
+from lipe_client.jobs import Jobs
+from lipe_client.priors import Priors
+from lipe_client.served import Served
+from lipe_client.subjects import Subjects
 
 
 class Resources(Images, Subjects, Priors, Edits, Jobs, Served, Endpoints):

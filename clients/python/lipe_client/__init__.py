@@ -1,7 +1,7 @@
 """Typed Python client of the LIPE service: `Client`, and `AsyncClient` for asyncio."""
 
-from client.async_client import AsyncClient
-from client.models import (
+from lipe_client.async_client import AsyncClient
+from lipe_client.models import (
     Artefact,
     Category,
     Delivery,
@@ -14,6 +14,7 @@ from client.models import (
     JobWaiting,
     Kind,
     Method,
+    OutputFormat,
     Prior,
     PriorSummary,
     Progress,
@@ -22,9 +23,9 @@ from client.models import (
     Status,
     Subject,
 )
-from client.problems import JobFailed, Problem
-from client.sync_client import Client
-from client.webhooks import verify_webhook
+from lipe_client.problems import JobFailed, Problem
+from lipe_client.sync_client import Client
+from lipe_client.webhooks import verify_webhook
 
 __all__ = [
     "Artefact",
@@ -42,6 +43,7 @@ __all__ = [
     "JobWaiting",
     "Kind",
     "Method",
+    "OutputFormat",
     "Prior",
     "PriorSummary",
     "Problem",

@@ -3,9 +3,9 @@
 from datetime import datetime
 from pathlib import Path
 
-from client.call import Call, Listing, create, filters, no_content, path_of
-from client.models import Image, Upload
-from client.operations import list_operation, operation
+from lipe_client.call import Call, Listing, create, filters, no_content, path_of
+from lipe_client.models import Image, Upload
+from lipe_client.operations import list_operation, operation
 
 CONTENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 """Content types by a file's first bytes. The service checks the file itself."""
