@@ -17,6 +17,7 @@ from api.routes import (
     health,
     images,
     jobs,
+    keys,
     models,
     priors,
     references,
@@ -38,6 +39,7 @@ OPENAPI_TAGS = [
     {"name": "jobs", "description": "Trainings and edits in progress: follow, cancel and retry them."},
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
+    {"name": "keys", "description": "The project's API keys, for those who hold an `admin` key."},
     {"name": "health", "description": "For operators of the service."},
 ]
 
@@ -60,7 +62,9 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(AuthMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
-    for resource in (uploads, images, subjects, references, priors, edits, jobs, models, webhooks, deletions):
+    for resource in (
+        uploads, images, subjects, references, priors, edits, jobs, models, webhooks, keys, deletions,
+    ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
             resource.router,

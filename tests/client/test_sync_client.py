@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,18 @@ def test_a_download_with_another_hash_is_refused(lipe: Client, rex: Subject, wor
     with pytest.raises(OSError, match="SHA-256"):
         lipe.download(wrong, tmp_path / "adapter")
     assert not list(tmp_path.iterdir())
+
+
+def test_keys(lipe: Client, server: str) -> None:
+    expires_at = datetime.now(UTC) + timedelta(days=1)
+    created = lipe.create_api_key("viewer", scope="read", expires_at=expires_at)
+    with Client(server, created.api_key) as viewer:
+        assert list(viewer.jobs()) == []
+        with pytest.raises(Problem, match="scope `admin`"):
+            list(viewer.api_keys())
+    lipe.revoke_api_key(created)
+    viewers = [key for key in lipe.api_keys() if key.id == created.id]
+    assert [(key.scope, key.expires_at, key.revoked_at is None) for key in viewers] == [("read", expires_at, False)]
 
 
 def test_webhooks(lipe: Client, rex: Subject) -> None:

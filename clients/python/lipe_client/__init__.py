@@ -2,6 +2,7 @@
 
 from lipe_client.async_client import AsyncClient
 from lipe_client.models import (
+    ApiKey,
     Artefact,
     Category,
     Delivery,
@@ -14,11 +15,13 @@ from lipe_client.models import (
     JobWaiting,
     Kind,
     Method,
+    NewApiKey,
     OutputFormat,
     Prior,
     PriorSummary,
     Progress,
     Result,
+    Scope,
     ServedModel,
     Status,
     Subject,
@@ -28,6 +31,7 @@ from lipe_client.sync_client import Client
 from lipe_client.webhooks import verify_webhook
 
 __all__ = [
+    "ApiKey",
     "Artefact",
     "AsyncClient",
     "Category",
@@ -43,12 +47,14 @@ __all__ = [
     "JobWaiting",
     "Kind",
     "Method",
+    "NewApiKey",
     "OutputFormat",
     "Prior",
     "PriorSummary",
     "Problem",
     "Progress",
     "Result",
+    "Scope",
     "ServedModel",
     "Status",
     "Subject",
