@@ -8,7 +8,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --compile-bytecode --python $(RUN)/python
 LOCK := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip compile --quiet pyproject.toml --constraint constraints.txt \
 	--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
-	--no-emit-package torch --custom-compile-command 'make lock'
+	--no-emit-package torch --no-emit-package lipe-client --custom-compile-command 'make lock'
 TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
@@ -20,7 +20,7 @@ help: ## list the targets
 
 setup: $(VENV)/.ready ## create the virtual environment (the other targets do this, too)
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml clients/python/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'LIPE needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
 	@echo 'Setting up $(VENV) (once) ...'

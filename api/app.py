@@ -10,7 +10,7 @@ from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
-from api.routes import docs, edits, health, images, jobs, models, priors, subjects, uploads, webhooks
+from api.routes import docs, edits, health, images, jobs, keys, models, priors, subjects, uploads, webhooks
 from api.service import lifespan
 from api.strict_query import strict_query
 from ledger.settings import Settings
@@ -25,6 +25,7 @@ OPENAPI_TAGS = [
     {"name": "jobs", "description": "Trainings and edits in progress: follow, cancel and retry them."},
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
+    {"name": "keys", "description": "The project's API keys, for those who hold an `admin` key."},
     {"name": "health", "description": "For operators of the service."},
 ]
 
@@ -47,7 +48,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(AuthMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
-    for resource in (uploads, images, subjects, priors, edits, jobs, models, webhooks):
+    for resource in (uploads, images, subjects, priors, edits, jobs, models, webhooks, keys):
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
             resource.router,

@@ -48,7 +48,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "idempotency_key_in_flight": ProblemKind(409, "A request with this idempotency key is in progress", retryable=True),
     "body_too_large": ProblemKind(413, "The request body is too large"),
     "image_too_large": ProblemKind(413, "The image file is too large"),
-    "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG or WebP image"),
+    "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG, WebP, HEIC or AVIF image"),
     "invalid_request": ProblemKind(422, "The request is invalid"),
     "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),
     "image_too_many_pixels": ProblemKind(422, "The image has too many pixels"),

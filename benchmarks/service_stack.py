@@ -4,6 +4,7 @@
 """
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -52,7 +53,7 @@ class Stack:
             **_environment(self.settings),
             "BASELINE_DATABASE_URL": self.settings.database_url,
             "BASELINE_BROKER_URL": self.settings.broker_url,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
             "CUDA_VISIBLE_DEVICES": "",
         }
         folder = self.folder / name
@@ -93,7 +94,7 @@ def _with_targets(folder: Path, settings: Settings, engine: Engine) -> Stack:
     begin, storage = unit_of_work(engine), Storage(settings)
     with begin() as session:
         project = projects.create(session, "benchmark")
-        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "benchmark")[1]
+        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "benchmark", scope="write")[1]
         references = [_put_image(session, storage, project.id, level) for level in (40, 120, 200)]
         subject = subjects.create(
             session, project.id, name="Rex", class_noun="dog", token="sks",  # noqa: S106 - a word of prompts

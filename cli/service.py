@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBars
 
-from client import Client, Image, Job, JobFailed, Problem, Progress
+from lipe_client import Client, Image, Job, JobFailed, Problem, Progress
 
 Url = Annotated[str, typer.Option(envvar="LIPE_URL", help="The service's URL.")]
 ApiKey = Annotated[str, typer.Option(envvar="LIPE_API_KEY", help="The API key. Prefer the environment variable.")]

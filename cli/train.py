@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 
 from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
-from client import Artefact, Category, Client, Problem, Progress, Subject
+from lipe_client import Artefact, Category, Client, Problem, Progress, Subject
 
 
 def train(
     references: Annotated[
         list[Path] | None,
-        typer.Argument(help="3 to 5 reference images: JPEG, PNG or WebP.", exists=True, dir_okay=False),
+        typer.Argument(help="3 to 5 reference images: JPEG, PNG, WebP, HEIC or AVIF.", exists=True, dir_okay=False),
     ] = None,
     class_noun: Annotated[str, typer.Option("--class", help="The subject's class noun: dog.")] = "",
     subject: Annotated[str, typer.Option(help="An existing subject's id, instead of images and --class.")] = "",

@@ -22,7 +22,7 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from client import Client, Job, JobFailed, Problem, Progress, Result
+from lipe_client import Client, Job, JobFailed, Problem, Progress, Result
 from menagerie.judge import load_judge, score
 from menagerie.memory import track_peak_memory
 from menagerie.receiver import Receiver, run_receiver

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from client import verify_webhook
+from lipe_client import verify_webhook
 
 
 @dataclass

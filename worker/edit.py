@@ -28,6 +28,7 @@ from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
 from worker.results import ResultStore
 
@@ -72,6 +73,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     if inputs.captioner is not None:
         with attempt.stage("captioning"):
             inputs = _captioned(inputs, inputs.captioner, model, attempt)
+    output_format = OutputFormat.of_job(inputs.parameters)
     resolved = {
         "base_model": context.gpu.name,
         "revision": model.revision,
@@ -83,8 +85,10 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "source_prompt": inputs.request.source_prompt,
         "captioner": inputs.captioner.name if inputs.captioner else None,
         "target_prompts": list(inputs.request.target_prompts),
+        "output_format": output_format.name,
+        "output_quality": output_format.quality,
     }
-    results = ResultStore(context, attempt, inputs.request, resolved)
+    results = ResultStore(context, attempt, inputs.request, output_format, resolved)
     results.resume(inputs.partial)
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job

@@ -16,6 +16,7 @@ from api import problems
 from api.auth import CallerDep
 from api.fields import Id, Moment, PathId, RequestModel, ResponseModel
 from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
+from api.image_formats import NAMES
 from api.image_sanitizer import MAX_SIDE, SanitizedImage
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
@@ -28,7 +29,7 @@ from ledger.storage import NoSuchObject, StorageError, WrongSize, image_prefix
 router = APIRouter(prefix="/images", tags=["images"])
 FORM, JSON, FILE = "multipart/form-data", "application/json", "application/octet-stream"
 """Media types of requests. The file itself may have any type, as its content decides; client generators know FILE."""
-IMAGE_FILE = f"A JPEG, PNG or WebP file with sides of at most {MAX_SIDE} pixels."
+IMAGE_FILE = f"A {NAMES} file with sides of at most {MAX_SIDE} pixels."
 
 
 class NewImage(RequestModel):

@@ -11,16 +11,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from shlex import quote
 
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.access_key import AccessKey, ensure_key
 from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
 from cli.embedded.supervisor import Supervisor
-from ledger.settings import Settings
+from cli.settings_file import NAME as SETTINGS_FILE
+from cli.settings_file import as_exports, settings_from
 
-SETTINGS_FILE = "settings.sh"
 PROGRAMS = {
     "prior-worker": ("worker", "--queues", "priors"),
     "edit-worker": ("worker", "--queues", "edits"),
@@ -88,7 +87,7 @@ def embedded_service(
         _run_command("migrate", environment=settings)
         on_start("the check of the base model")
         wait_for_check()
-        key = ensure_key(data_dir, _read_settings(settings))  # `lipe migrate` has accepted these settings
+        key = ensure_key(data_dir, settings_from(settings))  # `lipe migrate` has accepted these settings
         url = f"http://{host}:{port}"
         reserved_port.close()
         programs = {}
@@ -112,7 +111,7 @@ def _written_settings(file: Path, settings: Mapping[str, str]) -> Iterator[Path]
     It contains the LIPE_ variables of this environment, too, because another shell may not have them.
     """
     variables = {name: value for name, value in {**os.environ, **settings}.items() if name.startswith("LIPE_")}
-    write_private(file, "".join(f"export {name}={quote(value)}\n" for name, value in sorted(variables.items())))
+    write_private(file, as_exports(variables))
     try:
         yield file
     finally:
@@ -187,14 +186,6 @@ def is_miniature(base_model: str) -> bool:
         return Path(base_model).resolve() == miniature_folder("checkpoint/unet").parent.resolve()
     except StartError:
         return False
-
-
-def _read_settings(variables: Mapping[str, str]) -> Settings:
-    """The settings of the service's programs: these variables over those of this environment."""
-    values = {
-        name.removeprefix("LIPE_").lower(): value for name, value in variables.items() if name.startswith("LIPE_")
-    }
-    return Settings(**values)  # type: ignore[arg-type]
 
 
 def _run_command(*arguments: str, environment: Mapping[str, str]) -> None:

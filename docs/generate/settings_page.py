@@ -65,7 +65,7 @@ def _of_commands() -> dict[str, tuple[list[str], str]]:
     for name, command in group.commands.items():
         for parameter in command.params if isinstance(command, TyperCommand) else ():
             if parameter.envvar and _is_new(str(parameter.envvar)):
-                users, _ = found.setdefault(str(parameter.envvar), ([], parameter.help or ""))
+                users, _ = found.setdefault(str(parameter.envvar), ([], str(getattr(parameter, "help", None) or "")))
                 users.append(f"lipe {name}")
     return found
 

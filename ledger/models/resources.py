@@ -21,7 +21,10 @@ class Project(Row):
 
 
 class ApiKey(Row):
-    """One API key. A project may have two live keys, so that it can rotate them without a gap."""
+    """One API key. A project may have two live keys, so that it can rotate them without a gap.
+
+    `scopes` are all scopes of `ledger.keys` that it has. `last_used_at` is exact to the minute.
+    """
 
     __tablename__ = "keys"
 
@@ -33,6 +36,7 @@ class ApiKey(Row):
     created_at: Mapped[Moment]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
 
 class Upload(Row):

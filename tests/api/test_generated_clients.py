@@ -18,12 +18,12 @@ PYTHON = """
 import io
 import json
 import httpx
-from lipe_client import AuthenticatedClient
-from lipe_client.api.edits import create_edit
-from lipe_client.api.images import upload_image
-from lipe_client.api.priors import train_prior
-from lipe_client.models import JobBody, NewEdit, NewPrior, NimaParameters, SdeditParameters, UploadImageFilesBody
-from lipe_client.types import File
+from generated_client import AuthenticatedClient
+from generated_client.api.edits import create_edit
+from generated_client.api.images import upload_image
+from generated_client.api.priors import train_prior
+from generated_client.models import JobBody, NewEdit, NewPrior, NimaParameters, SdeditParameters, UploadImageFilesBody
+from generated_client.types import File
 
 document = json.load(open("openapi.json"))
 answer = document["paths"]["/v1/edits"]["post"]["responses"]["202"]["content"]["application/json"]["example"]
@@ -87,8 +87,9 @@ def test_a_python_client(tmp_path: Path) -> None:
     generator = _program("openapi-python-client", "uv tool install openapi-python-client")
     (tmp_path / "config.yml").write_text("post_hooks: []\n")  # the default formats the client with ruff
     shutil.copy(CONTRACT, tmp_path / "openapi.json")
-    options = ("--path", "openapi.json", "--meta", "none", "--config", "config.yml", "--output-path", "lipe_client")
-    assert "WARNING" not in _run(generator, "generate", *options, "--fail-on-warning", folder=tmp_path).upper()
+    options = ("--path", "openapi.json", "--meta", "none", "--config", "config.yml")
+    checked = ("--output-path", "generated_client", "--fail-on-warning")
+    assert "WARNING" not in _run(generator, "generate", *options, *checked, folder=tmp_path).upper()
     (tmp_path / "use.py").write_text(PYTHON)
     interpreter = Path(generator).read_text().splitlines()[0].removeprefix("#!")  # it has the client's libraries
     _run(interpreter, "use.py", folder=tmp_path)

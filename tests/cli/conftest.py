@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from client import Client, retries
 from ledger.models import Project
 from ledger.settings import Settings
+from lipe_client import Client, retries
 from tests.support.api_fixtures import NewKey
 
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cli.service import follow_job
-from client import Client, Job, JobFailed, Progress
+from lipe_client import Client, Job, JobFailed, Progress
 
 
 class Events:

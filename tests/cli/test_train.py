@@ -7,13 +7,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from client import Client
 from ledger import attempts, images, subjects
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Progress
 from ledger.database import UnitOfWork
 from ledger.models import Job, Project
 from ledger.storage import Storage, attempt_prefix
+from lipe_client import Client
 from tests.support.job_worker import job_worker
 from tests.support.uploads import png
 from tests.support.waiting import eventually

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from client import Client
 from ledger.models import Project
+from lipe_client import Client
 from tests.support.api_fixtures import NewKey
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from client import AsyncClient, Client, JobFailed, Problem, call, events, retries
-from client.operations import list_operation, operation
-from client.resources import Resources
 from ledger.models import Project
+from lipe_client import AsyncClient, Client, JobFailed, Problem, call, events, retries
+from lipe_client.operations import list_operation, operation
+from lipe_client.resources import Resources
 from tests.support.api_fixtures import NewKey
 from tests.support.uploads import png
 

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from client import events
-from client.events import EventReader
+from lipe_client import events
+from lipe_client.events import EventReader
 
 
 def test_events_are_parsed_as_the_standard_says() -> None:

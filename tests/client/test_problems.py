@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from client import Problem
-from client.problems import raise_for_problem
+from lipe_client import Problem
+from lipe_client.problems import raise_for_problem
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from client import Problem, retries
+from lipe_client import Problem, retries
 
 
 def test_only_transient_failures_are_retried() -> None:

@@ -18,7 +18,7 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 
 from cli.embedded.process import free_port
-from client import Client, Image, Job, Subject, verify_webhook
+from lipe_client import Client, Image, Job, Subject, verify_webhook
 from menagerie.scenario import Scenario, drawn_scenario
 from menagerie.subjects import TOKEN, benchmark
 

@@ -5,9 +5,10 @@ from typing import get_args
 
 import pytest
 
-import client.models
+import lipe_client.models
 import lipe_core.subject
 from ledger.categories import Category
+from ledger.keys import SCOPES
 from ledger.notify import QUEUES
 from ledger.states import JOB_KINDS, TERMINAL, DeliveryState, JobKind, State
 from ledger.subjects import CLASS_NOUN_PATTERN, TOKEN_PATTERN
@@ -16,14 +17,18 @@ from lipe_core.subject import Subject
 
 
 def test_the_categories_agree() -> None:
-    assert get_args(Category) == get_args(client.models.Category) == get_args(lipe_core.subject.Category)
+    assert get_args(Category) == get_args(lipe_client.models.Category) == get_args(lipe_core.subject.Category)
 
 
 def test_the_clients_states_are_the_ledgers() -> None:
-    assert list(get_args(client.models.Status)) == [str(state) for state in State]
-    assert client.models.TERMINAL_STATUSES == TERMINAL
-    assert get_args(client.models.Kind) == get_args(JobKind) == JOB_KINDS
-    assert get_args(client.models.DeliveryState) == get_args(DeliveryState)
+    assert list(get_args(lipe_client.models.Status)) == [str(state) for state in State]
+    assert lipe_client.models.TERMINAL_STATUSES == TERMINAL
+    assert get_args(lipe_client.models.Kind) == get_args(JobKind) == JOB_KINDS
+    assert get_args(lipe_client.models.DeliveryState) == get_args(DeliveryState)
+
+
+def test_the_clients_scopes_are_the_ledgers() -> None:
+    assert get_args(lipe_client.models.Scope) == SCOPES
 
 
 def test_every_end_of_a_job_is_a_webhook_event() -> None:

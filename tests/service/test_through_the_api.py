@@ -10,12 +10,12 @@ import psutil
 from PIL import Image
 
 from cli.embedded.process import free_port
-from client import Client
 from ledger import keys
 from ledger.database import UnitOfWork
 from ledger.models import Job, Prior, Project
 from ledger.settings import Settings
 from ledger.storage import Storage
+from lipe_client import Client
 from tests.support.factories import history, verified
 from tests.support.kills import expire_lease
 from tests.support.waiting import eventually
@@ -32,7 +32,7 @@ def test_a_job_of_a_killed_worker_succeeds_later(
     program("dispatcher")
     worker = program("worker", "--queues", "priors,edits")
     with begin() as session:
-        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test")[1]
+        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test", scope="admin")[1]
     with Client(f"http://127.0.0.1:{port}", key) as lipe:
         eventually(lambda: _ready(port))
         references = [lipe.upload_image(_image(colour)) for colour in ("red", "green", "blue")]

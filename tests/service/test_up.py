@@ -12,7 +12,7 @@ import psutil
 from PIL import Image
 
 from cli.embedded.up import embedded_service
-from client import Client, verify_webhook
+from lipe_client import Client, verify_webhook
 from tests.support.receiver import receiving
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 

@@ -7,9 +7,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 FRONT = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md")
-DOCUMENTS = [*(ROOT / name for name in FRONT), *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("decisions/*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in FRONT),
+    *sorted(ROOT.glob("clients/*/README.md")),
+    *sorted(DOCS.glob("*.md")),
+    *sorted(DOCS.glob("decisions/*.md")),
+]
 RUNNABLE = ("sh", "python")
-NEEDS = frozenset({"gpu", "docker", "internet", "minutes", "hours"})
+NEEDS = frozenset({"gpu", "docker", "internet", "minutes", "hours", "app"})
 """The reasons why no test runs a block, as in `<!-- needs: gpu, internet -->` on the line before it."""
 
 _BLOCK = re.compile(r"(?:^<!-- needs: ([\w, ]+) -->\n+)?^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from client import Client
+from lipe_client import Client
+from tests.support.checkout import PYTHON_PATH
 from tests.support.documents import ROOT, Block, blocks_of
 
 START = ".venv/bin/lipe up --data ./data"
@@ -71,7 +72,7 @@ def documented_service(checkpoint: Path, folder: Path) -> Iterator[DocumentedSer
     (model / "lipe.json").write_text(json.dumps(RECIPE))
     _write_commands(folder / ".venv" / "bin")
     (folder / "menagerie").symlink_to(ROOT / "menagerie")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
     command = [*START.split(), "--port", "0", "--base-model", str(model), "--json"]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as up:
         try:

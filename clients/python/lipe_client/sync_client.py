@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from client import retries
-from client.call import Call, ItemT, Listing, ResponseT, path_of
-from client.events import EventReader
-from client.models import Job, Progress
-from client.problems import JobFailed, Problem, raise_for_problem
-from client.resources import Resources
-from client.retries import Failure
+from lipe_client import retries
+from lipe_client.call import Call, ItemT, Listing, ResponseT, path_of
+from lipe_client.events import EventReader
+from lipe_client.models import Job, Progress
+from lipe_client.problems import JobFailed, Problem, raise_for_problem
+from lipe_client.resources import Resources
+from lipe_client.retries import Failure
 
 
 class Client(Resources):

@@ -9,6 +9,7 @@ Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expire
 Kind = Literal["prior", "edit"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
+Scope = Literal["read", "write", "admin"]
 Method = Literal[
     "nima",
     "nima_single_pass",
@@ -21,6 +22,7 @@ Method = Literal[
     "ledits",
     "mystyle",
 ]
+OutputFormat = Literal["png", "jpeg", "webp"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
@@ -257,6 +259,24 @@ class Secrets(Model):
     """Webhook secrets (`whsec_...`), newest first. Each of them signs every delivery."""
 
     secrets: tuple[str, ...]
+
+
+class ApiKey(Model):
+    """An API key, without its secret. `scope` includes those before it: read, write, admin."""
+
+    id: str
+    name: str
+    scope: Scope
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewApiKey(ApiKey):
+    """A key that was just created. The service stores no copy of `api_key`."""
+
+    api_key: str
 
 
 class Endpoint(Model):

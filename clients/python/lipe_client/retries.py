@@ -2,7 +2,7 @@
 
 import httpx
 
-from client.problems import Problem
+from lipe_client.problems import Problem
 
 RETRIES = 4
 FIRST_DELAY_SECONDS = 0.5

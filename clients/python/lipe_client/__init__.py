@@ -1,7 +1,8 @@
 """Typed Python client of the LIPE service: `Client`, and `AsyncClient` for asyncio."""
 
-from client.async_client import AsyncClient
-from client.models import (
+from lipe_client.async_client import AsyncClient
+from lipe_client.models import (
+    ApiKey,
     Artefact,
     Category,
     Delivery,
@@ -14,19 +15,23 @@ from client.models import (
     JobWaiting,
     Kind,
     Method,
+    NewApiKey,
+    OutputFormat,
     Prior,
     PriorSummary,
     Progress,
     Result,
+    Scope,
     ServedModel,
     Status,
     Subject,
 )
-from client.problems import JobFailed, Problem
-from client.sync_client import Client
-from client.webhooks import verify_webhook
+from lipe_client.problems import JobFailed, Problem
+from lipe_client.sync_client import Client
+from lipe_client.webhooks import verify_webhook
 
 __all__ = [
+    "ApiKey",
     "Artefact",
     "AsyncClient",
     "Category",
@@ -42,11 +47,14 @@ __all__ = [
     "JobWaiting",
     "Kind",
     "Method",
+    "NewApiKey",
+    "OutputFormat",
     "Prior",
     "PriorSummary",
     "Problem",
     "Progress",
     "Result",
+    "Scope",
     "ServedModel",
     "Status",
     "Subject",

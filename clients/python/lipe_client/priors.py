@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from client.call import Call, Listing, create, filters, path_of
-from client.models import Job, Prior, PriorSummary, Status, Subject
-from client.operations import list_operation, operation
+from lipe_client.call import Call, Listing, create, filters, path_of
+from lipe_client.models import Job, Prior, PriorSummary, Status, Subject
+from lipe_client.operations import list_operation, operation
 
 
 class Priors:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from client.call import Call, Listing, create, filters, path_of
-from client.files import save_verified
-from client.models import Artefact, Image, Job, Kind, Status
-from client.operations import list_operation, operation
+from lipe_client.call import Call, Listing, create, filters, path_of
+from lipe_client.files import save_verified
+from lipe_client.models import Artefact, Image, Job, Kind, Status
+from lipe_client.operations import list_operation, operation
 
 
 class Jobs:

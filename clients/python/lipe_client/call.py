@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from client.models import Model
+from lipe_client.models import Model
 
 ResponseT = TypeVar("ResponseT")
 ItemT = TypeVar("ItemT", bound=Model)

@@ -1,8 +1,8 @@
 """The operation that lists the base models which the service's workers have loaded."""
 
-from client.call import Call, path_of
-from client.models import ServedModel, ServedModels
-from client.operations import operation
+from lipe_client.call import Call, path_of
+from lipe_client.models import ServedModel, ServedModels
+from lipe_client.operations import operation
 
 
 class Served:

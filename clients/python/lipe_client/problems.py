@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from client.models import Job
+from lipe_client.models import Job
 
 
 class Problem(Exception):

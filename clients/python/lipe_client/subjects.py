@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from client.call import Call, Listing, create, filters, id_of, no_content, path_of
-from client.models import Category, Image, Subject
-from client.operations import list_operation, operation
+from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of
+from lipe_client.models import Category, Image, Subject
+from lipe_client.operations import list_operation, operation
 
 
 class Subjects:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from client.call import Call, ItemT, Listing, ResponseT
+from lipe_client.call import Call, ItemT, Listing, ResponseT
 
 Parameters = ParamSpec("Parameters")
 RequestT = TypeVar("RequestT")

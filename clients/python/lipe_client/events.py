@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from client.models import Progress
-from client.problems import Problem, raise_for_problem
-from client.retries import Failure
+from lipe_client.models import Progress
+from lipe_client.problems import Problem, raise_for_problem
+from lipe_client.retries import Failure
 
 READ_TIMEOUT_SECONDS = 45.0  # the service sends an event or a comment at least every 15 seconds
 RECONNECT_SECONDS = 1.0

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from client.call import Call, Listing, create, filters, id_of, no_content, path_of, without_none
-from client.models import Delivery, DeliveryState, Endpoint, Job, Secrets
-from client.operations import list_operation, operation
+from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of, without_none
+from lipe_client.models import Delivery, DeliveryState, Endpoint, Job, Secrets
+from lipe_client.operations import list_operation, operation
 
 
 class Endpoints:
