@@ -13,7 +13,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generators demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi reliability soak test-servers secrets compose-test lock dist version clean
+.PHONY: help setup generators demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -80,6 +80,10 @@ openapi: setup ## write the API's contract: api/settings_schema.json from lipe_c
 	@$(RUN)/python -m worker.settings_schema > api/settings_schema.json.new && mv api/settings_schema.json.new api/settings_schema.json
 	@$(RUN)/python -m api.contract > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
+docs: setup ## write the generated pages of docs/ and build the documentation site: out/site; fails at a dead link
+	@$(RUN)/python -m docs.generate --site out/docs
+	@$(RUN)/zensical build --clean --strict
+
 bench-speed: setup ## LIPE's speed and memory compared with diffusers' example: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
 	@$(RUN)/python -m benchmarks.speed --out out/speed $(if $(EXAMPLE),--example "$(EXAMPLE)")
 
@@ -109,7 +113,6 @@ lock: setup ## write requirements/ with hashes, from pyproject.toml and constrai
 	@$(LOCK) --extra api --output-file requirements/api.txt
 	@$(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt 2>/dev/null \
 		|| $(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt --index $(TORCH_CPU_INDEX)
-
 	@grep -v '^typer=' constraints.txt | $(COMPILE) requirements/generator.in --constraint - --output-file requirements/generator.txt
 
 dist: setup clients/typescript/node_modules ## build the wheels and source distributions of server and client, and the npm package: dist/
