@@ -109,23 +109,3 @@ def test_a_name_server_that_does_not_answer_is_given_up(monkeypatch: pytest.Monk
         resolve("http://slow.example/")
     assert not over.is_set()
     over.set()
-
-
-@pytest.mark.parametrize(
-    ("url", "normal"),
-    [
-        ("https://M\u00fcnchen.example/\u00e4 b?\u00f6=\u00fc&x=%41#part",
-         "https://xn--mnchen-3ya.example/%C3%A4%20b?%C3%B6=%C3%BC&x=%41"),
-        ("http://127\u30020\u30020\u30021/", "http://127.0.0.1/"),
-        ("https://example.com/hook?key=a%2Fb", "https://example.com/hook?key=a%2Fb"),
-    ],
-)  # fmt: skip
-def test_a_url_is_written_in_ascii(url: str, normal: str) -> None:
-    assert normal_url(url) == normal
-    assert normal_url(normal) == normal
-
-
-@pytest.mark.parametrize("url", ["http://\u2603.example/", "http://xn--a/", "http://a:\u00e9/", "http://["])
-def test_a_url_without_an_ascii_form_is_refused(url: str) -> None:
-    with pytest.raises(Forbidden, match="cannot be parsed"):
-        normal_url(url)
