@@ -8,19 +8,30 @@ from rich.console import Console
 
 from cli.service import ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
 from cli.settings_file import Data
-from lipe_client import Method, OutputFormat
+from lipe_client import Change, Identity, Method, OutputFormat, Preset
 
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
 def edit(
-    image: Annotated[Path, typer.Argument(help="The source image: JPEG, PNG or WebP.", exists=True, dir_okay=False)],
+    image: Annotated[
+        Path, typer.Argument(help="The source image: JPEG, PNG, WebP, HEIC or AVIF.", exists=True, dir_okay=False)
+    ],
     prompt: Annotated[list[str], typer.Option(help='What the result shows: "a photo of sks dog jumping". Repeatable.')],
     subject: Annotated[str | None, typer.Option(help="The subject's id. The edit uses its newest prior.")] = None,
     prior: Annotated[str | None, typer.Option(help="A prior's id, instead of --subject.")] = None,
     method: Annotated[
         Method, typer.Option(help="The editing method. nima is LIPE's own; the others are baselines.")
     ] = "nima",
+    preset: Annotated[Preset, typer.Option(help="Time against quality: fast halves the steps, best doubles them.")] = (
+        "balanced"
+    ),
+    identity: Annotated[
+        Identity, typer.Option(help="How much the result takes from the source image's look. nima only.")
+    ] = "normal",
+    change: Annotated[
+        Change, typer.Option(help="How far the result may move from the source image. nima only.")
+    ] = "normal",
     use_prior: Annotated[
         bool,
         typer.Option("--use-prior/--no-prior", help="--no-prior edits with the base model alone and needs --subject."),
@@ -68,6 +79,9 @@ def edit(
                 source_prompt=source_prompt,
                 method=method,
                 use_prior=use_prior,
+                preset=preset,
+                identity=identity,
+                change=change,
                 parameters=parameters,
                 seeds=seed,
                 output_format=output_format,

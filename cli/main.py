@@ -4,7 +4,6 @@ import json
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,7 @@ from cli.server_errors import server_errors
 from cli.settings_file import Data
 from cli.status import status
 from cli.train import train
+from ledger.version import VERSION
 
 if TYPE_CHECKING:
     from cli.embedded.up import Service
@@ -36,7 +36,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        print(f"lipe {version('lipe')}")
+        print(f"lipe {VERSION}")
         raise typer.Exit
 
 
@@ -131,15 +131,11 @@ def dispatcher() -> None:
 
 
 def migrate() -> None:
-    """Upgrade the database to the newest schema and create the bucket if it is missing."""
-    from ledger import database
-    from ledger.settings import Settings
-    from ledger.storage import Storage
+    """Upgrade the database to the newest schema, create the bucket if it is missing, and set its CORS rule."""
+    from cli.migrate import run_migrate
 
     with server_errors():
-        settings = Settings()
-        database.migrate(settings)
-        Storage(settings).ensure_bucket()
+        run_migrate()
 
 
 def audit(
@@ -191,6 +187,7 @@ def announce(console: Console, service: "Service", *, as_json: bool) -> None:
     if as_json:
         ready = {
             "url": service.url,
+            "public_url": service.public_url,
             "api_key": key.token,
             "api_key_file": str(key.file),
             "settings": str(service.settings_file),
@@ -198,6 +195,8 @@ def announce(console: Console, service: "Service", *, as_json: bool) -> None:
         print(json.dumps(ready), flush=True)
         return
     lines = [f"LIPE is at {service.url} (documentation: {service.url}/docs)"]
+    if service.public_url != service.url:
+        lines.append(f"Other machines use {service.public_url} (set LIPE_PUBLIC_URL if they need another name)")
     if key.origin == "replaced":
         lines.append(f"The API key in {key.file} was not valid any more: there is a new one.")
     if key.origin == "kept":

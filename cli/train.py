@@ -11,13 +11,13 @@ from rich.console import Console
 
 from cli.service import ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
 from cli.settings_file import Data
-from lipe_client import Artefact, Category, Client, Problem, Progress, Subject
+from lipe_client import Artefact, Category, Client, Preset, Problem, Progress, Subject
 
 
 def train(
     references: Annotated[
         list[Path] | None,
-        typer.Argument(help="3 to 5 reference images: JPEG, PNG or WebP.", exists=True, dir_okay=False),
+        typer.Argument(help="3 to 5 reference images: JPEG, PNG, WebP, HEIC or AVIF.", exists=True, dir_okay=False),
     ] = None,
     class_noun: Annotated[str, typer.Option("--class", help="The subject's class noun: dog.")] = "",
     subject: Annotated[str, typer.Option(help="An existing subject's id, instead of images and --class.")] = "",
@@ -33,6 +33,9 @@ def train(
         ),
     ] = None,
     consent: Annotated[bool, typer.Option("--consent", help="The person shown has agreed.")] = False,
+    preset: Annotated[
+        Preset, typer.Option(help="Time against likeness: fast halves the training steps, best doubles them.")
+    ] = "balanced",
     parameter: Annotated[
         list[str] | None,
         typer.Option(help="A training parameter, as name=value: steps=500. Repeatable. /docs lists them."),
@@ -54,6 +57,7 @@ def train(
     if subject and (captions or name or category or consent):
         raise typer.BadParameter("--name, --captions, --category and --consent belong to a new subject")
     options: dict[str, Any] = {
+        "preset": preset,
         "parameters": parse_parameters(parameter, "--parameter"),
         "regularization": parse_parameters(regularization, "--regularization"),
         "previews": None if previews else 0,

@@ -5,10 +5,12 @@ from lipe_client.models import (
     ApiKey,
     Artefact,
     Category,
+    Change,
     Delivery,
     Edit,
     EditSummary,
     Endpoint,
+    Identity,
     Image,
     Job,
     JobProgress,
@@ -17,6 +19,7 @@ from lipe_client.models import (
     Method,
     NewApiKey,
     OutputFormat,
+    Preset,
     Prior,
     PriorSummary,
     Progress,
@@ -28,6 +31,7 @@ from lipe_client.models import (
 )
 from lipe_client.problems import JobFailed, Problem
 from lipe_client.sync_client import Client
+from lipe_client.version import VERSION as __version__
 from lipe_client.webhooks import verify_webhook
 
 __all__ = [
@@ -35,11 +39,13 @@ __all__ = [
     "Artefact",
     "AsyncClient",
     "Category",
+    "Change",
     "Client",
     "Delivery",
     "Edit",
     "EditSummary",
     "Endpoint",
+    "Identity",
     "Image",
     "Job",
     "JobFailed",
@@ -49,6 +55,7 @@ __all__ = [
     "Method",
     "NewApiKey",
     "OutputFormat",
+    "Preset",
     "Prior",
     "PriorSummary",
     "Problem",
@@ -58,5 +65,6 @@ __all__ = [
     "ServedModel",
     "Status",
     "Subject",
+    "__version__",
     "verify_webhook",
 ]

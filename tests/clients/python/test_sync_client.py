@@ -12,7 +12,7 @@ import pytest
 from ledger import attempts, workers
 from ledger.database import UnitOfWork
 from lipe_client import Client, Job, JobFailed, Problem, Progress, Subject, call, retries
-from tests.support.uploads import png
+from tests.support.uploads import photo, png
 
 Work = Callable[..., None]
 ROLES = ("image", "source_mask", "edit_mask", "uncomposited")
@@ -65,6 +65,11 @@ def test_a_presigned_upload_gives_the_same_image(lipe: Client, tmp_path: Path) -
     assert twice[0] == twice[1]
     with pytest.raises(Problem, match="image_format_unsupported"):
         lipe.upload_image_presigned(b"no image")
+
+
+@pytest.mark.parametrize("name", ["HEIF", "AVIF", "JPEG", "WEBP"])
+def test_every_format_is_uploaded_with_its_type(lipe: Client, name: str) -> None:
+    assert lipe.upload_image_presigned(photo(name)).width == 96
 
 
 def test_progress_has_its_step(lipe: Client, rex: Subject, begin: UnitOfWork) -> None:
