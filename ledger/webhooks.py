@@ -33,7 +33,7 @@ EditEventType = Literal[
     "edit.canceled",
     "edit.expired",
 ]
-WebhookEventType = PriorEventType | EditEventType
+WebhookEventType = Literal[PriorEventType, EditEventType]
 """The kind of a job, and what happened: its first attempt began, one result of an edit was stored, or it ended."""
 EVENT_TYPES: tuple[str, ...] = (*get_args(PriorEventType), *get_args(EditEventType))
 ENDS = frozenset(kind for kind in EVENT_TYPES if kind.partition(".")[2] in TERMINAL)

@@ -123,12 +123,10 @@ def test_an_attempt_that_lost_its_lease_announces_nothing(
     made = {1: result(storage, lost, 1)}
     with begin() as session:
         assert reaper.reap(session, max_attempts=3) == 1
-    for effective in (None, claim(job)):  # while the job waits again, and while another attempt has it
-        with begin() as session:
-            assert not attempts.keep(session, lost, PartialResults({}, made), storage)
-            assert not attempts.finish(session, lost, made[1], resolved={}, metrics={}, storage=storage)
+    refused(begin, storage, lost, made)  # while the job waits again
+    effective = claim(job)
+    refused(begin, storage, lost, made)  # while another attempt has it
     assert [body["type"] for body in bodies(begin)] == ["edit.started"]
-    assert effective is not None
     succeed(begin, storage, effective, made)
     assert [body["type"] for body in bodies(begin)] == ["edit.started", "edit.output", "edit.succeeded"]
 
@@ -223,6 +221,12 @@ def succeed(begin: UnitOfWork, storage: Storage, attempt: Claim, files: dict[int
         assert attempts.keep(session, attempt, PartialResults({}, files), storage)
         stored = [file for number in sorted(files) for file in files[number]]
         assert attempts.finish(session, attempt, stored, resolved={}, metrics={}, storage=storage)
+
+
+def refused(begin: UnitOfWork, storage: Storage, attempt: Claim, files: dict[int, list[NewArtefact]]) -> None:
+    with begin() as session:
+        assert not attempts.keep(session, attempt, PartialResults({}, files), storage)
+        assert not attempts.finish(session, attempt, files[1], resolved={}, metrics={}, storage=storage)
 
 
 def run(begin: UnitOfWork, storage: Storage, attempt: Claim, count: int) -> None:
