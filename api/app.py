@@ -11,7 +11,22 @@ from api.body_limit import BodyLimitMiddleware
 from api.cors import add_cors
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
-from api.routes import docs, edits, files, health, images, jobs, keys, models, priors, subjects, uploads, webhooks
+from api.routes import (
+    deletions,
+    docs,
+    edits,
+    files,
+    health,
+    images,
+    jobs,
+    keys,
+    models,
+    priors,
+    references,
+    subjects,
+    uploads,
+    webhooks,
+)
 from api.service import lifespan
 from api.strict_query import strict_query
 from ledger.settings import Settings
@@ -51,7 +66,9 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
-    for resource in (uploads, images, subjects, priors, edits, jobs, models, webhooks, keys):
+    for resource in (
+        uploads, images, subjects, references, priors, edits, jobs, models, webhooks, keys, deletions,
+    ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
             resource.router,

@@ -144,6 +144,7 @@ def finish(
             manifest=manifest,
             adapter_key=adapter.stored.key,
             adapter_sha256=adapter.stored.sha256,
+            reference_ids=resolved.get("references", ()),
         )
     job.resolved, job.metrics = resolved, metrics
     of_files = webhook_bodies.of_prior if job.kind == "prior" else webhook_bodies.of_edit

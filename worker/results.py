@@ -67,7 +67,7 @@ class ResultStore:
 
     @property
     def partial(self) -> PartialResults:
-        """What is stored, with its settings."""
+        """The stored results, with their settings."""
         return PartialResults(self.resolved, self.stored)
 
     def store(self, numbers: Sequence[int], edits: Sequence[Edit]) -> None:

@@ -150,24 +150,6 @@ def get_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
     return DownloadableImage(**ImageBody.model_validate(image).model_dump(), url=service.storage.presign_get(image.key))
 
 
-@router.delete(
-    "/{image_id}",
-    status_code=204,
-    operation_id="delete_image",
-    responses=problem_responses("not_found", "image_in_use"),
-)
-def delete_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
-    """Delete an image that no subject and no edit uses."""
-    try:
-        with service.begin() as session:
-            image = images.delete(session, caller.project_id, image_id)
-    except images.InUse as error:
-        raise Problem("image_in_use", "delete the subjects and edits that use it first") from error
-    if image is None:
-        raise problems.not_found("image", image_id)
-    _discard(service, image.key)
-
-
 async def _file(request: Request) -> bytes:
     if not request.headers.get("content-type", "").startswith(FORM):
         return await request.body()

@@ -1,11 +1,11 @@
-"""Operations on priors: train one for a subject, read its files."""
+"""Operations on priors: train one for a subject, read its files, delete it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lipe_client.call import Call, Listing, create, filters, path_of
-from lipe_client.models import Job, Prior, PriorSummary, Status, Subject
+from lipe_client.call import Call, Listing, create, filters, no_content, path_of
+from lipe_client.models import Job, Preset, Prior, PriorSummary, Status, Subject
 from lipe_client.operations import list_operation, operation
 
 
@@ -17,6 +17,7 @@ class Priors:
         self,
         subject: Subject | str,
         *,
+        preset: Preset | None = None,
         parameters: Mapping[str, Any] | None = None,
         regularization: Mapping[str, Any] | None = None,
         previews: int | None = None,
@@ -27,10 +28,12 @@ class Priors:
     ) -> Call[Job]:
         """Train a prior for the subject. Omitted parameters take the values of the base model's recipe.
 
+        `preset` trades time for likeness; parameters replace what it chooses.
         `previews`: how many preview images to generate at even intervals during the training. `webhook_events`: the
         types of event that `webhook_url` gets, by default those of the job's end; add "prior.started" for its start.
         """
         body = {
+            "preset": preset,
             "parameters": parameters,
             "regularization": regularization,
             "previews": previews,
@@ -45,6 +48,11 @@ class Priors:
     def prior(self, prior: PriorSummary | str) -> Call[Prior]:
         """One prior. It has URLs of its files once it is ready."""
         return Call("GET", path_of("priors", prior), Prior.model_validate_json)
+
+    @operation
+    def delete_prior(self, prior: PriorSummary | str) -> Call[None]:
+        """Delete a prior and its files; a training of it stops. Finished edits that used it stay."""
+        return Call("DELETE", path_of("priors", prior), no_content)
 
     @list_operation
     def priors(
