@@ -42,10 +42,13 @@ _subject = {
     "references": [{"image_id": image, "caption": None} for image in _references], "metadata": {"customer": "42"},
     "created_at": MOMENT,
 }  # fmt: skip
-_prior = {"id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "ready_at": LATER, "created_at": MOMENT}
+_prior = {
+    "id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "reference_ids": _references, "ready_at": LATER,
+    "created_at": MOMENT,
+}  # fmt: skip
 _edit = {
-    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "image_id": IMAGE, "mask_image_id": None, "method": "nima",
-    "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
+    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "prior_deleted_at": None, "image_id": IMAGE,
+    "mask_image_id": None, "method": "nima", "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
 }  # fmt: skip
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
 _prior_job = {
@@ -94,6 +97,8 @@ REQUESTS: Mapping[str, Any] = {
     "create_upload": {"content_type": "image/jpeg", "size": 2318404},
     "upload_image": {"upload_id": UPLOAD},
     "create_subject": {"name": "Rex", "class_noun": "dog", "references": _references, "metadata": {"customer": "42"}},
+    "change_subject": {"name": "Rex II", "metadata": {"customer": None}, "captions": {IMAGE: "sks dog on a sofa"}},
+    "add_reference": {"image_id": IMAGE, "caption": "sks dog on a sofa"},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "create_edit": _new_edit,
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
@@ -110,6 +115,8 @@ RESPONSES: Mapping[str, Any] = {
     "create_subject": _subject,
     "list_subjects": _page(_subject),
     "get_subject": _subject,
+    "change_subject": _subject,
+    "add_reference": _subject,
     "train_prior": _prior_job,
     "list_priors": _page(_prior),
     "get_prior": _prior | {

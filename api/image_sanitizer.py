@@ -105,9 +105,7 @@ def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
     steps = range(0, 256, 17)
     colors = Image.frombytes("RGB", (16, 256), bytes(value for color in product(steps, repeat=3) for value in color))
     converted = ImageCms.profileToProfile(colors, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    return converted is not None and all(
-        high <= ROUNDING for _, high in ImageChops.difference(colors, converted).getextrema()
-    )
+    return converted is not None and max(ImageChops.difference(colors, converted).tobytes()) <= ROUNDING
 
 
 def _flat(image: Image.Image) -> Image.Image:

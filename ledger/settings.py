@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     s3_access_key_id: str
     s3_secret_access_key: SecretStr
 
+    public_url: str = ""
+    """The base URL of the API as users reach it. If it is set, files pass through the API, and signed URLs begin with
+    it. Empty: signed URLs lead to the object storage."""
+    cors_origins: str = ""
+    """The origins of web pages that may call the API from a browser, separated by commas; empty: none."""
+
     key_pepper: SecretStr
     """HMAC key of the API keys. A new pepper makes every key invalid."""
     base_model: str = ""
@@ -75,6 +81,8 @@ class Settings(BaseSettings):
     queue_deadline_seconds: float = Field(604_800.0, gt=0)
     """A job that stays queued for longer than this expires."""
     signed_url_seconds: int = 900
+    webhook_file_seconds: int = Field(3600, ge=60, le=604_800)
+    """The lifetime of the signed URLs in webhooks. They do not change when a webhook is sent again."""
     idempotency_hours: int = 24
     max_queued_jobs: int = Field(100, ge=1)
     """Per project, as the next four."""
@@ -119,6 +127,29 @@ class Settings(BaseSettings):
             raise ValueError("must be port numbers separated by commas, such as 80,443,8443")
         return ports
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_base_url(cls, url: str) -> str:
+        if url and not _is_http(url, with_path=True):
+            raise ValueError("must be a URL without query, such as https://lipe.example.com")
+        return url.rstrip("/")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _lists_origins(cls, origins: str) -> str:
+        wrong = [origin for origin in split_list(origins) if not _is_http(origin, with_path=False)]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} is no origin: list each as scheme, host and port, such as https://app.example.com, "
+                "without a path and without *"
+            )
+        return origins
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The origins in `cors_origins`."""
+        return split_list(self.cors_origins)
+
     @property
     def allowed_webhook_ports(self) -> frozenset[int]:
         """The numbers in `webhook_ports`."""
@@ -128,3 +159,22 @@ class Settings(BaseSettings):
     def public_endpoint_url(self) -> str:
         """The address of the object storage as users reach it."""
         return self.s3_public_endpoint_url or self.s3_endpoint_url
+
+
+def split_list(text: str) -> list[str]:
+    """The entries of a list that is separated by commas, without spaces and empty ones."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _is_http(text: str, *, with_path: bool) -> bool:
+    """Whether the text is exactly an origin (RFC 6454) as browsers send it, or one that a path may follow."""
+    try:
+        url = urlsplit(text)
+        origin = f"{url.scheme}://{url.netloc}"
+        is_named = bool(url.hostname) and url.username is None and url.port != 0 and "*" not in url.netloc
+    except ValueError:
+        return False
+    rest = text.removeprefix(origin)
+    is_whole = not (url.query or url.fragment or "?" in rest or "#" in rest) if with_path else not rest
+    is_normal = with_path or url.netloc == url.netloc.lower()
+    return url.scheme in {"http", "https"} and is_named and is_whole and is_normal

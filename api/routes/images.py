@@ -19,7 +19,7 @@ from api.image_creation import discard, sanitize, store_image, store_upload
 from api.image_formats import NAMES
 from api.image_sanitizer import MAX_SIDE
 from api.pagination import Listing, PageDep, listing
-from api.problems import Problem, problem_responses
+from api.problems import problem_responses
 from api.service import ServiceDep
 from ledger import images, uploads
 
@@ -110,24 +110,6 @@ def get_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
     if image is None:
         raise problems.not_found("image", image_id)
     return DownloadableImage(**ImageBody.model_validate(image).model_dump(), url=service.storage.presign_get(image.key))
-
-
-@router.delete(
-    "/{image_id}",
-    status_code=204,
-    operation_id="delete_image",
-    responses=problem_responses("not_found", "image_in_use"),
-)
-def delete_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
-    """Delete an image that no subject and no edit uses."""
-    try:
-        with service.begin() as session:
-            image = images.delete(session, caller.project_id, image_id)
-    except images.InUse as error:
-        raise Problem("image_in_use", "delete the subjects and edits that use it first") from error
-    if image is None:
-        raise problems.not_found("image", image_id)
-    discard(service, image.key)
 
 
 async def _file(request: Request) -> bytes:

@@ -95,6 +95,10 @@ def test_an_id_of_another_project_in_a_filter_or_a_body_is_not_found(
     assert stranger.post("/v1/edits", json=mine).status_code == 404
     references = {"name": "Rex", "class_noun": "dog", "references": [resources["image_id"], "img_1", "img_2"]}
     assert stranger.post("/v1/subjects", json=references).json()["param"] == "references[0]"
+    own = [stranger.post("/v1/images", content=png(color)).json()["id"] for color in ("red", "green", "blue")]
+    rex = stranger.post("/v1/subjects", json=references | {"references": own}).json()
+    added = stranger.post(f"/v1/subjects/{rex['id']}/references", json={"image_id": resources["image_id"]})
+    assert (added.status_code, added.json()["param"]) == (404, "image_id")
 
 
 def test_every_list_of_another_project_is_empty(app: FastAPI, stranger: TestClient, resources: dict[str, str]) -> None:
@@ -144,8 +148,17 @@ def test_resources_of_another_project_are_not_found(
         if not path.endswith("/events"):  # the owner's stream would not end before the job
             assert api.get(path).status_code == 200
         refused(404, "not_found", stranger.get, path)
-    for path in (f"/v1/images/{image}", f"/v1/subjects/{subject['id']}", f"/v1/webhook-endpoints/{endpoint}"):
+    for path in (
+        f"/v1/images/{image}",
+        f"/v1/images/{image}?cascade=true",
+        f"/v1/subjects/{subject['id']}",
+        f"/v1/subjects/{subject['id']}/references/{subject['references'][0]['image_id']}",
+        f"/v1/priors/{prior}",
+        f"/v1/edits/{edit['edit_id']}",
+        f"/v1/webhook-endpoints/{endpoint}",
+    ):
         refused(404, "not_found", stranger.delete, path)
+    refused(404, "not_found", stranger.patch, f"/v1/subjects/{subject['id']}", json={"name": "Mine"})
     for path in (
         f"/v1/subjects/{subject['id']}/priors",
         f"/v1/jobs/{edit['id']}/cancel",

@@ -1,6 +1,7 @@
 """An edit job reads its images as the API stored them."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from ledger.models import Project, Subject
 from ledger.states import State
 from ledger.storage import Storage, image_prefix
 from lipe_core.methods.registry import METHODS
-from lipe_core.methods.request import EditRequest
+from lipe_core.methods.request import Edit, EditRequest
 from tests.support.factories import current, edit
 from worker.context import WorkerContext
 from worker.run_job import run_job
@@ -36,7 +37,7 @@ def test_the_source_has_exactly_the_pixels_of_the_photo_that_the_user_sent(
         row.key, row.sha256, row.width, row.height = stored.key, stored.sha256, image.width, image.height
     asked, method = list[EditRequest](), METHODS["sdedit"]
 
-    def watched(model: object, request: EditRequest, config: object, **options: object) -> object:
+    def watched(model: Any, request: EditRequest, config: Any, **options: Any) -> list[Edit]:
         asked.append(request)
         return method.edit(model, request, config, **options)
 

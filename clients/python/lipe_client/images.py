@@ -63,6 +63,7 @@ class Images:
         return Listing(path_of("images"), Image, filters(created_after=created_after, created_before=created_before))
 
     @operation
-    def delete_image(self, image: Image | str) -> Call[None]:
-        """Delete an image that no subject and no edit uses."""
-        return Call("DELETE", path_of("images", image), no_content)
+    def delete_image(self, image: Image | str, *, cascade: bool = False) -> Call[None]:
+        """Delete an image that no subject and no edit uses; with `cascade`, also those that use it."""
+        options = {"params": {"cascade": "true"}} if cascade else {}
+        return Call("DELETE", path_of("images", image), no_content, options)

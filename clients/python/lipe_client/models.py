@@ -205,11 +205,12 @@ class Progress(Model):
 
 
 class PriorSummary(Model):
-    """A prior of a subject. `ready_at` is set once its training job succeeded."""
+    """A prior of a subject. `ready_at` and `reference_ids` are set once its training job succeeded."""
 
     id: str
     subject_id: str
     adapter_sha256: str | None
+    reference_ids: tuple[str, ...] = ()
     ready_at: datetime | None
     created_at: datetime
 
@@ -234,11 +235,12 @@ class Result(Model):
 
 
 class EditSummary(Model):
-    """The request of an edit."""
+    """The request of an edit. If its prior was deleted, it has `prior_deleted_at` and no `prior_id`."""
 
     id: str
     subject_id: str
     prior_id: str | None
+    prior_deleted_at: datetime | None = None
     image_id: str
     mask_image_id: str | None
     method: str
