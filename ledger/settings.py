@@ -25,6 +25,7 @@ class Settings(BaseSettings):
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,  # pydantic warns if it is missing
         extra="ignore",
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,  # docs/settings.md shows them
     )
 
     database_url: str
@@ -36,9 +37,13 @@ class Settings(BaseSettings):
     s3_public_endpoint_url: str = ""
     """The object storage, as users reach it (signed URLs); empty: the same as s3_endpoint_url."""
     s3_region: str = "us-east-1"
+    """The region that requests to the object storage name."""
     s3_bucket: str = "lipe"
+    """The bucket. It belongs to this service: the dispatcher deletes objects that no row references."""
     s3_access_key_id: str
+    """The access key of the object storage."""
     s3_secret_access_key: SecretStr
+    """The secret key of the object storage."""
 
     public_url: str = ""
     """The base URL of the API as users reach it. If it is set, files pass through the API, and signed URLs begin with
@@ -51,15 +56,19 @@ class Settings(BaseSettings):
     base_model: str = ""
     """Checkpoint folder or hub id. The workers require it."""
     base_model_revision: str = ""
+    """The revision of a hub id; empty: the newest."""
     device: str = "auto"
     """auto, cpu or cuda."""
     captioner: str = ""
     """Checkpoint folder or hub id of a vision-language model; empty: captions only name the subject."""
     captioner_revision: str = ""
+    """The revision of a hub id; empty: the newest."""
     prompt_writer_url: str = ""
     """OpenAI-compatible URL up to /v1 of the model that writes the class prompts; empty: a built-in list of prompts."""
     prompt_writer_model: str = ""
+    """The name of that model. Users see it."""
     prompt_writer_key: SecretStr = SecretStr("")
+    """The API key of that server; empty: none."""
     prompt_writer_timeout_seconds: float = Field(60.0, gt=0)
     """The time limit of one request."""
     data_dir: Path = Path("data")
@@ -76,24 +85,29 @@ class Settings(BaseSettings):
     stuck_seconds: float = Field(1800.0, gt=0)
     """A job fails as stuck if its worker is alive but reports no progress for this time."""
     max_attempts: int = 3
+    """A job fails as worker_lost after this many lost workers."""
     stranded_seconds: float = 15.0
     """The dispatcher notifies the workers again of a job that was not claimed in this time."""
     queue_deadline_seconds: float = Field(604_800.0, gt=0)
     """A job that stays queued for longer than this expires."""
     signed_url_seconds: int = 900
+    """The lifetime of a signed URL."""
     webhook_file_seconds: int = Field(3600, ge=60, le=604_800)
     """The lifetime of the signed URLs in webhooks. They do not change when a webhook is sent again."""
     idempotency_hours: int = 24
+    """The lifetime of an idempotency key."""
     max_queued_jobs: int = Field(100, ge=1)
-    """Per project, as the next four."""
+    """The most queued jobs of one project."""
     max_running_jobs: int = Field(8, ge=1)
-    """Further jobs stay queued, even if workers are idle."""
+    """The most running jobs of one project. Further jobs stay queued, even if workers are idle."""
     max_subjects: int = Field(1000, ge=1)
+    """The most subjects of one project."""
     max_gpu_seconds_per_day: int = Field(86_400, ge=1)
-    """Seconds in which jobs hold a worker, by UTC days. Then new jobs are refused; queued ones still run."""
+    """The most seconds of one UTC day in which jobs of one project hold a worker. Then new jobs are refused."""
     max_pending_uploads: int = Field(100, ge=1)
-    """Uploads by signed URL that have not become images."""
+    """The most uploads by signed URL of one project that have not become images."""
     max_upload_bytes: int = 32 * 1024 * 1024
+    """The largest accepted image file."""
     min_image_side: int = 64
     """In pixels; smaller uploads are refused. SDXL learns little from images below 256 pixels."""
 

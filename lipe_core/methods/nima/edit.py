@@ -20,6 +20,7 @@ from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_ops import blend
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.edit_mask import EditMask, source_mask, union_mask
+from lipe_core.methods.nima.focus import focused
 from lipe_core.methods.nima.reconstruction import restore_source
 from lipe_core.methods.nima.source import Source, read_source, renoised
 from lipe_core.methods.request import Edit, EditRequest, OnPreview, no_preview
@@ -61,6 +62,8 @@ def edit(
     on_step = counted_steps(on_step, step_count(config))
     with session.with_prior() as base_weights:
         finder = SubjectFinder(model, request.subject, base_weights)
+        if config.crops:
+            session = focused(session, finder)
         source = read_source(session, timesteps, finder, features, on_step)
         prompts = session.encode(session.target_prompts, negative_prompt=session.source_prompt)
         denoise = features.at_timestep(session.guided(prompts, config.guidance_scale, counter))
