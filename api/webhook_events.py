@@ -6,7 +6,7 @@ from typing import Any, get_args
 from fastapi import APIRouter
 
 from api.fields import Moment, ResponseModel
-from api.job_body import JobError
+from api.job_body import JobError, JobWarning
 from ledger.states import JobKind, State
 from ledger.webhooks import WebhookEventType
 
@@ -42,6 +42,9 @@ class EventData(ResponseModel):
 
     edit_id: str | None
     """Id of the edit; null for a training."""
+
+    warnings: list[JobWarning]
+    """Reasons why the result will probably be poor."""
 
     metadata: dict[str, str] | None = None
     """Your own pairs from the request; absent if the body would be too long."""

@@ -24,6 +24,7 @@ def record(session: Session, job: Job, state: State) -> None:
             "subject_id": job.subject_id,
             "prior_id": job.prior_id,
             "edit_id": job.edit_id,
+            "warnings": job.warnings,
             "metadata": job.user_metadata,
         }
         webhooks.create_deliveries(session, job.project_id, job.id, f"{job.kind}.{state}", data, job.webhook_url)

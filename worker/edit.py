@@ -28,6 +28,7 @@ from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.job_warnings import check_images
 from worker.previews import PreviewUploader, preview_uploads
 from worker.results import ResultStore
 
@@ -69,6 +70,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     if inputs.method not in METHODS:
         raise InvalidRequest(f"there is no method {inputs.method!r}: choose {', '.join(METHODS)}")
     config = load_recipe(model.checkpoint).method_config(inputs.method, inputs.parameters.get(inputs.method, {}))
+    check_images(context, attempt, [inputs.request.image])
     if inputs.captioner is not None:
         with attempt.stage("captioning"):
             inputs = _captioned(inputs, inputs.captioner, model, attempt)

@@ -39,7 +39,7 @@ def test_a_prior_is_learned_and_used_for_an_edit(
     assert (learned.state, learned.attempt, learned.error_detail) == (State.SUCCEEDED, 1, None)
     assert learned.resolved["captions"] == ["a sks dog sitting", "a photo of sks dog", "a photo of sks dog jumping"]
     assert (learned.resolved["prior"]["steps"], learned.resolved["regularization"]["count"]) == (3, 2)
-    stages = ("queued", "loading", "captioning", "regularizing", "training", "uploading")
+    stages = ("queued", "loading", "checking", "captioning", "regularizing", "training", "uploading")
     assert learned.metrics.keys() == {f"seconds_{stage}" for stage in stages} | {
         "peak_memory_bytes", "worker", "attempt",
     }  # fmt: skip
