@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -15,6 +15,7 @@ MAX_SEEDS = 8
 MAX_IMAGES = 16
 MAX_RANDOM_SEED = 2**31
 
+OutputFormat = Literal["png", "jpeg", "webp"]
 Prompt = Annotated[Text, Field(max_length=500)]
 
 
@@ -70,6 +71,15 @@ class NewEdit(RequestModel):
     """Id of a mask of the image's size: white where the image may change; grays count as the nearer of black and
     white. Default: the method finds the region. Give it if that region is wrong."""
 
+    output_format: OutputFormat = "png"
+    """File format of the edited images; masks are always PNG. `png`, and `webp` without `output_quality`, keep every
+    pixel, so nothing changes outside the mask. `jpeg` changes all pixels a little, also outside the mask. Change it if
+    small files matter more than exact pixels."""
+
+    output_quality: Annotated[int | None, Field(ge=1, le=100)] = None
+    """Quality of `jpeg` or `webp`, from 1 to 100: higher is larger and closer to the exact image. Default: 90 for
+    `jpeg`; `webp` without it loses nothing. Refused for `png`, which has no quality. Lower it for smaller files."""
+
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
@@ -81,6 +91,13 @@ class NewEdit(RequestModel):
         # An invalid method is absent from `data` and reported already.
         method: Method = info.data.get("method", "nima")
         return PARAMETERS[method].model_validate(value)
+
+    @field_validator("output_quality")
+    @classmethod
+    def _has_a_quality(cls, quality: int | None, info: ValidationInfo) -> int | None:
+        if quality is not None and info.data.get("output_format") == "png":
+            raise ValueError("png has no quality: leave it out, or set output_format to jpeg or webp")
+        return quality
 
     @model_validator(mode="after")
     def _agree(self) -> "NewEdit":
@@ -108,6 +125,11 @@ class NewEdit(RequestModel):
     def target_prompts(self) -> list[str]:
         """The prompts, from `prompt` or `prompts`."""
         return self.prompts or [self.prompt or ""]
+
+    def output(self) -> dict[str, Any]:
+        """The output settings that the request gave, for the job's parameters."""
+        fields = {"output_format", "output_quality"}
+        return self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
 
     def chosen_seeds(self) -> list[int]:
         """The seeds, from `seeds` or from `seed` and `n`; drawn if the request has none."""

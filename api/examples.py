@@ -47,7 +47,7 @@ _edit = {
     "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
 }  # fmt: skip
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
-_prior_job = {
+_prior_job: dict[str, Any] = {
     "id": JOB, "kind": "prior", "status": "queued", "subject_id": SUBJECT, "prior_id": PRIOR, "edit_id": None,
     "attempt": 0, "waiting": None, "progress": None, "error": None, "warnings": [],
     "parameters": {"prior": {"steps": 800}, "regularization": {}},

@@ -4,6 +4,7 @@
 """
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -52,7 +53,7 @@ class Stack:
             **_environment(self.settings),
             "BASELINE_DATABASE_URL": self.settings.database_url,
             "BASELINE_BROKER_URL": self.settings.broker_url,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
             "CUDA_VISIBLE_DEVICES": "",
         }
         folder = self.folder / name

@@ -7,7 +7,9 @@ import typer
 from rich.console import Console
 
 from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
-from lipe_client import Method
+from lipe_client import Method, OutputFormat
+
+SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
 def edit(
@@ -34,6 +36,12 @@ def edit(
     seed: Annotated[
         list[int] | None, typer.Option(help="A seed. Each seed gives one image for each prompt. Repeatable.", min=0)
     ] = None,
+    output_format: Annotated[
+        OutputFormat, typer.Option("--format", help="png and webp without --quality keep every pixel.")
+    ] = "png",
+    quality: Annotated[
+        int | None, typer.Option(help="The quality of jpeg (default 90), or of lossy webp.", min=1, max=100)
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder for the edited images.", file_okay=False)] = Path("out"),
     url: Url = LOCAL_URL,
     api_key: ApiKey = "",
@@ -43,6 +51,8 @@ def edit(
         raise typer.BadParameter("give either --subject or --prior")
     if not use_prior and (prior is not None or method == "dreamctrl"):
         raise typer.BadParameter("--no-prior needs --subject, and another --method than dreamctrl")
+    if quality is not None and output_format == "png":
+        raise typer.BadParameter("png has no --quality: leave it out, or give --format jpeg or webp")
     parameters = parse_parameters(parameter, "--parameter")
     console = Console(stderr=True)
     with connect(url, api_key, console) as lipe:
@@ -58,9 +68,11 @@ def edit(
                 use_prior=use_prior,
                 parameters=parameters,
                 seeds=seed,
+                output_format=output_format,
+                output_quality=quality,
             )
         console.print(f"job {job.id}", highlight=False)
         results = lipe.results(follow_job(lipe, job, console))
         out.mkdir(parents=True, exist_ok=True)
         for number, result in enumerate(results, start=1):
-            print(lipe.download(result.image, out / f"{job.edit_id}-{number}.png"))
+            print(lipe.download(result.image, out / f"{job.edit_id}-{number}.{SUFFIXES[result.image.content_type]}"))

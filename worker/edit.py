@@ -28,7 +28,8 @@ from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
-from worker.job_warnings import check_images
+from worker.job_warnings import check_edits, check_images
+from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
 from worker.results import ResultStore
 
@@ -74,6 +75,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     if inputs.captioner is not None:
         with attempt.stage("captioning"):
             inputs = _captioned(inputs, inputs.captioner, model, attempt)
+    output_format = OutputFormat.of_job(inputs.parameters)
     resolved = {
         "base_model": context.gpu.name,
         "revision": model.revision,
@@ -85,8 +87,10 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "source_prompt": inputs.request.source_prompt,
         "captioner": inputs.captioner.name if inputs.captioner else None,
         "target_prompts": list(inputs.request.target_prompts),
+        "output_format": output_format.name,
+        "output_quality": output_format.quality,
     }
-    results = ResultStore(context, attempt, inputs.request, resolved)
+    results = ResultStore(context, attempt, inputs.request, output_format, resolved)
     results.resume(inputs.partial)
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
@@ -186,6 +190,7 @@ def _edit(
 
         options = {"on_preview": upload} if method.has_previews else {}
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
+        check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():
             attempt.seconds[stage] = attempt.seconds.get(stage, 0.0) + seconds
         return made

@@ -14,6 +14,7 @@ from ledger import attempts
 from ledger.database import UNAVAILABLE
 from ledger.job_warnings import JobWarning
 from lipe_core import sdxl
+from lipe_core.methods.request import Edit
 from lipe_core.metrics.color import VISIBLE
 from lipe_core.sdxl import BaseModel
 from worker.attempt import Attempt, ClaimLost
@@ -21,6 +22,8 @@ from worker.context import WorkerContext
 from worker.gpu import free_memory
 
 STAGE = "checking"
+LARGEST_MASK = 0.8
+"""Share of the image. A larger edit mask leaves little of the source around the subject."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,23 @@ def check_images(context: WorkerContext, attempt: Attempt, images: Sequence[Imag
             changes.clear()
     free_memory()
     warn(context, attempt, unlike_the_base_model(model, changes))
+
+
+def check_edits(context: WorkerContext, attempt: Attempt, edits: Sequence[Edit]) -> None:
+    """Warn of what the method has measured. Raises ClaimLost."""
+    warn(context, attempt, [warning for edit in edits for warning in poor_edit(edit)])
+
+
+def poor_edit(edit: Edit) -> list[JobWarning]:
+    """The warnings about an edit."""
+    share = edit.measures.get("mask_share", 0.0)
+    if share <= LARGEST_MASK:
+        return []
+    message = (
+        f"{share:.0%} of the image may change for {edit.target_prompt!r}, so that little of the source is kept; send a "
+        "mask, or describe the source image in source_prompt"
+    )
+    return [JobWarning("mask_covers_nearly_all", message)]
 
 
 def unlike_the_base_model(model: BaseModel, changes: Sequence[float]) -> list[JobWarning]:

@@ -4,7 +4,6 @@ Memory is bounded by one result, because a photo of 48 megapixels takes 150 MB, 
 attempt that dies loses only what it had not stored: the next attempt generates the missing results alone.
 """
 
-import io
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,6 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from PIL import Image
-
 from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.database import UNAVAILABLE
@@ -24,9 +21,8 @@ from ledger.storage import attempt_prefix
 from lipe_core.methods.request import Edit, EditImages, EditRequest
 from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
+from worker.output_format import MASK_FORMAT, OutputFormat
 
-PNG_COMPRESSION = 3
-"""zlib's level. At 4032 x 3024, its default 6 takes 1.5 times as long and saves 9 %."""
 ENCODERS = 2
 STAGE = "storing"
 
@@ -35,12 +31,15 @@ STAGE = "storing"
 class ResultStore:
     """Stores the results of one attempt. `resolved` are the settings that all results of the job share.
 
+    `output_format` is that of the images; masks are PNG.
+
     A result has a number, from 1, in the order of the request's prompts and seeds.
     """
 
     context: WorkerContext
     attempt: Attempt
     request: EditRequest
+    output_format: OutputFormat
     resolved: dict[str, Any]
     stored: dict[int, list[NewArtefact]] = field(default_factory=dict)
 
@@ -79,16 +78,18 @@ class ResultStore:
     def _store(self, number: int, edit: Edit) -> list[NewArtefact]:
         claim, details = self.attempt.claim, {"target_prompt": edit.target_prompt, "seed": edit.seed}
         prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
-        contents = self.attempt.run_in_thread(partial(encode, edit))
-        names = [f"{role}-{number}.png" for role in EditImages._fields]
+        contents = self.attempt.run_in_thread(partial(encode, edit, self.output_format))
+        formats = file_formats(self.output_format)
+        names = [f"{role}-{number}.{file.suffix}" for role, file in zip(EditImages._fields, formats, strict=True)]
+        types = [file.content_type for file in formats]
         puts = [
-            partial(self.context.storage.put, prefix, name, content, "image/png")
-            for name, content in zip(names, contents, strict=True)
+            partial(self.context.storage.put, prefix, name, content, content_type)
+            for name, content, content_type in zip(names, contents, types, strict=True)
         ]
         stored = self.attempt.retry_storage_all(puts)
         return [
-            NewArtefact(role, name, "image/png", put, details)
-            for role, name, put in zip(EditImages._fields, names, stored, strict=True)
+            NewArtefact(role, name, content_type, put, details)
+            for role, name, content_type, put in zip(EditImages._fields, names, types, stored, strict=True)
         ]
 
     def _record(self) -> None:
@@ -100,13 +101,12 @@ class ResultStore:
                 raise ClaimLost
 
 
-def encode(edit: Edit) -> list[bytes]:
-    """Make the edit's images and encode each as PNG, ENCODERS at once."""
+def encode(edit: Edit, output_format: OutputFormat) -> list[bytes]:
+    """Make the edit's images and encode each, ENCODERS at once."""
     with ThreadPoolExecutor(ENCODERS) as encoders:
-        return list(encoders.map(_png, edit.images()))
+        return list(encoders.map(OutputFormat.encode, file_formats(output_format), edit.images()))
 
 
-def _png(image: Image.Image) -> bytes:
-    content = io.BytesIO()
-    image.save(content, "PNG", compress_level=PNG_COMPRESSION)
-    return content.getvalue()
+def file_formats(output_format: OutputFormat) -> list[OutputFormat]:
+    """The format of each of the edit's images, in the order of `EditImages`."""
+    return [MASK_FORMAT if role.endswith("_mask") else output_format for role in EditImages._fields]

@@ -110,7 +110,7 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     """Edit an image, once for each prompt and seed; 202 with the job."""
     if new_edit.webhook_url is not None:
         await run_in_threadpool(check_url, idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
-    parameters = {new_edit.method: new_edit.parameters.given(), "seeds": new_edit.chosen_seeds()}
+    parameters = {new_edit.method: new_edit.parameters.given(), "seeds": new_edit.chosen_seeds(), **new_edit.output()}
     create_job = partial(_create_job, idempotent, new_edit, parameters, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
 

@@ -48,6 +48,11 @@ DOG = "a photo of sks dog jumping"
         ({"method": "mystyle", "parameters": {"beta": -1}}, 422, "invalid_request", "parameters.beta"),
         ({"n": 2, "method": "mystyle"}, 422, "invalid_request", "body"),
         ({"use_prior": False}, 422, "invalid_request", "body"),
+        ({"output_format": "gif"}, 422, "invalid_request", "output_format"),
+        ({"output_quality": 80}, 422, "invalid_request", "output_quality"),
+        ({"output_format": "png", "output_quality": 80}, 422, "invalid_request", "output_quality"),
+        ({"output_format": "jpeg", "output_quality": 0}, 422, "invalid_request", "output_quality"),
+        ({"output_format": "webp", "output_quality": 101}, 422, "invalid_request", "output_quality"),
         ({"webhook_url": "ftp://example.org"}, 422, "webhook_url_forbidden", "webhook_url"),
         ({"webhook_url": "http://host.invalid/"}, 422, "webhook_url_forbidden", "webhook_url"),
         ({"webhook_url": "http://user:word@127.0.0.1/"}, 422, "webhook_url_forbidden", "webhook_url"),
@@ -91,6 +96,23 @@ def test_another_method_on_the_base_model_alone_needs_no_prior(
     assert answer.status_code == 202, answer.json()
     assert answer.json()["parameters"] == {"sdedit": {"strength": 0.5}, "seeds": [1]}
     assert answer.json()["prior_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ({"output_format": "png"}, {}),
+        ({"output_format": "jpeg"}, {"output_format": "jpeg"}),
+        ({"output_format": "webp", "output_quality": 80}, {"output_format": "webp", "output_quality": 80}),
+    ],
+)
+def test_the_output_format_is_stored_with_the_job(
+    api: TestClient, prior: str, upload: Upload, given: dict[str, Any], stored: dict[str, Any]
+) -> None:
+    answer = api.post("/v1/edits", json={"prior_id": prior, "image_id": upload("white"), "prompt": DOG, **given})
+    assert answer.status_code == 202, answer.json()
+    parameters = answer.json()["parameters"]
+    assert {name: value for name, value in parameters.items() if name.startswith("output")} == stored
 
 
 def test_a_prior_that_is_not_ready(api: TestClient, refused: Refuse, subject: dict[str, Any], upload: Upload) -> None:

@@ -17,8 +17,8 @@ from ledger.database import UnitOfWork
 from ledger.models import Job, Project
 from ledger.states import State
 from tests.support.api_fixtures import NewKey
+from tests.support.checkout import PYTHON_PATH
 
-ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
@@ -77,7 +77,7 @@ def test_the_contract_holds(
     run = subprocess.run(
         command,
         cwd=tmp_path,  # schemathesis leaves files behind
-        env=os.environ | {"LIPE_API_KEY": new_key(project), "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"LIPE_API_KEY": new_key(project), "PYTHONPATH": PYTHON_PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -71,6 +71,10 @@ def test_every_option_reaches_the_edit_and_the_results_come_back(
             "1",
             "--seed",
             "2",
+            "--format",
+            "webp",
+            "--quality",
+            "70",
             "--out",
             tmp_path / "new" / "folder",
         )
@@ -79,7 +83,9 @@ def test_every_option_reaches_the_edit_and_the_results_come_back(
         edit, job = session.scalars(select(Edit)).one(), session.scalars(select(Job)).one()
     assert (edit.method, edit.prior_id, edit.source_prompt) == ("sdedit", None, "sks dog")
     assert edit.mask_image_id is not None
-    assert job.parameters == {"sdedit": {"strength": 0.5}, "seeds": [1, 2]}
+    assert job.parameters == {
+        "sdedit": {"strength": 0.5}, "seeds": [1, 2], "output_format": "webp", "output_quality": 70,
+    }  # fmt: skip
     saved = [tmp_path / "new" / "folder" / f"{edit.id}-{number}.png" for number in (1, 2)]
     assert result.stdout.split() == [str(file) for file in saved]
     assert [file.read_bytes() for file in saved] == [b"image", b"image"]
@@ -140,6 +146,9 @@ def test_a_refused_edit_leaves_no_image_behind(
         (("--subject", "sub_1", "--prior", "pri_1"), "either --subject or --prior"),
         (("--prior", "pri_1", "--no-prior"), "--no-prior needs --subject"),
         (("--subject", "sub_1", "--method", "dreamctrl", "--no-prior"), "another --method than dreamctrl"),
+        (("--subject", "sub_1", "--quality", "80"), "png has no --quality"),
+        (("--subject", "sub_1", "--format", "gif"), "'gif' is not one of 'png', 'jpeg', 'webp'"),
+        (("--subject", "sub_1", "--format", "jpeg", "--quality", "0"), "--quality"),
         (("--subject", "sub_1", "--method", "magic"), "'magic' is not one of 'nima'"),
         (("--subject", "sub_1", "--parameter", "steps"), "write name=value"),
         (("--subject", "sub_1", "--seed", "-1"), "greater than or equal to 0"),

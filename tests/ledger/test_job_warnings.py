@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 from sqlalchemy import select
 
 from ledger import attempts
 from ledger.attempts import Claim, Progress
 from ledger.audit import attempts as invariant_2
-from ledger.audit.violation import UNBOUNDED
+from ledger.audit.violation import UNBOUNDED, Bounds
 from ledger.database import UnitOfWork
 from ledger.job_warnings import JobWarning
 from ledger.models import Delivery, Job, Subject
@@ -17,6 +18,7 @@ from tests.support.rows import make_job
 
 UNLIKE = JobWarning("unlike_the_base_model", "2 of 3 images are unlike")
 COVERS = JobWarning("mask_covers_nearly_all", "the mask of result 1 covers 93 %")
+BOUNDS = Bounds(timedelta(hours=1), timedelta(hours=1), UNBOUNDED)
 Claiming = Callable[..., Claim]
 
 
@@ -38,7 +40,7 @@ def test_a_running_job_has_each_code_once_with_one_event_for_what_is_new(
     with begin() as session:
         assert attempts.finish_failed(session, held, "invalid_request", "no", {})
         body = json.loads(session.scalars(select(Delivery.body)).one())
-        assert list(invariant_2.violations(session, UNBOUNDED)) == []
+        assert list(invariant_2.violations(session, BOUNDS)) == []
     assert body["data"]["warnings"] == both == current(begin, job).warnings
 
 

@@ -19,9 +19,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from ledger.settings import Settings
+from tests.support.checkout import PYTHON_PATH
 from tests.support.waiting import PATIENCE_SECONDS
 
-ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = ["worker.run_job", "worker.app", "worker.dispatcher", "uvicorn", "api.app", "tests.reliability.engine"]
 KILLED = -signal.SIGKILL
 Body = Callable[[], object]
@@ -60,7 +60,7 @@ class Program:
 
 def start(body: Body, log: Path, settings: Settings) -> Program:
     """Run `body` in a process of its own, with these settings in its environment."""
-    os.environ["PYTHONPATH"] = str(ROOT)  # for the process from which all are forked
+    os.environ["PYTHONPATH"] = PYTHON_PATH  # for the process from which all are forked
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     process = context.Process(target=_main, args=(body, log, environment(settings)))

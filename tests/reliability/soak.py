@@ -37,6 +37,7 @@ from tests.reliability.programs import Body, Program
 from tests.reliability.proxy import Fault, HttpProxy
 from tests.reliability.servers import Restartable, broker, database
 from tests.reliability.users import User
+from tests.support.checkout import PYTHON_PATH
 from tests.support.factories import make_subject, put_image
 
 LEASE_SECONDS = 3.0
@@ -247,7 +248,7 @@ def _check(begin: UnitOfWork, service: Service, users: list[User]) -> None:
     time.sleep(PATIENCE_SECONDS / 2)  # the dispatcher may still have to repair the last fault
     audit = subprocess.run(
         lipe_command("audit", "--patience", str(PATIENCE_SECONDS)),
-        env={**os.environ, **programs.environment(service.settings), "PYTHONPATH": str(programs.ROOT)},
+        env={**os.environ, **programs.environment(service.settings), "PYTHONPATH": PYTHON_PATH},
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     print(audit.stdout, audit.stderr)

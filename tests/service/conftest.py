@@ -12,8 +12,7 @@ from sqlalchemy import Engine
 from cli.embedded.process import running
 from cli.embedded.up import lipe_command
 from ledger.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.checkout import PYTHON_PATH, ROOT
 
 
 @pytest.fixture
@@ -44,4 +43,4 @@ def _environment(settings: Settings) -> dict[str, str]:
         f"LIPE_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         for name, value in settings.model_dump().items()
     }
-    return {**values, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    return {**values, "PYTHONPATH": PYTHON_PATH, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}

@@ -2,9 +2,10 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib
 import pytest
-from matplotlib import cbook
 from PIL import Image
 
 from ledger import images, subjects
@@ -14,6 +15,7 @@ from ledger.models import Job, Project, new_id
 from ledger.states import State
 from ledger.storage import Storage, image_prefix
 from lipe_core import sdxl
+from lipe_core.methods.request import Edit
 from lipe_core.metrics.color import VISIBLE
 from menagerie.experiment import image_of
 from menagerie.models import CHECKPOINT
@@ -21,6 +23,7 @@ from menagerie.pool import drawing_of
 from tests.support.factories import current, history, learn
 from worker.context import WorkerContext
 from worker.gpu import Gpu
+from worker.job_warnings import poor_edit
 from worker.run_job import run_job
 
 SHORT = {"steps": 1, "batch_size": 1, "preservation_batch_size": 0, "subject_emphasis": 1.0, "mirror": False}
@@ -40,8 +43,7 @@ def context(context: WorkerContext, miniature: Gpu) -> WorkerContext:
 
 def photo() -> Image.Image:
     """A real photo of a person, in the public domain."""
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        return Image.open(file).convert("RGB")
+    return Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg").convert("RGB")
 
 
 def stored(begin: UnitOfWork, storage: Storage, project: Project, image: Image.Image) -> ImageRow:
@@ -77,16 +79,17 @@ def test_photos_are_unlike_the_miniature_which_a_running_training_says(
     assert "seconds_checking" in ended.metrics
 
 
-def test_drawings_have_no_warning(
-    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project
-) -> None:
-    job = training(begin, storage, project, [image_of(drawing_of(2, k)) for k in range(3)])
-    run_job(context, job.id)
-    assert (current(begin, job).state, current(begin, job).warnings) == (State.SUCCEEDED, [])
-
-
 def test_the_miniatures_vae_separates_new_drawings_from_a_photo(miniature: Gpu) -> None:
     model = miniature.base_model()
     changes = [sdxl.color_change(model, image_of(drawing_of(3, k))) for k in range(8)]
     assert max(changes) < 0.7 * VISIBLE
     assert sdxl.color_change(model, photo()) > 1.3 * VISIBLE
+
+
+@pytest.mark.parametrize(("share", "codes"), [(0.81, ["mask_covers_nearly_all"]), (0.79, []), (None, [])])
+def test_a_mask_that_covers_nearly_all_has_a_warning(share: float | None, codes: list[str]) -> None:
+    measures = {} if share is None else {"mask_share": share}
+    made = Edit("a photo of sks dog", 0, photo, photo, photo, None, {}, 1, {}, measures)
+    warnings = poor_edit(made)
+    assert [warning.code for warning in warnings] == codes
+    assert all("81% of the image may change for 'a photo of sks dog'" in warning.message for warning in warnings)

@@ -19,9 +19,10 @@ from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditImages, EditRequest
 from tests.support.factories import current, edit, verified
 from tests.support.live_images import count_images
-from worker import attempt, results
+from worker import attempt, output_format
 from worker.context import WorkerContext
-from worker.results import ResultStore
+from worker.output_format import OutputFormat
+from worker.results import ENCODERS, ResultStore, encode
 from worker.run_job import run_job
 
 PROMPTS = [f"a photo of sks dog {action}" for action in ("jumping", "sitting", "lying", "running")]
@@ -85,6 +86,28 @@ def test_results_of_other_settings_are_made_again(
     assert set(storage.keys(job_prefix(project.id, job.id))) == {file.key for file in made}
 
 
+def test_the_files_have_the_requested_format(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    job = edit(begin, storage, project, subject, None, method="sdedit", prompts=PROMPTS[:1])
+    with begin() as session:
+        row = session.get_one(Job, job.id)
+        row.parameters = row.parameters | {"output_format": "jpeg"}
+    run_job(context, job.id)
+    made = verified(begin, storage, job)
+    assert [(file.name, file.content_type) for file in made] == [
+        ("image-1.jpg", "image/jpeg"),
+        ("source_mask-1.png", "image/png"),
+        ("edit_mask-1.png", "image/png"),
+        ("uncomposited-1.jpg", "image/jpeg"),
+    ]
+    assert [Image.open(io.BytesIO(storage.get(file.key, file.sha256))).format for file in made] == [
+        "JPEG", "PNG", "PNG", "JPEG",
+    ]  # fmt: skip
+    resolved = current(begin, job).resolved
+    assert (resolved["output_format"], resolved["output_quality"]) == ("jpeg", 90)
+
+
 def test_a_draining_worker_leaves_its_results_to_the_next(
     context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
     monkeypatch: pytest.MonkeyPatch,
@@ -144,7 +167,7 @@ def test_the_results_of_a_photo_are_in_memory_one_at_a_time(
     count, alive, reports = count_images(monkeypatch, PHOTO), list[int](), list[tuple[int, int]]()
     report = attempt.Attempt.report
 
-    def png(image: Image.Image) -> bytes:
+    def corner(output_format: OutputFormat, image: Image.Image) -> bytes:
         """A corner of the image, because encoding 32 photos takes a minute."""
         assert image.size == PHOTO
         alive.append(count())
@@ -155,7 +178,7 @@ def test_the_results_of_a_photo_are_in_memory_one_at_a_time(
             reports.append((step, total))
         report(attempt, stage, step, total, **details)
 
-    monkeypatch.setattr(results, "_png", png)
+    monkeypatch.setattr(OutputFormat, "encode", corner)
     monkeypatch.setattr(attempt.Attempt, "report", watched)
     run_job(context, job.id)
     assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
@@ -177,10 +200,10 @@ def test_a_photo_is_encoded_with_a_moderate_effort_by_two_threads(monkeypatch: p
 
     noisy = Edit("", 0, make("RGB"), make("L"), make("L"), None, {}, 1, {})
     monkeypatch.setattr(Image.Image, "save", watched)
-    decoded = [Image.open(io.BytesIO(content)) for content in results.encode(noisy)]
+    decoded = [Image.open(io.BytesIO(content)) for content in encode(noisy, OutputFormat())]
     assert [image.mode for image in decoded] == ["RGB", "L", "L", "RGB"]
-    assert levels == [results.PNG_COMPRESSION] * 4
-    assert results.ENCODERS <= 2
+    assert levels == [output_format.PNG_COMPRESSION] * 4
+    assert ENCODERS <= 2
 
 
 def kill() -> None:

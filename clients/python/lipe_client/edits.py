@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from lipe_client.call import Call, Listing, create, filters, id_of, path_of
-from lipe_client.models import Edit, EditSummary, Image, Job, Method, PriorSummary, Result, Status, Subject
+from lipe_client.models import (
+    Edit,
+    EditSummary,
+    Image,
+    Job,
+    Method,
+    OutputFormat,
+    PriorSummary,
+    Result,
+    Status,
+    Subject,
+)
 from lipe_client.operations import list_operation, operation
 
 
@@ -29,6 +40,8 @@ class Edits:
         seeds: Sequence[int] | None = None,
         n: int | None = None,
         mask: Image | str | None = None,
+        output_format: OutputFormat | None = None,
+        output_quality: int | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         idempotency_key: str | None = None,
@@ -37,6 +50,9 @@ class Edits:
 
         The edit uses the given prior, or the subject's newest one. With `use_prior=False` it uses the base model
         alone; `subject` then says how the prompts name the subject.
+
+        The images are PNG by default. `output_quality` is that of "jpeg", or makes "webp" lossy: such images differ
+        slightly from the source outside the mask, too.
         """
         body = {
             "subject_id": id_of(subject) if subject is not None else None,
@@ -52,6 +68,8 @@ class Edits:
             "seed": seed,
             "seeds": list(seeds) if seeds is not None else None,
             "n": n,
+            "output_format": output_format,
+            "output_quality": output_quality,
             "metadata": metadata,
             "webhook_url": webhook_url,
         }

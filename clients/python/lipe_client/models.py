@@ -21,6 +21,7 @@ Method = Literal[
     "ledits",
     "mystyle",
 ]
+OutputFormat = Literal["png", "jpeg", "webp"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 

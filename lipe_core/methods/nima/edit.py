@@ -6,6 +6,7 @@ at hand. Here a first pass without a mask generates the whole edit, and the silh
 second pass repeats the last steps of the first one inside the mask.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -20,6 +21,7 @@ from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_ops import blend
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.edit_mask import EditMask, source_mask, union_mask
+from lipe_core.methods.nima.measures import measures
 from lipe_core.methods.nima.reconstruction import restore_source
 from lipe_core.methods.nima.source import Source, read_source, renoised
 from lipe_core.methods.request import Edit, EditRequest, OnPreview, no_preview
@@ -68,7 +70,7 @@ def edit(
             x_0, mask = two_passes(session, denoise, source, finder, config, on_step, on_preview)
     x_0, mask = restore_source(session, x_0, mask, source, config, on_step)
     evaluations = source.evaluations + counter.evaluations // len(session.rows)
-    return session.edits(
+    edits = session.edits(
         session.decode(x_0),
         config,
         evaluations + (finder.evaluations if mask.figure is not None else 0),
@@ -76,6 +78,8 @@ def edit(
         edit_masks=session.mask_images(mask.pixels, config.feather),
         composite=config.composite,
     )
+    measured = measures(session, mask)
+    return [replace(edit, measures=values) for edit, values in zip(edits, measured, strict=True)]
 
 
 def step_count(config: NimaConfig) -> int:
