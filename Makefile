@@ -13,7 +13,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi reliability soak test-servers secrets compose-test lock clean
+.PHONY: help setup demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi docs reliability soak test-servers secrets compose-test lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ bench-quality: setup ## LIPE, its ablations and the baselines on the drawn bench
 openapi: setup ## write the API's contract: api/settings_schema.json from lipe_core, then docs/openapi.json
 	@$(RUN)/python -m worker.settings_schema > api/settings_schema.json.new && mv api/settings_schema.json.new api/settings_schema.json
 	@$(RUN)/python -m api.contract > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+docs: setup ## write the generated pages of docs/ and build the documentation site: out/site; fails at a dead link
+	@$(RUN)/python -m docs.generate --site out/docs
+	@$(RUN)/zensical build --clean --strict
 
 bench-speed: setup ## LIPE's speed and memory compared with diffusers' example: out/speed (EXAMPLE=train_dreambooth_lora_sdxl.py)
 	@$(RUN)/python -m benchmarks.speed --out out/speed $(if $(EXAMPLE),--example "$(EXAMPLE)")

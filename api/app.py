@@ -8,12 +8,29 @@ from fastapi import FastAPI
 from api import logs, openapi, problems, webhook_events
 from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware
+from api.cors import add_cors
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
-from api.routes import docs, edits, health, images, jobs, models, priors, subjects, uploads, webhooks
+from api.routes import (
+    deletions,
+    docs,
+    edits,
+    files,
+    health,
+    images,
+    jobs,
+    keys,
+    models,
+    priors,
+    references,
+    subjects,
+    uploads,
+    webhooks,
+)
 from api.service import lifespan
 from api.strict_query import strict_query
 from ledger.settings import Settings
+from ledger.signed_urls import FILES_PATH
 
 MAX_JSON_BYTES = 256 * 1024
 FORM_OVERHEAD_BYTES = 64 * 1024
@@ -25,6 +42,7 @@ OPENAPI_TAGS = [
     {"name": "jobs", "description": "Trainings and edits in progress: follow, cancel and retry them."},
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
+    {"name": "keys", "description": "The project's API keys, for those who hold an `admin` key."},
     {"name": "health", "description": "For operators of the service."},
 ]
 
@@ -46,8 +64,11 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     app.add_middleware(AuthMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
+    add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
-    for resource in (uploads, images, subjects, priors, edits, jobs, models, webhooks):
+    for resource in (
+        uploads, images, subjects, references, priors, edits, jobs, models, webhooks, keys, deletions,
+    ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
             resource.router,
@@ -57,10 +78,14 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         )
     app.include_router(health.router)
     app.include_router(docs.router)
+    if settings.public_url:
+        app.include_router(files.router)
     app.webhooks.include_router(webhook_events.make_router())
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
 
 
 def _max_bytes(settings: Settings, path: str) -> int:
-    return settings.max_upload_bytes + FORM_OVERHEAD_BYTES if path == f"{API_PREFIX}/images" else MAX_JSON_BYTES
+    if path == f"{API_PREFIX}/images" or path.startswith(f"{FILES_PATH}/"):
+        return settings.max_upload_bytes + FORM_OVERHEAD_BYTES
+    return MAX_JSON_BYTES

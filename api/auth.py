@@ -1,8 +1,9 @@
 """Authentication by API key. Every path under /v1 needs a valid key; a middleware checks it before the routes.
 
-A key with the scope `read` may GET. Everything else needs `write`, and so does a GET that returns a secret.
+`required_scope` is the one rule that says which scope a request needs. It also holds for paths without a route.
 """
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,9 +18,14 @@ from api.problems import Problem
 from api.service import Service, running_service
 from ledger import keys
 from ledger.database import UNAVAILABLE
+from ledger.keys import Scope as KeyScope
 
 API_PREFIX = "/v1"
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+ADMIN_PATHS = re.compile(rf"{API_PREFIX}/(keys(/.*)?|webhook-endpoints/[^/]+/secret|webhook-secret)")
+"""Keys give access, and a signing secret lets its reader forge webhooks."""
+ADMIN_CHANGES = re.compile(rf"{API_PREFIX}/webhook-endpoints(/.*)?")
+"""An endpoint gets the project's events, also after the key that created it is revoked."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="lipe"'}
 
 
@@ -49,7 +55,7 @@ class AuthMiddleware:
             request = Request(scope)
             try:
                 caller = await self._caller(request)
-                require_scope(caller, "read" if scope["method"] in READ_METHODS else "write")
+                _require_scope(caller, required_scope(scope["method"], scope["path"]))
             except (HTTPException, *UNAVAILABLE) as error:
                 await problems.answer(request, error)(scope, receive, send)
                 return
@@ -73,17 +79,34 @@ def authenticate(service: Service, token: str) -> Caller:
     if not token:
         raise Problem("unauthenticated", "send the header `Authorization: Bearer lipe_...`", headers=CHALLENGE)
     with service.autocommit() as connection:
-        key = keys.authenticate(connection, service.settings.key_pepper.get_secret_value(), token)
+        pepper = service.settings.key_pepper.get_secret_value()
+        key = keys.authenticate(connection, pepper, token)
+        reason = "" if key else keys.reason_of_refusal(connection, pepper, token)
     if key is None:
-        challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
-        raise Problem("unauthenticated", "the API key is wrong, expired or revoked: use another", headers=challenge)
+        raise Problem("unauthenticated", f"{reason}: use another", headers=_challenge('error="invalid_token"'))
     return Caller(key.project_id, key.id, frozenset(key.scopes))
 
 
-def require_scope(caller: Caller, scope: str) -> None:
-    """Raise Problem unless the caller's key has the scope."""
+def required_scope(method: str, path: str) -> KeyScope:
+    """The scope that a request needs: `read` to see, `write` to change, `admin` for what gives access to others."""
+    is_change = method not in READ_METHODS
+    if ADMIN_PATHS.fullmatch(path) or (is_change and ADMIN_CHANGES.fullmatch(path)):
+        return "admin"
+    return "write" if is_change else "read"
+
+
+def _require_scope(caller: Caller, scope: KeyScope) -> None:
     if scope not in caller.scopes:
-        raise Problem("insufficient_scope", f"this needs a key with the scope `{scope}`")
+        raise Problem(
+            "insufficient_scope",
+            f"this needs a key with the scope `{scope}`, and yours has {', '.join(sorted(caller.scopes))}",
+            headers=_challenge(f'error="insufficient_scope", scope="{scope}"'),
+        )
+
+
+def _challenge(parameters: str) -> dict[str, str]:
+    """The header of a refusal, with the parameters of RFC 6750, section 3."""
+    return {name: f"{value}, {parameters}" for name, value in CHALLENGE.items()}
 
 
 def _token(request: Request) -> str:
@@ -101,15 +124,7 @@ async def _caller(request: Request) -> Caller:
     return caller_of(request)
 
 
-async def _writer(request: Request) -> Caller:
-    caller = caller_of(request)
-    require_scope(caller, "write")
-    return caller
-
-
 CallerDep = Annotated[Caller, Depends(_caller)]
-WriterDep = Annotated[Caller, Depends(_writer)]
-"""For a GET that returns a signing secret: its reader can forge signatures."""
 
 bearer_scheme = Security(HTTPBearer(auto_error=False, description="An API key: `lipe_...`"))
 """Describes the middleware in OpenAPI; it checks nothing itself."""

@@ -13,7 +13,8 @@ from threading import Thread
 from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
 
-from api.image_sanitizer import ImageRefused, SanitizedImage, sanitize_image
+from api.image_formats import ImageRefused
+from api.image_sanitizer import SanitizedImage, sanitize_image
 from api.problems import Problem
 
 PROCESSES = 2

@@ -7,7 +7,8 @@ UPLOAD = "upl_7d6c5b4a39281706f5e43c2b1a09f8e7"
 IMAGE = "img_6f1d2a7c90b84f53a1e2c3d4e5f60718"
 SUBJECT, PRIOR, EDIT = (f"{kind}_3c2b1a09f8e74d6c5b4a39281706f5e4" for kind in ("sub", "pri", "edt"))
 JOB, ENDPOINT, DELIVERY = (f"{kind}_9f1c52e07b3d4c86a5f4e3d2c1b0a998" for kind in ("job", "whk", "dlv"))
-MOMENT, LATER = "2026-01-31T12:00:00Z", "2026-01-31T12:04:10Z"
+KEY = "968621ff26b113c3"
+MOMENT, LATER, NEXT_YEAR = "2026-01-31T12:00:00Z", "2026-01-31T12:04:10Z", "2027-01-31T12:00:00Z"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 HOOK, PROMPT = "https://example.com/hooks/lipe", "a photo of sks dog jumping"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="  # noqa: S105
@@ -41,10 +42,13 @@ _subject = {
     "references": [{"image_id": image, "caption": None} for image in _references], "metadata": {"customer": "42"},
     "created_at": MOMENT,
 }  # fmt: skip
-_prior = {"id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "ready_at": LATER, "created_at": MOMENT}
+_prior = {
+    "id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "reference_ids": _references, "ready_at": LATER,
+    "created_at": MOMENT,
+}  # fmt: skip
 _edit = {
-    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "image_id": IMAGE, "mask_image_id": None, "method": "nima",
-    "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
+    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "prior_deleted_at": None, "image_id": IMAGE,
+    "mask_image_id": None, "method": "nima", "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
 }  # fmt: skip
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
 _prior_job: dict[str, Any] = {
@@ -69,6 +73,10 @@ _running_job = _prior_job | {
 }  # fmt: skip
 _canceled_job = _running_job | {"cancel_requested_at": LATER}
 _endpoint = {"id": ENDPOINT, "url": HOOK, "events": ["edit.succeeded"], "disabled_at": None, "created_at": MOMENT}
+_key = {
+    "id": KEY, "name": "the shop's web server", "scope": "write", "created_at": MOMENT, "expires_at": NEXT_YEAR,
+    "revoked_at": None, "last_used_at": LATER,
+}  # fmt: skip
 _event_data = {
     "job_id": JOB, "status": "succeeded", "attempt": 1, "kind": "edit", "subject_id": SUBJECT, "prior_id": PRIOR,
     "edit_id": EDIT, "warnings": [], "metadata": {"order": "7"},
@@ -93,9 +101,12 @@ REQUESTS: Mapping[str, Any] = {
     "create_upload": {"content_type": "image/jpeg", "size": 2318404},
     "upload_image": {"upload_id": UPLOAD},
     "create_subject": {"name": "Rex", "class_noun": "dog", "references": _references, "metadata": {"customer": "42"}},
+    "change_subject": {"name": "Rex II", "metadata": {"customer": None}, "captions": {IMAGE: "sks dog on a sofa"}},
+    "add_reference": {"image_id": IMAGE, "caption": "sks dog on a sofa"},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "create_edit": _new_edit,
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
+    "create_key": {"name": "the shop's web server", "scope": "write", "expires_at": NEXT_YEAR},
     "change_webhook_endpoint": {"disabled": False},
 }
 """The JSON request body of each operation that has one, by operation id."""
@@ -108,6 +119,8 @@ RESPONSES: Mapping[str, Any] = {
     "create_subject": _subject,
     "list_subjects": _page(_subject),
     "get_subject": _subject,
+    "change_subject": _subject,
+    "add_reference": _subject,
     "train_prior": _prior_job,
     "list_priors": _page(_prior),
     "get_prior": _prior | {
@@ -139,6 +152,8 @@ RESPONSES: Mapping[str, Any] = {
     "change_webhook_endpoint": _endpoint,
     "get_webhook_endpoint_secret": {"secrets": [SECRET]},
     "get_webhook_secret": {"secrets": [SECRET]},
+    "create_key": _key | {"api_key": f"lipe_{KEY}_5f0c6f0e..."},
+    "list_keys": _page(_key),
     "list_webhook_deliveries": _page(_delivery),
     "redeliver_webhook": _delivery | {"state": "pending", "delivered_at": None, "next_attempt_at": LATER},
     "healthz": {"status": "ok"},

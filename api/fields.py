@@ -1,8 +1,8 @@
 """Field types and base models that several resources share."""
 
 import json
-from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 from fastapi import Path
 from pydantic import (
@@ -44,6 +44,7 @@ def _normal_url(url: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean)]
+Caption = Annotated[Text, Field(max_length=500)]
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 PathId = Annotated[
@@ -75,8 +76,8 @@ def _document_defaults(schema: dict[str, Any]) -> None:
             field["description"] = f"{field.get('description', '')} Default: {json.dumps(default)}.".lstrip()
 
 
-def _explain(lines: list[ErrorDetails], known: Iterable[str]) -> list[InitErrorDetails]:
-    """The errors of a model. Those about unknown fields name the nearest of the `known` ones.
+def _explain(lines: list[ErrorDetails], known: Iterable[str], refused: Mapping[str, str]) -> list[InitErrorDetails]:
+    """The errors of a model. Those about unknown fields say why they are `refused`, or name the nearest `known` one.
 
     A nested model has explained its own unknown fields already, so that their type is another.
     """
@@ -87,7 +88,8 @@ def _explain(lines: list[ErrorDetails], known: Iterable[str]) -> list[InitErrorD
             unknown += 1
             kind, message = "unknown_field", "unknown field: remove it"
             if unknown <= MAX_SUGGESTIONS:
-                message = suggestions.unknown("field", str(line["loc"][-1]), known)
+                name = str(line["loc"][-1])
+                message = refused.get(name) or suggestions.unknown("field", name, known)
         explained.append(
             InitErrorDetails(type=PydanticCustomError(kind, message), loc=line["loc"], input=line["input"])
         )
@@ -101,6 +103,9 @@ class RequestModel(BaseModel):
         extra="forbid", allow_inf_nan=False, json_schema_extra=_document_defaults, use_attribute_docstrings=True
     )
 
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Fields that a client may expect here, and why they are refused."""
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain_unknown_fields(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
@@ -108,7 +113,8 @@ class RequestModel(BaseModel):
             return validate(value)
         except ValidationError as error:
             lines = error.errors(include_url=False, include_context=False)
-            raise ValidationError.from_exception_data(cls.__name__, _explain(lines, cls.model_fields)) from None
+            explained = _explain(lines, cls.model_fields, cls.refused)
+            raise ValidationError.from_exception_data(cls.__name__, explained) from None
 
     def given(self) -> dict[str, Any]:
         """The fields that have a value, as JSON."""

@@ -10,18 +10,10 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, ImageOps
 
-SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "WEBP": b"RIFF"}
+from api.image_formats import MAX_PIXELS, PHONE_FORMATS, ImageRefused, open_image, too_many_pixels, unreadable
+
 MAX_SIDE = 8192
-MAX_PIXELS = 50_000_000  # decoded: 200 MB at 4 bytes each
 PNG_COMPRESSION = 3  # zlib's default level takes three times as long to save a few percent
-
-
-class ImageRefused(ValueError):
-    """The file is refused: a problem's code, and what to do."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(code, detail)
-        self.code, self.detail = code, detail
 
 
 @dataclass(frozen=True)
@@ -37,50 +29,32 @@ def sanitize_image(content: bytes, *, max_bytes: int, min_side: int) -> Sanitize
     """Rebuild the image of an uploaded file. Raises ImageRefused, with a code of its own for each kind of refusal."""
     if len(content) > max_bytes:
         raise ImageRefused("image_too_large", f"the file has {len(content)} bytes: send at most {max_bytes}")
-    source = _opened(content, _format(content))
-    _check_header(source, min_side)
+    source = open_image(content)
+    _check(source, min_side)
     try:
         source.load()
+        _check(source, min_side)  # of a HEIC file, the encoded image may be larger than its header says
         image = _flat(_srgb(_eight_bit(ImageOps.exif_transpose(source))))
-    except MemoryError:  # the process's limit, not a fault of the file
+    except (ImageRefused, MemoryError):  # a lack of memory is the process's limit, not a fault of the file
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files
-        raise _unreadable(error) from error
+        raise unreadable(error) from error
     rebuilt = Image.frombytes("RGB", image.size, image.tobytes())
     png = BytesIO()
     rebuilt.save(png, "PNG", compress_level=PNG_COMPRESSION)
     return SanitizedImage(*rebuilt.size, png.getvalue())
 
 
-def _format(content: bytes) -> str:
-    for name, signature in SIGNATURES.items():
-        if content.startswith(signature) and (name != "WEBP" or content[8:12] == b"WEBP"):
-            return name
-    raise ImageRefused("image_format_unsupported", "send a JPEG, PNG or WebP file: the first bytes match none of them")
-
-
-def _opened(content: bytes, name: str) -> Image.Image:
-    try:
-        return Image.open(BytesIO(content), formats=[name])
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels() from error
-    except MemoryError:  # as above
-        raise
-    except Exception as error:
-        raise _unreadable(error) from error
-
-
-def _check_header(source: Image.Image, min_side: int) -> None:
-    """Refuse by the header alone, before anything is decoded."""
+def _check(source: Image.Image, min_side: int) -> None:
+    """Refuse an image by its size and its number of frames, which are known before anything is decoded."""
     if source.width * source.height > MAX_PIXELS:
-        raise _too_many_pixels()
+        raise too_many_pixels()
     if min(source.size) < min_side or max(source.size) > MAX_SIDE:
         raise ImageRefused(
             "image_sides_out_of_range",
             f"the image is {source.width} x {source.height} pixels: send one with sides of {min_side} to {MAX_SIDE}",
         )
-    # The MPO of a phone is a still image: its further frames are thumbnails and depth maps.
-    if getattr(source, "is_animated", False) and source.format != "MPO":
+    if getattr(source, "is_animated", False) and source.format not in PHONE_FORMATS:
         raise ImageRefused("image_animated", "the image has several frames: send a still image")
 
 
@@ -121,11 +95,3 @@ def _flat(image: Image.Image) -> Image.Image:
         return image
     background = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(background, image).convert("RGB")
-
-
-def _too_many_pixels() -> ImageRefused:
-    return ImageRefused("image_too_many_pixels", f"send an image with at most {MAX_PIXELS // 1_000_000} million pixels")
-
-
-def _unreadable(error: Exception) -> ImageRefused:
-    return ImageRefused("image_unreadable", f"the file ends early or is damaged: export it again ({error})")

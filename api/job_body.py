@@ -95,7 +95,8 @@ class JobBody(ResponseModel):
     """Id of the subject that the job learns or edits."""
 
     prior_id: str | None
-    """Id of the prior that the job learns or uses; null for an edit with the base model alone."""
+    """Id of the prior that the job learns or uses; null for an edit with the base model alone, or whose
+    prior was deleted."""
 
     edit_id: str | None
     """Id of the edit; null for a training."""

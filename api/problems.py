@@ -37,18 +37,22 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "malformed_request": ProblemKind(400, "The request cannot be read"),
     "unauthenticated": ProblemKind(401, "A valid API key is needed"),
     "insufficient_scope": ProblemKind(403, "The API key may not do this"),
+    "signed_url_invalid": ProblemKind(403, "The signed URL is not valid"),
     "not_found": ProblemKind(404, "The resource does not exist"),
     "method_not_allowed": ProblemKind(405, "The resource does not support this method"),
     "image_in_use": ProblemKind(409, "The image is in use"),
+    "prior_in_use": ProblemKind(409, "The prior is in use"),
     "prior_not_ready": ProblemKind(409, "The prior is not ready"),
     "job_not_retryable": ProblemKind(409, "The job cannot be retried"),
     "too_many_subjects": ProblemKind(409, "The project has too many subjects"),
     "upload_incomplete": ProblemKind(409, "The upload has no file yet"),
     "upload_used": ProblemKind(409, "The upload is already an image"),
     "idempotency_key_in_flight": ProblemKind(409, "A request with this idempotency key is in progress", retryable=True),
+    "upload_mismatch": ProblemKind(409, "The file is not the announced one"),
     "body_too_large": ProblemKind(413, "The request body is too large"),
     "image_too_large": ProblemKind(413, "The image file is too large"),
-    "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG or WebP image"),
+    "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG, WebP, HEIC or AVIF image"),
+    "range_not_satisfiable": ProblemKind(416, "The file has none of the requested bytes"),
     "invalid_request": ProblemKind(422, "The request is invalid"),
     "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),
     "image_too_many_pixels": ProblemKind(422, "The image has too many pixels"),
@@ -56,7 +60,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "image_animated": ProblemKind(422, "The image is animated"),
     "image_unreadable": ProblemKind(422, "The image is damaged"),
     "image_too_complex": ProblemKind(422, "The image is too complex to decode"),
-    "reference_count": ProblemKind(422, "A subject needs 3 to 5 references"),
+    "reference_count": ProblemKind(422, "A subject needs 3 to 20 references"),
     "consent_required": ProblemKind(422, "A person as subject needs consent"),
     "prompt_empty": ProblemKind(422, "The prompt is empty"),
     "prompt_without_subject": ProblemKind(422, "The prompt does not name the subject"),
@@ -91,6 +95,16 @@ class FieldError(BaseModel, use_attribute_docstrings=True):
     """Description of the error: what to change."""
 
 
+class UsedBy(BaseModel, use_attribute_docstrings=True):
+    """The resources that keep another one from being deleted, oldest first: at most 100 of each kind."""
+
+    subjects: list[str]
+    """Ids of the subjects."""
+
+    edits: list[str]
+    """Ids of the edits."""
+
+
 class ProblemDocument(BaseModel, use_attribute_docstrings=True):
     """A problem document (RFC 9457) with a stable `code`. `retryable`: the same request may succeed later."""
 
@@ -115,6 +129,9 @@ class ProblemDocument(BaseModel, use_attribute_docstrings=True):
     errors: list[FieldError] = []
     """All invalid fields."""
 
+    used_by: UsedBy | None = None
+    """The resources that use the one to delete; absent unless the code says that it is in use."""
+
     request_id: str | None
     """Id of the request, as in the header `X-Request-Id`. Quote it in a report of an error."""
 
@@ -133,12 +150,14 @@ class Problem(HTTPException):
         param: str | None = None,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        used_by: UsedBy | None = None,
     ) -> None:
         self.kind = PROBLEM_KINDS[code]
         super().__init__(self.kind.status, detail, dict(headers or {}))
         self.code = code
         self.param = param
         self.errors = list(errors)
+        self.used_by = used_by
 
 
 def not_found(noun: str, identifier: str, *, param: str | None = None) -> Problem:
@@ -168,6 +187,7 @@ def answer(request: Request, error: Exception) -> Response:
         code=problem.code,
         param=problem.param,
         errors=problem.errors,
+        used_by=problem.used_by,
         request_id=getattr(request.state, "request_id", None),
         retryable=problem.kind.retryable,
     )

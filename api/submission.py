@@ -8,6 +8,7 @@ import re
 import time
 from asyncio import to_thread
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from anyio import sleep
@@ -19,6 +20,7 @@ from api.idempotency import IdempotentRequest, json_response
 from api.job_body import JobBody
 from api.quota import check_quotas
 from ledger import jobs, outbox, quotas
+from ledger.database import repeat_conflicts
 from ledger.idempotency import Answer
 from ledger.models import Job
 from ledger.states import TERMINAL
@@ -68,6 +70,17 @@ def _commit_and_notify(
     idempotent: IdempotentRequest, create_job: Callable[[Session], Job]
 ) -> tuple[Answer, dict[str, str]]:
     """The answer and the rate limit headers. A repeated request gets the stored answer, without headers."""
+    service = idempotent.service
+    answer, limits, job = repeat_conflicts(partial(_commit, idempotent, create_job))
+    if job is not None:
+        outbox.publish_one(service.autocommit, service.notify, task(job), job.id)
+    return answer, limits
+
+
+def _commit(
+    idempotent: IdempotentRequest, create_job: Callable[[Session], Job]
+) -> tuple[Answer, dict[str, str], Job | None]:
+    """The answer, the rate limit headers and the job, which is None if the request was repeated."""
     service, limits, job = idempotent.service, dict[str, str](), None
     with service.begin() as session:
         answer = idempotent.recall(session)
@@ -76,9 +89,7 @@ def _commit_and_notify(
             limits = check_quotas(quotas.of_jobs(session, idempotent.project_id, service.settings))
             body = JobBody.of(service, job).model_dump(mode="json")
             answer = idempotent.remember(session, Answer(202, body, {"Location": f"/v1/jobs/{job.id}"}))
-    if job is not None:
-        outbox.publish_one(service.autocommit, service.notify, task(job), job.id)
-    return answer, limits
+    return answer, limits, job
 
 
 async def _wait_for(idempotent: IdempotentRequest, job_id: str, seconds: int) -> dict[str, object] | None:

@@ -94,7 +94,7 @@ def _with_targets(folder: Path, settings: Settings, engine: Engine) -> Stack:
     begin, storage = unit_of_work(engine), Storage(settings)
     with begin() as session:
         project = projects.create(session, "benchmark")
-        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "benchmark")[1]
+        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "benchmark", scope="write")[1]
         references = [_put_image(session, storage, project.id, level) for level in (40, 120, 200)]
         subject = subjects.create(
             session, project.id, name="Rex", class_noun="dog", token="sks",  # noqa: S106 - a word of prompts

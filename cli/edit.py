@@ -13,7 +13,9 @@ SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
 def edit(
-    image: Annotated[Path, typer.Argument(help="The source image: JPEG, PNG or WebP.", exists=True, dir_okay=False)],
+    image: Annotated[
+        Path, typer.Argument(help="The source image: JPEG, PNG, WebP, HEIC or AVIF.", exists=True, dir_okay=False)
+    ],
     prompt: Annotated[list[str], typer.Option(help='What the result shows: "a photo of sks dog jumping". Repeatable.')],
     subject: Annotated[str | None, typer.Option(help="The subject's id. The edit uses its newest prior.")] = None,
     prior: Annotated[str | None, typer.Option(help="A prior's id, instead of --subject.")] = None,

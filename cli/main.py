@@ -132,15 +132,11 @@ def dispatcher() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Upgrade the database to the newest schema and create the bucket if it is missing."""
-    from ledger import database
-    from ledger.settings import Settings
-    from ledger.storage import Storage
+    """Upgrade the database to the newest schema, create the bucket if it is missing, and set its CORS rule."""
+    from cli.migrate import run_migrate
 
     with server_errors():
-        settings = Settings()
-        database.migrate(settings)
-        Storage(settings).ensure_bucket()
+        run_migrate()
 
 
 @app.command()
@@ -181,6 +177,7 @@ def announce(console: Console, service: "Service", *, as_json: bool) -> None:
     if as_json:
         ready = {
             "url": service.url,
+            "public_url": service.public_url,
             "api_key": key.token,
             "api_key_file": str(key.file),
             "settings": str(service.settings_file),
@@ -188,6 +185,8 @@ def announce(console: Console, service: "Service", *, as_json: bool) -> None:
         print(json.dumps(ready), flush=True)
         return
     lines = [f"LIPE is at {service.url} (documentation: {service.url}/docs)"]
+    if service.public_url != service.url:
+        lines.append(f"Other machines use {service.public_url} (set LIPE_PUBLIC_URL if they need another name)")
     if key.origin == "replaced":
         lines.append(f"The API key in {key.file} was not valid any more: there is a new one.")
     if key.origin == "kept":

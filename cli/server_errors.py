@@ -12,7 +12,9 @@ from sqlalchemy.exc import ProgrammingError
 from ledger.database import UNAVAILABLE
 
 UNAVAILABLE_STATUS = 2
-SETTINGS_ADVICE = "run `. data/settings.sh`, which `lipe up` writes while it runs, or see .env.example"
+SETTINGS_ADVICE = (
+    "give --data, the folder of a running `lipe up`, or run `. data/settings.sh` with it; .env.example has all settings"
+)
 
 
 @contextmanager

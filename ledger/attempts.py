@@ -145,6 +145,7 @@ def finish(
             manifest=manifest,
             adapter_key=adapter.stored.key,
             adapter_sha256=adapter.stored.sha256,
+            reference_ids=resolved.get("references", ()),
         )
     job.resolved, job.metrics = resolved, metrics
     transitions.end(session, job, State.SUCCEEDED)

@@ -6,6 +6,7 @@ from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from select import POLLIN, poll
+from typing import TypeVar
 
 import psycopg
 from alembic import command
@@ -13,18 +14,22 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import Connection
+from psycopg.errors import DeadlockDetected, ForeignKeyViolation
 from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select, text
-from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ledger.settings import Settings
 
+Result = TypeVar("Result")
 UnitOfWork = Callable[[], AbstractContextManager[Session]]
 Autocommit = Callable[[], AbstractContextManager[Connection]]
 UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, psycopg.OperationalError, psycopg.InterfaceError)
 """The exceptions of a database that does not answer (in time). A later attempt may succeed."""
+CONFLICTS = (DeadlockDetected, ForeignKeyViolation)
+CONFLICT_ATTEMPTS = 3
 MIGRATION_LOCK = 0x11BE  # an arbitrary constant: it serializes programs that migrate at the same time
 
 
@@ -112,6 +117,20 @@ def autocommit(engine: Engine) -> Autocommit:
             pooled.close()
 
     return connect
+
+
+def repeat_conflicts(transaction: Callable[[], Result]) -> Result:
+    """Run a transaction, and run it again if another one deleted a row that it needs, or if the two blocked each other.
+
+    It then looks the rows up again. A conflict in every one of CONFLICT_ATTEMPTS is raised.
+    """
+    for _ in range(CONFLICT_ATTEMPTS - 1):
+        try:
+            return transaction()
+        except (DBAPIError, psycopg.Error) as error:
+            if not isinstance(error.orig if isinstance(error, DBAPIError) else error, CONFLICTS):
+                raise
+    return transaction()
 
 
 def is_ready(engine: Engine) -> bool:

@@ -1,48 +1,109 @@
-"""Erasures: delete a subject with everything derived from it, and keep a record.
+"""Erasures: delete subjects, priors, edits or images with everything derived from them, and keep a record.
 
 One transaction deletes the rows and writes the record; the objects are deleted after its commit. A program that dies in
 between leaves the record unfinished, and the dispatcher deletes the objects.
+
+A deletion does not wait for jobs: a queued job never starts, and a worker that runs one loses it at its next step. No
+event and no webhook follows. Transactions that meet may end with a conflict: call these with
+`database.repeat_conflicts`. After the commit, call `sweep`.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import Text, cast, delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, ColumnElement, String, any_, delete, func, literal, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger import usage
-from ledger.database import UnitOfWork
-from ledger.models import Edit, Erasure, IdempotentRequest, Image, Job, Reference, Subject, new_id
-from ledger.states import State
+from ledger import idempotency, usage
+from ledger.database import UnitOfWork, now
+from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Subject, new_id
+from ledger.states import TERMINAL, State
 from ledger.storage import Storage, image_prefix, job_prefix, upload_prefix
+
+MAX_SHOWN = 100
+SWEEP_SIZE = 100
+
+
+@dataclass(frozen=True)
+class Users:
+    """The ids of the subjects and edits that use a resource, oldest first."""
+
+    subjects: list[str]
+    edits: list[str]
+
+
+class InUse(Exception):
+    """Other resources need this one. `users` are at most MAX_SHOWN of each kind."""
+
+    def __init__(self, users: Users) -> None:
+        super().__init__(f"{len(users.subjects)} subjects and {len(users.edits)} edits use it")
+        self.users = users
+
+
+@dataclass(frozen=True)
+class _Deleted:
+    """The ids of deleted rows, and the prefixes of their objects."""
+
+    ids: list[str]
+    prefixes: list[str]
+
+    def __add__(self, other: "_Deleted") -> "_Deleted":
+        return _Deleted(self.ids + other.ids, self.prefixes + other.prefixes)
 
 
 def erase_subject(session: Session, project_id: str, subject_id: str) -> Erasure | None:
-    """Delete the subject and every row derived from it; None: not there. After the commit, call `sweep`.
+    """Delete the subject with its priors, edits and jobs, and references that nothing else uses. None: not there."""
+    deleted = _delete_subjects(session, project_id, [subject_id])
+    return _record(session, project_id, deleted) if deleted.ids else None
 
-    References that nothing else uses are deleted too. A worker that runs one of the jobs loses it at its next step.
+
+def erase_prior(session: Session, project_id: str, prior_id: str) -> Erasure | None:
+    """Delete the prior and its training. None: not there. Raises InUse if an edit that has not ended uses it.
+
+    The other edits stay, without a prior and with the time of this deletion.
     """
-    mine = (Subject.project_id == project_id, Subject.id == subject_id)
-    subject = session.scalars(select(Subject).where(*mine).with_for_update()).first()
-    if subject is None:
+    jobs = _lock_jobs(session, project_id, Job.prior_id, [prior_id])
+    if not _lock(session, Prior, project_id, [prior_id]):
         return None
-    running = select(Job).where(Job.subject_id == subject_id, Job.state == State.RUNNING).with_for_update()
-    for job in session.scalars(running).all():
-        usage.charge(session, job)
-    job_ids = session.scalars(select(Job.id).where(Job.subject_id == subject_id)).all()
-    references = [reference.image_id for reference in subject.references]
-    answers = (IdempotentRequest.project_id == project_id, cast(IdempotentRequest.body, Text).contains(subject_id))
-    session.execute(delete(IdempotentRequest).where(*answers))
-    session.execute(delete(Subject).where(Subject.id == subject_id))
-    erasure = Erasure(
-        id=new_id("era"),
-        project_id=project_id,
-        subject_id=subject_id,
-        prefixes=[job_prefix(project_id, job_id) for job_id in job_ids]
-        + _delete_unused(session, project_id, references),
-    )
-    session.add(erasure)
-    session.flush()
-    return erasure
+    jobs = _lock_jobs(session, project_id, Job.prior_id, [prior_id])
+    of_edits = (_is_in(Job.id, jobs), Job.kind == "edit")
+    waiting = select(Job.edit_id).where(*of_edits, Job.state.not_in(TERMINAL)).order_by(Job.created_at)
+    if users := list(session.scalars(waiting.limit(MAX_SHOWN))):
+        raise InUse(Users([], [edit_id for edit_id in users if edit_id is not None]))
+    session.execute(update(Job).where(*of_edits).values(prior_id=None))
+    used = update(Edit).where(Edit.prior_id == prior_id)
+    session.execute(used.values(prior_id=None, prior_deleted_at=now(session)))
+    trainings = list(session.scalars(select(Job.id).where(_is_in(Job.id, jobs), Job.kind == "prior")))
+    _charge(session, trainings)
+    session.execute(delete(Prior).where(Prior.id == prior_id))
+    return _record(session, project_id, _of_jobs(project_id, [prior_id], trainings))
+
+
+def erase_edit(session: Session, project_id: str, edit_id: str) -> Erasure | None:
+    """Delete the edit with its jobs and results. Source image and mask stay. None: not there."""
+    deleted = _delete_edits(session, project_id, [edit_id])
+    return _record(session, project_id, deleted) if deleted.ids else None
+
+
+def erase_image(session: Session, project_id: str, image_id: str) -> Erasure | None:
+    """Delete the image. None: not there. Raises InUse."""
+    if not _lock(session, Image, project_id, [image_id]):
+        return None
+    users = _users(session, image_id, MAX_SHOWN)
+    if users.subjects or users.edits:
+        raise InUse(users)
+    return _record(session, project_id, _delete_images(session, project_id, [image_id]))
+
+
+def erase_image_with_users(session: Session, project_id: str, image_id: str) -> Erasure | None:
+    """Delete the image with the edits that use it, and the subjects that it is a reference of. None: not there."""
+    if not _lock(session, Image, project_id, [image_id]):
+        return None
+    users = _users(session, image_id)  # complete: the lock keeps others from adding one
+    deleted = _delete_edits(session, project_id, users.edits) + _delete_subjects(session, project_id, users.subjects)
+    return _record(session, project_id, deleted + _delete_images(session, project_id, [image_id]))
 
 
 def sweep(begin: UnitOfWork, storage: Storage, erasure_id: str, *, settle_seconds: float = 0.0) -> None:
@@ -61,20 +122,95 @@ def sweep(begin: UnitOfWork, storage: Storage, erasure_id: str, *, settle_second
         session.execute(update(Erasure).where(*settled).values(finished_at=moment))
 
 
-def list_unfinished(session: Session, limit: int = 10) -> list[str]:
+def list_unfinished(session: Session, limit: int = SWEEP_SIZE) -> list[str]:
     """The ids of the oldest erasures whose objects may still exist."""
     unfinished = select(Erasure.id).where(Erasure.finished_at.is_(None)).order_by(Erasure.created_at).limit(limit)
     return list(session.scalars(unfinished))
 
 
-def _delete_unused(session: Session, project_id: str, image_ids: list[str]) -> list[str]:
-    """Delete the images that no subject and no edit uses; return the prefixes of their objects and uploads."""
+def _delete_subjects(session: Session, project_id: str, subject_ids: Sequence[str]) -> _Deleted:
+    _lock_jobs(session, project_id, Job.subject_id, subject_ids)
+    locked = _lock(session, Subject, project_id, subject_ids)
+    jobs = _lock_jobs(session, project_id, Job.subject_id, locked)
+    _charge(session, jobs)
+    derived = [select(table.id).where(_is_in(table.subject_id, locked)) for table in (Prior, Edit)]
+    ids = [*locked, *(row_id for query in derived for row_id in session.scalars(query))]
+    references = session.scalars(select(Reference.image_id).where(_is_in(Reference.subject_id, locked))).all()
+    session.execute(delete(Subject).where(_is_in(Subject.id, locked)))
+    return _of_jobs(project_id, ids, jobs) + _delete_images(session, project_id, references)
+
+
+def _delete_edits(session: Session, project_id: str, edit_ids: Sequence[str]) -> _Deleted:
+    _lock_jobs(session, project_id, Job.edit_id, edit_ids)
+    locked = _lock(session, Edit, project_id, edit_ids)
+    jobs = _lock_jobs(session, project_id, Job.edit_id, locked)
+    _charge(session, jobs)
+    session.execute(delete(Edit).where(_is_in(Edit.id, locked)))
+    return _of_jobs(project_id, locked, jobs)
+
+
+def _delete_images(session: Session, project_id: str, image_ids: Sequence[str]) -> _Deleted:
+    """Delete those of the images that no subject and no edit uses."""
     unused = (
         ~select(Reference).where(Reference.image_id == Image.id).exists(),
         ~select(Edit).where((Edit.image_id == Image.id) | (Edit.mask_image_id == Image.id)).exists(),
     )
-    deletion = delete(Image).where(Image.id.in_(image_ids), *unused).returning(Image.id, Image.upload_id)
-    deleted = session.execute(deletion).all()
-    return [image_prefix(project_id, image_id) for image_id, _ in deleted] + [
-        upload_prefix(project_id, upload_id) for _, upload_id in deleted if upload_id is not None
-    ]
+    deletion = delete(Image).where(_is_in(Image.id, image_ids), *unused).returning(Image.id, Image.upload_id)
+    rows = session.execute(deletion).all()
+    uploads = [upload_id for _, upload_id in rows if upload_id is not None]
+    return _Deleted(
+        [image_id for image_id, _ in rows] + uploads,
+        [image_prefix(project_id, image_id) for image_id, _ in rows]
+        + [upload_prefix(project_id, upload_id) for upload_id in uploads],
+    )
+
+
+def _users(session: Session, image_id: str, limit: int | None = None) -> Users:
+    subjects = select(Subject.id).join(Reference).where(Reference.image_id == image_id)
+    edits = select(Edit.id).where(or_(Edit.image_id == image_id, Edit.mask_image_id == image_id))
+    return Users(
+        list(session.scalars(subjects.order_by(Subject.created_at).limit(limit))),
+        list(session.scalars(edits.order_by(Edit.created_at).limit(limit))),
+    )
+
+
+def _lock_jobs(
+    session: Session, project_id: str, column: InstrumentedAttribute[Any], resource_ids: Sequence[str]
+) -> list[str]:
+    """Lock the jobs of the resources, and return their ids.
+
+    Jobs are locked before the resource, because workers and retries do so, too; and again after it, as a retry may
+    have added one.
+    """
+    mine = select(Job.id).where(Job.project_id == project_id, _is_in(column, resource_ids))
+    return list(session.scalars(mine.order_by(Job.id).with_for_update()))
+
+
+def _lock(session: Session, table: Any, project_id: str, row_ids: Sequence[str]) -> list[str]:
+    """The ids of the project's rows among these, locked: no transaction can add a row that refers to them."""
+    mine = select(table.id).where(table.project_id == project_id, _is_in(table.id, row_ids))
+    return list(session.scalars(mine.order_by(table.id).with_for_update()))
+
+
+def _charge(session: Session, job_ids: Sequence[str]) -> None:
+    """Add the GPU seconds of running jobs to the project's usage, which outlives them."""
+    for job in session.scalars(select(Job).where(_is_in(Job.id, job_ids), Job.state == State.RUNNING)).all():
+        usage.charge(session, job)
+
+
+def _of_jobs(project_id: str, ids: Sequence[str], job_ids: Sequence[str]) -> _Deleted:
+    return _Deleted([*ids, *job_ids], [job_prefix(project_id, job_id) for job_id in job_ids])
+
+
+def _record(session: Session, project_id: str, deleted: _Deleted) -> Erasure:
+    """Write the record, and forget the answers about the deleted rows."""
+    idempotency.forget(session, project_id, deleted.ids)
+    erasure = Erasure(id=new_id("era"), project_id=project_id, erased=deleted.ids, prefixes=deleted.prefixes)
+    session.add(erasure)
+    session.flush()
+    return erasure
+
+
+def _is_in(column: InstrumentedAttribute[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    """`column IN values` with one parameter: Postgres refuses a statement with more than 65535."""
+    return column == any_(literal(list(values), ARRAY(String)))

@@ -5,22 +5,27 @@ leaves no lock behind. The stored answer is committed together with the rows tha
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
 from psycopg.errors import UniqueViolation
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Insert,
     Interval,
+    String,
     Table,
     and_,
+    any_,
     bindparam,
     delete,
     func,
     insert,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.orm import Session
@@ -44,6 +49,10 @@ class Answer:
     status: int
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
+
+
+REPORTED = tuple(IdempotentRequest.body[field].astext for field in ("id", "subject_id", "edit_id"))
+"""The ids of the rows that an answer reports: the new row, and those that it belongs to."""
 
 
 def _remember() -> Insert:
@@ -122,6 +131,16 @@ def forget_expired(session: Session) -> int:
     """Delete the expired answers; return their number."""
     expired = delete(IdempotentRequest).where(IdempotentRequest.expires_at <= func.clock_timestamp())
     return len(session.scalars(expired.returning(IdempotentRequest.key)).all())
+
+
+def forget(session: Session, project_id: str, ids: Sequence[str]) -> None:
+    """Delete the answers that report these rows. The same requests with the same keys then have an effect again.
+
+    An answer about a row that stays is kept, also if it names one of these.
+    """
+    gone = literal(list(ids), ARRAY(String))
+    mine = (IdempotentRequest.project_id == project_id, or_(*(reported == any_(gone) for reported in REPORTED)))
+    session.execute(delete(IdempotentRequest).where(*mine))
 
 
 def _lock_number(project_id: str, key: str) -> int:

@@ -1,17 +1,11 @@
 """Uploaded images. The API has normalised them before it records them."""
 
-from sqlalchemy import delete as delete_from
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.models import Image
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.storage import StoredObject
-
-
-class InUse(Exception):
-    """A subject or an edit uses the image; delete that first."""
 
 
 def add(
@@ -48,8 +42,12 @@ def get(session: Session, project_id: str, image_id: str) -> Image | None:
 
 
 def get_many(session: Session, project_id: str, image_ids: list[str]) -> list[Image]:
-    """The project's images with these ids, in the given order. Ids that the project does not have are left out."""
+    """The project's images with these ids, in the given order. Ids that the project does not have are left out.
+
+    They cannot be deleted before the transaction ends.
+    """
     query = select(Image).where(Image.project_id == project_id, Image.id.in_(image_ids))
+    query = query.order_by(Image.id).with_for_update(read=True, key_share=True)
     found = {image.id: image for image in session.scalars(query)}
     return [found[image_id] for image_id in image_ids if image_id in found]
 
@@ -57,16 +55,3 @@ def get_many(session: Session, project_id: str, image_ids: list[str]) -> list[Im
 def listing(session: Session, project_id: str, window: Window = NEWEST) -> Page[Image]:
     """The project's images, newest first."""
     return newest(session, select(Image).where(Image.project_id == project_id), Image, window)
-
-
-def delete(session: Session, project_id: str, image_id: str) -> Image | None:
-    """Delete the row; the caller deletes its object after the commit. None: not there. Raises InUse."""
-    image = get(session, project_id, image_id)
-    if image is None:
-        return None
-    try:
-        with session.begin_nested():  # foreign keys decide: a query could miss a concurrent insertion
-            session.execute(delete_from(Image).where(Image.id == image_id))
-    except IntegrityError as error:
-        raise InUse(f"{image_id} belongs to a subject or an edit") from error
-    return image

@@ -1,5 +1,6 @@
 """Priors: the learned artefacts of subjects. A row is made with its job and is ready when the job succeeds."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -22,9 +23,15 @@ def get(session: Session, project_id: str, prior_id: str) -> Prior | None:
 
 
 def mark_ready(
-    session: Session, prior_id: str, *, manifest: dict[str, Any], adapter_key: str, adapter_sha256: str
+    session: Session,
+    prior_id: str,
+    *,
+    manifest: dict[str, Any],
+    adapter_key: str,
+    adapter_sha256: str,
+    reference_ids: Sequence[str] = (),
 ) -> None:
-    """Record the manifest and the adapter, in the transaction in which the job succeeds."""
+    """Record the manifest, the adapter and the images it was trained on, when the job succeeds."""
     session.execute(
         update(Prior)
         .where(Prior.id == prior_id)
@@ -32,6 +39,7 @@ def mark_ready(
             manifest=manifest,
             adapter_key=adapter_key,
             adapter_sha256=adapter_sha256,
+            reference_ids=list(reference_ids),
             ready_at=func.clock_timestamp(),
         )
     )

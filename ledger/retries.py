@@ -4,14 +4,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import jobs
-from ledger.models import Job
+from ledger.models import Edit, Job
 from ledger.states import State
 
 RETRYABLE = frozenset({State.FAILED, State.CANCELED, State.EXPIRED})
 
 
 class NotRetryable(Exception):
-    """The job has not ended, has succeeded, or was retried before; the message says which."""
+    """The job has not ended, has succeeded, was retried before, or has lost its prior; the message says which."""
 
 
 def retry(
@@ -29,6 +29,9 @@ def retry(
         return None
     if job.status not in RETRYABLE:
         raise NotRetryable(f"it is {job.status}: only a job that failed, was canceled or expired can be retried")
+    edit = session.get(Edit, job.edit_id) if job.edit_id is not None else None
+    if edit is not None and edit.prior_deleted_at is not None:
+        raise NotRetryable("the prior of its edit was deleted: request a new edit with another prior")
     newest = _newest(session, job)
     if newest is not None and newest.id != job.id:
         raise NotRetryable(f"it was retried before, as {newest.id}")

@@ -25,6 +25,7 @@ class Settings(BaseSettings):
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,  # pydantic warns if it is missing
         extra="ignore",
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,  # docs/settings.md shows them
     )
 
     database_url: str
@@ -36,24 +37,38 @@ class Settings(BaseSettings):
     s3_public_endpoint_url: str = ""
     """The object storage, as users reach it (signed URLs); empty: the same as s3_endpoint_url."""
     s3_region: str = "us-east-1"
+    """The region that requests to the object storage name."""
     s3_bucket: str = "lipe"
+    """The bucket. It belongs to this service: the dispatcher deletes objects that no row references."""
     s3_access_key_id: str
+    """The access key of the object storage."""
     s3_secret_access_key: SecretStr
+    """The secret key of the object storage."""
+
+    public_url: str = ""
+    """The base URL of the API as users reach it. If it is set, files pass through the API, and signed URLs begin with
+    it. Empty: signed URLs lead to the object storage."""
+    cors_origins: str = ""
+    """The origins of web pages that may call the API from a browser, separated by commas; empty: none."""
 
     key_pepper: SecretStr
     """HMAC key of the API keys. A new pepper makes every key invalid."""
     base_model: str = ""
     """Checkpoint folder or hub id. The workers require it."""
     base_model_revision: str = ""
+    """The revision of a hub id; empty: the newest."""
     device: str = "auto"
     """auto, cpu or cuda."""
     captioner: str = ""
     """Checkpoint folder or hub id of a vision-language model; empty: captions only name the subject."""
     captioner_revision: str = ""
+    """The revision of a hub id; empty: the newest."""
     prompt_writer_url: str = ""
     """OpenAI-compatible URL up to /v1 of the model that writes the class prompts; empty: a built-in list of prompts."""
     prompt_writer_model: str = ""
+    """The name of that model. Users see it."""
     prompt_writer_key: SecretStr = SecretStr("")
+    """The API key of that server; empty: none."""
     prompt_writer_timeout_seconds: float = Field(60.0, gt=0)
     """The time limit of one request."""
     data_dir: Path = Path("data")
@@ -70,22 +85,29 @@ class Settings(BaseSettings):
     stuck_seconds: float = Field(1800.0, gt=0)
     """A job fails as stuck if its worker is alive but reports no progress for this time."""
     max_attempts: int = 3
+    """A job fails as worker_lost after this many lost workers."""
     stranded_seconds: float = 15.0
     """The dispatcher notifies the workers again of a job that was not claimed in this time."""
     queue_deadline_seconds: float = Field(604_800.0, gt=0)
     """A job that stays queued for longer than this expires."""
     signed_url_seconds: int = 900
+    """The lifetime of a signed URL."""
+    webhook_file_seconds: int = Field(3600, ge=60, le=604_800)
+    """The lifetime of the signed URLs in webhooks. They do not change when a webhook is sent again."""
     idempotency_hours: int = 24
+    """The lifetime of an idempotency key."""
     max_queued_jobs: int = Field(100, ge=1)
-    """Per project, as the next four."""
+    """The most queued jobs of one project."""
     max_running_jobs: int = Field(8, ge=1)
-    """Further jobs stay queued, even if workers are idle."""
+    """The most running jobs of one project. Further jobs stay queued, even if workers are idle."""
     max_subjects: int = Field(1000, ge=1)
+    """The most subjects of one project."""
     max_gpu_seconds_per_day: int = Field(86_400, ge=1)
-    """Seconds in which jobs hold a worker, by UTC days. Then new jobs are refused; queued ones still run."""
+    """The most seconds of one UTC day in which jobs of one project hold a worker. Then new jobs are refused."""
     max_pending_uploads: int = Field(100, ge=1)
-    """Uploads by signed URL that have not become images."""
+    """The most uploads by signed URL of one project that have not become images."""
     max_upload_bytes: int = 32 * 1024 * 1024
+    """The largest accepted image file."""
     min_image_side: int = 64
     """In pixels; smaller uploads are refused. SDXL learns little from images below 256 pixels."""
 
@@ -119,6 +141,29 @@ class Settings(BaseSettings):
             raise ValueError("must be port numbers separated by commas, such as 80,443,8443")
         return ports
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_a_base_url(cls, url: str) -> str:
+        if url and not _is_http(url, with_path=True):
+            raise ValueError("must be a URL without query, such as https://lipe.example.com")
+        return url.rstrip("/")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _lists_origins(cls, origins: str) -> str:
+        wrong = [origin for origin in split_list(origins) if not _is_http(origin, with_path=False)]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} is no origin: list each as scheme, host and port, such as https://app.example.com, "
+                "without a path and without *"
+            )
+        return origins
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The origins in `cors_origins`."""
+        return split_list(self.cors_origins)
+
     @property
     def allowed_webhook_ports(self) -> frozenset[int]:
         """The numbers in `webhook_ports`."""
@@ -128,3 +173,22 @@ class Settings(BaseSettings):
     def public_endpoint_url(self) -> str:
         """The address of the object storage as users reach it."""
         return self.s3_public_endpoint_url or self.s3_endpoint_url
+
+
+def split_list(text: str) -> list[str]:
+    """The entries of a list that is separated by commas, without spaces and empty ones."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _is_http(text: str, *, with_path: bool) -> bool:
+    """Whether the text is exactly an origin (RFC 6454) as browsers send it, or one that a path may follow."""
+    try:
+        url = urlsplit(text)
+        origin = f"{url.scheme}://{url.netloc}"
+        is_named = bool(url.hostname) and url.username is None and url.port != 0 and "*" not in url.netloc
+    except ValueError:
+        return False
+    rest = text.removeprefix(origin)
+    is_whole = not (url.query or url.fragment or "?" in rest or "#" in rest) if with_path else not rest
+    is_normal = with_path or url.netloc == url.netloc.lower()
+    return url.scheme in {"http", "https"} and is_named and is_whole and is_normal

@@ -6,29 +6,47 @@ other bytes. A row references an object only after `put` has read it back.
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ledger import bucket_cors
+from ledger.bucket_cors import CorsUnsupported
+from ledger.object_stream import (
+    CHUNK_BYTES,
+    NoSuchObject,
+    ObjectStream,
+    RangeOutside,
+    StorageError,
+    open_object,
+    storage_errors,
+)
 from ledger.s3_client import make_client
 from ledger.settings import Settings
+from ledger.signed_urls import ApiUrls, S3Urls, SignedUrls
 
-CHUNK_BYTES = 1 << 20
+__all__ = [
+    "PROJECTS",
+    "CorsUnsupported",
+    "NoSuchObject",
+    "ObjectDamaged",
+    "RangeOutside",
+    "Storage",
+    "StorageError",
+    "StoredObject",
+    "WrongSize",
+    "attempt_prefix",
+    "image_prefix",
+    "job_prefix",
+    "project_prefix",
+    "upload_prefix",
+]
+
 HASH_DIGITS = 16
-NOT_FOUND = frozenset({"NoSuchKey", "404"})
-
-
-class StorageError(RuntimeError):
-    """The storage failed to carry out the operation; a later attempt may succeed."""
-
-
-class NoSuchObject(RuntimeError):
-    """The storage answered that it has no such object. No later attempt will find it."""
 
 
 class ObjectDamaged(StorageError):
@@ -56,15 +74,14 @@ class Storage:
 
     def open(self) -> None:
         """Make the clients, so that the first request does not wait for it. It does not connect."""
-        _ = self._client, self._public_client
+        _ = self._client, self._urls
 
     def put(self, prefix: str, name: str, content: bytes | Path, content_type: str) -> StoredObject:
         """Store under `<prefix><hash>-<name>` and read it back. Raises StorageError."""
         body = content if isinstance(content, bytes) else content.read_bytes()
         sha256 = hashlib.sha256(body).hexdigest()
         stored = StoredObject(f"{prefix}{sha256[:HASH_DIGITS]}-{name}", len(body), sha256)
-        with _storage_errors("put", stored.key):
-            self._client.put_object(Bucket=self.settings.s3_bucket, Key=stored.key, Body=body, ContentType=content_type)
+        self.put_file(stored.key, body, content_type)
         if not self.verify(stored):
             raise StorageError(f"object {stored.key} differs from what was stored")
         return stored
@@ -82,7 +99,7 @@ class Storage:
         Raises NoSuchObject and StorageError.
         """
         digest, size = hashlib.sha256(), 0
-        with self._open(key) as body:
+        with self.stream(key) as body:
             while chunk := body.read(CHUNK_BYTES):
                 digest.update(chunk)
                 size += len(chunk)
@@ -93,7 +110,7 @@ class Storage:
 
         Raises ObjectDamaged, NoSuchObject and StorageError.
         """
-        with self._open(key) as body:
+        with self.stream(key) as body:
             content = body.read()
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:
@@ -105,10 +122,19 @@ class Storage:
 
         Raises WrongSize, NoSuchObject and StorageError.
         """
-        with self._open(key) as body:
+        with self.stream(key) as body:
             if body.size != size:
                 raise WrongSize(f"it has {body.size} bytes, not {size}")
             return body.read()
+
+    def stream(self, key: str, byte_range: str | None = None) -> ObjectStream:
+        """Open an object, or the bytes of a `Range` header. Raises RangeOutside, NoSuchObject and StorageError."""
+        return open_object(self._client, self.settings.s3_bucket, key, byte_range)
+
+    def put_file(self, key: str, content: bytes, content_type: str) -> None:
+        """Store bytes under this key, without reading them back. Raises StorageError."""
+        with storage_errors("put", key):
+            self._client.put_object(Bucket=self.settings.s3_bucket, Key=key, Body=content, ContentType=content_type)
 
     def download(self, key: str, sha256: str, file: Path) -> None:
         """`get` into a file, which appears only when it is complete."""
@@ -118,14 +144,14 @@ class Storage:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that start with `prefix`, in the server's order."""
-        with _storage_errors("list", prefix):
+        with storage_errors("list", prefix):
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.settings.s3_bucket, Prefix=prefix):
                 yield from (entry["Key"] for entry in page.get("Contents", ()))
 
     def page(self, prefix: str, after: str, limit: int = 1000) -> list[tuple[str, datetime]]:
         """Up to `limit` pairs of key and time of the last change: keys that begin with `prefix` and follow `after`."""
-        with _storage_errors("list", prefix):
+        with storage_errors("list", prefix):
             page = self._client.list_objects_v2(
                 Bucket=self.settings.s3_bucket, Prefix=prefix, StartAfter=after, MaxKeys=limit
             )
@@ -133,7 +159,7 @@ class Storage:
 
     def delete(self, key: str) -> None:
         """Delete one object; it need not exist."""
-        with _storage_errors("delete", key):
+        with storage_errors("delete", key):
             self._client.delete_object(Bucket=self.settings.s3_bucket, Key=key)
 
     def delete_prefix(self, prefix: str) -> int:
@@ -146,20 +172,28 @@ class Storage:
             self.delete(key)
         return len(keys)
 
-    def presign_get(self, key: str, *, filename: str | None = None) -> str:
-        """A short-lived URL at the public endpoint, to GET the object."""
-        naming = {"ResponseContentDisposition": f'attachment; filename="{filename}"'} if filename else {}
-        return self._presign("get_object", {"Key": key, **naming})
+    def presign_get(self, key: str, *, filename: str | None = None, seconds: int | None = None) -> str:
+        """A short-lived URL to GET the object. Its lifetime in `seconds` is by default that of the settings."""
+        return self._urls.get(key, filename, seconds)
 
     def presign_put(self, key: str, content_type: str, size: int) -> str:
-        """A short-lived URL at the public endpoint, to PUT an object of exactly this content type and size in bytes."""
-        return self._presign("put_object", {"Key": key, "ContentType": content_type, "ContentLength": size})
+        """A short-lived URL to PUT an object of exactly this content type and size in bytes."""
+        return self._urls.put(key, content_type, size)
 
     def ensure_bucket(self) -> None:
         """Create the bucket if it does not exist."""
-        with _storage_errors("make bucket", self.settings.s3_bucket):
+        with storage_errors("make bucket", self.settings.s3_bucket):
             if not self.is_ready():
                 self._client.create_bucket(Bucket=self.settings.s3_bucket)
+
+    def allow_origins(self) -> None:
+        """Let web pages of the settings' origins use signed URLs from a browser. Raises CorsUnsupported, StorageError.
+
+        With `public_url` the API serves the files, and the bucket needs no rule.
+        """
+        origins = [] if self.settings.public_url else self.settings.allowed_origins
+        with storage_errors("set CORS rules of", self.settings.s3_bucket):
+            bucket_cors.allow_origins(self._client, self.settings.s3_bucket, origins)
 
     def is_ready(self) -> bool:
         """Whether the storage answers and has the bucket."""
@@ -169,18 +203,11 @@ class Storage:
             return False
         return True
 
-    def _open(self, key: str) -> "_Body":
-        with _storage_errors("get", key):
-            answer = self._client.get_object(Bucket=self.settings.s3_bucket, Key=key)
-            return _Body(answer["Body"], key, answer["ContentLength"])
-
-    def _presign(self, operation: str, parameters: dict[str, Any]) -> str:
-        url: str = self._public_client.generate_presigned_url(
-            operation,
-            Params={"Bucket": self.settings.s3_bucket, **parameters},
-            ExpiresIn=self.settings.signed_url_seconds,
-        )
-        return url
+    @cached_property
+    def _urls(self) -> SignedUrls:
+        if self.settings.public_url:
+            return ApiUrls(self.settings)
+        return S3Urls(self._public_client, self.settings)
 
     @cached_property
     def _client(self) -> Any:
@@ -191,36 +218,6 @@ class Storage:
         if self.settings.public_endpoint_url == self.settings.s3_endpoint_url:
             return self._client  # making a client takes tens of milliseconds
         return make_client(self.settings, self.settings.public_endpoint_url)
-
-
-@dataclass(frozen=True)
-class _Body:
-    """The body of a response. A connection that breaks while it is read raises StorageError."""
-
-    stream: BinaryIO
-    key: str
-    size: int
-
-    def read(self, size: int | None = None) -> bytes:
-        with _storage_errors("read", self.key):
-            return self.stream.read(size) if size is not None else self.stream.read()
-
-    def __enter__(self) -> "_Body":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stream.close()
-
-
-@contextmanager
-def _storage_errors(operation: str, key: str) -> Iterator[None]:
-    """Turn the library's exceptions into NoSuchObject or StorageError, with the operation and the key."""
-    try:
-        yield
-    except (ClientError, BotoCoreError, OSError) as error:
-        if operation == "get" and isinstance(error, ClientError) and error.response["Error"]["Code"] in NOT_FOUND:
-            raise NoSuchObject(f"there is no {key}") from error
-        raise StorageError(f"cannot {operation} {key}: {error}") from error
 
 
 PROJECTS = "projects/"

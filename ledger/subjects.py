@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ledger.categories import Category, category_of
@@ -10,6 +10,8 @@ from ledger.models import Image, Reference, Subject, new_id
 from ledger.pages import NEWEST, Page, Window, newest
 
 CLASS_NOUN_PATTERN = r"^\w[\w' -]{0,62}$"
+MIN_REFERENCES, MAX_REFERENCES = 3, 20
+"""A training needs three images to tell the subject from its surroundings. The paper's authors use 3 to 5."""
 TOKEN_PATTERN = r"^\w{2,32}$"  # noqa: S105 - the rare word of a subject
 
 
@@ -51,10 +53,49 @@ def create(
     return subject
 
 
+def change(
+    subject: Subject,
+    *,
+    name: str | None = None,
+    metadata: Mapping[str, str | None] | None = None,
+    captions: Mapping[str, str | None] | None = None,
+) -> None:
+    """Change what is given. `metadata` is merged: None removes a key. `captions` are those of references, by image id.
+
+    The caller has locked the subject and checked that it has these references.
+    """
+    if name is not None:
+        subject.name = name
+    merged = subject.user_metadata | dict(metadata or {})
+    subject.user_metadata = {key: value for key, value in merged.items() if value is not None}
+    for reference in subject.references:
+        if captions and reference.image_id in captions:
+            reference.caption = captions[reference.image_id]
+
+
+def add_reference(session: Session, subject: Subject, image: Image, caption: str | None) -> None:
+    """Add the last reference. The caller has locked the subject and the image."""
+    position = max((reference.position for reference in subject.references), default=-1) + 1
+    subject.references.append(Reference(position=position, image=image, caption=caption))
+    session.flush()
+
+
+def remove_reference(session: Session, subject: Subject, image_id: str) -> None:
+    """Remove the image from the references; the image itself stays. The caller has locked the subject."""
+    mine = (Reference.subject_id == subject.id, Reference.image_id == image_id)
+    session.execute(delete(Reference).where(*mine))
+
+
 def get(session: Session, project_id: str, subject_id: str) -> Subject | None:
     """The project's subject, or None."""
     mine = (Subject.project_id == project_id, Subject.id == subject_id)
     return session.scalars(select(Subject).where(*mine)).first()
+
+
+def lock(session: Session, project_id: str, subject_id: str) -> Subject | None:
+    """`get` for a transaction that changes the subject. New priors and edits of it do not wait."""
+    mine = (Subject.project_id == project_id, Subject.id == subject_id)
+    return session.scalars(select(Subject).where(*mine).with_for_update(key_share=True)).first()
 
 
 def listing(

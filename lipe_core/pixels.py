@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from PIL import Image
 
-from lipe_core.shapes import PixelMask, Pixels
+from lipe_core.shapes import PixelMask, Pixels, Size
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -30,3 +30,9 @@ def to_images(pixels: Pixels) -> list[Image.Image]:
 def to_mask(image: Image.Image) -> PixelMask:
     """A greyscale image as a mask of zeros and ones: 1 above mid-grey, so that compression noise in black stays 0."""
     return rearrange(torch.from_numpy(np.array(image.convert("L")) > 127).float(), "H W -> 1 1 H W")
+
+
+def resized(image: Image.Image, size: Size) -> Image.Image:
+    """The image at this (height, width); the same object if it already has it."""
+    height, width = size
+    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)

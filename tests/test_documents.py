@@ -5,15 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted(
-    [
-        *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
-        *(ROOT / "clients").glob("*/README.md"),
-        *(ROOT / "docs").glob("*.md"),
-        *(ROOT / "docs/decisions").glob("*"),
-    ]
-)
+from tests.support.documents import DOCUMENTS, ROOT
+
 PACKAGES = "api|benchmarks|cli|clients|deploy|docs|ledger|lipe_core|menagerie|migrations|requirements|tests|worker"
 
 

@@ -58,7 +58,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
             previews, model, training_set.captions[0], regularization, parameters.get("previews", 0)
         )
         prior = _train(context, attempt, model, training_set, generator)
-    return _job_result(prior, previews.stored)
+    return _job_result(prior, [reference.image_id for reference in row.references], previews.stored)
 
 
 def forget_checkpoints(context: WorkerContext) -> None:
@@ -151,7 +151,7 @@ def _train(
     )
 
 
-def _job_result(prior: Prior, previews: list[NewArtefact]) -> JobResult:
+def _job_result(prior: Prior, reference_ids: list[str], previews: list[NewArtefact]) -> JobResult:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "prior"
         manifest = save_prior(prior.adapter, prior.manifest, folder).manifest
@@ -164,6 +164,7 @@ def _job_result(prior: Prior, previews: list[NewArtefact]) -> JobResult:
         "revision": manifest.revision,
         "fingerprint": manifest.fingerprint,
         "adapter_sha256": manifest.adapter_sha256,
+        "references": reference_ids,
         "captions": list(manifest.captions),
         "captioner": manifest.captioner,
         "prompt_writer": manifest.prompt_writer,

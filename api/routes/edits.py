@@ -37,7 +37,10 @@ class EditBody(ResponseModel):
     """Id of the subject."""
 
     prior_id: str | None
-    """Id of the prior; null if the edit uses the base model alone."""
+    """Id of the prior; null if the edit uses the base model alone, or if the prior was deleted."""
+
+    prior_deleted_at: Moment | None
+    """Time at which the prior of the edit was deleted, in UTC; null if it was not."""
 
     image_id: str
     """Id of the source image."""

@@ -16,6 +16,7 @@ from api import problems
 from api.auth import CallerDep
 from api.fields import Id, Moment, PathId, RequestModel, ResponseModel
 from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
+from api.image_formats import NAMES
 from api.image_sanitizer import MAX_SIDE, SanitizedImage
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
@@ -28,7 +29,7 @@ from ledger.storage import NoSuchObject, StorageError, WrongSize, image_prefix
 router = APIRouter(prefix="/images", tags=["images"])
 FORM, JSON, FILE = "multipart/form-data", "application/json", "application/octet-stream"
 """Media types of requests. The file itself may have any type, as its content decides; client generators know FILE."""
-IMAGE_FILE = f"A JPEG, PNG or WebP file with sides of at most {MAX_SIDE} pixels."
+IMAGE_FILE = f"A {NAMES} file with sides of at most {MAX_SIDE} pixels."
 
 
 class NewImage(RequestModel):
@@ -147,24 +148,6 @@ def get_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
     if image is None:
         raise problems.not_found("image", image_id)
     return DownloadableImage(**ImageBody.model_validate(image).model_dump(), url=service.storage.presign_get(image.key))
-
-
-@router.delete(
-    "/{image_id}",
-    status_code=204,
-    operation_id="delete_image",
-    responses=problem_responses("not_found", "image_in_use"),
-)
-def delete_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
-    """Delete an image that no subject and no edit uses."""
-    try:
-        with service.begin() as session:
-            image = images.delete(session, caller.project_id, image_id)
-    except images.InUse as error:
-        raise Problem("image_in_use", "delete the subjects and edits that use it first") from error
-    if image is None:
-        raise problems.not_found("image", image_id)
-    _discard(service, image.key)
 
 
 async def _file(request: Request) -> bytes:

@@ -61,6 +61,10 @@ class PriorBody(ResponseModel):
     adapter_sha256: str | None
     """SHA-256 of the adapter file, in hexadecimal; null until the training has succeeded."""
 
+    reference_ids: list[str]
+    """Ids of the images that the prior was trained on, in the order of its captions. Some may be deleted since. Empty
+    until the training has succeeded."""
+
     ready_at: Moment | None
     """Time at which the training succeeded, in UTC; null until then."""
 

@@ -1,32 +1,29 @@
-"""Subjects: the people, animals and things to be learned, each from 3 to 5 reference images."""
+"""Subjects: the people, animals and things to be learned, each from 3 to 20 reference images."""
 
-import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from api import problems
+from api import problems, subject_change
 from api.auth import CallerDep
-from api.fields import Id, Metadata, Moment, Name, PathId, RequestModel, ResponseModel, Text
+from api.fields import Caption, Id, Metadata, Name, PathId, RequestModel, Text
 from api.filters import METADATA_PARAMETER, MetadataFilter
 from api.idempotency import IdempotencyDep, json_response
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.quota import check_quotas
 from api.service import ServiceDep
-from ledger import erasures, images, quotas, subjects
+from api.subject_body import SubjectBody
+from api.subject_change import SubjectChange
+from ledger import images, quotas, subjects
 from ledger.categories import Category, category_of
 from ledger.idempotency import Answer
 from ledger.models import Image
-from ledger.storage import StorageError
+from ledger.subjects import MAX_REFERENCES, MIN_REFERENCES
 
 router = APIRouter(prefix="/subjects", tags=["subjects"])
-MIN_REFERENCES, MAX_REFERENCES = 3, 5
-MAX_CAPTION = 500
-
-log = logging.getLogger(__name__)
 
 
 class NewSubject(RequestModel):
@@ -45,9 +42,9 @@ class NewSubject(RequestModel):
     """A rare word that stands for this subject in prompts. Change it if the base model knows the word."""
 
     references: Annotated[list[Id], Field(max_length=100)]
-    """Ids of 3 to 5 images that show the subject alone, in different poses."""
+    """Ids of 3 to 20 images that show the subject alone, in different poses. 3 to 5 are enough for most subjects."""
 
-    captions: list[Annotated[Text, Field(max_length=MAX_CAPTION)] | None] | None = None
+    captions: list[Caption | None] | None = None
     """Description of each reference, or null for one that the service writes. Default: the service writes all. Give
     them if its captions are wrong."""
 
@@ -59,47 +56,6 @@ class NewSubject(RequestModel):
     """Whether the person has agreed. Set it to true if the subject is a person; others need none."""
 
     metadata: Metadata = Field(default_factory=dict)
-
-
-class ReferenceBody(ResponseModel):
-    """One reference image."""
-
-    image_id: str
-    """Id of the reference image."""
-
-    caption: str | None
-    """Description of the image; null if the service writes it during the training."""
-
-
-class SubjectBody(ResponseModel):
-    """A subject. Prompts name it by `token` and `class_noun`, such as "sks dog"."""
-
-    id: str
-    """Id of the subject."""
-
-    name: str
-    """Name for people."""
-
-    class_noun: str
-    """Common noun for the subject."""
-
-    token: str
-    """Rare word that stands for this subject in prompts."""
-
-    category: Category
-    """Kind of subject."""
-
-    consent: bool
-    """Whether the request stated that the person has agreed."""
-
-    references: list[ReferenceBody]
-    """Reference images, in the order of the request."""
-
-    metadata: Annotated[dict[str, str], Field(validation_alias="user_metadata")]
-    """Your own pairs from the request."""
-
-    created_at: Moment
-    """Time at which the subject was created, in UTC."""
 
 
 @router.post(
@@ -161,20 +117,19 @@ def get_subject(subject_id: PathId, service: ServiceDep, caller: CallerDep) -> A
         return SubjectBody.model_validate(subject)
 
 
-@router.delete(
-    "/{subject_id}", status_code=204, operation_id="delete_subject", responses=problem_responses("not_found")
+@router.patch(
+    "/{subject_id}", operation_id="change_subject", response_model=SubjectBody, responses=problem_responses("not_found")
 )
-def delete_subject(subject_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
-    """Erase a subject and everything derived from it: priors, edits, jobs, their files, and references that no other
-    subject uses."""
+def change_subject(subject_id: PathId, change: SubjectChange, service: ServiceDep, caller: CallerDep) -> Any:
+    """Change a subject's name, metadata or captions. New captions serve the trainings that start after the change."""
     with service.begin() as session:
-        erasure = erasures.erase_subject(session, caller.project_id, subject_id)
-    if erasure is None:
-        raise problems.not_found("subject", subject_id)
-    try:
-        erasures.sweep(service.begin, service.storage, erasure.id, settle_seconds=service.settings.lease_seconds)
-    except StorageError as error:  # the dispatcher completes the erasure later
-        log.warning("erasure %s is unfinished: %s", erasure.id, error)
+        subject = subjects.lock(session, caller.project_id, subject_id)
+        if subject is None:
+            raise problems.not_found("subject", subject_id)
+        subject_change.check(change, subject)
+        captions = {image_id: caption or None for image_id, caption in (change.captions or {}).items()}
+        subjects.change(subject, name=change.name, metadata=change.metadata, captions=captions)
+        return SubjectBody.model_validate(subject)
 
 
 def _check(new_subject: NewSubject) -> None:

@@ -20,8 +20,8 @@ router = APIRouter(prefix="/uploads", tags=["images"])
 class NewUpload(RequestModel):
     """The file that the client will send: its type and its exact size in bytes."""
 
-    content_type: Literal["image/jpeg", "image/png", "image/webp"]
-    """Media type of the file."""
+    content_type: Literal["image/jpeg", "image/png", "image/webp", "image/heic", "image/heif", "image/avif"]
+    """Media type of the file, which the PUT must send. The image is recognized by its content."""
 
     size: Annotated[int, Field(ge=1, le=2**31 - 1)]
     """Exact size of the file in bytes. The storage refuses a file of another size."""

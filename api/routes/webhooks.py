@@ -8,7 +8,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api import problems
-from api.auth import CallerDep, WriterDep
+from api.auth import CallerDep
 from api.fields import Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.idempotency import IdempotencyDep, json_response
 from api.pagination import Listing, PageDep, listing
@@ -212,8 +212,8 @@ def delete_endpoint(endpoint_id: PathId, service: ServiceDep, caller: CallerDep)
     response_model=Secrets,
     responses=problem_responses("not_found"),
 )
-def endpoint_secret(endpoint_id: PathId, service: ServiceDep, caller: WriterDep) -> Any:
-    """The secrets that sign deliveries to this endpoint. Needs the scope `write`."""
+def endpoint_secret(endpoint_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
+    """The secrets that sign deliveries to this endpoint."""
     with service.begin() as session:
         return Secrets.model_validate(_endpoint(session, caller.project_id, endpoint_id))
 
@@ -223,8 +223,8 @@ def endpoint_secret(endpoint_id: PathId, service: ServiceDep, caller: WriterDep)
     operation_id="get_webhook_secret",
     response_model=Secrets,
 )
-def project_secret(service: ServiceDep, caller: WriterDep) -> Any:
-    """The secrets that sign deliveries to the `webhook_url` of a request. Needs the scope `write`."""
+def project_secret(service: ServiceDep, caller: CallerDep) -> Any:
+    """The secrets that sign deliveries to the `webhook_url` of a request."""
     with service.begin() as session:
         project = projects.get(session, caller.project_id)
         if project is None:

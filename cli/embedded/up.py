@@ -11,16 +11,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from shlex import quote
 
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.access_key import AccessKey, ensure_key
+from cli.embedded.address import local_url, public_url
 from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
 from cli.embedded.supervisor import Supervisor
-from ledger.settings import Settings
+from cli.settings_file import NAME as SETTINGS_FILE
+from cli.settings_file import as_exports, settings_from
 
-SETTINGS_FILE = "settings.sh"
 PROGRAMS = {
     "prior-worker": ("worker", "--queues", "priors"),
     "edit-worker": ("worker", "--queues", "edits"),
@@ -31,9 +31,11 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Service:
-    """A running service: its URL, its API key, and its supervised programs."""
+    """A running service: its URLs, its API key, and its supervised programs."""
 
     url: str
+    public_url: str
+    """The URL that other machines use; the same as `url` if only this machine can connect."""
     key: AccessKey
     has_miniature: bool
     """Whether the base model is the packaged miniature."""
@@ -64,9 +66,10 @@ def embedded_service(
     """Run the service in the block. At the end, everything it started is stopped in reverse order.
 
     `port` 0 selects a free port. `base_model` takes precedence over LIPE_BASE_MODEL; the default is the packaged
-    miniature with its captioner. If a server's LIPE_..._URL is set, that server is used and none is started.
-    `on_start` receives the name of each part before it starts. While the service runs, the file `settings.sh` in
-    `data_dir` exports the settings that the other `lipe` commands need.
+    miniature with its captioner. If a server's LIPE_..._URL is set, that server is used and none is started. The
+    embedded storage answers this machine alone, so the API serves its files, under LIPE_PUBLIC_URL or the URL that
+    other machines use. `on_start` receives the name of each part before it starts. While the service runs, the file
+    `settings.sh` in `data_dir` exports the settings that the other `lipe` commands need.
 
     Raises StartError with the mistake, or with the end of the log of the part that failed. Raises FolderInUse if
     another service uses `data_dir`.
@@ -80,16 +83,19 @@ def embedded_service(
     with ExitStack() as stack:
         reserved_port = stack.enter_context(reserve_port(host, port))
         port = reserved_port.getsockname()[1]
+        outside_url = os.environ.get("LIPE_PUBLIC_URL") or public_url(host, port)
         # It takes seconds, because it imports torch: the servers start in the meantime.
         wait_for_check = stack.enter_context(concurrent_check(lipe_command("check-model", model), defaults))
         addresses, servers = _start_servers(stack, data_dir, on_start)
+        if "LIPE_S3_ENDPOINT_URL" in addresses:
+            addresses["LIPE_PUBLIC_URL"] = outside_url
         settings = {**addresses, **defaults, **(environment or {})}
         on_start("migrate")
         _run_command("migrate", environment=settings)
         on_start("the check of the base model")
         wait_for_check()
-        key = ensure_key(data_dir, _read_settings(settings))  # `lipe migrate` has accepted these settings
-        url = f"http://{host}:{port}"
+        key = ensure_key(data_dir, settings_from(settings))  # `lipe migrate` has accepted these settings
+        url = local_url(host, port)
         reserved_port.close()
         programs = {}
         for name, arguments in {"api": ("api", "--host", host, "--port", str(port)), **PROGRAMS}.items():
@@ -102,7 +108,7 @@ def embedded_service(
         file = stack.enter_context(
             _written_settings(data_dir / SETTINGS_FILE, settings | {"LIPE_URL": url, "LIPE_API_KEY": key.token})
         )
-        yield Service(url, key, is_miniature(model), data_dir, settings, programs, servers, file)
+        yield Service(url, outside_url, key, is_miniature(model), data_dir, settings, programs, servers, file)
 
 
 @contextmanager
@@ -112,7 +118,7 @@ def _written_settings(file: Path, settings: Mapping[str, str]) -> Iterator[Path]
     It contains the LIPE_ variables of this environment, too, because another shell may not have them.
     """
     variables = {name: value for name, value in {**os.environ, **settings}.items() if name.startswith("LIPE_")}
-    write_private(file, "".join(f"export {name}={quote(value)}\n" for name, value in sorted(variables.items())))
+    write_private(file, as_exports(variables))
     try:
         yield file
     finally:
@@ -187,14 +193,6 @@ def is_miniature(base_model: str) -> bool:
         return Path(base_model).resolve() == miniature_folder("checkpoint/unet").parent.resolve()
     except StartError:
         return False
-
-
-def _read_settings(variables: Mapping[str, str]) -> Settings:
-    """The settings of the service's programs: these variables over those of this environment."""
-    values = {
-        name.removeprefix("LIPE_").lower(): value for name, value in variables.items() if name.startswith("LIPE_")
-    }
-    return Settings(**values)  # type: ignore[arg-type]
 
 
 def _run_command(*arguments: str, environment: Mapping[str, str]) -> None:

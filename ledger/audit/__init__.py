@@ -36,7 +36,7 @@ INVARIANTS: Mapping[int, str] = {
     5: "every event is delivered, or is exhausted or disabled",
     6: "one idempotency key, one job",
     7: "a cancelled job does not succeed, and frees the GPU",
-    8: "nothing of an erased subject remains",
+    8: "nothing of an erased resource remains",
     9: "no project refers to rows or objects of another",
 }
 CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (

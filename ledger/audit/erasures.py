@@ -1,46 +1,70 @@
-"""Invariant 8: after a subject is erased no row and no object derived from it remains, except the erasure record."""
+"""Invariant 8: after an erasure no row and no object of what was erased remains, except the erasure record."""
 
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import Text, cast, select
+from sqlalchemy import Column, Table, func, select
 from sqlalchemy.orm import Session
 
 from ledger.audit.violation import MOMENT, Bounds, Violation
 from ledger.database import now
-from ledger.models import Edit, Erasure, IdempotentRequest, Job, Prior, Subject
+from ledger.idempotency import REPORTED
+from ledger.models import METADATA, Edit, Erasure, IdempotentRequest, Job
+from ledger.states import TERMINAL
 from ledger.storage import Storage
+
+ERASABLE = frozenset({"subjects", "priors", "edits", "jobs", "images"})
+"""The tables whose rows an erasure deletes."""
 
 
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
-    """Rows that name an erased subject, and overdue erasures."""
-    for table, subject_id in ((Subject, Subject.id), *((table, table.subject_id) for table in (Prior, Edit, Job))):
-        for row_id, erased in session.execute(
-            select(table.id, Erasure.subject_id).where(subject_id == Erasure.subject_id)
-        ):
-            yield Violation(8, f"subject {erased}", f"was erased, but {table.__tablename__} still has {row_id}")
-    answered = cast(IdempotentRequest.body, Text).contains(Erasure.subject_id)
-    kept = select(Erasure.subject_id, IdempotentRequest.key).where(
-        IdempotentRequest.project_id == Erasure.project_id, answered
-    )
-    for erased, key in session.execute(kept):
-        yield Violation(8, f"subject {erased}", f"was erased, but the answer to the idempotency key {key} names it")
+    """Rows and answers that name something erased, jobs without their erased prior, and overdue erasures."""
+    erased = select(Erasure.project_id, func.jsonb_array_elements_text(Erasure.erased).label("id")).subquery()
+    for table, column in _columns():
+        first = table.primary_key.columns.values()[0]
+        for gone, row_id in session.execute(select(erased.c.id, first).join(table, column == erased.c.id)):
+            yield _left(gone, f"{table.name} still has {row_id}")
+    for reported in REPORTED:
+        same = (IdempotentRequest.project_id == erased.c.project_id, reported == erased.c.id)
+        for gone, key in session.execute(select(erased.c.id, IdempotentRequest.key).where(*same)):
+            yield _left(gone, f"the answer to the idempotency key {key} names it")
+
+    without = (Edit.prior_deleted_at.is_not(None), Job.state.not_in(TERMINAL))
+    for job_id, state in session.execute(select(Job.id, Job.state).join(Edit, Edit.id == Job.edit_id).where(*without)):
+        yield Violation(8, f"job {job_id}", f"is {state}, but the prior of its edit was erased")
 
     late = Erasure.created_at < now(session) - bounds.patience
     for erasure in session.scalars(select(Erasure).where(Erasure.finished_at.is_(None), late)):
         begun = f"{erasure.created_at:{MOMENT}}"
-        yield Violation(
-            8, f"subject {erasure.subject_id}", f"was erased at {begun}, and its objects are not deleted yet"
-        )
+        yield Violation(8, _thing(erasure), f"was erased at {begun}, and its objects are not deleted yet")
 
 
 def prefixes(session: Session) -> list[tuple[str, str]]:
-    """Pairs of subject id and prefix, of the finished erasures: no object may have such a prefix."""
+    """Pairs of erased resource and prefix, of the finished erasures: no object may have such a prefix."""
     finished = session.scalars(select(Erasure).where(Erasure.finished_at.is_not(None)))
-    return [(erasure.subject_id, prefix) for erasure in finished for prefix in erasure.prefixes]
+    return [(_thing(erasure), prefix) for erasure in finished for prefix in erasure.prefixes]
 
 
 def left_objects(storage: Storage, prefixes: Iterable[tuple[str, str]]) -> Iterator[Violation]:
     """Objects that an erasure left. Raises StorageError if the storage is unavailable."""
-    for subject_id, prefix in prefixes:
+    for thing, prefix in prefixes:
         for key in storage.keys(prefix):
-            yield Violation(8, f"subject {subject_id}", f"was erased, but the object {key} still exists")
+            yield Violation(8, thing, f"was erased, but the object {key} still exists")
+
+
+def _columns() -> Iterator[tuple[Table, Column[str]]]:
+    """The columns that name a row of an erasable table: its primary key, and every foreign key to it."""
+    for table in METADATA.sorted_tables:
+        if table.name in ERASABLE:
+            yield table, table.c.id
+        for key in table.foreign_keys:
+            if key.column.table.name in ERASABLE:
+                yield table, key.parent
+
+
+def _left(erased: str, fault: str) -> Violation:
+    return Violation(8, f"erased {erased}", f"was erased, but {fault}")
+
+
+def _thing(erasure: Erasure) -> str:
+    """The first erased resource, which is the one that the request named, except for an image with its users."""
+    return f"erased {erasure.erased[0]}" if erasure.erased else f"erasure {erasure.id}"

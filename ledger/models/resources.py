@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Double, ForeignKey
+from sqlalchemy import Double, ForeignKey, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list_index, metadata_index
@@ -21,7 +21,10 @@ class Project(Row):
 
 
 class ApiKey(Row):
-    """One API key. A project may have two live keys, so that it can rotate them without a gap."""
+    """One API key. A project may have two live keys, so that it can rotate them without a gap.
+
+    `scopes` are all scopes of `ledger.keys` that it has. `last_used_at` is exact to the minute.
+    """
 
     __tablename__ = "keys"
 
@@ -33,6 +36,7 @@ class ApiKey(Row):
     created_at: Mapped[Moment]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
 
 class Upload(Row):
@@ -106,7 +110,8 @@ class Subject(Row):
 class Prior(Row):
     """The learned artefact of a subject.
 
-    `manifest` (with the base model's fingerprint) and `adapter_sha256` are set once the prior is ready.
+    `manifest` (with the base model's fingerprint) and `adapter_sha256` are set once the prior is ready, and
+    `reference_ids`, the images it was trained on. These may be deleted since.
     """
 
     __tablename__ = "priors"
@@ -117,12 +122,16 @@ class Prior(Row):
     manifest: Mapped[dict[str, Any] | None]
     adapter_key: Mapped[str | None]
     adapter_sha256: Mapped[str | None]
+    reference_ids: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     ready_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 
 
 class Edit(Row):
-    """A requested edit. `mask_image_id` is the user's own mask (white may change), if there is one."""
+    """A requested edit. `mask_image_id` is the user's own mask (white may change), if there is one.
+
+    `prior_id` is None if the edit uses the base model alone, or if its prior was deleted at `prior_deleted_at`.
+    """
 
     __tablename__ = "edits"
     __table_args__ = (list_index("edits"),)
@@ -130,7 +139,8 @@ class Edit(Row):
     id: Mapped[Id]
     project_id: Mapped[ListedProjectId]
     subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
-    prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id", ondelete="CASCADE"), index=True)
+    prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id"), index=True)
+    prior_deleted_at: Mapped[datetime | None]
     image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), index=True)
     mask_image_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"), index=True)
     method: Mapped[str]
@@ -140,13 +150,16 @@ class Edit(Row):
 
 
 class Erasure(Row):
-    """The record that a subject was erased. `prefixes` (each ends with a slash) are those of its objects."""
+    """The record of an erasure: the ids of the deleted rows, and the prefixes of their objects.
+
+    The ids are those of subjects, priors, edits, jobs, images and uploads. Each prefix ends with a slash.
+    """
 
     __tablename__ = "erasures"
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
-    subject_id: Mapped[str]
+    erased: Mapped[list[str]]
     prefixes: Mapped[list[str]]
     finished_at: Mapped[datetime | None] = mapped_column(index=True)
     created_at: Mapped[Moment]

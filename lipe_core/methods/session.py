@@ -5,10 +5,9 @@ SDXL). Without a prior, prompts therefore name the class noun alone, unless a me
 """
 
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count, product
 from typing import Any
@@ -24,11 +23,15 @@ from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, invert, no_progress
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
 from lipe_core.errors import InvalidRequest
+from lipe_core.grain import add_grain
 from lipe_core.masks import mask_ops
 from lipe_core.masks.mask_images import soft_mask_image
 from lipe_core.masks.recording import Prompts, encode_prompts
+from lipe_core.methods import crop
+from lipe_core.methods.clock import Clock
+from lipe_core.methods.crop import Box
 from lipe_core.methods.request import Edit, EditRequest, MakeImage
-from lipe_core.pixels import to_mask, to_pixels, to_rgb
+from lipe_core.pixels import resized, to_mask, to_pixels, to_rgb
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size, Timesteps
 
@@ -37,30 +40,17 @@ def _as_it_is(denoise: Denoiser) -> Denoiser:
     return denoise
 
 
-@dataclass
-class Clock:
-    """Seconds spent in each stage, including the device's queue."""
-
-    device: torch.device
-    timings: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Context manager that adds its run time to the stage."""
-        start = time.perf_counter()
-        yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
-
-
 @dataclass(frozen=True)
 class EditSession:
-    """One request that one method works on. `rows` are its (target prompt, seed) pairs; each becomes an edit."""
+    """One request that one method works on. `rows` are its (target prompt, seed) pairs; each becomes an edit.
+
+    `crop` is the part of the image that is edited, and `size` the (height, width) at which the network works on it.
+    """
 
     model: BaseModel
     request: EditRequest
     prior: Prior | None
+    crop: Box
     size: Size
     rows: tuple[tuple[str, int], ...]
     names_token: bool
@@ -84,8 +74,13 @@ class EditSession:
         if not seeded and len(request.seeds) > 1:
             raise InvalidRequest("this method draws no noise: all seeds give one image, so give one seed")
         rows = tuple(product(request.target_prompts, request.seeds))
-        size = sdxl.working_size(model, (request.image.height, request.image.width))
-        return cls(model, request, prior, size, rows, keeps_token or prior is not None, Clock(model.device))
+        part = crop.whole((request.image.height, request.image.width))
+        size = sdxl.working_size(model, part.size)
+        return cls(model, request, prior, part, size, rows, keeps_token or prior is not None, Clock(model.device))
+
+    def cropped(self, part: Box) -> "EditSession":
+        """The same session on another part of the image."""
+        return replace(self, crop=part, size=sdxl.working_size(self.model, part.size))
 
     def with_prior(self) -> AbstractContextManager[BaseWeights | None]:
         """Context manager that applies the prior, if there is one, and yields the way to disable it for a moment."""
@@ -111,11 +106,6 @@ class EditSession:
         """The seed of each row."""
         return [seed for _, seed in self.rows]
 
-    @property
-    def image_size(self) -> Size:
-        """The (height, width) of the request's image."""
-        return self.request.image.height, self.request.image.width
-
     def encode(self, prompts: Sequence[str], *, negative_prompt: str = "") -> Prompts:
         """Encode prompts such as `source_prompt` and find the subject's words in them."""
         return encode_prompts(
@@ -135,12 +125,20 @@ class EditSession:
         """The image's latents, one row."""
         return sdxl.encode_image(self.model, [self._working_image()])
 
-    def user_mask(self) -> Mask | None:
-        """The request's own mask over the latents of each row, or None. A latent that the mask touches may change."""
+    def user_silhouette(self) -> PixelMask | None:
+        """The request's own mask at the size that the network works at, one row, or None."""
         if self.request.mask is None:
             return None
+        mask = mask_ops.resize(to_mask(self.crop.cut(self.request.mask)), self.size) > 0
+        return mask.float().to(self.model.device)
+
+    def user_mask(self) -> Mask | None:
+        """The request's own mask over the latents of each row, or None. A latent that the mask touches may change."""
+        silhouette = self.user_silhouette()
+        if silhouette is None:
+            return None
         _, height, width = self.model.latent_shape(self.size)
-        mask = mask_ops.resize(to_mask(self.request.mask), (height, width)) > 0
+        mask = mask_ops.resize(silhouette, (height, width)) > 0
         return self.for_rows(mask.float().to(self.model.device))
 
     def for_rows(self, single: torch.Tensor) -> torch.Tensor:
@@ -170,7 +168,11 @@ class EditSession:
 
     def mask_images(self, masks: Mask | PixelMask, feather: float = 0.0) -> list[MakeImage]:
         """Masks as greyscale images of the request's size, with soft edges of the width `feather`."""
-        return [partial(soft_mask_image, row, self.image_size, feather) for row in masks.cpu()[:, None]]
+        return [self.in_place(partial(soft_mask_image, row, self.crop.size, feather)) for row in masks.cpu()[:, None]]
+
+    def in_place(self, make_mask: MakeImage) -> MakeImage:
+        """A mask of the crop as a mask of the request's image: black around the crop."""
+        return lambda: self.crop.paste(make_mask(), Image.new("L", self.request.image.size))
 
     def edits(
         self,
@@ -187,14 +189,13 @@ class EditSession:
         Without masks, the whole image may change. With `composite`, the source's own pixels return outside the edit
         mask.
         """
-        height, width = self.image_size
-        everywhere = [partial(Image.new, "L", (width, height), 255)] * len(self.rows)
+        everywhere = [partial(Image.new, "L", self.request.image.size, 255)] * len(self.rows)
         source, parameters = to_rgb(self.request.image), self._parameters(config)
         return [
             Edit(
                 target_prompt=prompt,
                 seed=seed,
-                make_uncomposited=partial(resized, image, self.image_size),
+                make_uncomposited=partial(self._finished, image, grain=composite),
                 make_source_mask=source_mask,
                 make_edit_mask=edit_mask,
                 source=source if composite else None,
@@ -208,7 +209,18 @@ class EditSession:
         ]
 
     def _working_image(self) -> Image.Image:
-        return resized(to_rgb(self.request.image), self.size)
+        return resized(self._part(), self.size)
+
+    def _part(self) -> Image.Image:
+        """The part of the image that is edited, at its own size."""
+        return to_rgb(self.crop.cut(self.request.image))
+
+    def _finished(self, image: Image.Image, *, grain: bool) -> Image.Image:
+        """A decoded image in its place in the request's image, with the photo's grain if it borders on the photo."""
+        part = resized(image, self.crop.size)
+        if grain:
+            part = add_grain(part, self._part(), self.size)
+        return self.crop.paste(part, to_rgb(self.request.image))
 
     def _worded(self, prompt: str) -> str:
         phrase = rf"(?<!\w){re.escape(self.request.subject.phrase)}(?!\w)"
@@ -220,6 +232,7 @@ class EditSession:
             "revision": self.model.revision,
             "fingerprint": self.model.fingerprint,
             "source_prompt": self.request.source_prompt,
+            "crop_box": self.crop._asdict(),
             "height": self.size[0],
             "width": self.size[1],
         }
@@ -235,9 +248,3 @@ def require(name: str, value: float, low: float, high: float) -> None:
     """Raise InvalidRequest for a setting outside [low, high], or one that is not a number."""
     if not low <= value <= high:
         raise InvalidRequest(f"{name} must be within [{low:g}, {high:g}], got {value}")
-
-
-def resized(image: Image.Image, size: Size) -> Image.Image:
-    """The image at this (height, width); the same object if it already has it."""
-    height, width = size
-    return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from tests.support.api_fixtures import Refuse
-from tests.support.uploads import png
+from tests.support.uploads import photo, png
 
 
 def _bytes(name: str, **options: Any) -> bytes:
@@ -45,6 +45,12 @@ UPLOADS = [
 def test_uploads(api: TestClient, refused: Refuse, content: bytes, status: int, code: str, form: bool) -> None:
     sent = {"files": {"file": ("x.jpg", content)}} if form else {"content": content}
     refused(status, code, api.post, "/v1/images", **sent)
+
+
+@pytest.mark.parametrize("name", ["HEIF", "AVIF"])
+def test_photos_of_phones_are_stored(api: TestClient, name: str) -> None:
+    image = api.post("/v1/images", content=photo(name)).raise_for_status().json()
+    assert (image["width"], image["height"], image["content_type"]) == (96, 96, "image/png")
 
 
 def test_a_form_without_the_file(api: TestClient, refused: Refuse) -> None:

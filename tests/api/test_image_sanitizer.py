@@ -12,7 +12,8 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
-from api.image_sanitizer import ImageRefused, SanitizedImage, sanitize_image
+from api.image_formats import ImageRefused
+from api.image_sanitizer import SanitizedImage, sanitize_image
 from tests.support.uploads import header_of
 
 MIB = 1 << 20

@@ -36,6 +36,7 @@ def resources(api: TestClient, subject: dict[str, Any], prior: str, upload: Call
         "job_id": job["id"],
         "endpoint_id": endpoint,
         "delivery_id": delivery["id"],
+        "key_id": api.post("/v1/keys", json={"name": "second"}).json()["id"],
     }
 
 
@@ -55,20 +56,21 @@ def rows(begin: UnitOfWork) -> dict[str, list[Any]]:
 def test_an_id_of_another_project_is_not_found(
     app: FastAPI, api: TestClient, stranger: TestClient, resources: dict[str, str], begin: UnitOfWork
 ) -> None:
+    stranger.get("/v1/jobs")  # the key's first use is recorded
     before, checked = rows(begin), 0
     for method, path, operation in operations(app):
         names = re.findall(r"\{(\w+)\}", path)
         if not names:
             continue
         foreign = path.format(**resources)
-        made_up = path.format(**{name: re.sub(r"_\w+", "_0123456789abcdef", resources[name]) for name in names})
+        made_up = path.format(**{name: re.sub(r"[0-9a-f]{16,}", "0123456789abcdef", resources[name]) for name in names})
         payload = examples.REQUESTS.get(operation["operationId"])
         body = payload and {key: value for key, value in payload.items() if key != "webhook_url"}  # no name server here
         answers = [stranger.request(method, url, json=body) for url in (foreign, made_up)]
         for answer in answers:
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (method, foreign)
         # The answer does not reveal whether the resource exists in another project.
-        details = [re.sub(r"\w+_[0-9a-f]{16,}", "", answer.json()["detail"]) for answer in answers]
+        details = [re.sub(r"[0-9a-f]{16,}", "", answer.json()["detail"]) for answer in answers]
         assert details[0] == details[1]
         checked += 1
     assert rows(begin) == before
@@ -93,12 +95,17 @@ def test_an_id_of_another_project_in_a_filter_or_a_body_is_not_found(
     assert stranger.post("/v1/edits", json=mine).status_code == 404
     references = {"name": "Rex", "class_noun": "dog", "references": [resources["image_id"], "img_1", "img_2"]}
     assert stranger.post("/v1/subjects", json=references).json()["param"] == "references[0]"
+    own = [stranger.post("/v1/images", content=png(color)).json()["id"] for color in ("red", "green", "blue")]
+    rex = stranger.post("/v1/subjects", json=references | {"references": own}).json()
+    added = stranger.post(f"/v1/subjects/{rex['id']}/references", json={"image_id": resources["image_id"]})
+    assert (added.status_code, added.json()["param"]) == (404, "image_id")
 
 
 def test_every_list_of_another_project_is_empty(app: FastAPI, stranger: TestClient, resources: dict[str, str]) -> None:
     lists = [path for _, path, one in operations(app) if one["operationId"].startswith("list_") and "{" not in path]
-    assert len(lists) == 7
-    for path in lists:
+    assert len(lists) == 8
+    assert [row["name"] for row in stranger.get("/v1/keys").json()["data"]] == ["test"]  # its own
+    for path in set(lists) - {"/v1/keys"}:
         assert stranger.get(path).json() == {"data": [], "has_more": False, "next_cursor": None}
 
 
@@ -141,8 +148,17 @@ def test_resources_of_another_project_are_not_found(
         if not path.endswith("/events"):  # the owner's stream would not end before the job
             assert api.get(path).status_code == 200
         refused(404, "not_found", stranger.get, path)
-    for path in (f"/v1/images/{image}", f"/v1/subjects/{subject['id']}", f"/v1/webhook-endpoints/{endpoint}"):
+    for path in (
+        f"/v1/images/{image}",
+        f"/v1/images/{image}?cascade=true",
+        f"/v1/subjects/{subject['id']}",
+        f"/v1/subjects/{subject['id']}/references/{subject['references'][0]['image_id']}",
+        f"/v1/priors/{prior}",
+        f"/v1/edits/{edit['edit_id']}",
+        f"/v1/webhook-endpoints/{endpoint}",
+    ):
         refused(404, "not_found", stranger.delete, path)
+    refused(404, "not_found", stranger.patch, f"/v1/subjects/{subject['id']}", json={"name": "Mine"})
     for path in (
         f"/v1/subjects/{subject['id']}/priors",
         f"/v1/jobs/{edit['id']}/cancel",

@@ -15,7 +15,7 @@ from tests.support.uploads import png
 Upload = Callable[..., str]
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 6, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 21])
 def test_too_few_and_too_many_references(api: TestClient, refused: Refuse, upload: Upload, count: int) -> None:
     references = [upload("red", (96 + place, 96)) for place in range(count)]
     payload = {"name": "Rex", "class_noun": "dog", "references": references}

@@ -85,15 +85,24 @@ def test_up_says_that_the_miniature_knows_no_photos() -> None:
     assert advice not in announced(service(has_miniature=False))
 
 
+def test_up_prints_the_url_of_other_machines() -> None:
+    assert "Other machines use http://192.0.2.7:1 (set LIPE_PUBLIC_URL" in announced(
+        service(public_url="http://192.0.2.7:1")
+    )
+    assert "Other machines" not in announced(service())
+
+
 def test_up_for_scripts_prints_the_key_at_every_start(capsys: pytest.CaptureFixture[str]) -> None:
     assert announced(service("kept"), as_json=True) == ""
     ready = json.loads(capsys.readouterr().out)
     assert (ready["api_key"], ready["api_key_file"]) == ("lipe_a_b", "/data/api-key")
 
 
-def service(origin: str = "new", *, has_miniature: bool = False) -> Service:
+def service(origin: str = "new", *, has_miniature: bool = False, public_url: str = "http://127.0.0.1:1") -> Service:
     key = AccessKey("lipe_a_b", Path("/data/api-key"), origin)  # type: ignore[arg-type]
-    return Service("http://127.0.0.1:1", key, has_miniature, Path("/data"), {}, {}, (), Path("/data/settings.sh"))
+    return Service(
+        "http://127.0.0.1:1", public_url, key, has_miniature, Path("/data"), {}, {}, (), Path("/data/settings.sh")
+    )
 
 
 def announced(service: Service, *, as_json: bool = False) -> str:

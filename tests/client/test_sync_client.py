@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from ledger import attempts, workers
 from ledger.database import UnitOfWork
 from lipe_client import Client, Job, JobFailed, Problem, Progress, Subject, call, retries
-from tests.support.uploads import png
+from tests.support.uploads import photo, png
 
 Work = Callable[..., None]
 ROLES = ("image", "source_mask", "edit_mask", "uncomposited")
@@ -64,6 +65,11 @@ def test_a_presigned_upload_gives_the_same_image(lipe: Client, tmp_path: Path) -
     assert twice[0] == twice[1]
     with pytest.raises(Problem, match="image_format_unsupported"):
         lipe.upload_image_presigned(b"no image")
+
+
+@pytest.mark.parametrize("name", ["HEIF", "AVIF", "JPEG", "WEBP"])
+def test_every_format_is_uploaded_with_its_type(lipe: Client, name: str) -> None:
+    assert lipe.upload_image_presigned(photo(name)).width == 96
 
 
 def test_progress_has_its_step(lipe: Client, rex: Subject, begin: UnitOfWork) -> None:
@@ -124,6 +130,18 @@ def test_a_download_with_another_hash_is_refused(lipe: Client, rex: Subject, wor
     with pytest.raises(OSError, match="SHA-256"):
         lipe.download(wrong, tmp_path / "adapter")
     assert not list(tmp_path.iterdir())
+
+
+def test_keys(lipe: Client, server: str) -> None:
+    expires_at = datetime.now(UTC) + timedelta(days=1)
+    created = lipe.create_api_key("viewer", scope="read", expires_at=expires_at)
+    with Client(server, created.api_key) as viewer:
+        assert list(viewer.jobs()) == []
+        with pytest.raises(Problem, match="scope `admin`"):
+            list(viewer.api_keys())
+    lipe.revoke_api_key(created)
+    viewers = [key for key in lipe.api_keys() if key.id == created.id]
+    assert [(key.scope, key.expires_at, key.revoked_at is None) for key in viewers] == [("read", expires_at, False)]
 
 
 def test_webhooks(lipe: Client, rex: Subject) -> None:

@@ -38,6 +38,19 @@ def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
+def test_existing_keys_keep_all_rights(engine: Engine) -> None:
+    with engine.begin() as connection:
+        config = migration_config(connection)
+        command.downgrade(config, "0010")
+        connection.execute(text("INSERT INTO projects (id, name, webhook_secrets) VALUES ('prj_1', 'shop', '[]')"))
+        row = "INSERT INTO keys (id, project_id, name, digest, scopes) VALUES (:id, 'prj_1', '', '', :scopes)"
+        connection.execute(text(row), {"id": "all", "scopes": '["read", "write"]'})
+        connection.execute(text(row), {"id": "few", "scopes": '["read"]'})
+        command.upgrade(config, "head")
+        found = connection.execute(text("SELECT id, scopes, expires_at FROM keys ORDER BY id")).all()
+        assert [tuple(key) for key in found] == [("all", ["read", "write", "admin"], None), ("few", ["read"], None)]
+
+
 def test_migrating_again_changes_nothing(settings: Settings, engine: Engine, project: Project) -> None:
     """No table, column, index or row: the transactions of the catalogue and of the rows stay the same."""
     before = written(engine)

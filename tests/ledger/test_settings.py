@@ -63,11 +63,35 @@ def test_settings_come_from_secret_files_unless_the_environment_has_them(
         {"prompt_writer_url": "http://localhost:port/v1", "prompt_writer_model": "m"},
         {"prompt_writer_timeout_seconds": "0"},
         {"queue_deadline_seconds": "0"},
+        {"public_url": "lipe.example.com"},
+        {"public_url": "ftp://lipe.example.com"},
+        {"public_url": "https://lipe.example.com/?a=1"},
+        {"public_url": "https://user:word@lipe.example.com"},
+        {"cors_origins": "*"},
+        {"cors_origins": "https://*.example.com"},
+        {"cors_origins": "https://app.example.com/"},
+        {"cors_origins": "https://app.example.com,app2.example.com"},
+        {"cors_origins": "https://App.example.com"},
+        {"cors_origins": "http://localhost:port"},
+        {"cors_origins": "null"},
+        {"webhook_file_seconds": "604801"},
     ],
 )
 def test_a_contradictory_value_is_refused(settings: Settings, wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Settings(**{**settings.model_dump(), **wrong})
+
+
+def test_origins_are_a_list_and_a_base_url_has_no_slash_at_its_end(settings: Settings) -> None:
+    given = {"cors_origins": "https://app.example.com, http://localhost:5173,", "public_url": "https://a.example/lipe/"}
+    accepted = Settings(**{**settings.model_dump(), **given})
+    assert accepted.allowed_origins == ["https://app.example.com", "http://localhost:5173"]
+    assert accepted.public_url == "https://a.example/lipe"
+
+
+def test_a_wrong_origin_is_named(settings: Settings) -> None:
+    with pytest.raises(ValidationError, match=r"'https://app.example.com/x' is no origin: list each as scheme, host"):
+        Settings(**{**settings.model_dump(), "cors_origins": "http://localhost:5173,https://app.example.com/x"})
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "https://api.example.com/v1"])

@@ -8,6 +8,7 @@ import pytest
 import lipe_client.models
 import lipe_core.subject
 from ledger.categories import Category
+from ledger.keys import SCOPES
 from ledger.notify import QUEUES
 from ledger.states import JOB_KINDS, TERMINAL, DeliveryState, JobKind, State
 from ledger.subjects import CLASS_NOUN_PATTERN, TOKEN_PATTERN
@@ -24,6 +25,10 @@ def test_the_clients_states_are_the_ledgers() -> None:
     assert lipe_client.models.TERMINAL_STATUSES == TERMINAL
     assert get_args(lipe_client.models.Kind) == get_args(JobKind) == JOB_KINDS
     assert get_args(lipe_client.models.DeliveryState) == get_args(DeliveryState)
+
+
+def test_the_clients_scopes_are_the_ledgers() -> None:
+    assert get_args(lipe_client.models.Scope) == SCOPES
 
 
 def test_every_end_of_a_job_is_a_webhook_event() -> None:

@@ -66,4 +66,4 @@ def run_audit(begin: UnitOfWork, storage: Storage) -> RunAudit:
 def key(begin: UnitOfWork, project: Project, settings: Settings) -> str:
     """An API key of the project."""
     with begin() as session:
-        return keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test")[1]
+        return keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test", scope="write")[1]

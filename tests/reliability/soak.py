@@ -170,7 +170,9 @@ def soak(seconds: float, seed: int, folder: Path) -> None:
         begin = unit_of_work(engine)
         with begin() as session:
             project = projects.create(session, "soak")
-            key = keys.create(session, service.settings.key_pepper.get_secret_value(), project.id, "soak")[1]
+            key = keys.create(
+                session, service.settings.key_pepper.get_secret_value(), project.id, "soak", scope="write"
+            )[1]
             webhooks.create_endpoint(
                 session, project.id, f"http://127.0.0.1:{service.port}/healthz"
             )  # answers 405, so that deliveries are retried

@@ -32,7 +32,7 @@ def test_a_job_of_a_killed_worker_succeeds_later(
     program("dispatcher")
     worker = program("worker", "--queues", "priors,edits")
     with begin() as session:
-        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test")[1]
+        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test", scope="admin")[1]
     with Client(f"http://127.0.0.1:{port}", key) as lipe:
         eventually(lambda: _ready(port))
         references = [lipe.upload_image(_image(colour)) for colour in ("red", "green", "blue")]

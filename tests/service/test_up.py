@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 from PIL import Image
 
 from cli.embedded.up import embedded_service
@@ -17,12 +18,13 @@ from tests.support.receiver import receiving
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
+@pytest.mark.enable_socket  # it connects to this machine's own address, as other machines do
 def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) -> None:
     environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with (
         receiving(200) as receiver,
-        embedded_service(tmp_path / "data", base_model=checkpoint, environment=environment) as service,
-        Client(service.url, service.key.token) as lipe,
+        embedded_service(tmp_path / "data", host="0.0.0.0", base_model=checkpoint, environment=environment) as service,
+        Client(service.public_url, service.key.token) as lipe,
     ):
         endpoint = lipe.create_webhook_endpoint(receiver.url)
         references = [lipe.upload_image(image(shade)) for shade in (10, 90, 170)]
@@ -31,7 +33,7 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
         assert lipe.wait(learning).status == "succeeded"
         editing = lipe.edit(
             subject=rex,
-            image=lipe.upload_image(image(0)),
+            image=lipe.upload_image_presigned(image(0)),
             prompts=["a photo of sks dog jumping", "a photo of sks dog sitting"],
             parameters={"steps": 2},
         )
@@ -39,6 +41,7 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
         (model,) = lipe.models()
         assert (model.kinds, model.workers, model.miniature) == (("edit", "prior"), 2, False)
         results = lipe.results(editing)
+        assert all(result.image.url.startswith(f"{service.public_url}/files/") for result in results)
         files = [lipe.download(result.image, tmp_path / f"{number}.png") for number, result in enumerate(results)]
         assert [Image.open(io.BytesIO(file.read_bytes())).size for file in files] == [(64, 64), (64, 64)]
         eventually(lambda: len(receiver.seen) == 2)  # an erasure deletes pending deliveries, too

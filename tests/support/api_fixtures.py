@@ -26,11 +26,12 @@ Refuse = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def new_key(begin: UnitOfWork, settings: Settings) -> NewKey:
-    """`new_key(project, scopes=...)`: the text of a new key."""
+    """`new_key(project, scope=...)`: the text of a new key, by default one with all rights."""
 
-    def create(project: Project, **options: Any) -> str:
+    def create(project: Project, *, scope: keys.Scope = "admin", **options: Any) -> str:
+        pepper = settings.key_pepper.get_secret_value()
         with begin() as session:
-            return keys.create(session, settings.key_pepper.get_secret_value(), project.id, "test", **options)[1]
+            return keys.create(session, pepper, project.id, "test", scope=scope, **options)[1]
 
     return create
 

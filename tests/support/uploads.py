@@ -5,12 +5,22 @@ import zlib
 from io import BytesIO
 
 from PIL import Image
+from pillow_heif import register_heif_opener
+
+register_heif_opener()  # for `save`
 
 
 def png(color: str = "red", size: tuple[int, int] = (96, 96)) -> bytes:
     """A small image."""
     file = BytesIO()
     Image.new("RGB", size, color).save(file, "PNG")
+    return file.getvalue()
+
+
+def photo(name: str, size: tuple[int, int] = (96, 96)) -> bytes:
+    """A small file of the format that Pillow calls `name`."""
+    file = BytesIO()
+    Image.radial_gradient("L").resize(size).convert("RGB").save(file, name, quality=90)
     return file.getvalue()
 
 

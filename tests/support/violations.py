@@ -280,6 +280,28 @@ VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
             s, s.get_one(Subject, j.subject).project_id, content_type="image/png", size=1, seconds=-3600
         ),
     ),
+    "an erased edit's job": (
+        {8},
+        "was erased, but jobs still has",
+        lambda s, _, j: s.execute(
+            update(Erasure).values(erased=Erasure.erased.concat([s.get_one(Job, j.edited).edit_id]))
+        ),
+    ),
+    "a reference of an erased image": (
+        {8},
+        "was erased, but subject_references still has",
+        lambda s, _, j: s.execute(
+            update(Erasure).values(erased=Erasure.erased.concat([s.get_one(Subject, j.subject).references[0].image_id]))
+        ),
+    ),
+    "a job that lost its prior": (
+        {8},
+        "is running, but the prior of its edit was erased",
+        lambda s, _, j: [
+            s.execute(update(Edit).values(prior_deleted_at=LONG_AGO)),
+            s.execute(update(Job).where(Job.id == j.running).values(edit_id=s.get_one(Job, j.edited).edit_id)),
+        ],
+    ),
     "another project's prior": ({9}, "which belongs to another project", use_foreign_prior),
     "another project's reference": ({9}, "which belongs to another project", moved_to_other(Image)),
     "another project's answer": ({9}, "refers to jobs", moved_to_other(IdempotentRequest)),

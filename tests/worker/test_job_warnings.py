@@ -54,8 +54,8 @@ def stored(begin: UnitOfWork, storage: Storage, project: Project, image: Image.I
         return images.add(session, project.id, image_id, put, width=image.width, height=image.height)
 
 
-def training(begin: UnitOfWork, storage: Storage, project: Project, pictures: list[Image.Image]) -> Job:
-    rows = [stored(begin, storage, project, picture) for picture in pictures]
+def training(begin: UnitOfWork, storage: Storage, project: Project, shown: list[Image.Image]) -> Job:
+    rows = [stored(begin, storage, project, image) for image in shown]
     with begin() as session:
         subject = subjects.create(
             session, project.id, name="Ada", class_noun="woman", token="sks", images=rows,

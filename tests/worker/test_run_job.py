@@ -39,6 +39,9 @@ def test_a_prior_is_learned_and_used_for_an_edit(
     assert (learned.state, learned.attempt, learned.error_detail) == (State.SUCCEEDED, 1, None)
     assert learned.resolved["captions"] == ["a sks dog sitting", "a photo of sks dog", "a photo of sks dog jumping"]
     assert (learned.resolved["prior"]["steps"], learned.resolved["regularization"]["count"]) == (3, 2)
+    with begin() as session:
+        prior = session.get_one(Prior, job.prior_id)
+    assert prior.reference_ids == [reference.image_id for reference in subject.references]
     stages = ("queued", "loading", "checking", "captioning", "regularizing", "training", "uploading")
     assert learned.metrics.keys() == {f"seconds_{stage}" for stage in stages} | {
         "peak_memory_bytes", "worker", "attempt",

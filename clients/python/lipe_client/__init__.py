@@ -2,6 +2,7 @@
 
 from lipe_client.async_client import AsyncClient
 from lipe_client.models import (
+    ApiKey,
     Artefact,
     Category,
     Delivery,
@@ -15,11 +16,13 @@ from lipe_client.models import (
     JobWarning,
     Kind,
     Method,
+    NewApiKey,
     OutputFormat,
     Prior,
     PriorSummary,
     Progress,
     Result,
+    Scope,
     ServedModel,
     Status,
     Subject,
@@ -29,6 +32,7 @@ from lipe_client.sync_client import Client
 from lipe_client.webhooks import verify_webhook
 
 __all__ = [
+    "ApiKey",
     "Artefact",
     "AsyncClient",
     "Category",
@@ -45,12 +49,14 @@ __all__ = [
     "JobWarning",
     "Kind",
     "Method",
+    "NewApiKey",
     "OutputFormat",
     "Prior",
     "PriorSummary",
     "Problem",
     "Progress",
     "Result",
+    "Scope",
     "ServedModel",
     "Status",
     "Subject",

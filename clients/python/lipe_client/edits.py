@@ -1,10 +1,10 @@
-"""Operations on edits: request one, read its results."""
+"""Operations on edits: request one, read its results, delete it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lipe_client.call import Call, Listing, create, filters, id_of, path_of
+from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of
 from lipe_client.models import (
     Edit,
     EditSummary,
@@ -87,6 +87,11 @@ class Edits:
         Empty until its job succeeded.
         """
         return Call("GET", path_of("edits", _edit_id(edit)), lambda content: Edit.model_validate_json(content).results)
+
+    @operation
+    def delete_edit(self, edit: EditSummary | Job | str) -> Call[None]:
+        """Delete an edit, its jobs and its results. A queued job never starts, and a running one stops."""
+        return Call("DELETE", path_of("edits", _edit_id(edit)), no_content)
 
     @list_operation
     def edits(

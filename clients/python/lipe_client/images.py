@@ -7,8 +7,13 @@ from lipe_client.call import Call, Listing, create, filters, no_content, path_of
 from lipe_client.models import Image, Upload
 from lipe_client.operations import list_operation, operation
 
-CONTENT_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
-"""Content types by a file's first bytes. The service checks the file itself."""
+CONTENT_TYPES = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"RIFF": "image/webp",
+    b"ftypavi": "image/avif",
+    b"ftyp": "image/heic",
+}
+"""Content types by the bytes with which a file begins, at 0 or 4. The service checks the file itself."""
 
 
 class Images:
@@ -16,7 +21,7 @@ class Images:
 
     @operation
     def upload_image(self, file: Path | str | bytes, *, idempotency_key: str | None = None) -> Call[Image]:
-        """Upload a JPEG, PNG or WebP file, given by its path or its bytes."""
+        """Upload a JPEG, PNG, WebP, HEIC or AVIF file, given by its path or its bytes."""
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
         return create(
             path_of("images"),
@@ -30,7 +35,7 @@ class Images:
     def upload_image_presigned(self, file: Path | str | bytes, *, idempotency_key: str | None = None) -> Call[Image]:
         """Upload a file to the object storage by a presigned URL; its bytes do not pass through the API."""
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
-        types = (name for start, name in CONTENT_TYPES.items() if content.startswith(start))
+        types = (name for start, name in CONTENT_TYPES.items() if content[:12].find(start) in (0, 4))
 
         def put(response: bytes) -> Call[Image]:
             upload = Upload.model_validate_json(response)
@@ -58,6 +63,7 @@ class Images:
         return Listing(path_of("images"), Image, filters(created_after=created_after, created_before=created_before))
 
     @operation
-    def delete_image(self, image: Image | str) -> Call[None]:
-        """Delete an image that no subject and no edit uses."""
-        return Call("DELETE", path_of("images", image), no_content)
+    def delete_image(self, image: Image | str, *, cascade: bool = False) -> Call[None]:
+        """Delete an image that no subject and no edit uses; with `cascade`, also those that use it."""
+        options = {"params": {"cascade": "true"}} if cascade else {}
+        return Call("DELETE", path_of("images", image), no_content, options)

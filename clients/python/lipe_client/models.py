@@ -9,6 +9,7 @@ Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expire
 Kind = Literal["prior", "edit"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
+Scope = Literal["read", "write", "admin"]
 Method = Literal[
     "nima",
     "nima_single_pass",
@@ -217,11 +218,12 @@ class Progress(Model):
 
 
 class PriorSummary(Model):
-    """A prior of a subject. `ready_at` is set once its training job succeeded."""
+    """A prior of a subject. `ready_at` and `reference_ids` are set once its training job succeeded."""
 
     id: str
     subject_id: str
     adapter_sha256: str | None
+    reference_ids: tuple[str, ...] = ()
     ready_at: datetime | None
     created_at: datetime
 
@@ -250,11 +252,12 @@ class Result(Model):
 
 
 class EditSummary(Model):
-    """The request of an edit."""
+    """The request of an edit. If its prior was deleted, it has `prior_deleted_at` and no `prior_id`."""
 
     id: str
     subject_id: str
     prior_id: str | None
+    prior_deleted_at: datetime | None = None
     image_id: str
     mask_image_id: str | None
     method: str
@@ -276,6 +279,24 @@ class Secrets(Model):
     """Webhook secrets (`whsec_...`), newest first. Each of them signs every delivery."""
 
     secrets: tuple[str, ...]
+
+
+class ApiKey(Model):
+    """An API key, without its secret. `scope` includes those before it: read, write, admin."""
+
+    id: str
+    name: str
+    scope: Scope
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewApiKey(ApiKey):
+    """A key that was just created. The service stores no copy of `api_key`."""
+
+    api_key: str
 
 
 class Endpoint(Model):

@@ -1,10 +1,10 @@
-"""Operations on priors: train one for a subject, read its files."""
+"""Operations on priors: train one for a subject, read its files, delete it."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from lipe_client.call import Call, Listing, create, filters, path_of
+from lipe_client.call import Call, Listing, create, filters, no_content, path_of
 from lipe_client.models import Job, Prior, PriorSummary, Status, Subject
 from lipe_client.operations import list_operation, operation
 
@@ -42,6 +42,11 @@ class Priors:
     def prior(self, prior: PriorSummary | str) -> Call[Prior]:
         """One prior. It has URLs of its files once it is ready."""
         return Call("GET", path_of("priors", prior), Prior.model_validate_json)
+
+    @operation
+    def delete_prior(self, prior: PriorSummary | str) -> Call[None]:
+        """Delete a prior and its files; a training of it stops. Finished edits that used it stay."""
+        return Call("DELETE", path_of("priors", prior), no_content)
 
     @list_operation
     def priors(

@@ -4,12 +4,13 @@ from lipe_client.edits import Edits
 from lipe_client.endpoints import Endpoints
 from lipe_client.images import Images
 from lipe_client.jobs import Jobs
+from lipe_client.keys import Keys
 from lipe_client.priors import Priors
 from lipe_client.served import Served
 from lipe_client.subjects import Subjects
 
 
-class Resources(Images, Subjects, Priors, Edits, Jobs, Served, Endpoints):
+class Resources(Images, Subjects, Priors, Edits, Jobs, Served, Endpoints, Keys):
     """The operations of both clients.
 
     A refused request raises `Problem`. The clients retry idempotent requests. A parameter that takes a resource

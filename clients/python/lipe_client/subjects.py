@@ -1,9 +1,9 @@
-"""Operations on subjects: create one from its references, delete it."""
+"""Operations on subjects: create one from its references, change it, delete it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of
+from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of, without_none
 from lipe_client.models import Category, Image, Subject
 from lipe_client.operations import list_operation, operation
 
@@ -25,7 +25,7 @@ class Subjects:
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Subject]:
-        """Create a subject with 3 to 5 reference images. A subject that is a person needs `consent=True`.
+        """Create a subject with 3 to 20 reference images. A subject that is a person needs `consent=True`.
 
         Prompts name the subject by `token` and `class_noun`. The default token is "sks", as in "sks dog".
         """
@@ -57,6 +57,41 @@ class Subjects:
         """All subjects, newest first."""
         query = filters(metadata=metadata, created_after=created_after, created_before=created_before)
         return Listing(path_of("subjects"), Subject, query)
+
+    @operation
+    def change_subject(
+        self,
+        subject: Subject | str,
+        *,
+        name: str | None = None,
+        metadata: Mapping[str, str | None] | None = None,
+        captions: Mapping[str, str | None] | None = None,
+    ) -> Call[Subject]:
+        """Change the given fields. `metadata` is merged into the present pairs, and a value of None removes its key.
+
+        `captions` are those of references, by image id; with None the service writes the caption.
+        """
+        body = {"name": name, "metadata": metadata, "captions": captions}
+        return Call("PATCH", path_of("subjects", subject), Subject.model_validate_json, {"json": without_none(body)})
+
+    @operation
+    def add_reference(
+        self,
+        subject: Subject | str,
+        image: Image | str,
+        *,
+        caption: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Subject]:
+        """Add an image to the references, for the next training. A subject has at most 20."""
+        body = {"image_id": id_of(image), "caption": caption}
+        path = path_of("subjects", subject, "references")
+        return create(path, Subject.model_validate_json, body, idempotency_key=idempotency_key)
+
+    @operation
+    def remove_reference(self, subject: Subject | str, image: Image | str) -> Call[None]:
+        """Remove an image from the references, of which at least 3 must remain. The image itself stays."""
+        return Call("DELETE", path_of("subjects", subject, "references", image), no_content)
 
     @operation
     def delete_subject(self, subject: Subject | str) -> Call[None]:

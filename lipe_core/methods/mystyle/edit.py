@@ -31,8 +31,8 @@ from lipe_core.methods.mystyle.face_generator import FOLDER, FaceGenerator, load
 from lipe_core.methods.mystyle.personalized_subspace import Anchors, Coordinates, onto_dilated, personal_direction
 from lipe_core.methods.mystyle.tuning import TrackedGenerator, at_all_layers, invert, project, tune
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, resized
-from lipe_core.pixels import to_images, to_pixels
+from lipe_core.methods.session import EditSession
+from lipe_core.pixels import resized, to_images, to_pixels
 from lipe_core.sdxl import BaseModel
 from lipe_core.settings import LearningRate, check_settings
 from lipe_core.shapes import Pixels

@@ -51,9 +51,18 @@ class NimaConfig:
     """Width of the soft edge of the final composite, as a fraction of the shorter side. Raise it if the edge is
     visible."""
 
+    crop: bool = True
+    """Whether a subject that fills a small part of a large image is edited in a crop around it, which is sharper. Turn
+    it off if the subject moves far. Without `composite`, or with the mask mode `none`, nothing is cropped."""
+
     composite: bool = True
     """Whether the source's own pixels replace the background of the result. Turn it off if the background may
     change, too."""
+
+    @property
+    def crops(self) -> bool:
+        """Whether the edit may be made in a crop: the rest of the image stays as it is."""
+        return self.crop and self.composite and self.mask_mode != "none"
 
     def __post_init__(self) -> None:
         check_settings(self)

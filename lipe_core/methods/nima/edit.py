@@ -6,7 +6,6 @@ at hand. Here a first pass without a mask generates the whole edit, and the silh
 second pass repeats the last steps of the first one inside the mask.
 """
 
-from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -21,7 +20,8 @@ from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_ops import blend
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.edit_mask import EditMask, source_mask, union_mask
-from lipe_core.methods.nima.measures import measures
+from lipe_core.methods.nima.focus import focused
+from lipe_core.methods.nima.measures import measured
 from lipe_core.methods.nima.reconstruction import restore_source
 from lipe_core.methods.nima.source import Source, read_source, renoised
 from lipe_core.methods.request import Edit, EditRequest, OnPreview, no_preview
@@ -63,6 +63,8 @@ def edit(
     on_step = counted_steps(on_step, step_count(config))
     with session.with_prior() as base_weights:
         finder = SubjectFinder(model, request.subject, base_weights)
+        if config.crops:
+            session = focused(session, finder)
         source = read_source(session, timesteps, finder, features, on_step)
         prompts = session.encode(session.target_prompts, negative_prompt=session.source_prompt)
         denoise = features.at_timestep(session.guided(prompts, config.guidance_scale, counter))
@@ -70,16 +72,13 @@ def edit(
             x_0, mask = two_passes(session, denoise, source, finder, config, on_step, on_preview)
     x_0, mask = restore_source(session, x_0, mask, source, config, on_step)
     evaluations = source.evaluations + counter.evaluations // len(session.rows)
-    edits = session.edits(
-        session.decode(x_0),
-        config,
-        evaluations + (finder.evaluations if mask.figure is not None else 0),
-        source_masks=source.mask_images(session),
-        edit_masks=session.mask_images(mask.pixels, config.feather),
-        composite=config.composite,
-    )
-    measured = measures(session, mask)
-    return [replace(edit, measures=values) for edit, values in zip(edits, measured, strict=True)]
+    evaluations += finder.evaluations if mask.figure is not None else 0
+    masks = {
+        "source_masks": source.mask_images(session),
+        "edit_masks": session.mask_images(mask.pixels, config.feather),
+    }
+    edits = session.edits(session.decode(x_0), config, evaluations, **masks, composite=config.composite)
+    return measured(edits, session, mask)
 
 
 def step_count(config: NimaConfig) -> int:

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from lipe_core.diffusion.ddim import OnStep, Trajectory, unit_noise
-from lipe_core.masks import mask_ops, segmentation
+from lipe_core.masks import segmentation
 from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_images import hard_mask_image
 from lipe_core.methods.request import MakeImage
 from lipe_core.methods.session import EditSession
 from lipe_core.methods.source_features import SourceFeatures
-from lipe_core.pixels import to_mask
 from lipe_core.shapes import Latents, PixelMask, Size, Timesteps
 
 
@@ -33,7 +32,9 @@ class Source:
         """The source mask of each edit at the image's own size: the user's as it was given, or the silhouette."""
         if session.request.mask is not None:
             return [partial(session.request.mask.convert, "L")] * len(session.rows)
-        return [partial(hard_mask_image, row, session.image_size) for row in self.silhouette.cpu()[:, None]]
+        return [
+            session.in_place(partial(hard_mask_image, row, session.crop.size)) for row in self.silhouette.cpu()[:, None]
+        ]
 
 
 def read_source(
@@ -42,8 +43,8 @@ def read_source(
     """Invert the image under the source prompt and find the subject in it. The user's mask replaces the finder."""
     with features.recorded(session.model.unet):
         trajectory = session.invert(timesteps, on_step, features.at_timestep)
-    if session.request.mask is not None:
-        silhouette = (mask_ops.resize(to_mask(session.request.mask), session.size) > 0).to(trajectory.x_0)
+    silhouette = session.user_silhouette()
+    if silhouette is not None:
         return Source(trajectory, session.for_rows(silhouette), session.inversion.evaluations)
     with session.clock.stage("inverting"):
         silhouette = finder.silhouette(session.pixels(), trajectory.x_0, [session.source_prompt])

@@ -1,0 +1,80 @@
+"""References: add an image to a subject, or remove one. Priors keep what they have learned."""
+
+from fastapi import APIRouter, Response
+
+from api import problems
+from api.auth import CallerDep
+from api.fields import Caption, Id, PathId, RequestModel
+from api.idempotency import IdempotencyDep, json_response
+from api.problems import Problem, problem_responses
+from api.service import ServiceDep
+from api.subject_body import SubjectBody
+from ledger import images, subjects
+from ledger.idempotency import Answer
+from ledger.models import Subject
+from ledger.subjects import MAX_REFERENCES, MIN_REFERENCES
+
+router = APIRouter(prefix="/subjects/{subject_id}/references", tags=["subjects"])
+
+
+class NewReference(RequestModel):
+    """An image to add to the references of a subject."""
+
+    image_id: Id
+    """Id of an image that shows the subject alone, in a pose that the other references lack."""
+
+    caption: Caption | None = None
+    """Description of the image. Default: the service writes it during the training. Give it if that one is wrong."""
+
+
+@router.post(
+    "",
+    status_code=201,
+    operation_id="add_reference",
+    response_model=SubjectBody,
+    responses=problem_responses("not_found", "idempotency_key_in_flight", "reference_count", "idempotency_key_reused"),
+)
+def add_reference(subject_id: PathId, new_reference: NewReference, idempotent: IdempotencyDep) -> Response:
+    """Add an image to the subject's references, for its next training. Answers with the subject."""
+    with idempotent.service.begin() as session:
+        answer = idempotent.recall(session)
+        if answer is None:
+            subject = subjects.lock(session, idempotent.project_id, subject_id)
+            if subject is None:
+                raise problems.not_found("subject", subject_id)
+            found = images.get_many(session, idempotent.project_id, [new_reference.image_id])
+            if not found:
+                raise problems.not_found("image", new_reference.image_id, param="image_id")
+            _check_addition(subject, new_reference.image_id)
+            subjects.add_reference(session, subject, found[0], new_reference.caption or None)
+            body = SubjectBody.model_validate(subject).model_dump(mode="json")
+            answer = idempotent.remember(session, Answer(201, body, {"Location": f"/v1/subjects/{subject_id}"}))
+    return json_response(answer)
+
+
+@router.delete(
+    "/{image_id}",
+    status_code=204,
+    operation_id="remove_reference",
+    responses=problem_responses("not_found", "reference_count"),
+)
+def remove_reference(subject_id: PathId, image_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
+    """Remove an image from the subject's references, for its next training. The image itself stays."""
+    with service.begin() as session:
+        subject = subjects.lock(session, caller.project_id, subject_id)
+        if subject is None:
+            raise problems.not_found("subject", subject_id)
+        if image_id not in {reference.image_id for reference in subject.references}:
+            raise problems.not_found("reference", image_id)
+        if len(subject.references) <= MIN_REFERENCES:
+            detail = f"a training needs {MIN_REFERENCES} references: add another one first, or delete the subject"
+            raise Problem("reference_count", detail)
+        subjects.remove_reference(session, subject, image_id)
+
+
+def _check_addition(subject: Subject, image_id: str) -> None:
+    if image_id in {reference.image_id for reference in subject.references}:
+        raise problems.invalid("the image is a reference already: give another image", param="image_id")
+    if len(subject.references) >= MAX_REFERENCES:
+        detail = f"the subject has {MAX_REFERENCES} references, the most that it may have: remove one first"
+        raise Problem("reference_count", detail, param="image_id")

@@ -1,0 +1,125 @@
+"""A deletion and a request that uses the same resource: two real transactions, in both orders, leave nothing dangling.
+
+One transaction stays open in the test. The request runs in a thread and blocks in the database, until the test commits.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from ledger import edits, erasures, images, jobs, subjects
+from ledger.database import UnitOfWork
+from ledger.models import Job, Project
+from tests.support.waiting import eventually
+
+Upload = Callable[..., str]
+DOG = "a photo of sks dog jumping"
+BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+def answer_after(begin: UnitOfWork, first: Callable[[Session], object], request: Callable[[], Any]) -> Any:
+    """The answer to a request that is sent while the transaction `first` is open, and that waits for it."""
+
+    def is_blocked() -> bool:
+        with begin() as session:
+            return bool(session.scalar(BLOCKED))
+
+    with ThreadPoolExecutor(1) as pool:
+        with begin() as session:
+            first(session)
+            answer = pool.submit(request)
+            eventually(is_blocked)
+        return answer.result()
+
+
+def add_edit(project: Project, prior_id: str, subject_id: str, image_id: str) -> Callable[[Session], Job]:
+    """A transaction that requests an edit."""
+
+    def add(session: Session) -> Job:
+        row = edits.draft(project.id, subject_id=subject_id, prior_id=prior_id, image_id=image_id, target_prompts=[DOG])
+        return jobs.submit(
+            session, project.id, "edit", subject_id=subject_id, prior_id=prior_id, edit_id=row.id, related=[row],
+            parameters={"seeds": [7]},
+        )  # fmt: skip
+
+    return add
+
+
+def test_an_image_is_deleted_while_an_edit_of_it_is_requested(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], prior: str, upload: Upload, project: Project
+) -> None:
+    image = upload("white")
+    body = {"subject_id": subject["id"], "image_id": image, "prompt": DOG}
+    answer = answer_after(
+        begin, lambda s: erasures.erase_image(s, project.id, image), lambda: api.post("/v1/edits", json=body)
+    )
+    assert (answer.status_code, answer.json()["param"]) == (404, "image_id")
+    assert api.get("/v1/edits").json()["data"] == []
+
+
+@pytest.mark.parametrize("cascade", [False, True])
+def test_an_edit_is_requested_while_its_image_is_deleted(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], prior: str, upload: Upload, project: Project,
+    cascade: bool,
+) -> None:  # fmt: skip
+    image = upload("white")
+    answer = answer_after(
+        begin,
+        add_edit(project, prior, subject["id"], image),
+        lambda: api.delete(f"/v1/images/{image}", params={"cascade": cascade}),
+    )
+    rows = api.get("/v1/edits").json()["data"]
+    if cascade:
+        assert (answer.status_code, rows) == (204, [])
+    else:
+        assert (answer.status_code, answer.json()["used_by"]["edits"]) == (409, [row["id"] for row in rows])
+
+
+def test_a_prior_is_deleted_while_an_edit_with_it_is_requested(
+    begin: UnitOfWork, api: TestClient, prior: str, upload: Upload, project: Project
+) -> None:
+    body = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG}
+    answer = answer_after(
+        begin, lambda s: erasures.erase_prior(s, project.id, prior), lambda: api.post("/v1/edits", json=body)
+    )
+    assert (answer.status_code, answer.json()["param"]) == (404, "prior_id")
+
+
+def test_an_edit_is_requested_while_its_prior_is_deleted(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], prior: str, upload: Upload, project: Project
+) -> None:
+    add = add_edit(project, prior, subject["id"], upload("white"))
+    answer = answer_after(begin, add, lambda: api.delete(f"/v1/priors/{prior}"))
+    assert (answer.status_code, answer.json()["code"]) == (409, "prior_in_use")
+
+
+def test_an_image_is_deleted_while_it_becomes_a_reference(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], upload: Upload, project: Project
+) -> None:
+    image, path = upload("white"), f"/v1/subjects/{subject['id']}/references"
+    answer = answer_after(
+        begin, lambda s: erasures.erase_image(s, project.id, image), lambda: api.post(path, json={"image_id": image})
+    )
+    assert (answer.status_code, answer.json()["param"]) == (404, "image_id")
+
+
+def test_two_changes_of_a_subject_keep_both(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], upload: Upload, project: Project
+) -> None:
+    image = upload("white")
+
+    def change(session: Session) -> None:
+        row = subjects.lock(session, project.id, subject["id"])
+        assert row
+        subjects.change(row, metadata={"first": "1"})
+        subjects.add_reference(session, row, images.get_many(session, project.id, [image])[0], None)
+
+    patch = {"metadata": {"second": "2"}, "captions": {image: "sks dog"}}
+    answer = answer_after(begin, change, lambda: api.patch(f"/v1/subjects/{subject['id']}", json=patch))
+    assert answer.json()["metadata"] == {"first": "1", "second": "2"}
+    assert answer.json()["references"][-1] == {"image_id": image, "caption": "sks dog"}
