@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from api.choices import Change, Identity, Preset, chosen, methods_with
 from api.fields import Id, Metadata, RequestModel, Seed, Text, WebhookUrl
 from api.method_parameters import PARAMETERS, AnyParameters, Method
 from api.problems import Problem
@@ -50,8 +51,21 @@ class NewEdit(RequestModel):
     method: Method = "nima"
     """`nima` is LIPE's own; the others are published baselines. Change it to compare methods."""
 
+    preset: Preset = "balanced"
+    """Time against quality: `fast` makes half of the steps, `best` twice as many. docs/presets.md has the measured
+    gain. Change it before single parameters."""
+
+    identity: Identity = "normal"
+    """How much the result takes from the source image's own look, `nima` only. Choose `high` if texture or colours of
+    the subject are lost, `low` if the old pose shows through."""
+
+    change: Change = "normal"
+    """How far the result may move from the source image, `nima` only. Choose `large` if the edit is too weak, `small`
+    if it does too much."""
+
     parameters: AnyParameters = Field({}, validate_default=True)
-    """Settings of the method. Default: those of each setting. Change them if the edit is too weak or too strong."""
+    """Settings of the method, which replace those of `preset`, `identity` and `change`. Default: those of each setting.
+    Change them if the choices do not suffice."""
 
     use_prior: bool = True
     """False: edit with the base model, without the prior. Set it to false to see the prior's effect."""
@@ -115,12 +129,22 @@ class NewEdit(RequestModel):
         if len(self.seeds or range(self.n)) > 1 and not self.parameters.is_seeded():
             if self.method == "nima":
                 raise ValueError(
-                    "without renoise all seeds give the same image: set parameters.renoise, or give one seed"
+                    "with a renoise of 0 all seeds give the same image: raise parameters.renoise, leave it out, "
+                    "or give one seed"
                 )
             raise ValueError("this method draws no noise, so all seeds give the same image: give one seed")
+        for choice in self.choices():
+            if self.method not in (methods := methods_with(choice)):
+                raise ValueError(f"{self.method} has no {choice}: leave {choice} out, or choose {', '.join(methods)}")
         if not self.use_prior and (self.prior_id is not None or self.method == "dreamctrl"):
             raise ValueError("without a prior give subject_id, and a method other than dreamctrl")
         return self
+
+    def choices(self) -> dict[str, str]:
+        """The choices that change settings, by name. That of the seeds follows from their number."""
+        several = len(self.seeds or range(self.n)) > 1 and self.method in methods_with("seeds")
+        seeds = "several" if several else "one"
+        return chosen({"preset": self.preset, "identity": self.identity, "change": self.change, "seeds": seeds})
 
     def target_prompts(self) -> list[str]:
         """The prompts, from `prompt` or `prompts`."""

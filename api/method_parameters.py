@@ -18,11 +18,11 @@ class MethodParameters(RequestModel):
 
 
 class NimaParameters(MethodParameters):
-    """NIMA draws noise only for `renoise`."""
+    """NIMA draws noise only for `renoise`, which several seeds raise above 0 unless the request sets it."""
 
     def is_seeded(self) -> bool:
-        """Whether the request sets `renoise` above 0."""
-        return bool(self.given().get("renoise"))
+        """Whether the request leaves `renoise` out or sets it above 0."""
+        return bool(self.given().get("renoise", True))
 
 
 def _model(method: str, schema: Mapping[str, Any]) -> type[MethodParameters]:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
-from lipe_client import Method, OutputFormat
+from lipe_client import Change, Identity, Method, OutputFormat, Preset
 
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
@@ -22,6 +22,15 @@ def edit(
     method: Annotated[
         Method, typer.Option(help="The editing method. nima is LIPE's own; the others are baselines.")
     ] = "nima",
+    preset: Annotated[Preset, typer.Option(help="Time against quality: fast halves the steps, best doubles them.")] = (
+        "balanced"
+    ),
+    identity: Annotated[
+        Identity, typer.Option(help="How much the result takes from the source image's look. nima only.")
+    ] = "normal",
+    change: Annotated[
+        Change, typer.Option(help="How far the result may move from the source image. nima only.")
+    ] = "normal",
     use_prior: Annotated[
         bool,
         typer.Option("--use-prior/--no-prior", help="--no-prior edits with the base model alone and needs --subject."),
@@ -68,6 +77,9 @@ def edit(
                 source_prompt=source_prompt,
                 method=method,
                 use_prior=use_prior,
+                preset=preset,
+                identity=identity,
+                change=change,
                 parameters=parameters,
                 seeds=seed,
                 output_format=output_format,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
-from lipe_client import Artefact, Category, Client, Problem, Progress, Subject
+from lipe_client import Artefact, Category, Client, Preset, Problem, Progress, Subject
 
 
 def train(
@@ -32,6 +32,9 @@ def train(
         ),
     ] = None,
     consent: Annotated[bool, typer.Option("--consent", help="The person shown has agreed.")] = False,
+    preset: Annotated[
+        Preset, typer.Option(help="Time against likeness: fast halves the training steps, best doubles them.")
+    ] = "balanced",
     parameter: Annotated[
         list[str] | None,
         typer.Option(help="A training parameter, as name=value: steps=500. Repeatable. /docs lists them."),
@@ -52,6 +55,7 @@ def train(
     if subject and (captions or name or category or consent):
         raise typer.BadParameter("--name, --captions, --category and --consent belong to a new subject")
     options: dict[str, Any] = {
+        "preset": preset,
         "parameters": parse_parameters(parameter, "--parameter"),
         "regularization": parse_parameters(regularization, "--regularization"),
         "previews": None if previews else 0,

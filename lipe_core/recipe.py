@@ -2,8 +2,8 @@
 
 A checkpoint's folder may hold `lipe.json`, {"prior": {...}, "regularization": {...}, "nima": {...}, ...}. It has a
 section for the training, one for the regularization set, and one for each editing method. {"categories": {"person":
-{...}}} holds the training settings that differ for a category of subjects. A request's own parameters replace the
-recipe's, which replace the defaults.
+{...}}} holds the training settings that differ for a category of subjects. A request's own parameters replace those of
+its choices (`presets`), which change the recipe's, which replace the defaults.
 
 This module stands above `methods` and `training`, because it checks a recipe against their config classes.
 """
@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from lipe_core.errors import InvalidParameters, InvalidRecipe
 from lipe_core.methods.registry import METHODS
+from lipe_core.presets import CHOICES, changed, described
 from lipe_core.subject import Category
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.regularization import RegularizationConfig
@@ -33,17 +34,33 @@ class Recipe:
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     categories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def prior_config(self, category: Category, requested: Mapping[str, Any] = {}) -> PriorConfig:
-        """Settings of a training: the request's, then the recipe's for the category, for all, then the defaults."""
-        return configured(PriorConfig, {**self.prior, **self.categories.get(category, {})}, requested)
+    def prior_config(
+        self, category: Category, requested: Mapping[str, Any] = {}, choices: Mapping[str, str] = {}
+    ) -> PriorConfig:
+        """Settings of a training: the request's, then its choices', the recipe's for the category, and for all."""
+        recipe = {**self.prior, **self.categories.get(category, {})}
+        return chosen("prior", PriorConfig, recipe, requested, choices)
 
-    def regularization_config(self, requested: Mapping[str, Any] = {}) -> RegularizationConfig:
+    def regularization_config(
+        self, requested: Mapping[str, Any] = {}, choices: Mapping[str, str] = {}
+    ) -> RegularizationConfig:
         """Settings of the regularization set."""
-        return configured(RegularizationConfig, self.regularization, requested)
+        return chosen("regularization", RegularizationConfig, self.regularization, requested, choices)
 
-    def method_config(self, method: str, requested: Mapping[str, Any] = {}) -> Any:
+    def method_config(self, method: str, requested: Mapping[str, Any] = {}, choices: Mapping[str, str] = {}) -> Any:
         """Settings of an edit by that method, one of METHODS."""
-        return configured(METHODS[method].config, self.methods.get(method, {}), requested)
+        return chosen(method, METHODS[method].config, self.methods.get(method, {}), requested, choices)
+
+    def sections(self) -> dict[str, Any]:
+        """The settings of each section without a request, for all categories."""
+        methods = {name: self.method_config(name) for name in METHODS}
+        prior = configured(PriorConfig, self.prior, {})
+        return {"prior": prior, "regularization": self.regularization_config(), **methods}
+
+    def choices(self) -> dict[str, Any]:
+        """The settings that each option of each choice replaces, by section (`presets.described`)."""
+        sections = self.sections()
+        return {name: described(name, sections[name]) for name in CHOICES}
 
 
 def load_recipe(checkpoint: str | Path) -> Recipe:
@@ -81,6 +98,18 @@ def _sections(what: str, found: Any, names: set[str]) -> dict[str, dict[str, Any
     if unknown := sorted(set(found) - names):
         raise ValueError(f"unknown {what} {', '.join(unknown)}: choose from {', '.join(sorted(names))}")
     return found
+
+
+def chosen(
+    section: str,
+    kind: type[Config],
+    recipe: Mapping[str, Any],
+    requested: Mapping[str, Any],
+    choices: Mapping[str, str],
+) -> Config:
+    """Build a config as `configured` does, where the choices change the recipe's settings."""
+    changes = changed(section, configured(kind, recipe, {}), choices) if choices else {}
+    return configured(kind, {**recipe, **changes}, requested)
 
 
 def configured(kind: type[Config], recipe: Mapping[str, Any], requested: Mapping[str, Any]) -> Config:

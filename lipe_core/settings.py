@@ -8,8 +8,9 @@
         def __post_init__(self) -> None:
             check_settings(self)
 
-`check_settings` refuses values outside the range or the choices. `describe_settings` returns the same facts as a JSON
-Schema, from which the service builds its request bodies. This module imports no torch.
+`check_settings` refuses values outside the range or the choices, and those that a rule of the class's `rules` refuses
+(`contradictions`). `describe_settings` returns the same facts as a JSON Schema, from which the service builds its
+request bodies. This module imports no torch.
 """
 
 import ast
@@ -25,6 +26,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, ge
 
 from annotated_types import Interval, Len
 
+from lipe_core.contradictions import Rule
 from lipe_core.errors import InvalidRequest
 
 Share: TypeAlias = Annotated[float, Interval(ge=0, le=1)]
@@ -45,18 +47,22 @@ _SCALARS: dict[Any, tuple[Any, str, str]] = {
 
 
 def check_settings(settings: Any) -> None:
-    """Raise InvalidRequest for the first field whose value does not fit its type, range or choices."""
+    """Raise InvalidRequest for the first field whose value does not fit its type, range or choices, or a rule."""
     kind: Any = type(settings)
     hints = _hints(kind)
     for field in fields(settings):
         value, hint = getattr(settings, field.name), hints[field.name]
         if not _fits(value, hint):
             raise InvalidRequest(f"{field.name} must be {_phrase(hint)}, got {value!r}")
+    for rule in _rules(kind):
+        if refusal := rule.refusal(vars(settings)):
+            raise InvalidRequest(refusal)
 
 
 def describe_settings(kind: type) -> dict[str, Any]:
     """JSON Schema of a settings class: for each field its type, range or choices, default and documentation.
 
+    `rules` are the rules between the fields; it is no keyword of JSON Schema.
     Raises ValueError for a field without an attribute docstring.
     """
     hints, docs = _hints(kind), _attribute_docs(kind)
@@ -67,7 +73,12 @@ def describe_settings(kind: type) -> dict[str, Any]:
         default = {} if field.default is MISSING else {"default": field.default}
         properties[field.name] = {**_schema(hints[field.name]), **default, "description": docs[field.name]}
     description = " ".join((inspect.getdoc(kind) or "").split())
-    return {"type": "object", "description": description, "properties": properties}
+    rules = [rule.describe() for rule in _rules(kind)]
+    return {"type": "object", "description": description, "properties": properties, "rules": rules}
+
+
+def _rules(kind: Any) -> tuple[Rule, ...]:
+    return getattr(kind, "rules", ())
 
 
 @cache

@@ -70,7 +70,9 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         inputs = load_inputs(context, attempt)
     if inputs.method not in METHODS:
         raise InvalidRequest(f"there is no method {inputs.method!r}: choose {', '.join(METHODS)}")
-    config = load_recipe(model.checkpoint).method_config(inputs.method, inputs.parameters.get(inputs.method, {}))
+    choices = inputs.parameters.get("choices", {})
+    recipe, requested = load_recipe(model.checkpoint), inputs.parameters.get(inputs.method, {})
+    config = recipe.method_config(inputs.method, requested, choices)
     check_images(context, attempt, [inputs.request.image])
     if inputs.captioner is not None:
         with attempt.stage("captioning"):
@@ -82,6 +84,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "fingerprint": model.fingerprint,
         "adapter_sha256": inputs.prior.manifest.adapter_sha256 if inputs.prior else None,
         "method": inputs.method,
+        "choices": choices,
         inputs.method: asdict(config),
         "seeds": list(inputs.request.seeds),
         "source_prompt": inputs.request.source_prompt,

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import workers
 from ledger.database import UNAVAILABLE
+from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import FAMILY, BaseModel
 from worker.context import WorkerContext
 
@@ -42,7 +44,22 @@ def describe_model(model: BaseModel) -> dict[str, Any]:
         "native_size": model.native_size,
         "miniature": isinstance(tags, list) and MINIATURE_TAG in tags,
         "license": license_name if isinstance(license_name, str) else None,
+        **_describe_recipe(model.checkpoint),
     }
+
+
+def _describe_recipe(checkpoint: str) -> dict[str, Any]:
+    """The settings of jobs whose request gives none, by section, and those that the choices of a request replace.
+
+    Nothing for a recipe that cannot be read: each job then fails with the reason.
+    """
+    try:
+        recipe = load_recipe(checkpoint)
+        sections = {name: asdict(settings) for name, settings in recipe.sections().items()}
+        return {"recipe": sections, "choices": recipe.choices()}
+    except ValueError as error:
+        log.warning("the settings of the base model cannot be reported: %s", error)
+        return {"recipe": {}, "choices": {}}
 
 
 def _read_card(file: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipe_core.methods.registry import METHODS
+from lipe_core.recipe import Recipe
 from lipe_core.settings import describe_settings
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.regularization import RegularizationConfig
@@ -56,17 +57,26 @@ REGULARIZATION_LIMITS: Mapping[str, Mapping[str, float]] = {
 
 
 def settings_schema() -> dict[str, Any]:
-    """JSON Schemas of the settings of every method, of the training and of the regularization set."""
+    """JSON Schemas of the settings of every method, of the training and of the regularization set.
+
+    `choices` has the settings that presets and the other choices replace, for a base model without a recipe.
+    """
+    choices = Recipe().choices()
     return {
         "methods": {
             name: {
                 "title": method.config.__name__.replace("Config", "Parameters"),
                 "seeded": method.config.seeded,
+                "choices": choices[name],
                 **_for_requests(method.config, METHOD_LIMITS),
             }
             for name, method in METHODS.items()
         },
-        "prior": {"title": "PriorParameters", **_for_requests(PriorConfig, PRIOR_LIMITS)},
+        "prior": {
+            "title": "PriorParameters",
+            "choices": choices["prior"],
+            **_for_requests(PriorConfig, PRIOR_LIMITS),
+        },
         "regularization": {
             "title": "RegularizationParameters",
             **_for_requests(RegularizationConfig, REGULARIZATION_LIMITS),

@@ -48,7 +48,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
     training_set = prepare(
         model,
         request,
-        recipe.prior_config(request.category, parameters.get("prior", {})),
+        recipe.prior_config(request.category, parameters.get("prior", {}), parameters.get("choices", {})),
         regularization,
         cache=context.settings.data_dir / "regularization",
         stage=partial(_stage, attempt),
@@ -58,7 +58,11 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
             previews, model, training_set.captions[0], regularization, parameters.get("previews", 0)
         )
         prior = _train(context, attempt, model, training_set, generator)
-    return _job_result(prior, [reference.image_id for reference in row.references], previews.stored)
+    resolved = {
+        "choices": parameters.get("choices", {}),
+        "references": [reference.image_id for reference in row.references],
+    }
+    return _job_result(prior, resolved, previews.stored)
 
 
 def forget_checkpoints(context: WorkerContext) -> None:
@@ -151,7 +155,7 @@ def _train(
     )
 
 
-def _job_result(prior: Prior, reference_ids: list[str], previews: list[NewArtefact]) -> JobResult:
+def _job_result(prior: Prior, request: dict[str, Any], previews: list[NewArtefact]) -> JobResult:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "prior"
         manifest = save_prior(prior.adapter, prior.manifest, folder).manifest
@@ -164,10 +168,10 @@ def _job_result(prior: Prior, reference_ids: list[str], previews: list[NewArtefa
         "revision": manifest.revision,
         "fingerprint": manifest.fingerprint,
         "adapter_sha256": manifest.adapter_sha256,
-        "references": reference_ids,
         "captions": list(manifest.captions),
         "captioner": manifest.captioner,
         "prompt_writer": manifest.prompt_writer,
+        **request,
         **manifest.config,
     }
     return JobResult(files, resolved, asdict(manifest), previews)

@@ -11,6 +11,7 @@ from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
 from api.edit_request import NewEdit, require_subject
+from api.effective_settings import contradiction
 from api.fields import Moment, PathId, ResponseModel, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
@@ -113,7 +114,12 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     """Edit an image, once for each prompt and seed; 202 with the job."""
     if new_edit.webhook_url is not None:
         await run_in_threadpool(check_url, idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
-    parameters = {new_edit.method: new_edit.parameters.given(), "seeds": new_edit.chosen_seeds(), **new_edit.output()}
+    parameters = {
+        new_edit.method: new_edit.parameters.given(),
+        **({"choices": choices} if (choices := new_edit.choices()) else {}),
+        "seeds": new_edit.chosen_seeds(),
+        **new_edit.output(),
+    }
     create_job = partial(_create_job, idempotent, new_edit, parameters, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
 
@@ -151,6 +157,9 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
 def _create_job(
     idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request_id: str, session: Session
 ) -> Job:
+    given, choices = new_edit.parameters.given(), new_edit.choices()
+    if refusal := contradiction(session, "edit", new_edit.method, given, choices):
+        raise problems.invalid(refusal, param="parameters")
     subject_id, prior_id = _subject_and_prior(session, idempotent.project_id, new_edit)
     edit = edits.draft(
         idempotent.project_id,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import Field
 
 from api.auth import CallerDep
 from api.fields import ResponseModel
@@ -34,6 +35,13 @@ class ModelBody(ResponseModel):
 
     license: str | None
     """The licence that the checkpoint's model card states, if any."""
+
+    recipe: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """The settings that apply where a request gives none, for `prior`, `regularization` and each editing method."""
+
+    choices: dict[str, dict[str, dict[str, dict[str, Any]]]] = Field(default_factory=dict)
+    """The settings that each option of `preset`, `identity` and `change` replaces, for `prior` and each editing method.
+    `seeds` is chosen by the number of seeds."""
 
     kinds: list[JobKind]
     """The kinds of jobs that these workers take."""

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
+from api.choices import Preset, chosen
 from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
@@ -29,9 +30,13 @@ router = APIRouter(tags=["priors"])
 class NewPrior(RequestModel):
     """A training. All fields are optional."""
 
+    preset: Preset = "balanced"
+    """Time against likeness: `fast` makes half of the training steps, `best` twice as many. docs/presets.md has the
+    measured gain. Change it before single parameters."""
+
     parameters: PriorParameters = PriorParameters()
-    """Settings of the training. Default: the recipe of the base model. Change them if the subject is not learned
-    well."""
+    """Settings of the training, which replace those of the preset. Default: the recipe of the base model. Change them
+    if the subject is not learned well."""
 
     regularization: RegularizationParameters = RegularizationParameters()
     """Settings of the images of the class, which the base model generates. Default: the recipe of the base model.
@@ -165,6 +170,7 @@ def _create_job(
         prior_id=prior.id,
         parameters={
             "prior": new_prior.parameters.given(),
+            **({"choices": choices} if (choices := chosen({"preset": new_prior.preset})) else {}),
             "regularization": new_prior.regularization.given(),
             "previews": new_prior.previews,
         },

@@ -14,9 +14,9 @@ import torch
 from annotated_types import Interval
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.contradictions import AtMost, Rule
 from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.diffusion.guidance import EvaluationCounter
-from lipe_core.errors import InvalidRequest
 from lipe_core.methods.ledits_pipeline import LeditsPipeline, observed, repeated_masks, require_support
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession
@@ -36,6 +36,7 @@ class LeditsConfig:
     """
 
     seeded: ClassVar[bool] = True
+    rules: ClassVar[tuple[Rule, ...]] = (AtMost("warmup_steps", "steps"), AtMost("zero_noise_steps", "steps"))
 
     steps: Annotated[int, Interval(ge=2, le=800)] = 50
     """Denoising steps; the inversion takes as many. More steps are slower and more exact."""
@@ -61,9 +62,6 @@ class LeditsConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        for name in ("warmup_steps", "zero_noise_steps"):
-            if getattr(self, name) > self.steps:
-                raise InvalidRequest(f"{name} must be at most steps, {self.steps}, got {getattr(self, name)}")
 
 
 def edit(

@@ -18,9 +18,9 @@ from einops import rearrange
 from torch import Tensor
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.contradictions import AtMost, Rule
 from lipe_core.diffusion.ddim import OnStep, Trajectory, ddim_step, no_progress
 from lipe_core.diffusion.schedule import NoiseSchedule
-from lipe_core.errors import InvalidRequest
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import RecordingDenoiser, recording_denoiser
 from lipe_core.methods.request import Edit, EditRequest
@@ -39,6 +39,7 @@ class MasaCtrlConfig:
     """
 
     seeded: ClassVar[bool] = False
+    rules: ClassVar[tuple[Rule, ...]] = (AtMost("start_step", "steps"),)
 
     steps: Steps = 50
     """Denoising steps. More steps are slower and more exact."""
@@ -69,8 +70,6 @@ class MasaCtrlConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.start_step > self.steps:
-            raise InvalidRequest(f"start_step must be at most steps, {self.steps}, got {self.start_step}")
 
 
 def edit(

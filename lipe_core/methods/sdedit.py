@@ -13,10 +13,10 @@ import torch
 from annotated_types import Interval
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.contradictions import ProductAtLeast, Rule
 from lipe_core.diffusion.ddim import Denoiser, OnStep, ddim_step, no_progress, unit_noise
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.diffusion.schedule import NoiseSchedule
-from lipe_core.errors import InvalidRequest
 from lipe_core.masks.mask_ops import blend
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession
@@ -30,6 +30,11 @@ class SdeditConfig:
     """Settings of SDEdit."""
 
     seeded: ClassVar[bool] = True
+    rules: ClassVar[tuple[Rule, ...]] = (
+        ProductAtLeast(
+            ("strength", "steps"), 0.5, "strength {strength} of {steps} steps leaves no step to do: raise it, or steps"
+        ),
+    )
 
     steps: Steps = 50
     """Denoising steps. More steps are slower and more exact."""
@@ -44,8 +49,6 @@ class SdeditConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.strength * self.steps < 0.5:
-            raise InvalidRequest(f"strength {self.strength} leaves no step to do: raise it, or steps")
 
 
 def edit(

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from ledger import workers
+from ledger.database import UnitOfWork
 from tests.support.api_fixtures import Refuse
 
 Upload = Callable[..., str]
@@ -39,7 +41,6 @@ DOG = "a photo of sks dog jumping"
         ({"parameters": {"margin": 0.6}}, 422, "invalid_request", "parameters.margin"),
         ({"seeds": [1, 1]}, 422, "invalid_request", "body"),
         ({"seed": -1}, 422, "invalid_request", "seed"),
-        ({"n": 2}, 422, "invalid_request", "body"),
         ({"seeds": [1, 2], "parameters": {"renoise": 0}}, 422, "invalid_request", "body"),
         ({"n": 2, "method": "ddim"}, 422, "invalid_request", "body"),
         ({"n": 2, "method": "nima_single_pass"}, 422, "invalid_request", "body"),
@@ -47,6 +48,13 @@ DOG = "a photo of sks dog jumping"
         ({"method": "ledits", "parameters": {"steps": 1}}, 422, "invalid_request", "parameters.steps"),
         ({"method": "mystyle", "parameters": {"beta": -1}}, 422, "invalid_request", "parameters.beta"),
         ({"n": 2, "method": "mystyle"}, 422, "invalid_request", "body"),
+        ({"preset": "better"}, 422, "invalid_request", "preset"),
+        ({"method": "ddim", "identity": "high"}, 422, "invalid_request", "body"),
+        ({"method": "sdedit", "change": "small"}, 422, "invalid_request", "body"),
+        ({"method": "masactrl", "parameters": {"start_step": 51}}, 422, "invalid_request", "parameters"),
+        ({"method": "dreamctrl", "parameters": {"steps": 3}}, 422, "invalid_request", "parameters"),
+        ({"method": "sdedit", "parameters": {"steps": 1, "strength": 0.4}}, 422, "invalid_request", "parameters"),
+        ({"method": "ledits", "parameters": {"warmup_steps": 60}}, 422, "invalid_request", "parameters"),
         ({"use_prior": False}, 422, "invalid_request", "body"),
         ({"output_format": "gif"}, 422, "invalid_request", "output_format"),
         ({"output_quality": 80}, 422, "invalid_request", "output_quality"),
@@ -75,7 +83,10 @@ def test_edits(
 @pytest.mark.parametrize(
     ("change", "advice"),
     [
-        ({"seeds": [1, 2]}, "without renoise all seeds give the same image: set parameters.renoise, or give one seed"),
+        (
+            {"seeds": [1, 2], "parameters": {"renoise": 0}},
+            "with a renoise of 0 all seeds give the same image: raise parameters.renoise, leave it out",
+        ),
         ({"n": 2, "method": "ddim"}, "this method draws no noise, so all seeds give the same image: give one seed"),
     ],
 )
@@ -86,6 +97,35 @@ def test_seeds_that_would_give_one_image_are_refused_with_advice(
     assert advice in refused(422, "invalid_request", api.post, "/v1/edits", json=payload)["detail"]
     accepted = payload | {"method": "nima", "parameters": {"renoise": 0.2}}
     assert api.post("/v1/edits", json=accepted).status_code == 202
+
+
+def test_settings_contradict_each_other_on_the_base_model_that_workers_serve(
+    api: TestClient, refused: Refuse, prior: str, upload: Upload, begin: UnitOfWork
+) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG, "method": "masactrl"}
+    recipes = {"large": {"steps": 60}, "small": {"steps": 20}}
+    late = payload | {"parameters": {"start_step": 55}}
+    problem = refused(422, "invalid_request", api.post, "/v1/edits", json=late)
+    assert problem["detail"] == "start_step must be at most steps, 50, got 55"
+    for name, recipe in recipes.items():
+        with begin() as session:
+            workers.report(session, name, ["edit"], {"name": name, "recipe": {"masactrl": recipe}})
+    assert api.post("/v1/edits", json=late).status_code == 202
+    with begin() as session:
+        workers.leave(session, "large")
+    problem = refused(422, "invalid_request", api.post, "/v1/edits", json=late)
+    assert problem["detail"] == "start_step must be at most steps, 20, got 55"
+    halved = payload | {"preset": "fast", "parameters": {"start_step": 20, "steps": 20}}
+    assert api.post("/v1/edits", json=halved).status_code == 202
+
+
+def test_the_job_keeps_the_choices_of_the_request(api: TestClient, prior: str, upload: Upload) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG, "seed": 1}
+    plain = api.post("/v1/edits", json=payload | {"preset": "balanced"}).json()
+    assert plain["parameters"] == {"nima": {}, "seeds": [1]}
+    choices = {"preset": "best", "identity": "high", "change": "large"}
+    chosen = api.post("/v1/edits", json=payload | choices | {"n": 2}).json()
+    assert chosen["parameters"] == {"nima": {}, "choices": choices | {"seeds": "several"}, "seeds": [1, 2]}
 
 
 def test_another_method_on_the_base_model_alone_needs_no_prior(

@@ -20,4 +20,12 @@ def test_every_project_sees_the_models_and_no_worker(api: TestClient, stranger: 
         workers.report(session, "host:2", ["edit"], MODEL)
     for caller in (api, stranger):
         (model,) = caller.get("/v1/models").raise_for_status().json()["data"]
-        assert model == MODEL | {"kinds": ["edit", "prior"], "workers": 2}
+        assert model == MODEL | {"recipe": {}, "choices": {}, "kinds": ["edit", "prior"], "workers": 2}
+
+
+def test_the_settings_of_the_recipe_are_shown(api: TestClient, begin: UnitOfWork) -> None:
+    settings = {"recipe": {"nima": {"steps": 4}}, "choices": {"nima": {"preset": {"fast": {"steps": 2}}}}}
+    with begin() as session:
+        workers.report(session, "host:1", ["edit"], MODEL | settings)
+    (model,) = api.get("/v1/models").raise_for_status().json()["data"]
+    assert {name: model[name] for name in settings} == settings

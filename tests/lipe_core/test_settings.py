@@ -1,11 +1,12 @@
 """Fields of a settings class: their range is checked, and described together with their documentation."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from annotated_types import Interval, Len
 
+from lipe_core.contradictions import AtMost, ProductAtLeast, Rule
 from lipe_core.errors import InvalidRequest
 from lipe_core.settings import Level, check_settings, describe_settings
 
@@ -22,8 +23,11 @@ class Example:
     rate: Annotated[float, Interval(gt=0, lt=1)] = 0.5
     """Learning rate."""
 
-    layer: Annotated[int, Interval(ge=0)] | None = None
+    layer: Annotated[int, Interval(ge=0)] = 0
     """First layer."""
+
+    last_layer: Annotated[int, Interval(ge=0)] | None = None
+    """Last layer."""
 
     level: Level = "otsu"
     """Level of the map."""
@@ -40,6 +44,11 @@ class Example:
     masked: bool = True
     """Whether there is a mask."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        AtMost("layer", "steps"),
+        ProductAtLeast(("rate", "steps"), 0.5, "rate {rate} is too low for {steps} steps: raise it"),
+    )
+
     def __post_init__(self) -> None:
         check_settings(self)
 
@@ -53,7 +62,7 @@ class Inherited(Example):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"steps": 1},
+        {"steps": 1, "rate": 0.7},
         {"steps": 999, "rate": 0.999},
         {"layer": 0},
         {"level": 0},
@@ -75,9 +84,12 @@ def test_values_within_their_range_are_kept(kind: Any, settings: dict[str, Any])
         ({"rate": 0.0}, r"rate must be a number in \(0, 1\), got 0.0"),
         ({"rate": 1.0}, r"in \(0, 1\)"),
         ({"rate": float("nan")}, "got nan"),
-        ({"layer": -1}, "layer must be an integer of at least 0 or null"),
+        ({"last_layer": -1}, "layer must be an integer of at least 0 or null"),
         ({"level": 1.1}, r"level must be a number in \[0, 1\] or 'otsu'"),
         ({"level": "otsus"}, "level"),
+        ({"layer": 31}, "layer must be at most steps, 30, got 31"),
+        ({"steps": 2, "layer": 3}, "layer must be at most steps, 2, got 3"),
+        ({"steps": 2, "rate": 0.2}, "rate 0.2 is too low for 2 steps: raise it"),
         ({"mode": "source"}, "mode must be one of 'union', 'none', got 'source'"),
         ({"nouns": ()}, "nouns must be a list, .* with 1 to 2 items"),
         ({"nouns": ("",)}, "nouns"),
@@ -103,10 +115,11 @@ def test_the_description_has_range_default_and_documentation(kind: type) -> None
             "default": 0.5,
             "description": "Learning rate.",
         },
-        "layer": {
+        "layer": {"type": "integer", "minimum": 0, "default": 0, "description": "First layer."},
+        "last_layer": {
             "anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}],
             "default": None,
-            "description": "First layer.",
+            "description": "Last layer.",
         },
         "level": {
             "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"enum": ["otsu"]}],
@@ -133,6 +146,19 @@ def test_the_description_has_range_default_and_documentation(kind: type) -> None
         "masked": {"type": "boolean", "default": True, "description": "Whether there is a mask."},
     }
     assert describe_settings(Example)["description"] == "One field of each kind."
+    assert describe_settings(kind)["rules"] == [
+        {
+            "kind": "at_most",
+            "fields": ["layer", "steps"],
+            "detail": "layer must be at most steps, {steps}, got {layer}",
+        },
+        {
+            "kind": "product_at_least",
+            "fields": ["rate", "steps"],
+            "minimum": 0.5,
+            "detail": "rate {rate} is too low for {steps} steps: raise it",
+        },
+    ]
 
 
 def test_a_field_without_documentation_is_named() -> None:

@@ -1,18 +1,29 @@
 """A worker reports its base model while it lives, and leaves when it drains."""
 
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from ledger import workers
 from ledger.database import UnitOfWork
+from lipe_core.recipe import Recipe
 from tests.support.waiting import eventually
 from worker import presence
 from worker.context import WorkerContext
 from worker.gpu import Gpu
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """The part of a description that the recipe decides."""
+    return {
+        "recipe": {name: asdict(settings) for name, settings in recipe.sections().items()},
+        "choices": recipe.choices(),
+    }
 
 
 def served(begin: UnitOfWork) -> list[workers.ServedModel]:
@@ -60,6 +71,7 @@ def test_the_description_has_no_path_and_reads_the_card(checkpoint: Path, tmp_pa
     model = Gpu(str(folder), device="cpu").base_model()
     plain = presence.describe_model(model)
     assert plain == {
+        **settings_of(Recipe()),
         "name": "model",
         "fingerprint": model.fingerprint,
         "family": "sdxl",
@@ -72,6 +84,17 @@ def test_the_description_has_no_path_and_reads_the_card(checkpoint: Path, tmp_pa
     for unreadable in ("No metadata.", "---\nlicense: [\n---\n", "---\n- a list\n---\n", "---\nlicense: 1\n---\n"):
         (folder / "README.md").write_text(unreadable)
         assert presence.describe_model(model) == plain
+
+
+def test_the_description_has_the_settings_of_the_recipe(checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "model"))
+    (folder / "lipe.json").write_text(json.dumps({"nima": {"steps": 4}, "prior": {"rank": 3}}))
+    model = Gpu(str(folder), device="cpu").base_model()
+    described = presence.describe_model(model)
+    assert (described["recipe"]["nima"]["steps"], described["recipe"]["prior"]["rank"]) == (4, 3)
+    assert described["choices"]["nima"]["preset"] == {"fast": {"steps": 2}, "balanced": {}, "best": {"steps": 8}}
+    (folder / "lipe.json").write_text(json.dumps({"nima": {"steps": 0}}))
+    assert presence.describe_model(model) | {"recipe": {}, "choices": {}} == presence.describe_model(model)
 
 
 def test_the_packaged_miniature_says_what_it_is() -> None:

@@ -5,10 +5,12 @@ from lipe_client.models import (
     ApiKey,
     Artefact,
     Category,
+    Change,
     Delivery,
     Edit,
     EditSummary,
     Endpoint,
+    Identity,
     Image,
     Job,
     JobProgress,
@@ -18,6 +20,7 @@ from lipe_client.models import (
     Method,
     NewApiKey,
     OutputFormat,
+    Preset,
     Prior,
     PriorSummary,
     Progress,
@@ -29,6 +32,7 @@ from lipe_client.models import (
 )
 from lipe_client.problems import JobFailed, Problem
 from lipe_client.sync_client import Client
+from lipe_client.version import VERSION as __version__
 from lipe_client.webhooks import verify_webhook
 
 __all__ = [
@@ -36,11 +40,13 @@ __all__ = [
     "Artefact",
     "AsyncClient",
     "Category",
+    "Change",
     "Client",
     "Delivery",
     "Edit",
     "EditSummary",
     "Endpoint",
+    "Identity",
     "Image",
     "Job",
     "JobFailed",
@@ -51,6 +57,7 @@ __all__ = [
     "Method",
     "NewApiKey",
     "OutputFormat",
+    "Preset",
     "Prior",
     "PriorSummary",
     "Problem",
@@ -60,5 +67,6 @@ __all__ = [
     "ServedModel",
     "Status",
     "Subject",
+    "__version__",
     "verify_webhook",
 ]

@@ -6,12 +6,15 @@ from typing import Any
 
 from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of
 from lipe_client.models import (
+    Change,
     Edit,
     EditSummary,
+    Identity,
     Image,
     Job,
     Method,
     OutputFormat,
+    Preset,
     PriorSummary,
     Result,
     Status,
@@ -35,6 +38,9 @@ class Edits:
         source_prompt: str | None = None,
         method: Method | None = None,
         use_prior: bool | None = None,
+        preset: Preset | None = None,
+        identity: Identity | None = None,
+        change: Change | None = None,
         parameters: Mapping[str, Any] | None = None,
         seed: int | None = None,
         seeds: Sequence[int] | None = None,
@@ -49,7 +55,8 @@ class Edits:
         """Edit an image once for each prompt and seed.
 
         The edit uses the given prior, or the subject's newest one. With `use_prior=False` it uses the base model
-        alone; `subject` then says how the prompts name the subject.
+        alone; `subject` then says how the prompts name the subject. `preset` trades time for quality; `identity` and
+        `change` are controls of the method `nima`. Parameters replace what these three choose.
 
         The images are PNG by default. `output_quality` is that of "jpeg", or makes "webp" lossy: such images differ
         slightly from the source outside the mask, too.
@@ -64,6 +71,9 @@ class Edits:
             "source_prompt": source_prompt,
             "method": method,
             "use_prior": use_prior,
+            "preset": preset,
+            "identity": identity,
+            "change": change,
             "parameters": parameters,
             "seed": seed,
             "seeds": list(seeds) if seeds is not None else None,

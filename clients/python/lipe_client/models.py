@@ -23,6 +23,9 @@ Method = Literal[
     "mystyle",
 ]
 OutputFormat = Literal["png", "jpeg", "webp"]
+Preset = Literal["fast", "balanced", "best"]
+Identity = Literal["low", "normal", "high"]
+Change = Literal["small", "normal", "large"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
@@ -158,7 +161,8 @@ class Job(Model):
 class ServedModel(Model):
     """A base model that live workers have loaded. `license` is that of its model card, if it states one.
 
-    `miniature`: it is LIPE's own small model, which knows drawings and no photos.
+    `miniature`: it is LIPE's own small model, which knows drawings and no photos. `recipe` has the settings that apply
+    where a request gives none, and `choices` those that presets and the other choices replace, by section.
     """
 
     name: str
@@ -167,6 +171,8 @@ class ServedModel(Model):
     native_size: int
     miniature: bool
     license: str | None
+    recipe: dict[str, dict[str, Any]] = {}
+    choices: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     kinds: tuple[Kind, ...]
     workers: int
 

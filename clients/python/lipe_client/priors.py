@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from lipe_client.call import Call, Listing, create, filters, no_content, path_of
-from lipe_client.models import Job, Prior, PriorSummary, Status, Subject
+from lipe_client.models import Job, Preset, Prior, PriorSummary, Status, Subject
 from lipe_client.operations import list_operation, operation
 
 
@@ -17,6 +17,7 @@ class Priors:
         self,
         subject: Subject | str,
         *,
+        preset: Preset | None = None,
         parameters: Mapping[str, Any] | None = None,
         regularization: Mapping[str, Any] | None = None,
         previews: int | None = None,
@@ -26,9 +27,11 @@ class Priors:
     ) -> Call[Job]:
         """Train a prior for the subject. Omitted parameters take the values of the base model's recipe.
 
+        `preset` trades time for likeness; parameters replace what it chooses.
         `previews`: how many preview images to generate at even intervals during the training.
         """
         body = {
+            "preset": preset,
             "parameters": parameters,
             "regularization": regularization,
             "previews": previews,
