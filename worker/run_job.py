@@ -25,7 +25,7 @@ from lipe_core.errors import (
     PriorMismatch,
     TrainingDiverged,
 )
-from worker import edit, train
+from worker import checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, JobResult
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
@@ -72,8 +72,7 @@ def run_job(context: WorkerContext, job_id: str) -> None:
     free_memory()
     if not has_no_orphans:
         _delete_orphans(context, claim)
-    with suppress(*UNAVAILABLE):
-        train.forget_checkpoints(context)
+    checkpoints.forget(context)
     log.info("job %s: attempt %d ends", job_id, claim.attempt)
 
 

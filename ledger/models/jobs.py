@@ -169,6 +169,7 @@ class IdempotentRequest(Row):
     """An answered request with an idempotency key. `fingerprint` is the SHA-256 of method, path and body."""
 
     __tablename__ = "idempotent_requests"
+    __table_args__ = (Index("ix_idempotent_requests_reported", text("(body ->> 'id')")),)
 
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
