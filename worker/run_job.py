@@ -135,9 +135,16 @@ def _succeed(context: WorkerContext, attempt: Attempt, result: JobResult) -> boo
     metrics = _metrics(context, attempt)
 
     def finish(session: Session) -> bool:
-        files = [*stored, *result.stored]
+        if result.partial is not None:
+            attempts.keep(session, claim, result.partial, context.storage)
         has_succeeded = attempts.finish(
-            session, claim, files, resolved=result.resolved, metrics=metrics, manifest=result.manifest
+            session,
+            claim,
+            [*stored, *result.stored],
+            resolved=result.resolved,
+            metrics=metrics,
+            manifest=result.manifest,
+            storage=context.storage,
         )
         if not has_succeeded:
             attempts.finish_canceled(session, claim)

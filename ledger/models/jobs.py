@@ -16,6 +16,8 @@ class Job(Row):
     `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
     number of the newest event. `notified_at` is the time of the newest message to the workers about it. `partial` has
     the results that an unfinished edit has stored (`partial_results`), `warnings` those of `job_warnings`.
+    `webhook_events` are the types of event that
+    `webhook_url` gets; empty: the job's end.
     """
 
     __tablename__ = "jobs"
@@ -39,6 +41,7 @@ class Job(Row):
     resolved: Mapped[dict[str, Any]]
     user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
     webhook_url: Mapped[str | None]
+    webhook_events: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     request_id: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     epoch: Mapped[int]
@@ -117,7 +120,7 @@ class OutboxEntry(Row):
 
 
 class WebhookEndpoint(Row):
-    """A URL that receives events. `events` empty: all of them. `secrets` (newest first) all sign.
+    """A URL that receives events. `events` empty: the ends of all jobs. `secrets` (newest first) all sign.
 
     `changed_at` is the time from which its present subscription holds.
     """
