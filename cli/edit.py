@@ -40,6 +40,7 @@ def edit(
         typer.Option(help="A parameter of the method, as name=value: steps=20. Repeatable. /docs lists them."),
     ] = None,
     source_prompt: Annotated[str | None, typer.Option(help="What the source image shows.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the results must not show: blurry.")] = None,
     mask: Annotated[
         Path | None,
         typer.Option(help="An image that is white where the result may change.", exists=True, dir_okay=False),
@@ -75,6 +76,7 @@ def edit(
                 mask=images[1] if mask else None,
                 prompts=prompt,
                 source_prompt=source_prompt,
+                negative_prompt=negative_prompt,
                 method=method,
                 use_prior=use_prior,
                 preset=preset,

@@ -106,15 +106,23 @@ class EditSession:
         """The seed of each row."""
         return [seed for _, seed in self.rows]
 
-    def encode(self, prompts: Sequence[str], *, negative_prompt: str = "") -> Prompts:
-        """Encode prompts such as `source_prompt` and find the subject's words in them."""
+    @property
+    def source_and_negative_prompt(self) -> str:
+        """Both texts as one, for guidance that leads away from either."""
+        return ", ".join(filter(None, [self.source_prompt, self.request.negative_prompt]))
+
+    def encode(self, prompts: Sequence[str], *, negative_prompt: str | None = None) -> Prompts:
+        """Encode prompts such as `source_prompt` and find the subject's words in them.
+
+        Guidance leads away from `negative_prompt`; by default, from that of the request.
+        """
         return encode_prompts(
             self.model,
             prompts,
             self.request.subject,
             self.size,
             names_token=self.names_token,
-            negative_prompt=negative_prompt,
+            negative_prompt=self.request.negative_prompt if negative_prompt is None else negative_prompt,
         )
 
     def pixels(self) -> Pixels:
