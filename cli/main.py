@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from cli.check_model import check_model
 from cli.edit import edit
 from cli.server_errors import server_errors
 from cli.train import train
+from ledger.version import VERSION
 
 if TYPE_CHECKING:
     from cli.embedded.up import Service
@@ -35,7 +35,7 @@ app.command()(edit)
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        print(f"lipe {version('lipe')}")
+        print(f"lipe {VERSION}")
         raise typer.Exit
 
 

@@ -15,6 +15,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from lipe_core.adapters.full_attention import (
+    AttentionTraining,
     BaseWeights,
     attention_weights,
     replace_attention,
@@ -41,9 +42,13 @@ _PREFIX = "unet."
 
 @dataclass(frozen=True)
 class TrainableWeights:
-    """The weights that a training changes, float32, by name. `export` returns them as the tensors of a prior."""
+    """The weights that a training changes, float32, by name.
+
+    Call `publish` after each change of them. `export` returns them as the tensors of a prior.
+    """
 
     weights: dict[str, torch.nn.Parameter]
+    publish: Callable[[], None]
     export: Callable[[], dict[str, Tensor]]
 
 
@@ -53,12 +58,12 @@ def trainable_weights(
 ) -> Iterator[TrainableWeights]:
     """Make the network trainable; it is the base model again on exit. Full attention ignores `rank` to `targets`."""
     if tuning == "full_attention":
-        with trainable_attention(model) as weights:
-            export = partial(_export_attention, weights)
-            yield TrainableWeights(weights, export)
+        with trainable_attention(model) as attention:
+            yield TrainableWeights(attention.weights, attention.publish, partial(_export_attention, attention))
     else:
         with new_adapter(model, rank=rank, alpha=alpha, seed=seed, targets=targets) as name:
-            yield TrainableWeights(adapter_parameters(model), partial(export_adapter, model, name))
+            weights = adapter_parameters(model)  # the network computes with them as they are
+            yield TrainableWeights(weights, lambda: None, partial(export_adapter, model, name))
 
 
 @contextmanager
@@ -148,8 +153,8 @@ def export_adapter(model: BaseModel, name: str) -> dict[str, Tensor]:
     }
 
 
-def _export_attention(weights: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
-    return {f"{_PREFIX}{name}": weight.detach().cpu().clone() for name, weight in weights.items()}
+def _export_attention(attention: AttentionTraining) -> dict[str, Tensor]:
+    return {f"{_PREFIX}{name}": difference for name, difference in attention.export().items()}
 
 
 @contextmanager

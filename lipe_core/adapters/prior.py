@@ -68,7 +68,7 @@ def save_prior(adapter: dict[str, Tensor], manifest: Manifest, folder: Path) -> 
         new = Path(unfinished) / "prior"
         new.mkdir()
         save_file({name: tensor.contiguous() for name, tensor in adapter.items()}, new / ADAPTER)
-        digest = hashlib.sha256((new / ADAPTER).read_bytes()).hexdigest()
+        digest = _sha256(new / ADAPTER)
         manifest = Manifest(**{**vars(manifest), "adapter_sha256": digest})
         (new / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n")
         if folder.exists():
@@ -84,10 +84,10 @@ def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
     """
     try:
         manifest = _read((folder / MANIFEST).read_text())
-        data = (folder / ADAPTER).read_bytes()
+        digest = _sha256(folder / ADAPTER)
     except (OSError, ValueError, TypeError) as error:
         raise InvalidPrior(f"{folder} holds no prior ({error}): learn it again") from error
-    if hashlib.sha256(data).hexdigest() != manifest.adapter_sha256:
+    if digest != manifest.adapter_sha256:
         raise InvalidPrior(f"{folder / ADAPTER} is not the file that its manifest names: download it again")
     if fingerprint is not None and manifest.fingerprint != fingerprint:
         raise PriorMismatch(
@@ -98,6 +98,12 @@ def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:
         return Prior(load_file(folder / ADAPTER), manifest)
     except SafetensorError as error:
         raise InvalidPrior(f"{folder / ADAPTER} is not a safetensors file: {error}") from error
+
+
+def _sha256(file: Path) -> str:
+    """The hash of a file of any size, which is not read into memory at once."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _read(text: str) -> Manifest:

@@ -87,8 +87,10 @@ def train_adapter(
         optimizer = new_optimizer(trainable.weights, vectors, config)
         checkpoint = Checkpoint(run.checkpoint, asdict(config), trainable.weights | vectors, optimizer)
         state = checkpoint.load()
+        trainable.publish()
         while state.step < config.steps:
             loss = training_step(model, data, config, state.step, optimizer, run.rows_at_once)
+            trainable.publish()
             state.advance(loss)
             if _is_due(run.checkpoint_every, state.step):
                 checkpoint.save(state)

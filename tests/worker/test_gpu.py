@@ -1,6 +1,7 @@
 """Fallbacks when the GPU's memory is full, and the cache of priors."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,19 +59,29 @@ def test_reduced_memory_decodes_the_same_images_and_is_undone(device: Gpu) -> No
 
 
 def test_the_priors_used_last_stay_in_memory(device: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "MAX_CACHED_PRIORS", 2)
+    monkeypatch.setattr(gpu, "PRIOR_CACHE_BYTES", 2 * torch.zeros(1).nbytes)
     fetched: list[str] = []
 
     def fetch(name: str) -> Callable[[Path], None]:
         def write(folder: Path) -> None:
             fetched.append(name)
-            save_prior({"lora": torch.zeros(1)}, _manifest(device), folder)
+            _write_prior(device, folder)
 
         return write
 
     for name in ("a", "b", "a", "c", "a", "b"):
         device.prior(name, fetch(name))
     assert fetched == ["a", "b", "c", "b"]
+
+
+def test_a_prior_larger_than_the_cache_is_used_all_the_same(device: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "PRIOR_CACHE_BYTES", 0)
+    prior = device.prior("a", partial(_write_prior, device))
+    assert prior.adapter["lora"].tolist() == [0.0]
+
+
+def _write_prior(device: Gpu, folder: Path) -> None:
+    save_prior({"lora": torch.zeros(1)}, _manifest(device), folder)
 
 
 def _manifest(device: Gpu) -> Manifest:

@@ -7,7 +7,7 @@ from peft.tuners.lora import LoraLayer
 
 from lipe_core import sdxl
 from lipe_core.adapters import lora
-from lipe_core.adapters.full_attention import attention_weights
+from lipe_core.adapters.full_attention import attention_weights, difference_name
 from lipe_core.adapters.prior import ADAPTER, Prior, save_prior
 from lipe_core.errors import InvalidPrior
 from lipe_core.sdxl import BaseModel
@@ -57,7 +57,10 @@ def test_the_fused_operation_computes_what_the_layers_of_peft_do(model: BaseMode
 
 def test_base_weights_disable_the_prior(model: BaseModel) -> None:
     base = prediction(model)
-    full = {f"unet.{name}": weight.detach() + 0.05 for name, weight in attention_weights(model).items()}
+    full = {
+        f"unet.{difference_name(name)}": torch.full_like(weight, 0.05)
+        for name, weight in attention_weights(model).items()
+    }
     for prior in (make_prior(model), Prior(full, make_prior(model).manifest)):
         with lora.use_adapter(model, prior) as base_weights:
             adapted = prediction(model)
