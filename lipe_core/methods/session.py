@@ -112,10 +112,7 @@ class EditSession:
         return ", ".join(filter(None, [self.source_prompt, self.request.negative_prompt]))
 
     def encode(self, prompts: Sequence[str], *, negative_prompt: str | None = None) -> Prompts:
-        """Encode prompts such as `source_prompt` and find the subject's words in them.
-
-        Guidance leads away from `negative_prompt`; by default, from that of the request.
-        """
+        """Encode prompts such as `source_prompt`, to which guidance leads, by default from the request's negative."""
         return encode_prompts(
             self.model,
             prompts,

@@ -88,7 +88,7 @@ def _token_count(model: BaseModel, prompt: str) -> int:
 
 def _token_limit(model: BaseModel) -> int:
     """Tokens without those of start and end."""
-    return min(tokenizer.model_max_length for tokenizer in model.tokenizers) - 2
+    return int(min(tokenizer.model_max_length for tokenizer in model.tokenizers)) - 2
 
 
 def content_tokens(model: BaseModel, prompt: str) -> list[int]:

@@ -65,7 +65,8 @@ def edit(
         if config.crops:
             session = focused(session, finder)
         source = read_source(session, timesteps, finder, features, on_step)
-        prompts = session.encode(session.target_prompts, negative_prompt=session.source_and_negative_prompt)
+        away_from = ", ".join(filter(None, [session.source_prompt, request.negative_prompt]))
+        prompts = session.encode(session.target_prompts, negative_prompt=away_from)
         denoise = features.at_timestep(session.guided(prompts, config.guidance_scale, counter))
         with session.clock.stage("editing"), features.used(model.unet):
             x_0, mask = two_passes(session, denoise, source, finder, config, on_step, on_preview)
