@@ -83,6 +83,9 @@ def follow_job(
 
         def show(progress: Progress) -> None:
             on_progress(progress)
+            for warning in progress.warnings:
+                message = f"warning: {warning.message} ({warning.code})"
+                console.print(message, style="yellow", markup=False, highlight=False)
             if progress.stage is None:
                 return
             bars.update(queued, visible=False)

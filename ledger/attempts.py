@@ -5,6 +5,7 @@ epoch. The writes of a worker that lost its lease are therefore refused. A renew
 answer to the renewal is the only channel from the service to the worker.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -14,12 +15,14 @@ from sqlalchemy import Interval, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from ledger import artefacts, partial_results, previews, priors, transitions
+from ledger import artefacts, job_warnings, partial_results, previews, priors, transitions, webhook_bodies
 from ledger.artefacts import NewArtefact
 from ledger.compiled_statement import CompiledStatement, SessionOrConnection
+from ledger.job_warnings import JobWarning
 from ledger.models import Job
 from ledger.partial_results import PartialResults
 from ledger.states import JobKind, State
+from ledger.storage import Storage
 
 
 class Control(StrEnum):
@@ -100,12 +103,28 @@ def renew(on: SessionOrConnection, claim: Claim, progress: Progress, *, lease_se
     return Control.LOST
 
 
-def keep(session: Session, claim: Claim, partial: PartialResults) -> bool:
-    """Record what the attempt has stored, for the job's next attempt. False: not the effective attempt."""
+def keep(session: Session, claim: Claim, partial: PartialResults, storage: Storage) -> bool:
+    """Record what the attempt has stored, for the job's next attempt, and announce the results that are new.
+
+    False: not the effective attempt, which announces nothing.
+    """
     job = _lock_held(session, claim)
     if job is None:
         return False
+    before = partial_results.read(job)
     partial_results.write(job, partial)
+    if job.cancel_requested_at is None:
+        for number, files in partial.not_in(before).items():
+            transitions.announce(session, job, "edit.output", webhook_bodies.of_output(storage, number, files))
+    return True
+
+
+def warn(session: Session, claim: Claim, found: Sequence[JobWarning]) -> bool:
+    """Add warnings to the job while it runs. False: not the effective attempt."""
+    job = _lock_held(session, claim)
+    if job is None:
+        return False
+    job_warnings.add(session, job, found)
     return True
 
 
@@ -117,9 +136,11 @@ def finish(
     resolved: dict[str, Any],
     metrics: dict[str, Any],
     manifest: dict[str, Any] | None = None,
+    storage: Storage | None = None,
 ) -> bool:
     """End the job as succeeded: artefacts (verified before), prior, event and webhooks, in the session's transaction.
 
+    `storage` signs the URLs in the webhooks, which have none without it.
     False: the attempt is not the effective one any more, or the job was cancelled. Nothing was written then.
     """
     job = _lock_held(session, claim)
@@ -137,7 +158,9 @@ def finish(
             reference_ids=resolved.get("references", ()),
         )
     job.resolved, job.metrics = resolved, metrics
-    transitions.end(session, job, State.SUCCEEDED)
+    of_files = webhook_bodies.of_prior if job.kind == "prior" else webhook_bodies.of_edit
+    facts = of_files(storage, new_artefacts) if storage is not None else transitions.NO_FACTS
+    transitions.end(session, job, State.SUCCEEDED, facts)
     return True
 
 

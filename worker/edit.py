@@ -30,6 +30,7 @@ from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.job_warnings import check_edits, check_images
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
 from worker.results import ResultStore
@@ -75,6 +76,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     recipe, requested = load_recipe(model.checkpoint), inputs.parameters.get(inputs.method, {})
     config = recipe.method_config(inputs.method, requested, choices)
     check_request(model, inputs.method, inputs.request, config)
+    check_images(context, attempt, [inputs.request.image])
     if inputs.captioner is not None:
         with attempt.stage("captioning"):
             inputs = _captioned(inputs, inputs.captioner, model, attempt)
@@ -100,7 +102,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
             _edit(model, inputs, config, attempt, previews, results)
-    return JobResult([], results.resolved, stored=results.files)
+    return JobResult([], results.resolved, stored=results.files, partial=results.partial)
 
 
 def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
@@ -198,6 +200,7 @@ def _edit(
 
         options = {"on_preview": upload} if method.has_previews else {}
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
+        check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():
             attempt.seconds[stage] = attempt.seconds.get(stage, 0.0) + seconds
         return made

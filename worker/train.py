@@ -30,6 +30,7 @@ from worker.attempt import Attempt, ClaimLost, File, JobResult
 from worker.captioner import captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.job_warnings import check_images
 from worker.previews import PreviewGenerator, preview_uploads
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
     model = context.gpu.base_model()
     with attempt.stage("loading"):
         parameters, row, images = _load(context, attempt)
+    check_images(context, attempt, images)
     request = _request(context, attempt, model, row, images)
     recipe = load_recipe(model.checkpoint)
     regularization = recipe.regularization_config(parameters.get("regularization", {}))
@@ -61,15 +63,6 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
         "references": [reference.image_id for reference in row.references],
     }
     return _job_result(prior, resolved, previews.stored)
-
-
-def forget_checkpoints(context: WorkerContext) -> None:
-    """Delete the checkpoints of jobs that have ended, whichever attempt wrote them."""
-    for file in context.checkpoints.glob("*.safetensors"):
-        with context.begin() as session:
-            over = jobs.is_over(session, file.name.split(".")[0])
-        if over:
-            file.unlink(missing_ok=True)
 
 
 def _load(context: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], SubjectRow, list[Image.Image]]:

@@ -247,9 +247,3 @@ def counted_steps(on_step: OnStep, total: int) -> OnStep:
     """Report the steps of one loop after the other as steps of the whole work; further steps repeat the last."""
     calls = count(1)
     return lambda step, steps: on_step(min(next(calls), total), total)
-
-
-def require(name: str, value: float, low: float, high: float) -> None:
-    """Raise InvalidRequest for a setting outside [low, high], or one that is not a number."""
-    if not low <= value <= high:
-        raise InvalidRequest(f"{name} must be within [{low:g}, {high:g}], got {value}")
