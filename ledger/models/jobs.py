@@ -16,8 +16,7 @@ class Job(Row):
     `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
     number of the newest event. `notified_at` is the time of the newest message to the workers about it. `partial` has
     the results that an unfinished edit has stored (`partial_results`), `warnings` those of `job_warnings`.
-    `webhook_events` are the types of event that
-    `webhook_url` gets; empty: the job's end.
+    `webhook_events` are the types of event that `webhook_url` gets; empty: the job's end.
     """
 
     __tablename__ = "jobs"
