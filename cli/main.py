@@ -13,6 +13,7 @@ from rich.console import Console
 from cli import keys
 from cli.check_model import check_model
 from cli.edit import edit
+from cli.kit import command as bench
 from cli.server_errors import server_errors
 from cli.train import train
 
@@ -28,6 +29,7 @@ MINIATURE_BANNER = (
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.add_typer(keys.app, name="keys")
+app.add_typer(bench.app, name="bench")
 app.command()(check_model)
 app.command()(train)
 app.command()(edit)
