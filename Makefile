@@ -6,14 +6,14 @@ TORCH := 2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # Compile at installation: with PYTHONDONTWRITEBYTECODE set, each program would spend 17 s on it at every start.
 UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --compile-bytecode --python $(RUN)/python
-LOCK := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip compile --quiet pyproject.toml --constraint constraints.txt \
-	--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
-	--no-emit-package torch --no-emit-package lipe-client --custom-compile-command 'make lock'
+COMPILE := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+LOCK := $(COMPILE) pyproject.toml --constraint constraints.txt --no-emit-package torch --no-emit-package lipe-client
 TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers secrets compose-test lock clean
+.PHONY: help setup generators demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,6 +31,19 @@ $(VENV)/.ready: pyproject.toml clients/python/pyproject.toml constraints.txt
 	@$(UV) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+# In an environment of its own, as its version of typer conflicts with ours.
+$(VENV)/generator/.ready: requirements/generator.txt $(VENV)/.ready
+	@$(RUN)/uv venv --quiet --clear --python $(RUN)/python $(VENV)/generator
+	@UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --require-hashes \
+		--python $(VENV)/generator/bin/python --requirement requirements/generator.txt
+	@touch $@
+
+clients/typescript/node_modules: clients/typescript/package-lock.json
+	@npm ci --no-audit --no-fund --loglevel=error --prefix clients/typescript >/dev/null && touch $@ \
+		|| echo 'Without Node 20, npm and its registry, the test of the TypeScript client is skipped.'
+
+generators: $(VENV)/generator/.ready clients/typescript/node_modules ## install the client generators (`make test` does, too)
+
 demo: setup ## train a prior and edit an image through the whole service: out/demo/sheet.png (SUBJECT= REFS= PROMPT=)
 	@$(RUN)/python -m menagerie.demo --out out/demo \
 		$(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(REFS),--refs "$(REFS)") $(if $(PROMPT),--prompt "$(PROMPT)") \
@@ -43,7 +56,7 @@ check: setup ## lint, types, import contracts, language rules and file sizes
 	@$(RUN)/lint-imports
 	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
-test: check ## the checks and all tests that are not slow, in two processes
+test: check generators ## the checks and all tests that are not slow, in two processes
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile
 
 test-fast: setup ## the unit tests: no servers, no models, nothing slow
@@ -103,6 +116,17 @@ lock: setup ## write requirements/ with hashes, from pyproject.toml and constrai
 	@$(LOCK) --extra api --output-file requirements/api.txt
 	@$(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt 2>/dev/null \
 		|| $(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt --index $(TORCH_CPU_INDEX)
+	@grep -v '^typer=' constraints.txt | $(COMPILE) requirements/generator.in --constraint - --output-file requirements/generator.txt
+
+dist: setup clients/typescript/node_modules ## build the wheels and source distributions of server and client, and the npm package: dist/
+	@rm -rf dist build *.egg-info clients/python/*.egg-info
+	@$(RUN)/uv build --quiet --out-dir dist .
+	@$(RUN)/uv build --quiet --out-dir dist clients/python
+	@cd clients/typescript && npm pack --silent --pack-destination ../../dist
+	@cd dist && sha256sum *.whl *.tar.gz *.tgz | tee SHA256SUMS
+
+version: setup ## write a version into every file that states it (VERSION=0.3.0)
+	@$(RUN)/python deploy/set_version.py $(VERSION)
 
 clean: ## remove the environment, outputs and caches
-	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) out build dist clients/typescript/node_modules clients/typescript/dist* *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,7 +1,6 @@
 """The application: `uvicorn api.app:make_app --factory`."""
 
 from functools import partial
-from importlib.metadata import version
 
 from fastapi import FastAPI
 
@@ -31,6 +30,7 @@ from api.service import lifespan
 from api.strict_query import strict_query
 from ledger.settings import Settings
 from ledger.signed_urls import FILES_PATH
+from ledger.version import VERSION
 
 MAX_JSON_BYTES = 256 * 1024
 FORM_OVERHEAD_BYTES = 64 * 1024
@@ -53,7 +53,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     logs.configure()
     app = FastAPI(
         title="LIPE",
-        version=version("lipe"),
+        version=VERSION,
         description="Personalised, non-rigid image editing: learn a subject, then change its pose, expression or view.",
         openapi_tags=OPENAPI_TAGS,
         lifespan=lifespan(settings),

@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ from cli.edit import edit
 from cli.kit import command as bench
 from cli.server_errors import server_errors
 from cli.train import train
+from ledger.version import VERSION
 
 if TYPE_CHECKING:
     from cli.embedded.up import Service
@@ -37,7 +37,7 @@ app.command()(edit)
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        print(f"lipe {version('lipe')}")
+        print(f"lipe {VERSION}")
         raise typer.Exit
 
 

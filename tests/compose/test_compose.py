@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from ledger.settings import Settings
+from ledger.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -98,6 +99,13 @@ def test_images_run_without_root_and_from_locked_requirements(file: str) -> None
     text = (ROOT / file).read_text()
     assert "USER lipe" in text.rpartition("FROM")[2]
     assert "--require-hashes --no-deps" in text
+
+
+@pytest.mark.parametrize("file", ["Dockerfile.api", "Dockerfile.worker"])
+def test_an_image_has_the_version_as_a_label(file: str) -> None:
+    final = (ROOT / file).read_text().rpartition("FROM")[2]
+    assert f"ARG VERSION={VERSION}\n" in final
+    assert 'org.opencontainers.image.version="$VERSION"' in final
 
 
 def test_the_image_of_the_api_has_no_torch() -> None:

@@ -26,7 +26,7 @@ TESTS = (
     "tests/ledger",
     "tests/api",
     "--ignore=tests/api/test_schemathesis.py",  # minutes for the HTTP side alone
-    "tests/client",
+    "tests/clients/python",
     "tests/worker/test_attempt.py",
     "tests/worker/test_deliveries.py",
     "tests/worker/test_dispatcher.py",

@@ -31,6 +31,7 @@ from lipe_client.models import (
 )
 from lipe_client.problems import JobFailed, Problem
 from lipe_client.sync_client import Client
+from lipe_client.version import VERSION as __version__
 from lipe_client.webhooks import verify_webhook
 
 __all__ = [
@@ -64,5 +65,6 @@ __all__ = [
     "ServedModel",
     "Status",
     "Subject",
+    "__version__",
     "verify_webhook",
 ]

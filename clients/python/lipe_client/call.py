@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from lipe_client.models import Model
+from lipe_client.version import VERSION
 
 ResponseT = TypeVar("ResponseT")
 ItemT = TypeVar("ItemT", bound=Model)
@@ -91,6 +92,11 @@ def create(
     headers = {**options.pop("headers", {}), "Idempotency-Key": idempotency_key or uuid4().hex}
     json_body = {} if body is None else {"json": without_none(body)}
     return Call("POST", path, read, {"headers": headers, **json_body, **options})
+
+
+def client_headers(api_key: str) -> dict[str, str]:
+    """The headers of every request to the service."""
+    return {"Authorization": f"Bearer {api_key}", "User-Agent": f"lipe-client/{VERSION} (Python)"}
 
 
 def without_none(body: Mapping[str, Any]) -> dict[str, Any]:

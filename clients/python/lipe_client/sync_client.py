@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import httpx
 
 from lipe_client import retries
-from lipe_client.call import Call, ItemT, Listing, ResponseT, path_of
+from lipe_client.call import Call, ItemT, Listing, ResponseT, client_headers, path_of
 from lipe_client.events import EventReader
 from lipe_client.models import Job, Progress
 from lipe_client.problems import JobFailed, Problem, raise_for_problem
@@ -20,7 +20,7 @@ class Client(Resources):
     def __init__(self, base_url: str, api_key: str, *, timeout: float = 60.0) -> None:
         self._http = httpx.Client(
             base_url=base_url,
-            headers={"Authorization": f"Bearer {api_key}"},
+            headers=client_headers(api_key),
             timeout=httpx.Timeout(timeout, connect=10),
         )
         self._signed = httpx.Client(timeout=timeout)
