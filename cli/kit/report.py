@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cli.kit.measures import SCORES
 from cli.kit.runs import Run
@@ -18,6 +18,7 @@ from lipe_core.metrics.bootstrap import bootstrap_mean
 
 _CELL = 320
 _GAP = 8
+_HEADING = 26
 _PAPER = "LIPE in its paper: DINOv2-I 0.88, CLIP-I 0.92, CLIP-D 0.08 (arXiv 2406.17236, other photos and edits)."
 _STYLE = """:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;
 padding:0 1rem}
@@ -106,16 +107,19 @@ def _markdown(table: Sequence[Sequence[str]]) -> str:
 
 
 def sheet(subject: PhotoSubject, runs: Sequence[Run]) -> Image.Image:
-    """The references and the photo in the first row, then the edits, a row for each system."""
-    rows = [[open_photo(file) for file in (*subject.references[:4], subject.test)]]
-    rows += [[run.image("image", k) for k in range(len(run.prompts))] for run in runs]
-    columns = max(map(len, rows))
-    step = _CELL + _GAP
-    canvas = Image.new("RGB", (columns * step + _GAP, len(rows) * step + _GAP), "white")
-    for top, row in enumerate(rows):
-        for left, image in enumerate(row):
-            image.thumbnail((_CELL, _CELL))
-            canvas.paste(image, (_GAP + left * step, _GAP + top * step))
+    """The references and the photo in the first row, then the edits, a row for each system, each with a heading."""
+    rows = {
+        "references, and the photo that is edited": [open_photo(f) for f in (*subject.references[:4], subject.test)]
+    }
+    rows |= {run.system: [run.image("image", k) for k in range(len(run.prompts))] for run in runs}
+    columns, step = max(map(len, rows.values())), _CELL + _GAP
+    canvas = Image.new("RGB", (columns * step + _GAP, len(rows) * (step + _HEADING) + _GAP), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_HEADING - 8)
+    for number, (heading, row) in enumerate(rows.items()):
+        top = _GAP + number * (step + _HEADING)
+        draw.text((_GAP, top), heading, fill="black", font=font)
+        for column, image in enumerate(row):
+            canvas.paste(ImageOps.contain(image, (_CELL, _CELL)), (_GAP + column * step, top + _HEADING))
     return canvas
 
 

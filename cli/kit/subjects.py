@@ -7,8 +7,8 @@ LIPE's layout has a folder for each subject:
     SUBJECT/edits.yaml          class_noun, category, edits; perhaps source_prompt and captions
 
 DreamBooth's data set (https://github.com/google/dreambooth, folder `dataset`) has the images of a subject in one
-folder, and `prompts_and_classes.txt` beside the folders. The last image of a folder is then the test image, and the prompts come
-from `prompts.yaml` of this package.
+folder, and `prompts_and_classes.txt` beside the folders. The last image of a folder is then the test image, and the
+prompts come from `prompts.yaml` of this package.
 """
 
 import re

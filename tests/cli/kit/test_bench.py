@@ -140,6 +140,7 @@ def test_the_judge_sees_the_photo_two_references_and_the_edit(chat: Chat) -> Non
     chat.plays({"content": YES})
     verdict = judge(chat.endpoint, "a photo of sks dog", image, [image] * 3, image)
     assert not verdict.is_clean
-    (question,) = chat.questions
+    (request,) = chat.requests
+    question = request["body"]["messages"][-1]["content"]
     assert [part["type"] for part in question].count("image_url") == 4
     assert "a photo of sks dog" in json.dumps(question)
