@@ -11,11 +11,11 @@ from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
 from api.edit_request import NewEdit, require_subject
-from api.effective_settings import contradiction
+from api.effective_settings import GUIDED, contradiction
 from api.fields import Moment, PathId, ResponseModel, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
-from api.job_body import JobBody
+from api.job_body import JobBody, JobWarning, job_warnings
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import Service, ServiceDep
@@ -94,6 +94,9 @@ class DownloadableEdit(EditBody):
     status: State | None
     """State of the newest job; null if it was deleted."""
 
+    warnings: list[JobWarning]
+    """Reasons why the results will probably be poor: the warnings of the newest job."""
+
     results: list[EditResult]
     """One result for each prompt and seed. Empty until the job has succeeded."""
 
@@ -114,6 +117,7 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     parameters = {
         new_edit.method: new_edit.parameters.given(),
         **({"choices": choices} if (choices := new_edit.choices()) else {}),
+        **({"negative_prompt": new_edit.negative_prompt} if new_edit.negative_prompt else {}),
         "seeds": new_edit.chosen_seeds(),
         **new_edit.output(),
     }
@@ -146,6 +150,7 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
             **EditBody.model_validate(edit).model_dump(),
             job_id=job.id if job else None,
             status=job.status if job else None,
+            warnings=job_warnings(job),
             results=_results(service, files),
         )
 
@@ -154,7 +159,8 @@ def _create_job(
     idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request_id: str, session: Session
 ) -> Job:
     given, choices = new_edit.parameters.given(), new_edit.choices()
-    if refusal := contradiction(session, "edit", new_edit.method, given, choices):
+    rules = [GUIDED] if new_edit.negative_prompt else []
+    if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
         raise problems.invalid(refusal, param="parameters")
     subject_id, prior_id = _subject_and_prior(session, idempotent.project_id, new_edit)
     edit = edits.draft(

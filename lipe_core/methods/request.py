@@ -1,8 +1,8 @@
 """Requests and results, the same for every editing method."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -19,7 +19,8 @@ class EditRequest:
     Every target prompt is generated once for each seed. All prompts name the subject as `subject.phrase`.
     `mask` is greyscale, of the image's size, and white where the image may change; a grey counts as white or black,
     whichever is nearer. Without a mask, the method finds the subject. `references` are images of the subject, of any
-    size, for methods that need them at the time of the edit; a prior has learned from them before.
+    size, for methods that need them at the time of the edit; a prior has learned from them before. Guidance leads away
+    from `negative_prompt`, which need not name the subject.
     """
 
     image: Image.Image
@@ -29,6 +30,7 @@ class EditRequest:
     seeds: tuple[int, ...] = (0,)
     mask: Image.Image | None = None
     references: tuple[Image.Image, ...] = ()
+    negative_prompt: str = ""
 
     def __post_init__(self) -> None:
         if not self.target_prompts or not self.seeds:
@@ -56,6 +58,11 @@ MakeImage = Callable[[], Image.Image]
 """Makes an image when it is needed: each call makes it again, and nothing keeps it."""
 
 
+MEASURES = ("mask_share",)
+"""What a method knows of the quality of an edit. `mask_share`: the share of the image that may change, if the method
+itself chose the region."""
+
+
 @dataclass(frozen=True)
 class Edit:
     """One edited image with its masks, costs and parameters.
@@ -63,7 +70,7 @@ class Edit:
     `uncomposited` is the decoder's image, before the source's own pixels return. If the method composites, it gives
     the `source`, and `image` has the source's bytes where `edit_mask` is black. Timings are seconds per stage, shared
     by all edits of a request. Evaluations are network forward passes of one row, with the shared inversion counted in
-    full. `parameters` suffice to repeat the edit.
+    full. `parameters` suffice to repeat the edit. `measures` has those of MEASURES that the method knows, by name.
 
     An edit keeps what the network made, which is small. The images have the size of the request's image, up to 50
     million pixels. Each is made when it is read and is not kept, so that a list of edits stays small. Read all four at
@@ -79,6 +86,7 @@ class Edit:
     timings: dict[str, float]
     evaluations: int
     parameters: dict[str, Any]
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     def images(self) -> EditImages:
         """Make all images."""

@@ -14,8 +14,23 @@ from lipe_core.sdxl.attention import (
 )
 from lipe_core.sdxl.base_model import FAMILY, BaseModel, denoiser, load, predict
 from lipe_core.sdxl.components import check_folder
-from lipe_core.sdxl.images import decode, decode_pixels, encode_image, encode_pixels, native_shape, working_size
-from lipe_core.sdxl.text import content_tokens, encode_prompt, is_in_vocabulary, token_positions
+from lipe_core.sdxl.images import (
+    color_change,
+    decode,
+    decode_pixels,
+    encode_image,
+    encode_pixels,
+    native_shape,
+    working_size,
+)
+from lipe_core.sdxl.text import (
+    content_tokens,
+    encode_prompt,
+    is_in_vocabulary,
+    require_length,
+    shortened,
+    token_positions,
+)
 from lipe_core.sdxl.text_to_image import generate_images, generate_latents
 
 __all__ = [
@@ -25,6 +40,7 @@ __all__ = [
     "Processor",
     "Tokens",
     "check_folder",
+    "color_change",
     "content_tokens",
     "decode",
     "decode_pixels",
@@ -39,7 +55,9 @@ __all__ = [
     "native_shape",
     "predict",
     "record_attention",
+    "require_length",
     "self_attention_layers",
+    "shortened",
     "token_positions",
     "use_processors",
     "working_size",
