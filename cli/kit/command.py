@@ -42,7 +42,7 @@ def run_bench(
 ) -> None:
     """Learn the subjects, edit their photos by each system, and write a table, sheets and a page.
 
-    What is already in OUT is not made again, so that the command can be interrupted and repeated.
+    Results that are already in OUT are not made again, so that the command can be interrupted and repeated.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a bench will cost: counts of steps and evaluations, and seconds from a few that are measured on this machine."""
+"""The cost of a bench: counts of steps and evaluations, and seconds from a few that are measured on this machine."""
 
 import time
 from collections.abc import Callable, Mapping

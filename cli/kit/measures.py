@@ -76,7 +76,7 @@ def _text_scores(
 def background_scores(
     image: Image.Image, uncomposited: Image.Image, source: Image.Image, source_mask: Image.Image, edit_mask: Image.Image
 ) -> dict[str, float]:
-    """What happened outside the masks. An edit that may change everything has no background: its scores are NaN."""
+    """Scores of the pixels outside the masks. An edit that may change everything has no background: they are NaN."""
     result, decoded, photo = (np.asarray(part.convert("RGB")) for part in (image, uncomposited, source))
     grey = np.asarray(edit_mask.convert("L"))
     changed = int((result != photo).any(axis=2)[grey == 0].sum())

@@ -45,7 +45,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where the runs are stored, and with what they are made."""
+    """The base model, the folder of all runs, and the seed of the edits."""
 
     model: sdxl.BaseModel
     out: Path

@@ -52,7 +52,7 @@ _FULL_ATTENTION_RATE = 1e-6
 
 
 def sweep() -> dict[str, System]:
-    """`lipe`, and systems that each differ from it in one value of the recipe that nobody has measured on SDXL."""
+    """`lipe`, and systems that each differ from it in one value of the recipe that was never measured on SDXL."""
     systems = {"lipe": SYSTEMS["lipe"]}
     for name, values in _EDIT_SWEEP.items():
         systems |= {f"{name} {value}": System("nima", {name: value}, WITH_PRIOR) for value in values}

@@ -70,7 +70,7 @@ def test_a_bench_writes_its_report_and_is_not_repeated(photos: Path, models: Pat
     assert '<img src="sheets/rex.jpg"' in page
     with Image.open(tmp_path / "sheets" / "rex.jpg") as sheet:
         assert sheet.width > 4 * 320
-    chat.plays()  # nobody asks again
+    chat.plays()  # another question would fail
     again = bench(photos, models, tmp_path, *options)
     assert again.exit_code == 0, again.output
     assert "0 trainings and 0 edits to make" in again.output
