@@ -12,6 +12,7 @@ from rich.console import Console
 from cli import keys
 from cli.check_model import check_model
 from cli.edit import edit
+from cli.missing_package import needs_packages
 from cli.server_errors import server_errors
 from cli.train import train
 from ledger.version import VERSION
@@ -59,8 +60,9 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready, for scripts.")] = False,
 ) -> None:
     """Start the whole service on this machine. Ctrl-C stops it."""
-    from cli.embedded.process import FolderInUse, StartError
-    from cli.embedded.up import embedded_service
+    with needs_packages("api,worker,embedded"):
+        from cli.embedded.process import FolderInUse, StartError
+        from cli.embedded.up import embedded_service
 
     console = Console(stderr=True)
     for signal_number in STOP_SIGNALS:
@@ -166,7 +168,8 @@ def doctor() -> None:
     Run it where the workers run. It writes and deletes one object in the storage, and changes nothing else. Exit
     status: 0 no fault, 1 a check failed.
     """
-    from cli.doctor.run import run_doctor
+    with needs_packages("worker"):
+        from cli.doctor.run import run_doctor
 
     raise typer.Exit(run_doctor())
 
