@@ -10,6 +10,8 @@ from api.choices import Change, Identity, Preset, chosen, methods_with
 from api.fields import Id, Metadata, RequestModel, Seed, Text, WebhookUrl
 from api.method_parameters import PARAMETERS, AnyParameters, Method
 from api.problems import Problem
+from api.webhook_choice import require_webhook_url
+from ledger.webhooks import EditEventType
 
 MAX_PROMPTS = 8
 MAX_SEEDS = 8
@@ -99,12 +101,21 @@ class NewEdit(RequestModel):
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
     depends on the job."""
 
+    webhook_events: Annotated[list[EditEventType] | None, Field(min_length=1)] = None
+    """Types of the events that `webhook_url` gets. Default: those of the job's end, such as `edit.succeeded`. Add
+    `edit.output` to get each image as soon as it is stored, or `edit.started`."""
+
     @field_validator("parameters", mode="plain", json_schema_input_type=AnyParameters)
     @classmethod
     def _validate_by_method(cls, value: Any, info: ValidationInfo) -> Any:
         # An invalid method is absent from `data` and reported already.
         method: Method = info.data.get("method", "nima")
         return PARAMETERS[method].model_validate(value)
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _has_a_url(cls, events: list[EditEventType] | None, info: ValidationInfo) -> list[EditEventType] | None:
+        return require_webhook_url(events, info)
 
     @field_validator("output_quality")
     @classmethod

@@ -51,11 +51,12 @@ _edit = {
     "mask_image_id": None, "method": "nima", "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
 }  # fmt: skip
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
-_prior_job = {
+_prior_job: dict[str, Any] = {
     "id": JOB, "kind": "prior", "status": "queued", "subject_id": SUBJECT, "prior_id": PRIOR, "edit_id": None,
     "attempt": 0, "waiting": None, "progress": None, "error": None,
     "parameters": {"prior": {"steps": 800}, "regularization": {}},
-    "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "request_id": "req_1",
+    "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "webhook_events": [],
+    "request_id": "req_1",
     "created_at": MOMENT, "queued_at": MOMENT, "started_at": None, "finished_at": None, "cancel_requested_at": None,
     "urls": {**_urls, "result": f"/v1/priors/{PRIOR}"},
 }  # fmt: skip
@@ -75,13 +76,32 @@ _key = {
 }  # fmt: skip
 _event_data = {
     "job_id": JOB, "status": "succeeded", "attempt": 1, "kind": "edit", "subject_id": SUBJECT, "prior_id": PRIOR,
-    "edit_id": EDIT, "metadata": {"order": "7"},
+    "edit_id": EDIT, "result_path": f"/v1/edits/{EDIT}", "metadata": {"order": "7"},
 }  # fmt: skip
+
+
+def _linked(role: str, name: str, content_type: str = "image/png") -> dict[str, Any]:
+    file = _file(role, name, content_type)
+    return {field: file[field] for field in ("name", "content_type", "size", "sha256", "url")}
+
+
+_result = {"number": 1, "prompt": PROMPT, "seed": 7, "image": _linked("image", "image-1.png")}
+_event_facts: Mapping[str, Mapping[str, Any]] = {
+    "edit.output": {
+        "output": _result | {"edit_mask": _linked("edit_mask", "edit_mask-1.png")},
+        "urls_expire_at": LATER,
+    },
+    "edit.succeeded": {"results": [_result], "urls_expire_at": LATER},
+    "prior.succeeded": {
+        "files": [{"role": "manifest", **_linked("manifest", "manifest.json", "application/json")}],
+        "urls_expire_at": LATER,
+    },
+}
 _delivery = {
     "id": DELIVERY, "endpoint_id": ENDPOINT, "job_id": JOB, "message_id": "msg_1c2d3e4f",
     "event_type": "edit.succeeded", "url": HOOK, "state": "delivered", "attempts": 1, "next_attempt_at": None,
     "last_status": 204, "last_error": None, "delivered_at": LATER, "created_at": LATER,
-    "body": {"type": "edit.succeeded", "timestamp": LATER, "data": _event_data},
+    "body": {"type": "edit.succeeded", "timestamp": LATER, "data": {**_event_data, **_event_facts["edit.succeeded"]}},
 }  # fmt: skip
 
 _model = {
@@ -161,7 +181,10 @@ RESPONSES: Mapping[str, Any] = {
 def event(event_type: str) -> dict[str, Any]:
     """The body of a webhook of this type."""
     kind, _, state = event_type.partition(".")
-    data = _event_data | {"kind": kind, "status": state, "edit_id": EDIT if kind == "edit" else None}
+    status = "running" if state in ("started", "output") else state
+    data = _event_data | {"kind": kind, "status": status, **_event_facts.get(event_type, {})}
+    if kind == "prior":
+        data |= {"edit_id": None, "result_path": f"/v1/priors/{PRIOR}"}
     if state == "failed":
         data["error"] = {"code": "gpu_out_of_memory", "detail": "request fewer or smaller images"}
     return {"type": event_type, "timestamp": LATER, "data": data}

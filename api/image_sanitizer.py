@@ -1,28 +1,33 @@
-"""Sanitizing of uploaded images: an untrusted file becomes a new PNG, rebuilt from its pixels.
+"""Sanitizing of uploaded images: an untrusted file becomes a new file, rebuilt from its pixels.
 
 Format, size and number of frames are checked from the header before anything is decoded. Colors become sRGB with 8 bits
-a channel, and transparency becomes white. The new PNG holds pixels alone: no EXIF (places, serial numbers), no XMP, no
-profile, no text, no bytes behind the end of the file.
+a channel, and transparency becomes white. The new file holds pixels alone: no EXIF (places, serial numbers), no XMP, no
+profile, no text, no bytes behind the end of the file. It is a JPEG if the file was one whose pixels need no change, and
+otherwise a PNG. Neither changes a pixel.
 """
 
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import product
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from api.image_formats import MAX_PIXELS, PHONE_FORMATS, ImageRefused, open_image, too_many_pixels, unreadable
+from api.jpeg_rebuild import rebuild_jpeg
 
 MAX_SIDE = 8192
+ROUNDING = 2  # of 255: by how much an sRGB profile may differ from sRGB
 PNG_COMPRESSION = 3  # zlib's default level takes three times as long to save a few percent
 
 
 @dataclass(frozen=True)
 class SanitizedImage:
-    """An image in 8-bit sRGB without metadata; `png` is the file."""
+    """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG."""
 
     width: int
     height: int
-    png: bytes
+    content: bytes
+    content_type: str
 
 
 def sanitize_image(content: bytes, *, max_bytes: int, min_side: int) -> SanitizedImage:
@@ -39,10 +44,15 @@ def sanitize_image(content: bytes, *, max_bytes: int, min_side: int) -> Sanitize
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         raise unreadable(error) from error
-    rebuilt = Image.frombytes("RGB", image.size, image.tobytes())
-    png = BytesIO()
+    if (jpeg := rebuild_jpeg(content, source, image)) is not None:
+        return SanitizedImage(*image.size, jpeg, "image/jpeg")
+    return SanitizedImage(*image.size, _png(image), "image/png")
+
+
+def _png(image: Image.Image) -> bytes:
+    rebuilt, png = Image.frombytes("RGB", image.size, image.tobytes()), BytesIO()
     rebuilt.save(png, "PNG", compress_level=PNG_COMPRESSION)
-    return SanitizedImage(*rebuilt.size, png.getvalue())
+    return png.getvalue()
 
 
 def _check(source: Image.Image, min_side: int) -> None:
@@ -72,7 +82,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _srgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB or RGBA in the sRGB color space. A profile that cannot be used is ignored."""
+    """Convert to RGB or RGBA in the sRGB color space. A profile that cannot be used, or that is sRGB, is ignored."""
     profile = image.info.get("icc_profile")
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     colors = image.convert({"LA": "L", "RGBA": "RGB"}.get(image.mode, image.mode))
@@ -80,13 +90,22 @@ def _srgb(image: Image.Image) -> Image.Image:
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
             target = ImageCms.createProfile("sRGB")
-            colors = ImageCms.profileToProfile(colors, source, target, outputMode="RGB") or colors
+            if colors.mode != "RGB" or not _is_srgb(source):
+                colors = ImageCms.profileToProfile(colors, source, target, outputMode="RGB") or colors
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass
     colors = colors.convert("RGB")
     if alpha is not None:
         colors.putalpha(alpha)
     return colors
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Whether the profile's colors equal those of sRGB but for rounding, so that a conversion would only add noise."""
+    steps = range(0, 256, 17)
+    colors = Image.frombytes("RGB", (16, 256), bytes(value for color in product(steps, repeat=3) for value in color))
+    converted = ImageCms.profileToProfile(colors, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    return converted is not None and max(ImageChops.difference(colors, converted).tobytes()) <= ROUNDING
 
 
 def _flat(image: Image.Image) -> Image.Image:

@@ -117,6 +117,9 @@ class JobBody(ResponseModel):
     webhook_url: str | None
     """URL that gets the job's events, besides the endpoints of the project; null if the request gave none."""
 
+    webhook_events: list[str]
+    """Types of the events that `webhook_url` gets, from the request. Empty means those of the job's end."""
+
     request_id: str | None
     """`X-Request-Id` of the request that created the job. Quote it in a report of an error."""
 
@@ -159,6 +162,7 @@ class JobBody(ResponseModel):
             metrics=job.metrics,
             metadata=job.user_metadata,
             webhook_url=job.webhook_url,
+            webhook_events=job.webhook_events,
             request_id=job.request_id,
             created_at=job.created_at,
             queued_at=job.queued_at,

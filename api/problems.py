@@ -1,6 +1,6 @@
 """Problem documents (RFC 9457): the body of every refusal, with a code from one closed list.
 
-docs/problems.md explains each code; a test compares it with this list.
+docs/problems.md explains each code. It is made of this list and of docs/generate/problem_meanings.py.
 """
 
 import logging

@@ -1,14 +1,14 @@
-"""Bodies of webhooks (Standard Webhooks 1.0): one type for each end that a job can have."""
+"""Bodies of webhooks (Standard Webhooks 1.0): the start of a job, each result of an edit, and the end of a job."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import APIRouter
 
 from api.fields import Moment, ResponseModel
 from api.job_body import JobError
 from ledger.states import JobKind, State
-from ledger.webhooks import WebhookEventType
+from ledger.webhooks import EVENT_TYPES, WebhookEventType
 
 RECEIVER_RESPONSES: dict[int | str, dict[str, Any]] = {
     "2XX": {"description": "Delivered. After any other status LIPE tries again later; it does not follow redirects."},
@@ -16,14 +16,61 @@ RECEIVER_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+class LinkedFile(ResponseModel):
+    """A file with a signed URL, which needs no API key."""
+
+    role: str | None = None
+    """`adapter` or `manifest`, for the files of a prior; absent for the files of an edit."""
+
+    name: str
+    """File name that a download gets."""
+
+    content_type: str
+    """Media type of the file."""
+
+    size: int
+    """Size of the file in bytes."""
+
+    sha256: str
+    """SHA-256 of the file, in hexadecimal. Compare it after a download."""
+
+    url: str
+    """Signed URL of the file, valid until `urls_expire_at`."""
+
+
+class LinkedResult(ResponseModel):
+    """One edited image. The end of the job lists the images alone; `edit.output` also has the masks."""
+
+    number: int
+    """Number of the result, from 1, in the order of the prompts and, for each prompt, of the seeds."""
+
+    prompt: str | None = None
+    """Target prompt of this image; absent if the body would be too long."""
+
+    seed: int | None = None
+    """Seed of this image."""
+
+    image: LinkedFile
+    """The edited image."""
+
+    source_mask: LinkedFile | None = None
+    """Mask of the subject in the source image. Only in `edit.output`."""
+
+    edit_mask: LinkedFile | None = None
+    """Mask of the region that may change, white where it may. Only in `edit.output`."""
+
+    uncomposited: LinkedFile | None = None
+    """The image before the source's background was restored. Only in `edit.output`."""
+
+
 class EventData(ResponseModel):
-    """The job that ended. Its result is at the edit or the prior."""
+    """The job and, if it has some, its files. The files of a job that did not succeed are deleted after its end."""
 
     job_id: str
-    """Id of the job that ended."""
+    """Id of the job."""
 
     status: State
-    """Final state of the job."""
+    """State of the job: `running` in `started` and `output`, its final state otherwise."""
 
     attempt: int
     """Number of times that a worker has claimed the job."""
@@ -43,6 +90,22 @@ class EventData(ResponseModel):
     edit_id: str | None
     """Id of the edit; null for a training."""
 
+    result_path: str
+    """Path of the edit or the prior on the service. GET it with an API key for new URLs of the files."""
+
+    output: LinkedResult | None = None
+    """The result that was stored. Only in `edit.output`."""
+
+    results: list[LinkedResult] | None = None
+    """All results, in `edit.succeeded`; absent if the body would be too long."""
+
+    files: list[LinkedFile] | None = None
+    """Adapter and manifest, in `prior.succeeded`."""
+
+    urls_expire_at: Moment | None = None
+    """Time at which the URLs of this body become invalid, in UTC: an hour after the event, unless the operator chose
+    another time. A webhook that is sent again has the same URLs."""
+
     metadata: dict[str, str] | None = None
     """Your own pairs from the request; absent if the body would be too long."""
 
@@ -51,10 +114,10 @@ class WebhookEvent(ResponseModel):
     """A signed event of less than 20 kB. All attempts send the same bytes and the same header `webhook-id`."""
 
     type: WebhookEventType
-    """Kind of the job and its final state."""
+    """Kind of the job, and what happened: it `started`, an `output` was stored, or its final state."""
 
     timestamp: Moment
-    """Time at which the job ended, in UTC."""
+    """Time of the event, in UTC."""
 
     data: EventData
     """Facts about the job."""
@@ -63,7 +126,7 @@ class WebhookEvent(ResponseModel):
 def make_router() -> APIRouter:
     """The routes that a receiver has to offer, for `webhooks` in OpenAPI."""
     router = APIRouter(tags=["webhooks"])
-    for event in get_args(WebhookEventType):
+    for event in EVENT_TYPES:
         router.add_api_route(
             event,
             _receiver(event),
@@ -81,11 +144,13 @@ def _receiver(event: str) -> Callable[..., None]:
 
     def receive(body: WebhookEvent) -> None: ...
 
-    receive.__doc__ = f"The job of {'an edit' if kind == 'edit' else 'a prior'} has {STATE_PHRASES[state]}."
+    receive.__doc__ = f"The job of {'an edit' if kind == 'edit' else 'a prior'} has {PHRASES[state]}."
     return receive
 
 
-STATE_PHRASES = {
+PHRASES = {
+    "started": "been claimed by a worker for the first time; only sent to those that subscribe to this type",
+    "output": "stored one of its results; only sent to those that subscribe to this type",
     "succeeded": "succeeded: its files are available",
     "failed": "failed: `error` says why",
     "canceled": "been cancelled",

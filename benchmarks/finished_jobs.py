@@ -29,9 +29,15 @@ _EVENTS = text("""
     SELECT project_id, id, 3, 'edit.' || state, '{}', true, created_at FROM jobs WHERE project_id = :project
 """)
 
+_ANSWERS = text("""
+    INSERT INTO idempotent_requests (project_id, key, fingerprint, status, body, headers, expires_at)
+    SELECT project_id, id, '', 202, jsonb_build_object('id', id), '{}', clock_timestamp() + interval '1 day'
+    FROM jobs WHERE project_id = :project
+""")
+
 
 def fill(session: Session, project_id: str, subject_id: str, image_id: str, count: int) -> None:
-    """Insert `count` finished edits, one per second, each with its job and its last event; then update statistics.
+    """Insert `count` finished edits, one per second, each with job, last event and stored answer. Update statistics.
 
     Each job has two pairs of metadata: `app`, the same for all, and `order`, its number from the oldest on.
     """
@@ -44,3 +50,5 @@ def fill(session: Session, project_id: str, subject_id: str, image_id: str, coun
     session.execute(text("ANALYZE jobs"))
     session.execute(_EVENTS, {"project": project_id})
     session.execute(text("ANALYZE events"))
+    session.execute(_ANSWERS, {"project": project_id})
+    session.execute(text("ANALYZE idempotent_requests"))

@@ -14,12 +14,13 @@ from sqlalchemy import Interval, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from ledger import artefacts, partial_results, previews, priors, transitions
+from ledger import artefacts, partial_results, previews, priors, transitions, webhook_bodies
 from ledger.artefacts import NewArtefact
 from ledger.compiled_statement import CompiledStatement, SessionOrConnection
 from ledger.models import Job
 from ledger.partial_results import PartialResults
 from ledger.states import JobKind, State
+from ledger.storage import Storage
 
 
 class Control(StrEnum):
@@ -100,12 +101,19 @@ def renew(on: SessionOrConnection, claim: Claim, progress: Progress, *, lease_se
     return Control.LOST
 
 
-def keep(session: Session, claim: Claim, partial: PartialResults) -> bool:
-    """Record what the attempt has stored, for the job's next attempt. False: not the effective attempt."""
+def keep(session: Session, claim: Claim, partial: PartialResults, storage: Storage) -> bool:
+    """Record what the attempt has stored, for the job's next attempt, and announce the results that are new.
+
+    False: not the effective attempt, which announces nothing.
+    """
     job = _lock_held(session, claim)
     if job is None:
         return False
+    before = partial_results.read(job)
     partial_results.write(job, partial)
+    if job.cancel_requested_at is None:
+        for number, files in partial.not_in(before).items():
+            transitions.announce(session, job, "edit.output", webhook_bodies.of_output(storage, number, files))
     return True
 
 
@@ -117,9 +125,11 @@ def finish(
     resolved: dict[str, Any],
     metrics: dict[str, Any],
     manifest: dict[str, Any] | None = None,
+    storage: Storage | None = None,
 ) -> bool:
     """End the job as succeeded: artefacts (verified before), prior, event and webhooks, in the session's transaction.
 
+    `storage` signs the URLs in the webhooks, which have none without it.
     False: the attempt is not the effective one any more, or the job was cancelled. Nothing was written then.
     """
     job = _lock_held(session, claim)
@@ -137,7 +147,9 @@ def finish(
             reference_ids=resolved.get("references", ()),
         )
     job.resolved, job.metrics = resolved, metrics
-    transitions.end(session, job, State.SUCCEEDED)
+    of_files = webhook_bodies.of_prior if job.kind == "prior" else webhook_bodies.of_edit
+    facts = of_files(storage, new_artefacts) if storage is not None else transitions.NO_FACTS
+    transitions.end(session, job, State.SUCCEEDED, facts)
     return True
 
 

@@ -29,6 +29,7 @@ def submit(
     parameters: dict[str, Any],
     metadata: dict[str, str] | None = None,
     webhook_url: str | None = None,
+    webhook_events: Sequence[str] = (),
     request_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> Job:
@@ -45,6 +46,7 @@ def submit(
         resolved={},
         user_metadata=metadata or {},
         webhook_url=webhook_url,
+        webhook_events=list(webhook_events),
         request_id=request_id,
         idempotency_key=idempotency_key,
         epoch=0,

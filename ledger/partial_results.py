@@ -19,6 +19,11 @@ class PartialResults:
     resolved: dict[str, Any]
     files: dict[int, list[NewArtefact]]
 
+    def not_in(self, other: "PartialResults | None") -> dict[int, list[NewArtefact]]:
+        """The files of each result that the other has not, or has with other files."""
+        known = other.files if other is not None else {}
+        return {number: made for number, made in self.files.items() if known.get(number) != made}
+
 
 def write(job: Job, partial: PartialResults) -> None:
     """Record the results in the job."""

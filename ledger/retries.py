@@ -45,6 +45,7 @@ def retry(
         parameters=job.parameters,
         metadata=job.user_metadata,
         webhook_url=job.webhook_url,
+        webhook_events=job.webhook_events,
         request_id=request_id,
         idempotency_key=idempotency_key,
     )

@@ -1,8 +1,12 @@
-"""A job's changes of state. Each is checked, numbered and recorded as an event; the last one creates the deliveries.
+"""A job's changes of state. Each is checked, numbered and recorded as an event; some are announced by webhooks.
 
-The callers have locked the job's row.
+The webhooks are "started" (the job's first claim, once for each job), "output" (one result of an edit is stored) and
+the terminal event. All are written in the transaction of the change, by the attempt that has the lease. The callers
+have locked the job's row.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -12,48 +16,67 @@ from ledger.database import now
 from ledger.models import Event, Job
 from ledger.states import TERMINAL, State, check
 
+FIRST_EPOCH = 1
+NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
-def record(session: Session, job: Job, state: State) -> None:
-    """Write the event of a change of state, and the webhook deliveries of a terminal one."""
+
+def record(session: Session, job: Job, state: State, facts: Mapping[str, Any] = NO_FACTS) -> None:
+    """Write the event of a change of state, and its webhook deliveries; `facts` are those of its webhooks alone."""
     recorded = event(job, state)
     session.add(recorded)
     session.flush()
     if recorded.terminal:
-        data = recorded.data | {
-            "kind": job.kind,
-            "subject_id": job.subject_id,
-            "prior_id": job.prior_id,
-            "edit_id": job.edit_id,
-            "metadata": job.user_metadata,
-        }
-        webhooks.create_deliveries(session, job.project_id, job.id, f"{job.kind}.{state}", data, job.webhook_url)
+        announce(session, job, recorded.type, facts)
+    elif state is State.RUNNING and job.epoch == FIRST_EPOCH:
+        announce(session, job, f"{job.kind}.started", facts)
+
+
+def announce(session: Session, job: Job, event_type: str, facts: Mapping[str, Any]) -> None:
+    """Write the webhook deliveries of an event of the job in its present state, to all that subscribe to its type."""
+    is_edit = job.kind == "edit"
+    data = {
+        **_state(job),
+        **facts,
+        "kind": job.kind,
+        "subject_id": job.subject_id,
+        "prior_id": job.prior_id,
+        "edit_id": job.edit_id,
+        "result_path": f"/v1/edits/{job.edit_id}" if is_edit else f"/v1/priors/{job.prior_id}",
+        "metadata": job.user_metadata,
+    }
+    url = job.webhook_url if webhooks.subscribes(job.webhook_events, event_type) else None
+    webhooks.create_deliveries(session, job.project_id, job.id, event_type, data, url)
 
 
 def event(job: Job, state: State) -> Event:
     """The next event of the job, which is now in `state`; the caller writes it."""
     job.sequence += 1
-    data: dict[str, Any] = {"job_id": job.id, "status": str(state), "attempt": job.attempt}
-    if job.error_code is not None:
-        data["error"] = {"code": job.error_code, "detail": job.error_detail}
     return Event(
         project_id=job.project_id,
         job_id=job.id,
         sequence=job.sequence,
         type=f"{job.kind}.{state}",
-        data=data,
+        data=_state(job) | {"status": str(state)},
         terminal=state in TERMINAL,
     )
 
 
-def end(session: Session, job: Job, state: State) -> None:
-    """End the job in a terminal state."""
+def _state(job: Job) -> dict[str, Any]:
+    data: dict[str, Any] = {"job_id": job.id, "status": job.state, "attempt": job.attempt}
+    if job.error_code is not None:
+        data["error"] = {"code": job.error_code, "detail": job.error_detail}
+    return data
+
+
+def end(session: Session, job: Job, state: State, facts: Mapping[str, Any] = NO_FACTS) -> None:
+    """End the job in a terminal state; `facts` are those of its webhook alone."""
     check(job.status, state)
     if job.status is State.RUNNING:
         usage.charge(session, job)
     job.state, job.lease_until, job.finished_at = state, None, now(session)
     job.partial = {}
     job.progress = previews.without_preview(job.progress)
-    record(session, job, state)
+    record(session, job, state, facts)
 
 
 def fail(session: Session, job: Job, code: str, detail: str) -> None:

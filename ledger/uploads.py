@@ -36,15 +36,24 @@ def create(session: Session, project_id: str, *, content_type: str, size: int, s
     return upload
 
 
+def find(session: Session, project_id: str, upload_id: str) -> Upload | None:
+    """The upload, or None. Raises AlreadyUsed."""
+    mine = (Upload.project_id == project_id, Upload.id == upload_id)
+    return _unused(session.scalars(select(Upload).where(*mine)).first())
+
+
 def use(session: Session, project_id: str, upload_id: str) -> Upload | None:
     """Mark the upload as used, in the transaction that creates its image. None: not there. Raises AlreadyUsed."""
     mine = (Upload.project_id == project_id, Upload.id == upload_id)
-    upload = session.scalars(select(Upload).where(*mine).with_for_update()).first()
-    if upload is None:
-        return None
-    if upload.used_at is not None:
-        raise AlreadyUsed(upload_id)
-    upload.used_at = now(session)
+    upload = _unused(session.scalars(select(Upload).where(*mine).with_for_update()).first())
+    if upload is not None:
+        upload.used_at = now(session)
+    return upload
+
+
+def _unused(upload: Upload | None) -> Upload | None:
+    if upload is not None and upload.used_at is not None:
+        raise AlreadyUsed(upload.id)
     return upload
 
 

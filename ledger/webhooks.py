@@ -4,32 +4,40 @@ A delivery is written in the transaction of its event; its body is stored as the
 `deliveries.py` has the attempts.
 """
 
-import json
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Any, Literal, get_args
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger import outbox
+from ledger import outbox, webhook_bodies
 from ledger.database import now
 from ledger.models import Delivery, WebhookEndpoint, new_id
 from ledger.pages import NEWEST, Page, Window, newest
+from ledger.states import TERMINAL
 from ledger.webhook_secrets import new_secret
 
 TASK = "lipe.webhook"
-LARGEST_BODY = 20_000
-WebhookEventType = Literal[
+PriorEventType = Literal[
+    "prior.started",
     "prior.succeeded",
     "prior.failed",
     "prior.canceled",
     "prior.expired",
+]
+EditEventType = Literal[
+    "edit.started",
+    "edit.output",
     "edit.succeeded",
     "edit.failed",
     "edit.canceled",
     "edit.expired",
 ]
-"""A job kind and a terminal state."""
+WebhookEventType = Literal[PriorEventType, EditEventType]
+"""The kind of a job, and what happened: its first attempt began, one result of an edit was stored, or it ended."""
+EVENT_TYPES: tuple[str, ...] = (*get_args(PriorEventType), *get_args(EditEventType))
+ENDS = frozenset(kind for kind in EVENT_TYPES if kind.partition(".")[2] in TERMINAL)
+"""The types of the terminal events. A subscription that names no types has these."""
 
 
 def create_endpoint(session: Session, project_id: str, url: str, events: list[str] | None = None) -> WebhookEndpoint:
@@ -83,21 +91,19 @@ def delete_endpoint(session: Session, project_id: str, endpoint_id: str) -> bool
 def create_deliveries(
     session: Session, project_id: str, job_id: str, event_type: str, data: dict[str, Any], webhook_url: str | None
 ) -> None:
-    """Write one delivery for each enabled endpoint that subscribes to the event, and one for the request's own URL."""
+    """Write one delivery for each enabled endpoint that subscribes to the event, and one for the URL if it is given."""
     enabled = select(WebhookEndpoint).where(
         WebhookEndpoint.project_id == project_id, WebhookEndpoint.disabled_at.is_(None)
     )
     targets: list[tuple[str | None, str]] = [
-        (endpoint.id, endpoint.url)
-        for endpoint in session.scalars(enabled)
-        if not endpoint.events or event_type in endpoint.events
+        (endpoint.id, endpoint.url) for endpoint in session.scalars(enabled) if subscribes(endpoint.events, event_type)
     ]
     if webhook_url is not None:
         targets.append((None, webhook_url))
     if not targets:
         return
     moment = now(session)
-    body = _body(event_type, moment, data)
+    body = webhook_bodies.encode(event_type, moment, data)
     for endpoint_id, url in targets:
         delivery = Delivery(
             id=new_id("dlv"),
@@ -117,10 +123,6 @@ def create_deliveries(
         outbox.add(session, TASK, delivery.id)
 
 
-def _body(event_type: str, moment: datetime, data: dict[str, Any]) -> bytes:
-    """The message (Standard Webhooks 1.0, "Payload structure"); without the metadata if it would be too long."""
-    message = {"type": event_type, "timestamp": moment.isoformat(), "data": data}
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
-    if len(body) > LARGEST_BODY and "metadata" in data:
-        return _body(event_type, moment, {key: value for key, value in data.items() if key != "metadata"})
-    return body
+def subscribes(events: Collection[str], event_type: str) -> bool:
+    """Whether a subscription to `events`, or to the ends of jobs if that is empty, includes the type."""
+    return event_type in (events or ENDS)

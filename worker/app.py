@@ -88,6 +88,7 @@ def make_app(
     @cache
     def job_runner() -> Callable[[str], None]:
         # Imported here, because these modules import torch.
+        from worker.checkpoints import keep_forgetting
         from worker.context import make_context
         from worker.presence import report_presence
         from worker.run_job import run_job
@@ -96,6 +97,7 @@ def make_app(
         context.warm_up()
         if kinds:
             report_presence(context, kinds)
+            keep_forgetting(context)
         return partial(run_job, context)
 
     @worker_process_init.connect(weak=False)

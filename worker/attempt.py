@@ -19,6 +19,7 @@ from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.database import UNAVAILABLE, Autocommit
+from ledger.partial_results import PartialResults
 from ledger.storage import StorageError
 
 RENEW_SECONDS = 0.2
@@ -57,12 +58,16 @@ class File:
 
 @dataclass(frozen=True)
 class JobResult:
-    """The result of an attempt: files that are not stored yet, and those that are; only a prior has a `manifest`."""
+    """The result of an attempt: files that are not stored yet, and those that are.
+
+    Only a prior has a `manifest`, and only an edit has `partial`, its results by their numbers.
+    """
 
     files: list[File]
     resolved: dict[str, Any]
     manifest: dict[str, Any] | None = None
     stored: list[NewArtefact] = field(default_factory=list)
+    partial: PartialResults | None = None
 
 
 @dataclass

@@ -96,7 +96,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
             _edit(model, inputs, config, attempt, previews, results)
-    return JobResult([], results.resolved, stored=results.files)
+    return JobResult([], results.resolved, stored=results.files, partial=results.partial)
 
 
 def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:

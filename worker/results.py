@@ -65,6 +65,11 @@ class ResultStore:
         """The files of all results, in the order of their numbers."""
         return [file for number in sorted(self.stored) for file in self.stored[number]]
 
+    @property
+    def partial(self) -> PartialResults:
+        """The stored results, with their settings."""
+        return PartialResults(self.resolved, self.stored)
+
     def store(self, numbers: Sequence[int], edits: Sequence[Edit]) -> None:
         """Store the edits one by one, without those that are stored. Raises the same exceptions as `Attempt.report`."""
         with self.attempt.stage(STAGE, len(self.stored), len(self.rows)):
@@ -93,10 +98,13 @@ class ResultStore:
         ]
 
     def _record(self) -> None:
-        """Record all results so far. Without the database, the record of the next result includes this one."""
+        """Record and announce all results so far. Without the database, the next record includes this one.
+
+        The end of the job records what is left.
+        """
         with suppress(*UNAVAILABLE):
             with self.context.begin() as session:
-                is_kept = attempts.keep(session, self.attempt.claim, PartialResults(self.resolved, self.stored))
+                is_kept = attempts.keep(session, self.attempt.claim, self.partial, self.context.storage)
             if not is_kept:
                 raise ClaimLost
 

@@ -25,7 +25,7 @@ from lipe_core.errors import (
     PriorMismatch,
     TrainingDiverged,
 )
-from worker import edit, train
+from worker import checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, JobResult
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
@@ -72,8 +72,7 @@ def run_job(context: WorkerContext, job_id: str) -> None:
     free_memory()
     if not has_no_orphans:
         _delete_orphans(context, claim)
-    with suppress(*UNAVAILABLE):
-        train.forget_checkpoints(context)
+    checkpoints.forget(context)
     log.info("job %s: attempt %d ends", job_id, claim.attempt)
 
 
@@ -136,9 +135,16 @@ def _succeed(context: WorkerContext, attempt: Attempt, result: JobResult) -> boo
     metrics = _metrics(context, attempt)
 
     def finish(session: Session) -> bool:
-        files = [*stored, *result.stored]
+        if result.partial is not None:
+            attempts.keep(session, claim, result.partial, context.storage)
         has_succeeded = attempts.finish(
-            session, claim, files, resolved=result.resolved, metrics=metrics, manifest=result.manifest
+            session,
+            claim,
+            [*stored, *result.stored],
+            resolved=result.resolved,
+            metrics=metrics,
+            manifest=result.manifest,
+            storage=context.storage,
         )
         if not has_succeeded:
             attempts.finish_canceled(session, claim)

@@ -63,15 +63,6 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
     return _job_result(prior, resolved, previews.stored)
 
 
-def forget_checkpoints(context: WorkerContext) -> None:
-    """Delete the checkpoints of jobs that have ended, whichever attempt wrote them."""
-    for file in context.checkpoints.glob("*.safetensors"):
-        with context.begin() as session:
-            over = jobs.is_over(session, file.name.split(".")[0])
-        if over:
-            file.unlink(missing_ok=True)
-
-
 def _load(context: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], SubjectRow, list[Image.Image]]:
     """The job's parameters, its subject and its images. Raises ClaimLost if job or subject no longer exist."""
     with context.begin() as session:

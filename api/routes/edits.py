@@ -178,6 +178,7 @@ def _create_job(
         parameters=parameters,
         metadata=new_edit.metadata,
         webhook_url=new_edit.webhook_url,
+        webhook_events=new_edit.webhook_events or (),
         request_id=request_id,
         idempotency_key=idempotent.key,
     )

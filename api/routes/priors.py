@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -21,8 +21,10 @@ from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problems import problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
+from api.webhook_choice import require_webhook_url
 from ledger import artefacts, jobs, priors, results, subjects
 from ledger.models import Job
+from ledger.webhooks import PriorEventType
 
 router = APIRouter(tags=["priors"])
 
@@ -49,6 +51,15 @@ class NewPrior(RequestModel):
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
     depends on the job."""
+
+    webhook_events: Annotated[list[PriorEventType] | None, Field(min_length=1)] = None
+    """Types of the events that `webhook_url` gets. Default: those of the job's end, such as `prior.succeeded`. Add
+    `prior.started` to learn when a worker begins."""
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _has_a_url(cls, events: list[PriorEventType] | None, info: ValidationInfo) -> list[PriorEventType] | None:
+        return require_webhook_url(events, info)
 
 
 OptionalNewPrior = Annotated[NewPrior, Body(default_factory=NewPrior)]
@@ -172,6 +183,7 @@ def _create_job(
         },
         metadata=new_prior.metadata,
         webhook_url=new_prior.webhook_url,
+        webhook_events=new_prior.webhook_events or (),
         request_id=request_id,
         idempotency_key=idempotent.key,
     )

@@ -18,13 +18,17 @@ from ledger import deliveries, outbox, projects, webhooks
 from ledger.idempotency import Answer
 from ledger.models import Delivery, WebhookEndpoint
 from ledger.states import DeliveryState
-from ledger.webhooks import TASK, WebhookEventType
+from ledger.webhooks import EVENT_TYPES, TASK, WebhookEventType
 
 router = APIRouter(tags=["webhooks"])
 ID_FILTER = r"^\w{1,40}$"
 Events = Annotated[
     list[WebhookEventType],
-    Field(max_length=8, description="Types of the events to send. Default: all, which an empty list means, too."),
+    Field(
+        max_length=len(EVENT_TYPES),
+        description="Types of the events to send. Default: those of the ends of jobs, such as `edit.succeeded`, which "
+        "an empty list means, too. Name `edit.output`, `edit.started` or `prior.started` to get those.",
+    ),
 ]
 
 
@@ -45,7 +49,7 @@ class EndpointChange(RequestModel):
     """New URL. Default: unchanged. Change it if your server moves."""
 
     events: Events | None = None
-    """New list of types of events. Default: unchanged. An empty list means all types."""
+    """New list of types of events. Default: unchanged. An empty list means the ends of jobs."""
 
     disabled: bool | None = None
     """True stops all deliveries, false starts them again. Default: unchanged."""
@@ -61,7 +65,7 @@ class EndpointBody(ResponseModel):
     """URL that gets the events."""
 
     events: list[str]
-    """Types of the events that it gets; empty means all."""
+    """Types of the events that it gets; empty means the ends of jobs."""
 
     disabled_at: Moment | None
     """Time since which the endpoint gets no events, in UTC; null while it is enabled."""

@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import api_pages, commands_page, parameters_page, settings_page
+from docs.generate import api_pages, commands_page, parameters_page, problems_page, settings_page
 
 DOCS = Path(__file__).parents[1]
 PAGES: Mapping[str, Callable[[], str]] = {
     "api.md": api_pages.render,
     "commands.md": commands_page.render,
     "parameters.md": parameters_page.render,
+    "problems.md": problems_page.render,
     "settings.md": settings_page.render,
 }
 SITE_FILES = ("*.md", "*.png", "*.svg", "*.css", "decisions/*.md")

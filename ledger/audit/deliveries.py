@@ -22,10 +22,18 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
         Delivery.endpoint_id.is_(None),
     )
     unsent = select(Event.type, Job.id).join(Job, Job.id == Event.job_id)
-    for kind, job_id in session.execute(unsent.where(Event.terminal, Job.webhook_url.is_not(None), ~to_url.exists())):
+    wants = or_(
+        func.jsonb_array_length(Job.webhook_events) == 0, Job.webhook_events.contains(func.to_jsonb(Event.type))
+    )
+    unsent = unsent.where(Event.terminal, Job.webhook_url.is_not(None), wants, ~to_url.exists())
+    for kind, job_id in session.execute(unsent):
         yield Violation(5, f"job {job_id}", f"has a webhook URL, but no delivery of {kind}")
 
-    to_endpoint = select(Delivery).where(Delivery.job_id == Event.job_id, Delivery.endpoint_id == WebhookEndpoint.id)
+    to_endpoint = select(Delivery).where(
+        Delivery.job_id == Event.job_id,
+        Delivery.event_type == Event.type,
+        Delivery.endpoint_id == WebhookEndpoint.id,
+    )
     wants = or_(
         func.jsonb_array_length(WebhookEndpoint.events) == 0, WebhookEndpoint.events.contains(func.to_jsonb(Event.type))
     )

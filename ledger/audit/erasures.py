@@ -1,8 +1,9 @@
 """Invariant 8: after an erasure no row and no object of what was erased remains, except the erasure record."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from sqlalchemy import Column, Table, func, select
+from sqlalchemy import Select, String, cast, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from ledger.audit.violation import MOMENT, Bounds, Violation
@@ -19,14 +20,13 @@ ERASABLE = frozenset({"subjects", "priors", "edits", "jobs", "images"})
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
     """Rows and answers that name something erased, jobs without their erased prior, and overdue erasures."""
     erased = select(Erasure.project_id, func.jsonb_array_elements_text(Erasure.erased).label("id")).subquery()
-    for table, column in _columns():
-        first = table.primary_key.columns.values()[0]
-        for gone, row_id in session.execute(select(erased.c.id, first).join(table, column == erased.c.id)):
-            yield _left(gone, f"{table.name} still has {row_id}")
-    for reported in REPORTED:
-        same = (IdempotentRequest.project_id == erased.c.project_id, reported == erased.c.id)
-        for gone, key in session.execute(select(erased.c.id, IdempotentRequest.key).where(*same)):
-            yield _left(gone, f"the answer to the idempotency key {key} names it")
+    named = union_all(*_names()).subquery()
+    left = select(erased.c.id, named.c.place, named.c.row_id).join(named, named.c.name == erased.c.id)
+    for gone, place, row_id in session.execute(left):
+        yield _left(gone, f"{place} still has {row_id}")
+    same = (IdempotentRequest.project_id == erased.c.project_id, erased.c.id == REPORTED)
+    for gone, key in session.execute(select(erased.c.id, IdempotentRequest.key).where(*same)):
+        yield _left(gone, f"the answer to the idempotency key {key} reports it")
 
     without = (Edit.prior_deleted_at.is_not(None), Job.state.not_in(TERMINAL))
     for job_id, state in session.execute(select(Job.id, Job.state).join(Edit, Edit.id == Job.edit_id).where(*without)):
@@ -51,14 +51,13 @@ def left_objects(storage: Storage, prefixes: Iterable[tuple[str, str]]) -> Itera
             yield Violation(8, thing, f"was erased, but the object {key} still exists")
 
 
-def _columns() -> Iterator[tuple[Table, Column[str]]]:
-    """The columns that name a row of an erasable table: its primary key, and every foreign key to it."""
+def _names() -> Iterator[Select[Any]]:
+    """Table, row and name, for each primary key of an erasable table and each foreign key to one."""
     for table in METADATA.sorted_tables:
-        if table.name in ERASABLE:
-            yield table, table.c.id
-        for key in table.foreign_keys:
-            if key.column.table.name in ERASABLE:
-                yield table, key.parent
+        keys = [key.parent for key in table.foreign_keys if key.column.table.name in ERASABLE]
+        for column in [table.c.id, *keys] if table.name in ERASABLE else keys:
+            row_id = cast(table.primary_key.columns.values()[0], String)
+            yield select(literal(table.name).label("place"), row_id.label("row_id"), column.label("name"))
 
 
 def _left(erased: str, fault: str) -> Violation:

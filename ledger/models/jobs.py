@@ -15,7 +15,8 @@ class Job(Row):
 
     `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
     number of the newest event. `notified_at` is the time of the newest message to the workers about it. `partial` has
-    the results that an unfinished edit has stored (`partial_results`).
+    the results that an unfinished edit has stored (`partial_results`). `webhook_events` are the types of event that
+    `webhook_url` gets; empty: the job's end.
     """
 
     __tablename__ = "jobs"
@@ -39,6 +40,7 @@ class Job(Row):
     resolved: Mapped[dict[str, Any]]
     user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
     webhook_url: Mapped[str | None]
+    webhook_events: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     request_id: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     epoch: Mapped[int]
@@ -116,7 +118,7 @@ class OutboxEntry(Row):
 
 
 class WebhookEndpoint(Row):
-    """A URL that receives events. `events` empty: all of them. `secrets` (newest first) all sign.
+    """A URL that receives events. `events` empty: the ends of all jobs. `secrets` (newest first) all sign.
 
     `changed_at` is the time from which its present subscription holds.
     """
@@ -168,6 +170,7 @@ class IdempotentRequest(Row):
     """An answered request with an idempotency key. `fingerprint` is the SHA-256 of method, path and body."""
 
     __tablename__ = "idempotent_requests"
+    __table_args__ = (Index("ix_idempotent_requests_reported", text("(body ->> 'id')")),)
 
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)

@@ -20,6 +20,8 @@ def upgrade() -> None:
     op.alter_column("erasures", "erased", server_default=None)
     op.drop_column("erasures", "subject_id")
 
+    op.create_index("ix_idempotent_requests_reported", "idempotent_requests", [sa.text("(body ->> 'id')")])
+
     op.add_column("edits", sa.Column("prior_deleted_at", sa.DateTime(timezone=True), nullable=True))
     op.drop_constraint(EDITS_PRIOR, "edits", type_="foreignkey")
     op.create_foreign_key(EDITS_PRIOR, "edits", "priors", ["prior_id"], ["id"])
@@ -37,6 +39,7 @@ def downgrade() -> None:
     op.drop_constraint(EDITS_PRIOR, "edits", type_="foreignkey")
     op.create_foreign_key(EDITS_PRIOR, "edits", "priors", ["prior_id"], ["id"], ondelete="CASCADE")
     op.drop_column("edits", "prior_deleted_at")
+    op.drop_index("ix_idempotent_requests_reported", "idempotent_requests")
     op.add_column("erasures", sa.Column("subject_id", sa.String(), nullable=False, server_default=""))
     op.execute("UPDATE erasures SET subject_id = coalesce(erased ->> 0, '')")
     op.alter_column("erasures", "subject_id", server_default=None)

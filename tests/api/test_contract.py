@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -16,9 +16,9 @@ from api.app import MAX_JSON_BYTES, make_app
 from api.method_parameters import PARAMETERS
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problems import PROBLEM_KINDS, ProblemDocument
-from api.webhook_events import EventData, WebhookEvent
+from api.webhook_events import EventData, LinkedResult, WebhookEvent
 from ledger.settings import Settings
-from ledger.webhooks import WebhookEventType
+from ledger.webhooks import EVENT_TYPES
 from worker.run_job import CODES, STUCK
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_every_example_fits_its_schema(app: FastAPI) -> None:
         for content in (part.get("content", {}) for part in [*bodies, *answers, *events])
         if "application/json" in content
     ]
-    assert len(found) == len(examples.REQUESTS) + len(examples.RESPONSES) + len(get_args(WebhookEventType))
+    assert len(found) == len(examples.REQUESTS) + len(examples.RESPONSES) + len(EVENT_TYPES)
     for entry in found:
         whole = entry["schema"] | {"components": document["components"]}
         errors = list(Draft202012Validator(whole, validate_formats=True).iter_errors(entry["example"]))
@@ -148,20 +148,29 @@ def test_every_example_fits_its_schema(app: FastAPI) -> None:
 
 
 def test_webhooks_are_described_as_they_are_sent(
-    api: TestClient, subject: dict[str, Any], work: Callable[..., None]
+    api: TestClient, subject: dict[str, Any], upload: Callable[..., str], work: Callable[..., None]
 ) -> None:
-    api.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/"})
+    api.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/", "events": list(EVENT_TYPES)})
     job = api.post(f"/v1/subjects/{subject['id']}/priors", json={"metadata": {"order": "7"}}).json()
     work(job["id"])
     other = api.post(f"/v1/subjects/{subject['id']}/priors").json()
     api.post(f"/v1/jobs/{other['id']}/cancel")
-    sent = [row["body"] for row in api.get("/v1/webhook-deliveries").json()["data"]]
-    assert [body["type"] for body in sent] == ["prior.canceled", "prior.succeeded"]
+    payload = {"subject_id": subject["id"], "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
+    edit = api.post("/v1/edits", json=payload).json()
+    roles = ("image", "source_mask", "edit_mask", "uncomposited")
+    work(edit["id"], [(role, {"target_prompt": payload["prompt"], "seed": 1}) for role in roles])
+    sent = [row["body"] for row in reversed(api.get("/v1/webhook-deliveries").json()["data"])]
+    assert [body["type"] for body in sent] == [
+        "prior.started", "prior.succeeded", "prior.canceled", "edit.started", "edit.output", "edit.succeeded",
+    ]  # fmt: skip
     for body in sent:
         event = WebhookEvent.model_validate(body)
         assert set(body["data"]) == event.data.model_dump(exclude_unset=True).keys()
         assert set(body["data"]) <= set(EventData.model_fields)
+        for result in (body["data"].get("output"), *body["data"].get("results", ())):
+            assert set(result or ()) <= set(LinkedResult.model_fields)
     assert sent[1]["data"]["metadata"] == {"order": "7"}
+    assert [file["role"] for file in sent[1]["data"]["files"]] == ["adapter", "manifest"]
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs?statuss=failed", "/v1/jobs?limit[x]=1", "/v1/webhook-secret?all=1"])

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from ledger import edits, erasures, images, jobs, subjects
+from ledger import attempts, edits, erasures, images, jobs, retries, subjects
+from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
-from ledger.models import Job, Project
+from ledger.models import Image, Job, Project, Subject
+from ledger.storage import Storage, attempt_prefix
 from tests.support.waiting import eventually
 
 Upload = Callable[..., str]
@@ -22,18 +24,20 @@ DOG = "a photo of sks dog jumping"
 BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
 
+def is_blocked(begin: UnitOfWork) -> bool:
+    """Whether a transaction waits for another one."""
+    with begin() as session:
+        return bool(session.scalar(BLOCKED))
+
+
 def answer_after(begin: UnitOfWork, first: Callable[[Session], object], request: Callable[[], Any]) -> Any:
     """The answer to a request that is sent while the transaction `first` is open, and that waits for it."""
-
-    def is_blocked() -> bool:
-        with begin() as session:
-            return bool(session.scalar(BLOCKED))
 
     with ThreadPoolExecutor(1) as pool:
         with begin() as session:
             first(session)
             answer = pool.submit(request)
-            eventually(is_blocked)
+            eventually(lambda: is_blocked(begin))
         return answer.result()
 
 
@@ -123,3 +127,52 @@ def test_two_changes_of_a_subject_keep_both(
     answer = answer_after(begin, change, lambda: api.patch(f"/v1/subjects/{subject['id']}", json=patch))
     assert answer.json()["metadata"] == {"first": "1", "second": "2"}
     assert answer.json()["references"][-1] == {"image_id": image, "caption": "sks dog"}
+
+
+def test_a_prior_is_deleted_while_its_training_succeeds(
+    begin: UnitOfWork, storage: Storage, api: TestClient, subject: dict[str, Any], project: Project
+) -> None:
+    job = api.post(f"/v1/subjects/{subject['id']}/priors").json()
+    with begin() as session:
+        claim = attempts.claim(session, job["id"], "worker-1", lease_seconds=60)
+    assert claim
+    stored = storage.put(attempt_prefix(project.id, job["id"], claim.epoch), "adapter", b"adapter", "image/png")
+    adapter = NewArtefact("adapter", "adapter", "image/png", stored)
+
+    def succeed(session: Session) -> None:
+        assert attempts.finish(session, claim, [adapter], resolved={}, metrics={}, manifest={})
+
+    assert answer_after(begin, succeed, lambda: api.delete(f"/v1/priors/{job['prior_id']}")).status_code == 204
+    assert api.get(f"/v1/jobs/{job['id']}").status_code == 404
+    assert list(storage.keys(stored.key)) == []
+
+
+def test_an_edit_is_deleted_while_it_is_retried(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], prior: str, upload: Upload, project: Project
+) -> None:
+    body = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG}
+    job = api.post("/v1/edits", json=body).json()
+    api.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+
+    def retry(session: Session) -> None:
+        assert retries.retry(session, project.id, job["id"])
+
+    assert answer_after(begin, retry, lambda: api.delete(f"/v1/edits/{job['edit_id']}")).status_code == 204
+    assert api.get("/v1/jobs", params={"kind": "edit"}).json()["data"] == []
+
+
+def test_two_transactions_that_block_each_other_are_repeated(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], project: Project
+) -> None:
+    """The request locks the subject and then its image. The test has locked the image and then wants the subject."""
+    image = subject["references"][0]["image_id"]
+    wanted = select(Subject.id).where(Subject.id == subject["id"]).with_for_update(key_share=True, read=True)
+    with ThreadPoolExecutor(1) as pool:
+        with begin() as session:
+            session.execute(text("SET LOCAL deadlock_timeout = '1min'"))  # the request is the one that gives up
+            session.execute(select(Image.id).where(Image.id == image).with_for_update(key_share=True, read=True))
+            answer = pool.submit(lambda: api.delete(f"/v1/subjects/{subject['id']}"))
+            eventually(lambda: is_blocked(begin))
+            assert session.scalar(wanted) == subject["id"]
+        assert answer.result().status_code == 204
+    assert api.get("/v1/images").json()["data"] == []

@@ -11,7 +11,7 @@ from ledger.database import UnitOfWork
 from tests.support.api_fixtures import Refuse
 
 Upload = Callable[..., str]
-DOG = "a photo of sks dog jumping"
+DOG, HOOK = "a photo of sks dog jumping", "http://127.0.0.1:9/"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,9 @@ DOG = "a photo of sks dog jumping"
         ({"output_format": "png", "output_quality": 80}, 422, "invalid_request", "output_quality"),
         ({"output_format": "jpeg", "output_quality": 0}, 422, "invalid_request", "output_quality"),
         ({"output_format": "webp", "output_quality": 101}, 422, "invalid_request", "output_quality"),
+        ({"webhook_events": ["edit.output"]}, 422, "invalid_request", "webhook_events"),
+        ({"webhook_url": HOOK, "webhook_events": []}, 422, "invalid_request", "webhook_events"),
+        ({"webhook_url": HOOK, "webhook_events": ["prior.started"]}, 422, "invalid_request", "webhook_events[0]"),
         ({"webhook_url": "ftp://example.org"}, 422, "webhook_url_forbidden", "webhook_url"),
         ({"webhook_url": "http://host.invalid/"}, 422, "webhook_url_forbidden", "webhook_url"),
         ({"webhook_url": "http://user:word@127.0.0.1/"}, 422, "webhook_url_forbidden", "webhook_url"),

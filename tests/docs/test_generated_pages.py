@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from api.problems import PROBLEM_KINDS
 from docs.generate.__main__ import PAGES
 from docs.generate.api_pages import render_groups
 from docs.generate.markdown import table
+from docs.generate.problem_meanings import JOB_ERRORS, PROBLEMS
+from docs.generate.problems_page import JOB_CODES
 from ledger.settings import Settings
 from tests.support.documents import DOCS, ROOT
 
@@ -23,6 +26,11 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 
 def test_every_setting_is_described() -> None:
     assert not [name for name, field in Settings.model_fields.items() if len(field.description or "") < 10]
+
+
+def test_every_problem_code_has_a_meaning_and_no_other_code_has() -> None:
+    assert set(PROBLEMS) == set(PROBLEM_KINDS), "write its meaning in docs/generate/problem_meanings.py"
+    assert set(JOB_ERRORS) == set(JOB_CODES), "write its meaning in docs/generate/problem_meanings.py"
 
 
 def test_the_pages_of_the_api_have_every_request() -> None:

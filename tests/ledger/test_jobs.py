@@ -18,7 +18,7 @@ from ledger.models import Delivery, Event, Job, OutboxEntry, Prior, Project, Sub
 from ledger.pages import Window
 from ledger.partial_results import PartialResults
 from ledger.states import TERMINAL, TRANSITIONS, IllegalTransition, State, check
-from ledger.storage import StoredObject
+from ledger.storage import Storage, StoredObject
 from tests.support.rows import make_job
 
 Claiming = Callable[..., Claim]
@@ -51,16 +51,16 @@ def test_exactly_one_of_many_workers_gets_the_job(begin: UnitOfWork, job: Job) -
 
 
 def test_partial_results_pass_to_the_next_attempt_and_leave_with_the_end(
-    begin: UnitOfWork, job: Job, claim: Claiming
+    begin: UnitOfWork, storage: Storage, job: Job, claim: Claiming
 ) -> None:
     partial = PartialResults({"seeds": [7]}, {2: ADAPTER, 1: [replace(ADAPTER[0], details={"seed": 7})]})
     old = claim(job)
     with begin() as session:
-        assert attempts.keep(session, old, partial)
+        assert attempts.keep(session, old, partial, storage)
     assert end(begin, old, "release")
     new = claim(job)
     with begin() as session:
-        assert not attempts.keep(session, old, PartialResults({}, {}))
+        assert not attempts.keep(session, old, PartialResults({}, {}), storage)
         assert artefacts.of_job(session, job.project_id, job.id) == []
     assert partial_results.read(current(begin, job)) == partial
     assert partial_results.keys(current(begin, job)) == {"key"}

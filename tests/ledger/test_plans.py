@@ -228,4 +228,17 @@ def _daily_acts(project_id: str, subject_id: str, image_id: str, settings: Setti
         workers.report(session, "host:1", ["edit"], {})
         workers.served_models(session)
 
-    return {"submit": submit, "claim to finish": claim, "dispatch": dispatch, "follow": follow, "metrics": measure}
+    def delete(session: Session) -> None:
+        (old,) = results.edits(session, project_id, metadata={"order": "77"}).rows
+        erasure = erasures.erase_edit(session, project_id, old.id)
+        assert erasure
+        assert len(erasure.erased) == 2
+
+    return {
+        "delete an edit": delete,
+        "submit": submit,
+        "claim to finish": claim,
+        "dispatch": dispatch,
+        "follow": follow,
+        "metrics": measure,
+    }

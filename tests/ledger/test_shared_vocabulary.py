@@ -12,7 +12,7 @@ from ledger.keys import SCOPES
 from ledger.notify import QUEUES
 from ledger.states import JOB_KINDS, TERMINAL, DeliveryState, JobKind, State
 from ledger.subjects import CLASS_NOUN_PATTERN, TOKEN_PATTERN
-from ledger.webhooks import TASK, WebhookEventType
+from ledger.webhooks import ENDS, EVENT_TYPES, TASK
 from lipe_core.subject import Subject
 
 
@@ -33,7 +33,9 @@ def test_the_clients_scopes_are_the_ledgers() -> None:
 
 def test_every_end_of_a_job_is_a_webhook_event() -> None:
     ends = [state for state in State if state in TERMINAL]
-    assert list(get_args(WebhookEventType)) == [f"{kind}.{state}" for kind in JOB_KINDS for state in ends]
+    extra = {"prior": ["started"], "edit": ["started", "output"]}
+    assert list(EVENT_TYPES) == [f"{kind}.{name}" for kind in JOB_KINDS for name in [*extra[kind], *ends]]
+    assert {f"{kind}.{state}" for kind in JOB_KINDS for state in ends} == ENDS
 
 
 def test_every_kind_of_job_has_a_task() -> None:

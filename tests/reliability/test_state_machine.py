@@ -22,7 +22,20 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, delete, func, select, text, update
 
-from ledger import attempts, edits, erasures, idempotency, jobs, outbox, priors, projects, reaper, retries, webhooks
+from ledger import (
+    attempts,
+    edit_inputs,
+    edits,
+    erasures,
+    idempotency,
+    jobs,
+    outbox,
+    priors,
+    projects,
+    reaper,
+    retries,
+    webhooks,
+)
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.audit import audit
@@ -42,11 +55,14 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Model:
-    """The expected state of a job."""
+    """The expected state of a job. `result` is the id of its prior or edit, `prior` that of the prior it edits with."""
 
     kind: str
     subject: str
+    result: str
+    prior: str | None = None
     key: str | None = None
+    prior_deleted: bool = False
     state: State = State.QUEUED
     epoch: int = 0
     attempt: int = 0
@@ -98,7 +114,7 @@ class JobLives(RuleBasedStateMachine):
             if key is not None:
                 answer = Answer(202, {"id": job.id, "subject_id": subject})
                 idempotency.remember(session, self.project.id, key, b"request", answer)
-        self.model[job.id] = Model(kind, subject, key)
+        self.model[job.id] = _model_of(job, key)
         return job.id
 
     @rule(target=claims, task=tasks)
@@ -203,7 +219,7 @@ class JobLives(RuleBasedStateMachine):
     @rule(target=tasks, task=tasks)
     def retry(self, task: str) -> Any:
         job = self.model.get(task)
-        allowed = job is not None and job.state in retries.RETRYABLE and not job.retried
+        allowed = job is not None and job.state in retries.RETRYABLE and not (job.retried or job.prior_deleted)
         with self.begin() as session:
             try:
                 new = retries.retry(session, self.project.id, task)
@@ -216,7 +232,7 @@ class JobLives(RuleBasedStateMachine):
             return multiple()
         assert allowed
         job.retried = True
-        self.model[new.id] = Model(job.kind, job.subject)
+        self.model[new.id] = _model_of(new, None)
         return new.id
 
     @rule(subject=consumes(subjects))
@@ -226,6 +242,26 @@ class JobLives(RuleBasedStateMachine):
         assert erasure is not None
         erasures.sweep(self.begin, self.storage, erasure.id)
         self.model = {task: job for task, job in self.model.items() if job.subject != subject}
+
+    @rule(task=tasks)
+    def erase_result(self, task: str) -> None:
+        job = self.model.get(task)
+        if job is None:
+            return
+        users = [other for other in self.model.values() if other.prior == job.result]
+        erase = erasures.erase_prior if job.kind == "prior" else erasures.erase_edit
+        try:
+            with self.begin() as session:
+                erasure = erase(session, self.project.id, job.result)
+        except erasures.InUse:
+            assert any(user.state not in TERMINAL for user in users)
+            return
+        assert all(user.state in TERMINAL for user in users)
+        assert erasure is not None
+        erasures.sweep(self.begin, self.storage, erasure.id)
+        for user in users:
+            user.prior, user.prior_deleted = None, True
+        self.model = {task: other for task, other in self.model.items() if other.result != job.result}
 
     @rule()
     def notify(self) -> None:
@@ -271,12 +307,23 @@ class JobLives(RuleBasedStateMachine):
             prior = priors.create(session, self.project.id, subject)
             return jobs.submit(session, self.project.id, "prior", subject_id=subject, prior_id=prior.id, parameters={})
         image = make_image(session, self.project.id)
+        inputs = edit_inputs.find(
+            session, self.project.id, subject_id=subject, prior_id=None, image_id=image.id, mask_image_id=None
+        )
         edit = edits.draft(
-            self.project.id, subject_id=subject, prior_id=None, image_id=image.id, target_prompts=[PROMPT]
+            self.project.id, subject_id=subject, prior_id=inputs.prior_id, image_id=image.id, target_prompts=[PROMPT]
         )
         return jobs.submit(
-            session, self.project.id, "edit", subject_id=subject, edit_id=edit.id, related=[edit], parameters={}
-        )
+            session, self.project.id, "edit", subject_id=subject, prior_id=inputs.prior_id, edit_id=edit.id,
+            related=[edit], parameters={},
+        )  # fmt: skip
+
+
+def _model_of(job: Job, key: str | None) -> Model:
+    """The model of a new job."""
+    if job.kind == "prior":
+        return Model("prior", job.subject_id, job.prior_id or "", key=key)
+    return Model("edit", job.subject_id, job.edit_id or "", job.prior_id, key)
 
 
 def machine(engine: Engine, begin: UnitOfWork, storage: Storage) -> type[JobLives]:

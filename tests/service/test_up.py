@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from cli.embedded.up import embedded_service
+from ledger.webhooks import EVENT_TYPES
 from lipe_client import Client, verify_webhook
 from tests.support.receiver import receiving
 from tests.support.waiting import PATIENCE_SECONDS, eventually
@@ -26,7 +27,7 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
         embedded_service(tmp_path / "data", host="0.0.0.0", base_model=checkpoint, environment=environment) as service,
         Client(service.public_url, service.key.token) as lipe,
     ):
-        endpoint = lipe.create_webhook_endpoint(receiver.url)
+        endpoint = lipe.create_webhook_endpoint(receiver.url, EVENT_TYPES)
         references = [lipe.upload_image(image(shade)) for shade in (10, 90, 170)]
         rex = lipe.create_subject(name="Rex", class_noun="dog", token="sks", references=references)
         learning = lipe.train_prior(rex, parameters={"steps": 4, "rank": 2}, regularization={"count": 2, "steps": 2})
@@ -44,7 +45,11 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
         assert all(result.image.url.startswith(f"{service.public_url}/files/") for result in results)
         files = [lipe.download(result.image, tmp_path / f"{number}.png") for number, result in enumerate(results)]
         assert [Image.open(io.BytesIO(file.read_bytes())).size for file in files] == [(64, 64), (64, 64)]
-        eventually(lambda: len(receiver.seen) == 2)  # an erasure deletes pending deliveries, too
+        eventually(lambda: len(receiver.seen) == 6)  # an erasure deletes pending deliveries, too
+        (succeeded,) = [data for data in (json.loads(body)["data"] for _, body in receiver.seen) if "results" in data]
+        for number, result in enumerate(succeeded["results"]):
+            linked = lipe.download(result["image"]["url"], tmp_path / "linked.png")
+            assert linked.read_bytes() == files[number].read_bytes()
         lipe.delete_subject(rex)
         assert service.failure() is None
         programs = [psutil.Process(program.child.pid) for program in service.programs.values() if program.child]
@@ -53,7 +58,7 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
         eventually(lambda: "valkey ended" in (service.failure() or ""))
         objects = [file.name for file in (tmp_path / "data" / "s3" / "objects").rglob("*") if file.is_file()]
     assert sorted(verified(endpoint.secrets[0], *sent) for sent in receiver.seen) == [
-        "edit.succeeded", "prior.succeeded",
+        "edit.output", "edit.output", "edit.started", "edit.succeeded", "prior.started", "prior.succeeded",
     ]  # fmt: skip
     assert len(objects) == 1  # the source image; no object of the erased subject remains
     assert not any(program.is_running() for program in programs)

@@ -16,6 +16,7 @@ from ledger import attempts, keys, projects
 from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
 from ledger.models import METADATA, Project
+from ledger.partial_results import PartialResults
 from ledger.settings import Settings
 from ledger.storage import Storage, attempt_prefix
 from tests.support.uploads import png
@@ -98,8 +99,16 @@ def work(begin: UnitOfWork, storage: Storage) -> Callable[..., None]:
         ]
         manifest = {"base": "test"} if claim.kind == "prior" else None
         with begin() as session:
+            if claim.kind == "edit":
+                assert attempts.keep(session, claim, PartialResults({}, {1: made}), storage)
             assert attempts.finish(
-                session, claim, made, resolved={"seed": 1}, metrics={"training": 2.5}, manifest=manifest
+                session,
+                claim,
+                made,
+                resolved={"seed": 1},
+                metrics={"training": 2.5},
+                manifest=manifest,
+                storage=storage,
             )
 
     return run

@@ -262,7 +262,11 @@ VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
     "a cancelled job that is queued": ({7}, "is still queued", changed("waiting", cancel_requested_at=LONG_AGO)),
     "a cancelled job that runs": ({7}, "worker-1 still runs it", changed("running", cancel_requested_at=LONG_AGO)),
     "an erased subject's row": ({8}, "was erased, but subjects still has", restore_subject),
-    "an erased subject's answer": ({8}, "the answer to the idempotency key key names it", stores_answer(201, "erased")),
+    "an erased subject's answer": (
+        {8},
+        "the answer to the idempotency key key reports it",
+        stores_answer(201, "erased"),
+    ),
     "an erased subject's object": (
         {8},
         "still exists",

@@ -50,6 +50,7 @@ class Edits:
         output_quality: int | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
+        webhook_events: Sequence[str] | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Job]:
         """Edit an image once for each prompt and seed.
@@ -60,6 +61,9 @@ class Edits:
 
         The images are PNG by default. `output_quality` is that of "jpeg", or makes "webp" lossy: such images differ
         slightly from the source outside the mask, too.
+
+        `webhook_events`: the types of event that `webhook_url` gets, by default those of the job's end. Add
+        "edit.output" for each result as soon as it is stored, or "edit.started".
         """
         body = {
             "subject_id": id_of(subject) if subject is not None else None,
@@ -82,6 +86,7 @@ class Edits:
             "output_quality": output_quality,
             "metadata": metadata,
             "webhook_url": webhook_url,
+            "webhook_events": list(webhook_events) if webhook_events is not None else None,
         }
         return create(path_of("edits"), Job.model_validate_json, body, idempotency_key=idempotency_key)
 

@@ -15,7 +15,7 @@ class Endpoints:
     def create_webhook_endpoint(
         self, url: str, events: Sequence[str] = (), *, idempotency_key: str | None = None
     ) -> Call[Endpoint]:
-        """Subscribe a URL to events, by default to all of them. The response contains the secret."""
+        """Subscribe a URL to events, by default to the ends of all jobs. The response contains the secret."""
         body = {"url": url, "events": list(events)}
         return create(path_of("webhook-endpoints"), Endpoint.model_validate_json, body, idempotency_key=idempotency_key)
 

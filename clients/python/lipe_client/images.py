@@ -1,4 +1,4 @@
-"""Operations on images, which serve as references, source images and masks. The service stores them as PNG."""
+"""Operations on images, which serve as references, source images and masks. The service stores them as JPEG or PNG."""
 
 from datetime import datetime
 from pathlib import Path

@@ -36,7 +36,7 @@ class Model(BaseModel):
 
 
 class Image(Model):
-    """An uploaded image, stored as an sRGB PNG. Only the response for one image has `url`, a signed URL."""
+    """An uploaded image, stored as an sRGB JPEG or PNG. Only the response for one image has `url`, a signed URL."""
 
     id: str
     width: int

@@ -1,6 +1,6 @@
 """Operations on priors: train one for a subject, read its files, delete it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,12 +23,14 @@ class Priors:
         previews: int | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
+        webhook_events: Sequence[str] | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Job]:
         """Train a prior for the subject. Omitted parameters take the values of the base model's recipe.
 
         `preset` trades time for likeness; parameters replace what it chooses.
-        `previews`: how many preview images to generate at even intervals during the training.
+        `previews`: how many preview images to generate at even intervals during the training. `webhook_events`: the
+        types of event that `webhook_url` gets, by default those of the job's end; add "prior.started" for its start.
         """
         body = {
             "preset": preset,
@@ -37,6 +39,7 @@ class Priors:
             "previews": previews,
             "metadata": metadata,
             "webhook_url": webhook_url,
+            "webhook_events": list(webhook_events) if webhook_events is not None else None,
         }
         path = path_of("subjects", subject, "priors")
         return create(path, Job.model_validate_json, body, idempotency_key=idempotency_key)

@@ -1,0 +1,110 @@
+"""The meaning of each problem code and of each error code of jobs, and what to do, for docs/problems.md."""
+
+from collections.abc import Mapping
+
+PROBLEMS: Mapping[str, str] = {
+    "malformed_request": "The body cannot be read (a broken form, for example).",
+    "unauthenticated": (
+        "The key is missing, wrong, expired or revoked; `detail` says which. Send `Authorization: Bearer "
+        "lipe_...` with a [valid key](keys.md)."
+    ),
+    "insufficient_scope": (
+        "The key lacks the scope that `detail` names: `read` sees, `write` changes, `admin` manages "
+        "[keys](keys.md), webhook endpoints and secrets."
+    ),
+    "signed_url_invalid": "The URL of a file was changed, or it has expired. Read the resource again for a new URL.",
+    "not_found": "The resource does not exist in this project. Resources of other projects are not found either.",
+    "method_not_allowed": "The path does not support this method; `Allow` lists those that it supports.",
+    "image_in_use": (
+        "Subjects or edits use the image: `used_by` lists up to 100 of each. Delete those first, remove the "
+        "reference, or add `?cascade=true`."
+    ),
+    "prior_in_use": (
+        "Queued or running edits need the prior: `used_by` lists them. Wait until they have ended, or delete them."
+    ),
+    "prior_not_ready": (
+        "The subject has no ready prior, or the training of the named prior has not succeeded. Train one and "
+        "wait for its job."
+    ),
+    "job_not_retryable": (
+        "Only a job that failed, was canceled or expired can be retried, and only if it is the newest of its "
+        "prior or edit, and its prior was not deleted."
+    ),
+    "too_many_subjects": "The project has `LIPE_MAX_SUBJECTS` subjects. Delete those that it no longer needs.",
+    "upload_incomplete": (
+        "The upload's URL has received no file, or a file of another size than announced. PUT the file, then "
+        "send the request again."
+    ),
+    "upload_used": (
+        "Another request has already created an image from the upload. Announce a new upload for a new image."
+    ),
+    "idempotency_key_in_flight": "The first request with this key has not been answered yet.",
+    "upload_mismatch": "The PUT of an upload has another size or type than announced. Announce the file as it is.",
+    "body_too_large": "The body is longer than this path accepts.",
+    "image_too_large": "The file is larger than the service accepts (`LIPE_MAX_UPLOAD_BYTES`).",
+    "image_format_unsupported": (
+        "The first bytes are not those of a JPEG, PNG, WebP, HEIC or AVIF file. Name and content type do not matter."
+    ),
+    "range_not_satisfiable": "The header `Range` asks for bytes after the end of the file.",
+    "invalid_request": "A field is missing, unknown, of the wrong type or out of range: see `errors`.",
+    "idempotency_key_reused": "The key came with a different request before. Use a new key for a new request.",
+    "image_too_many_pixels": "The header names more than 50 million pixels. Send a smaller image.",
+    "image_sides_out_of_range": "A side is shorter than `LIPE_MIN_IMAGE_SIDE` or longer than 8192 pixels.",
+    "image_animated": "The file has several frames. Send a still image.",
+    "image_unreadable": "The file ends early or is damaged. Export it again.",
+    "image_too_complex": "Decoding the file exceeds the limits of time or memory. Save it as a plain JPEG or PNG.",
+    "reference_count": "A subject has 3 to 20 references. Add one before you remove one of the last three.",
+    "consent_required": "The class noun (or `category`) is a person: set `consent` to true if the person has agreed.",
+    "prompt_empty": "Describe the image that you want, naming the subject.",
+    "prompt_without_subject": (
+        'Every prompt names the subject by token and class noun, as in "a photo of sks dog jumping".'
+    ),
+    "mask_size_mismatch": "The mask must have the image's width and height (after applying its EXIF orientation).",
+    "webhook_url_forbidden": (
+        "The URL is not http(s), its host name has no address, its port is not allowed "
+        "(`LIPE_WEBHOOK_PORTS`), or the address is not public (`LIPE_ALLOW_PRIVATE_URLS`)."
+    ),
+    "too_many_queued_jobs": "The project has `LIPE_MAX_QUEUED_JOBS` queued jobs.",
+    "gpu_seconds_used_up": (
+        "The project's jobs have used `LIPE_MAX_GPU_SECONDS_PER_DAY` seconds today; `Retry-After` ends after "
+        "midnight (UTC)."
+    ),
+    "too_many_uploads": (
+        "The project has `LIPE_MAX_PENDING_UPLOADS` uploads that are not images yet. They are deleted some "
+        "time after their URLs expire."
+    ),
+    "internal": "An error of the service.",
+    "unavailable": "The database did not answer.",
+    "storage_unavailable": "The object storage did not answer.",
+}
+JOB_ERRORS: Mapping[str, str] = {
+    "invalid_request": "The base model cannot do what the request asks for; `detail` says what to change.",
+    "invalid_parameters": "The parameters contradict each other or the base model's recipe.",
+    "invalid_subject": "Token or class noun cannot be used.",
+    "invalid_captions": "The captions do not fit the references.",
+    "captioner_unavailable": (
+        "The model that writes captions (`LIPE_CAPTIONER`) cannot be loaded. Give every reference a caption "
+        "and an edit its `source_prompt`, or correct the setting."
+    ),
+    "prior_mismatch": "The prior was trained on another base model: train it again.",
+    "invalid_prior": "The prior's files are damaged: train it again.",
+    "training_diverged": "The loss became NaN: lower `learning_rate`.",
+    "gpu_out_of_memory": (
+        "The job does not fit into the GPU's memory, even with all memory-saving fallbacks: request fewer or "
+        "smaller images."
+    ),
+    "object_damaged": (
+        "The object storage repeatedly returns other bytes than were stored: upload the image again, or train "
+        "the prior again."
+    ),
+    "object_missing": (
+        "The object storage has lost an image or a prior: upload the image again, or train the prior again."
+    ),
+    "storage_unavailable": "The object storage was unavailable for too long: retry.",
+    "stuck": (
+        "The worker was alive but made no progress for `LIPE_STUCK_SECONDS`; `detail` names the stage. Retry, "
+        "and check the worker's log; on a slow machine, raise the limit."
+    ),
+    "worker_lost": "Several workers in a row stopped responding while they ran the job: retry, and check their logs.",
+    "internal_error": "An error of the service: report it with the job's id.",
+}
