@@ -53,7 +53,7 @@ _edit = {
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
 _prior_job: dict[str, Any] = {
     "id": JOB, "kind": "prior", "status": "queued", "subject_id": SUBJECT, "prior_id": PRIOR, "edit_id": None,
-    "attempt": 0, "waiting": None, "progress": None, "error": None,
+    "attempt": 0, "waiting": None, "progress": None, "error": None, "warnings": [],
     "parameters": {"prior": {"steps": 800}, "regularization": {}},
     "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "webhook_events": [],
     "request_id": "req_1",
@@ -64,8 +64,12 @@ _edit_job = _prior_job | {
     "kind": "edit", "edit_id": EDIT, "parameters": {"nima": {"steps": 30}, "seeds": [7]},
     "urls": {**_urls, "result": f"/v1/edits/{EDIT}"},
 }  # fmt: skip
+_warning = {
+    "code": "unlike_the_base_model",
+    "message": "3 of 3 images are unlike those that the base model checkpoint knows: use one that knows such images",
+}  # fmt: skip
 _running_job = _prior_job | {
-    "status": "running", "attempt": 1, "started_at": MOMENT,
+    "status": "running", "attempt": 1, "started_at": MOMENT, "warnings": [_warning],
     "progress": {"stage": "training", "step": 120, "total": 800, "loss": 0.083, "eta_seconds": 61.5},
 }  # fmt: skip
 _canceled_job = _running_job | {"cancel_requested_at": LATER}
@@ -76,7 +80,7 @@ _key = {
 }  # fmt: skip
 _event_data = {
     "job_id": JOB, "status": "succeeded", "attempt": 1, "kind": "edit", "subject_id": SUBJECT, "prior_id": PRIOR,
-    "edit_id": EDIT, "result_path": f"/v1/edits/{EDIT}", "metadata": {"order": "7"},
+    "edit_id": EDIT, "result_path": f"/v1/edits/{EDIT}", "warnings": [], "metadata": {"order": "7"},
 }  # fmt: skip
 
 
@@ -140,7 +144,7 @@ RESPONSES: Mapping[str, Any] = {
     "train_prior": _prior_job,
     "list_priors": _page(_prior),
     "get_prior": _prior | {
-        "job_id": JOB, "manifest": {"base_model": "sdxl", "rank": 16},
+        "job_id": JOB, "warnings": [], "manifest": {"base_model": "sdxl", "rank": 16},
         "artefacts": [
             _file("adapter", "adapter.safetensors", "application/octet-stream"),
             _file("manifest", "manifest.json", "application/json"),
@@ -149,7 +153,7 @@ RESPONSES: Mapping[str, Any] = {
     "create_edit": _edit_job,
     "list_edits": _page(_edit),
     "get_edit": _edit | {
-        "job_id": JOB, "status": "succeeded",
+        "job_id": JOB, "status": "succeeded", "warnings": [],
         "results": [
             {
                 "prompt": PROMPT, "seed": 7, "image": _file("image", "edit-0.png"),

@@ -6,6 +6,7 @@ from api.artefact_body import ArtefactBody
 from api.fields import Moment, ResponseModel
 from api.previews import with_preview_url
 from api.service import Service
+from ledger.job_warnings import WarningCode
 from ledger.models import Job
 from ledger.states import JobKind, State
 from ledger.waiting import Reason, Waiting
@@ -18,6 +19,16 @@ class JobError(ResponseModel):
     """Code of the error, from docs/problems.md. Programs should decide by it."""
 
     detail: str
+    """Description for people: the cause, and what to do."""
+
+
+class JobWarning(ResponseModel):
+    """A reason why the result will probably be poor, although nothing failed."""
+
+    code: WarningCode
+    """Code of the warning, from docs/warnings.md. Programs should decide by it."""
+
+    message: str
     """Description for people: the cause, and what to do."""
 
 
@@ -102,6 +113,9 @@ class JobBody(ResponseModel):
     error: JobError | None
     """Reason of the failure; null unless the job has failed."""
 
+    warnings: list[JobWarning]
+    """Reasons why the result will probably be poor. A running job has them as soon as the worker knows them."""
+
     parameters: dict[str, Any]
     """Settings that the request gave, by method or part."""
 
@@ -157,6 +171,7 @@ class JobBody(ResponseModel):
             waiting=JobWaiting(reason=waiting.reason, position=waiting.position) if waiting else None,
             progress=JobProgress(**with_preview_url(service, job.progress)) if job.progress else None,
             error=JobError(code=job.error_code, detail=job.error_detail or "") if job.error_code else None,
+            warnings=job_warnings(job),
             parameters=job.parameters,
             resolved=job.resolved,
             metrics=job.metrics,
@@ -173,6 +188,11 @@ class JobBody(ResponseModel):
                 self=path, cancel=f"{path}/cancel", retry=f"{path}/retry", events=f"{path}/events", result=result
             ),
         )
+
+
+def job_warnings(job: Job | None) -> list[JobWarning]:
+    """The warnings of a row; none without a row."""
+    return [JobWarning.model_validate(warning) for warning in job.warnings] if job else []
 
 
 def etag(job: Job, waiting: Waiting | None = None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.fields import Moment, ResponseModel
-from api.job_body import JobError
+from api.job_body import JobError, JobWarning
 from ledger.states import JobKind, State
 from ledger.webhooks import EVENT_TYPES, WebhookEventType
 
@@ -89,6 +89,9 @@ class EventData(ResponseModel):
 
     edit_id: str | None
     """Id of the edit; null for a training."""
+
+    warnings: list[JobWarning]
+    """Reasons why the result will probably be poor."""
 
     result_path: str
     """Path of the edit or the prior on the service. GET it with an API key for new URLs of the files."""

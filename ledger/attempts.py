@@ -5,6 +5,7 @@ epoch. The writes of a worker that lost its lease are therefore refused. A renew
 answer to the renewal is the only channel from the service to the worker.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -14,9 +15,10 @@ from sqlalchemy import Interval, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from ledger import artefacts, partial_results, previews, priors, transitions, webhook_bodies
+from ledger import artefacts, job_warnings, partial_results, previews, priors, transitions, webhook_bodies
 from ledger.artefacts import NewArtefact
 from ledger.compiled_statement import CompiledStatement, SessionOrConnection
+from ledger.job_warnings import JobWarning
 from ledger.models import Job
 from ledger.partial_results import PartialResults
 from ledger.states import JobKind, State
@@ -114,6 +116,15 @@ def keep(session: Session, claim: Claim, partial: PartialResults, storage: Stora
     if job.cancel_requested_at is None:
         for number, files in partial.not_in(before).items():
             transitions.announce(session, job, "edit.output", webhook_bodies.of_output(storage, number, files))
+    return True
+
+
+def warn(session: Session, claim: Claim, found: Sequence[JobWarning]) -> bool:
+    """Add warnings to the job while it runs. False: not the effective attempt."""
+    job = _lock_held(session, claim)
+    if job is None:
+        return False
+    job_warnings.add(session, job, found)
     return True
 
 

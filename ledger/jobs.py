@@ -55,6 +55,7 @@ def submit(
         progress={},
         progress_sequence=0,
         partial={},
+        warnings=[],
         metrics={},
     )
     message = outbox.entry(transitions.task(job), job.id)

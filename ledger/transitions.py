@@ -42,6 +42,7 @@ def announce(session: Session, job: Job, event_type: str, facts: Mapping[str, An
         "prior_id": job.prior_id,
         "edit_id": job.edit_id,
         "result_path": f"/v1/edits/{job.edit_id}" if is_edit else f"/v1/priors/{job.prior_id}",
+        "warnings": job.warnings,
         "metadata": job.user_metadata,
     }
     url = job.webhook_url if webhooks.subscribes(job.webhook_events, event_type) else None

@@ -28,6 +28,7 @@ from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.job_warnings import check_edits, check_images
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
 from worker.results import ResultStore
@@ -72,6 +73,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     choices = inputs.parameters.get("choices", {})
     recipe, requested = load_recipe(model.checkpoint), inputs.parameters.get(inputs.method, {})
     config = recipe.method_config(inputs.method, requested, choices)
+    check_images(context, attempt, [inputs.request.image])
     if inputs.captioner is not None:
         with attempt.stage("captioning"):
             inputs = _captioned(inputs, inputs.captioner, model, attempt)
@@ -191,6 +193,7 @@ def _edit(
 
         options = {"on_preview": upload} if method.has_previews else {}
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
+        check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():
             attempt.seconds[stage] = attempt.seconds.get(stage, 0.0) + seconds
         return made

@@ -30,6 +30,7 @@ from worker.attempt import Attempt, ClaimLost, File, JobResult
 from worker.captioner import captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.job_warnings import check_images
 from worker.previews import PreviewGenerator, preview_uploads
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
     model = context.gpu.base_model()
     with attempt.stage("loading"):
         parameters, row, images = _load(context, attempt)
+    check_images(context, attempt, images)
     request = _request(context, attempt, model, row, images)
     recipe = load_recipe(model.checkpoint)
     regularization = recipe.regularization_config(parameters.get("regularization", {}))

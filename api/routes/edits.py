@@ -15,7 +15,7 @@ from api.effective_settings import contradiction
 from api.fields import Moment, PathId, ResponseModel, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
-from api.job_body import JobBody
+from api.job_body import JobBody, JobWarning, job_warnings
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import Service, ServiceDep
@@ -94,6 +94,9 @@ class DownloadableEdit(EditBody):
     status: State | None
     """State of the newest job; null if it was deleted."""
 
+    warnings: list[JobWarning]
+    """Reasons why the results will probably be poor: the warnings of the newest job."""
+
     results: list[EditResult]
     """One result for each prompt and seed. Empty until the job has succeeded."""
 
@@ -146,6 +149,7 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
             **EditBody.model_validate(edit).model_dump(),
             job_id=job.id if job else None,
             status=job.status if job else None,
+            warnings=job_warnings(job),
             results=_results(service, files),
         )
 

@@ -15,7 +15,7 @@ from api.choices import Preset, chosen
 from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
-from api.job_body import JobBody
+from api.job_body import JobBody, JobWarning, job_warnings
 from api.pagination import Listing, PageDep, listing
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problems import problem_responses
@@ -94,6 +94,9 @@ class DownloadablePrior(PriorBody):
     job_id: str | None
     """Id of the newest job; null if it was deleted."""
 
+    warnings: list[JobWarning]
+    """Reasons why edits with this prior will probably be poor: the warnings of its newest job."""
+
     manifest: dict[str, Any] | None
     """Base model and settings of the training; null until it has succeeded."""
 
@@ -158,6 +161,7 @@ def get_prior(prior_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
         return DownloadablePrior(
             **PriorBody.model_validate(prior).model_dump(),
             job_id=job.id if job else None,
+            warnings=job_warnings(job),
             manifest=prior.manifest,
             artefacts=[artefact_body(service, artefact) for artefact in files],
         )

@@ -27,7 +27,8 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
 
     status = Event.data["status"].astext
     previous = func.lag(status).over(partition_by=Event.job_id, order_by=Event.sequence)
-    steps = select(Event.job_id, previous.label("before"), status.label("after")).subquery()
+    changes = Event.data.has_key("status")  # events of warnings have no state
+    steps = select(Event.job_id, previous.label("before"), status.label("after")).where(changes).subquery()
     follows_an_end = steps.c.before.in_(TERMINAL)  # invariant 3
     illegal = select(steps).where(
         func.coalesce(steps.c.before, "") != "", ~tuple_(steps.c.before, steps.c.after).in_(LEGAL), ~follows_an_end

@@ -27,6 +27,7 @@ class Row(DeclarativeBase):
         dict[str, Any]: JSONB,
         dict[str, str]: JSONB,
         list[str]: JSONB,
+        list[dict[str, str]]: JSONB,
     }
 
 

@@ -15,8 +15,8 @@ class Job(Row):
 
     `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
     number of the newest event. `notified_at` is the time of the newest message to the workers about it. `partial` has
-    the results that an unfinished edit has stored (`partial_results`). `webhook_events` are the types of event that
-    `webhook_url` gets; empty: the job's end.
+    the results that an unfinished edit has stored (`partial_results`), `warnings` those of `job_warnings`.
+    `webhook_events` are the types of event that `webhook_url` gets; empty: the job's end.
     """
 
     __tablename__ = "jobs"
@@ -54,6 +54,7 @@ class Job(Row):
     progress: Mapped[dict[str, Any]]
     progress_sequence: Mapped[int]
     partial: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    warnings: Mapped[list[dict[str, str]]] = mapped_column(server_default=text("'[]'"))
     metrics: Mapped[dict[str, Any]]
     error_code: Mapped[str | None]
     error_detail: Mapped[str | None]

@@ -1,8 +1,8 @@
 """Requests and results, the same for every editing method."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -56,6 +56,11 @@ MakeImage = Callable[[], Image.Image]
 """Makes an image when it is needed: each call makes it again, and nothing keeps it."""
 
 
+MEASURES = ("mask_share",)
+"""What a method knows of the quality of an edit. `mask_share`: the share of the image that may change, if the method
+itself chose the region."""
+
+
 @dataclass(frozen=True)
 class Edit:
     """One edited image with its masks, costs and parameters.
@@ -63,7 +68,7 @@ class Edit:
     `uncomposited` is the decoder's image, before the source's own pixels return. If the method composites, it gives
     the `source`, and `image` has the source's bytes where `edit_mask` is black. Timings are seconds per stage, shared
     by all edits of a request. Evaluations are network forward passes of one row, with the shared inversion counted in
-    full. `parameters` suffice to repeat the edit.
+    full. `parameters` suffice to repeat the edit. `measures` has those of MEASURES that the method knows, by name.
 
     An edit keeps what the network made, which is small. The images have the size of the request's image, up to 50
     million pixels. Each is made when it is read and is not kept, so that a list of edits stays small. Read all four at
@@ -79,6 +84,7 @@ class Edit:
     timings: dict[str, float]
     evaluations: int
     parameters: dict[str, Any]
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     def images(self) -> EditImages:
         """Make all images."""

@@ -14,7 +14,15 @@ from lipe_core.sdxl.attention import (
 )
 from lipe_core.sdxl.base_model import FAMILY, BaseModel, denoiser, load, predict
 from lipe_core.sdxl.components import check_folder
-from lipe_core.sdxl.images import decode, decode_pixels, encode_image, encode_pixels, native_shape, working_size
+from lipe_core.sdxl.images import (
+    color_change,
+    decode,
+    decode_pixels,
+    encode_image,
+    encode_pixels,
+    native_shape,
+    working_size,
+)
 from lipe_core.sdxl.text import content_tokens, encode_prompt, is_in_vocabulary, token_positions
 from lipe_core.sdxl.text_to_image import generate_images, generate_latents
 
@@ -25,6 +33,7 @@ __all__ = [
     "Processor",
     "Tokens",
     "check_folder",
+    "color_change",
     "content_tokens",
     "decode",
     "decode_pixels",

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from lipe_core.metrics.color import color_difference
 from lipe_core.pixels import to_images, to_pixels
 from lipe_core.sdxl.base_model import BaseModel
 from lipe_core.shapes import Latents, Pixels, Size
@@ -65,6 +66,19 @@ def decode_pixels(model: BaseModel, latents: Latents) -> Pixels:
     shift, scale = _latent_statistics(model)
     decoded: Pixels = model.vae.decode((latents.float() * scale + shift).to(model.vae.dtype)).sample
     return decoded.float()
+
+
+def color_change(model: BaseModel, image: Image.Image) -> float:
+    """The change of an image's colors by encoding and decoding alone, as the distance of `metrics.color`.
+
+    Compared are the areas of single latents. Their colors are the least that a VAE keeps of an image of its kind,
+    whereas the loss of fine detail is normal.
+    """
+    height, width = native_shape(model, (image.height, image.width))
+    pixels = to_pixels([image.resize((width, height), Image.Resampling.LANCZOS)])
+    with torch.no_grad():
+        decoded = decode_pixels(model, encode_pixels(model, pixels.to(model.device)))
+    return float(color_difference(pixels, decoded.cpu(), model.factor))
 
 
 def _latent_statistics(model: BaseModel) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:

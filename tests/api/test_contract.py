@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi import FastAPI
@@ -17,6 +17,7 @@ from api.method_parameters import PARAMETERS
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problems import PROBLEM_KINDS, ProblemDocument
 from api.webhook_events import EventData, LinkedResult, WebhookEvent
+from ledger.job_warnings import WarningCode
 from ledger.settings import Settings
 from ledger.webhooks import EVENT_TYPES
 from worker.run_job import CODES, STUCK
@@ -38,6 +39,11 @@ def test_the_docs_list_every_error_code_of_jobs() -> None:
         "worker_lost",
         "internal_error",
     }
+
+
+def test_the_docs_list_every_warning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .{40,} \|$", (ROOT / "docs" / "warnings.md").read_text(), re.MULTILINE)
+    assert rows == list(get_args(WarningCode))
 
 
 def test_settings_are_documented_with_their_defaults(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ from ledger import attempts, images, subjects
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Progress
 from ledger.database import UnitOfWork
+from ledger.job_warnings import JobWarning
 from ledger.models import Job, Project
 from ledger.storage import Storage, attempt_prefix
 from lipe_client import Client
@@ -50,6 +51,7 @@ def test_files_become_a_subject_with_a_prior_and_the_previews_are_saved(
             for role, name in (("adapter", "a"), ("manifest", "m"), ("preview", "p-1.png"), ("preview", "p-2.png"))
         ]
         with begin() as session:
+            attempts.warn(session, claim, [JobWarning("unlike_the_base_model", "2 of 3 images are unlike")])
             attempts.renew(session, claim, Progress("training", 1, 2, preview=files[2]), lease_seconds=60)
         eventually((folder / "p-1.png").exists, seconds=60)  # while it runs
         assert not (folder / "p-2.png").exists()
@@ -77,6 +79,7 @@ def test_files_become_a_subject_with_a_prior_and_the_previews_are_saved(
             "count=3",
         )
     assert result.exit_code == 0, result.output
+    assert "warning: 2 of 3 images are unlike (unlike_the_base_model)" in result.stderr
     (job,), (subject,) = lipe.jobs(), lipe.subjects()
     assert result.stdout == f"subject {subject.id}\nprior {job.prior_id}\n"
     assert (subject.name, subject.class_noun, subject.token, subject.consent) == ("Rex", "dog", "rex", False)

@@ -42,7 +42,7 @@ def test_a_prior_is_learned_and_used_for_an_edit(
     with begin() as session:
         prior = session.get_one(Prior, job.prior_id)
     assert prior.reference_ids == [reference.image_id for reference in subject.references]
-    stages = ("queued", "loading", "captioning", "regularizing", "training", "uploading")
+    stages = ("queued", "loading", "checking", "captioning", "regularizing", "training", "uploading")
     assert learned.metrics.keys() == {f"seconds_{stage}" for stage in stages} | {
         "peak_memory_bytes", "worker", "attempt",
     }  # fmt: skip

@@ -90,6 +90,13 @@ class JobError(Model):
     detail: str
 
 
+class JobWarning(Model):
+    """A reason why the result of a job will probably be poor. The service's docs/warnings.md explains each code."""
+
+    code: str
+    message: str
+
+
 class Artefact(Model):
     """A file that a job produced, with a signed URL that expires after some minutes."""
 
@@ -136,6 +143,7 @@ class Job(Model):
     waiting: JobWaiting | None = None
     progress: JobProgress | None
     error: JobError | None
+    warnings: tuple[JobWarning, ...] = ()
     parameters: dict[str, Any]
     resolved: dict[str, Any]
     metrics: dict[str, Any]
@@ -205,6 +213,11 @@ class Progress(Model):
         return Artefact.model_validate(preview) if preview else None
 
     @property
+    def warnings(self) -> tuple[JobWarning, ...]:
+        """The new warnings, in an event such as "prior.warning"."""
+        return tuple(JobWarning.model_validate(warning) for warning in self.data.get("warnings", ()))
+
+    @property
     def is_last(self) -> bool:
         """Whether this is the last event of the job."""
         return self.type.rpartition(".")[2] in TERMINAL_STATUSES
@@ -222,8 +235,12 @@ class PriorSummary(Model):
 
 
 class Prior(PriorSummary):
-    """A prior with its newest job and, once it is ready, its files: adapter, manifest and previews."""
+    """A prior with its newest job and, once it is ready, its files: adapter, manifest and previews.
 
+    `warnings` are those of its newest job.
+    """
+
+    warnings: tuple[JobWarning, ...] = ()
     manifest: dict[str, Any] | None
     job_id: str | None
     artefacts: tuple[Artefact, ...]
@@ -256,8 +273,9 @@ class EditSummary(Model):
 
 
 class Edit(EditSummary):
-    """An edit with its newest job and, once that succeeded, one result for each prompt and seed."""
+    """An edit with its newest job, whose `warnings` it has, and then one result for each prompt and seed."""
 
+    warnings: tuple[JobWarning, ...] = ()
     job_id: str | None
     status: Status | None
     results: tuple[Result, ...]

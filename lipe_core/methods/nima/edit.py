@@ -21,6 +21,7 @@ from lipe_core.masks.mask_ops import blend
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.edit_mask import EditMask, source_mask, union_mask
 from lipe_core.methods.nima.focus import focused
+from lipe_core.methods.nima.measures import measured
 from lipe_core.methods.nima.reconstruction import restore_source
 from lipe_core.methods.nima.source import Source, read_source, renoised
 from lipe_core.methods.request import Edit, EditRequest, OnPreview, no_preview
@@ -71,14 +72,13 @@ def edit(
             x_0, mask = two_passes(session, denoise, source, finder, config, on_step, on_preview)
     x_0, mask = restore_source(session, x_0, mask, source, config, on_step)
     evaluations = source.evaluations + counter.evaluations // len(session.rows)
-    return session.edits(
-        session.decode(x_0),
-        config,
-        evaluations + (finder.evaluations if mask.figure is not None else 0),
-        source_masks=source.mask_images(session),
-        edit_masks=session.mask_images(mask.pixels, config.feather),
-        composite=config.composite,
-    )
+    evaluations += finder.evaluations if mask.figure is not None else 0
+    masks = {
+        "source_masks": source.mask_images(session),
+        "edit_masks": session.mask_images(mask.pixels, config.feather),
+    }
+    edits = session.edits(session.decode(x_0), config, evaluations, **masks, composite=config.composite)
+    return measured(edits, session, mask)
 
 
 def step_count(config: NimaConfig) -> int:

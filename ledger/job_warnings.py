@@ -1,0 +1,45 @@
+"""Warnings of a job: nothing failed, but its result will probably be poor. docs/warnings.md explains each code.
+
+A worker adds a warning as soon as it knows it, with an event, so that a user can cancel the job before it has cost
+much. A job has each code at most once: its later attempts find the same again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from ledger.models import Event, Job
+
+WarningCode = Literal["unlike_the_base_model", "mask_covers_nearly_all"]
+EVENT = "warning"
+"""An event of this type, such as `prior.warning`, has the new warnings in its `data`."""
+
+
+@dataclass(frozen=True)
+class JobWarning:
+    """One warning: a code for programs, and a message for people that says what to do."""
+
+    code: WarningCode
+    message: str
+
+
+def add(session: Session, job: Job, found: Sequence[JobWarning]) -> None:
+    """Add the warnings whose code is new to the job, with one event. The caller has locked the job's row."""
+    known = {warning["code"] for warning in job.warnings}
+    new = [asdict(warning) for warning in found if warning.code not in known]
+    if not new:
+        return
+    job.warnings = [*job.warnings, *new]
+    job.sequence += 1
+    session.add(
+        Event(
+            project_id=job.project_id,
+            job_id=job.id,
+            sequence=job.sequence,
+            type=f"{job.kind}.{EVENT}",
+            data={"job_id": job.id, "attempt": job.attempt, "warnings": new},
+            terminal=False,
+        )
+    )
