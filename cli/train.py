@@ -16,7 +16,11 @@ from lipe_client import Artefact, Category, Client, Preset, Problem, Progress, S
 def train(
     references: Annotated[
         list[Path] | None,
-        typer.Argument(help="3 to 5 reference images: JPEG, PNG, WebP, HEIC or AVIF.", exists=True, dir_okay=False),
+        typer.Argument(
+            help="3 to 20 reference images (3 to 5 are usual): JPEG, PNG, WebP, HEIC or AVIF.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     class_noun: Annotated[str, typer.Option("--class", help="The subject's class noun: dog.")] = "",
     subject: Annotated[str, typer.Option(help="An existing subject's id, instead of images and --class.")] = "",
