@@ -14,8 +14,9 @@ from ledger import attempts, images
 from ledger.database import UnitOfWork
 from ledger.models import Edit, Job, Project
 from lipe_client import Client, Method, Subject
+from tests.support.file_server import serving
 from tests.support.job_worker import job_worker
-from tests.support.uploads import png
+from tests.support.uploads import photo, png
 
 PROMPT = "a photo of sks dog jumping"
 
@@ -45,6 +46,18 @@ def test_the_methods_are_those_of_the_api(monkeypatch: pytest.MonkeyPatch) -> No
     assert all(method in shown for method in get_args(Method))
     assert "--use-prior" in shown
     assert "--no-prior" in shown
+
+
+@pytest.mark.usefixtures("fetcher")
+def test_the_image_may_be_a_url(
+    begin: UnitOfWork, rex: Subject, tmp_path: Path, work: Callable[..., None], lipe: Client
+) -> None:
+    files = [("image", {"target_prompt": PROMPT, "seed": 1})]
+    with serving({"/park.avif": photo("AVIF")}) as server, job_worker(begin, lambda job: work(job.id, files)):
+        options = ("--subject", rex.id, "--prompt", PROMPT, "--method", "sdedit", "--no-prior", "--out", tmp_path)
+        result = run(f"{server.url}/park.avif", *options)
+    assert result.exit_code == 0, result.output
+    assert len(list(lipe.images())) == 4
 
 
 def test_every_option_reaches_the_edit_and_the_results_come_back(
