@@ -43,6 +43,7 @@ def edit(
         typer.Option(help="A parameter of the method, as name=value: steps=20. Repeatable. /docs lists them."),
     ] = None,
     source_prompt: Annotated[str | None, typer.Option(help="What the source image shows.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the results must not show: blurry.")] = None,
     mask: Annotated[
         str | None,
         typer.Option(help="An image that is white where the result may change: its path or URL.", parser=image_source),
@@ -78,6 +79,7 @@ def edit(
                 mask=images[1] if mask else None,
                 prompts=prompt,
                 source_prompt=source_prompt,
+                negative_prompt=negative_prompt,
                 method=method,
                 use_prior=use_prior,
                 preset=preset,

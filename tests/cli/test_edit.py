@@ -80,6 +80,8 @@ def test_every_option_reaches_the_edit_and_the_results_come_back(
             "sks dog",
             "--parameter",
             "strength=0.5",
+            "--negative-prompt",
+            "blurry",
             "--preset",
             "fast",
             "--seed",
@@ -99,7 +101,7 @@ def test_every_option_reaches_the_edit_and_the_results_come_back(
     assert (edit.method, edit.prior_id, edit.source_prompt) == ("sdedit", None, "sks dog")
     assert edit.mask_image_id is not None
     assert job.parameters == {
-        "sdedit": {"strength": 0.5}, "choices": {"preset": "fast"}, "seeds": [1, 2],
+        "sdedit": {"strength": 0.5}, "choices": {"preset": "fast"}, "negative_prompt": "blurry", "seeds": [1, 2],
         "output_format": "webp", "output_quality": 70,
     }  # fmt: skip
     saved = [tmp_path / "new" / "folder" / f"{edit.id}-{number}.png" for number in (1, 2)]
