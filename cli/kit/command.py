@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.missing_package import needs_packages
+
 if TYPE_CHECKING:
     from cli.kit.runs import Bench
     from cli.kit.subjects import PhotoSubject
@@ -44,14 +46,15 @@ def run_bench(
 
     Results that are already in OUT are not made again, so that the command can be interrupted and repeated.
     """
-    import torch
+    with needs_packages("worker"):
+        import torch
 
-    from cli.kit.estimate import estimate
-    from cli.kit.runs import Bench
-    from cli.kit.subjects import read_subjects
-    from cli.kit.vision_judge import NoVerdict
-    from lipe_core import sdxl
-    from lipe_core.captioning.prompt_writer import ChatEndpoint
+        from cli.kit.estimate import estimate
+        from cli.kit.runs import Bench
+        from cli.kit.subjects import read_subjects
+        from cli.kit.vision_judge import NoVerdict
+        from lipe_core import sdxl
+        from lipe_core.captioning.prompt_writer import ChatEndpoint
 
     try:
         subjects, chosen = read_subjects(folder), choose_systems(systems)
