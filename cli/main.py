@@ -14,7 +14,9 @@ from cli import keys
 from cli.check_model import check_model
 from cli.edit import edit
 from cli.jobs import cancel, jobs, retry
+from cli.kit import command as bench
 from cli.logs import logs
+from cli.missing_package import needs_packages
 from cli.server_errors import server_errors
 from cli.settings_file import Data
 from cli.status import status
@@ -59,8 +61,9 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready, for scripts.")] = False,
 ) -> None:
     """Start the whole service on this machine. Ctrl-C stops it."""
-    from cli.embedded.process import FolderInUse, StartError
-    from cli.embedded.up import embedded_service
+    with needs_packages("api,worker,embedded"):
+        from cli.embedded.process import FolderInUse, StartError
+        from cli.embedded.up import embedded_service
 
     console = Console(stderr=True)
     for signal_number in STOP_SIGNALS:
@@ -164,7 +167,8 @@ def doctor() -> None:
     Run it where the workers run. It writes and deletes one object in the storage, and changes nothing else. Exit
     status: 0 no fault, 1 a check failed.
     """
-    from cli.doctor.run import run_doctor
+    with needs_packages("worker"):
+        from cli.doctor.run import run_doctor
 
     raise typer.Exit(run_doctor())
 
@@ -179,6 +183,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
+app.add_typer(bench.app, name="bench", rich_help_panel="Models")
 
 
 def announce(console: Console, service: "Service", *, as_json: bool) -> None:

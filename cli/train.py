@@ -18,7 +18,7 @@ def train(
     references: Annotated[
         list[str] | None,
         typer.Argument(
-            help="3 to 5 reference images: paths or URLs of JPEG, PNG, WebP, HEIC or AVIF files.", parser=image_source
+            help="3 to 20 reference images: paths or URLs of JPEG, PNG, WebP, HEIC or AVIF files.", parser=image_source
         ),
     ] = None,
     class_noun: Annotated[str, typer.Option("--class", help="The subject's class noun: dog.")] = "",
