@@ -19,7 +19,7 @@ from ledger.states import JobKind
 
 
 class DryRunBody(ResponseModel):
-    """What a request would do."""
+    """The effects that a request would have."""
 
     resolved: dict[str, Any]
     """All settings that the job would run with, on the base model that a live worker serves now."""

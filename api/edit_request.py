@@ -51,8 +51,8 @@ class NewEdit(RequestModel):
     unusual."""
 
     negative_prompt: Prompt | None = None
-    """Description of what the image must not show, such as "blurry, two dogs"; it need not name the subject. Default:
-    none. Give it if results show the same fault again and again."""
+    """Description of what the image must not show, such as "blurry, two dogs"; it need not name the subject.
+    Default: none. Give it if results show the same fault again and again."""
 
     method: Method = "nima"
     """`nima` is LIPE's own; the others are published baselines. Change it to compare methods."""
