@@ -20,3 +20,8 @@ def chosen(values: Mapping[str, Any]) -> dict[str, str]:
 def methods_with(choice: str) -> list[str]:
     """The methods that offer this choice."""
     return [name for name, schema in SCHEMA["methods"].items() if choice in schema["choices"]]
+
+
+def methods_with_negative_prompt() -> list[str]:
+    """The methods whose guidance leads away from a negative prompt."""
+    return [name for name, schema in SCHEMA["methods"].items() if schema["has_negative_prompt"]]

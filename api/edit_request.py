@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from api.choices import Change, Identity, Preset, chosen, methods_with
+from api.choices import Change, Identity, Preset, chosen, methods_with, methods_with_negative_prompt
 from api.fields import Id, Metadata, RequestModel, Seed, Text, WebhookUrl
 from api.method_parameters import PARAMETERS, AnyParameters, Method
 from api.problems import Problem
@@ -49,6 +49,10 @@ class NewEdit(RequestModel):
     source_prompt: Prompt | None = None
     """Description of the image as it is now. Default: the service writes one. Give it if the pose or the scene is
     unusual."""
+
+    negative_prompt: Prompt | None = None
+    """Description of what the image must not show, such as "blurry, two dogs"; it need not name the subject. Default:
+    none. Give it if results show the same fault again and again."""
 
     method: Method = "nima"
     """`nima` is LIPE's own; the others are published baselines. Change it to compare methods."""
@@ -144,6 +148,8 @@ class NewEdit(RequestModel):
                     "or give one seed"
                 )
             raise ValueError("this method draws no noise, so all seeds give the same image: give one seed")
+        if self.negative_prompt and self.method not in (methods := methods_with_negative_prompt()):
+            raise ValueError(f"{self.method} has no negative prompt: leave it out, or choose {', '.join(methods)}")
         for choice in self.choices():
             if self.method not in (methods := methods_with(choice)):
                 raise ValueError(f"{self.method} has no {choice}: leave {choice} out, or choose {', '.join(methods)}")

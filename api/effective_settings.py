@@ -5,7 +5,7 @@ settings classes apply (`settings_schema.json`).
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -15,6 +15,21 @@ from ledger import workers
 from ledger.states import JobKind
 
 Settings = dict[str, Any]
+Rule = Mapping[str, Any]
+
+GUIDED: Rule = {
+    "kind": "above_one",
+    "fields": ["guidance_scale"],
+    "detail": "a guidance_scale of 1 ignores the negative prompt: raise it, or leave the prompt out",
+}
+"""The rule of a request with a negative prompt."""
+
+_CONDITIONS: Mapping[str, Callable[[Rule, list[Any]], bool]] = {
+    "at_most": lambda rule, values: values[0] <= values[1],
+    "product_at_least": lambda rule, values: math.prod(values) >= rule["minimum"],
+    "above_one": lambda rule, values: values[0] > 1,
+}
+"""For each kind of rule: whether the values of its fields keep it."""
 
 
 def schema_of(section: str) -> Mapping[str, Any]:
@@ -35,23 +50,33 @@ def effective(section: str, model: Mapping[str, Any], given: Mapping[str, Any], 
     return {**defaults, **recipe, **changes, **given}
 
 
-def contradiction(session: Session, kind: JobKind, section: str, given: Settings, choices: Mapping[str, str]) -> str:
-    """The rule that the settings break on every base model that live workers serve, in words; "" without one."""
-    if not schema_of(section)["rules"]:
+def contradiction(
+    session: Session,
+    kind: JobKind,
+    section: str,
+    given: Settings,
+    choices: Mapping[str, str],
+    rules: Sequence[Rule] = (),
+) -> str:
+    """The rule that the settings break on every base model that live workers serve, in words; "" without one.
+
+    `rules` are rules of the request besides those of the section.
+    """
+    if not (schema_of(section)["rules"] or rules):
         return ""
-    models = [model.description for model in workers.served_models(session) if kind in model.kinds] or [{}]
-    refusals = [refusal(section, effective(section, model, given, choices)) for model in models]
+    models = served(session, kind) or [{}]
+    refusals = [refusal(section, effective(section, model, given, choices), rules) for model in models]
     return refusals[0] if all(refusals) else ""
 
 
-def refusal(section: str, values: Settings) -> str:
-    """The first rule of the section that its settings break, in words; "" without one."""
-    return next(_refusals(schema_of(section)["rules"], values), "")
+def served(session: Session, kind: JobKind) -> list[dict[str, Any]]:
+    """The descriptions of the base models of the live workers that take jobs of this kind."""
+    return [model.description for model in workers.served_models(session) if kind in model.kinds]
 
 
-def _refusals(rules: list[Mapping[str, Any]], values: Settings) -> Iterator[str]:
-    for rule in rules:
-        numbers = [values[name] for name in rule["fields"]]
-        is_kept = numbers[0] <= numbers[1] if rule["kind"] == "at_most" else math.prod(numbers) >= rule["minimum"]
-        if not is_kept:
-            yield rule["detail"].format_map(values)
+def refusal(section: str, values: Settings, rules: Sequence[Rule] = ()) -> str:
+    """The first rule that the section's settings break, in words; "" without one."""
+    for rule in [*schema_of(section)["rules"], *rules]:
+        if not _CONDITIONS[rule["kind"]](rule, [values[name] for name in rule["fields"]]):
+            return str(rule["detail"].format_map(values))
+    return ""

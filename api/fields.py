@@ -61,6 +61,7 @@ Metadata = Annotated[
 WebhookUrl = Annotated[
     Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "uri"}), AfterValidator(_normal_url)
 ]
+ImageUrl = WebhookUrl
 Moment = AwareDatetime
 
 

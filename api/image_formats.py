@@ -45,7 +45,8 @@ def open_image(content: bytes) -> Image.Image:
 
 def unreadable(error: Exception) -> ImageRefused:
     """The refusal of a file that cannot be decoded."""
-    return ImageRefused("image_unreadable", f"the file ends early or is damaged: export it again ({error})")
+    reason = " ".join(str(error).split())  # that of libheif has several lines
+    return ImageRefused("image_unreadable", f"the file ends early or is damaged: export it again ({reason})")
 
 
 def too_many_pixels() -> ImageRefused:

@@ -65,6 +65,8 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "prompt_empty": ProblemKind(422, "The prompt is empty"),
     "prompt_without_subject": ProblemKind(422, "The prompt does not name the subject"),
     "mask_size_mismatch": ProblemKind(422, "The mask and the image differ in size"),
+    "image_url_forbidden": ProblemKind(422, "The image URL is not allowed"),
+    "image_url_unreachable": ProblemKind(422, "There is no file at the image URL"),
     "webhook_url_forbidden": ProblemKind(422, "The webhook URL is not allowed"),
     "too_many_queued_jobs": ProblemKind(429, "The project has too many queued jobs", retryable=True),
     "gpu_seconds_used_up": ProblemKind(429, "The project has used up today's GPU seconds", retryable=True),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
+from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
 from lipe_client import Change, Identity, Method, OutputFormat, Preset
 
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
@@ -14,7 +14,10 @@ SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 def edit(
     image: Annotated[
-        Path, typer.Argument(help="The source image: JPEG, PNG, WebP, HEIC or AVIF.", exists=True, dir_okay=False)
+        str,
+        typer.Argument(
+            help="The source image: the path or URL of a JPEG, PNG, WebP, HEIC or AVIF file.", parser=image_source
+        ),
     ],
     prompt: Annotated[list[str], typer.Option(help='What the result shows: "a photo of sks dog jumping". Repeatable.')],
     subject: Annotated[str | None, typer.Option(help="The subject's id. The edit uses its newest prior.")] = None,
@@ -40,9 +43,10 @@ def edit(
         typer.Option(help="A parameter of the method, as name=value: steps=20. Repeatable. /docs lists them."),
     ] = None,
     source_prompt: Annotated[str | None, typer.Option(help="What the source image shows.")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the results must not show: blurry.")] = None,
     mask: Annotated[
-        Path | None,
-        typer.Option(help="An image that is white where the result may change.", exists=True, dir_okay=False),
+        str | None,
+        typer.Option(help="An image that is white where the result may change: its path or URL.", parser=image_source),
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option(help="A seed. Each seed gives one image for each prompt. Repeatable.", min=0)
@@ -75,6 +79,7 @@ def edit(
                 mask=images[1] if mask else None,
                 prompts=prompt,
                 source_prompt=source_prompt,
+                negative_prompt=negative_prompt,
                 method=method,
                 use_prior=use_prior,
                 preset=preset,

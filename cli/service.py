@@ -57,13 +57,27 @@ def _parse_parameter(text: str, option: str) -> tuple[str, Any]:
         return name, value
 
 
+def image_source(text: str) -> str:
+    """The path of an existing file, or a URL, from the command line. Raises typer.BadParameter."""
+    if not (_is_url(text) or Path(text).is_file()):
+        raise typer.BadParameter(f"the file {text} does not exist: give the path or the URL of an image file")
+    return text
+
+
+def _is_url(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://"))
+
+
 @contextmanager
-def uploaded_images(lipe: Client, files: Sequence[Path]) -> Iterator[list[Image]]:
-    """Upload files as images. If the service refuses a request in the block, the images are deleted again."""
+def uploaded_images(lipe: Client, files: Sequence[str]) -> Iterator[list[Image]]:
+    """Upload files, given by path or URL, as images.
+
+    If the service refuses a request in the block, the images are deleted again.
+    """
     images: list[Image] = []
     try:
         for file in files:
-            images.append(lipe.upload_image(file))
+            images.append(lipe.upload_image_from_url(file) if _is_url(file) else lipe.upload_image(file))
         yield images
     except Problem:
         for image in images:

@@ -9,14 +9,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, parse_parameters, uploaded_images
+from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
 from lipe_client import Artefact, Category, Client, Preset, Problem, Progress, Subject
 
 
 def train(
     references: Annotated[
-        list[Path] | None,
-        typer.Argument(help="3 to 5 reference images: JPEG, PNG, WebP, HEIC or AVIF.", exists=True, dir_okay=False),
+        list[str] | None,
+        typer.Argument(
+            help="3 to 5 reference images: paths or URLs of JPEG, PNG, WebP, HEIC or AVIF files.", parser=image_source
+        ),
     ] = None,
     class_noun: Annotated[str, typer.Option("--class", help="The subject's class noun: dog.")] = "",
     subject: Annotated[str, typer.Option(help="An existing subject's id, instead of images and --class.")] = "",
@@ -87,7 +89,7 @@ def train(
 
 
 @contextmanager
-def _new_subject(lipe: Client, files: Sequence[Path], **fields: Any) -> Iterator[Subject]:
+def _new_subject(lipe: Client, files: Sequence[str], **fields: Any) -> Iterator[Subject]:
     """Upload the references and create the subject. If the service refuses its training, both are deleted."""
     with uploaded_images(lipe, files) as images:
         subject = lipe.create_subject(references=images, **fields)
@@ -127,7 +129,7 @@ class _PreviewFolder:
             self.saved.add(preview.name)
 
 
-def _read_captions(file: Path | None, references: Sequence[Path]) -> list[str | None] | None:
+def _read_captions(file: Path | None, references: Sequence[str]) -> list[str | None] | None:
     if file is None:
         return None
     try:

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from ledger.settings import Settings
 
-QUEUES = {"lipe.prior": "priors", "lipe.edit": "edits", "lipe.webhook": "webhooks"}
+QUEUES = {"lipe.prior": "priors", "lipe.edit": "edits", "lipe.webhook": "webhooks", "lipe.fetch": "webhooks"}
 TIMEOUT_SECONDS = 2.0
 Notifier = Callable[[str, str], bool]
 

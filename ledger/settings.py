@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     heartbeat_file: str = ""
     """The file that dispatcher and workers touch for health checks; empty: none."""
     allow_private_urls: bool = False
-    """Allow webhooks to private networks and to all ports. For local use only."""
+    """Allow webhooks and image URLs to private networks and to all ports. For local use only."""
     webhook_ports: str = "80,443"
     """The ports that webhooks may use, separated by commas."""
 

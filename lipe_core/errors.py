@@ -9,6 +9,10 @@ class WordNotFound(ValueError):
     """A prompt does not contain the word, or the base model cannot read it there."""
 
 
+class PromptTooLong(ValueError):
+    """A prompt or caption has more tokens than the text encoders read; the message has both numbers."""
+
+
 class InvalidRequest(ValueError):
     """An edit request or a setting of a method is invalid."""
 

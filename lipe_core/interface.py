@@ -8,6 +8,7 @@ from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.errors import InvalidParameters
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditRequest
+from lipe_core.methods.request_check import check_request
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.training.config import PriorConfig
@@ -63,4 +64,5 @@ def edit(
         raise InvalidParameters(f"unknown method {method!r}: choose from {', '.join(METHODS)}")
     if config is None:
         config = load_recipe(model.checkpoint).method_config(method)
+    check_request(model, method, request, config)
     return METHODS[method].edit(model, request, config, prior=prior, on_step=on_step)

@@ -22,17 +22,21 @@ from celery import Celery
 from celery.signals import worker_process_init, worker_shutting_down
 from sqlalchemy import Engine
 
+from ledger import fetches
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
+from ledger.storage import Storage
 from lipe_core.errors import InvalidModel
 from worker.broker import drop_unreadable_messages
+from worker.fetch import fetch
 from worker.heartbeat import heartbeat_step
 from worker.receiver_limiter import ReceiverLimiter
 from worker.webhooks import deliver, find_receiver
 
 INVALID_MODEL_STATUS = 2  # as for the other wrong settings
 WEBHOOK_THREADS = 128
+FETCH_THREADS = 4  # each holds a file in memory
 WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block the others
 
 log = logging.getLogger(__name__)
@@ -46,7 +50,7 @@ def make_app(
     kinds: Sequence[str] = (),
     on_invalid_model: Callable[[], None] = lambda: None,
 ) -> Celery:
-    """The application with its three tasks. With `webhooks_only`, the worker has no model to load.
+    """The application with its four tasks. With `webhooks_only`, the worker has no model to load.
 
     `kinds` are the kinds of jobs that the worker reports to take, see `worker.presence`.
 
@@ -122,6 +126,23 @@ def make_app(
     def edit(job_id: str) -> None:
         job_runner()(job_id)
 
+    fetch_limiter = ReceiverLimiter(FETCH_THREADS, draining)
+
+    @cache
+    def storage() -> Storage:
+        return Storage(settings)
+
+    @app.task(name=fetches.TASK)
+    def fetch_file(upload_id: str) -> None:
+        act = partial(
+            fetch,
+            begin(),
+            storage(),
+            allow_private=settings.allow_private_urls,
+            max_bytes=settings.max_upload_bytes,
+        )
+        fetch_limiter.run(fetches.TASK, upload_id, act)
+
     limiter = ReceiverLimiter(WEBHOOK_THREADS_PER_RECEIVER, draining)
 
     @app.task(name="lipe.webhook")
@@ -141,7 +162,8 @@ def serve(queues: Sequence[str]) -> None:
     """
     webhooks_only = set(queues) == {QUEUES["lipe.webhook"]}
     if unknown := set(queues) - set(QUEUES.values()):
-        raise ValueError(f"there is no queue {', '.join(sorted(unknown))}: choose from {', '.join(QUEUES.values())}")
+        known = ", ".join(dict.fromkeys(QUEUES.values()))
+        raise ValueError(f"there is no queue {', '.join(sorted(unknown))}: choose from {known}")
     if QUEUES["lipe.webhook"] in queues and not webhooks_only:
         raise ValueError("webhooks need a worker of their own: they would wait behind every training")
     settings = Settings()

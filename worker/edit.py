@@ -15,12 +15,14 @@ from ledger.models import Image as ImageRow
 from ledger.models import Prior as PriorRow
 from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
+from lipe_core import sdxl
 from lipe_core.adapters import prior
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
 from lipe_core.errors import InvalidPrior, InvalidRequest
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditRequest
+from lipe_core.methods.request_check import check_request
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
@@ -73,6 +75,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     choices = inputs.parameters.get("choices", {})
     recipe, requested = load_recipe(model.checkpoint), inputs.parameters.get(inputs.method, {})
     config = recipe.method_config(inputs.method, requested, choices)
+    check_request(model, inputs.method, inputs.request, config)
     check_images(context, attempt, [inputs.request.image])
     check_subject(context, attempt, inputs.request)
     if inputs.captioner is not None:
@@ -89,6 +92,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         inputs.method: asdict(config),
         "seeds": list(inputs.request.seeds),
         "source_prompt": inputs.request.source_prompt,
+        "negative_prompt": inputs.request.negative_prompt or None,
         "captioner": inputs.captioner.name if inputs.captioner else None,
         "target_prompts": list(inputs.request.target_prompts),
         "output_format": output_format.name,
@@ -120,6 +124,7 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         subject=subject,
         seeds=tuple(rows.parameters.get("seeds") or (0,)),
         mask=image(rows.mask).convert("L") if rows.mask is not None else None,
+        negative_prompt=rows.parameters.get("negative_prompt", ""),
         references=tuple(image(reference.image).convert("RGB") for reference in references),
     )
     return EditInputs(
@@ -174,7 +179,9 @@ def _captioned(inputs: EditInputs, model: CaptionModel, base: BaseModel, attempt
         return replace(inputs, request=replace(request, source_prompt=inputs.partial.resolved["source_prompt"]))
     write = captioner(model, base, attempt.reporter("captioning"))
     (source_prompt,) = write([request.image], request.subject)
-    return replace(inputs, request=replace(request, source_prompt=source_prompt))
+    # Guidance may lead away from both prompts in one text.
+    end = f", {request.negative_prompt}" if request.negative_prompt else ""
+    return replace(inputs, request=replace(request, source_prompt=sdxl.shortened(base, source_prompt, end)))
 
 
 def _edit(

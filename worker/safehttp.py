@@ -1,4 +1,4 @@
-"""POST to a URL that a user chose, without access to the service's own network (protection against SSRF).
+"""POST to and GET from a URL that a user chose, without access to the service's own network (protection against SSRF).
 
 The host is resolved once, all its addresses must be global, and only these are connected to. A name that resolves
 differently the second time (DNS rebinding) therefore has no effect. Redirects are not followed and proxies are not
@@ -8,9 +8,11 @@ a second.
 
 import ssl
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 
 import certifi
@@ -19,10 +21,16 @@ import httpcore
 from ledger.addresses import WEB_PORTS, normal_url, resolve
 
 MAX_BODY_BYTES = 64 * 1024
+FETCH_HEADERS = {"user-agent": "LIPE/1.0", "accept": "image/*", "accept-encoding": "identity"}
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Unreachable(Exception):
-    """No response: the name, the connection, TLS, the protocol or the deadline failed. The message says which."""
+    """No usable response: the connection, TLS, the protocol, the deadline or the status. The message says which."""
+
+
+class TooLarge(Exception):
+    """The file is larger than allowed."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +53,51 @@ def post(
 ) -> Response:
     """Send one POST. Raises Unreachable, and ledger.addresses.Forbidden for an address or port that is not allowed."""
     deadline = time.monotonic() + seconds
-    url = normal_url(url)
     addresses = resolve(url, allow_private=allow_private, ports=ports)
+    with _exchange("POST", url, addresses, deadline, headers, body) as response:
+        return Response(
+            response.status,
+            {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers},
+            _read_body(response.iter_stream()),
+        )
+
+
+def get(url: str, *, max_bytes: int, seconds: float = 20.0, allow_private: bool = False) -> bytes:
+    """The file at a URL. Raises Unreachable, also for any status but 200, TooLarge, and ledger.addresses.Forbidden."""
+    deadline = time.monotonic() + seconds
+    addresses = resolve(url, allow_private=allow_private)
+    with _exchange("GET", url, addresses, deadline, FETCH_HEADERS) as response:
+        if response.status in REDIRECTS:
+            raise Unreachable(f"the server redirects (status {response.status}): give the URL of the file itself")
+        if response.status != HTTPStatus.OK:
+            raise Unreachable(f"the server answered with status {response.status}")
+        content = bytearray()
+        for chunk in response.iter_stream():
+            content += chunk
+            if len(content) > max_bytes:
+                raise TooLarge(f"the file at the URL has more than {max_bytes} bytes")
+    if not content:
+        raise Unreachable("the server sent an empty file")
+    return bytes(content)
+
+
+@contextmanager
+def _exchange(
+    method: str,
+    url: str,
+    addresses: tuple[str, ...],
+    deadline: float,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+) -> Iterator[httpcore.Response]:
+    """Send a request to one of the addresses. The response's body is still to be read. Raises Unreachable."""
     backend = _PinnedBackend(addresses, deadline)
     try:
         with (
             httpcore.ConnectionPool(ssl_context=_tls(), network_backend=backend) as pool,
-            pool.stream("POST", url, headers=[*headers.items()], content=body) as response,
+            pool.stream(method, normal_url(url), headers=[*headers.items()], content=body) as response,
         ):
-            return Response(
-                response.status,
-                {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers},
-                _read_body(response.iter_stream()),
-            )
+            yield response
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         raise Unreachable(f"{type(error).__name__}: {error}") from error
 
@@ -134,5 +174,5 @@ class _DeadlineStream(httpcore.NetworkStream):
 def _remaining(deadline: float) -> float:
     seconds = deadline - time.monotonic()
     if seconds <= 0:
-        raise httpcore.ReadTimeout("the receiver took too long")
+        raise httpcore.ReadTimeout("the server took too long")
     return seconds

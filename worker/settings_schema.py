@@ -67,6 +67,7 @@ def settings_schema() -> dict[str, Any]:
             name: {
                 "title": method.config.__name__.replace("Config", "Parameters"),
                 "seeded": method.config.seeded,
+                "has_negative_prompt": method.has_negative_prompt,
                 "choices": choices[name],
                 **_for_requests(method.config, METHOD_LIMITS),
             }

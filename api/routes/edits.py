@@ -11,7 +11,7 @@ from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
 from api.edit_request import NewEdit, require_subject
-from api.effective_settings import contradiction
+from api.effective_settings import GUIDED, contradiction
 from api.fields import Moment, PathId, ResponseModel, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
@@ -117,6 +117,7 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     parameters = {
         new_edit.method: new_edit.parameters.given(),
         **({"choices": choices} if (choices := new_edit.choices()) else {}),
+        **({"negative_prompt": new_edit.negative_prompt} if new_edit.negative_prompt else {}),
         "seeds": new_edit.chosen_seeds(),
         **new_edit.output(),
     }
@@ -158,7 +159,8 @@ def _create_job(
     idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request_id: str, session: Session
 ) -> Job:
     given, choices = new_edit.parameters.given(), new_edit.choices()
-    if refusal := contradiction(session, "edit", new_edit.method, given, choices):
+    rules = [GUIDED] if new_edit.negative_prompt else []
+    if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
         raise problems.invalid(refusal, param="parameters")
     subject_id, prior_id = _subject_and_prior(session, idempotent.project_id, new_edit)
     edit = edits.draft(

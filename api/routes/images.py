@@ -12,16 +12,18 @@ from starlette.datastructures import UploadFile
 
 from api import problems
 from api.auth import CallerDep
-from api.fields import Id, PathId, RequestModel
-from api.idempotency import IdempotencyDep, fingerprint, json_response
+from api.fields import Id, ImageUrl, PathId, RequestModel
+from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
 from api.image_body import DownloadableImage, ImageBody
 from api.image_creation import discard, sanitize, store_image, store_upload
+from api.image_fetch import fetch_upload, forget_upload
 from api.image_formats import NAMES
 from api.image_sanitizer import MAX_SIDE
 from api.pagination import Listing, PageDep, listing
-from api.problems import problem_responses
+from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from ledger import images, uploads
+from ledger.idempotency import Answer
 
 router = APIRouter(prefix="/images", tags=["images"])
 FORM, JSON, FILE = "multipart/form-data", "application/json", "application/octet-stream"
@@ -30,10 +32,14 @@ IMAGE_FILE = f"A {NAMES} file with sides of at most {MAX_SIDE} pixels."
 
 
 class NewImage(RequestModel):
-    """An upload whose file was PUT to its URL (`POST /v1/uploads`)."""
+    """The file's place: an upload whose file was PUT to its URL (`POST /v1/uploads`), or a URL. Give one of them."""
 
-    upload_id: Id
+    upload_id: Id | None = None
     """Id of the upload, whose file must have arrived. Each upload makes one image."""
+
+    url: ImageUrl | None = None
+    """URL of the file itself, http or https, on a public server. Redirects are not followed. The service fetches the
+    file within 30 seconds. Default: none. Give it instead of the file if the file is on the web already."""
 
 
 REQUEST_BODY = {
@@ -62,6 +68,9 @@ REQUEST_BODY = {
     openapi_extra=REQUEST_BODY,
     responses=problem_responses(
         "not_found",
+        "image_url_forbidden",
+        "image_url_unreachable",
+        "too_many_uploads",
         "upload_incomplete",
         "upload_used",
         "idempotency_key_in_flight",
@@ -77,16 +86,9 @@ REQUEST_BODY = {
     ),
 )
 async def upload_image(request: Request, service: ServiceDep, idempotent: IdempotencyDep) -> Response:
-    """Send the file as the body or as the field `file` of a form, or name the upload that has it."""
+    """Send the file as the body or as the field `file` of a form, or name the upload that has it, or its URL."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON:
-        new_image = _parse(await request.body())
-        answer = await to_thread.run_sync(
-            store_upload, idempotent, new_image.upload_id, limiter=service.decoder.limiter
-        )
-        # The answer is committed: the uploaded file is not needed any more.
-        key = uploads.file_key(idempotent.project_id, new_image.upload_id)
-        await run_in_threadpool(discard, service, key)
-        return json_response(answer)
+        return json_response(await _stored(idempotent, _parse(await request.body())))
     content = await _file(request)
     idempotent = replace(idempotent, fingerprint=fingerprint(request, content))  # each form has another boundary
     image = await to_thread.run_sync(sanitize, service, content, limiter=service.decoder.limiter)
@@ -112,6 +114,25 @@ def get_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
     return DownloadableImage(**ImageBody.model_validate(image).model_dump(), url=service.storage.presign_get(image.key))
 
 
+async def _stored(idempotent: IdempotentRequest, new_image: NewImage) -> Answer:
+    """The answer with the image of an upload or of a URL."""
+    upload_id = new_image.upload_id
+    if new_image.url is not None:
+        fetched = await fetch_upload(idempotent, new_image.url)
+        if isinstance(fetched, Answer):
+            return fetched
+        upload_id = fetched
+    service, key = idempotent.service, uploads.file_key(idempotent.project_id, str(upload_id))
+    try:
+        answer = await to_thread.run_sync(store_upload, idempotent, str(upload_id), limiter=service.decoder.limiter)
+    except Problem:
+        if new_image.url is not None:
+            await run_in_threadpool(forget_upload, idempotent, str(upload_id))
+        raise
+    await run_in_threadpool(discard, service, key)  # the answer is committed: the file is not needed any more
+    return answer
+
+
 async def _file(request: Request) -> bytes:
     if not request.headers.get("content-type", "").startswith(FORM):
         return await request.body()
@@ -124,7 +145,10 @@ async def _file(request: Request) -> bytes:
 
 def _parse(content: bytes) -> NewImage:
     try:
-        return NewImage.model_validate_json(content)
+        new_image = NewImage.model_validate_json(content)
     except ValidationError as error:
         errors = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_context=False)]
         raise RequestValidationError(errors) from error
+    if (new_image.upload_id is None) == (new_image.url is None):
+        raise problems.invalid("give either `upload_id` or `url`", param="upload_id")
+    return new_image

@@ -79,6 +79,11 @@ def _section(contract: Mapping[str, Any], method: str, path: str, operation: Map
                 yield from _example(content)
 
 
+def _answer(status: str, answer: Mapping[str, Any]) -> str:
+    """A status with its problem codes, which are the description of a refusal."""
+    return status if status.startswith("2") else f"{status} ({answer['description']})"
+
+
 def _fields(contract: Mapping[str, Any], title: str, schema: Mapping[str, Any]) -> Iterator[str]:
     """The title and the table of the fields of an object; nothing for another schema."""
     body = _resolve(contract, schema)

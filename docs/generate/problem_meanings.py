@@ -64,6 +64,15 @@ PROBLEMS: Mapping[str, str] = {
         "The URL is not http(s), its host name has no address, its port is not allowed "
         "(`LIPE_WEBHOOK_PORTS`), or the address is not public (`LIPE_ALLOW_PRIVATE_URLS`)."
     ),
+    "image_url_forbidden": (
+        "The URL is not http(s), its host name has no address, its port is neither 80 nor 443, or the address is "
+        "not public (`LIPE_ALLOW_PRIVATE_URLS`)."
+    ),
+    "image_url_unreachable": (
+        "No file arrived: the server did not answer in time, redirected, or answered with another status than "
+        "200; `detail` says which. Redirects are not followed: give the file's own URL. If it says that no file "
+        "arrived within 30 seconds, check that a worker of webhooks runs."
+    ),
     "too_many_queued_jobs": "The project has `LIPE_MAX_QUEUED_JOBS` queued jobs.",
     "gpu_seconds_used_up": (
         "The project's jobs have used `LIPE_MAX_GPU_SECONDS_PER_DAY` seconds today; `Retry-After` ends after "

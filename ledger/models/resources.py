@@ -43,6 +43,9 @@ class Upload(Row):
     """A file that a user sends by a signed URL: `size` in bytes.
 
     The URL is valid until `expires_at`. The file became an image at `used_at`.
+
+    With a `source_url`, a worker fetches the file (`ledger/fetches.py`): `size` is 0 until it is stored, and `failure`
+    and `failure_detail` say why it cannot be fetched.
     """
 
     __tablename__ = "uploads"
@@ -53,6 +56,9 @@ class Upload(Row):
     size: Mapped[int]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]
+    source_url: Mapped[str | None]
+    failure: Mapped[str | None]
+    failure_detail: Mapped[str | None]
     created_at: Mapped[Moment]
 
 

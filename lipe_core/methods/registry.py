@@ -28,13 +28,14 @@ class Method(NamedTuple):
     """A method's config class and its `edit`.
 
     With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `needs_references`, it uses the
-    request's references and ignores a prior.
+    request's references and ignores a prior. With `has_negative_prompt`, its guidance leads away from the request's.
     """
 
     config: type[Any]
     edit: Callable[..., list[Edit]]
     has_previews: bool = False
     needs_references: bool = False
+    has_negative_prompt: bool = True
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -47,7 +48,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "masactrl": Method(masactrl.MasaCtrlConfig, masactrl.edit),
         "dreamctrl": Method(dreamctrl.DreamCtrlConfig, dreamctrl.edit),
         "imagic": Method(imagic.ImagicConfig, imagic.edit),
-        "ledits": Method(ledits.LeditsConfig, ledits.edit),
-        "mystyle": Method(mystyle.MyStyleConfig, mystyle.edit, needs_references=True),
+        "ledits": Method(ledits.LeditsConfig, ledits.edit, has_negative_prompt=False),
+        "mystyle": Method(mystyle.MyStyleConfig, mystyle.edit, needs_references=True, has_negative_prompt=False),
     }
 )

@@ -19,7 +19,8 @@ class EditRequest:
     Every target prompt is generated once for each seed. All prompts name the subject as `subject.phrase`.
     `mask` is greyscale, of the image's size, and white where the image may change; a grey counts as white or black,
     whichever is nearer. Without a mask, the method finds the subject. `references` are images of the subject, of any
-    size, for methods that need them at the time of the edit; a prior has learned from them before.
+    size, for methods that need them at the time of the edit; a prior has learned from them before. Guidance leads away
+    from `negative_prompt`, which need not name the subject.
     """
 
     image: Image.Image
@@ -29,6 +30,7 @@ class EditRequest:
     seeds: tuple[int, ...] = (0,)
     mask: Image.Image | None = None
     references: tuple[Image.Image, ...] = ()
+    negative_prompt: str = ""
 
     def __post_init__(self) -> None:
         if not self.target_prompts or not self.seeds:

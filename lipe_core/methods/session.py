@@ -106,15 +106,20 @@ class EditSession:
         """The seed of each row."""
         return [seed for _, seed in self.rows]
 
-    def encode(self, prompts: Sequence[str], *, negative_prompt: str = "") -> Prompts:
-        """Encode prompts such as `source_prompt` and find the subject's words in them."""
+    @property
+    def source_and_negative_prompt(self) -> str:
+        """Both texts as one, for guidance that leads away from either."""
+        return ", ".join(filter(None, [self.source_prompt, self.request.negative_prompt]))
+
+    def encode(self, prompts: Sequence[str], *, negative_prompt: str | None = None) -> Prompts:
+        """Encode prompts such as `source_prompt`, to which guidance leads, by default from the request's negative."""
         return encode_prompts(
             self.model,
             prompts,
             self.request.subject,
             self.size,
             names_token=self.names_token,
-            negative_prompt=negative_prompt,
+            negative_prompt=self.request.negative_prompt if negative_prompt is None else negative_prompt,
         )
 
     def pixels(self) -> Pixels:
@@ -242,9 +247,3 @@ def counted_steps(on_step: OnStep, total: int) -> OnStep:
     """Report the steps of one loop after the other as steps of the whole work; further steps repeat the last."""
     calls = count(1)
     return lambda step, steps: on_step(min(next(calls), total), total)
-
-
-def require(name: str, value: float, low: float, high: float) -> None:
-    """Raise InvalidRequest for a setting outside [low, high], or one that is not a number."""
-    if not low <= value <= high:
-        raise InvalidRequest(f"{name} must be within [{low:g}, {high:g}], got {value}")

@@ -24,7 +24,14 @@ from lipe_core.sdxl.images import (
     native_shape,
     working_size,
 )
-from lipe_core.sdxl.text import content_tokens, encode_prompt, is_in_vocabulary, token_positions
+from lipe_core.sdxl.text import (
+    content_tokens,
+    encode_prompt,
+    is_in_vocabulary,
+    require_length,
+    shortened,
+    token_positions,
+)
 from lipe_core.sdxl.text_to_image import generate_images, generate_latents
 
 __all__ = [
@@ -50,7 +57,9 @@ __all__ = [
     "native_shape",
     "predict",
     "record_attention",
+    "require_length",
     "self_attention_layers",
+    "shortened",
     "token_positions",
     "use_processors",
     "working_size",

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.errors import WordNotFound
+from lipe_core.errors import PromptTooLong, WordNotFound
 from lipe_core.sdxl.base_model import BaseModel
 from lipe_core.shapes import Size
 
@@ -66,6 +66,29 @@ def is_in_vocabulary(model: BaseModel, phrase: str) -> bool:
     """Whether each word of the phrase is one token. A word that the tokenizer splits was rare in the training data."""
     tokenizer = model.tokenizers[0]
     return all(len(tokenizer(word, add_special_tokens=False).input_ids) == 1 for word in phrase.split())
+
+
+def require_length(model: BaseModel, prompt: str) -> None:
+    """Raise PromptTooLong for a prompt whose end the text encoders would not read."""
+    if (count := _token_count(model, prompt)) > (limit := _token_limit(model)):
+        raise PromptTooLong(f"{prompt!r} has {count} tokens, and the base model reads {limit}: shorten it")
+
+
+def shortened(model: BaseModel, prompt: str, end: str = "") -> str:
+    """The prompt without its last words, so that the text encoders read all of it, also with `end` behind it."""
+    words = prompt.split(" ")
+    while len(words) > 1 and _token_count(model, " ".join(words) + end) > _token_limit(model):
+        words.pop()
+    return " ".join(words)
+
+
+def _token_count(model: BaseModel, prompt: str) -> int:
+    return max(len(tokenizer(prompt, add_special_tokens=False).input_ids) for tokenizer in model.tokenizers)
+
+
+def _token_limit(model: BaseModel) -> int:
+    """Tokens without those of start and end."""
+    return int(min(tokenizer.model_max_length for tokenizer in model.tokenizers)) - 2
 
 
 def content_tokens(model: BaseModel, prompt: str) -> list[int]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from lipe_core.adapters.prior import Manifest, Prior
 from lipe_core.captioning.captions import Captioner, identity_set, plain_captions
 from lipe_core.captioning.class_prompts import ClassPrompts, PromptWriter, bank_prompts
 from lipe_core.diffusion.ddim import OnStep, no_progress
+from lipe_core.errors import InvalidCaptions, PromptTooLong
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Category, Subject
 from lipe_core.training.config import PriorConfig
@@ -104,8 +105,10 @@ def prepare(
     `cache` is a folder for regularization sets. Raises InvalidCaptions, InvalidSubject, and the errors of the
     captioner, the prompt writer and `stage`.
     """
+    _check_captions(model, request)
     with stage("captioning"):
         samples = identity_set(request.references, request.subject, request.captions, request.captioner)
+        samples = [replace(sample, caption=sdxl.shortened(model, sample.caption)) for sample in samples]
         references = encode_references(model, samples, request.subject, config)
     prompts, encoded = ClassPrompts(()), None
     if config.preservation_batch_size:
@@ -149,6 +152,15 @@ def train_prior(model: BaseModel, training_set: TrainingSet, run: TrainingRun = 
         prompt_writer=training_set.class_prompts.writer,
     )
     return Prior(result.adapter, manifest)
+
+
+def _check_captions(model: BaseModel, request: LearnRequest) -> None:
+    """Raise InvalidCaptions for a caption of the user that is too long. Those of the captioner are shortened."""
+    for caption in request.captions or ():
+        try:
+            sdxl.require_length(model, caption or "")
+        except PromptTooLong as error:
+            raise InvalidCaptions(f"the caption {error}") from error
 
 
 def _class_prompts(model: BaseModel, request: LearnRequest, config: RegularizationConfig) -> ClassPrompts:

@@ -114,7 +114,10 @@ def test_transparency_is_flattened_on_white(name: str) -> None:
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.97])
 def test_truncated_files_are_refused(name: str, share: float) -> None:
     content = file(HALVES, name)
-    assert refusal(content[: int(len(content) * share)]) in {"image_unreadable", "image_format_unsupported"}
+    with pytest.raises(ImageRefused) as caught:
+        sanitized(content[: int(len(content) * share)])
+    assert caught.value.code in {"image_unreadable", "image_format_unsupported"}
+    assert "\n" not in caught.value.detail
 
 
 @pytest.mark.parametrize("name", FORMATS)

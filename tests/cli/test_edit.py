@@ -14,8 +14,9 @@ from ledger import attempts, images
 from ledger.database import UnitOfWork
 from ledger.models import Edit, Job, Project
 from lipe_client import Client, Method, Subject
+from tests.support.file_server import serving
 from tests.support.job_worker import job_worker
-from tests.support.uploads import png
+from tests.support.uploads import photo, png
 
 PROMPT = "a photo of sks dog jumping"
 
@@ -47,6 +48,18 @@ def test_the_methods_are_those_of_the_api(monkeypatch: pytest.MonkeyPatch) -> No
     assert "--no-prior" in shown
 
 
+@pytest.mark.usefixtures("fetcher")
+def test_the_image_may_be_a_url(
+    begin: UnitOfWork, rex: Subject, tmp_path: Path, work: Callable[..., None], lipe: Client
+) -> None:
+    files = [("image", {"target_prompt": PROMPT, "seed": 1})]
+    with serving({"/park.avif": photo("AVIF")}) as server, job_worker(begin, lambda job: work(job.id, files)):
+        options = ("--subject", rex.id, "--prompt", PROMPT, "--method", "sdedit", "--no-prior", "--out", tmp_path)
+        result = run(f"{server.url}/park.avif", *options)
+    assert result.exit_code == 0, result.output
+    assert len(list(lipe.images())) == 4
+
+
 def test_every_option_reaches_the_edit_and_the_results_come_back(
     begin: UnitOfWork, rex: Subject, park: Path, tmp_path: Path, work: Callable[..., None]
 ) -> None:
@@ -67,6 +80,8 @@ def test_every_option_reaches_the_edit_and_the_results_come_back(
             "sks dog",
             "--parameter",
             "strength=0.5",
+            "--negative-prompt",
+            "blurry",
             "--preset",
             "fast",
             "--seed",
@@ -86,7 +101,7 @@ def test_every_option_reaches_the_edit_and_the_results_come_back(
     assert (edit.method, edit.prior_id, edit.source_prompt) == ("sdedit", None, "sks dog")
     assert edit.mask_image_id is not None
     assert job.parameters == {
-        "sdedit": {"strength": 0.5}, "choices": {"preset": "fast"}, "seeds": [1, 2],
+        "sdedit": {"strength": 0.5}, "choices": {"preset": "fast"}, "negative_prompt": "blurry", "seeds": [1, 2],
         "output_format": "webp", "output_quality": 70,
     }  # fmt: skip
     saved = [tmp_path / "new" / "folder" / f"{edit.id}-{number}.png" for number in (1, 2)]

@@ -7,6 +7,7 @@ import pytest
 
 import lipe_client.models
 import lipe_core.subject
+from ledger import fetches
 from ledger.categories import Category
 from ledger.keys import SCOPES
 from ledger.notify import QUEUES
@@ -39,7 +40,7 @@ def test_every_end_of_a_job_is_a_webhook_event() -> None:
 
 
 def test_every_kind_of_job_has_a_task() -> None:
-    assert set(QUEUES) == {f"lipe.{kind}" for kind in JOB_KINDS} | {TASK}
+    assert set(QUEUES) == {f"lipe.{kind}" for kind in JOB_KINDS} | {TASK, fetches.TASK}
 
 
 NOUNS = [

@@ -15,11 +15,12 @@ from api.app import make_app
 from ledger import attempts, keys, projects
 from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
-from ledger.models import METADATA, Project
+from ledger.models import METADATA, Project, Upload
 from ledger.partial_results import PartialResults
 from ledger.settings import Settings
 from ledger.storage import Storage, attempt_prefix
 from tests.support.uploads import png
+from worker.fetch import fetch
 
 NewKey = Callable[..., str]
 Refuse = Callable[..., dict[str, Any]]
@@ -67,6 +68,25 @@ def upload(api: TestClient) -> Callable[..., str]:
         return str(api.post("/v1/images", content=png(*arguments)).raise_for_status().json()["id"])
 
     return send
+
+
+@pytest.fixture
+def fetcher(begin: UnitOfWork, storage: Storage, settings: Settings) -> Iterator[None]:
+    """A thread that fetches as a worker does, without the broker."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            with begin() as session:
+                waiting = session.scalars(select(Upload.id).where(Upload.size == 0)).all()
+            for upload_id in waiting:
+                fetch(begin, storage, upload_id, allow_private=True, max_bytes=settings.max_upload_bytes)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
 
 
 @pytest.fixture

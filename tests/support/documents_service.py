@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -36,6 +36,8 @@ class DocumentedService:
     url: str
     folder: Path
     environment: Mapping[str, str]
+    done: set[str] = field(default_factory=set)
+    """Shell commands that were run: one that several documents contain runs once."""
 
     def run(self, document: Path) -> None:
         """Run all blocks of a document that need nothing special, in order. Python blocks share their variables."""
@@ -52,6 +54,9 @@ class DocumentedService:
         place = f"{document.relative_to(ROOT)}:{block.line}"
         text = block.text.replace(DOCUMENTED_URL, self.url)
         if block.language == "sh":
+            if text in self.done:
+                return
+            self.done.add(text)
             done = subprocess.run(
                 ["sh", "-e", "-c", text], capture_output=True, text=True, timeout=SECONDS, check=False
             )

@@ -4,7 +4,7 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -19,6 +19,7 @@ from ledger.models import Edit, Job, Prior, Project, Reference, Subject
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix, job_prefix
 from lipe_core.methods.mystyle.face_generator import FOLDER
+from lipe_core.recipe import load_recipe
 from lipe_core.training.learn import train_prior
 from lipe_core.training.train import training_loss
 from tests.support.factories import current, edit, history, learn, put_image, verified
@@ -124,6 +125,33 @@ def test_another_method_is_selected_by_name(
     assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
     assert (done.resolved["method"], done.resolved[method]["steps"]) == (method, 3)
     assert len(verified(begin, storage, job)) == 2 * 4
+
+
+def test_the_choices_and_the_negative_prompt_of_a_job_are_used_and_reported(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    job = edit(begin, storage, project, subject, None, method="ddim", guidance_scale=3.0)
+    asked = {"choices": {"preset": "fast"}, "negative_prompt": "blurry"}
+    with begin() as session:
+        session.get_one(Job, job.id).parameters = job.parameters | asked
+    run_job(context, job.id)
+    done = current(begin, job)
+    assert done.error_detail is None
+    recipe = load_recipe(context.gpu.base_model().checkpoint)
+    assert done.resolved["ddim"] == asdict(recipe.method_config("ddim", {"guidance_scale": 3.0}, {"preset": "fast"}))
+    assert {name: done.resolved[name] for name in asked} == asked
+
+
+def test_a_prompt_that_the_base_model_cannot_read_to_its_end_fails_before_any_work(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    job = edit(begin, storage, project, subject, None, ["a photo of sks dog " + "jumping " * 80])
+    run_job(context, job.id)
+    failed = current(begin, job)
+    assert (failed.error_code, failed.metrics.keys() & {"seconds_inverting", "seconds_editing"}) == (
+        "invalid_request", set(),
+    )  # fmt: skip
+    assert "tokens, and the base model reads" in (failed.error_detail or "")
 
 
 def test_a_method_that_needs_references_gets_them_and_names_what_the_checkpoint_lacks(

@@ -32,6 +32,11 @@ class Images:
         )
 
     @operation
+    def upload_image_from_url(self, url: str, *, idempotency_key: str | None = None) -> Call[Image]:
+        """Create an image from the file at a public URL, which the service fetches without following redirects."""
+        return create(path_of("images"), Image.model_validate_json, {"url": url}, idempotency_key=idempotency_key)
+
+    @operation
     def upload_image_presigned(self, file: Path | str | bytes, *, idempotency_key: str | None = None) -> Call[Image]:
         """Upload a file to the object storage by a presigned URL; its bytes do not pass through the API."""
         content = file if isinstance(file, bytes) else Path(file).read_bytes()

@@ -45,11 +45,20 @@ export class Lipe {
 
   /** Upload an image file. Throws `Problem` if the service cannot use it. */
   async uploadImage(file: Blob | Uint8Array<ArrayBuffer> | ArrayBuffer): Promise<Image> {
-    const headers = { ...this.#headers, "Content-Type": "application/octet-stream" };
-    const response = await this.#fetch(`${this.#baseUrl}/v1/images`, { method: "POST", headers, body: file });
-    const body = await bodyOf(response);
-    if (!response.ok) throw Problem.from(response, body);
-    return body as Image;
+    return this.#createImage(file, "application/octet-stream");
+  }
+
+  /** Create an image from the file at a public URL. Throws `Problem` if there is none, or if it cannot be used. */
+  async uploadImageFromUrl(url: string): Promise<Image> {
+    return this.#createImage(JSON.stringify({ url }), "application/json");
+  }
+
+  async #createImage(body: NonNullable<RequestInit["body"]>, type: string): Promise<Image> {
+    const headers = { ...this.#headers, "Content-Type": type };
+    const response = await this.#fetch(`${this.#baseUrl}/v1/images`, { method: "POST", headers, body });
+    const answer = await bodyOf(response);
+    if (!response.ok) throw Problem.from(response, answer);
+    return answer as Image;
   }
 
   /** The events of a job, each once, until it ends. Broken connections are reopened. */

@@ -50,6 +50,10 @@ await assert.rejects(
   lipe.uploadImage(new TextEncoder().encode("no image")),
   (error) => error instanceof Problem && error.code === "image_format_unsupported" && !error.retryable,
 );
+await assert.rejects(
+  lipe.uploadImageFromUrl(""),
+  (error) => error instanceof Problem && error.code === "invalid_request",
+);
 await assert.rejects(lipe.wait("job_unknown"), (error) => error instanceof Problem && error.status === 404);
 console.log(`${training.id} ${edit.id}`);
 

@@ -66,7 +66,7 @@ def edit(
         if config.crops:
             session = focused(session, finder)
         source = read_source(session, timesteps, finder, features, on_step)
-        prompts = session.encode(session.target_prompts, negative_prompt=session.source_prompt)
+        prompts = session.encode(session.target_prompts, negative_prompt=session.source_and_negative_prompt)
         denoise = features.at_timestep(session.guided(prompts, config.guidance_scale, counter))
         with session.clock.stage("editing"), features.used(model.unet):
             x_0, mask = two_passes(session, denoise, source, finder, config, on_step, on_preview)

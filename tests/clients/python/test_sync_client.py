@@ -12,6 +12,7 @@ import pytest
 from ledger import attempts, workers
 from ledger.database import UnitOfWork
 from lipe_client import Client, Job, JobFailed, Problem, Progress, Subject, call, retries
+from tests.support.file_server import serving
 from tests.support.uploads import photo, png
 
 Work = Callable[..., None]
@@ -65,6 +66,14 @@ def test_a_presigned_upload_gives_the_same_image(lipe: Client, tmp_path: Path) -
     assert twice[0] == twice[1]
     with pytest.raises(Problem, match="image_format_unsupported"):
         lipe.upload_image_presigned(b"no image")
+
+
+@pytest.mark.usefixtures("fetcher")
+def test_an_image_comes_from_a_url(lipe: Client) -> None:
+    with serving({"/photo.heic": photo("HEIF")}) as server:
+        assert lipe.upload_image_from_url(f"{server.url}/photo.heic").width == 96
+        with pytest.raises(Problem, match="image_url_unreachable"):
+            lipe.upload_image_from_url(f"{server.url}/missing")
 
 
 @pytest.mark.parametrize("name", ["HEIF", "AVIF", "JPEG", "WEBP"])

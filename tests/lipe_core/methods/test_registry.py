@@ -1,6 +1,6 @@
 """Properties of every method: it counts its work, reports its steps and restores the model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,17 @@ def test_rows_are_in_order_and_equal_single_edits(
     assert np.quantile(gaps, 0.99) <= 1  # sums over a batch differ in the last bits
     assert edits[-1].evaluations == alone.evaluations
     assert difference(edits[0].image, edits[-1].image) > 1
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.has_negative_prompt])
+def test_guidance_leads_away_from_the_negative_prompt(
+    deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
+) -> None:
+    (plain,) = METHODS[name].edit(deep_model, ask(), configured(name), prior=prior)
+    request = replace(ask(), negative_prompt="a cat in a meadow")
+    (edit,) = METHODS[name].edit(deep_model, request, configured(name), prior=prior)
+    assert difference(plain.uncomposited, edit.uncomposited) > 0.1
+    assert edit.evaluations == plain.evaluations
 
 
 @pytest.mark.parametrize("name", SEEDED)

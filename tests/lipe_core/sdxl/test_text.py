@@ -1,7 +1,7 @@
 import pytest
 
 from lipe_core import sdxl
-from lipe_core.errors import WordNotFound
+from lipe_core.errors import PromptTooLong, WordNotFound
 
 
 def test_the_empty_prompt_is_zero_text_at_the_same_size(model):
@@ -10,6 +10,17 @@ def test_the_empty_prompt_is_zero_text_at_the_same_size(model):
     assert rows.pooled_prompt_embeds[0].abs().max() == 0
     assert rows.prompt_embeds[1].abs().max() > 0
     assert rows.time_ids.tolist() == [[48, 80, 0, 0, 48, 80]] * 2
+
+
+def test_a_prompt_beyond_the_encoders_window_is_refused_or_shortened_by_words(model):
+    limit = model.tokenizers[0].model_max_length - 2
+    longest = " ".join(["dog"] * limit)
+    sdxl.require_length(model, longest)
+    assert sdxl.shortened(model, longest) == longest
+    with pytest.raises(PromptTooLong, match=f"has {limit + 1} tokens, and the base model reads {limit}: shorten it"):
+        sdxl.require_length(model, f"{longest} dog")
+    assert sdxl.shortened(model, f"{longest} dog cat") == longest
+    assert sdxl.shortened(model, longest, " sks dog") == " ".join(["dog"] * (limit - 2))
 
 
 def test_positions_of_words(model):

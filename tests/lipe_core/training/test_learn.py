@@ -9,7 +9,7 @@ from PIL import Image
 
 from lipe_core.captioning.class_prompts import ClassPrompts, bank_prompts
 from lipe_core.diffusion.ddim import OnStep
-from lipe_core.errors import InvalidSubject
+from lipe_core.errors import InvalidCaptions, InvalidSubject
 from lipe_core.sdxl import BaseModel, is_in_vocabulary
 from lipe_core.subject import Subject
 from lipe_core.training.config import PriorConfig
@@ -111,3 +111,13 @@ def test_the_digest_changes_with_every_text_and_with_the_base_model(model: BaseM
 def test_a_token_that_the_base_model_cannot_read_is_refused_before_the_training(model: BaseModel) -> None:
     with pytest.raises(InvalidSubject, match="does not know 'ωψω'"):
         learn(model, replace(REQUEST, subject=Subject("ωψω", "dog")), CONFIG, REGULARIZATION)
+
+
+def test_a_long_caption_of_the_user_is_refused_and_one_of_the_captioner_shortened(model: BaseModel) -> None:
+    images = (Image.new("RGB", (64, 64), "red"),)
+    long = "a photo of sks dog " + " ".join(["jumping"] * 80)
+    with pytest.raises(InvalidCaptions, match=r"the caption .* tokens, and the base model reads \d+: shorten it"):
+        prepare(model, LearnRequest(REQUEST.subject, images, "animal", (long,)), CONFIG, REGULARIZATION)
+    request = LearnRequest(REQUEST.subject, images, "animal", captioner=lambda images, subject: [long])
+    (caption,) = prepare(model, request, replace(CONFIG, preservation_batch_size=0), REGULARIZATION).captions
+    assert caption == " ".join(long.split()[: model.tokenizers[0].model_max_length - 2])

@@ -1,0 +1,34 @@
+"""Checks of a request that need the base model or the method's settings, made before any work."""
+
+from typing import Any
+
+from lipe_core import sdxl
+from lipe_core.errors import InvalidRequest, PromptTooLong
+from lipe_core.methods.registry import METHODS
+from lipe_core.methods.request import EditRequest
+from lipe_core.sdxl import BaseModel
+
+
+def check_request(model: BaseModel, method: str, request: EditRequest, config: Any) -> None:
+    """Raise InvalidRequest for a prompt that is too long, or a negative prompt without effect.
+
+    The text encoders would leave out the end of a long prompt without a word about it.
+    """
+    texts = [request.source_prompt, *request.target_prompts]
+    if request.negative_prompt:
+        _check_guidance(method, config)
+        both = f"{request.source_prompt}, {request.negative_prompt}"
+        texts.append(both if method == "nima" else request.negative_prompt)  # NIMA's guidance leads away from both
+    for text in texts:
+        try:
+            sdxl.require_length(model, text)
+        except PromptTooLong as error:
+            raise InvalidRequest(f"the prompt {error}") from error
+
+
+def _check_guidance(method: str, config: Any) -> None:
+    if not METHODS[method].has_negative_prompt:
+        known = ", ".join(name for name, other in METHODS.items() if other.has_negative_prompt)
+        raise InvalidRequest(f"{method} has no negative prompt: leave it out, or choose from {known}")
+    if config.guidance_scale == 1:
+        raise InvalidRequest("a guidance_scale of 1 ignores the negative prompt: raise it, or leave the prompt out")
