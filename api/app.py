@@ -4,7 +4,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from api import logs, openapi, problems, webhook_events
+from api import openapi, problems, webhook_events
 from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware
 from api.cors import add_cors
@@ -28,6 +28,7 @@ from api.routes import (
 )
 from api.service import lifespan
 from api.strict_query import strict_query
+from ledger import logs
 from ledger.settings import Settings
 from ledger.signed_urls import FILES_PATH
 from ledger.version import VERSION

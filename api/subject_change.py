@@ -7,6 +7,7 @@ from pydantic import Field
 
 from api import problems
 from api.fields import MAX_METADATA, Caption, Id, Name, RequestModel, Text
+from api.problems import Problem
 from ledger.models import Subject
 
 TRAINED = "priors were trained with it and prompts use it: create another subject"
@@ -42,7 +43,8 @@ def check(change: SubjectChange, subject: Subject) -> None:
     known = {reference.image_id for reference in subject.references}
     for image_id in change.captions or {}:
         if image_id not in known:
-            raise problems.not_found("reference", image_id, param=f"captions.{image_id}")
+            detail = f"{image_id} is no reference of this subject: `references` of the subject lists them"
+            raise Problem("not_found", detail, param=f"captions.{image_id}")
     given = change.metadata or {}
     kept = {key for key in subject.user_metadata if key not in given}
     count = len(kept) + sum(value is not None for value in given.values())

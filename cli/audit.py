@@ -3,12 +3,14 @@
 import json
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cli.server_errors import server_errors
+from cli.settings_file import find_settings
 from ledger.audit import INVARIANTS, audit
 from ledger.audit.violation import Violation
 from ledger.database import make_engine, unit_of_work
@@ -18,10 +20,10 @@ from ledger.storage import Storage
 NO_VIOLATION, VIOLATION = 0, 1
 
 
-def run_audit(patience: float, *, as_json: bool) -> int:
+def run_audit(patience: float, data: Path | None, *, as_json: bool) -> int:
     """Print the violations and return the exit status. `patience`: the accepted lateness of an action, in seconds."""
     with server_errors():
-        violations = _find_violations(Settings(), timedelta(seconds=patience))
+        violations = _find_violations(find_settings(data), timedelta(seconds=patience))
     if as_json:
         print(json.dumps({"violations": [asdict(violation) for violation in violations]}, indent=2))
     else:

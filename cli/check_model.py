@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cli.missing_package import needs_packages
+
 WRONG_MODEL_STATUS = 1
 
 
@@ -17,8 +19,9 @@ def check_model(
 
     Weights are not read, so that it takes seconds. A hub id is not downloaded. Exit status: 0 usable, 1 not usable.
     """
-    from lipe_core.checkpoint.layout import check_base_model
-    from lipe_core.errors import InvalidModel
+    with needs_packages("worker"):
+        from lipe_core.checkpoint.layout import check_base_model
+        from lipe_core.errors import InvalidModel
 
     try:
         check_base_model(base_model)

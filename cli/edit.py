@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
+from cli.service import ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
+from cli.settings_file import Data
 from lipe_client import Change, Identity, Method, OutputFormat, Preset
 
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
@@ -58,8 +59,9 @@ def edit(
         int | None, typer.Option(help="The quality of jpeg (default 90), or of lossy webp.", min=1, max=100)
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder for the edited images.", file_okay=False)] = Path("out"),
-    url: Url = LOCAL_URL,
+    url: Url = None,
     api_key: ApiKey = "",
+    data: Data = None,
 ) -> None:
     """Edit an image with a subject's prior and print the paths of the results, one for each prompt and seed."""
     if (subject is None) == (prior is None):
@@ -70,7 +72,7 @@ def edit(
         raise typer.BadParameter("png has no --quality: leave it out, or give --format jpeg or webp")
     parameters = parse_parameters(parameter, "--parameter")
     console = Console(stderr=True)
-    with connect(url, api_key, console) as lipe:
+    with connect(url, api_key, console, data) as lipe:
         with uploaded_images(lipe, [image, *([mask] if mask else [])]) as images:
             job = lipe.edit(
                 subject=subject,

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 from sqlalchemy.orm import Session
 
 from cli.server_errors import server_errors
 from cli.settings_file import Data, find_settings
+from cli.whole_table import print_whole
 from ledger import keys, projects
 from ledger.database import make_engine, now, unit_of_work
 from ledger.keys import Scope
@@ -22,7 +22,6 @@ from ledger.models import ApiKey
 from ledger.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
-WIDEST = 1000  # characters; a terminal of this width shows every table whole
 PERIOD = re.compile(r"(\d{1,5})([hd])")
 ProjectName = Annotated[str, typer.Option("--project", help="The project's name.")]
 
@@ -62,8 +61,7 @@ def show(project: ProjectName = "default", data: Data = None) -> None:
         for key in keys.of_project(session, _project_id(session, project)):
             times = [_time(time) for time in (key.created_at, key.last_used_at, key.expires_at)]
             table.add_row(key.id, Text(key.name), keys.widest_scope(key), *times, _state(key, present))
-    whole_words = Console(width=WIDEST).measure(table).minimum
-    Console(width=max(Console().width, whole_words)).print(table, crop=False)
+    print_whole(table)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,12 @@ from rich.console import Console
 from cli import keys
 from cli.check_model import check_model
 from cli.edit import edit
+from cli.jobs import cancel, jobs, retry
+from cli.logs import logs
+from cli.missing_package import needs_packages
 from cli.server_errors import server_errors
+from cli.settings_file import Data
+from cli.status import status
 from cli.train import train
 from ledger.version import VERSION
 
@@ -27,10 +33,6 @@ MINIATURE_BANNER = (
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.add_typer(keys.app, name="keys")
-app.command()(check_model)
-app.command()(train)
-app.command()(edit)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -48,7 +50,6 @@ def lipe(
     """LIPE: personalised, non-rigid image editing."""
 
 
-@app.command()
 def up(
     data: Annotated[Path, typer.Option(help="The folder for all data of the service.")] = Path("data"),
     port: Port = 8000,
@@ -59,8 +60,9 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready, for scripts.")] = False,
 ) -> None:
     """Start the whole service on this machine. Ctrl-C stops it."""
-    from cli.embedded.process import FolderInUse, StartError
-    from cli.embedded.up import embedded_service
+    with needs_packages("api,worker,embedded"):
+        from cli.embedded.process import FolderInUse, StartError
+        from cli.embedded.up import embedded_service
 
     console = Console(stderr=True)
     for signal_number in STOP_SIGNALS:
@@ -88,7 +90,6 @@ def up(
         raise typer.Exit(1) from error
 
 
-@app.command()
 def api(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Port = 8000,
@@ -96,18 +97,18 @@ def api(
     """Serve the REST API."""
     import uvicorn
 
+    _configure_program()
     uvicorn.run(
         "api.app:make_app",
         factory=True,
         host=host,
         port=port,
-        log_level="info",
+        log_config=None,  # its lines have the format of all others
         server_header=False,
         access_log=False,  # `api.request_id` logs each request with its id
     )
 
 
-@app.command()
 def worker(
     queues: Annotated[
         str, typer.Option(help="Any of priors, edits and webhooks, separated by commas.")
@@ -116,21 +117,21 @@ def worker(
     """Run jobs from the queues: one at a time for priors and edits, many at a time for webhooks."""
     from worker.app import serve
 
+    _configure_program()
     try:
         serve(queues.split(","))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-@app.command()
 def dispatcher() -> None:
     """Notify the workers of waiting jobs and requeue the jobs of lost workers."""
     from worker.dispatcher import serve
 
+    _configure_program()
     serve()
 
 
-@app.command()
 def migrate() -> None:
     """Upgrade the database to the newest schema, create the bucket if it is missing, and set its CORS rule."""
     from cli.migrate import run_migrate
@@ -139,7 +140,6 @@ def migrate() -> None:
         run_migrate()
 
 
-@app.command()
 def audit(
     patience: Annotated[
         float,
@@ -148,6 +148,7 @@ def audit(
         ),
     ] = 300,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False,
+    data: Data = None,
 ) -> None:
     """Check the service's nine invariants in database and object storage. Nothing is changed.
 
@@ -156,19 +157,31 @@ def audit(
     """
     from cli.audit import run_audit
 
-    raise typer.Exit(run_audit(patience, as_json=as_json))
+    raise typer.Exit(run_audit(patience, data, as_json=as_json))
 
 
-@app.command()
 def doctor() -> None:
     """Check what an installation needs: packages, device, memory, base model, database, broker and storage.
 
     Run it where the workers run. It writes and deletes one object in the storage, and changes nothing else. Exit
     status: 0 no fault, 1 a check failed.
     """
-    from cli.doctor.run import run_doctor
+    with needs_packages("worker"):
+        from cli.doctor.run import run_doctor
 
     raise typer.Exit(run_doctor())
+
+
+COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
+    "Run the service": (up, status, logs),
+    "Use a running service": (train, edit, jobs, cancel, retry),
+    "Look after it": (doctor, audit, check_model),
+    "Its parts, for production": (api, worker, dispatcher, migrate),
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
 
 
 def announce(console: Console, service: "Service", *, as_json: bool) -> None:
@@ -193,11 +206,21 @@ def announce(console: Console, service: "Service", *, as_json: bool) -> None:
         lines.append(f"API key: as before, in {key.file}")
     else:
         lines.append(f"API key: {key.token} (kept in {key.file})")
-    lines.append(f"Settings for lipe train, edit, audit and keys: . {service.settings_file}")
+    lines.append(f"Settings for the other lipe commands: . {service.settings_file}")
     if service.has_miniature:
         lines.append(MINIATURE_BANNER)
     for line in (*lines, "Ctrl-C stops it."):
         console.print(line, markup=False, soft_wrap=True)
+
+
+def _configure_program() -> None:
+    """Format the logs of a program of the service, and check its settings: an error is one sentence."""
+    from ledger import logs
+    from ledger.settings import Settings
+
+    with server_errors():
+        Settings()
+    logs.configure()
 
 
 def _interrupt(signal_number: int, frame: object) -> None:

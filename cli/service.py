@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import httpx
 import typer
@@ -12,18 +12,42 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBars
 
+from cli.settings_file import find_variables
 from lipe_client import Client, Image, Job, JobFailed, Problem, Progress
 
-Url = Annotated[str, typer.Option(envvar="LIPE_URL", help="The service's URL.")]
-ApiKey = Annotated[str, typer.Option(envvar="LIPE_API_KEY", help="The API key. Prefer the environment variable.")]
 LOCAL_URL = "http://127.0.0.1:8000"
+Url = Annotated[
+    str | None, typer.Option(envvar="LIPE_URL", help=f"The service's URL. Default: {LOCAL_URL}.", show_default=False)
+]
+ApiKey = Annotated[str, typer.Option(envvar="LIPE_API_KEY", help="The API key. Prefer the environment variable.")]
+
+
+class ServiceAccess(NamedTuple):
+    """The URL of a service, and an API key (empty: none was found)."""
+
+    url: str
+    api_key: str
+
+
+def find_service(url: str | None, api_key: str, data: Path | None) -> ServiceAccess:
+    """The service of the data folder, or that of the options, or that of a `lipe up` in the default folder.
+
+    A key from a folder is never sent to a URL from the options. Raises typer.BadParameter.
+    """
+    if data is None and (url or api_key):
+        return ServiceAccess(url or LOCAL_URL, api_key)
+    variables = find_variables(data, unless="LIPE_URL")
+    return ServiceAccess(variables.get("LIPE_URL", LOCAL_URL), variables.get("LIPE_API_KEY", ""))
 
 
 @contextmanager
-def connect(url: str, api_key: str, console: Console) -> Iterator[Client]:
+def connect(url: str | None, api_key: str, console: Console, data: Path | None = None) -> Iterator[Client]:
     """A client for the block. An expected error in the block is printed in place of a traceback; exit status 1."""
+    url, api_key = find_service(url, api_key, data)
     if not (api_key.isascii() and api_key.isprintable() and api_key):
-        raise typer.BadParameter("give an API key: LIPE_API_KEY or --api-key")
+        raise typer.BadParameter(
+            "give an API key: --api-key or LIPE_API_KEY, or --data with the data folder of a running `lipe up`"
+        )
     try:
         with Client(url, api_key) as lipe:
             yield lipe
@@ -34,11 +58,12 @@ def connect(url: str, api_key: str, console: Console) -> Iterator[Client]:
     except JobFailed as failed:
         lines = [str(failed)]
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        lines = [f"cannot reach {url}: {error}"]
+        advice = "start it with `lipe up`, or name another with --url or --data"
+        lines = [f"cannot reach {url} ({error}): {advice}"]
     except OSError as error:
         lines = [str(error)]
     for line in lines:
-        console.print(line, style="red", markup=False, highlight=False)
+        console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
 

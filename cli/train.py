@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from cli.service import LOCAL_URL, ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
+from cli.service import ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
+from cli.settings_file import Data
 from lipe_client import Artefact, Category, Client, Preset, Problem, Progress, Subject
 
 
@@ -17,7 +18,7 @@ def train(
     references: Annotated[
         list[str] | None,
         typer.Argument(
-            help="3 to 5 reference images: paths or URLs of JPEG, PNG, WebP, HEIC or AVIF files.", parser=image_source
+            help="3 to 20 reference images: paths or URLs of JPEG, PNG, WebP, HEIC or AVIF files.", parser=image_source
         ),
     ] = None,
     class_noun: Annotated[str, typer.Option("--class", help="The subject's class noun: dog.")] = "",
@@ -48,8 +49,9 @@ def train(
         Path | None, typer.Option(help="A folder for preview images, generated during the training.", file_okay=False)
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="--no-wait returns before the training ends.")] = True,
-    url: Url = LOCAL_URL,
+    url: Url = None,
     api_key: ApiKey = "",
+    data: Data = None,
 ) -> None:
     """Train a prior for a subject and print the ids of both."""
     if bool(subject) == bool(references) or bool(references) != bool(class_noun):
@@ -63,7 +65,7 @@ def train(
         "previews": None if previews else 0,
     }
     reference_captions, console = _read_captions(captions, references or []), Console(stderr=True)
-    with connect(url, api_key, console) as lipe:
+    with connect(url, api_key, console, data) as lipe:
         if subject:
             job = lipe.train_prior(subject, **options)
         else:

@@ -183,8 +183,12 @@ class Storage:
     def ensure_bucket(self) -> None:
         """Create the bucket if it does not exist."""
         with storage_errors("make bucket", self.settings.s3_bucket):
-            if not self.is_ready():
-                self._client.create_bucket(Bucket=self.settings.s3_bucket)
+            try:
+                if not self.is_ready():
+                    self._client.create_bucket(Bucket=self.settings.s3_bucket)
+            except ClientError:
+                if not self.is_ready():  # otherwise another program created it at the same time
+                    raise
 
     def allow_origins(self) -> None:
         """Let web pages of the settings' origins use signed URLs from a browser. Raises CorsUnsupported, StorageError.

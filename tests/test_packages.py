@@ -4,6 +4,7 @@ The environment borrows the dependencies of this one by a path, because installi
 does not see this environment's own installation of LIPE.
 """
 
+import ast
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +123,17 @@ def test_the_client_is_light(distributions: Path) -> None:
     metadata = archive.read(f"lipe_client-{VERSION}.dist-info/METADATA").decode()
     needed = re.findall(r"^Requires-Dist: ([\w-]+)", metadata, flags=re.M)
     assert needed == ["httpx", "pydantic", "standardwebhooks"]
+    imported = {name for file in archive.namelist() if file.endswith(".py") for name in imports_of(archive.read(file))}
+    assert imported - sys.stdlib_module_names == {*needed, "lipe_client"}
+
+
+def imports_of(source: bytes) -> Iterator[str]:
+    """The top-level names that a module imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
 
 
 def test_the_programs_of_the_wheels_are_those_that_run(installed: Installed) -> None:

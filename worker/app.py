@@ -14,15 +14,17 @@ import logging
 import os
 import signal
 import socket
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from multiprocessing.sharedctypes import RawValue
 
 from celery import Celery
-from celery.signals import worker_process_init, worker_shutting_down
+from celery.platforms import SecurityWarning
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 from sqlalchemy import Engine
 
-from ledger import fetches
+from ledger import fetches, logs
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
@@ -97,6 +99,7 @@ def make_app(
         from worker.presence import report_presence
         from worker.run_job import run_job
 
+        logs.adopt("transformers", "diffusers", "huggingface_hub")
         context = make_context(settings, engine(), draining)
         context.warm_up()
         if kinds:
@@ -180,6 +183,10 @@ def serve(queues: Sequence[str]) -> None:
         os.kill(os.getppid(), signal.SIGTERM)
 
     worker_shutting_down.connect(drain, weak=False)
+    setup_logging.connect(_keep_logging, weak=False)
+    # The warning about root concerns pickled messages. This worker accepts JSON only.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries are no log lines
     kinds = [task.removeprefix("lipe.") for task, queue in QUEUES.items() if queue in queues and not webhooks_only]
     app = make_app(
         settings, lambda: bool(flag.value), webhooks_only=webhooks_only, kinds=kinds, on_invalid_model=refuse
@@ -189,10 +196,14 @@ def serve(queues: Sequence[str]) -> None:
         hostname=f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}",
         pool="threads" if webhooks_only else "prefork",
         concurrency=WEBHOOK_THREADS if webhooks_only else 1,
-        loglevel="INFO",
+        quiet=True,  # its banner is no log line
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
     )
     worker.start()
     raise SystemExit(INVALID_MODEL_STATUS if is_refused.value else worker.exitcode)
+
+
+def _keep_logging(**_: object) -> None:
+    """Receive the signal, so that Celery adds no handlers and formats of its own."""

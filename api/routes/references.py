@@ -65,7 +65,8 @@ def remove_reference(subject_id: PathId, image_id: PathId, service: ServiceDep, 
         if subject is None:
             raise problems.not_found("subject", subject_id)
         if image_id not in {reference.image_id for reference in subject.references}:
-            raise problems.not_found("reference", image_id)
+            detail = f"{image_id} is no reference of this subject: `references` of the subject lists them"
+            raise Problem("not_found", detail)
         if len(subject.references) <= MIN_REFERENCES:
             detail = f"a training needs {MIN_REFERENCES} references: add another one first, or delete the subject"
             raise Problem("reference_count", detail)

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -17,6 +19,8 @@ from cli.embedded.process import StartError, on_free_port, private_folder, runni
 
 USER = "lipe"
 DATABASE = "postgres"
+LOG_LINE = re.compile(r"(\S+ [\d:.]+) UTC \[\d+\] (\w+): +(.*)")
+LEVELS = {"WARNING": "warning", "ERROR": "error", "FATAL": "critical", "PANIC": "critical"}
 CLUSTER_OPTIONS = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
 
 
@@ -41,7 +45,8 @@ def serve(data_dir: Path, *, durable: bool = True, programs: Sequence[Path] | No
         return running(
             [*as_user, str(binaries / "postgres"), "-D", str(cluster), *_options(port, durable)],
             data_dir,
-            is_ready=lambda: _answers(_dsn(password, port)),
+            is_ready=lambda: _accepts_connections(cluster) and _answers(_dsn(password, port)),
+            parse=parse_line,
             stop_signal=signal.SIGINT,  # "fast shutdown": ends the sessions and writes all data
         )
 
@@ -57,14 +62,33 @@ def _options(port: int, durable: bool) -> list[str]:
         "max_connections": "200",
         "log_min_messages": "warning",
         "log_error_verbosity": "terse",  # its detail lines have values of rows
+        "log_min_error_statement": "panic",  # a statement has many lines
+        "log_line_prefix": "%m [%p] ",
+        "log_timezone": "UTC",
     }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
+def parse_line(line: str) -> dict[str, Any] | None:
+    """The fields of a line of the server's log."""
+    found = LOG_LINE.fullmatch(line)
+    if found is None:
+        return None
+    time, level, event = found.groups()
+    return {"timestamp": f"{time.replace(' ', 'T')}Z", "level": LEVELS.get(level, "info"), "event": event}
+
+
 def _dsn(password: str, port: int) -> str:
     return f"postgresql://{USER}:{password}@127.0.0.1:{port}/{DATABASE}"
+
+
+def _accepts_connections(cluster: Path) -> bool:
+    """Whether the server says so in its pid file. It logs an earlier connection as a fatal error."""
+    with suppress(FileNotFoundError):
+        return (cluster / "postmaster.pid").read_text().split()[-1:] == ["ready"]
+    return False
 
 
 def _answers(dsn: str) -> bool:

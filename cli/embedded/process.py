@@ -18,13 +18,15 @@ from pathlib import Path
 
 import psutil
 
+from cli.embedded.child_log import ChildLog, Parse, parse_json
+
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 30.0
 PORT_ATTEMPTS = 4
 
 
 class StartError(RuntimeError):
-    """A process did not start. The message contains the end of its log."""
+    """A process did not start. The message contains the end of what it logged in this run."""
 
 
 class Exited(StartError):
@@ -46,23 +48,26 @@ def running(
     stdin: str = "",
     stop_signal: signal.Signals = signal.SIGTERM,
     timeout: float = 60.0,
+    parse: Parse = parse_json,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until the block ends. Its log, lock and process record are files of `folder`.
 
-    The block begins once `is_ready` returns True. Raises StartError after `timeout` seconds without that, and
-    FolderInUse.
+    `parse` reads its log lines. The block begins once `is_ready` returns True. Raises StartError after `timeout`
+    seconds without that, and FolderInUse.
     """
     private_folder(folder)
     with _locked(folder / "lock"):
         record = folder / "process.json"
         _stop_orphan(record, stop_signal)
-        child = _spawn(argv, folder / "log", cwd or folder, environment, stdin)
+        log = ChildLog(folder / "log", parse)
+        child = _spawn(argv, log, cwd or folder, environment, stdin)
         try:
             _record_process(child, record)
-            _wait_until_ready(child, argv[0], is_ready, timeout, folder / "log")
+            _wait_until_ready(child, argv[0], is_ready, timeout, log)
             yield child
         finally:
             stop(child, stop_signal)
+            log.wait()
             record.unlink(missing_ok=True)
 
 
@@ -95,12 +100,18 @@ def free_port() -> int:
 
 def is_alive(folder: Path) -> bool:
     """Whether the process that `running` started in this folder is still running."""
+    return start_time(folder) is not None
+
+
+def start_time(folder: Path) -> float | None:
+    """The Unix time at which the process of this folder started; None if it does not run any more."""
     try:
         record = json.loads((folder / "process.json").read_text())
         process = psutil.Process(record["pid"])
-        return process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE
+        started = process.create_time()
+        return started if started == record["started"] and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, psutil.NoSuchProcess):
-        return False
+        return None
 
 
 def secret(folder: Path) -> str:
@@ -167,20 +178,20 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 def _spawn(
-    argv: Sequence[str], log: Path, cwd: Path, environment: Mapping[str, str] | None, stdin: str
+    argv: Sequence[str], log: ChildLog, cwd: Path, environment: Mapping[str, str] | None, stdin: str
 ) -> subprocess.Popen[bytes]:
     # In a session of its own the child receives no Ctrl-C from the terminal; this program stops its children in order.
-    with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603
-            argv,
-            cwd=cwd,
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            umask=0o077,
-        )
+    child = subprocess.Popen(  # noqa: S603
+        argv,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        umask=0o077,
+    )
+    log.read(child.stdout)  # type: ignore[arg-type]
     with suppress(BrokenPipeError), child.stdin as pipe:  # type: ignore[union-attr]
         pipe.write(stdin.encode())
     return child
@@ -218,17 +229,14 @@ def _wait_until_ended(process: psutil.Process, timeout: float) -> bool:
 
 
 def _wait_until_ready(
-    child: subprocess.Popen[bytes], program: str, is_ready: Callable[[], bool], timeout: float, log: Path
+    child: subprocess.Popen[bytes], program: str, is_ready: Callable[[], bool], timeout: float, log: ChildLog
 ) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise Exited(f"{program} ended with status {child.returncode}:\n{_tail(log)}")
+            log.wait()
+            raise Exited(f"{program} ended with status {child.returncode}:\n{log.quote()}")
         if is_ready():
             return
         time.sleep(POLL_SECONDS)
-    raise StartError(f"{program} was not ready after {timeout:.0f} s:\n{_tail(log)}")
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    raise StartError(f"{program} was not ready after {timeout:.0f} s:\n{log.quote()}")

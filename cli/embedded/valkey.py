@@ -5,15 +5,20 @@ lost notifications again.
 """
 
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import redis
 
 from cli.embedded.process import StartError, on_free_port, running, secret
+
+LOG_LINE = re.compile(r"\d+:\w (\d+ \w+ \d+ [\d:.]+) ([.*#-]) (.*)")
 
 
 @contextmanager
@@ -35,6 +40,7 @@ def serve(data_dir: Path, *, program: str | None = None) -> Iterator[str]:
             data_dir,
             is_ready=lambda: _answers(_url(password, port)),
             stdin=_settings(password, port),
+            parse=parse_line,
         )
 
     with on_free_port(start) as port:
@@ -52,6 +58,17 @@ appendonly no
 maxmemory 256mb
 maxmemory-policy noeviction
 """
+
+
+def parse_line(line: str) -> dict[str, Any] | None:
+    """The fields of a line of the server's log, whose time is local."""
+    found = LOG_LINE.fullmatch(line)
+    if found is None:
+        return None
+    time, mark, event = found.groups()
+    moment = datetime.strptime(time, "%d %b %Y %H:%M:%S.%f").astimezone(UTC)
+    timestamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"timestamp": timestamp, "level": "warning" if mark == "#" else "info", "event": event}
 
 
 def _url(password: str, port: int) -> str:

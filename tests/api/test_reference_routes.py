@@ -43,7 +43,7 @@ def test_given_fields_are_changed_and_the_others_stay(api: TestClient, subject: 
         ({"name": " "}, 422, "name", "at least 1"),
         ({"metadata": {str(number): "" for number in range(17)}}, 422, "metadata", "the value null"),
         ({"metadata": {"key": 7}}, 422, "metadata.key", "string"),
-        ({"captions": {"img_unknown": "sks dog"}}, 404, "captions.img_unknown", "check the id"),
+        ({"captions": {"img_unknown": "sks dog"}}, 404, "captions.img_unknown", "no reference of this subject"),
         ({"captions": {"img_unknown": "x" * 501}}, 422, "captions.img_unknown", "500"),
     ],
 )

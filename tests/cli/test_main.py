@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from cli.embedded.access_key import AccessKey
 from cli.embedded.up import Service
 from cli.main import STOP_SIGNALS, announce, app
 from ledger.version import VERSION
+from tests.support.checkout import PYTHON_PATH
 
 
 @pytest.fixture
@@ -29,6 +33,17 @@ def signals() -> Iterator[None]:
 def test_the_version_is_printed() -> None:
     result = run("--version")
     assert (result.exit_code, result.output) == (0, f"lipe {VERSION}\n")
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["check-model", "folder"]])
+def test_a_command_of_the_workers_says_where_to_run_it(arguments: list[str]) -> None:
+    program = "import sys; sys.modules['lipe_core'] = None; from cli.main import app; app()"  # the image of the API
+    command = [sys.executable, "-c", program, *arguments]
+    ran = subprocess.run(command, env={**os.environ, "PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "lipe_core is not installed here: run this where the workers run, or install lipe-server[worker]\n"
+    )
 
 
 def test_no_command_shows_the_help() -> None:

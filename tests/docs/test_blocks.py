@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.documents import DOCUMENTS, NEEDS, ROOT, blocks_of
 from tests.support.documents_service import DocumentedService, documented_service
+from tests.support.tiny_checkpoint import write_checkpoint
 
 README = ROOT / "README.md"
 RUN = [document for document in DOCUMENTS if document != README and any(block.is_run for block in blocks_of(document))]
@@ -29,9 +30,11 @@ def test_blocks_have_a_known_language_and_known_marks(document: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def service(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentedService]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentedService]:
     """A running service, and a working folder in which the README's blocks were run."""
-    with documented_service(checkpoint, tmp_path_factory.mktemp("documents")) as started:
+    folder = tmp_path_factory.mktemp("documents")
+    write_checkpoint(folder / "model", text_length=77)  # CLIP's, as its tokenizer spells most words of the documents
+    with documented_service(folder / "model", folder) as started:
         started.run(README)
         yield started
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -70,10 +69,11 @@ class DocumentedService:
 
 
 @contextmanager
-def documented_service(checkpoint: Path, folder: Path) -> Iterator[DocumentedService]:
-    """Start the service in `folder` with the README's command, on a free port; stop it at the end."""
-    model = folder / "model"
-    shutil.copytree(checkpoint, model)
+def documented_service(model: Path, folder: Path) -> Iterator[DocumentedService]:
+    """Start the service in `folder` with the README's command, on a free port; stop it at the end.
+
+    `model` is the folder of a tiny base model, which gets a recipe.
+    """
     (model / "lipe.json").write_text(json.dumps(RECIPE))
     _write_commands(folder / ".venv" / "bin")
     (folder / "menagerie").symlink_to(ROOT / "menagerie")

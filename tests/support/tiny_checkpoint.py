@@ -37,10 +37,11 @@ def write_checkpoint(
     latent_channels: int = 4,
     prediction_type: str = "epsilon",
     vae_config: dict[str, object] | None = None,
+    text_length: int = TEXT_LENGTH,
 ) -> None:
     """Write the checkpoint, with the same random weights at every call."""
     torch.manual_seed(0)
-    tokenizer = _tokenizer(folder)
+    tokenizer = _tokenizer(text_length)
     pipeline = StableDiffusionXLPipeline(
         vae=_vae(latent_channels, vae_config or {}),
         text_encoder=CLIPTextModel(_text_config(tokenizer, width=16)).eval(),
@@ -64,7 +65,7 @@ def write_checkpoint(
     config.write_text(json.dumps(json.loads(config.read_text()) | {"set_alpha_to_one": False}))
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def _tokenizer(text_length: int) -> CLIPTokenizer:
     """Byte-pair encoding with merges that make each of WORDS one token; other words are split."""
     letters = "abcdefghijklmnopqrstuvwxyz,."
     vocab = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
@@ -80,7 +81,7 @@ def _tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer(
         vocab={piece: number for number, piece in enumerate(vocab)},
         merges=merges,
-        model_max_length=TEXT_LENGTH,
+        model_max_length=text_length,
     )
 
 
@@ -92,7 +93,7 @@ def _text_config(tokenizer: CLIPTokenizer, width: int) -> CLIPTextConfig:
         projection_dim=width,
         num_hidden_layers=2,
         num_attention_heads=2,
-        max_position_embeddings=TEXT_LENGTH,
+        max_position_embeddings=tokenizer.model_max_length,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

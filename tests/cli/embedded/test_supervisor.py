@@ -1,5 +1,6 @@
 """A supervised program is restarted after it exits; one that keeps exiting is given up."""
 
+import json
 import os
 import signal
 import sys
@@ -54,7 +55,7 @@ time.sleep(60)
 """
     with _program(nested, tmp_path).running():
         eventually(lambda: (tmp_path / "log").read_text().endswith("\n"))
-        grandchild = psutil.Process(int((tmp_path / "log").read_text()))
+        grandchild = psutil.Process(int(json.loads((tmp_path / "log").read_text())["event"]))
     eventually(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
 
 
