@@ -13,7 +13,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generators demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
+.PHONY: help setup generators demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -89,6 +89,9 @@ bench-speed: setup ## LIPE's speed and memory compared with diffusers' example: 
 
 bench-sdxl: setup ## the same at SDXL's size with random weights: out/sdxl (EXAMPLE=; without a GPU SCALE="--depth 1 --side 128")
 	@$(RUN)/python -m benchmarks.sdxl_scale --out out/sdxl $(SCALE) $(if $(EXAMPLE),--example "$(EXAMPLE)")
+
+bench-photos: setup ## compare editing methods on your photos (FOLDER= MODEL= SYSTEMS=): docs/reproduction.md
+	@$(RUN)/lipe bench run "$(FOLDER)" --base-model "$(MODEL)" --out out/bench $(if $(SYSTEMS),--systems "$(SYSTEMS)")
 
 bench-service: setup ## the service's speed compared with a minimal endpoint, and with many finished jobs: out/service
 	@$(RUN)/python -m benchmarks.service --out out/service \

@@ -14,6 +14,7 @@ from cli import keys
 from cli.check_model import check_model
 from cli.edit import edit
 from cli.jobs import cancel, jobs, retry
+from cli.kit import command as bench
 from cli.logs import logs
 from cli.missing_package import needs_packages
 from cli.server_errors import server_errors
@@ -182,6 +183,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
+app.add_typer(bench.app, name="bench", rich_help_panel="Models")
 
 
 def announce(console: Console, service: "Service", *, as_json: bool) -> None:

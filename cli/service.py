@@ -46,7 +46,7 @@ def connect(url: str | None, api_key: str, console: Console, data: Path | None =
     url, api_key = find_service(url, api_key, data)
     if not (api_key.isascii() and api_key.isprintable() and api_key):
         raise typer.BadParameter(
-            "give an API key: --api-key or LIPE_API_KEY, or --data with the data folder of a running `lipe up`"
+            "give an API key (--api-key, LIPE_API_KEY), or --data, the folder of a `lipe up`: none runs in ./data"
         )
     try:
         with Client(url, api_key) as lipe:

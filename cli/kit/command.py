@@ -1,0 +1,120 @@
+"""`lipe bench`: the comparison on photos, from the command line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.missing_package import needs_packages
+
+if TYPE_CHECKING:
+    from cli.kit.runs import Bench
+    from cli.kit.subjects import PhotoSubject
+    from cli.kit.systems import System
+    from lipe_core.captioning.prompt_writer import ChatEndpoint
+
+UNUSABLE_STATUS = 1
+DEFAULT_SYSTEMS = "lipe; nima, no prior; masactrl; sdedit; ddim"
+
+app = typer.Typer(no_args_is_help=True, help="Compare editing methods on a folder of photos.")
+
+
+@app.command("run")
+def run_bench(
+    folder: Annotated[Path, typer.Argument(help="The folder of the subjects: docs/reproduction.md has its layout.")],
+    base_model: Annotated[str, typer.Option(help="Checkpoint folder or hub id.", envvar="LIPE_BASE_MODEL")],
+    out: Annotated[Path, typer.Option(help="The folder for priors, edits and the report.")] = Path("out/bench"),
+    systems: Annotated[
+        str, typer.Option(help="Systems, separated by semicolons; `all`, or `sweep` for the recipe's open values.")
+    ] = DEFAULT_SYSTEMS,
+    clip: Annotated[
+        str, typer.Option(help="The model of CLIP-I, CLIP-T and CLIP-D.")
+    ] = "openai/clip-vit-large-patch14",
+    dinov2: Annotated[str, typer.Option(help="The model of DINOv2-I.")] = "facebook/dinov2-base",
+    device: Annotated[str, typer.Option(help="cuda, cpu, or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="The seed of the edits.", min=0)] = 0,
+    judge_url: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible endpoint of a vision-language model.")
+    ] = None,
+    judge_model: Annotated[str, typer.Option(help="The model to ask at that endpoint.")] = "",
+    judge_key: Annotated[str, typer.Option(help="Its API key.", envvar="LIPE_BENCH_JUDGE_KEY")] = "",
+    price_per_hour: Annotated[float | None, typer.Option(help="The price of this machine, for the estimate.")] = None,
+    only_estimate: Annotated[bool, typer.Option("--estimate", help="Print the estimate and stop.")] = False,
+) -> None:
+    """Learn the subjects, edit their photos by each system, and write a table, sheets and a page.
+
+    Results that are already in OUT are not made again, so that the command can be interrupted and repeated.
+    """
+    with needs_packages("worker"):
+        import torch
+
+        from cli.kit.estimate import estimate
+        from cli.kit.runs import Bench
+        from cli.kit.subjects import read_subjects
+        from cli.kit.vision_judge import NoVerdict
+        from lipe_core import sdxl
+        from lipe_core.captioning.prompt_writer import ChatEndpoint
+
+    try:
+        subjects, chosen = read_subjects(folder), choose_systems(systems)
+        judge = ChatEndpoint(judge_url, judge_key, judge_model) if judge_url else None
+        chosen_device = _device(device)
+        dtype = torch.float32 if chosen_device == "cpu" else torch.bfloat16
+        bench = Bench(sdxl.load(base_model, device=chosen_device, dtype=dtype), out, seed)
+        typer.echo(f"{len(subjects)} subjects, {len(chosen)} systems")
+        typer.echo(estimate(bench, subjects, chosen).sentence(price_per_hour))
+        if not only_estimate:
+            out.mkdir(parents=True, exist_ok=True)
+            typer.echo(_carry_out(bench, subjects, chosen, (clip, dinov2), judge))
+            typer.echo(f"the page is {out / 'index.html'}")
+    except (ValueError, NoVerdict, OSError) as error:  # of the folder, the models, the settings, the judge or the disk
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNUSABLE_STATUS) from error
+
+
+def choose_systems(text: str) -> "Mapping[str, System]":
+    """The systems of a list such as "lipe; sdedit". Raises ValueError for an unknown name."""
+    from cli.kit.systems import SYSTEMS, sweep
+
+    if text.strip() in ("all", "sweep"):
+        return SYSTEMS if text.strip() == "all" else sweep()
+    names = [name.strip() for name in text.split(";") if name.strip()]
+    if not names or (unknown := [name for name in names if name not in SYSTEMS]):
+        wrong = f"unknown systems {', '.join(unknown)}" if names else "no system is named"
+        raise ValueError(f"{wrong}: choose from {'; '.join(SYSTEMS)}, or `all`, or `sweep`")
+    return {name: SYSTEMS[name] for name in names}
+
+
+def _carry_out(
+    bench: "Bench",
+    subjects: "list[PhotoSubject]",
+    systems: "Mapping[str, System]",
+    judges: tuple[str, str],
+    endpoint: "ChatEndpoint | None",
+) -> str:
+    from cli.kit.measures import load_judges, measure
+    from cli.kit.report import Measured, write_report
+    from cli.kit.runs import run
+    from cli.kit.verdicts import verdicts
+    from lipe_core.errors import InvalidRequest
+
+    networks = load_judges(*judges, str(bench.model.device))
+    measured: list[Measured] = []
+    for number, subject in enumerate(subjects, start=1):
+        for name, system in systems.items():
+            typer.echo(f"subject {number} of {len(subjects)}, {subject.name}: {name}")
+            try:
+                made = run(bench, subject, name, system)
+            except InvalidRequest as error:
+                typer.echo(f"{name} cannot edit {subject.name}: {error}", err=True)
+                continue
+            measured.append(Measured(made, measure(made, subject, networks), verdicts(made, subject, endpoint)))
+    named = ", ".join([*networks.names, *([endpoint.model] if endpoint else [])])
+    return write_report(measured, subjects, named, bench.out)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
