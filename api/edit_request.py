@@ -163,6 +163,16 @@ class NewEdit(RequestModel):
         seeds = "several" if several else "one"
         return chosen({"preset": self.preset, "identity": self.identity, "change": self.change, "seeds": seeds})
 
+    def job_parameters(self) -> dict[str, Any]:
+        """The parameters of the job. Seeds that the request leaves open are drawn."""
+        return {
+            self.method: self.parameters.given(),
+            **({"choices": choices} if (choices := self.choices()) else {}),
+            **({"negative_prompt": self.negative_prompt} if self.negative_prompt else {}),
+            "seeds": self.chosen_seeds(),
+            **self.output(),
+        }
+
     def target_prompts(self) -> list[str]:
         """The prompts, from `prompt` or `prompts`."""
         return self.prompts or [self.prompt or ""]
