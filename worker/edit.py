@@ -30,7 +30,7 @@ from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
-from worker.job_warnings import check_edits, check_images
+from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
 from worker.results import ResultStore
@@ -77,6 +77,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     config = recipe.method_config(inputs.method, requested, choices)
     check_request(model, inputs.method, inputs.request, config)
     check_images(context, attempt, [inputs.request.image])
+    check_subject(context, attempt, inputs.request)
     if inputs.captioner is not None:
         with attempt.stage("captioning"):
             inputs = _captioned(inputs, inputs.captioner, model, attempt)

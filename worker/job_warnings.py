@@ -14,7 +14,8 @@ from ledger import attempts
 from ledger.database import UNAVAILABLE
 from ledger.job_warnings import JobWarning
 from lipe_core import sdxl
-from lipe_core.methods.request import Edit
+from lipe_core.masks.presence import class_presence
+from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.metrics.color import VISIBLE
 from lipe_core.sdxl import BaseModel
 from worker.attempt import Attempt, ClaimLost
@@ -22,6 +23,8 @@ from worker.context import WorkerContext
 from worker.gpu import free_memory
 
 STAGE = "checking"
+LEAST_PRESENCE = -1.645
+"""The limit of a one-sided test at 5 %: the class noun is unlikely to describe the image."""
 LARGEST_MASK = 0.8
 """Share of the image. A larger edit mask leaves little of the source around the subject."""
 
@@ -54,6 +57,35 @@ def check_images(context: WorkerContext, attempt: Attempt, images: Sequence[Imag
     warn(context, attempt, unlike_the_base_model(model, changes))
 
 
+def check_subject(context: WorkerContext, attempt: Attempt, request: EditRequest) -> None:
+    """Warn if the source does not show the subject's class. A user's mask says where the subject is.
+
+    Raises the same exceptions as `Attempt.report`.
+    """
+    if request.mask is not None:
+        return
+    model, noun = context.gpu.base_model(), request.subject.class_noun
+    with attempt.stage(STAGE):
+        try:
+            latents = sdxl.encode_image(model, [sdxl.at_native_shape(model, request.image)])
+            presence = float(class_presence(model, latents, noun))
+        except torch.OutOfMemoryError:
+            log.warning("job %s: no memory to look for the subject", attempt.claim.job_id)
+            return
+    warn(context, attempt, subject_not_found(noun, presence))
+
+
+def subject_not_found(noun: str, presence: float) -> list[JobWarning]:
+    """The warning about a source in which the class has this presence (`lipe_core.masks.presence`)."""
+    if presence > LEAST_PRESENCE:
+        return []
+    message = (
+        f"the base model finds no {noun} in the source: the words 'a {noun}' describe it worse than no words "
+        f"({presence:.1f} standard errors); check the image and the class noun, or send a mask"
+    )
+    return [JobWarning("subject_not_found", message)]
+
+
 def check_edits(context: WorkerContext, attempt: Attempt, edits: Sequence[Edit]) -> None:
     """Warn of what the method has measured. Raises ClaimLost."""
     warn(context, attempt, [warning for edit in edits for warning in poor_edit(edit)])
@@ -65,8 +97,8 @@ def poor_edit(edit: Edit) -> list[JobWarning]:
     if share <= LARGEST_MASK:
         return []
     message = (
-        f"{share:.0%} of the image may change for {edit.target_prompt!r}, so that little of the source is kept; send a "
-        "mask, or describe the source image in source_prompt"
+        f"{share:.0%} of the image may change, so that little of the source is kept; send a mask, or describe the "
+        "source image in source_prompt"
     )
     return [JobWarning("mask_covers_nearly_all", message)]
 

@@ -15,6 +15,7 @@ from lipe_core.sdxl.attention import (
 from lipe_core.sdxl.base_model import FAMILY, BaseModel, denoiser, load, predict
 from lipe_core.sdxl.components import check_folder
 from lipe_core.sdxl.images import (
+    at_native_shape,
     color_change,
     decode,
     decode_pixels,
@@ -39,6 +40,7 @@ __all__ = [
     "BaseModel",
     "Processor",
     "Tokens",
+    "at_native_shape",
     "check_folder",
     "color_change",
     "content_tokens",

@@ -42,6 +42,12 @@ def native_shape(model: BaseModel, size: Size) -> Size:
     )
 
 
+def at_native_shape(model: BaseModel, image: Image.Image) -> Image.Image:
+    """The image at its `native_shape`."""
+    height, width = native_shape(model, (image.height, image.width))
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
 def encode_image(model: BaseModel, images: Sequence[Image.Image]) -> Latents:
     """Latents of images of one size, without gradients."""
     with torch.no_grad():
@@ -74,8 +80,7 @@ def color_change(model: BaseModel, image: Image.Image) -> float:
     Compared are the areas of single latents. Their colors are the least that a VAE keeps of an image of its kind,
     whereas the loss of fine detail is normal.
     """
-    height, width = native_shape(model, (image.height, image.width))
-    pixels = to_pixels([image.resize((width, height), Image.Resampling.LANCZOS)])
+    pixels = to_pixels([at_native_shape(model, image)])
     with torch.no_grad():
         decoded = decode_pixels(model, encode_pixels(model, pixels.to(model.device)))
     return float(color_difference(pixels, decoded.cpu(), model.factor))

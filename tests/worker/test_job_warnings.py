@@ -15,6 +15,7 @@ from ledger.models import Job, Project, new_id
 from ledger.states import State
 from ledger.storage import Storage, image_prefix
 from lipe_core import sdxl
+from lipe_core.masks.presence import class_presence
 from lipe_core.methods.request import Edit
 from lipe_core.metrics.color import VISIBLE
 from menagerie.experiment import image_of
@@ -23,7 +24,7 @@ from menagerie.pool import drawing_of
 from tests.support.factories import current, history, learn
 from worker.context import WorkerContext
 from worker.gpu import Gpu
-from worker.job_warnings import poor_edit
+from worker.job_warnings import poor_edit, subject_not_found
 from worker.run_job import run_job
 
 SHORT = {"steps": 1, "batch_size": 1, "preservation_batch_size": 0, "subject_emphasis": 1.0, "mirror": False}
@@ -92,4 +93,15 @@ def test_a_mask_that_covers_nearly_all_has_a_warning(share: float | None, codes:
     made = Edit("a photo of sks dog", 0, photo, photo, photo, None, {}, 1, {}, measures)
     warnings = poor_edit(made)
     assert [warning.code for warning in warnings] == codes
-    assert all("81% of the image may change for 'a photo of sks dog'" in warning.message for warning in warnings)
+    assert all("81% of the image may change" in warning.message for warning in warnings)
+
+
+def test_a_source_without_the_class_has_a_warning_and_one_with_it_has_none(miniature: Gpu) -> None:
+    model, drawings = miniature.base_model(), [drawing_of(555, k) for k in range(12)]
+    for number, drawing in enumerate(drawings[:4]):
+        noun = drawing.identity.class_noun
+        other = next(later for later in drawings[number:] if later.identity.kind != drawing.identity.kind)
+        shown, not_shown = (sdxl.encode_image(model, [image_of(each)]) for each in (drawing, other))
+        assert subject_not_found(noun, float(class_presence(model, shown, noun))) == []
+        (warning,) = subject_not_found(noun, float(class_presence(model, not_shown, noun)))
+        assert (warning.code, f"finds no {noun}" in warning.message) == ("subject_not_found", True)
