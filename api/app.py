@@ -20,6 +20,7 @@ from api.routes import (
     jobs,
     keys,
     models,
+    prior_imports,
     priors,
     references,
     subjects,
@@ -68,7 +69,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, references, priors, edits, jobs, models, webhooks, keys, deletions,
+        uploads, images, subjects, references, priors, prior_imports, edits, jobs, models, webhooks, keys, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
@@ -87,6 +88,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _max_bytes(settings: Settings, path: str) -> int:
-    if path == f"{API_PREFIX}/images" or path.startswith(f"{FILES_PATH}/"):
+    if path == f"{API_PREFIX}/images":
         return settings.max_upload_bytes + FORM_OVERHEAD_BYTES
+    if path.startswith(f"{FILES_PATH}/"):
+        return max(settings.max_upload_bytes, settings.max_import_bytes)
     return MAX_JSON_BYTES

@@ -130,6 +130,7 @@ REQUESTS: Mapping[str, Any] = {
     "add_reference": {"image_id": IMAGE, "caption": "sks dog on a sofa"},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "dry_run_prior": {"preset": "best"},
+    "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},
     "create_edit": _new_edit,
     "dry_run_edit": _new_edit,
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
@@ -149,6 +150,7 @@ RESPONSES: Mapping[str, Any] = {
     "change_subject": _subject,
     "add_reference": _subject,
     "train_prior": _prior_job,
+    "import_prior": _prior_job | {"parameters": {"import": {"sha256": SHA256, "size": 186046352}}},
     "dry_run_prior": _dry_run | {"resolved": {"prior": {"steps": 1000}, "choices": {"preset": "best"}}, "images": 0},
     "list_priors": _page(_prior),
     "get_prior": _prior | {

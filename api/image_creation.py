@@ -46,18 +46,20 @@ def store_upload(idempotent: IdempotentRequest, upload_id: str) -> Answer:
         answer = idempotent.recall(session)
         if answer is not None:
             return answer
-        upload = _unused(uploads.find, session, idempotent.project_id, upload_id)
+        upload = find_upload(uploads.find, session, idempotent.project_id, upload_id)
+    if upload.content_type == uploads.LORA:  # it may be larger than an image, and is not read into memory
+        raise Problem("image_format_unsupported", "the upload was announced as a LoRA", param="upload_id")
     try:
         image = sanitize(service, _fetch(service, upload))
     except Problem:
         with service.begin() as session:  # another request may have used the upload and deleted its file
-            _unused(uploads.find, session, idempotent.project_id, upload_id)
+            find_upload(uploads.find, session, idempotent.project_id, upload_id)
         discard(service, uploads.file_key(upload.project_id, upload.id))  # the client may PUT another file
         raise
     with service.begin() as session:
         answer = idempotent.recall(session)
         if answer is None:
-            _unused(uploads.use, session, idempotent.project_id, upload_id)
+            find_upload(uploads.use, session, idempotent.project_id, upload_id)
             answer = idempotent.remember(session, _add(session, idempotent, image, upload_id))
         return answer
 
@@ -70,14 +72,14 @@ def discard(service: Service, key: str) -> None:
         log.warning("object left behind: %s", error)
 
 
-def _unused(
+def find_upload(
     read: Callable[[Session, str, str], Upload | None], session: Session, project_id: str, upload_id: str
 ) -> Upload:
-    """The upload as `read` returns it. Raises Problem if there is none, or if it has become an image."""
+    """The upload as `read` returns it. Raises Problem if there is none, or if it was used before."""
     try:
         upload = read(session, project_id, upload_id)
     except uploads.AlreadyUsed as error:
-        raise Problem("upload_used", "announce a new upload for a new image", param="upload_id") from error
+        raise Problem("upload_used", "announce a new upload", param="upload_id") from error
     if upload is None:
         raise problems.not_found("upload", upload_id, param="upload_id")
     return upload

@@ -13,6 +13,7 @@ from rich.console import Console
 from cli import keys
 from cli.check_model import check_model
 from cli.edit import edit
+from cli.import_prior import import_prior
 from cli.jobs import cancel, jobs, retry
 from cli.kit import command as bench
 from cli.logs import logs
@@ -175,7 +176,7 @@ def doctor() -> None:
 
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
-    "Use a running service": (train, edit, jobs, cancel, retry),
+    "Use a running service": (train, import_prior, edit, jobs, cancel, retry),
     "Look after it": (doctor, audit, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }

@@ -69,7 +69,7 @@ def train(
         if subject:
             job = lipe.train_prior(subject, **options)
         else:
-            new_subject = _new_subject(
+            created = new_subject(
                 lipe,
                 references or [],
                 name=name or class_noun,
@@ -79,8 +79,8 @@ def train(
                 consent=consent,
                 captions=reference_captions,
             )
-            with new_subject as created:
-                job = lipe.train_prior(created, **options)
+            with created as one:
+                job = lipe.train_prior(one, **options)
         print(f"subject {job.subject_id}\nprior {job.prior_id}", flush=True)
         console.print(f"job {job.id}", highlight=False)
         if not wait:
@@ -91,8 +91,8 @@ def train(
 
 
 @contextmanager
-def _new_subject(lipe: Client, files: Sequence[str], **fields: Any) -> Iterator[Subject]:
-    """Upload the references and create the subject. If the service refuses its training, both are deleted."""
+def new_subject(lipe: Client, files: Sequence[str], **fields: Any) -> Iterator[Subject]:
+    """Upload the references and create the subject. If the service refuses its prior, both are deleted."""
     with uploaded_images(lipe, files) as images:
         subject = lipe.create_subject(references=images, **fields)
         try:

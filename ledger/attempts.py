@@ -43,6 +43,8 @@ class Claim:
     epoch: int
     attempt: int
     seconds_queued: float
+    is_import: bool = False
+    """Whether the job's prior comes from a file and not from a training."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
     assert job.claimed_at is not None  # noqa: S101 - just written
     transitions.record(session, job, State.RUNNING)
     seconds_queued = (job.claimed_at - job.queued_at).total_seconds()
-    return Claim(job.id, job.project_id, job.kind, job.epoch, job.attempt, seconds_queued)  # type: ignore[arg-type]
+    kind: JobKind = "prior" if job.kind == "prior" else "edit"
+    is_import = "import" in job.parameters
+    return Claim(job.id, job.project_id, kind, job.epoch, job.attempt, seconds_queued, is_import)
 
 
 _RENEW = CompiledStatement(

@@ -20,7 +20,7 @@ from ledger import idempotency, usage
 from ledger.database import UnitOfWork, now
 from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Subject, new_id
 from ledger.states import TERMINAL, State
-from ledger.storage import Storage, image_prefix, job_prefix, upload_prefix
+from ledger.storage import Storage, image_prefix, import_prefix, job_prefix, upload_prefix
 
 MAX_SHOWN = 100
 SWEEP_SIZE = 100
@@ -78,7 +78,8 @@ def erase_prior(session: Session, project_id: str, prior_id: str) -> Erasure | N
     trainings = list(session.scalars(select(Job.id).where(_is_in(Job.id, jobs), Job.kind == "prior")))
     _charge(session, trainings)
     session.execute(delete(Prior).where(Prior.id == prior_id))
-    return _record(session, project_id, _of_jobs(project_id, [prior_id], trainings))
+    imported = _Deleted([], [import_prefix(project_id, prior_id)])
+    return _record(session, project_id, _of_jobs(project_id, [prior_id], trainings) + imported)
 
 
 def erase_edit(session: Session, project_id: str, edit_id: str) -> Erasure | None:
@@ -133,11 +134,14 @@ def _delete_subjects(session: Session, project_id: str, subject_ids: Sequence[st
     locked = _lock(session, Subject, project_id, subject_ids)
     jobs = _lock_jobs(session, project_id, Job.subject_id, locked)
     _charge(session, jobs)
-    derived = [select(table.id).where(_is_in(table.subject_id, locked)) for table in (Prior, Edit)]
-    ids = [*locked, *(row_id for query in derived for row_id in session.scalars(query))]
+    priors, edits = (
+        session.scalars(select(table.id).where(_is_in(table.subject_id, locked))).all() for table in (Prior, Edit)
+    )
+    imported = _Deleted([], [import_prefix(project_id, prior_id) for prior_id in priors])
     references = session.scalars(select(Reference.image_id).where(_is_in(Reference.subject_id, locked))).all()
     session.execute(delete(Subject).where(_is_in(Subject.id, locked)))
-    return _of_jobs(project_id, ids, jobs) + _delete_images(session, project_id, references)
+    deleted = _of_jobs(project_id, [*locked, *priors, *edits], jobs) + imported
+    return deleted + _delete_images(session, project_id, references)
 
 
 def _delete_edits(session: Session, project_id: str, edit_ids: Sequence[str]) -> _Deleted:

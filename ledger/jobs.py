@@ -117,7 +117,8 @@ def needs_captions(session: Session, job_id: str) -> bool:
     """Whether the job is queued and the user left out a caption of its references, or the source prompt of its edit."""
     reference = select(Reference).where(Reference.subject_id == Job.subject_id, _is_blank(Reference.caption))
     edited = select(Edit).where(Edit.id == Job.edit_id, _is_blank(Edit.source_prompt))
-    is_missing = or_(and_(Job.kind == "prior", reference.exists()), and_(Job.kind == "edit", edited.exists()))
+    is_training = and_(Job.kind == "prior", ~Job.parameters.has_key("import"))
+    is_missing = or_(and_(is_training, reference.exists()), and_(Job.kind == "edit", edited.exists()))
     queued = select(Job.id).where(Job.id == job_id, Job.state == State.QUEUED, is_missing)
     return session.scalars(queued).first() is not None
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.database import UnitOfWork, now
-from ledger.models import Artefact, Image, Job, Project, Upload
+from ledger.models import Artefact, Image, Job, Prior, Project, Upload
 from ledger.states import TERMINAL
 from ledger.storage import PROJECTS, Storage
 
@@ -21,7 +21,7 @@ SETTLED = timedelta(hours=1)
 """Longer than any request takes from storing an object to recording it."""
 PAGE_SIZE = 1000
 
-_OWNER = re.compile(rf"{PROJECTS}([^/]+)/(images|uploads|jobs)/([^/]+)/")
+_OWNER = re.compile(rf"{PROJECTS}([^/]+)/(images|uploads|imports|jobs)/([^/]+)/")
 
 
 @dataclass
@@ -49,12 +49,15 @@ def _orphans(session: Session, page: list[tuple[str, datetime]], before: datetim
     """The keys of the page that were last changed before `before` and that no row references."""
     found = [(key, owner) for key, changed in page if changed < before and (owner := _OWNER.match(key))]
     projects = set(session.scalars(select(Project.id).where(Project.id.in_({owner[1] for _, owner in found}))))
-    owners: dict[str, dict[str, str]] = {"images": {}, "uploads": {}, "jobs": {}}
+    owners: dict[str, dict[str, str]] = {"images": {}, "uploads": {}, "imports": {}, "jobs": {}}
     for key, owner in found:
         if owner[1] in projects:
             owners[owner[2]][key] = owner[3]
     images = set(session.scalars(select(Image.key).where(Image.id.in_(owners["images"].values()))))
     uploads = set(session.scalars(select(Upload.id).where(Upload.id.in_(owners["uploads"].values()))))
+    # The file of an import is needed until the prior is ready.
+    priors = (Prior.id.in_(owners["imports"].values()), Prior.ready_at.is_(None))
+    imports = set(session.scalars(select(Prior.id).where(*priors)))
     # The states are read first: a job that had ended by then had all of its artefacts.
     ids = set(owners["jobs"].values())
     unfinished = set(session.scalars(select(Job.id).where(Job.id.in_(ids), Job.state.not_in(TERMINAL))))
@@ -62,5 +65,6 @@ def _orphans(session: Session, page: list[tuple[str, datetime]], before: datetim
     return (
         [key for key in owners["images"] if key not in images]
         + [key for key, upload_id in owners["uploads"].items() if upload_id not in uploads]
+        + [key for key, prior_id in owners["imports"].items() if prior_id not in imports]
         + [key for key, job_id in owners["jobs"].items() if job_id not in unfinished and key not in artefacts]
     )

@@ -7,14 +7,20 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from ledger.models import Prior, new_id
+from ledger.storage import import_prefix
 
 
-def create(session: Session, project_id: str, subject_id: str) -> Prior:
-    """Create a prior that a job has still to learn."""
-    prior = Prior(id=new_id("pri"), project_id=project_id, subject_id=subject_id)
+def create(session: Session, project_id: str, subject_id: str, *, prior_id: str | None = None) -> Prior:
+    """Create a prior that a job has still to learn, or to import: then its file is stored first, under `prior_id`."""
+    prior = Prior(id=prior_id or new_id("pri"), project_id=project_id, subject_id=subject_id)
     session.add(prior)
     session.flush()
     return prior
+
+
+def import_key(project_id: str, prior_id: str) -> str:
+    """The key of the file that the prior is imported from. It is deleted some time after the import."""
+    return f"{import_prefix(project_id, prior_id)}lora.safetensors"
 
 
 def get(session: Session, project_id: str, prior_id: str) -> Prior | None:

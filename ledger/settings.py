@@ -105,9 +105,11 @@ class Settings(BaseSettings):
     max_gpu_seconds_per_day: int = Field(86_400, ge=1)
     """The most seconds of one UTC day in which jobs of one project hold a worker. Then new jobs are refused."""
     max_pending_uploads: int = Field(100, ge=1)
-    """The most uploads by signed URL of one project that have not become images."""
+    """The most uploads by signed URL of one project that have not become images or priors."""
     max_upload_bytes: int = 32 * 1024 * 1024
     """The largest accepted image file."""
+    max_import_bytes: int = Field(512 * 1024 * 1024, ge=1, le=2**31 - 1)
+    """The largest accepted LoRA file. A worker needs about five times as much memory to import one."""
     min_image_side: int = 64
     """In pixels; smaller uploads are refused. SDXL learns little from images below 256 pixels."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -41,6 +41,7 @@ __all__ = [
     "WrongSize",
     "attempt_prefix",
     "image_prefix",
+    "import_prefix",
     "job_prefix",
     "project_prefix",
     "upload_prefix",
@@ -131,7 +132,14 @@ class Storage:
         """Open an object, or the bytes of a `Range` header. Raises RangeOutside, NoSuchObject and StorageError."""
         return open_object(self._client, self.settings.s3_bucket, key, byte_range)
 
-    def put_file(self, key: str, content: bytes, content_type: str) -> None:
+    def copy(self, source: str, target: str) -> StoredObject:
+        """Copy an object within the bucket and read the copy back. Raises NoSuchObject and StorageError."""
+        place = {"Bucket": self.settings.s3_bucket, "Key": source}
+        with storage_errors("get", source):
+            self._client.copy_object(Bucket=self.settings.s3_bucket, Key=target, CopySource=place)
+        return self.read_back(target)
+
+    def put_file(self, key: str, content: bytes | IO[bytes], content_type: str) -> None:
         """Store bytes under this key, without reading them back. Raises StorageError."""
         with storage_errors("put", key):
             self._client.put_object(Bucket=self.settings.s3_bucket, Key=key, Body=content, ContentType=content_type)
@@ -241,6 +249,11 @@ def image_prefix(project_id: str, image_id: str) -> str:
 def upload_prefix(project_id: str, upload_id: str) -> str:
     """The prefix of the file that a user sends by a signed URL."""
     return f"{project_prefix(project_id)}uploads/{upload_id}/"
+
+
+def import_prefix(project_id: str, prior_id: str) -> str:
+    """The prefix of the file that a prior is imported from."""
+    return f"{project_prefix(project_id)}imports/{prior_id}/"
 
 
 def job_prefix(project_id: str, job_id: str) -> str:

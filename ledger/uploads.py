@@ -1,7 +1,7 @@
-"""Uploads: files that users send to the storage by a signed URL, and that become images later.
+"""Uploads: files that users send to the storage by a signed URL, and that become images or imported priors later.
 
-Such a file is untrusted, and the service has not read it. It is deleted when it becomes an image. It is deleted again
-some time after its URL has expired, because a URL accepts more than one PUT.
+Such a file is untrusted, and the service has not read it. It is deleted when it becomes an image or a prior. It is
+deleted again some time after its URL has expired, because a URL accepts more than one PUT.
 """
 
 from datetime import timedelta
@@ -16,10 +16,12 @@ from ledger.storage import Storage, upload_prefix
 SETTLED = timedelta(minutes=15)
 """So long after its URL has expired, no PUT to it is still in progress."""
 SWEEP_SIZE = 100
+LORA = "application/x-safetensors"
+"""The content type of an upload that becomes a prior. All others become images."""
 
 
 class AlreadyUsed(Exception):
-    """The upload has already become an image."""
+    """The upload has already become an image or a prior."""
 
 
 def create(session: Session, project_id: str, *, content_type: str, size: int, seconds: float) -> Upload:
@@ -43,7 +45,7 @@ def find(session: Session, project_id: str, upload_id: str) -> Upload | None:
 
 
 def use(session: Session, project_id: str, upload_id: str) -> Upload | None:
-    """Mark the upload as used, in the transaction that creates its image. None: not there. Raises AlreadyUsed."""
+    """Mark the upload as used, in the transaction that uses it up. None: not there. Raises AlreadyUsed."""
     mine = (Upload.project_id == project_id, Upload.id == upload_id)
     upload = _unused(session.scalars(select(Upload).where(*mine).with_for_update()).first())
     if upload is not None:
@@ -58,7 +60,7 @@ def _unused(upload: Upload | None) -> Upload | None:
 
 
 def count_pending(session: Session, project_id: str) -> int:
-    """The number of the project's uploads that have not become images."""
+    """The number of the project's uploads that have not become images or priors."""
     pending = (Upload.project_id == project_id, Upload.used_at.is_(None))
     return session.scalar(select(func.count()).select_from(Upload).where(*pending)) or 0
 

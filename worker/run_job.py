@@ -30,6 +30,7 @@ from worker.attempt import Attempt, Canceled, ClaimLost, Draining, JobResult
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
 from worker.gpu import TOO_LARGE, GpuOutOfMemory, free_memory
+from worker.import_prior import import_prior
 
 CODES: dict[type[Exception], str] = {
     InvalidRequest: "invalid_request",
@@ -103,7 +104,8 @@ def _claim(context: WorkerContext, job_id: str) -> Claim | None:
 def _run(context: WorkerContext, attempt: Attempt) -> bool:
     """Do the work of the attempt and write its outcome. True if it certainly left no orphaned objects."""
     claim = attempt.claim
-    work = train.learn if claim.kind == "prior" else edit.make_edits
+    make_prior = import_prior if claim.is_import else train.learn
+    work = make_prior if claim.kind == "prior" else edit.make_edits
     try:
         return _succeed(context, attempt, work(context, attempt))
     except Draining:

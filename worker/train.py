@@ -62,7 +62,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
         "choices": parameters.get("choices", {}),
         "references": [reference.image_id for reference in row.references],
     }
-    return _job_result(prior, resolved, previews.stored)
+    return prior_result(prior, resolved, previews.stored)
 
 
 def _load(context: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], SubjectRow, list[Image.Image]]:
@@ -146,7 +146,8 @@ def _train(
     )
 
 
-def _job_result(prior: Prior, request: dict[str, Any], previews: list[NewArtefact]) -> JobResult:
+def prior_result(prior: Prior, request: dict[str, Any], previews: list[NewArtefact]) -> JobResult:
+    """The files and the settings of a prior, which are the same for one that is trained and one that is imported."""
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / "prior"
         manifest = save_prior(prior.adapter, prior.manifest, folder).manifest

@@ -5,6 +5,7 @@ The application has these routes only if LIPE_PUBLIC_URL is set. They are not in
 
 import re
 import time
+from tempfile import SpooledTemporaryFile
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -71,11 +72,14 @@ def read_file(key: Key, request: Request, service: ServiceDep, signed: SignedDep
 
 @router.put("/{key:path}")
 async def receive_file(key: Key, request: Request, service: ServiceDep, signed: SignedDep) -> Response:
-    """Store a user's file of exactly the announced type and size, which becomes an image later."""
+    """Store a user's file of exactly the announced type and size, which becomes an image or a prior later."""
     announced = {"Content-Type": signed["content_type"], "Content-Length": signed["size"]}
     for name, value in announced.items():
         if request.headers.get(name) != value:
             raise Problem("upload_mismatch", f"send the header `{name}: {value}`, as the upload was announced")
-    content = await request.body()
-    await run_in_threadpool(service.storage.put_file, key, content, signed["content_type"])
+    with SpooledTemporaryFile(service.settings.max_upload_bytes) as file:  # a LoRA may be larger than the memory allows
+        async for chunk in request.stream():
+            file.write(chunk)
+        file.seek(0)
+        await run_in_threadpool(service.storage.put_file, key, file, signed["content_type"])
     return Response()

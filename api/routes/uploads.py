@@ -1,4 +1,4 @@
-"""Uploads: files that the client sends to the object storage directly, to create images from them."""
+"""Uploads: files that the client sends to the object storage directly, to create images or priors from them."""
 
 from typing import Annotated, Literal
 
@@ -20,8 +20,11 @@ router = APIRouter(prefix="/uploads", tags=["images"])
 class NewUpload(RequestModel):
     """The file that the client will send: its type and its exact size in bytes."""
 
-    content_type: Literal["image/jpeg", "image/png", "image/webp", "image/heic", "image/heif", "image/avif"]
-    """Media type of the file, which the PUT must send. The image is recognized by its content."""
+    content_type: Literal[
+        "image/jpeg", "image/png", "image/webp", "image/heic", "image/heif", "image/avif", "application/x-safetensors"
+    ]
+    """Media type of the file, which the PUT must send. An image is recognized by its content.
+    `application/x-safetensors` announces a LoRA to import."""
 
     size: Annotated[int, Field(ge=1, le=2**31 - 1)]
     """Exact size of the file in bytes. The storage refuses a file of another size."""
@@ -30,11 +33,12 @@ class NewUpload(RequestModel):
 class UploadBody(ResponseModel):
     """PUT the file to `url` with exactly these `headers`, without the API key.
 
-    Then `POST /v1/images` with the id as `upload_id`. Unused uploads are deleted some time after `expires_at`.
+    Then `POST /v1/images` with the id as `upload_id`, or import the file as a prior. Unused uploads are deleted some
+    time after `expires_at`.
     """
 
     id: str
-    """Id of the upload, for `upload_id` of `POST /v1/images`."""
+    """Id of the upload, for `upload_id` of `POST /v1/images` or of an import."""
 
     content_type: str
     """Media type that the request announced."""
@@ -61,14 +65,17 @@ class UploadBody(ResponseModel):
     operation_id="create_upload",
     response_model=UploadBody,
     responses=problem_responses(
-        "idempotency_key_in_flight", "image_too_large", "idempotency_key_reused", "too_many_uploads"
+        "idempotency_key_in_flight", "image_too_large", "lora_too_large", "idempotency_key_reused", "too_many_uploads"
     ),
 )
 def create_upload(new_upload: NewUpload, idempotent: IdempotencyDep) -> Response:
     """Announce a file and get the URL to PUT it to."""
     settings, limits = idempotent.service.settings, dict[str, str]()
-    if new_upload.size > settings.max_upload_bytes:
-        raise Problem("image_too_large", f"send at most {settings.max_upload_bytes} bytes", param="size")
+    is_lora = new_upload.content_type == uploads.LORA
+    largest = settings.max_import_bytes if is_lora else settings.max_upload_bytes
+    if new_upload.size > largest:
+        code = "lora_too_large" if is_lora else "image_too_large"
+        raise Problem(code, f"send at most {largest} bytes", param="size")
     with idempotent.service.begin() as session:
         answer = idempotent.recall(session)
         if answer is None:

@@ -35,13 +35,16 @@ PROBLEMS: Mapping[str, str] = {
         "The upload's URL has received no file, or a file of another size than announced. PUT the file, then "
         "send the request again."
     ),
-    "upload_used": (
-        "Another request has already created an image from the upload. Announce a new upload for a new image."
-    ),
+    "upload_used": ("Another request has already created an image or a prior from the upload. Announce a new upload."),
     "idempotency_key_in_flight": "The first request with this key has not been answered yet.",
     "upload_mismatch": "The PUT of an upload has another size or type than announced. Announce the file as it is.",
     "body_too_large": "The body is longer than this path accepts.",
     "image_too_large": "The file is larger than the service accepts (`LIPE_MAX_UPLOAD_BYTES`).",
+    "lora_too_large": "The LoRA file is larger than the service accepts (`LIPE_MAX_IMPORT_BYTES`).",
+    "lora_invalid": (
+        "The uploaded file is no safetensors file of a LoRA, or it is damaged: `detail` says which. "
+        "docs/import-a-lora.md says what can be imported."
+    ),
     "image_format_unsupported": (
         "The first bytes are not those of a JPEG, PNG, WebP, HEIC or AVIF file. Name and content type do not matter."
     ),

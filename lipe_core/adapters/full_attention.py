@@ -91,7 +91,7 @@ def use_attention(model: BaseModel, differences: Mapping[str, Tensor]) -> Iterat
         name: (weight.data.float() + differences[difference_name(name)].to(weight.device)).to(weight.dtype)
         for name, weight in weights.items()
     }
-    with replace_attention(model, changed) as base_weights:
+    with replace_weights(model, changed) as base_weights:
         yield base_weights
 
 
@@ -102,9 +102,9 @@ def difference_name(weight: str) -> str:
 
 
 @contextmanager
-def replace_attention(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
-    """Replace the attention weights that `tensors` names; restores them on exit. Yields a `BaseWeights`."""
-    weights = {name: weight for name, weight in attention_weights(model).items() if name in tensors}
+def replace_weights(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
+    """Replace the network's weights that `tensors` names; restores them on exit. Yields a `BaseWeights`."""
+    weights = {name: weight for name, weight in model.unet.named_parameters() if name in tensors}
     base = {name: weight.data for name, weight in weights.items()}
     replacements = {name: tensors[name].to(weight.device, weight.dtype) for name, weight in weights.items()}
 

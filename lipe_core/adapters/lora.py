@@ -17,8 +17,7 @@ from torch import Tensor
 from lipe_core.adapters.full_attention import (
     AttentionTraining,
     BaseWeights,
-    attention_weights,
-    replace_attention,
+    replace_weights,
     trainable_attention,
     use_attention,
 )
@@ -116,18 +115,27 @@ def use_adapter(model: BaseModel, prior: Prior) -> Iterator[BaseWeights]:
 
 @contextmanager
 def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[BaseWeights]:
-    """Add the low-rank products to the weights once, so that an evaluation costs as much as the base model's."""
-    targets = [target for target in TARGETS if any(f".{target}.lora_" in key for key in tensors)]
-    weights = {
-        name.removesuffix(".weight"): weight.data
-        for name, weight in attention_weights(model).items()
-        if name.endswith(tuple(f".{target}.weight" for target in targets))
-    }
-    if not weights or tensors.keys() != {f"{layer}.lora_{part}.weight" for layer in weights for part in "AB"}:
+    """Add the low-rank products to the weights once, so that an evaluation costs as much as the base model's.
+
+    The adapter may leave out layers, and have another rank in each.
+    """
+    weights, layers = linear_weights(model), {key.rpartition(".lora_")[0] for key in tensors}
+    if not layers <= weights.keys() or tensors.keys() != {
+        f"{layer}.lora_{part}.weight" for layer in layers for part in "AB"
+    }:
         raise InvalidPrior("the adapter's tensors do not belong to this base model's attention layers")
-    merged = {f"{layer}.weight": _merged(weight, tensors, layer) for layer, weight in weights.items()}
-    with replace_attention(model, merged) as base_weights:
+    merged = {f"{layer}.weight": _merged(weights[layer], tensors, layer) for layer in layers}
+    with replace_weights(model, merged) as base_weights:
         yield base_weights
+
+
+def linear_weights(model: BaseModel) -> dict[str, Tensor]:
+    """The weights of all linear layers in the network's transformer blocks, by the layer's name."""
+    return {
+        name: layer.weight.data
+        for name, layer in model.unet.named_modules()
+        if isinstance(layer, torch.nn.Linear) and ".attentions." in name
+    }
 
 
 def _merged(weight: Tensor, tensors: Mapping[str, Tensor], layer: str) -> Tensor:

@@ -1,11 +1,12 @@
-"""Operations on priors: train one for a subject, read its files, delete it."""
+"""Operations on priors: train or import one for a subject, read its files, delete it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from lipe_client.call import Call, Listing, create, filters, no_content, path_of
-from lipe_client.models import Job, Preset, Prior, PriorSummary, Status, Subject
+from lipe_client.models import Job, Preset, Prior, PriorSummary, Status, Subject, Upload
 from lipe_client.operations import list_operation, operation
 
 
@@ -43,6 +44,42 @@ class Priors:
         }
         path = path_of("subjects", subject, "priors")
         return create(path, Job.model_validate_json, body, idempotency_key=idempotency_key)
+
+    @operation
+    def import_prior(
+        self,
+        subject: Subject | str,
+        file: Path | str | bytes,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        webhook_url: str | None = None,
+        webhook_events: Sequence[str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Call[Job]:
+        """Make a prior of the subject from a LoRA that another program trained: a safetensors file or its bytes.
+
+        Prompts name the subject by its token, which must be the word that the LoRA was trained with.
+        """
+        content = file if isinstance(file, bytes) else Path(file).read_bytes()
+
+        def put(response: bytes) -> Call[Job]:
+            upload = Upload.model_validate_json(response)
+            body = {
+                "upload_id": upload.id,
+                "metadata": metadata,
+                "webhook_url": webhook_url,
+                "webhook_events": list(webhook_events) if webhook_events is not None else None,
+            }
+            path = path_of("subjects", subject, "priors", "import")
+            finish = create(path, Job.model_validate_json, body, idempotency_key=idempotency_key)
+            return Call("PUT", upload.url, lambda _: finish, {"content": content, "headers": upload.headers})
+
+        return create(
+            path_of("uploads"),
+            put,
+            {"content_type": "application/x-safetensors", "size": len(content)},
+            idempotency_key=idempotency_key and f"{idempotency_key}.upload",
+        )
 
     @operation
     def prior(self, prior: PriorSummary | str) -> Call[Prior]:

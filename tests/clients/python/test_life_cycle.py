@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from lipe_client import AsyncClient, Client, Problem
 from tests.support.uploads import png
 
 Work = Callable[..., None]
+LORA = save({"lora_unet_x.lora_up.weight": np.zeros((2, 2), np.float32)})
 PROMPT = "a photo of sks dog jumping"
 IMAGE = [("image", {"target_prompt": PROMPT, "seed": 7})]
 
@@ -25,6 +28,8 @@ def test_the_life_of_a_subject(lipe: Client, work: Work) -> None:
     training = lipe.train_prior(rex)
     work(training.id)
     prior = lipe.prior(training.prior_id or "")
+    with pytest.raises(Problem, match="lora_invalid"):
+        lipe.import_prior(rex, b"no LoRA at all")
 
     job = lipe.edit(prior=prior, image=first, prompt=PROMPT, seed=7)
     with pytest.raises(Problem, match="prior_in_use") as caught:
@@ -54,6 +59,12 @@ def test_the_asynchronous_client_does_the_same(lipe: Client, server: str) -> Non
             assert [reference.image_id for reference in rex.references] == [image.id for image in images[1:]]
             job = await client.train_prior(rex)
             await client.delete_prior(job.prior_id or "")
+            order = {"order": "7"}
+            first, again = [
+                await client.import_prior(rex, LORA, metadata=order, idempotency_key="import-7") for _ in range(2)
+            ]
+            assert (first.id, first.metadata, first.kind) == (again.id, order, "prior")
+            await client.delete_prior(first.prior_id or "")
             job = await client.edit(subject=rex, image=images[0], prompt=PROMPT, use_prior=False, method="ddim")
             await client.delete_edit(job)
             await client.delete_image(images[1], cascade=True)
