@@ -51,8 +51,8 @@ class NewEdit(RequestModel):
     unusual."""
 
     negative_prompt: Prompt | None = None
-    """Description of what the image must not show, such as "blurry, two dogs"; it need not name the subject. Default:
-    none. Give it if results show the same fault again and again."""
+    """Description of what the image must not show, such as "blurry, two dogs"; it need not name the subject.
+    Default: none. Give it if results show the same fault again and again."""
 
     method: Method = "nima"
     """`nima` is LIPE's own; the others are published baselines. Change it to compare methods."""
@@ -162,6 +162,16 @@ class NewEdit(RequestModel):
         several = len(self.seeds or range(self.n)) > 1 and self.method in methods_with("seeds")
         seeds = "several" if several else "one"
         return chosen({"preset": self.preset, "identity": self.identity, "change": self.change, "seeds": seeds})
+
+    def job_parameters(self) -> dict[str, Any]:
+        """The parameters of the job. Seeds that the request leaves open are drawn."""
+        return {
+            self.method: self.parameters.given(),
+            **({"choices": choices} if (choices := self.choices()) else {}),
+            **({"negative_prompt": self.negative_prompt} if self.negative_prompt else {}),
+            "seeds": self.chosen_seeds(),
+            **self.output(),
+        }
 
     def target_prompts(self) -> list[str]:
         """The prompts, from `prompt` or `prompts`."""

@@ -117,6 +117,11 @@ _new_edit = {
     "metadata": {"order": "7"},
 }  # fmt: skip
 
+_dry_run = {
+    "resolved": {"nima": {"steps": 20, "guidance_scale": 2.0}, "seeds": [7]},
+    "images": 1, "seconds": 21.5, "based_on_jobs": 12, "reason": None, "position": 1,
+}  # fmt: skip
+
 REQUESTS: Mapping[str, Any] = {
     "create_upload": {"content_type": "image/jpeg", "size": 2318404},
     "upload_image": {"upload_id": UPLOAD},
@@ -124,7 +129,9 @@ REQUESTS: Mapping[str, Any] = {
     "change_subject": {"name": "Rex II", "metadata": {"customer": None}, "captions": {IMAGE: "sks dog on a sofa"}},
     "add_reference": {"image_id": IMAGE, "caption": "sks dog on a sofa"},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
+    "dry_run_prior": {"preset": "best"},
     "create_edit": _new_edit,
+    "dry_run_edit": _new_edit,
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
     "create_key": {"name": "the shop's web server", "scope": "write", "expires_at": NEXT_YEAR},
     "change_webhook_endpoint": {"disabled": False},
@@ -142,6 +149,7 @@ RESPONSES: Mapping[str, Any] = {
     "change_subject": _subject,
     "add_reference": _subject,
     "train_prior": _prior_job,
+    "dry_run_prior": _dry_run | {"resolved": {"prior": {"steps": 1000}, "choices": {"preset": "best"}}, "images": 0},
     "list_priors": _page(_prior),
     "get_prior": _prior | {
         "job_id": JOB, "warnings": [], "manifest": {"base_model": "sdxl", "rank": 16},
@@ -151,6 +159,7 @@ RESPONSES: Mapping[str, Any] = {
         ],
     },
     "create_edit": _edit_job,
+    "dry_run_edit": _dry_run,
     "list_edits": _page(_edit),
     "get_edit": _edit | {
         "job_id": JOB, "status": "succeeded", "warnings": [],

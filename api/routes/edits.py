@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
+from api.dry_run import DryRunBody, dry_run
 from api.edit_request import NewEdit, require_subject
 from api.effective_settings import GUIDED, contradiction
 from api.fields import Moment, PathId, ResponseModel, check_url
@@ -114,15 +115,24 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     """Edit an image, once for each prompt and seed; 202 with the job."""
     if new_edit.webhook_url is not None:
         await run_in_threadpool(check_url, idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
-    parameters = {
-        new_edit.method: new_edit.parameters.given(),
-        **({"choices": choices} if (choices := new_edit.choices()) else {}),
-        **({"negative_prompt": new_edit.negative_prompt} if new_edit.negative_prompt else {}),
-        "seeds": new_edit.chosen_seeds(),
-        **new_edit.output(),
-    }
-    create_job = partial(_create_job, idempotent, new_edit, parameters, request.state.request_id)
+    create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
+
+
+@router.post(
+    "/dry-run",
+    operation_id="dry_run_edit",
+    response_model=DryRunBody,
+    responses=problem_responses(
+        *JOB_PROBLEMS, "prior_not_ready", "prompt_empty", "prompt_without_subject", "mask_size_mismatch"
+    ),
+)
+def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
+    """Check a request for an edit, quotas included, and estimate its time. Nothing is created."""
+    service = idempotent.service
+    check_url(service.settings, new_edit.webhook_url, param="webhook_url")
+    create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
+    return dry_run(service, idempotent.project_id, "edit", new_edit.method, create_job)
 
 
 @router.get("", operation_id="list_edits", response_model=Listing[EditBody], openapi_extra=METADATA_PARAMETER)

@@ -12,6 +12,7 @@ from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
 from api.choices import Preset, chosen
+from api.dry_run import DryRunBody, dry_run
 from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
@@ -119,6 +120,22 @@ async def train_prior(
         await run_in_threadpool(check_url, idempotent.service.settings, new_prior.webhook_url, param="webhook_url")
     create_job = partial(_create_job, idempotent, subject_id, new_prior, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
+
+
+@router.post(
+    "/subjects/{subject_id}/priors/dry-run",
+    operation_id="dry_run_prior",
+    response_model=DryRunBody,
+    responses=problem_responses(*JOB_PROBLEMS),
+)
+def dry_run_prior(
+    subject_id: PathId, request: Request, idempotent: IdempotencyDep, new_prior: OptionalNewPrior
+) -> DryRunBody:
+    """Check a request for a training, quotas included, and estimate its time. Nothing is created."""
+    service = idempotent.service
+    check_url(service.settings, new_prior.webhook_url, param="webhook_url")
+    create_job = partial(_create_job, idempotent, subject_id, new_prior, request.state.request_id)
+    return dry_run(service, idempotent.project_id, "prior", "prior", create_job)
 
 
 @router.get(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.access_key import AccessKey, ensure_key
-from cli.embedded.address import local_url, public_url
+from cli.embedded.address import is_loopback, local_url, public_url
 from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
 from cli.embedded.supervisor import Supervisor
@@ -77,7 +77,7 @@ def embedded_service(
     data_dir = data_dir.resolve()
     check_data_folder(data_dir)
     stop_orphan(data_dir / "api")  # it would hold the port
-    defaults = _default_settings(data_dir, base_model)
+    defaults = _default_settings(data_dir, base_model, allows_private_urls=is_loopback(host))
     model = defaults.get("LIPE_BASE_MODEL") or os.environ["LIPE_BASE_MODEL"]
     check_base_model(model)
     with ExitStack() as stack:
@@ -157,11 +157,11 @@ def _start_servers(
     return settings, tuple(started)
 
 
-def _default_settings(data_dir: Path, base_model: str | Path | None) -> dict[str, str]:
+def _default_settings(data_dir: Path, base_model: str | Path | None, *, allows_private_urls: bool) -> dict[str, str]:
     settings = {
         "LIPE_DATA_DIR": str(data_dir / "cache"),
-        # The service listens on loopback by default, so its users can reach private addresses anyway.
-        "LIPE_ALLOW_PRIVATE_URLS": os.environ.get("LIPE_ALLOW_PRIVATE_URLS", "true"),
+        # Users of a service on loopback can reach private addresses anyway; those of other machines cannot.
+        "LIPE_ALLOW_PRIVATE_URLS": os.environ.get("LIPE_ALLOW_PRIVATE_URLS", str(allows_private_urls).lower()),
         "LIPE_KEY_PEPPER": os.environ.get("LIPE_KEY_PEPPER", secret(data_dir)),
         "PYTHONPATH": _python_path(),
     }

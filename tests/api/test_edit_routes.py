@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from ledger import workers
 from ledger.database import UnitOfWork
+from ledger.models import Job
 from tests.support.api_fixtures import Refuse
 
 Upload = Callable[..., str]
@@ -179,3 +180,41 @@ def test_a_mask_of_another_size(api: TestClient, refused: Refuse, prior: str, up
         "prompt": DOG,
     }
     refused(422, "mask_size_mismatch", api.post, "/v1/edits", json=payload)
+
+
+def test_a_dry_run_prices_an_edit_and_creates_nothing(
+    api: TestClient, refused: Refuse, prior: str, upload: Upload, begin: UnitOfWork
+) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG, "seed": 1, "preset": "fast"}
+    before = api.get("/v1/jobs").json()
+    answer = api.post("/v1/edits/dry-run", json=payload)
+    body = answer.json()
+    assert (answer.status_code, body["seconds"], body["based_on_jobs"], body["images"], body["position"]) == (
+        200, None, 0, 1, 1,
+    )  # fmt: skip
+    assert "no finished job with nima" in body["reason"]
+    assert (body["resolved"]["nima"]["steps"], body["resolved"]["choices"]) == (10, {"preset": "fast"})
+    assert api.get("/v1/jobs").json() == before
+    done = api.post("/v1/edits", json=payload).json()["id"]
+    nima = {"steps": 20, "reconstruction_steps": 0}
+    with begin() as session:
+        job = session.get_one(Job, done)
+        job.state, job.resolved = "succeeded", {"nima": nima, "target_prompts": [DOG], "seeds": [1]}
+        job.metrics = {"seconds_queued": 99, "seconds_inverting": 4.0, "seconds_editing": 6.0}
+    twice = payload | {"n": 2, "parameters": {"steps": 20, "reconstruction_steps": 0}}
+    body = api.post("/v1/edits/dry-run", json=twice).json()
+    assert (body["seconds"], body["based_on_jobs"], body["images"], body["reason"]) == (20.0, 1, 2, None)
+    for change, status, code in (
+        ({"prompt": "a dog"}, 422, "prompt_without_subject"),
+        ({"preset": "better"}, 422, "invalid_request"),
+        ({"webhook_url": "ftp://example.org"}, 422, "webhook_url_forbidden"),
+    ):
+        refused(status, code, api.post, "/v1/edits/dry-run", json=payload | change)
+
+
+def test_a_dry_run_prices_a_training(api: TestClient, refused: Refuse, subject: dict[str, Any]) -> None:
+    path = f"/v1/subjects/{subject['id']}/priors"
+    body = api.post(f"{path}/dry-run", json={"preset": "best"}).raise_for_status().json()
+    assert (body["resolved"]["prior"]["steps"], body["images"], body["position"]) == (1000, 0, 1)
+    assert api.get(path).json()["data"] == []
+    refused(404, "not_found", api.post, "/v1/subjects/sub_unknown/priors/dry-run")

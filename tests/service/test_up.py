@@ -21,7 +21,7 @@ from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 @pytest.mark.enable_socket  # it connects to this machine's own address, as other machines do
 def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) -> None:
-    environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "LIPE_ALLOW_PRIVATE_URLS": "true"}
     with (
         receiving(200) as receiver,
         embedded_service(tmp_path / "data", host="0.0.0.0", base_model=checkpoint, environment=environment) as service,

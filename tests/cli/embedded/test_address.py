@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from cli.embedded.address import local_url, public_url
+from cli.embedded.address import is_loopback, local_url, public_url
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,16 @@ from cli.embedded.address import local_url, public_url
 )
 def test_a_host_is_its_own_address(host: str, local: str, public: str) -> None:
     assert (local_url(host, 8000), public_url(host, 8000)) == (local, public)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_service_on_loopback_answers_this_machine_alone(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "lipe.example.com"])
+def test_a_service_elsewhere_answers_other_machines(host: str) -> None:
+    assert not is_loopback(host)
 
 
 @pytest.mark.enable_socket
