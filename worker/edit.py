@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -224,5 +225,5 @@ def _edit(
                 prompt, seed = results.rows[number - 1]
                 results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
 
-    variants = [partial(edit_prompts, count) for count in halvings(len(missing_prompts()))]
+    variants: list[Callable[[], None]] = [partial(edit_prompts, n) for n in halvings(len(missing_prompts()))]
     with_memory_fallbacks([*variants, edit_one_by_one])
