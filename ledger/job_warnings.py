@@ -43,3 +43,4 @@ def add(session: Session, job: Job, found: Sequence[JobWarning]) -> None:
             terminal=False,
         )
     )
+    session.flush()  # a renewal in the same transaction continues the sequence by a statement of its own

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
-from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
 from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
@@ -206,13 +207,16 @@ def _edit(
             attempt.seconds[stage] = attempt.seconds.get(stage, 0.0) + seconds
         return made
 
-    def edit_together() -> None:
-        """All prompts that miss a result, with all seeds: they share one inversion and one batch."""
+    def missing_prompts() -> list[int]:
+        return sorted({(number - 1) // len(request.seeds) for number in results.missing})
+
+    def edit_prompts(at_once: int) -> None:
+        """The prompts that miss a result, so many at once with all seeds: they share one inversion and one batch."""
         seeds = len(request.seeds)
-        prompts = sorted({(number - 1) // seeds for number in results.missing})
-        numbers = [prompt * seeds + seed for prompt in prompts for seed in range(1, seeds + 1)]
-        target_prompts = tuple(request.target_prompts[prompt] for prompt in prompts)
-        results.store(numbers, edit(replace(request, target_prompts=target_prompts)))
+        while prompts := missing_prompts()[:at_once]:
+            numbers = [prompt * seeds + seed for prompt in prompts for seed in range(1, seeds + 1)]
+            target_prompts = tuple(request.target_prompts[prompt] for prompt in prompts)
+            results.store(numbers, edit(replace(request, target_prompts=target_prompts)))
 
     def edit_one_by_one() -> None:
         """One row at a time, each with an inversion of its own. The rows do not depend on each other."""
@@ -221,4 +225,5 @@ def _edit(
                 prompt, seed = results.rows[number - 1]
                 results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
 
-    with_memory_fallbacks([edit_together, edit_one_by_one])
+    variants: list[Callable[[], None]] = [partial(edit_prompts, n) for n in halvings(len(missing_prompts()))]
+    with_memory_fallbacks([*variants, edit_one_by_one])

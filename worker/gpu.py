@@ -55,6 +55,8 @@ class Gpu:
             self._model = sdxl.load(
                 self.checkpoint, revision=self.revision, device=device, dtype=dtype, hash_cache=self.hash_cache
             )
+            if device.type == "cuda":  # one image fills a GPU, so that slices cost no time
+                self._model.vae.enable_slicing()
         return self._model
 
     def prior(self, sha256: str, fetch: Callable[[Path], None]) -> Prior:
@@ -113,13 +115,20 @@ def cpu_offloaded(model: BaseModel) -> Iterator[None]:
 @contextmanager
 def reduced_memory(model: BaseModel) -> Iterator[None]:
     """Context manager that saves memory and costs time: gradient checkpointing, and images decoded one by one."""
+    is_sliced = model.vae.use_slicing
     model.unet.enable_gradient_checkpointing()
     model.vae.enable_slicing()
     try:
         yield
     finally:
         model.unet.disable_gradient_checkpointing()
-        model.vae.disable_slicing()
+        if not is_sliced:
+            model.vae.disable_slicing()
+
+
+def halvings(count: int) -> list[int]:
+    """A count, its half, and so on down to 1: the numbers of rows to try at once while the memory is too small."""
+    return [count, *halvings(count // 2)] if count > 1 else [1]
 
 
 def with_memory_fallbacks(variants: Sequence[Callable[[], Result]]) -> Result:

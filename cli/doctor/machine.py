@@ -14,6 +14,7 @@ from cli.doctor.base_model import base_model_of, weight_bytes
 from cli.doctor.finding import Finding, failed, fine, one_line, unchecked
 from cli.doctor.partial_settings import PartialSettings
 
+DISTRIBUTION = "lipe-server"
 GIB = 1 << 30
 MIN_FREE_DISK = GIB
 """Postgres keeps up to 1 GB of its log before a checkpoint (its default `max_wal_size`), and stops on a full disk."""
@@ -23,7 +24,7 @@ INSTALL = "run `make setup`, or install the package with the extras that this ma
 
 def check_python(partial: PartialSettings) -> Finding:
     """Whether the interpreter is new enough."""
-    needed = metadata.metadata("lipe")["Requires-Python"]
+    needed = metadata.metadata(DISTRIBUTION)["Requires-Python"]
     oldest = tuple(map(int, re.findall(r"\d+", needed)))
     if sys.version_info[: len(oldest)] < oldest:
         return failed("python", f"this is Python {platform.python_version()}: install {needed}, then {INSTALL}")
@@ -32,7 +33,9 @@ def check_python(partial: PartialSettings) -> Finding:
 
 def check_packages(partial: PartialSettings) -> Finding:
     """Whether the packages of API and workers are installed, in any version."""
-    needed = [text for text in metadata.requires("lipe") or [] if not re.search(r"extra ==", text) or _serves(text)]
+    needed = [
+        text for text in metadata.requires(DISTRIBUTION) or [] if not re.search(r"extra ==", text) or _serves(text)
+    ]
     names = sorted({re.split(r"[^\w.-]", text)[0] for text in needed})
     missing = [name for name in names if not _is_installed(name)]
     if missing:
@@ -69,7 +72,10 @@ def check_device(partial: PartialSettings) -> Finding:
         )
         return failed("device", f"LIPE_DEVICE={wanted}, but torch {torch.__version__} {reason}, or set LIPE_DEVICE=cpu")
     if kind == "cuda":
-        return fine("device", f"torch {torch.__version__}, {torch.cuda.get_device_name()}")
+        name = torch.cuda.get_device_name()
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            return failed("device", f"{name} has no bfloat16, and emulates it many times slower: use a newer GPU")
+        return fine("device", f"torch {torch.__version__}, {name}")
     return fine(
         "device", f"torch {torch.__version__}, {kind}: enough for the miniature, an SDXL checkpoint needs a GPU"
     )

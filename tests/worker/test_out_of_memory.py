@@ -4,15 +4,19 @@ from typing import Any
 
 import pytest
 import torch
+from sqlalchemy import func, select
 
 from ledger.database import UnitOfWork
-from ledger.models import Project, Subject
+from ledger.models import Artefact, Project, Subject
 from ledger.states import State
 from ledger.storage import Storage
 from lipe_core import sdxl
+from lipe_core.methods.registry import METHODS
+from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.sdxl import BaseModel, base_model
 from lipe_core.training import learn as learning
 from tests.support.factories import current, edit, learn
+from worker import edit as worker_edit
 from worker import results, train
 from worker.context import WorkerContext
 from worker.run_job import run_job
@@ -72,6 +76,29 @@ def test_in_an_edit(
     run_job(context, following.id)
     assert (current(begin, following).state, current(begin, following).error_detail) == (State.SUCCEEDED, None)
     assert is_restored(context.gpu.base_model())
+
+
+def test_prompts_are_edited_in_smaller_parts(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    method, parts = METHODS["sdedit"], list[int]()
+
+    def edit_at_most_two(model: BaseModel, request: EditRequest, config: Any, **options: Any) -> list[Edit]:
+        parts.append(len(request.target_prompts))
+        if parts[-1] > 2:
+            full()
+        return method.edit(model, request, config, **options)
+
+    monkeypatch.setattr(worker_edit, "METHODS", {"sdedit": method._replace(edit=edit_at_most_two)})
+    prompts = [f"a photo of sks dog {word}" for word in ("sitting", "standing", "jumping", "lying", "asleep")]
+    job = edit(begin, storage, project, subject, None, prompts=prompts, method="sdedit")
+    run_job(context, job.id)
+    assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
+    assert parts == [5, 2, 2, 1]
+    with begin() as session:
+        images = select(func.count()).where(Artefact.job_id == job.id, Artefact.role == "image")
+        assert session.scalar(images) == 5
 
 
 def is_restored(model: BaseModel) -> bool:
