@@ -62,8 +62,8 @@ def convert_lora(
 ) -> dict[str, Tensor]:
     """The tensors with a prior's names, float32. `metadata` is that of the file's header.
 
-    Raises InvalidPrior for a tensor that belongs to no linear layer of the network's transformer blocks, for one of
-    another shape, for half a layer, and for values that are not finite.
+    Raises InvalidPrior for a tensor that belongs to no linear layer of the network's transformer blocks. It is also
+    raised for another shape, for a part of a layer, and for values that are not finite.
     """
     alpha, weights = _default_alpha(metadata or {}), linear_weights(model)
     converted: dict[str, Tensor] = {}

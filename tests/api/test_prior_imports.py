@@ -125,5 +125,5 @@ def test_uploads_are_for_one_purpose(
     assert imported(api, subject, missing).json()["code"] == "upload_incomplete"
     as_image = api.post("/v1/images", json={"upload_id": announced(api, png())["id"]})
     assert as_image.json()["code"] == "image_format_unsupported"
-    picture = api.post("/v1/uploads", json={"content_type": "image/png", "size": 64}).json()
-    assert "announced as image/png" in imported(api, subject, picture).json()["detail"]
+    photo = api.post("/v1/uploads", json={"content_type": "image/png", "size": 64}).json()
+    assert "announced as image/png" in imported(api, subject, photo).json()["detail"]
