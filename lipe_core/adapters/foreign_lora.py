@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lipe_core.adapters.lora import linear_weights
 from lipe_core.adapters.prior import Manifest, Prior
+from lipe_core.adapters.textual_inversion import split_vectors, use_token
 from lipe_core.errors import InvalidPrior
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
@@ -41,7 +42,9 @@ def import_lora(model: BaseModel, subject: Subject, file: Path) -> Prior:
         raise InvalidPrior(f"the file cannot be read as safetensors ({error}): export the LoRA again") from error
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    adapter = convert_lora(model, tensors, metadata)
+    vectors, weights = split_vectors(tensors)
+    _check_vectors(model, subject, vectors)
+    adapter = convert_lora(model, weights, metadata)
     ranks = sorted({len(tensor) for name, tensor in adapter.items() if ".lora_A." in name})
     manifest = Manifest(
         token=subject.token,
@@ -54,7 +57,15 @@ def import_lora(model: BaseModel, subject: Subject, file: Path) -> Prior:
         config={"imported": {"file_sha256": digest, "layers": len(adapter) // 2, "ranks": ranks}},
         losses=(),
     )
-    return Prior(adapter, manifest)
+    return Prior(adapter | vectors, manifest)
+
+
+def _check_vectors(model: BaseModel, subject: Subject, vectors: Mapping[str, Tensor]) -> None:
+    """The token's embeddings, which a prior of this project may have. Raises InvalidPrior."""
+    with use_token(model, subject.token, vectors):  # checks their shapes
+        pass
+    if not all(tensor.dtype in _DTYPES and torch.isfinite(tensor).all() for tensor in vectors.values()):
+        raise InvalidPrior("the token's embeddings have values that are NaN or infinite: train them again")
 
 
 def convert_lora(

@@ -13,6 +13,8 @@ from torch import Tensor
 from lipe_core import sdxl
 from lipe_core.adapters import lora
 from lipe_core.adapters.foreign_lora import convert_lora, import_lora
+from lipe_core.adapters.prior import Prior
+from lipe_core.adapters.textual_inversion import token_vectors
 from lipe_core.errors import InvalidPrior
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
@@ -143,6 +145,23 @@ def test_what_does_not_fit_is_refused(model: BaseModel) -> None:
     with pytest.raises(InvalidPrior, match="9 tensors") as refused:
         convert_lora(model, many)
     assert str(refused.value).count("conv_") == 5
+
+
+def test_the_embeddings_of_a_prior_are_kept_for_the_same_token(model: BaseModel, tmp_path: Path) -> None:
+    prior, file = make_prior(model), tmp_path / "adapter.safetensors"
+    vectors = {name: vector.data + 1 for name, vector in token_vectors(model, "sks").items()}
+    save_file(prior.adapter | vectors, file)
+    imported = import_lora(model, Subject("sks", "dog"), file)
+    assert imported.adapter.keys() == prior.adapter.keys() | vectors.keys()
+    with lora.use_adapter(model, imported):
+        adapted = prediction(model)
+    with lora.use_adapter(model, Prior(prior.adapter | vectors, prior.manifest)):
+        torch.testing.assert_close(prediction(model), adapted)
+    for name in vectors:
+        for changed, message in ((vectors[name][:, :-1], "do not fit"), (vectors[name] * torch.nan, "NaN")):
+            save_file(prior.adapter | vectors | {name: changed.contiguous()}, file)
+            with pytest.raises(InvalidPrior, match=message):
+                import_lora(model, Subject("sks", "dog"), file)
 
 
 def test_a_broken_file_is_refused(model: BaseModel, tmp_path: Path) -> None:
