@@ -33,6 +33,7 @@ _ANSWERS = text("""
     INSERT INTO idempotent_requests (project_id, key, fingerprint, status, body, headers, expires_at)
     SELECT project_id, id, '', 202, jsonb_build_object('id', id), '{}', clock_timestamp() + interval '1 day'
     FROM jobs WHERE project_id = :project
+    ON CONFLICT DO NOTHING
 """)
 
 

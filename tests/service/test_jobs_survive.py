@@ -44,7 +44,8 @@ def test_a_cancelled_training_stops_and_leaves_no_files(
         jobs.cancel(session, project.id, job.id)
     assert ended(begin, job).state == State.CANCELED
     eventually(lambda: not list((settings.data_dir / "checkpoints").glob("*.safetensors")))
-    assert [event.type for event in history(begin, job)] == ["prior.queued", "prior.running", "prior.canceled"]
+    types = [event.type for event in history(begin, job) if event.type != "prior.warning"]  # its images are noise
+    assert types == ["prior.queued", "prior.running", "prior.canceled"]
     assert list(storage.keys(f"projects/{project.id}/jobs/{job.id}/")) == []
     next_job = learn(begin, project, make_subject(begin, storage, project), steps=3)
     assert ended(begin, next_job).state == State.SUCCEEDED

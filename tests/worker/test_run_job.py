@@ -290,7 +290,8 @@ def test_a_cancel_leaves_no_object_and_no_checkpoint(
     job = learn(begin, project, subject, steps=3)
     at_stage(monkeypatch, when, lambda: cancel(begin, job))
     run_job(context, job.id)
-    assert [event.type for event in history(begin, job)] == ["prior.queued", "prior.running", "prior.canceled"]
+    types = [event.type for event in history(begin, job) if event.type != "prior.warning"]  # its images are noise
+    assert types == ["prior.queued", "prior.running", "prior.canceled"]
     assert list(storage.keys(f"projects/{project.id}/jobs/")) == []
     assert list(context.checkpoints.glob("*")) == []
 
