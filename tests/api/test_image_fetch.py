@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api import image_fetch
+from ledger.models import Project
 from ledger.storage import Storage
 from tests.support.api_fixtures import Refuse
 from tests.support.file_server import File, redirect, serving
@@ -17,7 +18,7 @@ def by_url(api: TestClient, url: str, **headers: str) -> Any:
 
 
 @pytest.mark.usefixtures("fetcher")
-def test_an_image_by_url_is_the_same_as_the_uploaded_file(api: TestClient, storage: Storage) -> None:
+def test_an_image_by_url_is_the_same_as_the_uploaded_file(api: TestClient, storage: Storage, project: Project) -> None:
     content = photo("JPEG")
     direct = api.post("/v1/images", content=content).json()
     with serving({"/photo.jpg?size=large": content}) as server:
@@ -25,7 +26,7 @@ def test_an_image_by_url_is_the_same_as_the_uploaded_file(api: TestClient, stora
     image = answer.json()
     assert (answer.status_code, answer.headers["location"]) == (201, f"/v1/images/{image['id']}")
     assert (image["content_type"], image["sha256"]) == ("image/jpeg", direct["sha256"])
-    assert not [key for key in storage.keys("projects/") if image["id"] not in key and "/uploads/" in key]
+    assert list(storage.keys(f"projects/{project.id}/uploads/")) == []
 
 
 @pytest.mark.usefixtures("fetcher")
