@@ -23,8 +23,7 @@ const training = await lipe.wait(await train(4), {
 });
 assert.equal(training.status, "succeeded");
 assert(events.every((event, place) => event.sequence > (events[place - 1]?.sequence ?? 0)));
-// Only the newest progress is kept, so that a quick training may show none.
-assert(events.every(({ data }) => data.stage !== "training" || data.total === 4));
+// Only the newest progress is kept, so that a quick training may show none of its steps.
 assert(events.some(({ type }) => type === "prior.running"));
 assert.equal(events.at(-1)?.type, "prior.succeeded");
 
