@@ -40,7 +40,7 @@ def test_from_references_to_results(
     answer = api.post("/v1/edits", json=payload)
     assert answer.status_code == 202, answer.json()
     job = answer.json()
-    assert job["parameters"] == {"nima": payload["parameters"], "seeds": [3, 4]}
+    assert job["parameters"] == {"nima": payload["parameters"], "seeds": [3, 4], "choices": {"seeds": "several"}}
     assert job["prior_id"] == prior["id"]
     rows = [(prompt, seed) for prompt in payload["prompts"] for seed in (3, 4)]
     roles = ("image", "source_mask", "edit_mask", "uncomposited")

@@ -47,5 +47,5 @@ def test_a_training_stopped_at_a_random_step(
     assert (whole.state, whole.epoch) == (State.SUCCEEDED, 1)
     hashes = [verified(begin, storage, job)[0].sha256 for job in (resumed, whole)]
     assert hashes[0] == hashes[1] == resumed.resolved["adapter_sha256"]
-    assert len(history(begin, interrupted)) == 5
+    assert len([event for event in history(begin, interrupted) if event.type != "prior.warning"]) == 5
     run_audit()
