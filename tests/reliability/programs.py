@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ledger import logs
 from ledger.settings import Settings
 from tests.support.checkout import PYTHON_PATH
 from tests.support.waiting import PATIENCE_SECONDS
@@ -115,6 +116,7 @@ def _main(body: Body, log: Path, variables: Mapping[str, str]) -> None:
             os.dup2(output.fileno(), stream)
     os.environ.update(variables)
     sys.argv = ["lipe"]
+    logs.configure()  # as the command does
     body()
 
 
