@@ -43,14 +43,20 @@ class Decoder:
     def __call__(self, content: bytes, *, max_bytes: int, min_side: int) -> SanitizedImage:
         """Wait for the sanitized image. Raises Problem, with a code of its own for each kind of refusal."""
         bounds = {"max_bytes": max_bytes, "min_side": min_side}
-        task = self._pool.schedule(sanitize_image, args=(content,), kwargs=bounds, timeout=self.seconds)
         try:
-            image: SanitizedImage = task.result()
+            try:
+                return self._sanitized(content, **bounds)
+            except ProcessExpired:  # perhaps while it rebuilt a damaged JPEG
+                return self._sanitized(content, **bounds, keep_jpeg=False)
         except ImageRefused as refusal:
             raise Problem(refusal.code, refusal.detail) from refusal
         except (TimeoutError, MemoryError, ProcessExpired) as error:
             detail = f"decoding it takes more than {self.seconds:g} seconds or {self.memory >> 20} MiB"
             raise Problem("image_too_complex", f"{detail}: save it as a plain JPEG or PNG") from error
+
+    def _sanitized(self, content: bytes, **options: int) -> SanitizedImage:
+        task = self._pool.schedule(sanitize_image, args=(content,), kwargs=options, timeout=self.seconds)
+        image: SanitizedImage = task.result()
         return image
 
     def close(self) -> None:

@@ -30,8 +30,11 @@ class SanitizedImage:
     content_type: str
 
 
-def sanitize_image(content: bytes, *, max_bytes: int, min_side: int) -> SanitizedImage:
-    """Rebuild the image of an uploaded file. Raises ImageRefused, with a code of its own for each kind of refusal."""
+def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: bool = True) -> SanitizedImage:
+    """Rebuild the image of an uploaded file. Raises ImageRefused, with a code of its own for each kind of refusal.
+
+    Rebuilding a damaged JPEG as a JPEG may end the process: see api.jpeg_rebuild.
+    """
     if len(content) > max_bytes:
         raise ImageRefused("image_too_large", f"the file has {len(content)} bytes: send at most {max_bytes}")
     source = open_image(content)
@@ -44,7 +47,7 @@ def sanitize_image(content: bytes, *, max_bytes: int, min_side: int) -> Sanitize
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         raise unreadable(error) from error
-    if (jpeg := rebuild_jpeg(content, source, image)) is not None:
+    if keep_jpeg and (jpeg := rebuild_jpeg(content, source, image)) is not None:
         return SanitizedImage(*image.size, jpeg, "image/jpeg")
     return SanitizedImage(*image.size, _png(image), "image/png")
 

@@ -19,6 +19,9 @@ def rebuild_jpeg(content: bytes, source: Image.Image, image: Image.Image) -> byt
 
     `source` is the image of the file `content`. There is no new file if it is no JPEG, or if its pixels differ from
     `image` because it was rotated or its colors were converted.
+
+    The library ends the process, with exit status 1, at coefficients that can be decoded but not encoded. Some damaged
+    files have them.
     """
     if source.format not in FORMATS or source.mode not in MODES or not _are_equal(source, image):
         return None

@@ -15,6 +15,7 @@ from PIL import Image
 
 from api.decoder import Decoder
 from api.problems import Problem
+from tests.api.test_image_sanitizer import HALVES, encoded
 
 BOUNDS = {"max_bytes": 32 << 20, "min_side": 64}
 SCAN, END = b"\xff\xda", b"\xff\xd9"
@@ -67,6 +68,16 @@ def test_the_largest_image_fits_into_the_memory(decoder: Decoder) -> None:
     file = BytesIO()
     Image.new("RGBA", (7070, 7070), (10, 200, 90, 128)).save(file, "PNG", compress_level=1)
     assert decoder(file.getvalue(), **BOUNDS).width == 7070
+
+
+def test_a_damaged_jpeg_that_ends_the_process_becomes_a_png(decoder: Decoder) -> None:
+    """Its coefficients are out of the range that libjpeg writes, and libjpeg ends the process at that."""
+    damaged = bytearray(encoded(Image.fromarray(HALVES), "JPEG"))
+    damaged[234] = 254
+    alone = f"from api.image_sanitizer import *; sanitize_image({bytes(damaged)!r}, max_bytes=10_000, min_side=64)"
+    assert subprocess.run([sys.executable, "-c", alone], capture_output=True).returncode == 1
+    image = decoder(bytes(damaged), **BOUNDS)
+    assert (image.width, image.content_type) == (120, "image/png")
 
 
 def test_other_refusals_keep_their_codes(decoder: Decoder) -> None:
