@@ -183,6 +183,21 @@ class ServedModels(Model):
     data: tuple[ServedModel, ...]
 
 
+class DryRun(Model):
+    """The effects that a request for a job would have. Nothing was created.
+
+    `resolved` has all settings of the job. `seconds` of work on a worker are estimated from `based_on_jobs` finished
+    jobs; without any, `reason` says so. `position` is the place in the queue; 1 is the first, None is over 200.
+    """
+
+    resolved: dict[str, Any]
+    images: int
+    seconds: float | None
+    based_on_jobs: int
+    reason: str | None
+    position: int | None
+
+
 class Progress(Model):
     """One event of a job: a state change (`type` such as "prior.running"), or progress ("prior.progress")."""
 
