@@ -1,5 +1,6 @@
 """Edits: an image of a learned subject, changed as a prompt says."""
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,14 +17,14 @@ from api.effective_settings import GUIDED, contradiction
 from api.fields import Moment, PathId, ResponseModel, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
-from api.job_body import JobBody, JobWarning, job_warnings
+from api.job_body import JobBody, JobWarning
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import Service, ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from ledger import artefacts, edit_inputs, edits, jobs, results
 from ledger.edit_inputs import EditInputs
-from ledger.models import Artefact, Job
+from ledger.models import Artefact, Edit, Job
 from ledger.states import State
 
 router = APIRouter(prefix="/edits", tags=["edits"])
@@ -62,6 +63,15 @@ class EditBody(ResponseModel):
     created_at: Moment
     """Time at which the edit was created, in UTC."""
 
+    warnings: list[JobWarning]
+    """Reasons why the results will probably be poor: the warnings of the newest job."""
+
+    @classmethod
+    def of(cls, edit: Edit, warnings: Iterable[Mapping[str, str]]) -> "EditBody":
+        """The body of a row, with the warnings of its newest job."""
+        columns = {name: getattr(edit, name) for name in EditBody.model_fields if name != "warnings"}
+        return EditBody.model_validate(columns | {"warnings": list(warnings)})
+
 
 class EditResult(ResponseModel):
     """One edited image. Masks are white where the image may change. `uncomposited` is the image before the source's
@@ -94,9 +104,6 @@ class DownloadableEdit(EditBody):
 
     status: State | None
     """State of the newest job; null if it was deleted."""
-
-    warnings: list[JobWarning]
-    """Reasons why the results will probably be poor: the warnings of the newest job."""
 
     results: list[EditResult]
     """One result for each prompt and seed. Empty until the job has succeeded."""
@@ -142,7 +149,8 @@ def list_edits(
     """The project's edits, newest first."""
     with service.begin() as session:
         page = results.edits(session, caller.project_id, window, state=status, metadata=metadata)
-        return listing(page, EditBody.model_validate)
+        warnings = results.warnings_of_edits(session, [edit.id for edit in page.rows])
+        return listing(page, lambda edit: EditBody.of(edit, warnings.get(edit.id, ())))
 
 
 @router.get(
@@ -157,10 +165,9 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
         job = jobs.of_edit(session, caller.project_id, edit_id)
         files = artefacts.of_job(session, caller.project_id, job.id) if job else []
         return DownloadableEdit(
-            **EditBody.model_validate(edit).model_dump(),
+            **EditBody.of(edit, job.warnings if job else ()).model_dump(),
             job_id=job.id if job else None,
             status=job.status if job else None,
-            warnings=job_warnings(job),
             results=_results(service, files),
         )
 
