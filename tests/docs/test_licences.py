@@ -33,5 +33,7 @@ def test_the_heic_library_has_the_encoder_that_the_page_names() -> None:
 
 def _licence(facts: metadata.PackageMetadata) -> str:
     """The licence of a package by its metadata; a licence's whole text counts by its first line."""
-    text = facts.get("License-Expression") or (facts.get("License") or "").strip().split("\n")[0]
-    return " ".join([text, *(line for line in facts.get_all("Classifier") or [] if line.startswith("License"))])
+    lines = [
+        text.strip().split("\n")[0] for name in ("License-Expression", "License") for text in facts.get_all(name, [])
+    ]
+    return " ".join([*lines, *(line for line in facts.get_all("Classifier", []) if line.startswith("License"))])
