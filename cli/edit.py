@@ -1,11 +1,12 @@
 """`lipe edit`: send an image to a running service and save the edited images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from cli.dry_run import DryRunOption, deleted_afterwards, print_dry_run
 from cli.service import ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
 from cli.settings_file import Data
 from lipe_client import Change, Identity, Method, OutputFormat, Preset
@@ -59,6 +60,7 @@ def edit(
         int | None, typer.Option(help="The quality of jpeg (default 90), or of lossy webp.", min=1, max=100)
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder for the edited images.", file_okay=False)] = Path("out"),
+    dry_run: DryRunOption = False,
     url: Url = None,
     api_key: ApiKey = "",
     data: Data = None,
@@ -74,24 +76,29 @@ def edit(
     console = Console(stderr=True)
     with connect(url, api_key, console, data) as lipe:
         with uploaded_images(lipe, [image, *([mask] if mask else [])]) as images:
-            job = lipe.edit(
-                subject=subject,
-                prior=prior,
-                image=images[0],
-                mask=images[1] if mask else None,
-                prompts=prompt,
-                source_prompt=source_prompt,
-                negative_prompt=negative_prompt,
-                method=method,
-                use_prior=use_prior,
-                preset=preset,
-                identity=identity,
-                change=change,
-                parameters=parameters,
-                seeds=seed,
-                output_format=output_format,
-                output_quality=quality,
-            )
+            request: dict[str, Any] = {
+                "subject": subject,
+                "prior": prior,
+                "image": images[0],
+                "mask": images[1] if mask else None,
+                "prompts": prompt,
+                "source_prompt": source_prompt,
+                "negative_prompt": negative_prompt,
+                "method": method,
+                "use_prior": use_prior,
+                "preset": preset,
+                "identity": identity,
+                "change": change,
+                "parameters": parameters,
+                "seeds": seed,
+                "output_format": output_format,
+                "output_quality": quality,
+            }
+            if dry_run:
+                with deleted_afterwards(lipe, [uploaded.id for uploaded in images]):
+                    print_dry_run(lipe.dry_run_edit(**request))
+                return
+            job = lipe.edit(**request)
         console.print(f"job {job.id}", highlight=False)
         results = lipe.results(follow_job(lipe, job, console))
         out.mkdir(parents=True, exist_ok=True)

@@ -122,6 +122,18 @@ def test_the_subjects_newest_prior_is_the_default(
     assert (edit.method, edit.prior_id) == ("nima", training.prior_id)
 
 
+def test_a_dry_run_prices_the_edit_and_keeps_nothing(lipe: Client, rex: Subject, park: Path) -> None:
+    options = (park, "--subject", rex.id, "--no-prior", "--prompt", PROMPT, "--seed", 1, "--seed", 2, "--mask", park)
+    result = run(*options, "--preset", "best", "--dry-run")
+    assert result.exit_code == 0, result.output
+    lines = set(result.stdout.splitlines())
+    assert {"images    2", "queue     place 1", "seeds=[1, 2]", "nima:", "  steps=40", "  preset=best"} <= lines
+    assert (len(list(lipe.images())), list(lipe.jobs()), list(lipe.edits())) == (3, [], [])
+    refused = run(*options, "--parameter", "steps=0", "--dry-run")
+    assert (refused.exit_code, refused.stdout, len(list(lipe.images()))) == (1, "", 3)
+    assert "invalid_request: parameters.steps" in refused.stderr
+
+
 def test_a_job_that_fails_says_why(begin: UnitOfWork, rex: Subject, park: Path) -> None:
     def fail(job: Job) -> None:
         with begin() as session:

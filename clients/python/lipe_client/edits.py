@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of
+from lipe_client.dry_runs import dry_run_of
 from lipe_client.models import (
     Change,
     Edit,
@@ -91,6 +92,14 @@ class Edits:
             "webhook_events": list(webhook_events) if webhook_events is not None else None,
         }
         return create(path_of("edits"), Job.model_validate_json, body, idempotency_key=idempotency_key)
+
+    dry_run_edit = edit.then(
+        dry_run_of,
+        """Check a request for an edit, quotas included, and estimate its time. Nothing is created.
+
+        The parameters are those of `edit`. Raises Problem as `edit` would.
+        """,
+    )
 
     @operation
     def get_edit(self, edit: EditSummary | Job | str) -> Call[Edit]:
