@@ -18,6 +18,7 @@ from api.fields import Moment, PathId, ResponseModel, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody, JobWarning
+from api.mixing import MixBody, checked_mix, mix_body
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import Service, ServiceDep
@@ -43,7 +44,10 @@ class EditBody(ResponseModel):
     """Id of the prior; null if the edit uses the base model alone, or if the prior was deleted."""
 
     prior_deleted_at: Moment | None
-    """Time at which the prior of the edit was deleted, in UTC; null if it was not."""
+    """Time at which the prior of the edit, or that of its mix, was deleted, in UTC; null if neither was."""
+
+    mix: MixBody | None
+    """The second prior that the edit mixes in; null without one."""
 
     image_id: str
     """Id of the source image."""
@@ -69,8 +73,8 @@ class EditBody(ResponseModel):
     @classmethod
     def of(cls, edit: Edit, warnings: Iterable[Mapping[str, str]]) -> "EditBody":
         """The body of a row, with the warnings of its newest job."""
-        columns = {name: getattr(edit, name) for name in EditBody.model_fields if name != "warnings"}
-        return EditBody.model_validate(columns | {"warnings": list(warnings)})
+        columns = {name: getattr(edit, name) for name in EditBody.model_fields if name not in {"warnings", "mix"}}
+        return EditBody.model_validate(columns | {"warnings": list(warnings), "mix": mix_body(edit)})
 
 
 class EditResult(ResponseModel):
@@ -115,7 +119,12 @@ class DownloadableEdit(EditBody):
     operation_id="create_edit",
     response_model=JobBody,
     responses=problem_responses(
-        *JOB_PROBLEMS, "prior_not_ready", "prompt_empty", "prompt_without_subject", "mask_size_mismatch"
+        *JOB_PROBLEMS,
+        "prior_not_ready",
+        "priors_not_mixable",
+        "prompt_empty",
+        "prompt_without_subject",
+        "mask_size_mismatch",
     ),
 )
 async def create_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
@@ -131,7 +140,12 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     operation_id="dry_run_edit",
     response_model=DryRunBody,
     responses=problem_responses(
-        *JOB_PROBLEMS, "prior_not_ready", "prompt_empty", "prompt_without_subject", "mask_size_mismatch"
+        *JOB_PROBLEMS,
+        "prior_not_ready",
+        "priors_not_mixable",
+        "prompt_empty",
+        "prompt_without_subject",
+        "mask_size_mismatch",
     ),
 )
 def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
@@ -180,10 +194,12 @@ def _create_job(
     if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
         raise problems.invalid(refusal, param="parameters")
     subject_id, prior_id = _subject_and_prior(session, idempotent.project_id, new_edit)
+    mix = checked_mix(session, idempotent.project_id, new_edit.mix, prior_id) if new_edit.mix and prior_id else None
     edit = edits.draft(
         idempotent.project_id,
         subject_id=subject_id,
         prior_id=prior_id,
+        mix=mix,
         image_id=new_edit.image_id,
         mask_image_id=new_edit.mask_image_id,
         method=new_edit.method,
