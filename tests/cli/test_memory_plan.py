@@ -19,7 +19,6 @@ from cli.doctor.partial_settings import read_settings
 from lipe_core import sdxl
 from lipe_core.adapters import lora
 from lipe_core.adapters.full_attention import attention_weights
-from lipe_core.training.config import TARGETS
 
 RANK = 16
 LLAVA = 7_063_000_000
@@ -40,7 +39,7 @@ def true_size(tmp_path_factory: pytest.TempPathFactory) -> MemoryCounts:
         }
     for name, network in networks.items():
         write_holes(folder / f"{name}.safetensors", {key: tuple(w.shape) for key, w in network.named_parameters()})
-    return read_counts(folder, RANK, TARGETS)
+    return read_counts(folder, RANK, lora.TARGETS)
 
 
 def write_holes(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -56,7 +55,7 @@ def write_holes(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         content.truncate(8 + len(text) + end)
 
 
-@pytest.mark.parametrize("targets", [TARGETS, ("to_v", "to_out.0")])
+@pytest.mark.parametrize("targets", [lora.TARGETS, ("to_v", "to_out.0")])
 def test_the_counts_are_those_of_the_networks(checkpoint: Path, targets: tuple[lora.Target, ...]) -> None:
     model = sdxl.load(checkpoint)
     counts = read_counts(checkpoint, RANK, targets)

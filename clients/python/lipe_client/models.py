@@ -206,6 +206,10 @@ class Progress(Model):
     at: datetime
     data: dict[str, Any]
 
+    def __str__(self) -> str:
+        """A line for people: "training 12/60" for progress, and otherwise the type, such as "prior.running"."""
+        return self.type if self.stage is None else f"{self.stage} {self.step}/{self.total}"
+
     @property
     def stage(self) -> str | None:
         """The stage of the job, in a progress event."""
