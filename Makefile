@@ -57,10 +57,10 @@ check: setup ## lint, types, import contracts, language rules and file sizes
 	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
 test: check generators ## the checks and all tests that are not slow, in two processes
-	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-fast: setup ## the unit tests: no servers, no models, nothing slow
-	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile -m "not servers and not models and not slow"
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not servers and not models and not slow"
 
 format: setup ## rewrite the code in the house style
 	@$(RUN)/ruff check --fix-only --quiet .
