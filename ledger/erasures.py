@@ -160,11 +160,8 @@ def _delete_edits(session: Session, project_id: str, edit_ids: Sequence[str]) ->
 
 def _delete_images(session: Session, project_id: str, image_ids: Sequence[str]) -> _Deleted:
     """Delete those of the images that no subject and no edit uses."""
-    users = (
-        Reference.image_id,
-        Edit.image_id,
-        Edit.mask_image_id,
-    )  # one by one: an OR would read all edits for each image
+    # One by one: an OR over both columns of an edit would read all edits for each image.
+    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id)
     unused = [~select(column).where(column == Image.id).exists() for column in users]
     deletion = delete(Image).where(_is_in(Image.id, image_ids), *unused).returning(Image.id, Image.upload_id)
     rows = session.execute(deletion).all()
