@@ -165,6 +165,8 @@ def audit(
 def doctor() -> None:
     """Check what an installation needs: packages, device, memory, base model, database, broker and storage.
 
+    It then prints a plan of the GPU memory by phase, and whether two workers fit on this GPU.
+
     Run it where the workers run. It writes and deletes one object in the storage, and changes nothing else. Exit
     status: 0 no fault, 1 a check failed.
     """
