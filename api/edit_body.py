@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from api.artefact_body import ArtefactBody, artefact_body
 from api.fields import Moment, ResponseModel
 from api.job_body import JobWarning
+from api.mixing import MixBody, mix_body
 from api.service import Service
 from ledger.models import Artefact, Edit
 from ledger.states import State
@@ -23,7 +24,10 @@ class EditBody(ResponseModel):
     """Id of the prior; null if the edit uses the base model alone, or if the prior was deleted."""
 
     prior_deleted_at: Moment | None
-    """Time at which the prior of the edit was deleted, in UTC; null if it was not."""
+    """Time at which the prior of the edit, or that of its mix, was deleted, in UTC; null if neither was."""
+
+    mix: MixBody | None
+    """The second prior that the edit mixes in; null without one."""
 
     image_id: str
     """Id of the source image."""
@@ -49,8 +53,8 @@ class EditBody(ResponseModel):
     @classmethod
     def of(cls, edit: Edit, warnings: Iterable[Mapping[str, str]]) -> "EditBody":
         """The body of a row, with the warnings of its newest job."""
-        columns = {name: getattr(edit, name) for name in EditBody.model_fields if name != "warnings"}
-        return EditBody.model_validate(columns | {"warnings": list(warnings)})
+        columns = {name: getattr(edit, name) for name in EditBody.model_fields if name not in {"warnings", "mix"}}
+        return EditBody.model_validate(columns | {"warnings": list(warnings), "mix": mix_body(edit)})
 
 
 class EditResult(ResponseModel):

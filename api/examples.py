@@ -47,7 +47,8 @@ _prior = {
     "created_at": MOMENT, "warnings": [],
 }  # fmt: skip
 _edit = {
-    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "prior_deleted_at": None, "image_id": IMAGE,
+    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "prior_deleted_at": None,
+    "mix": None, "image_id": IMAGE,
     "mask_image_id": None, "method": "nima", "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
     "warnings": [],
 }  # fmt: skip

@@ -38,6 +38,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG, WebP, HEIC or AVIF image"),
     "range_not_satisfiable": ProblemKind(416, "The file has none of the requested bytes"),
     "invalid_request": ProblemKind(422, "The request is invalid"),
+    "priors_not_mixable": ProblemKind(422, "The priors cannot be mixed"),
     "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),
     "image_too_many_pixels": ProblemKind(422, "The image has too many pixels"),
     "image_sides_out_of_range": ProblemKind(422, "The image is too small or too large"),

@@ -24,6 +24,10 @@ def edit(
     prompt: Annotated[list[str], typer.Option(help='What the result shows: "a photo of sks dog jumping". Repeatable.')],
     subject: Annotated[str | None, typer.Option(help="The subject's id. The edit uses its newest prior.")] = None,
     prior: Annotated[str | None, typer.Option(help="A prior's id, instead of --subject.")] = None,
+    mix: Annotated[str | None, typer.Option(help="The id of a second prior to mix in, such as a style.")] = None,
+    mix_weight: Annotated[
+        float | None, typer.Option(help="The factor of the second prior's change: above 0 to 2; 1 by default.")
+    ] = None,
     method: Annotated[
         Method, typer.Option(help="The editing method. nima is LIPE's own; the others are baselines.")
     ] = "nima",
@@ -70,6 +74,10 @@ def edit(
         raise typer.BadParameter("give either --subject or --prior")
     if not use_prior and (prior is not None or method == "dreamctrl"):
         raise typer.BadParameter("--no-prior needs --subject, and another --method than dreamctrl")
+    if mix is not None and not use_prior:
+        raise typer.BadParameter("--no-prior leaves nothing to mix: leave --mix out")
+    if mix_weight is not None and mix is None:
+        raise typer.BadParameter("--mix-weight needs --mix, the prior to mix in")
     if quality is not None and output_format == "png":
         raise typer.BadParameter("png has no --quality: leave it out, or give --format jpeg or webp")
     parameters = parse_parameters(parameter, "--parameter")
@@ -79,6 +87,8 @@ def edit(
             request: dict[str, Any] = {
                 "subject": subject,
                 "prior": prior,
+                "mix": mix,
+                "mix_weight": mix_weight,
                 "image": images[0],
                 "mask": images[1] if mask else None,
                 "prompts": prompt,

@@ -17,6 +17,7 @@ from api.fields import PathId, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody
+from api.mixing import checked_mix
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
@@ -34,7 +35,12 @@ router = APIRouter(prefix="/edits", tags=["edits"])
     operation_id="create_edit",
     response_model=JobBody,
     responses=problem_responses(
-        *JOB_PROBLEMS, "prior_not_ready", "prompt_empty", "prompt_without_subject", "mask_size_mismatch"
+        *JOB_PROBLEMS,
+        "prior_not_ready",
+        "priors_not_mixable",
+        "prompt_empty",
+        "prompt_without_subject",
+        "mask_size_mismatch",
     ),
 )
 async def create_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
@@ -50,7 +56,12 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     operation_id="dry_run_edit",
     response_model=DryRunBody,
     responses=problem_responses(
-        *JOB_PROBLEMS, "prior_not_ready", "prompt_empty", "prompt_without_subject", "mask_size_mismatch"
+        *JOB_PROBLEMS,
+        "prior_not_ready",
+        "priors_not_mixable",
+        "prompt_empty",
+        "prompt_without_subject",
+        "mask_size_mismatch",
     ),
 )
 def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
@@ -99,10 +110,12 @@ def _create_job(
     if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
         raise problems.invalid(refusal, param="parameters")
     subject_id, prior_id = _subject_and_prior(session, idempotent.project_id, new_edit)
+    mix = checked_mix(session, idempotent.project_id, new_edit.mix, prior_id) if new_edit.mix and prior_id else None
     edit = edits.draft(
         idempotent.project_id,
         subject_id=subject_id,
         prior_id=prior_id,
+        mix=mix,
         image_id=new_edit.image_id,
         mask_image_id=new_edit.mask_image_id,
         method=new_edit.method,

@@ -176,6 +176,8 @@ def test_a_refused_edit_leaves_no_image_behind(
         (("--subject", "sub_1", "--prior", "pri_1"), "either --subject or --prior"),
         (("--prior", "pri_1", "--no-prior"), "--no-prior needs --subject"),
         (("--subject", "sub_1", "--method", "dreamctrl", "--no-prior"), "another --method than dreamctrl"),
+        (("--subject", "sub_1", "--mix-weight", "0.5"), "--mix-weight needs --mix"),
+        (("--subject", "sub_1", "--mix", "pri_1", "--no-prior"), "--no-prior leaves nothing to mix"),
         (("--subject", "sub_1", "--quality", "80"), "png has no --quality"),
         (("--subject", "sub_1", "--format", "gif"), "'gif' is not one of 'png', 'jpeg', 'webp'"),
         (("--subject", "sub_1", "--format", "jpeg", "--quality", "0"), "--quality"),

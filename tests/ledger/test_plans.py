@@ -36,7 +36,7 @@ from ledger.models import Job, Project, Subject
 from ledger.pages import Cursor, Window
 from ledger.settings import Settings
 from ledger.states import State
-from tests.support.rows import make_image, make_job
+from tests.support.rows import make_image, make_job, make_subject
 
 COUNT = 100_000
 SOME = 1000
@@ -256,8 +256,13 @@ def _daily_acts(project_id: str, subject_id: str, image_id: str, settings: Setti
         assert erasure
         assert len(erasure.erased) == 2
 
+    def delete_unused(session: Session) -> None:
+        learned = make_job(session, make_subject(session, project_id))
+        assert erasures.erase_prior(session, project_id, str(learned.prior_id))
+
     return {
         "delete an edit": delete,
+        "delete a prior": delete_unused,
         "submit": submit,
         "claim to finish": claim,
         "dispatch": dispatch,

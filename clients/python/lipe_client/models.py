@@ -276,16 +276,24 @@ class Result(Model):
     uncomposited: Artefact | None = None
 
 
+class Mix(Model):
+    """The second prior of an edit, and its weight. `prior_id` is None if it was deleted."""
+
+    prior_id: str | None
+    weight: float
+
+
 class EditSummary(Model):
     """The request of an edit, with the warnings of its newest job.
 
-    If its prior was deleted, it has `prior_deleted_at` and no `prior_id`.
+    If its prior was deleted, it has `prior_deleted_at` and no `prior_id`; a deleted prior of its `mix` likewise.
     """
 
     id: str
     subject_id: str
     prior_id: str | None
     prior_deleted_at: datetime | None = None
+    mix: Mix | None = None
     image_id: str
     mask_image_id: str | None
     method: str
