@@ -41,7 +41,8 @@ def print_dry_run(found: DryRun) -> None:
         if not isinstance(settings, dict):
             print(f"{section}={json.dumps(settings)}")
             continue
-        print(f"{section}:")
+        if settings:
+            print(f"{section}:")
         for name, value in settings.items():
             print(f"  {name}={value if isinstance(value, str) else json.dumps(value)}")
     print("Nothing was kept of this request.")

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
-from ledger import attempts
+from ledger import attempts, erasures, retries
 from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.models import Prior, Project
 from ledger.storage import Storage
 from tests.support.api_fixtures import Refuse
+from tests.support.races import answer_after
 from tests.support.uploads import png
 
 Upload = Callable[..., str]
@@ -157,3 +159,29 @@ def test_with_the_second_subject_go_the_edits_that_show_it(
         assert list(storage.keys(f"projects/{project.id}/jobs/{job['id']}/")) == []
     for kept in (f"/v1/edits/{other['edit_id']}", f"/v1/priors/{prior}", f"/v1/images/{image}"):
         assert api.get(kept).status_code == 200
+
+
+def test_a_second_prior_is_deleted_while_an_edit_that_mixes_it_is_requested(
+    begin: UnitOfWork, api: TestClient, prior: str, upload: Upload, style: dict[str, Any], project: Project
+) -> None:
+    image, second = upload("white"), style["prior_id"]
+    answer = answer_after(
+        begin,
+        lambda s: erasures.erase_prior(s, project.id, second),
+        lambda: edit(api, prior, image, {"prior_id": second}),
+    )
+    assert (answer.status_code, answer.json()["param"]) == (404, "mix.prior_id")
+
+
+def test_an_edit_that_mixes_a_prior_is_retried_while_that_is_deleted(
+    begin: UnitOfWork, api: TestClient, prior: str, upload: Upload, style: dict[str, Any], project: Project
+) -> None:
+    second = style["prior_id"]
+    job = edit(api, prior, upload("white"), {"prior_id": second}).raise_for_status().json()
+    api.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+
+    def retry(session: Session) -> None:
+        assert retries.retry(session, project.id, job["id"])
+
+    answer = answer_after(begin, retry, lambda: api.delete(f"/v1/priors/{second}"))
+    assert (answer.status_code, answer.json()["used_by"]["edits"]) == (409, [job["edit_id"]])

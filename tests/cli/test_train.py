@@ -109,6 +109,7 @@ def test_a_dry_run_prices_the_training_and_keeps_nothing(lipe: Client, rex: list
     lines = result.stdout.splitlines()
     assert lines[0].startswith("estimate  unknown: the project has no finished job with prior")
     assert {"queue     place 1", "prior:", "  steps=250", "  rank=4"} <= set(lines)
+    assert "regularization:" not in lines
     assert (list(lipe.subjects()), list(lipe.images()), list(lipe.jobs())) == ([], [], [])
     refused = run(*rex, "--class", "dog", "--parameter", "steps=0", "--dry-run")
     assert (refused.exit_code, refused.stdout, list(lipe.subjects()), list(lipe.images())) == (1, "", [], [])
