@@ -1,13 +1,13 @@
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { StrictMode } from 'react';
-import { createRoot } from 'react-dom/client';
-import { ApiProblem } from './api/client';
-import { takeKeyFromAddress } from './api/session';
-import { App } from './app';
-import './styles/base.css';
-import './styles/layout.css';
-import './styles/controls.css';
-import './styles/images.css';
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { ApiProblem } from "./api/client";
+import { takeKeyFromAddress } from "./api/session";
+import { App } from "./app";
+import "./styles/base.css";
+import "./styles/layout.css";
+import "./styles/controls.css";
+import "./styles/images.css";
 
 takeKeyFromAddress();
 
@@ -18,7 +18,7 @@ const shouldRetry = (failures: number, error: Error) =>
 const queries = new QueryClient({
   defaultOptions: { queries: { retry: shouldRetry, staleTime: 2000 }, mutations: { retry: false } },
 });
-const root = document.getElementById('root');
+const root = document.getElementById("root");
 if (root)
   createRoot(root).render(
     <StrictMode>

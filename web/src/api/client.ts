@@ -1,25 +1,25 @@
 /** The client of the contract. A refusal is thrown as an ApiProblem, a lost connection as a ConnectionLost. */
-import createClient, { type Middleware } from 'openapi-fetch';
-import type { components, paths } from './schema';
-import { currentKey, setKey } from './session';
+import createClient, { type Middleware } from "openapi-fetch";
+import type { components, paths } from "./schema";
+import { currentKey, setKey } from "./session";
 
-export type Schemas = components['schemas'];
-export type ProblemDocument = Schemas['ProblemDocument'];
-export type Job = Schemas['JobBody'];
-export type Subject = Schemas['SubjectBody'];
-export type Prior = Schemas['DownloadablePrior'];
-export type Edit = Schemas['DownloadableEdit'];
-export type EditResult = Schemas['EditResult'];
-export type Artefact = Schemas['ArtefactBody'];
-export type Image = Schemas['DownloadableImage'];
-export type Model = Schemas['ModelBody'];
+export type Schemas = components["schemas"];
+export type ProblemDocument = Schemas["ProblemDocument"];
+export type Job = Schemas["JobBody"];
+export type Subject = Schemas["SubjectBody"];
+export type Prior = Schemas["DownloadablePrior"];
+export type Edit = Schemas["DownloadableEdit"];
+export type EditResult = Schemas["EditResult"];
+export type Artefact = Schemas["ArtefactBody"];
+export type Image = Schemas["DownloadableImage"];
+export type Model = Schemas["ModelBody"];
 
 /** The folder of this page: the API is there, also behind a proxy that serves it below a path. */
-export const BASE = new URL('.', location.href.split('#')[0]).href.replace(/\/$/, '');
+export const BASE = new URL(".", location.href.split("#")[0]).href.replace(/\/$/, "");
 
 export class ApiProblem extends Error {
   constructor(
-    readonly document: Pick<ProblemDocument, 'code' | 'title' | 'detail' | 'status' | 'errors' | 'param'>,
+    readonly document: Pick<ProblemDocument, "code" | "title" | "detail" | "status" | "errors" | "param">,
   ) {
     super(document.detail);
   }
@@ -34,7 +34,7 @@ export class ApiProblem extends Error {
 
 export class ConnectionLost extends Error {
   constructor() {
-    super('The service does not answer. This page tries again by itself; check that LIPE is running.');
+    super("The service does not answer. This page tries again by itself; check that LIPE is running.");
   }
 }
 
@@ -46,8 +46,14 @@ export async function problemOf(response: Response): Promise<ApiProblem> {
     document = JSON.parse(text);
   } catch {
     document = {
-      type: '', title: 'The service failed', status: response.status, code: 'internal', retryable: true,
-      detail: `The answer has the status ${response.status} and no explanation.`, errors: [], request_id: null,
+      type: "",
+      title: "The service failed",
+      status: response.status,
+      code: "internal",
+      retryable: true,
+      detail: `The answer has the status ${response.status} and no explanation.`,
+      errors: [],
+      request_id: null,
     };
   }
   if (response.status === 401) setKey(null);
@@ -57,8 +63,9 @@ export async function problemOf(response: Response): Promise<ApiProblem> {
 const keyed: Middleware = {
   onRequest({ request }) {
     const key = currentKey();
-    if (key) request.headers.set('Authorization', `Bearer ${key}`);
-    if (request.method === 'POST') request.headers.set('Idempotency-Key', crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
+    if (key) request.headers.set("Authorization", `Bearer ${key}`);
+    if (request.method === "POST")
+      request.headers.set("Idempotency-Key", crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
     return request;
   },
   async onResponse({ response }) {

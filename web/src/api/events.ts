@@ -2,10 +2,11 @@
  * The event stream of a job, with a key in the header: EventSource cannot send one. After a lost connection the stream
  * continues after the last event; the events are numbered.
  */
-import { useEffect, useState } from 'react';
-import { useQueryClient } from '@tanstack/react-query';
-import { type Artefact, BASE } from './client';
-import { currentKey } from './session';
+
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { type Artefact, BASE } from "./client";
+import { currentKey } from "./session";
 
 export interface Progress {
   stage: string;
@@ -36,21 +37,27 @@ const RETRY_MS = [500, 1000, 2000, 4000];
 
 /** The events in a text of server-sent events, and the rest that is not complete yet. */
 export function parseEvents(text: string): { events: JobEvent[]; rest: string } {
-  const blocks = text.replaceAll('\r\n', '\n').split('\n\n');
-  const rest = blocks.pop() ?? '';
-  const lines = blocks.flatMap((block) => block.split('\n').filter((line) => line.startsWith('data:')));
+  const blocks = text.replaceAll("\r\n", "\n").split("\n\n");
+  const rest = blocks.pop() ?? "";
+  const lines = blocks.flatMap((block) => block.split("\n").filter((line) => line.startsWith("data:")));
   return { events: lines.map((line) => JSON.parse(line.slice(5)) as JobEvent), rest };
 }
 
 /** Read the stream once, from the event after `after`, until it ends. Returns whether the job is over. */
-async function read(jobId: string, after: number, signal: AbortSignal, onEvent: (event: JobEvent) => void, onOpen: () => void) {
-  const headers = { Authorization: `Bearer ${currentKey()}`, 'Last-Event-ID': String(after) };
+async function read(
+  jobId: string,
+  after: number,
+  signal: AbortSignal,
+  onEvent: (event: JobEvent) => void,
+  onOpen: () => void,
+) {
+  const headers = { Authorization: `Bearer ${currentKey()}`, "Last-Event-ID": String(after) };
   const response = await fetch(`${BASE}/v1/jobs/${jobId}/events`, { headers, signal });
   if (response.status === 204 || response.status === 404) return true;
   if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
   onOpen();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let text = ''; ; ) {
+  for (let text = ""; ; ) {
     const { done, value } = await reader.read();
     if (done) return false;
     const { events, rest } = parseEvents(text + value);
@@ -63,7 +70,7 @@ const ENDS = /\.(succeeded|failed|canceled|expired)$/;
 
 function withProgress(live: Live, progress: Progress): Live {
   const { loss, step, preview } = progress;
-  const isNewLoss = loss !== undefined && progress.stage === 'training' && live.losses.at(-1)?.step !== step;
+  const isNewLoss = loss !== undefined && progress.stage === "training" && live.losses.at(-1)?.step !== step;
   const isNewPreview = preview && !live.previews.some((known) => known.sha256 === preview.sha256);
   return {
     ...live,
@@ -85,24 +92,27 @@ export function useJobEvents(jobId: string | null, isActive: boolean): Live {
     const onEvent = (event: JobEvent) => {
       after = event.sequence;
       isOver ||= ENDS.test(event.type);
-      if (event.type.endsWith('.progress')) setLive((now) => withProgress(now, event.data as unknown as Progress));
-      else void queries.invalidateQueries({ queryKey: ['job', jobId] });
+      if (event.type.endsWith(".progress"))
+        setLive((now) => withProgress(now, event.data as unknown as Progress));
+      else void queries.invalidateQueries({ queryKey: ["job", jobId] });
     };
     const follow = async () => {
       setLive(NOTHING);
       for (let failures = 0; !stop.signal.aborted && !isOver; ) {
         try {
-          isOver = (await read(jobId, after, stop.signal, onEvent, () => {
-            failures = 0;
-            setLive((now) => ({ ...now, connected: true }));
-          })) || isOver;
+          isOver =
+            (await read(jobId, after, stop.signal, onEvent, () => {
+              failures = 0;
+              setLive((now) => ({ ...now, connected: true }));
+            })) || isOver;
         } catch {
           if (stop.signal.aborted) return;
         }
         setLive((now) => ({ ...now, connected: false }));
-        if (!isOver) await new Promise((wake) => setTimeout(wake, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]));
+        if (!isOver)
+          await new Promise((wake) => setTimeout(wake, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]));
       }
-      void queries.invalidateQueries({ queryKey: ['job', jobId] });
+      void queries.invalidateQueries({ queryKey: ["job", jobId] });
     };
     void follow();
     return () => stop.abort();

@@ -2,9 +2,9 @@
  * The API key of this tab. It comes from the fragment of the address, which browsers send to no server, or from the
  * person who types it. It stays in the tab's session storage and is sent in the Authorization header alone.
  */
-import { useSyncExternalStore } from 'react';
+import { useSyncExternalStore } from "react";
 
-const STORAGE = 'lipe-api-key';
+const STORAGE = "lipe-api-key";
 const FRAGMENT = /^#key=(lipe_\w+)$/;
 const listeners = new Set<() => void>();
 
@@ -13,7 +13,7 @@ export function takeKeyFromAddress(): void {
   const found = FRAGMENT.exec(location.hash)?.[1];
   if (found) {
     sessionStorage.setItem(STORAGE, found);
-    history.replaceState(null, '', `${location.pathname}${location.search}#/subjects`);
+    history.replaceState(null, "", `${location.pathname}${location.search}#/subjects`);
   }
 }
 
