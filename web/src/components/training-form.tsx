@@ -72,6 +72,7 @@ export function TrainingForm({ subject }: { subject: Subject }) {
       <details onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>Advanced: all settings of the training</summary>
         {isOpen && (
+          <>
             <ParameterFields form="prior" texts={prior} recipe={recipe?.prior} onChange={setPrior} />
             <h3>Images of the class</h3>
             <ParameterFields
@@ -80,6 +81,7 @@ export function TrainingForm({ subject }: { subject: Subject }) {
               recipe={recipe?.regularization}
               onChange={setRegularization}
             />
+          </>
         )}
       </details>
       <Refusal error={train.error} />
