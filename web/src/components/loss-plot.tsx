@@ -1,7 +1,7 @@
 import type { LossPoint } from "../api/events";
 
-const WIDTH = 600;
-const HEIGHT = 160;
+const WIDTH = 900;
+const HEIGHT = 200;
 const MARGIN = { left: 44, right: 8, top: 10, bottom: 24 };
 const SMOOTHING = 0.85;
 
