@@ -1,5 +1,6 @@
 # Every target sets up the virtual environment first, which is quick when it exists. `make help` lists the targets.
 PYTHON ?= python3
+STUDIO_SOURCES := docs/openapi.json web/index.html web/package-lock.json web/vite.config.ts web/tsconfig.json $(shell find web/src web/scripts -type f 2>/dev/null | grep -v 'api/schema.ts\|api/parameters.json')
 VENV ?= .venv
 RUN := $(VENV)/bin
 TORCH := 2.13.0
@@ -13,12 +14,12 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generators demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
+.PHONY: help setup studio studio-check generators demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.ready ## create the virtual environment (the other targets do this, too)
+setup: $(VENV)/.ready $(VENV)/.studio ## create the virtual environment and build the studio (the other targets do this, too)
 
 $(VENV)/.ready: pyproject.toml clients/python/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -30,6 +31,18 @@ $(VENV)/.ready: pyproject.toml clients/python/pyproject.toml constraints.txt
 	 else $(UV) torch==$(TORCH)+cpu 2>/dev/null || $(UV) --index $(TORCH_CPU_INDEX) torch==$(TORCH)+cpu; fi
 	@$(UV) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+# Without the registry of npm the service works without its web page, so the set-up does not fail.
+$(VENV)/.studio: $(STUDIO_SOURCES) | $(VENV)/.ready
+	@VENV=$(VENV) web/npm.sh build >$(VENV)/studio.log 2>&1 \
+		|| echo 'The studio was not built, and the rest works: see $(VENV)/studio.log, then run `make studio`.'
+	@touch $@
+
+studio: $(VENV)/.ready ## build the web page of the service from web/ into api/studio/
+	@VENV=$(VENV) web/npm.sh build
+
+studio-check: $(VENV)/.ready ## check types, lint and format of web/
+	@VENV=$(VENV) web/npm.sh check
 
 # In an environment of its own, as its version of typer conflicts with ours.
 $(VENV)/generator/.ready: requirements/generator.txt $(VENV)/.ready
@@ -119,7 +132,7 @@ lock: setup ## write requirements/ with hashes, from pyproject.toml and constrai
 		|| $(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt --index $(TORCH_CPU_INDEX)
 	@grep -v '^typer=' constraints.txt | $(COMPILE) requirements/generator.in --constraint - --output-file requirements/generator.txt
 
-dist: setup clients/typescript/node_modules ## build the wheels and source distributions of server and client, and the npm package: dist/
+dist: studio clients/typescript/node_modules ## build the wheels and source distributions of server and client, and the npm package: dist/
 	@rm -rf dist build *.egg-info clients/python/*.egg-info
 	@$(RUN)/uv build --quiet --out-dir dist .
 	@$(RUN)/uv build --quiet --out-dir dist clients/python
@@ -130,4 +143,4 @@ version: setup ## write a version into every file that states it (VERSION=0.3.0)
 	@$(RUN)/python deploy/set_version.py $(VERSION)
 
 clean: ## remove the environment, outputs and caches
-	rm -rf $(VENV) out build dist clients/typescript/node_modules clients/typescript/dist* *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) out build dist api/studio web/node_modules clients/typescript/node_modules clients/typescript/dist* *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -23,6 +23,7 @@ from api.routes import (
     prior_imports,
     priors,
     references,
+    studio,
     subjects,
     uploads,
     webhooks,
@@ -80,6 +81,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         )
     app.include_router(health.router)
     app.include_router(docs.router)
+    app.include_router(studio.make_router(settings))
     if settings.public_url:
         app.include_router(files.router)
     app.webhooks.include_router(webhook_events.make_router())

@@ -206,6 +206,9 @@ def announce(console: Console, service: "Service", *, as_json: bool) -> None:
         print(json.dumps(ready), flush=True)
         return
     lines = [f"LIPE is at {service.url} (documentation: {service.url}/docs)"]
+    # A browser sends the fragment to no server. Only a terminal shows the key: the output may also be kept in a file.
+    key_fragment = f"/#key={key.token}" if console.is_terminal else "/"
+    lines.append(f"Studio: {service.url}{key_fragment}")
     if service.public_url != service.url:
         lines.append(f"Other machines use {service.public_url} (set LIPE_PUBLIC_URL if they need another name)")
     if key.origin == "replaced":

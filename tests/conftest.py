@@ -49,7 +49,7 @@ MODEL_IMPORTS = frozenset(
     }
 )  # fmt: skip
 """Names whose import means that a test file writes or loads a network."""
-MARKER_OF_FOLDER = {"benchmarks": "models", "reliability": "servers", "service": "servers"}
+MARKER_OF_FOLDER = {"benchmarks": "models", "reliability": "servers", "service": "servers", "studio": "servers"}
 """Folders whose tests all use servers or models, some of them without a fixture."""
 
 

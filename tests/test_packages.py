@@ -30,6 +30,8 @@ MAX_BYTES = 60_000_000
 PACKAGES = ("api", "cli", "ledger", "lipe_core", "menagerie", "migrations", "worker")
 NOT_PACKED = re.compile(r"\.mako$")
 """Files in the packages that no program reads."""
+STUDIO = {"api/studio/index.html", "api/studio/assets/index-1a.js", "api/studio/assets/index-1a.js.gz"}
+"""Files as the build of the studio makes them."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in sources():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
+    (copy / "api" / "studio" / "assets").mkdir(parents=True)
+    for name in STUDIO:  # git ignores what `make studio` builds
+        (copy / name).write_text("studio")
     uv = Path(sysconfig.get_path("scripts")) / "uv"
     for project in (copy, copy / "clients" / "python"):
         options = ("--quiet", "--offline", "--no-build-isolation", "--python", sys.executable)
@@ -105,7 +110,7 @@ def test_the_server_has_every_file_of_its_packages_and_no_other_package(distribu
     (wheel,) = distributions.glob("lipe_server-*.whl")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {name for name in sources() if name.partition("/")[0] in PACKAGES and not NOT_PACKED.search(name)}
-    assert packed == expected
+    assert packed == expected | STUDIO
 
 
 def test_the_source_distribution_has_the_licence_and_no_tests(distributions: Path) -> None:
@@ -154,6 +159,7 @@ def test_the_service_starts_from_the_wheel(installed: Installed) -> None:
             with httpx.Client(base_url=ready["url"], timeout=60) as http:
                 assert http.get("/openapi.json").raise_for_status().json()["info"]["version"] == VERSION
                 assert http.get("/readyz").raise_for_status()
+                assert http.get("/").raise_for_status().text == "studio"
                 assert "swagger" in http.get("/docs").raise_for_status().text
             with Client(ready["url"], ready["api_key"]) as lipe:
                 eventually(lambda: [(model.miniature, model.workers) for model in lipe.models()] == [(True, 2)])

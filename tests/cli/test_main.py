@@ -102,6 +102,11 @@ def test_up_shows_a_new_key_once_and_then_its_file(origin: str, message: str) ->
     assert ("lipe_a_b" in shown) == (origin != "kept")
 
 
+def test_up_shows_a_terminal_alone_the_studio_with_the_key() -> None:
+    assert "Studio: http://127.0.0.1:1/\n" in announced(service("kept"))
+    assert "Studio: http://127.0.0.1:1/#key=lipe_a_b\n" in announced(service("kept"), is_terminal=True)
+
+
 def test_up_says_that_the_miniature_knows_no_photos() -> None:
     advice = "For photos, set LIPE_BASE_MODEL to an SDXL checkpoint."
     assert advice in announced(service(has_miniature=True))
@@ -128,9 +133,9 @@ def service(origin: str = "new", *, has_miniature: bool = False, public_url: str
     )
 
 
-def announced(service: Service, *, as_json: bool = False) -> str:
+def announced(service: Service, *, as_json: bool = False, is_terminal: bool = False) -> str:
     shown = io.StringIO()
-    announce(Console(file=shown, width=40), service, as_json=as_json)
+    announce(Console(file=shown, width=40, force_terminal=is_terminal, color_system=None), service, as_json=as_json)
     return shown.getvalue()
 
 

@@ -1,0 +1,52 @@
+"""Fixtures: `lipe up` with the miniature, and a browser that opens its studio."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from api.routes.studio import BUILT
+from cli.embedded.up import Service, embedded_service
+from tests.support.studio import Visit, visit
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OPTIONS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    if not (BUILT / "index.html").is_file():
+        pytest.skip("the studio is not built: make studio")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*OPTIONS])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The whole service with the packaged miniature."""
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    with embedded_service(tmp_path_factory.mktemp("studio") / "data", environment=environment) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a new browser window, 1280 pixels wide."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def studio(page: Page, service: Service) -> Iterator[Visit]:
+    """The page, opened as `lipe up` prints its address. At the end: nothing was refused or sent elsewhere."""
+    with visit(page, service.url, service.key.token) as opened:
+        yield opened

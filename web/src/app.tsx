@@ -1,0 +1,74 @@
+import { lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
+import { setKey, useKey } from "./api/session";
+import { MiniatureBanner } from "./components/miniature-banner";
+import { Mark, ThemeButton } from "./components/shell";
+import { type Place, usePlace } from "./lib/router";
+import { JobPage } from "./screens/job";
+import { NewSubject } from "./screens/new-subject";
+import { SignIn } from "./screens/sign-in";
+import { SubjectPage } from "./screens/subject";
+import { Subjects } from "./screens/subjects";
+
+const EditPage = lazy(() => import("./screens/edit"));
+const History = lazy(() => import("./screens/history"));
+const Service = lazy(() => import("./screens/service"));
+const AREAS = [
+  ["subjects", "Subjects"],
+  ["edit", "Edit"],
+  ["history", "History"],
+  ["service", "Service"],
+] as const;
+
+function Screen({ place }: { place: Place }): ReactNode {
+  const [area, id = ""] = place.path;
+  if (area === "subjects" && id === "new") return <NewSubject />;
+  if (area === "subjects" && id) return <SubjectPage key={id} id={id} />;
+  if (area === "jobs" && id) return <JobPage key={id} id={id} />;
+  if (area === "edit") return <EditPage key={place.query.toString()} query={place.query} />;
+  if (area === "history") return <History />;
+  if (area === "service") return <Service />;
+  return <Subjects />;
+}
+
+export function App() {
+  const key = useKey();
+  const place = usePlace();
+  const main = useRef<HTMLElement>(null);
+  const address = place.path.join("/");
+  const isFirst = useRef(true);
+  useEffect(() => {
+    if (!isFirst.current) main.current?.focus({ preventScroll: true });
+    if (!isFirst.current && address) scrollTo(0, 0);
+    isFirst.current = false;
+  }, [address]);
+  if (key === null) return <SignIn />;
+  const current = place.path[0] === "jobs" ? "history" : (place.path[0] ?? "subjects");
+  return (
+    <>
+      <header className="top">
+        <a className="brand" href="#/subjects">
+          <Mark /> LIPE
+        </a>
+        <nav aria-label="Areas">
+          {AREAS.map(([path, name]) => (
+            <a key={path} href={`#/${path}`} aria-current={path === current ? "page" : undefined}>
+              {name}
+            </a>
+          ))}
+        </nav>
+        <div className="top-end">
+          <ThemeButton />
+          <button type="button" className="quiet" onClick={() => setKey(null)}>
+            Sign out
+          </button>
+        </div>
+      </header>
+      <main ref={main} tabIndex={-1}>
+        <MiniatureBanner />
+        <Suspense fallback={<p className="hint">Loading ...</p>}>
+          <Screen place={place} />
+        </Suspense>
+      </main>
+    </>
+  );
+}

@@ -1,0 +1,130 @@
+import { useState } from "react";
+import { useModels } from "../api/queries";
+import type { EditDraft } from "../lib/edit-draft";
+import { Choice, SelectField, TextArea, TextField } from "./fields";
+import { type FormName, ParameterFields } from "./parameter-fields";
+
+const METHODS: Record<EditDraft["method"], string> = {
+  nima: "NIMA, the method of LIPE",
+  nima_single_pass: "NIMA in a single pass",
+  ddim: "DDIM inversion",
+  sdedit: "SDEdit",
+  prompt_to_prompt: "Prompt-to-prompt",
+  masactrl: "MasaCtrl",
+  dreamctrl: "DreamCtrl",
+  imagic: "Imagic",
+  ledits: "LEDITS++",
+  mystyle: "MyStyle",
+};
+const PRESETS = [
+  { value: "fast", text: "Fast" },
+  { value: "balanced", text: "Balanced" },
+  { value: "best", text: "Best" },
+] as const;
+const IDENTITY = [
+  { value: "low", text: "Low" },
+  { value: "normal", text: "Normal" },
+  { value: "high", text: "High" },
+] as const;
+const CHANGE = [
+  { value: "small", text: "Small" },
+  { value: "normal", text: "Normal" },
+  { value: "large", text: "Large" },
+] as const;
+
+/** How the edit is made. */
+export function EditSettings({
+  draft,
+  onChange,
+}: {
+  draft: EditDraft;
+  onChange: (part: Partial<EditDraft>) => void;
+}) {
+  const [isOpen, setOpen] = useState(false);
+  const recipe = useModels().data?.[0]?.recipe as Record<string, Record<string, unknown>> | undefined;
+  return (
+    <>
+      <Choice
+        label="Time against quality"
+        value={draft.preset}
+        options={PRESETS}
+        onChange={(preset) => onChange({ preset })}
+      />
+      {draft.method === "nima" && (
+        <div className="columns">
+          <Choice
+            label="Strength of identity"
+            value={draft.identity}
+            options={IDENTITY}
+            onChange={(identity) => onChange({ identity })}
+            hint="High if texture or colours of the subject are lost."
+          />
+          <Choice
+            label="Size of the change"
+            value={draft.change}
+            options={CHANGE}
+            onChange={(change) => onChange({ change })}
+            hint="Large if the edit is too weak."
+          />
+        </div>
+      )}
+      <div className="columns">
+        <TextField
+          label="Images for each prompt"
+          type="number"
+          min={1}
+          max={16}
+          value={draft.n}
+          onChange={(event) => onChange({ n: event.target.value })}
+          hint="Each has another seed."
+        />
+        <TextField
+          label="First seed"
+          inputMode="numeric"
+          placeholder="Drawn by the service"
+          value={draft.seed}
+          onChange={(event) => onChange({ seed: event.target.value })}
+          hint="The same seed gives the same image."
+        />
+      </div>
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>Advanced: prompts, method and all its settings</summary>
+        {isOpen && (
+          <>
+            <TextArea
+              label="The image as it is now"
+              value={draft.sourcePrompt}
+              onChange={(event) => onChange({ sourcePrompt: event.target.value })}
+              hint="Empty: the service describes it."
+            />
+            <TextArea
+              label="What the image must not show"
+              value={draft.negativePrompt}
+              onChange={(event) => onChange({ negativePrompt: event.target.value })}
+            />
+            <SelectField
+              label="Method"
+              value={draft.method}
+              onChange={(event) =>
+                onChange({ method: event.target.value as EditDraft["method"], parameters: {} })
+              }
+              hint="The others are published methods, to compare with."
+            >
+              {Object.entries(METHODS).map(([method, name]) => (
+                <option key={method} value={method}>
+                  {name}
+                </option>
+              ))}
+            </SelectField>
+            <ParameterFields
+              form={draft.method as FormName}
+              texts={draft.parameters}
+              recipe={recipe?.[draft.method]}
+              onChange={(parameters) => onChange({ parameters })}
+            />
+          </>
+        )}
+      </details>
+    </>
+  );
+}

@@ -1,0 +1,135 @@
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import type { Edit, EditResult, Image, Job } from "../api/client";
+import { storeImage } from "../api/upload";
+import { countChanged } from "../lib/pixels";
+import { asCurl, requestOf } from "../lib/request";
+import { go } from "../lib/router";
+import { duration, workSeconds } from "../lib/words";
+import { Compare } from "./compare";
+import { CopyButton } from "./copy-button";
+import { Choice } from "./fields";
+import { Refusal } from "./notice";
+
+const VIEWS = [
+  { value: "slider", text: "Slider" },
+  { value: "beside", text: "Side by side" },
+  { value: "mask", text: "Mask" },
+] as const;
+type View = (typeof VIEWS)[number]["value"];
+
+function Viewer({ view, result, source }: { view: View; result: EditResult; source: Image }) {
+  const alt = `Result: ${result.prompt}`;
+  if (view === "beside")
+    return (
+      <div className="beside">
+        <figure>
+          <img className="picture" src={source.url} alt="Before the edit" />
+          <figcaption className="hint">Before</figcaption>
+        </figure>
+        <figure>
+          <img className="picture" src={result.image.url} alt={alt} />
+          <figcaption className="hint">After</figcaption>
+        </figure>
+      </div>
+    );
+  if (view === "mask" && result.edit_mask)
+    return (
+      <div className="masked">
+        <img className="picture" src={source.url} alt="Before the edit" />
+        <img
+          className="mask-overlay"
+          src={result.edit_mask.url}
+          alt="Bright: the region that the edit may change"
+        />
+      </div>
+    );
+  return (
+    <Compare
+      before={source.url}
+      after={result.image.url}
+      alt={alt}
+      width={source.width}
+      height={source.height}
+    />
+  );
+}
+
+function Figures({ job, result, source }: { job: Job; result: EditResult; source: Image }) {
+  const { sha256 } = result.image;
+  const mask = result.edit_mask?.url;
+  const changed = useQuery({
+    queryKey: ["changed", sha256],
+    queryFn: () => countChanged({ source: source.url, result: result.image.url, mask: mask as string }),
+    enabled: mask !== undefined && result.image.content_type === "image/png",
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+  }).data;
+  return (
+    <dl className="facts">
+      <div>
+        <dt>Seed</dt>
+        <dd>{result.seed ?? "none"}</dd>
+      </div>
+      <div>
+        <dt>Size</dt>
+        <dd>
+          {source.width} × {source.height}
+        </dd>
+      </div>
+      <div>
+        <dt>Work</dt>
+        <dd>{duration(workSeconds(job.metrics))}</dd>
+      </div>
+      {changed != null && (
+        <div>
+          <dt>Pixels changed outside the mask</dt>
+          <dd>{changed.toLocaleString()}</dd>
+        </div>
+      )}
+    </dl>
+  );
+}
+
+export function ResultCard({
+  job,
+  edit,
+  result,
+  source,
+}: {
+  job: Job;
+  edit: Edit;
+  result: EditResult;
+  source: Image;
+}) {
+  const [view, setView] = useState<View>("slider");
+  const further = useMutation({
+    mutationFn: async () => storeImage(await (await fetch(result.image.url)).blob()),
+    onSuccess: (image) =>
+      go(`edit?subject=${edit.subject_id}&prior=${edit.prior_id ?? ""}&image=${image.id}`),
+  });
+  const views = result.edit_mask ? VIEWS : VIEWS.slice(0, 2);
+  return (
+    <article className="card result">
+      <Viewer view={view} result={result} source={source} />
+      <div className="result-words">
+        <h2>{result.prompt ?? "Result"}</h2>
+        <Choice label="View" value={view} options={views} onChange={setView} />
+        <Figures job={job} result={result} source={source} />
+        <div className="actions">
+          <a className="button" href={result.image.url} download={result.image.name}>
+            Download
+          </a>
+          <button type="button" disabled={further.isPending} onClick={() => further.mutate()}>
+            Edit this result further
+          </button>
+          <a className="button quiet" href={`#/edit?from=${edit.id}`}>
+            Same settings again
+          </a>
+          <CopyButton label="Copy as curl" text={asCurl(requestOf(edit, job, result))} />
+        </div>
+        <Refusal error={further.error} />
+      </div>
+    </article>
+  );
+}

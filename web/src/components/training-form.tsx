@@ -1,0 +1,96 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { ask, client, type Schemas, type Subject } from "../api/client";
+import { useModels } from "../api/queries";
+import { go } from "../lib/router";
+import { Estimate } from "./estimate";
+import { Choice, SelectField } from "./fields";
+import { Refusal } from "./notice";
+import { ParameterFields, parsed, type Texts } from "./parameter-fields";
+
+const PRESETS = [
+  { value: "fast", text: "Fast" },
+  { value: "balanced", text: "Balanced" },
+  { value: "best", text: "Best" },
+] as const;
+type Preset = (typeof PRESETS)[number]["value"];
+type NewPrior = Schemas["NewPrior"];
+
+/** Starts a training. Sensible settings are chosen; the fold has all of them. */
+export function TrainingForm({ subject }: { subject: Subject }) {
+  const queries = useQueryClient();
+  const recipe = useModels().data?.[0]?.recipe as Record<string, Record<string, unknown>> | undefined;
+  const [preset, setPreset] = useState<Preset>("balanced");
+  const [previews, setPreviews] = useState("4");
+  const [prior, setPrior] = useState<Texts>({});
+  const [regularization, setRegularization] = useState<Texts>({});
+  const [isOpen, setOpen] = useState(false);
+  const path = { subject_id: subject.id };
+  const body: NewPrior = {
+    preset,
+    previews: Number(previews),
+    parameters: parsed("prior", prior) as NewPrior["parameters"],
+    regularization: parsed("regularization", regularization) as NewPrior["regularization"],
+  };
+  const train = useMutation({
+    mutationFn: () => ask(client.POST("/v1/subjects/{subject_id}/priors", { params: { path }, body })),
+    onSuccess: (job) => {
+      void queries.invalidateQueries({ queryKey: ["priors", subject.id] });
+      go(`jobs/${job.id}`);
+    },
+  });
+  const dryRun = (text: string) =>
+    ask(
+      client.POST("/v1/subjects/{subject_id}/priors/dry-run", {
+        params: { path },
+        body: JSON.parse(text) as NewPrior,
+      }),
+    );
+
+  return (
+    <section className="card" aria-labelledby="train">
+      <h2 id="train">Learn {subject.name}</h2>
+      <div className="columns">
+        <Choice
+          label="Time against likeness"
+          value={preset}
+          options={PRESETS}
+          onChange={setPreset}
+          hint="Fast makes half of the steps, best twice as many."
+        />
+        <SelectField
+          label="Previews on the way"
+          value={previews}
+          onChange={(event) => setPreviews(event.target.value)}
+          hint="Each costs a little time."
+        >
+          {["0", "2", "4", "8"].map((number) => (
+            <option key={number}>{number}</option>
+          ))}
+        </SelectField>
+      </div>
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>Advanced: all settings of the training</summary>
+        {isOpen && (
+          <>
+            <ParameterFields form="prior" texts={prior} recipe={recipe?.prior} onChange={setPrior} />
+            <h3>Images of the class</h3>
+            <ParameterFields
+              form="regularization"
+              texts={regularization}
+              recipe={recipe?.regularization}
+              onChange={setRegularization}
+            />
+          </>
+        )}
+      </details>
+      <Refusal error={train.error} />
+      <div className="actions">
+        <button type="button" className="primary" disabled={train.isPending} onClick={() => train.mutate()}>
+          {train.isPending ? "Starting ..." : "Start training"}
+        </button>
+        <Estimate name={`prior ${subject.id}`} body={JSON.stringify(body)} dryRun={dryRun} />
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,151 @@
+import { useMutation } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { ApiProblem, ask, client } from "../api/client";
+import { useEdit, useJob, usePriors, useSubject, useSubjects } from "../api/queries";
+import { EditSettings } from "../components/edit-settings";
+import { Empty } from "../components/empty";
+import { Estimate } from "../components/estimate";
+import { SelectField } from "../components/fields";
+import { ImagePicker } from "../components/image-picker";
+import { Notice, Refusal } from "../components/notice";
+import { PromptChips } from "../components/prompt-chips";
+import { draftOf, type EditDraft, emptyDraft, requestFrom } from "../lib/edit-draft";
+import type { NewEdit } from "../lib/request";
+import { go } from "../lib/router";
+import { basePrompt, suggestions } from "../lib/suggestions";
+import { ago } from "../lib/words";
+
+/** The form, filled with the settings of an earlier edit if the address names one. */
+export default function EditPage({ query }: { query: URLSearchParams }) {
+  const earlier = useEdit(query.get("from"), true).data;
+  const job = useJob(earlier?.job_id ?? null, true).data;
+  if (!query.get("from")) return <EditForm initial={emptyDraft(query)} />;
+  if (!earlier || !job) return <p className="hint">Loading ...</p>;
+  return <EditForm initial={draftOf(earlier, job)} />;
+}
+
+function missing(draft: EditDraft, isReady: boolean): string | null {
+  if (!draft.subjectId) return "Choose a subject.";
+  if (!isReady) return "The subject must be learned first.";
+  if (!draft.imageId) return "Choose the image to edit.";
+  return draft.prompts.length === 0 ? "Say what the image should show." : null;
+}
+
+function EditForm({ initial }: { initial: EditDraft }) {
+  const [draft, setDraft] = useState(initial);
+  const change = (part: Partial<EditDraft>) => setDraft((now) => ({ ...now, ...part }));
+  const subjects = useSubjects();
+  const known = subjects.data?.pages.flatMap((page) => page.data) ?? [];
+  const subject = useSubject(draft.subjectId).data;
+  const priors = usePriors(draft.subjectId);
+  const ready = (priors.data ?? []).filter((prior) => prior.ready_at);
+  const only = known.length === 1 ? known[0]?.id : undefined;
+  useEffect(() => {
+    if (only) setDraft((now) => (now.subjectId ? now : { ...now, subjectId: only }));
+  }, [only]);
+
+  const reason = missing(draft, ready.length > 0);
+  const body = requestFrom(draft);
+  const edit = useMutation({
+    mutationFn: () => ask(client.POST("/v1/edits", { body })),
+    onSuccess: (job) => go(`jobs/${job.id}`),
+  });
+  const problem = edit.error instanceof ApiProblem ? edit.error : null;
+  if (subjects.isSuccess && known.length === 0)
+    return (
+      <Empty title="There is no subject yet">
+        <p>An edit changes a subject that LIPE has learned. Show it one first.</p>
+        <div className="actions">
+          <a className="button primary" href="#/subjects/new">
+            New subject
+          </a>
+        </div>
+      </Empty>
+    );
+  return (
+    <>
+      <h1>Edit an image</h1>
+      <div className="edit-layout">
+        <section className="card" aria-labelledby="image-head">
+          <h2 id="image-head">Image</h2>
+          <ImagePicker
+            value={draft.imageId}
+            subjectName={subject?.name ?? "the subject"}
+            offersDrawn={subject?.metadata.studio === "drawn-bear"}
+            onChange={(imageId) => change({ imageId })}
+          />
+        </section>
+        <section className="card" aria-labelledby="change-head">
+          <h2 id="change-head">Change</h2>
+          <div className="columns">
+            <SelectField
+              label="Subject"
+              value={draft.subjectId}
+              onChange={(event) => change({ subjectId: event.target.value, priorId: "", prompts: [] })}
+            >
+              <option value="">Choose ...</option>
+              {known.map((one) => (
+                <option key={one.id} value={one.id}>
+                  {one.name}
+                </option>
+              ))}
+            </SelectField>
+            {ready.length > 1 && (
+              <SelectField
+                label="Training"
+                value={draft.priorId}
+                onChange={(event) => change({ priorId: event.target.value })}
+              >
+                <option value="">The newest</option>
+                {ready.map((prior) => (
+                  <option key={prior.id} value={prior.id}>
+                    {ago(prior.created_at)}
+                  </option>
+                ))}
+              </SelectField>
+            )}
+          </div>
+          {subject && priors.isSuccess && ready.length === 0 && (
+            <Notice tone="info" title={`${subject.name} is not learned yet`}>
+              <a href={`#/subjects/${subject.id}`}>Start its training</a>, or wait until it is done.
+            </Notice>
+          )}
+          {subject && (
+            <PromptChips
+              prompts={draft.prompts}
+              start={basePrompt(subject)}
+              suggestions={suggestions(subject)}
+              error={problem?.about("prompts") ?? problem?.about("prompt")}
+              onChange={(prompts) => change({ prompts })}
+            />
+          )}
+          <EditSettings draft={draft} onChange={change} />
+          <Refusal error={edit.error} />
+          <div className="actions">
+            <button
+              type="button"
+              className="primary"
+              disabled={Boolean(reason) || edit.isPending}
+              onClick={() => edit.mutate()}
+            >
+              {edit.isPending ? "Starting ..." : "Edit"}
+            </button>
+            {reason ? (
+              <span className="hint" role="status">
+                {reason}
+              </span>
+            ) : (
+              <Estimate
+                name="edit"
+                body={JSON.stringify(body)}
+                dryRun={(text) =>
+                  ask(client.POST("/v1/edits/dry-run", { body: JSON.parse(text) as NewEdit }))
+                }
+              />
+            )}
+          </div>
+        </section>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,102 @@
+import { useEffect, useState } from "react";
+import type { Job } from "../api/client";
+import { type Live, useJobEvents } from "../api/events";
+import { isActive, useJob, usePrior, useSubject } from "../api/queries";
+import { EditResults } from "../components/edit-results";
+import { JobActions } from "../components/job-actions";
+import { JobFigures, JobOutcome } from "../components/job-outcome";
+import { LossPlot } from "../components/loss-plot";
+import { Refusal } from "../components/notice";
+import { JobProgress, StatusBadge } from "../components/status";
+import { ago } from "../lib/words";
+
+function Training({ job, live }: { job: Job; live: Live }) {
+  const prior = usePrior(job.status === "succeeded" ? job.prior_id : null).data;
+  const stored = (prior?.manifest as { losses?: number[] } | null | undefined)?.losses;
+  const points = stored?.map((loss, k) => ({ step: k + 1, loss })) ?? live.losses;
+  const total =
+    stored?.length ??
+    (live.progress?.stage === "training" ? live.progress.total : (points.at(-1)?.step ?? 1));
+  const previews = prior?.artefacts.filter((artefact) => artefact.role === "preview") ?? live.previews;
+  return (
+    <>
+      {points.length > 1 && (
+        <section className="card">
+          <h2>Loss</h2>
+          <LossPlot points={points} total={total} />
+        </section>
+      )}
+      {previews.length > 0 && (
+        <section className="card">
+          <h2>Previews, step by step</h2>
+          <ul className="previews">
+            {previews.map((preview) => (
+              <li key={preview.sha256}>
+                <img
+                  className="picture"
+                  src={preview.url}
+                  alt={`Preview after step ${preview.details.step}: ${preview.details.prompt}`}
+                />
+                <p className="hint">Step {String(preview.details.step)}</p>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+    </>
+  );
+}
+
+export function JobPage({ id }: { id: string }) {
+  const [isLive, setLive] = useState(false);
+  const { data: job, error } = useJob(id, isLive);
+  const live = useJobEvents(id, isActive(job));
+  useEffect(() => setLive(live.connected), [live.connected]);
+  const subject = useSubject(job?.subject_id ?? "").data;
+  if (error && !job) return <Refusal error={error} />;
+  if (!job) return <p className="hint">Loading ...</p>;
+  const isReady = job.kind === "prior" && job.status === "succeeded";
+  return (
+    <>
+      <div className="page-head">
+        <div>
+          <p className="crumb">
+            <a href={`#/subjects/${job.subject_id}`}>{subject?.name ?? "Subject"}</a>
+          </p>
+          <h1>
+            {job.kind === "prior" ? "Training" : "Edit"} <StatusBadge status={job.status} />
+          </h1>
+          <p className="hint">
+            Started {ago(job.created_at)}
+            {job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}
+          </p>
+        </div>
+        <JobActions job={job} />
+      </div>
+      {isActive(job) && (
+        <section className="card" aria-live="off">
+          <JobProgress job={job} live={live.progress} />
+          {!live.connected && (
+            <p className="hint" role="status">
+              Connecting to live progress. Until then this page asks every two seconds.
+            </p>
+          )}
+        </section>
+      )}
+      <JobOutcome job={job} />
+      {isReady && (
+        <section className="card ready">
+          <h2>{subject?.name ?? "The subject"} is learned</h2>
+          <p>Choose an image of it and say what should change.</p>
+          <div className="actions">
+            <a className="button primary" href={`#/edit?subject=${job.subject_id}&prior=${job.prior_id}`}>
+              Edit an image
+            </a>
+          </div>
+        </section>
+      )}
+      {job.kind === "prior" ? <Training job={job} live={live} /> : <EditResults job={job} live={live} />}
+      <JobFigures job={job} />
+    </>
+  );
+}
