@@ -78,7 +78,7 @@ function Figures({ job, result, source }: { job: Job; result: EditResult; source
         </dd>
       </div>
       <div>
-        <dt>Work</dt>
+        <dt>Work of the job</dt>
         <dd>{duration(workSeconds(job.metrics))}</dd>
       </div>
       {changed != null && (
