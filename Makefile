@@ -70,10 +70,10 @@ check: setup ## lint, types, import contracts, language rules and file sizes
 	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
 test: check generators ## the checks and all tests that are not slow, in two processes
-	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-fast: setup ## the unit tests: no servers, no models, nothing slow
-	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile -m "not servers and not models and not slow"
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not servers and not models and not slow"
 
 format: setup ## rewrite the code in the house style
 	@$(RUN)/ruff check --fix-only --quiet .
@@ -89,9 +89,10 @@ bench-quality: setup ## LIPE, its ablations and the baselines on the drawn bench
 	@$(RUN)/python -m benchmarks.quality --out out/quality \
 		$(if $(SYSTEMS),--systems "$(SYSTEMS)") $(if $(SUBJECTS),--subjects $(SUBJECTS))
 
-openapi: setup ## write the API's contract: api/settings_schema.json from lipe_core, then docs/openapi.json
+openapi: setup ## write all that is made from the code: api/settings_schema.json, docs/openapi.json, the pages of docs/
 	@$(RUN)/python -m worker.settings_schema > api/settings_schema.json.new && mv api/settings_schema.json.new api/settings_schema.json
 	@$(RUN)/python -m api.contract > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+	@$(RUN)/python -m docs.generate
 
 docs: setup ## write the generated pages of docs/ and build the documentation site: out/site; fails at a dead link
 	@$(RUN)/python -m docs.generate --site out/docs

@@ -4,7 +4,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from api import openapi, problems, webhook_events
+from api import openapi, problem_answers, webhook_events
 from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware
 from api.cors import add_cors
@@ -64,7 +64,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's pages load their scripts from a public server
         redoc_url=None,
     )
-    problems.install(app)
+    problem_answers.install(app)
     app.add_middleware(AuthMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
     add_cors(app, settings)

@@ -13,7 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import problems
+from api import problem_answers
 from api.problems import Problem
 from api.service import Service, running_service
 from ledger import keys
@@ -57,7 +57,7 @@ class AuthMiddleware:
                 caller = await self._caller(request)
                 _require_scope(caller, required_scope(scope["method"], scope["path"]))
             except (HTTPException, *UNAVAILABLE) as error:
-                await problems.answer(request, error)(scope, receive, send)
+                await problem_answers.answer(request, error)(scope, receive, send)
                 return
             request.state.caller = caller
         await self.app(scope, receive, send)

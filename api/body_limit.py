@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api import problem_answers
 from api.problems import Problem
 
 
@@ -26,7 +26,7 @@ class BodyLimitMiddleware:
         too_large = Problem("body_too_large", f"send at most {limit} bytes to this path")
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
-            await problems.answer(Request(scope), too_large)(scope, receive, send)
+            await problem_answers.answer(Request(scope), too_large)(scope, receive, send)
             return
         read = 0
 

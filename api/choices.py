@@ -25,3 +25,8 @@ def methods_with(choice: str) -> list[str]:
 def methods_with_negative_prompt() -> list[str]:
     """The methods whose guidance leads away from a negative prompt."""
     return [name for name, schema in SCHEMA["methods"].items() if schema["has_negative_prompt"]]
+
+
+def methods_with_prior() -> list[str]:
+    """The methods that use a prior, and do not learn from the references themselves."""
+    return [name for name, schema in SCHEMA["methods"].items() if schema["has_prior"]]

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from api import problems
+from api import problem_answers
 from ledger.settings import Settings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -46,7 +46,7 @@ def add_cors(app: FastAPI, settings: Settings) -> None:
     if not settings.allowed_origins:
         return
     # FastAPI answers unexpected errors outside of all middleware, where a browser would hide the problem document.
-    app.add_middleware(ServerErrorMiddleware, handler=problems.answer)
+    app.add_middleware(ServerErrorMiddleware, handler=problem_answers.answer)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,

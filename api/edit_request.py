@@ -6,9 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from api.choices import Change, Identity, Preset, chosen, methods_with, methods_with_negative_prompt
+from api.choices import (
+    Change,
+    Identity,
+    Preset,
+    chosen,
+    methods_with,
+    methods_with_negative_prompt,
+    methods_with_prior,
+)
 from api.fields import Id, Metadata, RequestModel, Seed, Text, WebhookUrl
 from api.method_parameters import PARAMETERS, AnyParameters, Method
+from api.mixing import NewMix
 from api.problems import Problem
 from api.webhook_choice import require_webhook_url
 from ledger.webhooks import EditEventType
@@ -72,6 +81,9 @@ class NewEdit(RequestModel):
     parameters: AnyParameters = Field({}, validate_default=True)
     """Settings of the method, which replace those of `preset`, `identity` and `change`. Default: those of each setting.
     Change them if the choices do not suffice."""
+
+    mix: NewMix | None = None
+    """A second prior to mix in with a weight, such as a style. Default: none."""
 
     use_prior: bool = True
     """False: edit with the base model, without the prior. Set it to false to see the prior's effect."""
@@ -153,6 +165,10 @@ class NewEdit(RequestModel):
         for choice in self.choices():
             if self.method not in (methods := methods_with(choice)):
                 raise ValueError(f"{self.method} has no {choice}: leave {choice} out, or choose {', '.join(methods)}")
+        if self.mix is not None and not self.use_prior:
+            raise ValueError("without a prior there is nothing to mix: leave mix out, or set use_prior to true")
+        if self.mix is not None and self.method not in (methods := methods_with_prior()):
+            raise ValueError(f"{self.method} uses no prior: leave mix out, or choose {', '.join(methods)}")
         if not self.use_prior and (self.prior_id is not None or self.method == "dreamctrl"):
             raise ValueError("without a prior give subject_id, and a method other than dreamctrl")
         return self

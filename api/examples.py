@@ -44,11 +44,13 @@ _subject = {
 }  # fmt: skip
 _prior = {
     "id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "reference_ids": _references, "ready_at": LATER,
-    "created_at": MOMENT,
+    "created_at": MOMENT, "warnings": [],
 }  # fmt: skip
 _edit = {
-    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "prior_deleted_at": None, "image_id": IMAGE,
+    "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "prior_deleted_at": None,
+    "mix": None, "image_id": IMAGE,
     "mask_image_id": None, "method": "nima", "source_prompt": None, "target_prompts": [PROMPT], "created_at": MOMENT,
+    "warnings": [],
 }  # fmt: skip
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
 _prior_job: dict[str, Any] = {
@@ -154,7 +156,7 @@ RESPONSES: Mapping[str, Any] = {
     "dry_run_prior": _dry_run | {"resolved": {"prior": {"steps": 1000}, "choices": {"preset": "best"}}, "images": 0},
     "list_priors": _page(_prior),
     "get_prior": _prior | {
-        "job_id": JOB, "warnings": [], "manifest": {"base_model": "sdxl", "rank": 16},
+        "job_id": JOB, "manifest": {"base_model": "sdxl", "rank": 16},
         "artefacts": [
             _file("adapter", "adapter.safetensors", "application/octet-stream"),
             _file("manifest", "manifest.json", "application/json"),
@@ -164,7 +166,7 @@ RESPONSES: Mapping[str, Any] = {
     "dry_run_edit": _dry_run,
     "list_edits": _page(_edit),
     "get_edit": _edit | {
-        "job_id": JOB, "status": "succeeded", "warnings": [],
+        "job_id": JOB, "status": "succeeded",
         "results": [
             {
                 "prompt": PROMPT, "seed": 7, "image": _file("image", "edit-0.png"),

@@ -171,7 +171,7 @@ class JobBody(ResponseModel):
             waiting=JobWaiting(reason=waiting.reason, position=waiting.position) if waiting else None,
             progress=JobProgress(**with_preview_url(service, job.progress)) if job.progress else None,
             error=JobError(code=job.error_code, detail=job.error_detail or "") if job.error_code else None,
-            warnings=job_warnings(job),
+            warnings=[JobWarning.model_validate(warning) for warning in job.warnings],
             parameters=job.parameters,
             resolved=job.resolved,
             metrics=job.metrics,
@@ -188,11 +188,6 @@ class JobBody(ResponseModel):
                 self=path, cancel=f"{path}/cancel", retry=f"{path}/retry", events=f"{path}/events", result=result
             ),
         )
-
-
-def job_warnings(job: Job | None) -> list[JobWarning]:
-    """The warnings of a row; none without a row."""
-    return [JobWarning.model_validate(warning) for warning in job.warnings] if job else []
 
 
 def etag(job: Job, waiting: Waiting | None = None) -> str:

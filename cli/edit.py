@@ -1,11 +1,12 @@
 """`lipe edit`: send an image to a running service and save the edited images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from cli.dry_run import DryRunOption, deleted_afterwards, print_dry_run
 from cli.service import ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
 from cli.settings_file import Data
 from lipe_client import Change, Identity, Method, OutputFormat, Preset
@@ -23,6 +24,10 @@ def edit(
     prompt: Annotated[list[str], typer.Option(help='What the result shows: "a photo of sks dog jumping". Repeatable.')],
     subject: Annotated[str | None, typer.Option(help="The subject's id. The edit uses its newest prior.")] = None,
     prior: Annotated[str | None, typer.Option(help="A prior's id, instead of --subject.")] = None,
+    mix: Annotated[str | None, typer.Option(help="The id of a second prior to mix in, such as a style.")] = None,
+    mix_weight: Annotated[
+        float | None, typer.Option(help="The factor of the second prior's change: above 0 to 2; 1 by default.")
+    ] = None,
     method: Annotated[
         Method, typer.Option(help="The editing method. nima is LIPE's own; the others are baselines.")
     ] = "nima",
@@ -59,6 +64,7 @@ def edit(
         int | None, typer.Option(help="The quality of jpeg (default 90), or of lossy webp.", min=1, max=100)
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder for the edited images.", file_okay=False)] = Path("out"),
+    dry_run: DryRunOption = False,
     url: Url = None,
     api_key: ApiKey = "",
     data: Data = None,
@@ -68,30 +74,41 @@ def edit(
         raise typer.BadParameter("give either --subject or --prior")
     if not use_prior and (prior is not None or method == "dreamctrl"):
         raise typer.BadParameter("--no-prior needs --subject, and another --method than dreamctrl")
+    if mix is not None and not use_prior:
+        raise typer.BadParameter("--no-prior leaves nothing to mix: leave --mix out")
+    if mix_weight is not None and mix is None:
+        raise typer.BadParameter("--mix-weight needs --mix, the prior to mix in")
     if quality is not None and output_format == "png":
         raise typer.BadParameter("png has no --quality: leave it out, or give --format jpeg or webp")
     parameters = parse_parameters(parameter, "--parameter")
     console = Console(stderr=True)
     with connect(url, api_key, console, data) as lipe:
         with uploaded_images(lipe, [image, *([mask] if mask else [])]) as images:
-            job = lipe.edit(
-                subject=subject,
-                prior=prior,
-                image=images[0],
-                mask=images[1] if mask else None,
-                prompts=prompt,
-                source_prompt=source_prompt,
-                negative_prompt=negative_prompt,
-                method=method,
-                use_prior=use_prior,
-                preset=preset,
-                identity=identity,
-                change=change,
-                parameters=parameters,
-                seeds=seed,
-                output_format=output_format,
-                output_quality=quality,
-            )
+            request: dict[str, Any] = {
+                "subject": subject,
+                "prior": prior,
+                "mix": mix,
+                "mix_weight": mix_weight,
+                "image": images[0],
+                "mask": images[1] if mask else None,
+                "prompts": prompt,
+                "source_prompt": source_prompt,
+                "negative_prompt": negative_prompt,
+                "method": method,
+                "use_prior": use_prior,
+                "preset": preset,
+                "identity": identity,
+                "change": change,
+                "parameters": parameters,
+                "seeds": seed,
+                "output_format": output_format,
+                "output_quality": quality,
+            }
+            if dry_run:
+                with deleted_afterwards(lipe, [uploaded.id for uploaded in images]):
+                    print_dry_run(lipe.dry_run_edit(**request))
+                return
+            job = lipe.edit(**request)
         console.print(f"job {job.id}", highlight=False)
         results = lipe.results(follow_job(lipe, job, console))
         out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """The `lipe` command. Each command imports what it runs only when it is called, so that `lipe --help` is fast."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,8 @@ def lipe(
     ] = False,
 ) -> None:
     """LIPE: personalised, non-rigid image editing."""
+    # Its import warns of image processors that LIPE does not use. LIPE's own log has what matters.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def up(
@@ -164,6 +167,8 @@ def audit(
 
 def doctor() -> None:
     """Check what an installation needs: packages, device, memory, base model, database, broker and storage.
+
+    It then prints a plan of the GPU memory by phase, and whether two workers fit on this GPU.
 
     Run it where the workers run. It writes and deletes one object in the storage, and changes nothing else. Exit
     status: 0 no fault, 1 a check failed.

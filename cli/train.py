@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from cli.dry_run import DryRunOption, deleted_afterwards, print_dry_run
 from cli.service import ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
 from cli.settings_file import Data
 from lipe_client import Artefact, Category, Client, Preset, Problem, Progress, Subject
@@ -49,6 +50,7 @@ def train(
         Path | None, typer.Option(help="A folder for preview images, generated during the training.", file_okay=False)
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="--no-wait returns before the training ends.")] = True,
+    dry_run: DryRunOption = False,
     url: Url = None,
     api_key: ApiKey = "",
     data: Data = None,
@@ -66,6 +68,8 @@ def train(
     }
     reference_captions, console = _read_captions(captions, references or []), Console(stderr=True)
     with connect(url, api_key, console, data) as lipe:
+        if subject and dry_run:
+            return print_dry_run(lipe.dry_run_prior(subject, **options))
         if subject:
             job = lipe.train_prior(subject, **options)
         else:
@@ -80,6 +84,10 @@ def train(
                 captions=reference_captions,
             )
             with created as one:
+                if dry_run:
+                    images = [reference.image_id for reference in one.references]
+                    with deleted_afterwards(lipe, images, subject=one.id):
+                        return print_dry_run(lipe.dry_run_prior(one, **options))
                 job = lipe.train_prior(one, **options)
         print(f"subject {job.subject_id}\nprior {job.prior_id}", flush=True)
         console.print(f"job {job.id}", highlight=False)

@@ -1,9 +1,20 @@
 """Edits: the requests. The results are the job's artefacts, and the parameters are the job's."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.models import Edit, new_id
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A second prior, its subject, and the weight with which an edit mixes it in."""
+
+    prior_id: str
+    subject_id: str
+    weight: float
 
 
 def draft(
@@ -16,6 +27,7 @@ def draft(
     source_prompt: str | None = None,
     method: str = "nima",
     mask_image_id: str | None = None,
+    mix: Mix | None = None,
 ) -> Edit:
     """A new edit, which the caller writes. The caller has looked up every id in the same project."""
     return Edit(
@@ -23,6 +35,9 @@ def draft(
         project_id=project_id,
         subject_id=subject_id,
         prior_id=prior_id,
+        mix_prior_id=mix.prior_id if mix else None,
+        mix_subject_id=mix.subject_id if mix else None,
+        mix_weight=mix.weight if mix else None,
         image_id=image_id,
         mask_image_id=mask_image_id,
         method=method,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, String, any_, delete, func, literal, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, String, any_, delete, func, literal, or_, select, union_all, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger import idempotency, usage
@@ -54,7 +54,10 @@ class _Deleted:
 
 
 def erase_subject(session: Session, project_id: str, subject_id: str) -> Erasure | None:
-    """Delete the subject with its priors, edits and jobs, and references that nothing else uses. None: not there."""
+    """Delete the subject with its priors, edits and jobs, and references that nothing else uses. None: not there.
+
+    Edits of other subjects that mixed in one of its priors show it, and are deleted, too.
+    """
     deleted = _delete_subjects(session, project_id, [subject_id])
     return _record(session, project_id, deleted) if deleted.ids else None
 
@@ -62,19 +65,20 @@ def erase_subject(session: Session, project_id: str, subject_id: str) -> Erasure
 def erase_prior(session: Session, project_id: str, prior_id: str) -> Erasure | None:
     """Delete the prior and its training. None: not there. Raises InUse if an edit that has not ended uses it.
 
-    The other edits stay, without a prior and with the time of this deletion.
+    The other edits stay, without this prior and with the time of this deletion.
     """
-    jobs = _lock_jobs(session, project_id, Job.prior_id, [prior_id])
+    _lock_jobs(session, project_id, Job.prior_id, [prior_id], Edit.mix_prior_id)
     if not _lock(session, Prior, project_id, [prior_id]):
         return None
-    jobs = _lock_jobs(session, project_id, Job.prior_id, [prior_id])
+    jobs = _lock_jobs(session, project_id, Job.prior_id, [prior_id], Edit.mix_prior_id)
     of_edits = (_is_in(Job.id, jobs), Job.kind == "edit")
     waiting = select(Job.edit_id).where(*of_edits, Job.state.not_in(TERMINAL)).order_by(Job.created_at)
     if users := list(session.scalars(waiting.limit(MAX_SHOWN))):
         raise InUse(Users([], [edit_id for edit_id in users if edit_id is not None]))
-    session.execute(update(Job).where(*of_edits).values(prior_id=None))
-    used = update(Edit).where(Edit.prior_id == prior_id)
-    session.execute(used.values(prior_id=None, prior_deleted_at=now(session)))
+    session.execute(update(Job).where(*of_edits, Job.prior_id == prior_id).values(prior_id=None))
+    for column in (Edit.prior_id, Edit.mix_prior_id):
+        used = update(Edit).where(column == prior_id)
+        session.execute(used.values({column: None, Edit.prior_deleted_at: now(session)}))
     trainings = list(session.scalars(select(Job.id).where(_is_in(Job.id, jobs), Job.kind == "prior")))
     _charge(session, trainings)
     session.execute(delete(Prior).where(Prior.id == prior_id))
@@ -130,13 +134,14 @@ def list_unfinished(session: Session, limit: int = SWEEP_SIZE) -> list[str]:
 
 
 def _delete_subjects(session: Session, project_id: str, subject_ids: Sequence[str]) -> _Deleted:
-    _lock_jobs(session, project_id, Job.subject_id, subject_ids)
+    _lock_jobs(session, project_id, Job.subject_id, subject_ids, Edit.mix_subject_id)
     locked = _lock(session, Subject, project_id, subject_ids)
-    jobs = _lock_jobs(session, project_id, Job.subject_id, locked)
+    jobs = _lock_jobs(session, project_id, Job.subject_id, locked, Edit.mix_subject_id)
     _charge(session, jobs)
-    priors, edits = (
-        session.scalars(select(table.id).where(_is_in(table.subject_id, locked))).all() for table in (Prior, Edit)
-    )
+    priors = session.scalars(select(Prior.id).where(_is_in(Prior.subject_id, locked))).all()
+    edits = session.scalars(
+        select(Edit.id).where(or_(_is_in(Edit.subject_id, locked), _is_in(Edit.mix_subject_id, locked)))
+    ).all()
     imported = _Deleted([], [import_prefix(project_id, prior_id) for prior_id in priors])
     references = session.scalars(select(Reference.image_id).where(_is_in(Reference.subject_id, locked))).all()
     session.execute(delete(Subject).where(_is_in(Subject.id, locked)))
@@ -155,10 +160,9 @@ def _delete_edits(session: Session, project_id: str, edit_ids: Sequence[str]) ->
 
 def _delete_images(session: Session, project_id: str, image_ids: Sequence[str]) -> _Deleted:
     """Delete those of the images that no subject and no edit uses."""
-    unused = (
-        ~select(Reference).where(Reference.image_id == Image.id).exists(),
-        ~select(Edit).where((Edit.image_id == Image.id) | (Edit.mask_image_id == Image.id)).exists(),
-    )
+    # One by one: an OR over both columns of an edit would read all edits for each image.
+    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id)
+    unused = [~select(column).where(column == Image.id).exists() for column in users]
     deletion = delete(Image).where(_is_in(Image.id, image_ids), *unused).returning(Image.id, Image.upload_id)
     rows = session.execute(deletion).all()
     uploads = [upload_id for _, upload_id in rows if upload_id is not None]
@@ -179,14 +183,22 @@ def _users(session: Session, image_id: str, limit: int | None = None) -> Users:
 
 
 def _lock_jobs(
-    session: Session, project_id: str, column: InstrumentedAttribute[Any], resource_ids: Sequence[str]
+    session: Session,
+    project_id: str,
+    column: InstrumentedAttribute[Any],
+    resource_ids: Sequence[str],
+    mix_column: InstrumentedAttribute[Any] | None = None,
 ) -> list[str]:
-    """Lock the jobs of the resources, and return their ids.
+    """Lock the jobs of the resources, and return their ids; with `mix_column`, also those of edits that mix them in.
 
     Jobs are locked before the resource, because workers and retries do so, too; and again after it, as a retry may
     have added one.
     """
-    mine = select(Job.id).where(Job.project_id == project_id, _is_in(column, resource_ids))
+    named = _is_in(column, resource_ids)
+    if mix_column is not None:  # a union, because a plain OR over two tables would read all jobs
+        mixing = select(Job.id).join(Edit, Edit.id == Job.edit_id).where(_is_in(mix_column, resource_ids))
+        named = Job.id.in_(union_all(select(Job.id).where(named), mixing))
+    mine = select(Job.id).where(Job.project_id == project_id, named)
     return list(session.scalars(mine.order_by(Job.id).with_for_update()))
 
 

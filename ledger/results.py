@@ -1,8 +1,9 @@
-"""Lists of priors and edits, filtered by the newest job of each."""
+"""Lists of priors and edits, filtered by the newest job of each, and the warnings of these jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ARRAY, ColumnElement, String, any_, literal, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from ledger.models import Edit, Job, Prior
@@ -39,6 +40,25 @@ def priors(
     if state is not None or metadata:
         query = query.where(_newest_job_matches(project_id, Prior.id, Job.prior_id, "prior", state, metadata))
     return newest(session, query, Prior, window)
+
+
+def warnings_of_edits(session: Session, edit_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+    """The warnings of each edit's newest job, by one query. An edit without a job has no entry."""
+    return _newest_warnings(session, Job.edit_id, "edit", edit_ids)
+
+
+def warnings_of_priors(session: Session, prior_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+    """The warnings of each prior's newest training or import, by one query. A prior without a job has no entry."""
+    return _newest_warnings(session, Job.prior_id, "prior", prior_ids)
+
+
+def _newest_warnings(
+    session: Session, job_result_id: InstrumentedAttribute[str | None], kind: JobKind, result_ids: Sequence[str]
+) -> dict[str, list[dict[str, str]]]:
+    mine = (job_result_id == any_(literal(list(result_ids), ARRAY(String))), Job.kind == kind)
+    query = select(job_result_id, Job.warnings).where(*mine).ext(distinct_on(job_result_id))
+    rows = session.execute(query.order_by(job_result_id, Job.created_at.desc()))
+    return {result_id: warnings for result_id, warnings in rows if result_id is not None}
 
 
 def _newest_job_matches(

@@ -123,13 +123,14 @@ class Attempt:
         """
         now, self._has_reported = self.clock(), True
         begins = stage != self._latest.stage
+        ends = step == total and (begins or step != self._latest.step)
         if begins:
             self._stage_began = (step, now)
         eta = self._eta(step, total, now)
         self._latest = Progress(stage, step, total, details | {"eta_seconds": eta}, self.preview)
         if self.draining():
             raise Draining
-        if self._control is Control.GO_ON and (now >= self._next_renewal or begins or step == total):
+        if self._control is Control.GO_ON and (now >= self._next_renewal or begins or ends):
             self._renew()
         if self._control is not Control.GO_ON:
             raise Canceled if self._control is Control.CANCEL else ClaimLost

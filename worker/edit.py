@@ -18,6 +18,7 @@ from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
 from lipe_core import sdxl
 from lipe_core.adapters import prior
+from lipe_core.adapters.mixing import mixed
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
 from lipe_core.errors import InvalidPrior, InvalidRequest
@@ -42,12 +43,14 @@ class EditInputs:
     """The job's request with all images and the prior loaded.
 
     `captioner` is set if the user gave no source prompt and the service has a captioner. Until it has written one,
-    the request has a plain source prompt. `partial` are the results that earlier attempts stored.
+    the request has a plain source prompt. `mix` has the facts of a second prior, whose weights `prior` has, too.
+    `partial` are the results that earlier attempts stored.
     """
 
     request: EditRequest
     captioner: CaptionModel | None
     prior: Prior | None
+    mix: dict[str, Any] | None
     method: str
     parameters: dict[str, Any]
     partial: PartialResults | None
@@ -62,6 +65,7 @@ class EditRows:
     image: ImageRow
     mask: ImageRow | None
     prior: PriorRow | None
+    mix: PriorRow | None
     parameters: dict[str, Any]
     partial: PartialResults | None
 
@@ -88,6 +92,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "revision": model.revision,
         "fingerprint": model.fingerprint,
         "adapter_sha256": inputs.prior.manifest.adapter_sha256 if inputs.prior else None,
+        "mix": inputs.mix,
         "method": inputs.method,
         "choices": choices,
         inputs.method: asdict(config),
@@ -131,7 +136,8 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
     return EditInputs(
         request,
         None if source_prompt else context.caption_model,
-        _prior(context, attempt, rows.prior) if rows.prior else None,
+        _mixed_prior(context, attempt, rows),
+        _mix_of(rows),
         rows.edit.method,
         rows.parameters,
         rows.partial,
@@ -150,15 +156,38 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
         uses_prior = edit.prior_id and not _needs_references(edit)
         prior = priors.get(session, project_id, edit.prior_id) if edit.prior_id and uses_prior else None
+        mix = priors.get(session, project_id, edit.mix_prior_id) if edit.mix_prior_id and uses_prior else None
     if subject is None or image is None:
         raise ClaimLost
-    return EditRows(edit, subject, image, mask, prior, job.parameters, partial_results.read(job))
+    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job))
 
 
 def _needs_references(edit: EditRow) -> bool:
     """Whether the method learns from the references itself and uses no prior."""
     method = METHODS.get(edit.method)
     return method is not None and method.needs_references
+
+
+def _mixed_prior(context: WorkerContext, attempt: Attempt, rows: EditRows) -> Prior | None:
+    """The edit's prior, with the second one of its mix."""
+    if rows.prior is None:
+        return None
+    first = _prior(context, attempt, rows.prior)
+    if rows.edit.mix_weight is None:
+        return first
+    if rows.mix is None:
+        raise InvalidRequest("the prior of the edit's mix was deleted: request a new edit")
+    return mixed(first, _prior(context, attempt, rows.mix), rows.edit.mix_weight)
+
+
+def _mix_of(rows: EditRows) -> dict[str, Any] | None:
+    if rows.mix is None:
+        return None
+    return {
+        "prior_id": rows.mix.id,
+        "adapter_sha256": rows.mix.adapter_sha256,
+        "weight": rows.edit.mix_weight,
+    }
 
 
 def _prior(context: WorkerContext, attempt: Attempt, row: PriorRow) -> Prior:

@@ -15,7 +15,7 @@ import torch
 
 from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior, load_prior
-from lipe_core.pretrained import public_name
+from lipe_core.model_card import model_name
 from lipe_core.sdxl import BaseModel
 
 Result = TypeVar("Result")
@@ -44,8 +44,8 @@ class Gpu:
 
     @property
     def name(self) -> str:
-        """The checkpoint's name without its path."""
-        return public_name(self.checkpoint)
+        """The base model's name for users."""
+        return model_name(self.checkpoint)
 
     def base_model(self) -> BaseModel:
         """The base model, loaded at the first call: bf16 on CUDA, fp32 on a CPU."""

@@ -92,9 +92,15 @@ def check_edits(context: WorkerContext, attempt: Attempt, edits: Sequence[Edit])
 
 
 def poor_edit(edit: Edit) -> list[JobWarning]:
-    """The warnings about an edit."""
-    share = edit.measures.get("mask_share", 0.0)
-    if share <= LARGEST_MASK:
+    """The warnings about an edit whose method chose the region that may change."""
+    share = edit.measures.get("mask_share")
+    if share == 0.0:
+        message = (
+            "the result equals the source, because the model's new image shows the subject as it is; name the change "
+            "more clearly in the prompt, crop the image around the subject, or send a mask"
+        )
+        return [JobWarning("nothing_changed", message)]
+    if share is None or share <= LARGEST_MASK:
         return []
     message = (
         f"{share:.0%} of the image may change, so that little of the source is kept; send a mask, or describe the "

@@ -4,21 +4,18 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from huggingface_hub import metadata_load
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import workers
 from ledger.database import UNAVAILABLE
+from lipe_core.model_card import read_card
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import FAMILY, BaseModel
 from worker.context import WorkerContext
 
-CARD = "README.md"
-"""The model card of the hub: its metadata state the licence."""
 MINIATURE_TAG = "lipe-miniature"
 DRAINING_CHECK_SECONDS = 1.0
 
@@ -35,15 +32,14 @@ def report_presence(context: WorkerContext, kinds: Sequence[str]) -> Thread:
 
 def describe_model(model: BaseModel) -> dict[str, Any]:
     """What users may know of the base model; its location on this machine is not part of it."""
-    card = _read_card(Path(model.checkpoint) / CARD)
-    license_name, tags = card.get("license"), card.get("tags")
+    card = read_card(model.checkpoint)
     return {
         "name": model.name,
         "fingerprint": model.fingerprint,
         "family": FAMILY,
         "native_size": model.native_size,
-        "miniature": isinstance(tags, list) and MINIATURE_TAG in tags,
-        "license": license_name if isinstance(license_name, str) else None,
+        "miniature": MINIATURE_TAG in card.tags,
+        "license": card.license,
         **_describe_recipe(model.checkpoint),
     }
 
@@ -60,16 +56,6 @@ def _describe_recipe(checkpoint: str) -> dict[str, Any]:
     except ValueError as error:
         log.warning("the settings of the base model cannot be reported: %s", error)
         return {"recipe": {}, "choices": {}}
-
-
-def _read_card(file: Path) -> dict[str, Any]:
-    """The metadata of the card. A folder without a card, or with one that cannot be read, states nothing."""
-    try:
-        card = metadata_load(file) if file.is_file() else None
-    except Exception as error:  # the parser's errors, which depend on the library that reads YAML
-        log.warning("the model card %s cannot be read: %s", file, error)
-        return {}
-    return card if isinstance(card, dict) else {}
 
 
 def _report_until_draining(context: WorkerContext, kinds: Sequence[str], model: dict[str, Any]) -> None:

@@ -62,7 +62,8 @@ def delete_image(
 )
 def delete_subject(subject_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
     """Erase a subject and everything derived from it: priors, edits, jobs, their files, and references that nothing
-    else uses. Its queued jobs never start, and running ones stop."""
+    else uses. Edits of other subjects that mixed in one of its priors are erased, too. Its queued jobs never start, and
+    running ones stop."""
     _erase(service, erasures.erase_subject, "subject", caller.project_id, subject_id)
 
 

@@ -8,98 +8,25 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
-from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
 from api.dry_run import DryRunBody, dry_run
+from api.edit_body import DownloadableEdit, EditBody, edit_results
 from api.edit_request import NewEdit, require_subject
 from api.effective_settings import GUIDED, contradiction
-from api.fields import Moment, PathId, ResponseModel, check_url
+from api.fields import PathId, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
-from api.job_body import JobBody, JobWarning, job_warnings
+from api.job_body import JobBody
+from api.mixing import checked_mix
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
-from api.service import Service, ServiceDep
+from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from ledger import artefacts, edit_inputs, edits, jobs, results
 from ledger.edit_inputs import EditInputs
-from ledger.models import Artefact, Job
-from ledger.states import State
+from ledger.models import Job
 
 router = APIRouter(prefix="/edits", tags=["edits"])
-
-
-class EditBody(ResponseModel):
-    """The request for an edit."""
-
-    id: str
-    """Id of the edit."""
-
-    subject_id: str
-    """Id of the subject."""
-
-    prior_id: str | None
-    """Id of the prior; null if the edit uses the base model alone, or if the prior was deleted."""
-
-    prior_deleted_at: Moment | None
-    """Time at which the prior of the edit was deleted, in UTC; null if it was not."""
-
-    image_id: str
-    """Id of the source image."""
-
-    mask_image_id: str | None
-    """Id of the mask that the request gave; null without one."""
-
-    method: str
-    """Editing method."""
-
-    source_prompt: str | None
-    """Description of the source image from the request; null without one."""
-
-    target_prompts: list[str]
-    """Target prompts, in the order of the request."""
-
-    created_at: Moment
-    """Time at which the edit was created, in UTC."""
-
-
-class EditResult(ResponseModel):
-    """One edited image. Masks are white where the image may change. `uncomposited` is the image before the source's
-    background was restored."""
-
-    prompt: str | None
-    """Target prompt of this image."""
-
-    seed: int | None
-    """Seed of this image. The same seed and settings give the same image again."""
-
-    image: ArtefactBody
-    """The edited image."""
-
-    source_mask: ArtefactBody | None = None
-    """Mask of the subject in the source image, if the method makes one."""
-
-    edit_mask: ArtefactBody | None = None
-    """Mask of the region that may change, white where it may, if the method makes one."""
-
-    uncomposited: ArtefactBody | None = None
-    """The image before the source's background was restored, if the method restores it."""
-
-
-class DownloadableEdit(EditBody):
-    """An edit with its newest job and, when that has succeeded, one result for each prompt and seed."""
-
-    job_id: str | None
-    """Id of the newest job; null if it was deleted."""
-
-    status: State | None
-    """State of the newest job; null if it was deleted."""
-
-    warnings: list[JobWarning]
-    """Reasons why the results will probably be poor: the warnings of the newest job."""
-
-    results: list[EditResult]
-    """One result for each prompt and seed. Empty until the job has succeeded."""
 
 
 @router.post(
@@ -108,7 +35,12 @@ class DownloadableEdit(EditBody):
     operation_id="create_edit",
     response_model=JobBody,
     responses=problem_responses(
-        *JOB_PROBLEMS, "prior_not_ready", "prompt_empty", "prompt_without_subject", "mask_size_mismatch"
+        *JOB_PROBLEMS,
+        "prior_not_ready",
+        "priors_not_mixable",
+        "prompt_empty",
+        "prompt_without_subject",
+        "mask_size_mismatch",
     ),
 )
 async def create_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
@@ -124,7 +56,12 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     operation_id="dry_run_edit",
     response_model=DryRunBody,
     responses=problem_responses(
-        *JOB_PROBLEMS, "prior_not_ready", "prompt_empty", "prompt_without_subject", "mask_size_mismatch"
+        *JOB_PROBLEMS,
+        "prior_not_ready",
+        "priors_not_mixable",
+        "prompt_empty",
+        "prompt_without_subject",
+        "mask_size_mismatch",
     ),
 )
 def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
@@ -142,7 +79,8 @@ def list_edits(
     """The project's edits, newest first."""
     with service.begin() as session:
         page = results.edits(session, caller.project_id, window, state=status, metadata=metadata)
-        return listing(page, EditBody.model_validate)
+        warnings = results.warnings_of_edits(session, [edit.id for edit in page.rows])
+        return listing(page, lambda edit: EditBody.of(edit, warnings.get(edit.id, ())))
 
 
 @router.get(
@@ -157,11 +95,10 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
         job = jobs.of_edit(session, caller.project_id, edit_id)
         files = artefacts.of_job(session, caller.project_id, job.id) if job else []
         return DownloadableEdit(
-            **EditBody.model_validate(edit).model_dump(),
+            **EditBody.of(edit, job.warnings if job else ()).model_dump(),
             job_id=job.id if job else None,
             status=job.status if job else None,
-            warnings=job_warnings(job),
-            results=_results(service, files),
+            results=edit_results(service, files),
         )
 
 
@@ -173,10 +110,12 @@ def _create_job(
     if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
         raise problems.invalid(refusal, param="parameters")
     subject_id, prior_id = _subject_and_prior(session, idempotent.project_id, new_edit)
+    mix = checked_mix(session, idempotent.project_id, new_edit.mix, prior_id) if new_edit.mix and prior_id else None
     edit = edits.draft(
         idempotent.project_id,
         subject_id=subject_id,
         prior_id=prior_id,
+        mix=mix,
         image_id=new_edit.image_id,
         mask_image_id=new_edit.mask_image_id,
         method=new_edit.method,
@@ -242,17 +181,3 @@ def _check_images(inputs: EditInputs, new_edit: NewEdit) -> None:
             f"the image {inputs.width} x {inputs.height}: send a mask of the image's size"
         )
         raise Problem("mask_size_mismatch", detail, param="mask_image_id")
-
-
-def _results(service: Service, files: list[Artefact]) -> list[EditResult]:
-    """One result for each image, in the job's order, with the masks of the same prompt and seed."""
-    grouped: dict[tuple[str | None, int | None], dict[str, ArtefactBody]] = {}
-    for artefact in files:
-        key = artefact.details.get("target_prompt"), artefact.details.get("seed")
-        grouped.setdefault(key, {})[artefact.role] = artefact_body(service, artefact)
-    shared = grouped.get((None, None), {})
-    return [
-        EditResult.model_validate({"prompt": prompt, "seed": seed, **shared, **bodies})
-        for (prompt, seed), bodies in grouped.items()
-        if "image" in bodies
-    ]

@@ -19,7 +19,7 @@ class ModelBody(ResponseModel):
     """A base model that live workers have loaded."""
 
     name: str
-    """The name of the checkpoint: its hub id or its folder's name."""
+    """The name of the checkpoint: the `model_name` of its model card, its hub id or its folder's name."""
 
     fingerprint: str
     """SHA-256 over the weights. A prior fits only one fingerprint."""

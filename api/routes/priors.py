@@ -1,5 +1,6 @@
 """Priors: the artefacts learned from a subject's references. Creating one starts a training."""
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from api.dry_run import DryRunBody, dry_run
 from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
-from api.job_body import JobBody, JobWarning, job_warnings
+from api.job_body import JobBody, JobWarning
 from api.pagination import Listing, PageDep, listing
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problems import problem_responses
@@ -24,7 +25,7 @@ from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from api.webhook_choice import require_webhook_url
 from ledger import artefacts, jobs, priors, results, subjects
-from ledger.models import Job
+from ledger.models import Job, Prior
 from ledger.webhooks import PriorEventType
 
 router = APIRouter(tags=["priors"])
@@ -88,15 +89,21 @@ class PriorBody(ResponseModel):
     created_at: Moment
     """Time at which the training was requested, in UTC."""
 
+    warnings: list[JobWarning]
+    """Reasons why edits with this prior will probably be poor: the warnings of its newest job."""
+
+    @classmethod
+    def of(cls, prior: Prior, warnings: Iterable[Mapping[str, str]]) -> "PriorBody":
+        """The body of a row, with the warnings of its newest job."""
+        columns = {name: getattr(prior, name) for name in PriorBody.model_fields if name != "warnings"}
+        return PriorBody.model_validate(columns | {"warnings": list(warnings)})
+
 
 class DownloadablePrior(PriorBody):
     """A prior with its newest job and, when ready, its manifest and files: adapter, manifest, previews."""
 
     job_id: str | None
     """Id of the newest job; null if it was deleted."""
-
-    warnings: list[JobWarning]
-    """Reasons why edits with this prior will probably be poor: the warnings of its newest job."""
 
     manifest: dict[str, Any] | None
     """Base model and settings of the training; null until it has succeeded."""
@@ -158,7 +165,8 @@ def list_priors(
         if subjects.get(session, caller.project_id, subject_id) is None:
             raise problems.not_found("subject", subject_id)
         page = results.priors(session, caller.project_id, subject_id, window, state=status, metadata=metadata)
-        return listing(page, PriorBody.model_validate)
+        warnings = results.warnings_of_priors(session, [prior.id for prior in page.rows])
+        return listing(page, lambda prior: PriorBody.of(prior, warnings.get(prior.id, ())))
 
 
 @router.get(
@@ -176,9 +184,8 @@ def get_prior(prior_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
         job = jobs.of_prior(session, caller.project_id, prior_id)
         files = artefacts.of_job(session, caller.project_id, job.id) if job else []
         return DownloadablePrior(
-            **PriorBody.model_validate(prior).model_dump(),
+            **PriorBody.of(prior, job.warnings if job else ()).model_dump(),
             job_id=job.id if job else None,
-            warnings=job_warnings(job),
             manifest=prior.manifest,
             artefacts=[artefact_body(service, artefact) for artefact in files],
         )

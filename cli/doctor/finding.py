@@ -5,11 +5,12 @@ from enum import StrEnum
 
 
 class Result(StrEnum):
-    """How a check ended."""
+    """How a check ended. `PLAN` is for information."""
 
     FINE = "fine"
     FAILED = "failed"
     UNCHECKED = "unchecked"
+    PLAN = "plan"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ def failed(part: str, text: str) -> Finding:
 def unchecked(part: str, text: str) -> Finding:
     """A check that could not run; `text` says what it needs."""
     return Finding(part, Result.UNCHECKED, text)
+
+
+def plan(part: str, text: str) -> Finding:
+    """A line of the plan of GPU memory, which is neither right nor wrong."""
+    return Finding(part, Result.PLAN, text)
 
 
 def one_line(error: BaseException) -> str:

@@ -69,7 +69,7 @@ def read_settings() -> PartialSettings:
 def check_settings(partial: PartialSettings) -> Finding:
     """Whether all required settings are there and right."""
     if partial.has_no_server and partial.missing >= set(partial.faults):
-        advice = f"`lipe up` starts the servers and sets what they need; for other commands, {SETTINGS_ADVICE}"
+        advice = f"`lipe up` starts the servers and sets what they need; {SETTINGS_ADVICE}"
         return unchecked(PART, f"{', '.join(map(variable, STAND_INS))} are not set: {advice}")
     if partial.faults:
         return failed(PART, f"missing or wrong: {'; '.join(partial.faults.values())}: {SETTINGS_ADVICE}")

@@ -1,6 +1,7 @@
 """Run all checks and print one line for each."""
 
 from collections.abc import Callable
+from functools import partial as bind
 
 from rich.console import Console
 from rich.text import Text
@@ -9,10 +10,11 @@ from cli.doctor.base_model import check_base_model
 from cli.doctor.finding import Finding, Result, failed
 from cli.doctor.machine import check_device, check_disk, check_memory, check_packages, check_python
 from cli.doctor.partial_settings import PartialSettings, check_settings, read_settings
+from cli.doctor.plan import LINES, plan_phase
 from cli.doctor.servers import check_broker, check_clock, check_database, check_storage
 
 NO_FAULT, FAULT = 0, 1
-STYLES = {Result.FINE: "green", Result.FAILED: "red", Result.UNCHECKED: "yellow"}
+STYLES = {Result.FINE: "green", Result.FAILED: "red", Result.UNCHECKED: "yellow", Result.PLAN: "cyan"}
 Check = Callable[[PartialSettings], Finding]
 
 CHECKS: dict[str, Check] = {
@@ -27,6 +29,7 @@ CHECKS: dict[str, Check] = {
     "clock": check_clock,
     "broker": check_broker,
     "storage": check_storage,
+    **{part: bind(plan_phase, part) for part in LINES},
 }
 
 

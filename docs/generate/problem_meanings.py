@@ -26,6 +26,10 @@ PROBLEMS: Mapping[str, str] = {
         "The subject has no ready prior, or the training of the named prior has not succeeded. Train one and "
         "wait for its job."
     ),
+    "priors_not_mixable": (
+        "The priors have different base models, different kinds of weights, or the same token; `detail` says which. "
+        "[Mixing two priors](mixing.md) lists what can be mixed."
+    ),
     "job_not_retryable": (
         "Only a job that failed, was canceled or expired can be retried, and only if it is the newest of its "
         "prior or edit, and its prior was not deleted."

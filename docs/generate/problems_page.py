@@ -1,6 +1,6 @@
 """The page of the problem codes: their facts from the API and the workers, their meanings from `problem_meanings`."""
 
-from api.problems import PROBLEM_KINDS
+from api.problem_kinds import PROBLEM_KINDS
 from docs.generate.markdown import page, table
 from docs.generate.problem_meanings import JOB_ERRORS, PROBLEMS
 from worker.run_job import CODES, STUCK

@@ -26,6 +26,7 @@ class Job(Row):
         Index("ix_jobs_queued", "created_at", postgresql_where=text("state = 'queued'")),
         Index("ix_jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_project_id_state_created_at", "project_id", "state", "created_at", "id"),
+        Index("ix_jobs_prior_id_created_at", "prior_id", "created_at", postgresql_where=text("kind = 'prior'")),
         Index("ix_jobs_trainings", "project_id", "created_at", "id", postgresql_where=text("kind = 'prior'")),
     )
 

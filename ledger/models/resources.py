@@ -136,7 +136,8 @@ class Prior(Row):
 class Edit(Row):
     """A requested edit. `mask_image_id` is the user's own mask (white may change), if there is one.
 
-    `prior_id` is None if the edit uses the base model alone, or if its prior was deleted at `prior_deleted_at`.
+    `prior_id` is None if the edit uses the base model alone, or if its prior was deleted at `prior_deleted_at`. With a
+    `mix_weight`, the prior `mix_prior_id` of the subject `mix_subject_id` is mixed in. It is deleted in the same way.
     """
 
     __tablename__ = "edits"
@@ -147,6 +148,9 @@ class Edit(Row):
     subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
     prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id"), index=True)
     prior_deleted_at: Mapped[datetime | None]
+    mix_prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id"), index=True)
+    mix_subject_id: Mapped[str | None] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
+    mix_weight: Mapped[float | None] = mapped_column(Double)
     image_id: Mapped[str] = mapped_column(ForeignKey("images.id"), index=True)
     mask_image_id: Mapped[str | None] = mapped_column(ForeignKey("images.id"), index=True)
     method: Mapped[str]

@@ -4,7 +4,7 @@ LoRA, https://arxiv.org/abs/2106.09685. LIPE trains the attention layers only (s
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -23,7 +23,7 @@ from lipe_core.adapters.full_attention import (
 )
 from lipe_core.adapters.low_rank import low_rank_linear
 from lipe_core.adapters.prior import Prior
-from lipe_core.adapters.textual_inversion import split_vectors, use_token
+from lipe_core.adapters.textual_inversion import require_distinct, split_vectors, use_token
 from lipe_core.errors import InvalidPrior
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
@@ -100,14 +100,17 @@ def use_adapter(model: BaseModel, prior: Prior) -> Iterator[BaseWeights]:
     vectors, weights = split_vectors(prior.adapter)
     tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in weights.items()}
     use_weights = _use_lora if any("lora_" in key for key in tensors) else use_attention
-    with (
-        use_weights(model, tensors) as base_weights,
-        use_token(model, prior.manifest.token, vectors) as base_embeddings,
-    ):
+    tokens = {prior.manifest.token: vectors, **prior.more_tokens}
+    require_distinct(model, list(tokens))
+    with ExitStack() as applied:
+        disabled = [applied.enter_context(use_weights(model, tensors))]
+        disabled += [applied.enter_context(use_token(model, token, rows)) for token, rows in tokens.items()]
 
         @contextmanager
         def without_prior() -> Iterator[None]:
-            with base_weights(), base_embeddings():
+            with ExitStack() as base:
+                for disable in disabled:
+                    base.enter_context(disable())
                 yield
 
         yield without_prior

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -52,10 +53,14 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Prior:
-    """An adapter's tensors, named as diffusers' `load_lora_weights` expects them, and their manifest."""
+    """An adapter's tensors, named as diffusers' `load_lora_weights` expects them, and their manifest.
+
+    `more_tokens` has the embeddings of further tokens, by token, which a mix of priors (`mixing`) has.
+    """
 
     adapter: dict[str, Tensor]
     manifest: Manifest
+    more_tokens: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 def save_prior(adapter: dict[str, Tensor], manifest: Manifest, folder: Path) -> Prior:

@@ -5,9 +5,10 @@ In the base model, a word such as "red" overrules what the noise suggests, where
 An adapter on attention alone reaches that far only in poses and places that the references show.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -68,6 +69,16 @@ def use_token(model: BaseModel, token: str, vectors: Mapping[str, Tensor]) -> It
             handle = _embedding_table(encoder).register_forward_hook(partial(insert, ids, vectors[name]))
             hooks.callback(handle.remove)
         yield base_embeddings
+
+
+def require_distinct(model: BaseModel, tokens: Sequence[str]) -> None:
+    """Raise InvalidPrior if two tokens share an id: the embeddings of one would change the other."""
+    for one, other in combinations(tokens, 2):
+        if any(
+            set(first) & set(second)
+            for first, second in zip(_token_ids(model, one), _token_ids(model, other), strict=True)
+        ):
+            raise InvalidPrior(f"the tokens {one!r} and {other!r} share a part: train one prior with another token")
 
 
 def _token_ids(model: BaseModel, token: str) -> list[list[int]]:

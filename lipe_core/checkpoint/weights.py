@@ -46,8 +46,13 @@ def weight_files(folder: Path, component: str) -> WeightFiles | None:
 
 def count_parameters(folder: Path) -> int:
     """The number of parameters in all weight files, by their headers. Raises InvalidModel if one is damaged."""
-    components = [files for component in STEMS if (files := weight_files(folder, component))]
-    return sum(math.prod(shape) for files in components for file in files.paths for shape in read_shapes(file).values())
+    return sum(math.prod(shape) for component in STEMS for shape in component_shapes(folder, component).values())
+
+
+def component_shapes(folder: Path, component: str) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a component; none without weight files. Raises InvalidModel if one is damaged."""
+    files = weight_files(folder, component)
+    return {name: shape for file in (files.paths if files else ()) for name, shape in read_shapes(file).items()}
 
 
 def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.schedule import NoiseSchedule, PredictionType
 from lipe_core.errors import InvalidModel
-from lipe_core.pretrained import public_name
+from lipe_core.model_card import model_name
 from lipe_core.sdxl.components import check_folder, load_components
 from lipe_core.shapes import Latents, RowTimesteps, Size
 
@@ -44,8 +44,8 @@ class BaseModel:
 
     @property
     def name(self) -> str:
-        """The checkpoint's name without its location on this machine."""
-        return public_name(self.checkpoint)
+        """The checkpoint's name for users, without its location on this machine."""
+        return model_name(self.checkpoint)
 
     @property
     def factor(self) -> int:

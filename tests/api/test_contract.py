@@ -15,7 +15,8 @@ from api import contract, examples, openapi
 from api.app import MAX_JSON_BYTES, make_app
 from api.method_parameters import PARAMETERS
 from api.prior_parameters import PriorParameters, RegularizationParameters
-from api.problems import PROBLEM_KINDS, ProblemDocument
+from api.problem_kinds import PROBLEM_KINDS
+from api.problems import ProblemDocument
 from api.webhook_events import EventData, LinkedResult, WebhookEvent
 from ledger.job_warnings import WarningCode
 from ledger.settings import Settings

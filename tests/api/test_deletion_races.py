@@ -17,28 +17,11 @@ from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
 from ledger.models import Image, Job, Project, Subject
 from ledger.storage import Storage, attempt_prefix
+from tests.support.races import answer_after, is_blocked
 from tests.support.waiting import eventually
 
 Upload = Callable[..., str]
 DOG = "a photo of sks dog jumping"
-BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-
-
-def is_blocked(begin: UnitOfWork) -> bool:
-    """Whether a transaction waits for another one."""
-    with begin() as session:
-        return bool(session.scalar(BLOCKED))
-
-
-def answer_after(begin: UnitOfWork, first: Callable[[Session], object], request: Callable[[], Any]) -> Any:
-    """The answer to a request that is sent while the transaction `first` is open, and that waits for it."""
-
-    with ThreadPoolExecutor(1) as pool:
-        with begin() as session:
-            first(session)
-            answer = pool.submit(request)
-            eventually(lambda: is_blocked(begin))
-        return answer.result()
 
 
 def add_edit(project: Project, prior_id: str, subject_id: str, image_id: str) -> Callable[[Session], Job]:

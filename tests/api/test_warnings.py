@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine, event
 
 from ledger import attempts
 from ledger.database import UnitOfWork
 from ledger.job_warnings import JobWarning
-from lipe_client import Edit, Job, Prior, Progress
+from lipe_client import Edit, EditSummary, Job, Prior, PriorSummary, Progress
 
 UNLIKE = JobWarning("unlike_the_base_model", "2 of 3 images are unlike")
 BODY = [{"code": UNLIKE.code, "message": UNLIKE.message}]
@@ -42,6 +43,40 @@ def test_an_edit_has_the_warning_and_the_stream_an_event(
     events = [Progress(**json.loads(line[5:])) for line in stream.splitlines() if line.startswith("data:")]
     assert [event.type for event in events] == ["edit.queued", "edit.running", "edit.warning", "edit.failed"]
     assert [[one.code for one in event.warnings] for event in events] == [[], [], [UNLIKE.code], []]
+
+
+def test_lists_have_the_warnings_of_the_newest_jobs_by_the_same_number_of_queries(
+    api: TestClient, subject: dict[str, Any], upload: Callable[..., str], begin: UnitOfWork
+) -> None:
+    path, image = f"/v1/subjects/{subject['id']}/priors", upload("white")
+    trainings = [api.post(path).raise_for_status().json() for _ in range(3)]
+    edit = {"subject_id": subject["id"], "image_id": image, "prompt": "a photo of sks dog jumping", "use_prior": False}
+    edits = [api.post("/v1/edits", json=edit).raise_for_status().json() for _ in range(3)]
+    for job in (*trainings[:2], *edits[:2]):
+        warn(begin, job["id"], end=True)
+    for job in (trainings[1], edits[1]):  # their newest jobs have no warning yet
+        api.post(job["urls"]["retry"]).raise_for_status()
+    for listed, model in ((path, PriorSummary), ("/v1/edits", EditSummary)):
+        rows, queries = read(api, listed, limit=3)
+        assert [row["warnings"] for row in rows] == [[], [], BODY]
+        assert [one.code for one in model(**rows[-1]).warnings] == [UNLIKE.code]
+        assert read(api, listed, limit=1)[1] == queries
+
+
+def read(api: TestClient, path: str, *, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """The entries of a list, and the number of queries that the answer took."""
+    statements: list[str] = []
+
+    def record(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        rows = api.get(path, params={"limit": limit}).raise_for_status().json()["data"]
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
+    assert statements
+    return rows, len(statements)
 
 
 def warn(begin: UnitOfWork, job_id: str, *, end: bool) -> None:

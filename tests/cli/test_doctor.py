@@ -20,6 +20,7 @@ from tests.support.layouts import UNET, Change, edited, overwritten, truncated
 PARTS = (
     "python", "packages", "device", "memory", "disk", "settings",
     "base model", "database", "clock", "broker", "storage",
+    "captioning", "training", "editing", "workers",
 )  # fmt: skip
 SERVERS = ("database", "clock", "broker", "storage")
 
@@ -57,7 +58,8 @@ def failures(lines: dict[str, tuple[str, str]]) -> list[str]:
 def test_a_whole_installation_is_fine(storage: Storage) -> None:
     status, lines = examine()
     assert status == 0
-    assert {result for result, _ in lines.values()} == {"fine"}
+    assert {result for result, _ in lines.values()} == {"fine", "plan"}
+    assert lines["workers"][1].startswith("no GPU is in use here; on a GPU, a worker for trainings (LoRA) and one for")
     assert list(storage.keys(f"{PROJECTS}doctor/")) == []
 
 

@@ -122,6 +122,18 @@ def test_the_subjects_newest_prior_is_the_default(
     assert (edit.method, edit.prior_id) == ("nima", training.prior_id)
 
 
+def test_a_dry_run_prices_the_edit_and_keeps_nothing(lipe: Client, rex: Subject, park: Path) -> None:
+    options = (park, "--subject", rex.id, "--no-prior", "--prompt", PROMPT, "--seed", 1, "--seed", 2, "--mask", park)
+    result = run(*options, "--preset", "best", "--dry-run")
+    assert result.exit_code == 0, result.output
+    lines = set(result.stdout.splitlines())
+    assert {"images    2", "queue     place 1", "seeds=[1, 2]", "nima:", "  steps=40", "  preset=best"} <= lines
+    assert (len(list(lipe.images())), list(lipe.jobs()), list(lipe.edits())) == (3, [], [])
+    refused = run(*options, "--parameter", "steps=0", "--dry-run")
+    assert (refused.exit_code, refused.stdout, len(list(lipe.images()))) == (1, "", 3)
+    assert "invalid_request: parameters.steps" in refused.stderr
+
+
 def test_a_job_that_fails_says_why(begin: UnitOfWork, rex: Subject, park: Path) -> None:
     def fail(job: Job) -> None:
         with begin() as session:
@@ -164,6 +176,8 @@ def test_a_refused_edit_leaves_no_image_behind(
         (("--subject", "sub_1", "--prior", "pri_1"), "either --subject or --prior"),
         (("--prior", "pri_1", "--no-prior"), "--no-prior needs --subject"),
         (("--subject", "sub_1", "--method", "dreamctrl", "--no-prior"), "another --method than dreamctrl"),
+        (("--subject", "sub_1", "--mix-weight", "0.5"), "--mix-weight needs --mix"),
+        (("--subject", "sub_1", "--mix", "pri_1", "--no-prior"), "--no-prior leaves nothing to mix"),
         (("--subject", "sub_1", "--quality", "80"), "png has no --quality"),
         (("--subject", "sub_1", "--format", "gif"), "'gif' is not one of 'png', 'jpeg', 'webp'"),
         (("--subject", "sub_1", "--format", "jpeg", "--quality", "0"), "--quality"),

@@ -46,6 +46,14 @@ def test_a_command_of_the_workers_says_where_to_run_it(arguments: list[str]) -> 
     )
 
 
+def test_the_libraries_of_the_networks_print_no_warnings() -> None:
+    program = "from cli.main import app; app()"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRANSFORMERS_")}
+    command = [sys.executable, "-c", program, "doctor"]
+    ran = subprocess.run(command, env={**environment, "PYTHONPATH": PYTHON_PATH}, capture_output=True, text=True)
+    assert ("base model" in ran.stdout, ran.stderr) == (True, "")
+
+
 def test_no_command_shows_the_help() -> None:
     assert "personalised, non-rigid image editing" in run().output
 

@@ -103,6 +103,23 @@ def test_an_existing_subject_gets_a_second_prior_without_waiting(lipe: Client, r
     assert [job.prior_id for job in lipe.jobs()] == [second.stdout.split()[3], first.stdout.split()[3]]
 
 
+def test_a_dry_run_prices_the_training_and_keeps_nothing(lipe: Client, rex: list[Path]) -> None:
+    result = run(*rex, "--class", "dog", "--preset", "fast", "--parameter", "rank=4", "--dry-run")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("estimate  unknown: the project has no finished job with prior")
+    assert {"queue     place 1", "prior:", "  steps=250", "  rank=4"} <= set(lines)
+    assert "regularization:" not in lines
+    assert (list(lipe.subjects()), list(lipe.images()), list(lipe.jobs())) == ([], [], [])
+    refused = run(*rex, "--class", "dog", "--parameter", "steps=0", "--dry-run")
+    assert (refused.exit_code, refused.stdout, list(lipe.subjects()), list(lipe.images())) == (1, "", [], [])
+    assert "invalid_request: parameters.steps" in refused.stderr
+
+    kept = run(*rex, "--class", "dog", "--no-wait").stdout.split()[1]
+    assert "queue     place 2" in run("--subject", kept, "--dry-run").stdout
+    assert ([subject.id for subject in lipe.subjects()], len(list(lipe.images()))) == ([kept], 3)
+
+
 def test_a_job_that_fails_says_why(begin: UnitOfWork, rex: list[Path]) -> None:
     def fail(job: Job) -> None:
         with begin() as session:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.problems import PROBLEM_KINDS
+from api.problem_kinds import PROBLEM_KINDS
 from docs.generate.__main__ import PAGES
 from docs.generate.api_pages import render_groups
 from docs.generate.markdown import table

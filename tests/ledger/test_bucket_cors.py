@@ -1,8 +1,10 @@
-"""The bucket's CORS rule. The embedded storage accepts none, so the other cases check the requests to S3."""
+"""The bucket's CORS rule. The embedded storage accepts none, so most cases check the requests to S3."""
 
+import os
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from ledger.bucket_cors import CorsUnsupported, allow_origins
@@ -72,8 +74,20 @@ def test_a_storage_that_forgets_the_rule_does_not_support_it(settings: Settings)
             allow_origins(client, "lipe", [APP])
 
 
-def test_the_embedded_storage_refuses_the_rule(settings: Settings) -> None:
+def test_the_storage_in_use_keeps_the_rule_or_refuses_it(settings: Settings) -> None:
+    """The embedded storage refuses it; the Ceph of `make test-servers` keeps it."""
     Storage(settings).allow_origins()  # no origins: nothing to refuse
-    with pytest.raises(CorsUnsupported, match="PutBucketCors"):
-        Storage(settings.model_copy(update={"cors_origins": APP})).allow_origins()
+    storage = Storage(settings.model_copy(update={"cors_origins": APP}))
+    if os.environ.get("LIPE_TEST_S3_ENDPOINT_URL"):
+        client = make_client(settings, settings.s3_endpoint_url)
+        storage.allow_origins()
+        (rule,) = client.get_bucket_cors(Bucket=settings.s3_bucket)["CORSRules"]
+        assert rule["ID"] == "lipe"
+        assert rule["AllowedOrigins"] == [APP]
+        Storage(settings).allow_origins()
+        with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+            client.get_bucket_cors(Bucket=settings.s3_bucket)
+    else:
+        with pytest.raises(CorsUnsupported, match="PutBucketCors"):
+            storage.allow_origins()
     Storage(settings.model_copy(update={"cors_origins": APP, "public_url": "http://lipe.example.com"})).allow_origins()

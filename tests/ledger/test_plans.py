@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, text, update
 from sqlalchemy.orm import Session
 
 from benchmarks.finished_jobs import ABSENT, FEW, RARE, fill
@@ -36,7 +36,7 @@ from ledger.models import Job, Project, Subject
 from ledger.pages import Cursor, Window
 from ledger.settings import Settings
 from ledger.states import State
-from tests.support.rows import make_image
+from tests.support.rows import make_image, make_job, make_subject
 
 COUNT = 100_000
 SOME = 1000
@@ -120,6 +120,23 @@ def watched(settings: Settings) -> Iterator[ExplainingEngine]:
 Act = Callable[[Session], object]
 
 
+def test_the_warnings_of_priors_read_no_jobs_of_edits(
+    begin: UnitOfWork, watched: ExplainingEngine, past: Past, project: Project, subject: Subject
+) -> None:
+    past(SOME)
+    with begin() as session:
+        learned = make_job(session, subject)
+        learned.warnings = [{"code": "unlike_the_base_model", "message": "no"}]
+        using = update(Job).where(Job.kind == "edit").values(prior_id=learned.prior_id).returning(Job.id)
+        assert len(session.scalars(using).all()) == SOME
+        session.execute(text("ANALYZE jobs"))
+    priors, found = [str(learned.prior_id)], {learned.prior_id: learned.warnings}
+    assert _too_many(watched, lambda session: results.warnings_of_priors(session, priors)) == []
+    with begin() as session:
+        assert results.warnings_of_priors(session, priors) == found
+        assert results.warnings_of_edits(session, [edit.id for edit in results.edits(session, project.id).rows])
+
+
 def test_no_frequent_query_reads_the_finished_jobs(
     begin: UnitOfWork, watched: ExplainingEngine, past: Past, project: Project, subject: Subject, settings: Settings
 ) -> None:
@@ -170,6 +187,10 @@ def _lists(project_id: str) -> dict[str, Act]:
         one = jobs.listing(session, project_id, metadata={"order": str(COUNT // 2)}).rows[0]
         return Window(after=Cursor(one.created_at, one.id))
 
+    def warnings(session: Session) -> None:
+        page = results.edits(session, project_id, Window(100))
+        assert len(results.warnings_of_edits(session, [edit.id for edit in page.rows])) == 100
+
     return {
         "newest jobs": lambda session: jobs.listing(session, project_id),
         "jobs, page 2500": lambda session: jobs.listing(session, project_id, middle(session)),
@@ -180,6 +201,7 @@ def _lists(project_id: str) -> dict[str, Act]:
         "jobs of a rare pair": lambda session: jobs.listing(session, project_id, metadata={"order": "77"}),
         "jobs of a common pair": lambda session: jobs.listing(session, project_id, metadata={"app": "phone"}),
         "newest edits": lambda session: results.edits(session, project_id),
+        "warnings of the newest edits": warnings,
         "edits of a common state": lambda session: results.edits(session, project_id, state=State.SUCCEEDED),
         "edits of a rare state": lambda session: results.edits(session, project_id, state=State(RARE)),
         "edits of a state that none is in": lambda session: results.edits(session, project_id, state=State(ABSENT)),
@@ -234,8 +256,13 @@ def _daily_acts(project_id: str, subject_id: str, image_id: str, settings: Setti
         assert erasure
         assert len(erasure.erased) == 2
 
+    def delete_unused(session: Session) -> None:
+        learned = make_job(session, make_subject(session, project_id))
+        assert erasures.erase_prior(session, project_id, str(learned.prior_id))
+
     return {
         "delete an edit": delete,
+        "delete a prior": delete_unused,
         "submit": submit,
         "claim to finish": claim,
         "dispatch": dispatch,

@@ -47,7 +47,8 @@ def main(arguments: list[str]) -> int:
     for name, program in programs.items():
         print(f"{name:14} {program}", flush=True)
     with TemporaryDirectory(prefix="lipe-servers-") as folder, servers(Path(folder), programs) as addresses:
-        command = [sys.executable, "-m", "pytest", f"-n{PROCESSES}", "--dist=loadfile", *(arguments or TESTS)]
+        options = [f"-n{PROCESSES}", "--dist=loadfile", "--max-worker-restart=0"]
+        command = [sys.executable, "-m", "pytest", *options, *(arguments or TESTS)]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, **addresses, "PATH": path}, check=False).returncode
 
 

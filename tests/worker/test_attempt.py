@@ -78,6 +78,10 @@ def test_a_stages_beginning_and_end_are_always_written(begin: UnitOfWork, attemp
             assert (row(begin, attempt).progress["stage"], row(begin, attempt).progress["step"]) == (stage, 3)
             clock.now += 2.0
     assert attempt.seconds == {"loading": 2.0, "training": 2.0}
+    attempt.report("training", 3, 3)  # RENEW_SECONDS have passed
+    written = row(begin, attempt).sequence
+    attempt.report("training", 3, 3)
+    assert row(begin, attempt).sequence == written
 
 
 def test_a_cancel_stops_it(begin: UnitOfWork, attempt: Attempt) -> None:

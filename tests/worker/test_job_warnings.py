@@ -87,13 +87,17 @@ def test_the_miniatures_vae_separates_new_drawings_from_a_photo(miniature: Gpu) 
     assert sdxl.color_change(model, photo()) > 1.3 * VISIBLE
 
 
-@pytest.mark.parametrize(("share", "codes"), [(0.81, ["mask_covers_nearly_all"]), (0.79, []), (None, [])])
-def test_a_mask_that_covers_nearly_all_has_a_warning(share: float | None, codes: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("share", "codes"),
+    [(0.81, ["mask_covers_nearly_all"]), (0.79, []), (1e-6, []), (0.0, ["nothing_changed"]), (None, [])],
+)
+def test_a_mask_that_covers_nearly_all_or_nothing_has_a_warning(share: float | None, codes: list[str]) -> None:
     measures = {} if share is None else {"mask_share": share}
     made = Edit("a photo of sks dog", 0, photo, photo, photo, None, {}, 1, {}, measures)
     warnings = poor_edit(made)
     assert [warning.code for warning in warnings] == codes
-    assert all("81% of the image may change" in warning.message for warning in warnings)
+    words = {"mask_covers_nearly_all": "81% of the image may change", "nothing_changed": "equals the source"}
+    assert all(words[warning.code] in warning.message for warning in warnings)
 
 
 def test_a_source_without_the_class_has_a_warning_and_one_with_it_has_none(miniature: Gpu) -> None:

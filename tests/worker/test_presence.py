@@ -79,9 +79,16 @@ def test_the_description_has_no_path_and_reads_the_card(checkpoint: Path, tmp_pa
         "miniature": False,
         "license": None,
     }
-    (folder / "README.md").write_text("---\nlicense: openrail++\ntags: [lipe-miniature]\n---\nA model.\n")
-    assert presence.describe_model(model) == plain | {"license": "openrail++", "miniature": True}
-    for unreadable in ("No metadata.", "---\nlicense: [\n---\n", "---\n- a list\n---\n", "---\nlicense: 1\n---\n"):
+    card = "license: openrail++\ntags: [lipe-miniature]\nmodel_name: ' My model '"
+    (folder / "README.md").write_text(f"---\n{card}\n---\nA model.\n")
+    stated = {"name": "My model", "license": "openrail++", "miniature": True}
+    assert presence.describe_model(model) == plain | stated
+    for unreadable in (
+        "No metadata.",
+        "---\nlicense: [\n---\n",
+        "---\n- a list\n---\n",
+        "---\nlicense: 1\nmodel_name: [1]\n---\n",
+    ):
         (folder / "README.md").write_text(unreadable)
         assert presence.describe_model(model) == plain
 
@@ -100,4 +107,6 @@ def test_the_description_has_the_settings_of_the_recipe(checkpoint: Path, tmp_pa
 def test_the_packaged_miniature_says_what_it_is() -> None:
     folder = Path(__file__).parents[2] / "menagerie" / "checkpoint"
     description = presence.describe_model(Gpu(str(folder), device="cpu").base_model())
-    assert (description["name"], description["miniature"], description["license"]) == ("checkpoint", True, "apache-2.0")
+    assert (description["name"], description["miniature"], description["license"]) == (
+        "LIPE miniature", True, "apache-2.0",
+    )  # fmt: skip

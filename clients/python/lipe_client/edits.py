@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of
+from lipe_client.dry_runs import dry_run_of
 from lipe_client.models import (
     Change,
     Edit,
@@ -35,6 +36,8 @@ class Edits:
         prompts: Sequence[str] | None = None,
         subject: Subject | str | None = None,
         prior: PriorSummary | str | None = None,
+        mix: PriorSummary | str | None = None,
+        mix_weight: float | None = None,
         source_prompt: str | None = None,
         negative_prompt: str | None = None,
         method: Method | None = None,
@@ -60,6 +63,8 @@ class Edits:
         alone; `subject` then says how the prompts name the subject. `preset` trades time for quality; `identity` and
         `change` are controls of the method `nima`. Parameters replace what these three choose.
 
+        `mix` is a second prior, such as a style. `mix_weight` is the factor of its change, above 0 to 2, by default 1.
+
         The images are PNG by default. `output_quality` is that of "jpeg", or makes "webp" lossy: such images differ
         slightly from the source outside the mask, too.
 
@@ -69,6 +74,7 @@ class Edits:
         body = {
             "subject_id": id_of(subject) if subject is not None else None,
             "prior_id": id_of(prior) if prior is not None else None,
+            "mix": _mix(mix, mix_weight),
             "image_id": id_of(image),
             "mask_image_id": id_of(mask) if mask is not None else None,
             "prompt": prompt,
@@ -91,6 +97,14 @@ class Edits:
             "webhook_events": list(webhook_events) if webhook_events is not None else None,
         }
         return create(path_of("edits"), Job.model_validate_json, body, idempotency_key=idempotency_key)
+
+    dry_run_edit = edit.then(
+        dry_run_of,
+        """Check a request for an edit, quotas included, and estimate its time. Nothing is created.
+
+        The parameters are those of `edit`. Raises Problem as `edit` would.
+        """,
+    )
 
     @operation
     def get_edit(self, edit: EditSummary | Job | str) -> Call[Edit]:
@@ -122,6 +136,14 @@ class Edits:
         """All edits, newest first. `status` and `metadata` filter by each edit's newest job."""
         query = filters(status=status, metadata=metadata, created_after=created_after, created_before=created_before)
         return Listing(path_of("edits"), EditSummary, query)
+
+
+def _mix(prior: PriorSummary | str | None, weight: float | None) -> dict[str, Any] | None:
+    if prior is None:
+        if weight is not None:
+            raise ValueError("mix_weight needs mix, the prior to mix in")
+        return None
+    return {"prior_id": id_of(prior), **({"weight": weight} if weight is not None else {})}
 
 
 def _edit_id(edit: EditSummary | Job | str) -> str:

@@ -183,6 +183,21 @@ class ServedModels(Model):
     data: tuple[ServedModel, ...]
 
 
+class DryRun(Model):
+    """The effects that a request for a job would have. Nothing was created.
+
+    `resolved` has all settings of the job. `seconds` of work on a worker are estimated from `based_on_jobs` finished
+    jobs; without any, `reason` says so. `position` is the place in the queue; 1 is the first, None is over 200.
+    """
+
+    resolved: dict[str, Any]
+    images: int
+    seconds: float | None
+    based_on_jobs: int
+    reason: str | None
+    position: int | None
+
+
 class Progress(Model):
     """One event of a job: a state change (`type` such as "prior.running"), or progress ("prior.progress")."""
 
@@ -190,6 +205,10 @@ class Progress(Model):
     type: str
     at: datetime
     data: dict[str, Any]
+
+    def __str__(self) -> str:
+        """A line for people: "training 12/60" for progress, and otherwise the type, such as "prior.running"."""
+        return self.type if self.stage is None else f"{self.stage} {self.step}/{self.total}"
 
     @property
     def stage(self) -> str | None:
@@ -224,7 +243,10 @@ class Progress(Model):
 
 
 class PriorSummary(Model):
-    """A prior of a subject. `ready_at` and `reference_ids` are set once its training job succeeded."""
+    """A prior of a subject, with the warnings of its newest job.
+
+    `ready_at` and `reference_ids` are set once its training job succeeded.
+    """
 
     id: str
     subject_id: str
@@ -232,15 +254,12 @@ class PriorSummary(Model):
     reference_ids: tuple[str, ...] = ()
     ready_at: datetime | None
     created_at: datetime
+    warnings: tuple[JobWarning, ...] = ()
 
 
 class Prior(PriorSummary):
-    """A prior with its newest job and, once it is ready, its files: adapter, manifest and previews.
+    """A prior with its newest job and, once it is ready, its files: adapter, manifest and previews."""
 
-    `warnings` are those of its newest job.
-    """
-
-    warnings: tuple[JobWarning, ...] = ()
     manifest: dict[str, Any] | None
     job_id: str | None
     artefacts: tuple[Artefact, ...]
@@ -257,25 +276,36 @@ class Result(Model):
     uncomposited: Artefact | None = None
 
 
+class Mix(Model):
+    """The second prior of an edit, and its weight. `prior_id` is None if it was deleted."""
+
+    prior_id: str | None
+    weight: float
+
+
 class EditSummary(Model):
-    """The request of an edit. If its prior was deleted, it has `prior_deleted_at` and no `prior_id`."""
+    """The request of an edit, with the warnings of its newest job.
+
+    If its prior was deleted, it has `prior_deleted_at` and no `prior_id`; a deleted prior of its `mix` likewise.
+    """
 
     id: str
     subject_id: str
     prior_id: str | None
     prior_deleted_at: datetime | None = None
+    mix: Mix | None = None
     image_id: str
     mask_image_id: str | None
     method: str
     source_prompt: str | None
     target_prompts: tuple[str, ...]
     created_at: datetime
+    warnings: tuple[JobWarning, ...] = ()
 
 
 class Edit(EditSummary):
-    """An edit with its newest job, whose `warnings` it has, and then one result for each prompt and seed."""
+    """An edit with its newest job and, once it has succeeded, one result for each prompt and seed."""
 
-    warnings: tuple[JobWarning, ...] = ()
     job_id: str | None
     status: Status | None
     results: tuple[Result, ...]

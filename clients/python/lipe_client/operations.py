@@ -6,13 +6,14 @@ decorated method, so type checkers see the same signature on both clients.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from functools import wraps
+from functools import update_wrapper, wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from lipe_client.call import Call, ItemT, Listing, ResponseT
 
 Parameters = ParamSpec("Parameters")
 RequestT = TypeVar("RequestT")
+OtherT = TypeVar("OtherT")
 
 
 class SyncSender(Protocol):
@@ -41,6 +42,18 @@ class operation(Generic[Parameters, ResponseT]):
     def __init__(self, describe: Callable[Concatenate[Any, Parameters], Call[ResponseT]]) -> None:
         self._describe = describe
         self.__doc__ = describe.__doc__
+
+    def then(
+        self, convert: "Callable[[Call[ResponseT]], Call[OtherT]]", documentation: str
+    ) -> "operation[Parameters, OtherT]":
+        """Another operation with the same parameters: it sends the call that `convert` makes of this one's."""
+
+        def describe(client: Any, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Call[OtherT]:
+            return convert(self._describe(client, *args, **kwargs))
+
+        update_wrapper(describe, self._describe)  # so that `help` shows the parameters
+        describe.__doc__ = documentation
+        return operation(describe)
 
     @overload
     def __get__(self, client: None, owner: type) -> Self: ...

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lipe_client.call import Call, Listing, create, filters, no_content, path_of
+from lipe_client.dry_runs import dry_run_of
 from lipe_client.models import Job, Preset, Prior, PriorSummary, Status, Subject, Upload
 from lipe_client.operations import list_operation, operation
 
@@ -44,6 +45,14 @@ class Priors:
         }
         path = path_of("subjects", subject, "priors")
         return create(path, Job.model_validate_json, body, idempotency_key=idempotency_key)
+
+    dry_run_prior = train_prior.then(
+        dry_run_of,
+        """Check a request for a training, quotas included, and estimate its time. Nothing is created.
+
+        The parameters are those of `train_prior`. Raises Problem as `train_prior` would.
+        """,
+    )
 
     @operation
     def import_prior(

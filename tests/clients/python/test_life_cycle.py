@@ -31,6 +31,8 @@ def test_the_life_of_a_subject(lipe: Client, work: Work) -> None:
     with pytest.raises(Problem, match="lora_invalid"):
         lipe.import_prior(rex, b"no LoRA at all")
 
+    plan = lipe.dry_run_edit(prior=prior, image=first, prompt=PROMPT, seeds=[7, 8])
+    assert (plan.images, plan.resolved["seeds"], list(lipe.edits())) == (2, [7, 8], [])
     job = lipe.edit(prior=prior, image=first, prompt=PROMPT, seed=7)
     with pytest.raises(Problem, match="prior_in_use") as caught:
         lipe.delete_prior(prior)
@@ -57,7 +59,9 @@ def test_the_asynchronous_client_does_the_same(lipe: Client, server: str) -> Non
             await client.remove_reference(rex, images[0])
             rex = await client.change_subject(rex, metadata={"order": "7"})
             assert [reference.image_id for reference in rex.references] == [image.id for image in images[1:]]
-            job = await client.train_prior(rex)
+            plan = await client.dry_run_prior(rex, preset="fast", idempotency_key="train-7")
+            assert (plan.resolved["choices"], plan.seconds, plan.position) == ({"preset": "fast"}, None, 1)
+            job = await client.train_prior(rex, idempotency_key="train-7")
             await client.delete_prior(job.prior_id or "")
             order = {"order": "7"}
             first, again = [

@@ -38,6 +38,7 @@ def _wait_with_worker(lipe: Client, job: Job, work: Work, *files: Any) -> tuple[
 def test_from_references_to_files(lipe: Client, rex: Subject, work: Work, tmp_path: Path) -> None:
     finished, seen = _wait_with_worker(lipe, lipe.train_prior(rex, parameters={"steps": 5}), work)
     assert [progress.type for progress in seen] == ["prior.queued", "prior.running", "prior.succeeded"]
+    assert str(seen[0]) == "prior.queued"
     assert finished.parameters == {"prior": {"steps": 5}, "regularization": {}, "previews": 4}
     prior = lipe.prior(finished.prior_id or "")
     assert lipe.download(prior.artefacts[0], tmp_path / "adapter").read_bytes() == b"adapter"
@@ -90,6 +91,7 @@ def test_progress_has_its_step(lipe: Client, rex: Subject, begin: UnitOfWork) ->
     events = lipe.progress(job, after=2)
     progress = next(events)
     assert (progress.stage, progress.step, progress.total, progress.is_last) == ("training", 2, 9, False)
+    assert str(progress) == "training 2/9"
     with begin() as session:
         assert attempts.finish_failed(session, claim, "gpu_out_of_memory", "too large", {})
     assert [event.type for event in events] == ["prior.failed"]

@@ -1,0 +1,72 @@
+"""Counts of the parameters that decide the GPU memory of each phase, from the headers of the weight files."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipe_core.checkpoint.weights import component_shapes, count_parameters, read_shapes
+
+WEIGHT_BYTES = 2
+"""A worker holds all networks in bfloat16 on a GPU."""
+TRAINED_BYTES = 16
+"""A trained parameter in float32: the weight, its gradient and the two moments of AdamW, 4 bytes each."""
+SDXL_UNET_PARAMETERS = 2_567_463_684
+"""Of stabilityai/stable-diffusion-xl-base-1.0, for which docs/gpus.md has a measured figure."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class MemoryCounts:
+    """Numbers of parameters: of the base model, of its attention layers, of a LoRA, and of the layers it changes."""
+
+    base_model: int
+    attention: int
+    lora: int
+    adapted: int
+    is_sdxl: bool
+
+    @property
+    def resident(self) -> int:
+        """Bytes of the base model, which each worker keeps."""
+        return WEIGHT_BYTES * self.base_model
+
+    @property
+    def lora_training(self) -> int:
+        """Bytes of a training of a LoRA without activations."""
+        return self.resident + TRAINED_BYTES * self.lora
+
+    @property
+    def attention_training(self) -> int:
+        """Bytes of a training of all attention weights without activations."""
+        return self.resident + TRAINED_BYTES * self.attention
+
+    @property
+    def editing(self) -> int:
+        """Bytes of an edit without activations: the changed weights of the prior are beside the base model's."""
+        return self.resident + WEIGHT_BYTES * max(self.adapted, self.attention)
+
+
+def read_counts(base_model: Path, rank: int, targets: Iterable[str]) -> MemoryCounts:
+    """The counts for a folder and a LoRA on the attention projections `targets`. Raises InvalidModel."""
+    unet = component_shapes(base_model, "unet")
+    adapted = _adapted(unet, targets)
+    return MemoryCounts(
+        base_model=count_parameters(base_model),
+        attention=sum(math.prod(shape) for name, shape in unet.items() if ".attn1." in name or ".attn2." in name),
+        lora=sum(rank * (inputs + outputs) for outputs, inputs in adapted.values()),
+        adapted=sum(math.prod(shape) for shape in adapted.values()),
+        is_sdxl=sum(map(math.prod, unet.values())) == SDXL_UNET_PARAMETERS,
+    )
+
+
+def count_files(folder: Path) -> int:
+    """The number of parameters in all safetensors files of a folder, such as the captioner's. Raises InvalidModel."""
+    return sum(math.prod(shape) for file in folder.glob("*.safetensors") for shape in read_shapes(file).values())
+
+
+def _adapted(unet: Shapes, targets: Iterable[str]) -> Shapes:
+    """The weights of the layers that get a LoRA: peft compares the end of each layer's name with the targets."""
+    ends = tuple(f".{target}.weight" for target in targets)
+    return {name: shape for name, shape in unet.items() if name.endswith(ends)}
