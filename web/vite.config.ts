@@ -25,6 +25,7 @@ export default defineConfig({
   build: {
     outDir: "../api/studio",
     emptyOutDir: true,
+    license: { fileName: "licences.md" }, // the licences of the packages in the build ask for their text
     assetsInlineLimit: 0, // the Content-Security-Policy allows no data URLs
     modulePreload: { polyfill: false },
     target: "es2022",

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api import problems
+from api import problem_answers
 from api.app import make_app
 from api.routes import studio
 from ledger.settings import Settings
@@ -18,7 +18,7 @@ SETTINGS = Settings.model_construct(s3_endpoint_url="http://storage:9000")
 def client_of(folder: Path, settings: Settings = SETTINGS) -> TestClient:
     """A client of an application with these routes alone."""
     app = FastAPI()
-    problems.install(app)
+    problem_answers.install(app)
     app.include_router(studio.make_router(settings, folder))
     return TestClient(app)
 

@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import Page, expect
 
 from cli.embedded.up import Service
@@ -12,6 +13,8 @@ from tests.support.checkout import ROOT
 from tests.support.studio import Visit
 
 DRAWN = ROOT / "web" / "src" / "drawn"
+RETURN_TO_TAB = "() => window.dispatchEvent(new Event('visibilitychange')) && document.querySelector('.sign-in')"
+"""The page reads again what is old when a person returns to its tab. True once it asks for a key."""
 
 
 def test_from_dropped_files_to_the_slider(studio: Visit, tmp_path: Path) -> None:
@@ -35,6 +38,7 @@ def test_from_dropped_files_to_the_slider(studio: Visit, tmp_path: Path) -> None
     for number, steps in enumerate(("4", "2")):
         page.get_by_label("steps", exact=True).nth(number).fill(steps)
     page.get_by_label("count", exact=True).fill("2")
+    page.get_by_label("Previews on the way").select_option("2")
     assert studio.accessibility_violations() == []
     page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("heading", name="Bruno is learned")).to_be_visible()
@@ -56,6 +60,9 @@ def test_from_dropped_files_to_the_slider(studio: Visit, tmp_path: Path) -> None
     page.get_by_role("link", name="History").click()
     expect(page.get_by_role("link", name="a photo of sks bear jumping")).to_be_visible()
     expect(page.get_by_text("Training of Bruno")).to_be_visible()
+    page.get_by_role("link", name="Service").click()
+    expect(page.get_by_role("button", name="Revoke")).to_be_visible()
+    assert studio.accessibility_violations() == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert studio.accessibility_violations() == []
@@ -88,6 +95,21 @@ def test_a_job_is_followed_over_a_restart_of_the_api_and_can_be_canceled_and_ret
     page.get_by_role("button", name="Erase").click()
     page.get_by_role("dialog").get_by_role("button", name="Erase").click()
     expect(page.get_by_role("heading", name="History")).to_be_visible()
+
+
+def test_a_revoked_key_loses_nothing_that_was_typed(page: Page, service: Service) -> None:
+    admin = {"Authorization": f"Bearer {service.key.token}"}
+    with httpx.Client(base_url=service.url, headers=admin) as http:
+        key = http.post("/v1/keys", json={"name": "studio"}).raise_for_status().json()
+        page.goto(f"{service.url}/#key={key['api_key']}")
+        page.get_by_role("link", name="New subject").first.click()
+        page.get_by_label("Name").fill("Typed before")
+        http.delete(f"/v1/keys/{key['id']}").raise_for_status()
+    page.wait_for_function(RETURN_TO_TAB, polling=500)
+    expect(page.get_by_role("status").filter(has_text="The key is not valid any more")).to_be_visible()
+    page.get_by_label("API key").fill(service.key.token)
+    page.get_by_role("button", name="Open the studio").click()
+    expect(page.get_by_label("Name")).to_have_value("Typed before")
 
 
 def test_a_wrong_key_is_refused_in_words(page: Page, service: Service) -> None:

@@ -30,8 +30,8 @@ function Screen({ place }: { place: Place }): ReactNode {
   return <Subjects />;
 }
 
-export function App() {
-  const key = useKey();
+/** The page of someone with a key. `isHidden`: the key was refused; what is typed stays until there is another. */
+function Shell({ isHidden }: { isHidden: boolean }) {
   const place = usePlace();
   const main = useRef<HTMLElement>(null);
   const address = place.path.join("/");
@@ -41,10 +41,9 @@ export function App() {
     if (!isFirst.current && address) scrollTo(0, 0);
     isFirst.current = false;
   }, [address]);
-  if (key === null) return <SignIn />;
   const current = place.path[0] === "jobs" ? "history" : (place.path[0] ?? "subjects");
   return (
-    <>
+    <div hidden={isHidden}>
       <header className="top">
         <a className="brand" href="#/subjects">
           <Mark /> LIPE
@@ -58,7 +57,7 @@ export function App() {
         </nav>
         <div className="top-end">
           <ThemeButton />
-          <button type="button" className="quiet" onClick={() => setKey(null)}>
+          <button type="button" className="quiet" onClick={signOut}>
             Sign out
           </button>
         </div>
@@ -69,6 +68,24 @@ export function App() {
           <Screen place={place} />
         </Suspense>
       </main>
+    </div>
+  );
+}
+
+/** Forget the key, and everything that was read with it. */
+function signOut(): void {
+  setKey(null);
+  location.reload();
+}
+
+export function App() {
+  const hasKey = useKey() !== null;
+  const wasOpen = useRef(false);
+  wasOpen.current ||= hasKey;
+  return (
+    <>
+      {!hasKey && <SignIn wasOpen={wasOpen.current} />}
+      {wasOpen.current && <Shell isHidden={!hasKey} />}
     </>
   );
 }

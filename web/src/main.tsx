@@ -6,8 +6,11 @@ import { takeKeyFromAddress } from "./api/session";
 import { App } from "./app";
 import "./styles/base.css";
 import "./styles/layout.css";
+import "./styles/lists.css";
 import "./styles/controls.css";
+import "./styles/feedback.css";
 import "./styles/images.css";
+import "./styles/results.css";
 
 takeKeyFromAddress();
 

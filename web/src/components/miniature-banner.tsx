@@ -1,4 +1,5 @@
 import { useModels } from "../api/queries";
+import { TryButton } from "./first-try";
 
 /** Says what the miniature can and cannot do, so that no one judges the method by photos on it. */
 export function MiniatureBanner() {
@@ -8,8 +9,9 @@ export function MiniatureBanner() {
     <section className="banner" aria-label="About the base model">
       <p>
         <strong>This service runs the miniature</strong>, a small base model that knows only a drawn world.
-        Photos do not work with it. <a href="#/subjects/new?drawn">Try it with a drawn bear</a>
+        Photos do not work with it.
       </p>
+      <TryButton />
       <details>
         <summary>How to use photos</summary>
         <p>

@@ -1,6 +1,6 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import type { Edit, EditResult, Image, Job } from "../api/client";
+import { type Edit, type EditResult, type Image, type Job, problemOf } from "../api/client";
 import { storeImage } from "../api/upload";
 import { countChanged } from "../lib/pixels";
 import { asCurl, requestOf } from "../lib/request";
@@ -78,7 +78,7 @@ function Figures({ job, result, source }: { job: Job; result: EditResult; source
         </dd>
       </div>
       <div>
-        <dt>Work</dt>
+        <dt>Work of the job</dt>
         <dd>{duration(workSeconds(job.metrics))}</dd>
       </div>
       {changed != null && (
@@ -89,6 +89,17 @@ function Figures({ job, result, source }: { job: Job; result: EditResult; source
       )}
     </dl>
   );
+}
+
+/** The file of a signed URL. A storage of another origin lets scripts read it only if its CORS rule has this page. */
+async function fileOf(url: string): Promise<Blob> {
+  const answer = await fetch(url).catch(() => {
+    throw new Error(
+      `The browser may not read files of ${new URL(url).origin} from this page. Download the result, and choose the file under Edit.`,
+    );
+  });
+  if (!answer.ok) throw await problemOf(answer);
+  return answer.blob();
 }
 
 export function ResultCard({
@@ -104,7 +115,7 @@ export function ResultCard({
 }) {
   const [view, setView] = useState<View>("slider");
   const further = useMutation({
-    mutationFn: async () => storeImage(await (await fetch(result.image.url)).blob()),
+    mutationFn: async () => storeImage(await fileOf(result.image.url)),
     onSuccess: (image) =>
       go(`edit?subject=${edit.subject_id}&prior=${edit.prior_id ?? ""}&image=${image.id}`),
   });

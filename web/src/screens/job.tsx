@@ -3,11 +3,13 @@ import type { Job } from "../api/client";
 import { type Live, useJobEvents } from "../api/events";
 import { isActive, useJob, usePrior, useSubject } from "../api/queries";
 import { EditResults } from "../components/edit-results";
+import { ThenEdit } from "../components/first-try";
 import { JobActions } from "../components/job-actions";
 import { JobFigures, JobOutcome } from "../components/job-outcome";
 import { LossPlot } from "../components/loss-plot";
 import { Refusal } from "../components/notice";
 import { JobProgress, StatusBadge } from "../components/status";
+import { usePlace } from "../lib/router";
 import { ago } from "../lib/words";
 
 function Training({ job, live }: { job: Job; live: Live }) {
@@ -48,6 +50,7 @@ function Training({ job, live }: { job: Job; live: Live }) {
 }
 
 export function JobPage({ id }: { id: string }) {
+  const place = usePlace();
   const [isLive, setLive] = useState(false);
   const { data: job, error } = useJob(id, isLive);
   const live = useJobEvents(id, isActive(job));
@@ -55,6 +58,7 @@ export function JobPage({ id }: { id: string }) {
   const subject = useSubject(job?.subject_id ?? "").data;
   if (error && !job) return <Refusal error={error} />;
   if (!job) return <p className="hint">Loading ...</p>;
+  const isFirstTry = job.kind === "prior" && place.query.get("then") === "edit";
   const isReady = job.kind === "prior" && job.status === "succeeded";
   return (
     <>
@@ -84,7 +88,8 @@ export function JobPage({ id }: { id: string }) {
         </section>
       )}
       <JobOutcome job={job} />
-      {isReady && (
+      {isFirstTry && <ThenEdit subjectId={job.subject_id} isReady={isReady} />}
+      {isReady && !isFirstTry && (
         <section className="card ready">
           <h2>{subject?.name ?? "The subject"} is learned</h2>
           <p>Choose an image of it and say what should change.</p>

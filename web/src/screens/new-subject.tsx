@@ -1,5 +1,5 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useRef, useState } from "react";
+import { type FormEvent, useState } from "react";
 import { ApiProblem, ask, client } from "../api/client";
 import { useModels } from "../api/queries";
 import { useUploads } from "../api/upload";
@@ -7,8 +7,7 @@ import { DropZone } from "../components/drop-zone";
 import { CheckField, Choice, TextField } from "../components/fields";
 import { Notice, Refusal } from "../components/notice";
 import { UploadList } from "../components/upload-list";
-import { DRAWN, drawnReferences } from "../lib/drawn";
-import { go, usePlace } from "../lib/router";
+import { go } from "../lib/router";
 
 const MIN_REFERENCES = 3;
 const MAX_REFERENCES = 20;
@@ -30,22 +29,15 @@ function missing(ready: number, name: string, noun: string): string | null {
 }
 
 export function NewSubject() {
-  const isDrawn = usePlace().query.has("drawn");
   const queries = useQueryClient();
   const nativeSize = useModels().data?.[0]?.native_size;
   const { uploads, leftOut, add, remove, isBusy } = useUploads(MAX_REFERENCES);
-  const [name, setName] = useState(isDrawn ? "Bruno" : "");
-  const [noun, setNoun] = useState(isDrawn ? "bear" : "");
+  const [name, setName] = useState("");
+  const [noun, setNoun] = useState("");
   const [category, setCategory] = useState<(typeof CATEGORIES)[number]["value"]>("auto");
   const [consent, setConsent] = useState(false);
   const [token, setToken] = useState("sks");
   const [captions, setCaptions] = useState<Record<string, string>>({});
-  const hasDrawn = useRef(false);
-  useEffect(() => {
-    if (!isDrawn || hasDrawn.current) return;
-    hasDrawn.current = true;
-    void drawnReferences().then(add);
-  });
 
   const ready = uploads.filter((upload) => upload.image);
   const isPerson = category === "person" || (category === "auto" && PEOPLE.test(noun.trim()));
@@ -61,7 +53,7 @@ export function NewSubject() {
             references: ready.flatMap((upload) => (upload.image ? [upload.image.id] : [])),
             captions: ready.map((upload) => captions[upload.id]?.trim() || null),
             category: category === "auto" ? null : category,
-            metadata: isDrawn ? DRAWN : {},
+            metadata: {},
           },
         }),
       ),

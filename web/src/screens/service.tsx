@@ -14,7 +14,7 @@ async function readiness(): Promise<Record<keyof typeof PARTS, boolean>> {
 
 function Parts() {
   const ready = useQuery({ queryKey: ["ready"], queryFn: readiness, refetchInterval: 10_000 }).data;
-  if (!ready) return null;
+  if (!ready) return <p className="hint">Checking ...</p>;
   return (
     <ul className="parts">
       {Object.entries(PARTS).map(([part, name]) => {

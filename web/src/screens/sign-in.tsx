@@ -3,7 +3,7 @@ import { type FormEvent, useState } from "react";
 import { ApiProblem, BASE, ConnectionLost, problemOf } from "../api/client";
 import { setKey } from "../api/session";
 import { TextField } from "../components/fields";
-import { Refusal } from "../components/notice";
+import { Notice, Refusal } from "../components/notice";
 import { Mark, ThemeButton } from "../components/shell";
 
 /** Ask the service whether it accepts the key, before the page keeps it. */
@@ -16,7 +16,7 @@ async function check(key: string): Promise<void> {
   setKey(key);
 }
 
-export function SignIn() {
+export function SignIn({ wasOpen }: { wasOpen: boolean }) {
   const [key, setText] = useState("");
   const signIn = useMutation({ mutationFn: check });
   const submit = (event: FormEvent) => {
@@ -37,6 +37,11 @@ export function SignIn() {
           Teach LIPE a subject from a few images. Then change its pose, expression or viewpoint in any image
           of it.
         </p>
+        {wasOpen && (
+          <Notice tone="warning" title="The key is not valid any more">
+            It was revoked, or it has expired. Give another one: what you typed is still there.
+          </Notice>
+        )}
         <TextField
           label="API key"
           type="password"

@@ -1,5 +1,5 @@
 import type { Subject } from "../api/client";
-import { useModels, useSubjects } from "../api/queries";
+import { useSubjects } from "../api/queries";
 import { Empty } from "../components/empty";
 import { Refusal } from "../components/notice";
 import { Picture } from "../components/picture";
@@ -28,7 +28,6 @@ function SubjectCard({ subject }: { subject: Subject }) {
 }
 
 function FirstSteps() {
-  const isMiniature = useModels().data?.some((model) => model.miniature);
   return (
     <Empty title="Teach LIPE its first subject">
       <ol className="steps">
@@ -47,11 +46,6 @@ function FirstSteps() {
         <a className="button primary" href="#/subjects/new">
           New subject
         </a>
-        {isMiniature && (
-          <a className="button" href="#/subjects/new?drawn">
-            Try it with a drawn bear
-          </a>
-        )}
       </div>
     </Empty>
   );
