@@ -1,6 +1,6 @@
 # Every target sets up the virtual environment first, which is quick when it exists. `make help` lists the targets.
 PYTHON ?= python3
-STUDIO_SOURCES := docs/openapi.json web/index.html web/package-lock.json web/vite.config.ts web/tsconfig.json $(shell find web/src web/scripts -type f 2>/dev/null | grep -v 'api/schema.ts\|api/parameters.json')
+STUDIO_SOURCES := docs/openapi.json web/index.html web/package.json web/package-lock.json web/vite.config.ts web/tsconfig.json $(shell find web/src web/scripts -type f 2>/dev/null | grep -v 'api/schema.ts\|api/parameters.json')
 VENV ?= .venv
 RUN := $(VENV)/bin
 TORCH := 2.13.0

@@ -16,7 +16,7 @@ from ledger.models import METADATA
 from tests.support.api_fixtures import Refuse
 from tests.support.uploads import png
 
-OPEN = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{name}"}
+OPEN = {"/", "/assets/{name}", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{name}"}
 """The paths that need no key."""
 
 
