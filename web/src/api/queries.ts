@@ -12,7 +12,8 @@ export const useModels = () =>
   useQuery({
     queryKey: ["models"],
     queryFn: () => ask(client.GET("/v1/models")),
-    refetchInterval: SLOW_POLL_MS,
+    // A worker that has just started reports its model some seconds later.
+    refetchInterval: ({ state }) => (state.data?.data.length ? SLOW_POLL_MS : POLL_MS),
     select: (answer) => answer.data,
   });
 
