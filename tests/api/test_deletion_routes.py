@@ -1,14 +1,12 @@
 """Deletions: nothing of an image, an edit or a prior remains, and other resources stay whole."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from ledger import attempts
-from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.models import Project
 from ledger.storage import Storage, attempt_prefix
@@ -20,13 +18,7 @@ Work = Callable[..., None]
 DOG = "a photo of sks dog jumping"
 IMAGE = [("image", {"target_prompt": DOG, "seed": 7})]
 
-
-@pytest.fixture(autouse=True)
-def _audited(begin: UnitOfWork, storage: Storage, project: Project) -> Any:
-    """After each test the audit finds nothing."""
-    yield
-    hour = timedelta(hours=1)
-    assert audit(begin, storage, patience=hour, key_lifetime=24 * hour) == []
+pytestmark = pytest.mark.usefixtures("audited")
 
 
 def edit(api: TestClient, prior: str, image: str, **fields: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The mix of an edit: what is refused, and that deletions of the second prior and its subject leave nothing of it."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ledger import attempts, erasures, retries
-from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.models import Prior, Project
 from ledger.storage import Storage
@@ -23,13 +21,7 @@ Work = Callable[..., None]
 DOG = "a photo of sks dog jumping"
 IMAGE = [("image", {"target_prompt": DOG, "seed": 7})]
 
-
-@pytest.fixture(autouse=True)
-def _audited(begin: UnitOfWork, storage: Storage, project: Project) -> Any:
-    """After each test the audit finds nothing."""
-    yield
-    hour = timedelta(hours=1)
-    assert audit(begin, storage, patience=hour, key_lifetime=24 * hour) == []
+pytestmark = pytest.mark.usefixtures("audited")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import Engine, func, select
 from api.app import make_app
 from ledger import attempts, keys, projects
 from ledger.artefacts import NewArtefact
+from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.models import METADATA, Project, Upload
 from ledger.partial_results import PartialResults
@@ -140,6 +142,14 @@ def prior(api: TestClient, subject: dict[str, Any], work: Callable[..., None]) -
     job = api.post(f"/v1/subjects/{subject['id']}/priors").raise_for_status().json()
     work(job["id"])
     return str(job["prior_id"])
+
+
+@pytest.fixture
+def audited(begin: UnitOfWork, storage: Storage, project: Project) -> Iterator[None]:
+    """After the test the audit finds nothing."""
+    yield
+    hour = timedelta(hours=1)
+    assert audit(begin, storage, patience=hour, key_lifetime=24 * hour) == []
 
 
 @pytest.fixture
