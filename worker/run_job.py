@@ -25,6 +25,7 @@ from lipe_core.errors import (
     PriorMismatch,
     TrainingDiverged,
 )
+from provenance.signing import SigningFailed
 from worker import checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, JobResult
 from worker.captioner import CaptionerUnavailable
@@ -42,6 +43,7 @@ CODES: dict[type[Exception], str] = {
     TrainingDiverged: "training_diverged",
     CaptionerUnavailable: "captioner_unavailable",
     GpuOutOfMemory: "gpu_out_of_memory",
+    SigningFailed: "signing_failed",
     NoSuchObject: "object_missing",
     ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",
