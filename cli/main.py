@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import content_credentials, keys
+from cli import content_credentials, decisions, keys
 from cli.check_model import check_model
 from cli.edit import edit
 from cli.import_prior import import_prior
@@ -156,7 +156,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False,
     data: Data = None,
 ) -> None:
-    """Check the service's nine invariants in database and object storage. Nothing is changed.
+    """Check the service's ten invariants in database and object storage. Nothing is changed.
 
     Every artefact is read from the storage. Exit status: 0 no violation, 1 violations, 2 database or storage
     unavailable.
@@ -191,6 +191,7 @@ for panel, commands in COMMANDS.items():
         app.command(rich_help_panel=panel)(command)
 keys.app.add_typer(content_credentials.app, name="content-credentials")
 app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
+app.add_typer(decisions.app, name="decisions", rich_help_panel="Look after it")
 app.add_typer(bench.app, name="bench", rich_help_panel="Models")
 
 
