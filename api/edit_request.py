@@ -216,6 +216,12 @@ def require_subject(new_edit: NewEdit, phrase: str) -> None:
             raise Problem("prompt_without_subject", f"write {phrase!r} in the prompt {prompt!r}", param=param)
 
 
+def prompts_of(new_edit: NewEdit) -> list[tuple[str, str]]:
+    """All texts of the request that the models read, as pairs of role and text."""
+    others = [("source", new_edit.source_prompt or ""), ("negative", new_edit.negative_prompt or "")]
+    return [*(("target", prompt) for prompt in new_edit.target_prompts()), *others]
+
+
 def _prompts(new_edit: NewEdit) -> list[tuple[str, Any]]:
     many = [(f"prompts[{position}]", prompt) for position, prompt in enumerate(new_edit.prompts or [])]
     one = [("prompt", new_edit.prompt), ("source_prompt", new_edit.source_prompt)]

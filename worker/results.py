@@ -22,6 +22,7 @@ from lipe_core.methods.request import Edit, EditImages, EditRequest
 from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
 from worker.output_format import MASK_FORMAT, OutputFormat
+from worker.policy import require_policy
 
 ENCODERS = 2
 STAGE = "storing"
@@ -92,10 +93,12 @@ class ResultStore:
             for name, content, content_type in zip(names, contents, types, strict=True)
         ]
         stored = self.attempt.retry_storage_all(puts)
-        return [
+        files = [
             NewArtefact(role, name, content_type, put, details)
             for role, name, content_type, put in zip(EditImages._fields, names, types, stored, strict=True)
         ]
+        require_policy(self.context, self.attempt, edit.target_prompt, files)
+        return files
 
     def _record(self) -> None:
         """Record and announce all results so far. Without the database, the next record includes this one.

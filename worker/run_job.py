@@ -32,6 +32,7 @@ from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
 from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
+from worker.policy import PolicyUnavailable, RefusedByPolicy
 
 CODES: dict[type[Exception], str] = {
     InvalidRequest: "invalid_request",
@@ -46,6 +47,8 @@ CODES: dict[type[Exception], str] = {
     NoSuchObject: "object_missing",
     ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",
+    RefusedByPolicy: "refused_by_policy",
+    PolicyUnavailable: "policy_unavailable",
 }
 """The error code of a failed job for each exception; a subclass precedes its base class."""
 
