@@ -6,13 +6,14 @@ its pixels. A process can be ended in the middle of that; a thread cannot.
 
 import os
 import resource
-from concurrent.futures import TimeoutError
+from concurrent.futures import Future, TimeoutError
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Lock, Thread
 
 from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
 
+from api.fair_queue import FairQueue
 from api.image_formats import ImageRefused
 from api.image_sanitizer import SanitizedImage, sanitize_image
 from api.problems import Problem
@@ -26,12 +27,15 @@ IMAGES_PER_PROCESS = 500  # a new process frees the memory that the decoding lib
 class Decoder:
     """A pool of decoding processes, which start with the first image.
 
-    `seconds` and `memory` (bytes of address space) limit each image. `limiter` is for the threads that wait for it.
+    `seconds` and `memory` (bytes of address space) limit each image. `queue` gives each project its turn: wait for it
+    before you call. `limiter` is for the threads that wait for the result.
     """
 
     def __init__(self, seconds: float = MAX_SECONDS, memory: int = MAX_MEMORY) -> None:
         self.seconds, self.memory = seconds, memory
-        self.limiter = CapacityLimiter(PROCESSES)
+        self.queue, self.limiter = FairQueue(PROCESSES), CapacityLimiter(PROCESSES)
+        self._lock, self._is_closed = Lock(), False
+        self._tasks: set[Future[SanitizedImage]] = set()
         self._pool = ProcessPool(
             PROCESSES,
             max_tasks=IMAGES_PER_PROCESS,
@@ -55,12 +59,24 @@ class Decoder:
             raise Problem("image_too_complex", f"{detail}: save it as a plain JPEG or PNG") from error
 
     def _sanitized(self, content: bytes, **options: int) -> SanitizedImage:
-        task = self._pool.schedule(sanitize_image, args=(content,), kwargs=options, timeout=self.seconds)
-        image: SanitizedImage = task.result()
+        with self._lock:
+            if self._is_closed:
+                raise Problem("internal", "the service is ending: send the same request again")
+            task = self._pool.schedule(sanitize_image, args=(content,), kwargs=options, timeout=self.seconds)
+            self._tasks.add(task)
+        try:
+            image: SanitizedImage = task.result()
+        finally:
+            with self._lock:
+                self._tasks.discard(task)
         return image
 
     def close(self) -> None:
-        """End the processes, including those that still decode."""
+        """End the processes, including those that still decode. Whoever waits for them gets an error."""
+        with self._lock:
+            self._is_closed = True
+            for task in self._tasks:  # the end of the pool leaves them without a result
+                task.cancel()
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
