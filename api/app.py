@@ -11,6 +11,7 @@ from api.cors import add_cors
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
 from api.routes import (
+    decisions,
     deletions,
     docs,
     edits,
@@ -46,6 +47,7 @@ OPENAPI_TAGS = [
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
     {"name": "keys", "description": "The project's API keys, for those who hold an `admin` key."},
+    {"name": "decisions", "description": "The append-only log of what policy and consent allowed and refused."},
     {"name": "health", "description": "For operators of the service."},
 ]
 
@@ -71,7 +73,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, references, priors, prior_imports, edits, jobs, models, webhooks, keys, deletions,
+        uploads, images, subjects, references, priors, prior_imports, edits, jobs, models, webhooks, keys, decisions,
+        deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import keys
+from cli import decisions, keys
 from cli.check_model import check_model
 from cli.edit import edit
 from cli.import_prior import import_prior
@@ -147,7 +147,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False,
     data: Data = None,
 ) -> None:
-    """Check the service's nine invariants in database and object storage. Nothing is changed.
+    """Check the service's ten invariants in database and object storage. Nothing is changed.
 
     Every artefact is read from the storage. Exit status: 0 no violation, 1 violations, 2 database or storage
     unavailable.
@@ -181,6 +181,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
+app.add_typer(decisions.app, name="decisions", rich_help_panel="Look after it")
 app.add_typer(bench.app, name="bench", rich_help_panel="Models")
 
 

@@ -1,11 +1,9 @@
 """An edit job: an image, prompts and a prior in, edited images with their masks out."""
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -17,11 +15,9 @@ from ledger.models import Prior as PriorRow
 from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
 from lipe_core import sdxl
-from lipe_core.adapters import prior
-from lipe_core.adapters.mixing import mixed
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
-from lipe_core.errors import InvalidPrior, InvalidRequest
+from lipe_core.errors import InvalidRequest
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.request_check import check_request
@@ -31,6 +27,7 @@ from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
+from worker.edit_prior import load_prior
 from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
 from worker.job_result import JobResult
 from worker.job_warnings import check_edits, check_images, check_subject
@@ -137,7 +134,7 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
     return EditInputs(
         request,
         None if source_prompt else context.caption_model,
-        _mixed_prior(context, attempt, rows),
+        load_prior(context, attempt, rows.edit, rows.prior, rows.mix),
         _mix_of(rows),
         rows.edit.method,
         rows.parameters,
@@ -169,18 +166,6 @@ def _needs_references(edit: EditRow) -> bool:
     return method is not None and method.needs_references
 
 
-def _mixed_prior(context: WorkerContext, attempt: Attempt, rows: EditRows) -> Prior | None:
-    """The edit's prior, with the second one of its mix."""
-    if rows.prior is None:
-        return None
-    first = _prior(context, attempt, rows.prior)
-    if rows.edit.mix_weight is None:
-        return first
-    if rows.mix is None:
-        raise InvalidRequest("the prior of the edit's mix was deleted: request a new edit")
-    return mixed(first, _prior(context, attempt, rows.mix), rows.edit.mix_weight)
-
-
 def _mix_of(rows: EditRows) -> dict[str, Any] | None:
     if rows.mix is None:
         return None
@@ -189,18 +174,6 @@ def _mix_of(rows: EditRows) -> dict[str, Any] | None:
         "adapter_sha256": rows.mix.adapter_sha256,
         "weight": rows.edit.mix_weight,
     }
-
-
-def _prior(context: WorkerContext, attempt: Attempt, row: PriorRow) -> Prior:
-    key, sha256 = row.adapter_key, row.adapter_sha256
-    if key is None or sha256 is None:
-        raise InvalidPrior(f"the prior {row.id} is not learned yet")
-
-    def fetch(folder: Path) -> None:
-        attempt.retry_storage(partial(context.storage.download, key, sha256, folder / prior.ADAPTER))
-        (folder / prior.MANIFEST).write_text(json.dumps(row.manifest))
-
-    return context.gpu.prior(sha256, fetch)
 
 
 def _captioned(inputs: EditInputs, model: CaptionModel, base: BaseModel, attempt: Attempt) -> EditInputs:
@@ -250,10 +223,18 @@ def _edit(
 
     def edit_one_by_one() -> None:
         """One row at a time, each with an inversion of its own. The rows do not depend on each other."""
-        with reduced_memory(model):
-            for number in results.missing:
-                prompt, seed = results.rows[number - 1]
-                results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
+        for number in results.missing:
+            prompt, seed = results.rows[number - 1]
+            results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
 
-    variants: list[Callable[[], None]] = [partial(edit_prompts, n) for n in halvings(len(missing_prompts()))]
-    with_memory_fallbacks([*variants, edit_one_by_one])
+    def in_reduced_memory(variant: Callable[[], None]) -> None:
+        with reduced_memory(model):
+            variant()
+
+    everything = partial(edit_prompts, len(missing_prompts()))
+    if method.has_chunks:
+        variants = [everything, partial(in_reduced_memory, everything)]
+    else:
+        parts = [partial(edit_prompts, n) for n in halvings(len(missing_prompts()))]
+        variants = [*parts, partial(in_reduced_memory, edit_one_by_one)]
+    with_memory_fallbacks(variants)

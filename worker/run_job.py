@@ -25,11 +25,12 @@ from lipe_core.errors import (
     PriorMismatch,
     TrainingDiverged,
 )
+from lipe_core.memory import free_memory
 from worker import checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, OverTime
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
-from worker.gpu import TOO_LARGE, GpuOutOfMemory, free_memory
+from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
 from worker.job_result import JobResult
 

@@ -335,6 +335,27 @@ class NewApiKey(ApiKey):
     api_key: str
 
 
+class Decision(Model):
+    """A decision of the append-only log. `number` is its place in the project's log.
+
+    `kind` is prompt, references, result or consent; `outcome` such as allowed or refused; `reason` a code.
+    `digests` are the SHA-256 of prompts, and `hash` covers the decision and the hash of the one before it.
+    """
+
+    id: str
+    number: int
+    kind: str
+    outcome: str
+    reason: str | None
+    policy: str | None
+    actor: str
+    ids: tuple[str, ...]
+    digests: tuple[str, ...]
+    previous: str
+    hash: str
+    created_at: datetime
+
+
 class Endpoint(Model):
     """A URL that receives events. Only the response that created it has `secrets`, newest first."""
 
