@@ -72,7 +72,7 @@ class Decoder:
         return image
 
     def close(self) -> None:
-        """End the processes, including those that still decode. Whoever waits for them gets an error."""
+        """End the processes, including those that still decode. Requests that wait for them get an error."""
         with self._lock:
             self._is_closed = True
             for task in self._tasks:  # the end of the pool leaves them without a result
