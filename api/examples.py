@@ -170,6 +170,22 @@ RESPONSES: Mapping[str, Any] = {
     "create_edit": _edit_job,
     "dry_run_edit": _dry_run,
     "list_edits": _page(_edit),
+    "verify_image": {
+        "credentials": "valid", "made_here": True, "edit_id": EDIT, "failures": [],
+        "signer": {
+            "organization": "Example", "common_name": "Example images", "serial_number": "271828", "algorithm": "Es256",
+        },
+        "software": "LIPE 0.2.0", "ingredients": 1, "watermark": None,
+        "actions": [
+            {"action": "c2pa.opened", "digital_source_type": None, "software": None, "regions": []},
+            {
+                "action": "c2pa.edited",
+                "digital_source_type":
+                    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
+                "software": "LIPE 0.2.0", "regions": [{"left": 212, "top": 96, "width": 480, "height": 512}],
+            },
+        ],
+    },
     "get_edit": _edit | {
         "job_id": JOB, "status": "succeeded",
         "results": [

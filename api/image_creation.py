@@ -110,6 +110,7 @@ def _add(
         height=image.height,
         content_type=image.content_type,
         upload_id=upload_id,
+        credentials=image.credentials,
     )
     try:
         check_quotas(quotas.of_images(session, project_id, idempotent.service.settings))

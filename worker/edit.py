@@ -27,6 +27,7 @@ from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
+from worker.credentials import edit_facts, job_credentials
 from worker.edit_prior import load_prior
 from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
 from worker.job_result import JobResult
@@ -42,7 +43,7 @@ class EditInputs:
 
     `captioner` is set if the user gave no source prompt and the service has a captioner. Until it has written one,
     the request has a plain source prompt. `mix` has the facts of a second prior, whose weights `prior` has, too.
-    `partial` are the results that earlier attempts stored.
+    `partial` are the results that earlier attempts stored. `archive` has the Content Credentials of the image's upload.
     """
 
     request: EditRequest
@@ -52,6 +53,9 @@ class EditInputs:
     method: str
     parameters: dict[str, Any]
     partial: PartialResults | None
+    edit_id: str
+    source_sha256: str
+    archive: bytes | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class EditRows:
     mix: PriorRow | None
     parameters: dict[str, Any]
     partial: PartialResults | None
+    archive: bytes | None
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
@@ -102,7 +107,9 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "output_format": output_format.name,
         "output_quality": output_format.quality,
     }
-    results = ResultStore(context, attempt, inputs.request, output_format, resolved)
+    facts = edit_facts(inputs.edit_id, inputs.source_sha256, resolved)
+    credentials = job_credentials(context.signer, facts, inputs.archive, inputs.parameters)
+    results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials)
     results.resume(inputs.partial)
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
@@ -139,6 +146,9 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         rows.edit.method,
         rows.parameters,
         rows.partial,
+        rows.edit.id,
+        rows.image.sha256,
+        rows.archive,
     )
 
 
@@ -151,13 +161,14 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
             raise ClaimLost
         subject = subjects.get(session, project_id, edit.subject_id)
         image = images.get(session, project_id, edit.image_id)
+        archive = images.credentials(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
         uses_prior = edit.prior_id and not _needs_references(edit)
         prior = priors.get(session, project_id, edit.prior_id) if edit.prior_id and uses_prior else None
         mix = priors.get(session, project_id, edit.mix_prior_id) if edit.mix_prior_id and uses_prior else None
     if subject is None or image is None:
         raise ClaimLost
-    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job))
+    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive)
 
 
 def _needs_references(edit: EditRow) -> bool:

@@ -26,6 +26,7 @@ from lipe_core.errors import (
     TrainingDiverged,
 )
 from lipe_core.memory import free_memory
+from provenance.signing import SigningFailed
 from worker import checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, OverTime
 from worker.captioner import CaptionerUnavailable
@@ -44,6 +45,7 @@ CODES: dict[type[Exception], str] = {
     TrainingDiverged: "training_diverged",
     CaptionerUnavailable: "captioner_unavailable",
     GpuOutOfMemory: "gpu_out_of_memory",
+    SigningFailed: "signing_failed",
     NoSuchObject: "object_missing",
     ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",

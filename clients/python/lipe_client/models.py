@@ -26,6 +26,7 @@ OutputFormat = Literal["png", "jpeg", "webp"]
 Preset = Literal["fast", "balanced", "best"]
 Identity = Literal["low", "normal", "high"]
 Change = Literal["small", "normal", "large"]
+CredentialState = Literal["absent", "valid", "untrusted", "broken"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
@@ -46,6 +47,50 @@ class Image(Model):
     sha256: str
     created_at: datetime
     url: str | None = None
+
+
+class Region(Model):
+    """A rectangle of an image in pixels, from its top left."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class ClaimedAction(Model):
+    """One action that an image's credentials claim, such as c2pa.edited."""
+
+    action: str
+    digital_source_type: str | None = None
+    software: str | None = None
+    regions: tuple[Region, ...] = ()
+
+
+class ClaimSigner(Model):
+    """The certificate that signed an image's credentials."""
+
+    organization: str | None = None
+    common_name: str | None = None
+    serial_number: str | None = None
+    algorithm: str | None = None
+
+
+class Verification(Model):
+    """The claims of an image file about itself. `watermark` is None if the service did not look for one.
+
+    `edit_id` is set if this service made the file and the key's project has the edit.
+    """
+
+    credentials: CredentialState
+    made_here: bool
+    edit_id: str | None = None
+    failures: tuple[str, ...] = ()
+    signer: ClaimSigner | None = None
+    software: str | None = None
+    actions: tuple[ClaimedAction, ...] = ()
+    ingredients: int = 0
+    watermark: bool | None = None
 
 
 class Upload(Model):

@@ -9,9 +9,10 @@ from lipe_client.keys import Keys
 from lipe_client.priors import Priors
 from lipe_client.served import Served
 from lipe_client.subjects import Subjects
+from lipe_client.verification import Verifications
 
 
-class Resources(Images, Subjects, Priors, Edits, Jobs, Served, Endpoints, Keys, Decisions):
+class Resources(Images, Subjects, Priors, Edits, Jobs, Served, Endpoints, Keys, Decisions, Verifications):
     """The operations of both clients.
 
     A refused request raises `Problem`. The clients retry idempotent requests. A parameter that takes a resource
