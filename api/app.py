@@ -11,6 +11,7 @@ from api.cors import add_cors
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
 from api.routes import (
+    captions,
     decisions,
     deletions,
     docs,
@@ -42,6 +43,7 @@ FORM_OVERHEAD_BYTES = 64 * 1024
 OPENAPI_TAGS = [
     {"name": "images", "description": "Uploaded images, sanitized on arrival."},
     {"name": "subjects", "description": "The people, animals and things to be learned from reference images."},
+    {"name": "captions", "description": "Descriptions of images, to be read and corrected before they are used."},
     {"name": "priors", "description": "Trainings, and the priors that they produce."},
     {"name": "edits", "description": "Edits of an image that shows the subject."},
     {
@@ -78,8 +80,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, references, priors, prior_imports, edits, verify, jobs, models, webhooks, keys,
-        decisions, deletions,
+        uploads, images, subjects, references, captions, priors, prior_imports, edits, verify, jobs, models, webhooks,
+        keys, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from cli import content_credentials, decisions, keys
+from cli.captions import captions
 from cli.check_model import check_model
 from cli.edit import edit
 from cli.import_prior import import_prior
@@ -174,7 +175,7 @@ def doctor() -> None:
 
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
-    "Use a running service": (train, import_prior, edit, jobs, cancel, retry, verify),
+    "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify),
     "Look after it": (doctor, audit, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }

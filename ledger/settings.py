@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     """Checkpoint folder or hub id of a vision-language model; empty: captions only name the subject."""
     captioner_revision: str = ""
     """The revision of a hub id; empty: the newest."""
+    captioner_bits: int = Field(16, ge=8, le=16, multiple_of=8)
+    """16, or 8 to keep the weights of the captioner as 8-bit integers: half of the memory, a little slower."""
+    caption_checker: str = ""
+    """Checkpoint folder or hub id of a CLIP that compares each phrase of a caption with its image; empty: none."""
+    caption_checker_revision: str = ""
+    """The revision of a hub id; empty: the newest."""
     prompt_writer_url: str = ""
     """OpenAI-compatible URL up to /v1 of the model that writes the class prompts; empty: a built-in list of prompts."""
     prompt_writer_model: str = ""

@@ -55,7 +55,7 @@ def make_app(
     kinds: Sequence[str] = (),
     on_invalid_model: Callable[[], None] = lambda: None,
 ) -> Celery:
-    """The application with its four tasks. With `webhooks_only`, the worker has no model to load.
+    """The application with its five tasks. With `webhooks_only`, the worker has no model to load.
 
     `kinds` are the kinds of jobs that the worker reports to take, see `worker.presence`.
 
@@ -132,6 +132,10 @@ def make_app(
 
     @app.task(name="lipe.edit")
     def edit(job_id: str) -> None:
+        job_runner()(job_id)
+
+    @app.task(name="lipe.captions")
+    def captions(job_id: str) -> None:
         job_runner()(job_id)
 
     fetch_limiter = ReceiverLimiter(FETCH_THREADS_PER_PROJECT, FETCH_THREADS, draining)

@@ -15,6 +15,7 @@ from ledger import artefacts, attempts, jobs, partial_results, quotas
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
+from ledger.states import JobKind
 from ledger.storage import NoSuchObject, ObjectDamaged, StorageError, attempt_prefix, job_prefix
 from lipe_core.errors import (
     InvalidCaptions,
@@ -27,7 +28,7 @@ from lipe_core.errors import (
 )
 from lipe_core.memory import free_memory
 from provenance.signing import SigningFailed
-from worker import checkpoints, edit, train
+from worker import captions, checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, OverTime
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
@@ -117,10 +118,13 @@ def _claim(context: WorkerContext, job_id: str) -> Claim | None:
 def _run(context: WorkerContext, attempt: Attempt) -> bool:
     """Do the work of the attempt and write its outcome. True if it certainly left no orphaned objects."""
     claim = attempt.claim
-    make_prior = import_prior if claim.is_import else train.learn
-    work = make_prior if claim.kind == "prior" else edit.make_edits
+    work: dict[JobKind, Callable[[WorkerContext, Attempt], JobResult]] = {
+        "prior": import_prior if claim.is_import else train.learn,
+        "edit": edit.make_edits,
+        "captions": captions.write_captions,
+    }
     try:
-        return _succeed(context, attempt, work(context, attempt))
+        return _succeed(context, attempt, work[claim.kind](context, attempt))
     except Draining:
         _write(context, lambda session: attempts.release(session, claim, charge=False))
     except Canceled:

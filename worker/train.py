@@ -31,7 +31,7 @@ from worker.captioner import captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
 from worker.job_result import File, JobResult
-from worker.job_warnings import check_images
+from worker.job_warnings import check_captions, check_images
 from worker.previews import PreviewGenerator, preview_uploads
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
         cache=context.settings.data_dir / "regularization",
         stage=partial(_stage, attempt),
     )
+    check_captions(context, attempt, images, training_set.captions, request.subject)
     with attempt.stage("training"), preview_uploads(context.storage, attempt) as previews:
         generator = PreviewGenerator(
             previews, model, training_set.captions[0], regularization, parameters.get("previews", 0)

@@ -33,7 +33,7 @@ def list_jobs(
     window: PageDep,
     metadata: MetadataFilter,
     status: StatusFilter = None,
-    kind: Annotated[JobKind | None, Query(description="Only trainings, or only edits.")] = None,
+    kind: Annotated[JobKind | None, Query(description="Only trainings, only edits, or only captions.")] = None,
 ) -> Any:
     """The project's jobs, newest first."""
     with service.begin() as session:

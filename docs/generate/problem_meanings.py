@@ -119,8 +119,8 @@ JOB_ERRORS: Mapping[str, str] = {
     "invalid_subject": "Token or class noun cannot be used.",
     "invalid_captions": "The captions do not fit the references.",
     "captioner_unavailable": (
-        "The model that writes captions (`LIPE_CAPTIONER`) cannot be loaded. Give every reference a caption "
-        "and an edit its `source_prompt`, or correct the setting."
+        "The model that writes captions (`LIPE_CAPTIONER`) is not set or cannot be loaded. Give every reference a "
+        "caption and an edit its `source_prompt`, or correct the setting."
     ),
     "prior_mismatch": "The prior was trained on another base model: train it again.",
     "invalid_prior": "The prior's files are damaged: train it again.",
