@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy import Engine
 
+from api.body_shares import BODIES, BodyShares
 from api.decoder import Decoder
+from api.job_watch import JobWatch
 from api.threads import Threads
 from ledger.database import Autocommit, UnitOfWork, autocommit, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
@@ -35,6 +37,8 @@ class Service:
     authenticating: Threads
     submitting: Threads
     asking_policy: Threads
+    body_shares: BodyShares
+    job_watch: JobWatch
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
@@ -48,10 +52,12 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         authenticating = Threads("authenticating", AUTHENTICATING_THREADS)
         submitting = Threads("submitting", SUBMITTING_THREADS)
         asking_policy = Threads("policy", POLICY_THREADS)
+        begin = unit_of_work(engine)
+        job_watch = JobWatch(begin, settings.max_event_streams)
         app.state.service = Service(
             settings=settings,
             engine=engine,
-            begin=unit_of_work(engine),
+            begin=begin,
             autocommit=autocommit(engine),
             storage=storage,
             notify=make_notifier(settings),
@@ -60,6 +66,8 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             authenticating=authenticating,
             submitting=submitting,
             asking_policy=asking_policy,
+            body_shares=BodyShares(BODIES * settings.max_upload_bytes),
+            job_watch=job_watch,
         )
         # The objects that exist now live as long as the process. Collecting them took an eighth of each request's time.
         gc.collect()
@@ -67,7 +75,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         try:
             yield
         finally:
-            for pool in (authenticating, submitting, asking_policy, decoder):
+            for pool in (job_watch, authenticating, submitting, asking_policy, decoder):
                 pool.close()
             engine.dispose()
 

@@ -136,6 +136,18 @@ class Settings(BaseSettings):
     """The most seconds of one UTC day in which jobs of one project hold a worker. Then new jobs are refused."""
     max_pending_uploads: int = Field(100, ge=1)
     """The most uploads by signed URL of one project that have not become images or priors."""
+    max_images: int = Field(20_000, ge=1)
+    """The most images of one project."""
+    max_image_bytes: int = Field(100 * 1024**3, ge=1)
+    """The most bytes of the images of one project, as they are stored."""
+    max_webhook_endpoints: int = Field(20, ge=1)
+    """The most webhook endpoints of one project. Each gets a delivery of every event."""
+    max_event_streams: int = Field(100, ge=1)
+    """The most streams of events that one project may follow at once, for each API process."""
+    max_connections: int = Field(1000, ge=1)
+    """The most connections to one API process. Further requests are answered 503 at once."""
+    max_job_seconds: float = Field(86_400.0, gt=0)
+    """A job fails as over_time if one of its attempts runs for longer than this."""
     max_upload_bytes: int = 32 * 1024 * 1024
     """The largest accepted image file."""
     max_import_bytes: int = Field(512 * 1024 * 1024, ge=1, le=2**31 - 1)

@@ -26,10 +26,11 @@ from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Category, Subject
 from lipe_core.training.learn import LearnRequest, TrainingSet, prepare, train_prior
 from lipe_core.training.train import TrainingRun
-from worker.attempt import Attempt, ClaimLost, File, JobResult
+from worker.attempt import Attempt, ClaimLost
 from worker.captioner import captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
+from worker.job_result import File, JobResult
 from worker.job_warnings import check_captions, check_images
 from worker.previews import PreviewGenerator, preview_uploads
 

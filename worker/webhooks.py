@@ -20,6 +20,7 @@ from ledger.database import UnitOfWork
 from ledger.deliveries import DeliveryAttempt, Outcome
 from ledger.safehttp import Response, Unreachable, post
 from ledger.webhook_signing import headers
+from worker.receiver_limiter import Receiver
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.1
@@ -73,17 +74,17 @@ def _attempt(
     return decide(None, sending.attempt, chance=chance), None, error
 
 
-def find_receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int] | None:
-    """The receiver of a delivery: its project, and host and port of its URL. None: there is no such delivery."""
+def find_receiver(begin: UnitOfWork, delivery_id: str) -> Receiver:
+    """The receiver of a delivery: its project, and host and port of its URL."""
     with begin() as session:
         destination = deliveries.destination(session, delivery_id)
     if destination is None:
-        return None
+        return Receiver(None, None)
     try:
         url = urlsplit(destination[1])
-        return destination[0], url.hostname, url.port or PORTS[url.scheme]
+        return Receiver(destination[0], (url.hostname, url.port or PORTS[url.scheme]))
     except (ValueError, KeyError):  # the attempt refuses such a URL and says why
-        return destination[0], None, 0
+        return Receiver(destination[0], None)
 
 
 def decide(response: Response | None, attempt: int, *, chance: float) -> Decision:
