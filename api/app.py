@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from api import openapi, problem_answers, webhook_events
 from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
-from api.body_limit import BodyLimitMiddleware
+from api.body_limit import BodyLimitMiddleware, BodyShareMiddleware
 from api.cors import add_cors
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
@@ -74,6 +74,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     problem_answers.install(app)
+    app.add_middleware(BodyShareMiddleware, max_bytes=partial(_max_bytes, settings))
     app.add_middleware(AuthMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
     add_cors(app, settings)

@@ -102,18 +102,10 @@ def api(
     port: Port = 8000,
 ) -> None:
     """Serve the REST API."""
-    import uvicorn
+    from api.server import serve
 
     _configure_program()
-    uvicorn.run(
-        "api.app:make_app",
-        factory=True,
-        host=host,
-        port=port,
-        log_config=None,  # its lines have the format of all others
-        server_header=False,
-        access_log=False,  # `api.request_id` logs each request with its id
-    )
+    serve(host, port)
 
 
 def worker(

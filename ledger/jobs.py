@@ -114,6 +114,12 @@ def events_after(session: Session, job: Job, events: list[JobEvent], sequence: i
     return sorted([*events, latest], key=lambda event: event.sequence)
 
 
+def states(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, State]]:
+    """The number of the newest event and the state of each of these jobs that exists, whosever it is."""
+    found = session.execute(select(Job.id, Job.sequence, Job.state).where(Job.id.in_(job_ids)))
+    return {job_id: (sequence, State(state)) for job_id, sequence, state in found}
+
+
 def is_over(session: Session, job_id: str) -> bool:
     """Whether the job has ended or was deleted, so that its checkpoint is not needed any more."""
     unfinished = select(Job.id).where(Job.id == job_id, Job.state.not_in(TERMINAL))

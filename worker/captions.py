@@ -11,9 +11,10 @@ from ledger import images, jobs, subjects
 from lipe_core import sdxl
 from lipe_core.errors import InvalidRequest
 from lipe_core.subject import Subject
-from worker.attempt import Attempt, ClaimLost, JobResult
+from worker.attempt import Attempt, ClaimLost
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
+from worker.job_result import JobResult
 from worker.job_warnings import check_captions
 from worker.target_prompts import target_prompt
 

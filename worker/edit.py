@@ -23,13 +23,14 @@ from lipe_core.methods.request_check import check_request
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
-from worker.attempt import Attempt, ClaimLost, JobResult
+from worker.attempt import Attempt, ClaimLost
 from worker.captioner import CaptionModel
 from worker.context import WorkerContext
 from worker.credentials import edit_facts, job_credentials
 from worker.edit_prior import load_prior
 from worker.edit_words import with_action, with_source_prompt
 from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
+from worker.job_result import JobResult
 from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
@@ -209,7 +210,7 @@ def _edit(
         def upload(decoded: list[Image.Image]) -> None:
             previews.upload(decoded[0], done, request.target_prompts[0])
 
-        options = {"on_preview": upload} if method.has_previews else {}
+        options = {"on_preview": upload} if method.has_previews and results.context.shows_previews else {}
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
         check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():
