@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cli.embedded.up import Service
 
 Port = Annotated[int, typer.Option(help="The port of the API; 0 selects a free one.", min=0, max=65535)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list, for scripts.")]
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MINIATURE_BANNER = (
     "The base model is the miniature, which knows only its drawn world. "
@@ -159,10 +160,7 @@ def audit(
     raise typer.Exit(run_audit(patience, data, as_json=as_json))
 
 
-def retention(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list, for scripts.")] = False,
-    data: Data = None,
-) -> None:
+def retention(as_json: JsonOption = False, data: Data = None) -> None:
     """Show what the retention of the settings would erase now. Nothing is erased: a dispatcher does that."""
     from cli.retention import run_retention
 

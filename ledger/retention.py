@@ -42,7 +42,7 @@ ERASE: Mapping[Kind, Callable[[Session, str, str], Erasure | None]] = {
 
 def list_old(session: Session, settings: Settings, *, limit: int | None = LIMIT) -> list[Old]:
     """The resources to erase at present, the oldest of each kind first, at most `limit` of each kind."""
-    queries: list[tuple[Kind, float, Callable[[datetime], Select[Any]]]] = [
+    queries: list[tuple[Kind, float, Callable[[datetime], Select[str, str, Any]]]] = [
         ("edit", settings.retention_edit_days, _edits),
         ("prior", settings.retention_failed_prior_days, _failed_priors),
         ("image", settings.retention_image_days, _images),
@@ -73,24 +73,24 @@ def _erase(begin: UnitOfWork, old: Old) -> bool:
         return False
 
 
-def _edits(before: datetime) -> Select[Any]:
+def _edits(before: datetime) -> Select[str, str, Any]:
     newest = _newest_end(Job.edit_id == Edit.id)
     unfinished = select(Job.id).where(Job.edit_id == Edit.id, Job.state.not_in(TERMINAL))
     query = select(Edit.project_id, Edit.id, newest).where(Edit.created_at < before, newest < before)
     return query.where(~unfinished.exists()).order_by(Edit.created_at)
 
 
-def _failed_priors(before: datetime) -> Select[Any]:
+def _failed_priors(before: datetime) -> Select[str, str, Any]:
     newest = _newest_end(Job.prior_id == Prior.id, Job.kind == "prior")
     unfinished = select(Job.id).where(Job.prior_id == Prior.id, Job.state.not_in(TERMINAL))
     query = select(Prior.project_id, Prior.id, newest).where(Prior.ready_at.is_(None), Prior.created_at < before)
     return query.where(newest < before, ~unfinished.exists()).order_by(Prior.created_at)
 
 
-def _images(before: datetime) -> Select[Any]:
+def _images(before: datetime) -> Select[str, str, Any]:
     users = (Reference.image_id, Edit.image_id, Edit.mask_image_id)
     unused = [~select(column).where(column == Image.id).exists() for column in users]
-    query: Select[Any] = select(Image.project_id, Image.id, Image.created_at)
+    query: Select[str, str, Any] = select(Image.project_id, Image.id, Image.created_at)
     return query.where(Image.created_at < before, *unused).order_by(Image.created_at)
 
 
