@@ -3,6 +3,7 @@ import { BASE } from "../api/client";
 import { useModels } from "../api/queries";
 import { Keys } from "../components/keys";
 import { Notice, Refusal } from "../components/notice";
+import { Verify } from "../components/verify";
 import { Webhooks } from "../components/webhooks";
 
 const PARTS = { database: "Database", broker: "Broker", storage: "Storage" } as const;
@@ -73,6 +74,7 @@ export default function Service() {
         <h2>Base models and workers</h2>
         <Models />
       </section>
+      <Verify />
       <Keys />
       <Webhooks />
       <p className="hint">
