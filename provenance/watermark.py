@@ -5,7 +5,7 @@ spectrum watermarking for multimedia"). It repeats, so that a part of the image 
 image's longer side, so that resizing changes nothing. Detection correlates the phases at every shift, in windows of
 several sizes. Cropping changes the period relative to the image: detection tries each.
 
-It carries no message: it is found, or it is not. Whoever has many marked images can estimate the pattern and remove it.
+It carries no message: it is found, or it is not. Anyone with many marked images can estimate the pattern and remove it.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ TEXTURE_STRENGTH = 0.16
 STRONGEST = 6.0
 STRIP = 256
 WHITE = 128
-SIDE = 1024
+SIDE = 512
 """The longer side of the copy that detection reads, in pixels."""
 SMALLEST = 64
 SHIFTS = 32
@@ -40,7 +40,7 @@ PERIOD_RANGE = (0.55, 2.6)
 """Periods that detection tries, relative to those of an image that was not cropped."""
 PERIOD_STEP = 0.008
 BLOCKS = 4
-THRESHOLD = 7.5
+THRESHOLD = 6.7
 """The smallest score of a found mark. benchmarks/watermark.py measures the score of unmarked images."""
 
 
@@ -118,8 +118,8 @@ def _waves(length: int, period: float, frequencies: Floats, start: int = 0) -> C
 def _strength(image: Image.Image) -> Image.Image:
     """The mark's standard deviation at each pixel of a small copy: texture hides more of it."""
     gray = _working_copy(image)
-    mean = _box(gray, 8)
-    deviation = np.sqrt(np.maximum(_box(gray * gray, 8) - mean * mean, 0))
+    mean = _box(gray, 4)
+    deviation = np.sqrt(np.maximum(_box(gray * gray, 4) - mean * mean, 0))
     return Image.fromarray(np.minimum(STRENGTH + TEXTURE_STRENGTH * deviation, STRONGEST))
 
 
@@ -142,8 +142,8 @@ def _working_copy(image: Image.Image) -> Floats:
 
 def _whitened(gray: Floats) -> Floats:
     """The image without its low frequencies, with about the same energy everywhere."""
-    detail = gray - _box(gray, 12)
-    energy = np.sqrt(_box(detail * detail, 12))
+    detail = gray - _box(gray, 6)
+    energy = np.sqrt(_box(detail * detail, 6))
     return np.clip(detail / (energy + 1.5), -3, 3)
 
 
