@@ -29,6 +29,7 @@ from api.routes import (
     subjects,
     uploads,
     verify,
+    webhook_secrets,
     webhooks,
 )
 from api.service import lifespan
@@ -81,7 +82,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
         uploads, images, subjects, references, captions, priors, prior_imports, edits, verify, jobs, models, webhooks,
-        keys, decisions, deletions,
+        webhook_secrets, keys, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
