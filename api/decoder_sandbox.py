@@ -52,7 +52,7 @@ def close_ways_out() -> bool:
     if calls is None or platform.system() != "Linux":
         return False
     rules = _rules(calls)
-    instructions = (_Instruction * len(rules))(*rules)
+    instructions = (_Instruction * len(rules))(*(_Instruction(*rule) for rule in rules))
     program = _Program(len(rules), instructions)
     kernel = ctypes.CDLL(None, use_errno=True)
     if kernel.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):

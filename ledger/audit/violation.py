@@ -24,4 +24,4 @@ class Bounds:
     patience: timedelta
     key_lifetime: timedelta
     max_running: int
-    lease: timedelta
+    lease: timedelta = timedelta(hours=1)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 ONE_SHOT = {"migrate"}
-SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_PROMPT_WRITER_KEY"} | {
+SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_WATERMARK_KEY", "LIPE_PROMPT_WRITER_KEY"} | {
     "LIPE_S3_ACCESS_KEY_ID",
     "LIPE_S3_SECRET_ACCESS_KEY",
 }
@@ -87,7 +87,7 @@ def test_the_script_makes_a_certificate_that_signs_and_adds_it_to_an_older_folde
     (folder / "lipe_key_pepper").write_text("as before")
     subprocess.run([ROOT / "deploy/make_secrets.sh", folder], check=True, capture_output=True)
     assert {file.name for file in folder.iterdir()} == {
-        "lipe_key_pepper", "credentials_chain.pem", "credentials_key.pem",
+        "lipe_key_pepper", "lipe_watermark_key", "credentials_chain.pem", "credentials_key.pem",
     }  # fmt: skip
     signer = load_signer(folder / "credentials_chain.pem", folder / "credentials_key.pem", "")
     assert read(signed(signer, noise()), "image/png", Trust((signer.chain,))).is_own

@@ -80,7 +80,7 @@ def test_a_damaged_file_is_generated_again_once(model: BaseModel, tmp_path: Path
         flipped = bytearray(file.read_bytes())
         flipped[-1] ^= 1
         content = {
-            "a flipped bit": flipped,
+            "a flipped bit": bytes(flipped),
             "empty": b"",
             "truncated": file.read_bytes()[:-9],
             "another file": b"not safetensors" * 9,
