@@ -17,6 +17,7 @@ from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
 
 from api.credential_reader import read_untrusted
+from api.decoder_sandbox import close_ways_out
 from api.fair_queue import FairQueue
 from api.image_formats import ImageRefused
 from api.image_sanitizer import SanitizedImage, sanitize_image
@@ -105,10 +106,14 @@ class Decoder:
 
 
 def _start(memory: int) -> None:
-    """Set up a new decoding process: limit its address space, and end it when the API's process ends."""
+    """Set up a new decoding process: limit its address space, and end it when the API's process ends.
+
+    From then on it opens no socket and starts no program.
+    """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # each thread of numpy's library reserves address space
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     Thread(target=_end_with_parent, daemon=True).start()
+    close_ways_out()
 
 
 def _end_with_parent() -> None:

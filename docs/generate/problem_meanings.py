@@ -116,6 +116,10 @@ PROBLEMS: Mapping[str, str] = {
         "The project follows `LIPE_MAX_EVENT_STREAMS` jobs by streams of events already. End a stream, read the jobs "
         "repeatedly, or use [webhooks](webhooks.md)."
     ),
+    "too_many_requests": (
+        "The proxy of `docker-compose.yml` refuses more than 50 requests a second or 200 connections of one key. Wait "
+        "for some seconds."
+    ),
     "too_many_bodies": (
         "The project's requests in progress announce more than eight files of the largest size. Wait for their "
         "answers, or send fewer at once."

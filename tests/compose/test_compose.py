@@ -26,7 +26,10 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 
 def test_the_stack_has_exactly_our_services() -> None:
     workers = {f"{device}-{kind}-worker" for device in ("cpu", "gpu") for kind in ("prior", "edit")}
-    assert set(SERVICES) == {"api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"} | workers
+    assert (
+        set(SERVICES)
+        == {"proxy", "api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"} | workers
+    )
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
         worker: [worker[:3]] for worker in workers
     }
@@ -101,7 +104,7 @@ def test_only_the_api_and_the_webhook_worker_reach_other_networks() -> None:
     assert STACK["networks"]["inside"] == {"internal": True}
     reaching = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
     assert reaching == {"api", "webhook-worker"}
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "s3"}
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy", "s3"}
 
 
 def test_only_gpu_workers_reserve_a_gpu() -> None:
