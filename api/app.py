@@ -11,6 +11,7 @@ from api.cors import add_cors
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
 from api.routes import (
+    consents,
     deletions,
     docs,
     edits,
@@ -70,7 +71,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, references, priors, prior_imports, edits, jobs, models, webhooks, keys, deletions,
+        uploads, images, subjects, consents, references, priors, prior_imports, edits, jobs, models, webhooks, keys,
+        deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

@@ -28,7 +28,7 @@ def _page(row: dict[str, Any]) -> dict[str, Any]:
 
 
 _image = {
-    "id": IMAGE, "width": 1024, "height": 768, "content_type": "image/png", "size": 1482911, "sha256": SHA256,
+    "id": IMAGE, "width": 1024, "height": 768, "content_type": "image/png", "size": 1482911, "sha256": SHA256, "faces": 0,
     "created_at": MOMENT,
 }  # fmt: skip
 _upload = {
@@ -38,7 +38,8 @@ _upload = {
 }  # fmt: skip
 _references = [IMAGE, "img_1a2b3c4d5e6f40718293a4b5c6d7e8f9", "img_a1b2c3d4e5f60718293a4b5c6d7e8f90"]
 _subject = {
-    "id": SUBJECT, "name": "Rex", "class_noun": "dog", "token": "sks", "category": "animal", "consent": False,
+    "id": SUBJECT, "name": "Rex", "class_noun": "dog", "token": "sks", "category": "animal", "consent": None,
+    "not_a_person": False,
     "references": [{"image_id": image, "caption": None} for image in _references], "metadata": {"customer": "42"},
     "created_at": MOMENT,
 }  # fmt: skip

@@ -12,6 +12,7 @@ from itertools import product
 
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
+from api.faces import count_faces
 from api.image_formats import MAX_PIXELS, PHONE_FORMATS, ImageRefused, open_image, too_many_pixels, unreadable
 from api.jpeg_rebuild import rebuild_jpeg
 
@@ -22,15 +23,21 @@ PNG_COMPRESSION = 3  # zlib's default level takes three times as long to save a 
 
 @dataclass(frozen=True)
 class SanitizedImage:
-    """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG."""
+    """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG.
+
+    `faces` is the number of human faces in it; None if nobody looked.
+    """
 
     width: int
     height: int
     content: bytes
     content_type: str
+    faces: int | None = None
 
 
-def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: bool = True) -> SanitizedImage:
+def sanitize_image(
+    content: bytes, *, max_bytes: int, min_side: int, find_faces: bool = False, keep_jpeg: bool = True
+) -> SanitizedImage:
     """Rebuild the image of an uploaded file. Raises ImageRefused, with a code of its own for each kind of refusal.
 
     Rebuilding a damaged JPEG as a JPEG may end the process: see api.jpeg_rebuild.
@@ -47,9 +54,10 @@ def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: 
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         raise unreadable(error) from error
+    faces = count_faces(image) if find_faces else None
     if keep_jpeg and (jpeg := rebuild_jpeg(content, source, image)) is not None:
-        return SanitizedImage(*image.size, jpeg, "image/jpeg")
-    return SanitizedImage(*image.size, _png(image), "image/png")
+        return SanitizedImage(*image.size, jpeg, "image/jpeg", faces)
+    return SanitizedImage(*image.size, _png(image), "image/png", faces)
 
 
 def _png(image: Image.Image) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import keys
+from cli import consent, keys
 from cli.check_model import check_model
 from cli.edit import edit
 from cli.import_prior import import_prior
@@ -188,6 +188,7 @@ COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
 for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(consent.app, name="consent", rich_help_panel="Look after it")
 app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
 app.add_typer(bench.app, name="bench", rich_help_panel="Models")
 

@@ -18,6 +18,7 @@ def add(
     height: int,
     content_type: str = "image/png",
     upload_id: str | None = None,
+    faces: int | None = None,
 ) -> Image:
     """Record an image whose object is stored. The caller makes the id by `new_id("img")`: the key contains it."""
     image = Image(
@@ -30,6 +31,7 @@ def add(
         width=width,
         height=height,
         upload_id=upload_id,
+        faces=faces,
     )
     session.add(image)
     session.flush()

@@ -1,12 +1,13 @@
 """Every setting of the service, read from environment variables with the prefix LIPE_ or from secret files."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+Erases = Literal["nothing", "priors", "subject"]
 SHORTEST_PEPPER = 16
 SECRETS_DIR = Path("/run/secrets")
 """The folder of a container's secrets. The file lipe_database_url sets LIPE_DATABASE_URL, unless that is set."""
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
     """Allow webhooks and image URLs to private networks and to all ports. For local use only."""
     webhook_ports: str = "80,443"
     """The ports that webhooks may use, separated by commas."""
+
+    consent_end_erases: Erases = "priors"
+    """What the end of a person's consent erases: nothing; the priors of the subject; or subject, which is all of it."""
+    find_faces: bool = True
+    """Look for faces in uploaded images: a subject with a face in its references needs consent."""
 
     lease_seconds: float = 60.0
     """A worker process that does not answer for this time loses its job."""

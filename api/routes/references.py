@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 
 from api import problems
 from api.auth import CallerDep
+from api.consent import check_reference
 from api.fields import Caption, Id, PathId, RequestModel
 from api.idempotency import IdempotencyDep, json_response
 from api.problems import Problem, problem_responses
@@ -32,7 +33,9 @@ class NewReference(RequestModel):
     status_code=201,
     operation_id="add_reference",
     response_model=SubjectBody,
-    responses=problem_responses("not_found", "idempotency_key_in_flight", "reference_count", "idempotency_key_reused"),
+    responses=problem_responses(
+        "not_found", "idempotency_key_in_flight", "reference_count", "consent_required", "idempotency_key_reused"
+    ),
 )
 def add_reference(subject_id: PathId, new_reference: NewReference, idempotent: IdempotencyDep) -> Response:
     """Add an image to the subject's references, for its next training. Answers with the subject."""
@@ -46,6 +49,7 @@ def add_reference(subject_id: PathId, new_reference: NewReference, idempotent: I
             if not found:
                 raise problems.not_found("image", new_reference.image_id, param="image_id")
             _check_addition(subject, new_reference.image_id)
+            check_reference(subject, found[0])
             subjects.add_reference(session, subject, found[0], new_reference.caption or None)
             body = SubjectBody.model_validate(subject).model_dump(mode="json")
             answer = idempotent.remember(session, Answer(201, body, {"Location": f"/v1/subjects/{subject_id}"}))

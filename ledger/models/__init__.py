@@ -15,6 +15,7 @@ from ledger.models.jobs import (
 )
 from ledger.models.resources import (
     ApiKey,
+    Consent,
     Edit,
     Erasure,
     Image,
@@ -33,6 +34,7 @@ __all__ = [
     "METADATA",
     "ApiKey",
     "Artefact",
+    "Consent",
     "Delivery",
     "Edit",
     "Erasure",

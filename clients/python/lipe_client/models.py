@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from lipe_client.consent import Consent
+from lipe_client.model import Model
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
 Kind = Literal["prior", "edit"]
@@ -29,12 +30,6 @@ Change = Literal["small", "normal", "large"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
-class Model(BaseModel):
-    """Base of all response types: frozen, and tolerant of unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
 class Image(Model):
     """An uploaded image, stored as an sRGB JPEG or PNG. Only the response for one image has `url`, a signed URL."""
 
@@ -45,6 +40,7 @@ class Image(Model):
     size: int
     sha256: str
     created_at: datetime
+    faces: int | None = None
     url: str | None = None
 
 
@@ -72,7 +68,8 @@ class Subject(Model):
     class_noun: str
     token: str
     category: str
-    consent: bool
+    consent: Consent | None = None
+    not_a_person: bool = False
     references: tuple[Reference, ...]
     metadata: dict[str, str]
     created_at: datetime
