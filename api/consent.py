@@ -15,9 +15,7 @@ from ledger.consents import EndReason, Receipt
 from ledger.models import Consent, Image, Subject
 
 STATEMENT = "set `not_a_person` to true if it shows no person"
-RECEIPT = (
-    'give `consent`, such as {"person": "Ada Lovelace", "purpose": "pictures for her book"}, if the person has agreed'
-)
+RECEIPT = 'give `consent`, such as {"person": "Ada Lovelace", "purpose": "her book"}, if the person has agreed'
 
 
 class NewConsent(RequestModel):

@@ -28,8 +28,8 @@ def _page(row: dict[str, Any]) -> dict[str, Any]:
 
 
 _image = {
-    "id": IMAGE, "width": 1024, "height": 768, "content_type": "image/png", "size": 1482911, "sha256": SHA256, "faces": 0,
-    "created_at": MOMENT,
+    "id": IMAGE, "width": 1024, "height": 768, "content_type": "image/png", "size": 1482911, "sha256": SHA256,
+    "faces": 0, "created_at": MOMENT,
 }  # fmt: skip
 _upload = {
     "id": UPLOAD, "content_type": "image/jpeg", "size": 2318404,

@@ -53,10 +53,9 @@ def _print(subject: Subject) -> None:
         print("not a person, as stated" if subject.not_a_person else "no consent recorded")
         return
     end = consent.ended_at or consent.until
+    times = f" {'since' if consent.ended_at else 'until'} {end:%Y-%m-%d %H:%M} UTC" if end else ""
     lines = {
-        "state": consent.state
-        if end is None
-        else f"{consent.state} {'since' if consent.ended_at else 'until'} {end:%Y-%m-%d %H:%M} UTC",
+        "state": f"{consent.state}{times}",
         "person": consent.person,
         "purpose": consent.purpose,
         "evidence": consent.evidence or "none stated",

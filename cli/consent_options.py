@@ -8,7 +8,7 @@ import typer
 from lipe_client import NewConsent
 
 ConsentOf = Annotated[
-    str, typer.Option("--consent-of", help="Who is shown and has agreed: a name, or your own number.")
+    str, typer.Option("--consent-of", help="Who is shown and has agreed: a name, or your number.")
 ]
 ConsentFor = Annotated[str, typer.Option("--consent-for", help="What the person has agreed to, in words.")]
 ConsentUntil = Annotated[
@@ -16,7 +16,7 @@ ConsentUntil = Annotated[
     typer.Option(
         "--consent-until",
         formats=["%Y-%m-%d"],
-        help="The day (UTC) when the consent ends. Default: when it is revoked.",
+        help="The day (UTC) when it ends. Default: when it is revoked.",
     ),
 ]
 Evidence = Annotated[str, typer.Option("--evidence", help="Where the evidence of the consent is kept.")]

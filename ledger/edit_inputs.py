@@ -26,7 +26,7 @@ class EditInputs(NamedTuple):
     height: int | None
     mask_width: int | None
     mask_height: int | None
-    consent_ended: bool | None
+    consent_ended: bool
 
 
 def find(

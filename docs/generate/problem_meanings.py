@@ -62,8 +62,8 @@ PROBLEMS: Mapping[str, str] = {
     "image_too_complex": "Decoding the file exceeds the limits of time or memory. Save it as a plain JPEG or PNG.",
     "reference_count": "A subject has 3 to 20 references. Add one before you remove one of the last three.",
     "consent_required": (
-        "The subject is a person, or may be one: its class noun says so or is unknown, or a reference shows a face. Give "
-        "a receipt of `consent`, or state `not_a_person`. See [consent](consent.md)."
+        "The subject is a person, or may be one: its class noun says so or is unknown, or a reference shows a face. "
+        "Give a receipt of `consent`, or state `not_a_person`. See [consent](consent.md)."
     ),
     "consent_given": "Revoke the receipt that holds before you record another one.",
     "consent_ended": (

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from lipe_client.consent import Consent
 from lipe_client.model import Model
 
@@ -168,8 +170,8 @@ class ServedModel(Model):
     native_size: int
     miniature: bool
     license: str | None
-    recipe: dict[str, dict[str, Any]] = {}
-    choices: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    recipe: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    choices: dict[str, dict[str, dict[str, dict[str, Any]]]] = Field(default_factory=dict)
     kinds: tuple[Kind, ...]
     workers: int
 
