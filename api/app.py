@@ -12,6 +12,7 @@ from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
 from api.routes import (
     consents,
+    decisions,
     deletions,
     docs,
     edits,
@@ -27,6 +28,7 @@ from api.routes import (
     studio,
     subjects,
     uploads,
+    verify,
     webhooks,
 )
 from api.service import lifespan
@@ -43,10 +45,15 @@ OPENAPI_TAGS = [
     {"name": "subjects", "description": "The people, animals and things to be learned from reference images."},
     {"name": "priors", "description": "Trainings, and the priors that they produce."},
     {"name": "edits", "description": "Edits of an image that shows the subject."},
+    {
+        "name": "verification",
+        "description": "The claims of an image file about itself, and whether this service made it.",
+    },
     {"name": "jobs", "description": "Trainings and edits in progress: follow, cancel and retry them."},
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
     {"name": "keys", "description": "The project's API keys, for those who hold an `admin` key."},
+    {"name": "decisions", "description": "The append-only log of what policy and consent allowed and refused."},
     {"name": "health", "description": "For operators of the service."},
 ]
 
@@ -71,8 +78,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, consents, references, priors, prior_imports, edits, jobs, models, webhooks, keys,
-        deletions,
+        uploads, images, subjects, consents, references, priors, prior_imports, edits, verify, jobs, models, webhooks,
+        keys, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
@@ -92,7 +99,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _max_bytes(settings: Settings, path: str) -> int:
-    if path == f"{API_PREFIX}/images":
+    if path in {f"{API_PREFIX}/images", f"{API_PREFIX}/verify"}:
         return settings.max_upload_bytes + FORM_OVERHEAD_BYTES
     if path.startswith(f"{FILES_PATH}/"):
         return max(settings.max_upload_bytes, settings.max_import_bytes)

@@ -6,16 +6,20 @@ its pixels. A process can be ended in the middle of that; a thread cannot.
 
 import os
 import resource
+from collections.abc import Iterator
 from concurrent.futures import TimeoutError
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from threading import Thread
 
 from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
 
+from api.credential_reader import read_untrusted
 from api.image_formats import ImageRefused
 from api.image_sanitizer import SanitizedImage, sanitize_image
 from api.problems import Problem
+from provenance.reading import Credentials, Trust
 
 PROCESSES = 2
 MAX_SECONDS = 20.0
@@ -43,11 +47,25 @@ class Decoder:
     def __call__(self, content: bytes, *, max_bytes: int, min_side: int, find_faces: bool = False) -> SanitizedImage:
         """Wait for the sanitized image. Raises Problem, with a code of its own for each kind of refusal."""
         bounds = {"max_bytes": max_bytes, "min_side": min_side, "find_faces": find_faces}
-        try:
+        with self._refusals():
             try:
                 return self._sanitized(content, **bounds)
             except ProcessExpired:  # perhaps while it rebuilt a damaged JPEG
                 return self._sanitized(content, **bounds, keep_jpeg=False)
+
+    def read_credentials(self, content: bytes, trust: Trust, *, max_bytes: int) -> Credentials:
+        """Wait for the Content Credentials of a file. Raises Problem as for an upload."""
+        with self._refusals():
+            options = {"max_bytes": max_bytes}
+            task = self._pool.schedule(read_untrusted, args=(content, trust), kwargs=options, timeout=self.seconds)
+            credentials: Credentials = task.result()
+            return credentials
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Context manager that turns a refusal, and the end of a decoding process, into a Problem."""
+        try:
+            yield
         except ImageRefused as refusal:
             raise Problem(refusal.code, refusal.detail) from refusal
         except (TimeoutError, MemoryError, ProcessExpired) as error:

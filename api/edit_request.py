@@ -112,6 +112,11 @@ class NewEdit(RequestModel):
     """Quality of `jpeg` or `webp`, from 1 to 100: higher is larger and closer to the exact image. Default: 90 for
     `jpeg`; `webp` without it loses nothing. Refused for `png`, which has no quality. Lower it for smaller files."""
 
+    credentials_prompt: bool = False
+    """True: the Content Credentials of each result state its prompt, so that every viewer of the file can read it.
+    Default: they state the edit without its prompt. Change it if the prompt is no secret and the readers shall see
+    it."""
+
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
@@ -196,7 +201,8 @@ class NewEdit(RequestModel):
     def output(self) -> dict[str, Any]:
         """The output settings that the request gave, for the job's parameters."""
         fields = {"output_format", "output_quality"}
-        return self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
+        given = self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
+        return given | ({"credentials_prompt": True} if self.credentials_prompt else {})
 
     def chosen_seeds(self) -> list[int]:
         """The seeds, from `seeds` or from `seed` and `n`; drawn if the request has none."""

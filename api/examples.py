@@ -36,6 +36,11 @@ _upload = {
     "url": "https://s3.example.com/lipe/file?X-Amz-Signature=0a1b2c", "headers": {"Content-Type": "image/jpeg"},
     "expires_at": LATER, "created_at": MOMENT,
 }  # fmt: skip
+_decision = {
+    "id": "dec_9f1c52e07b3d4c86a5f4e3d2c1b0a998", "number": 1, "kind": "prompt", "outcome": "refused",
+    "reason": "word_list", "policy": "house-rules", "actor": f"key:{KEY}", "ids": [SUBJECT, IMAGE],
+    "digests": [SHA256], "previous": "0" * 64, "hash": SHA256, "created_at": MOMENT,
+}  # fmt: skip
 _references = [IMAGE, "img_1a2b3c4d5e6f40718293a4b5c6d7e8f9", "img_a1b2c3d4e5f60718293a4b5c6d7e8f90"]
 _subject = {
     "id": SUBJECT, "name": "Rex", "class_noun": "dog", "token": "sks", "category": "animal", "consent": None,
@@ -166,6 +171,22 @@ RESPONSES: Mapping[str, Any] = {
     "create_edit": _edit_job,
     "dry_run_edit": _dry_run,
     "list_edits": _page(_edit),
+    "verify_image": {
+        "credentials": "valid", "made_here": True, "edit_id": EDIT, "failures": [],
+        "signer": {
+            "organization": "Example", "common_name": "Example images", "serial_number": "271828", "algorithm": "Es256",
+        },
+        "software": "LIPE 0.2.0", "ingredients": 1, "watermark": None,
+        "actions": [
+            {"action": "c2pa.opened", "digital_source_type": None, "software": None, "regions": []},
+            {
+                "action": "c2pa.edited",
+                "digital_source_type":
+                    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
+                "software": "LIPE 0.2.0", "regions": [{"left": 212, "top": 96, "width": 480, "height": 512}],
+            },
+        ],
+    },
     "get_edit": _edit | {
         "job_id": JOB, "status": "succeeded",
         "results": [
@@ -188,6 +209,7 @@ RESPONSES: Mapping[str, Any] = {
     "get_webhook_secret": {"secrets": [SECRET]},
     "create_key": _key | {"api_key": f"lipe_{KEY}_5f0c6f0e..."},
     "list_keys": _page(_key),
+    "list_decisions": _page(_decision),
     "list_webhook_deliveries": _page(_delivery),
     "redeliver_webhook": _delivery | {"state": "pending", "delivered_at": None, "next_attempt_at": LATER},
     "healthz": {"status": "ok"},

@@ -115,5 +115,6 @@ def _add(
         content_type=image.content_type,
         upload_id=upload_id,
         faces=image.faces,
+        credentials=image.credentials,
     )
     return Answer(201, ImageBody.model_validate(row).model_dump(mode="json"), {"Location": f"/v1/images/{row.id}"})

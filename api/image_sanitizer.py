@@ -13,8 +13,17 @@ from itertools import product
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from api.faces import count_faces
-from api.image_formats import MAX_PIXELS, PHONE_FORMATS, ImageRefused, open_image, too_many_pixels, unreadable
+from api.image_formats import (
+    MAX_PIXELS,
+    PHONE_FORMATS,
+    ImageRefused,
+    media_type,
+    open_image,
+    too_many_pixels,
+    unreadable,
+)
 from api.jpeg_rebuild import rebuild_jpeg
+from provenance.ingredient import archive
 
 MAX_SIDE = 8192
 ROUNDING = 2  # of 255: by how much an sRGB profile may differ from sRGB
@@ -26,6 +35,7 @@ class SanitizedImage:
     """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG.
 
     `faces` is the number of human faces in it; None if nobody looked.
+    `credentials` are the uploaded file's own Content Credentials, apart from the pixels, if it had some.
     """
 
     width: int
@@ -33,6 +43,7 @@ class SanitizedImage:
     content: bytes
     content_type: str
     faces: int | None = None
+    credentials: bytes | None = None
 
 
 def sanitize_image(
@@ -40,7 +51,8 @@ def sanitize_image(
 ) -> SanitizedImage:
     """Rebuild the image of an uploaded file. Raises ImageRefused, with a code of its own for each kind of refusal.
 
-    Rebuilding a damaged JPEG as a JPEG may end the process: see api.jpeg_rebuild.
+    Rebuilding a damaged JPEG as a JPEG may end the process: see api.jpeg_rebuild. Without `keep_jpeg`, the file's
+    Content Credentials are dropped, too: reading them is the other step that might have ended it.
     """
     if len(content) > max_bytes:
         raise ImageRefused("image_too_large", f"the file has {len(content)} bytes: send at most {max_bytes}")
@@ -55,9 +67,10 @@ def sanitize_image(
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         raise unreadable(error) from error
     faces = count_faces(image) if find_faces else None
+    credentials = archive(content, media_type(source)) if keep_jpeg else None
     if keep_jpeg and (jpeg := rebuild_jpeg(content, source, image)) is not None:
-        return SanitizedImage(*image.size, jpeg, "image/jpeg", faces)
-    return SanitizedImage(*image.size, _png(image), "image/png", faces)
+        return SanitizedImage(*image.size, jpeg, "image/jpeg", faces, credentials)
+    return SanitizedImage(*image.size, _png(image), "image/png", faces, credentials)
 
 
 def _png(image: Image.Image) -> bytes:

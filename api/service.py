@@ -15,6 +15,7 @@ from ledger.database import Autocommit, UnitOfWork, autocommit, make_engine, uni
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
 from ledger.storage import Storage
+from provenance.reading import Trust, load_trust
 
 AUTHENTICATING_THREADS, SUBMITTING_THREADS = 2, 4
 
@@ -30,6 +31,7 @@ class Service:
     storage: Storage
     notify: Notifier
     decoder: Decoder
+    trust: Trust
     authenticating: Threads
     submitting: Threads
 
@@ -39,6 +41,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
+        trust = load_trust(settings.credentials_chains, settings.credentials_trust_file)
         engine, storage, decoder = make_engine(settings.database_url), Storage(settings), Decoder()
         storage.open()
         authenticating = Threads("authenticating", AUTHENTICATING_THREADS)
@@ -51,6 +54,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             storage=storage,
             notify=make_notifier(settings),
             decoder=decoder,
+            trust=trust,
             authenticating=authenticating,
             submitting=submitting,
         )

@@ -7,9 +7,7 @@ import typer
 
 from lipe_client import NewConsent
 
-ConsentOf = Annotated[
-    str, typer.Option("--consent-of", help="Who is shown and has agreed: a name, or your number.")
-]
+ConsentOf = Annotated[str, typer.Option("--consent-of", help="Who is shown and has agreed: a name, or your number.")]
 ConsentFor = Annotated[str, typer.Option("--consent-for", help="What the person has agreed to, in words.")]
 ConsentUntil = Annotated[
     datetime | None,

@@ -63,6 +63,9 @@ def edit(
     quality: Annotated[
         int | None, typer.Option(help="The quality of jpeg (default 90), or of lossy webp.", min=1, max=100)
     ] = None,
+    credentials_prompt: Annotated[
+        bool, typer.Option("--credentials-prompt", help="State the prompt in the results' Content Credentials.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The folder for the edited images.", file_okay=False)] = Path("out"),
     dry_run: DryRunOption = False,
     url: Url = None,
@@ -103,6 +106,7 @@ def edit(
                 "seeds": seed,
                 "output_format": output_format,
                 "output_quality": quality,
+                "credentials_prompt": credentials_prompt or None,
             }
             if dry_run:
                 with deleted_afterwards(lipe, [uploaded.id for uploaded in images]):

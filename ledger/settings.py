@@ -85,6 +85,18 @@ class Settings(BaseSettings):
     """What the end of a person's consent erases: nothing; the priors of the subject; or subject, which is all of it."""
     find_faces: bool = True
     """Look for faces in uploaded images: a subject with a face in its references needs consent."""
+    credentials_chain_file: str = ""
+    """PEM file of the certificates that sign results (Content Credentials): the signer's first, then its issuers'.
+    Empty: results are not signed."""
+    credentials_key_file: str = ""
+    """PEM file of the signer's private key. Only the workers of edits need it."""
+    credentials_sign_command: str = ""
+    """Command that signs in place of a key file: bytes on its standard input, their signature on its standard
+    output."""
+    credentials_former_files: str = ""
+    """Chains that signed results before, as PEM files separated by commas. Verification knows their results as own."""
+    credentials_trust_file: str = ""
+    """PEM file of the authorities whose signatures verification trusts, beside this installation's own; empty: none."""
 
     lease_seconds: float = 60.0
     """A worker process that does not answer for this time loses its job."""
@@ -166,6 +178,16 @@ class Settings(BaseSettings):
                 "without a path and without *"
             )
         return origins
+
+    @property
+    def signs_results(self) -> bool:
+        """Whether the settings name a signer: anything of it, so that an incomplete one is an error."""
+        return bool(self.credentials_chain_file or self.credentials_key_file or self.credentials_sign_command)
+
+    @property
+    def credentials_chains(self) -> list[str]:
+        """The files of the chains that sign results, or did so before."""
+        return [name for name in (self.credentials_chain_file, *split_list(self.credentials_former_files)) if name]
 
     @property
     def allowed_origins(self) -> list[str]:

@@ -29,11 +29,12 @@ from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
 from ledger.storage import Storage
-from lipe_core.errors import InvalidModel
+from provenance.certificates import InvalidCertificates
 from worker.broker import drop_unreadable_messages
 from worker.fetch import fetch
 from worker.heartbeat import heartbeat_step
 from worker.receiver_limiter import ReceiverLimiter
+from worker.signer import result_signer
 from worker.webhooks import deliver, find_receiver
 
 INVALID_MODEL_STATUS = 2  # as for the other wrong settings
@@ -109,6 +110,8 @@ def make_app(
 
     @worker_process_init.connect(weak=False)
     def load(**_: object) -> None:
+        from lipe_core.errors import InvalidModel  # the image of the API, which serves webhooks, has no lipe_core
+
         try:
             job_runner()
         except InvalidModel as error:
@@ -172,6 +175,8 @@ def serve(queues: Sequence[str]) -> None:
     settings = Settings()
     if not settings.base_model and not webhooks_only:
         raise ValueError("LIPE_BASE_MODEL is not set: the workers of priors and edits need a checkpoint")
+    if not webhooks_only:
+        _check_signer(settings)
     # Shared with the child that is forked later. They have no lock, because a killed child could hold one forever.
     flag, is_refused = RawValue("b", 0), RawValue("b", 0)
 
@@ -207,3 +212,13 @@ def serve(queues: Sequence[str]) -> None:
 
 def _keep_logging(**_: object) -> None:
     """Receive the signal, so that Celery adds no handlers and formats of its own."""
+
+
+def _check_signer(settings: Settings) -> None:
+    """Raise InvalidCertificates (a ValueError) if no result could be signed, before a job is claimed."""
+    try:
+        is_signing = result_signer(settings) is not None
+    except InvalidCertificates as error:
+        raise InvalidCertificates(f"the LIPE_CREDENTIALS_... settings cannot sign results: {error}") from error
+    if not is_signing:
+        log.warning("results carry no Content Credentials: LIPE_CREDENTIALS_CHAIN_FILE is not set")

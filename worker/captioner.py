@@ -17,10 +17,11 @@ from lipe_core.captioning.captions import Captioner, plain_captions
 from lipe_core.captioning.vlm import VisionLanguageModel
 from lipe_core.diffusion.ddim import OnStep
 from lipe_core.errors import InvalidModel
+from lipe_core.memory import free_memory
 from lipe_core.pretrained import public_name
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
-from worker.gpu import cpu_offloaded, free_memory, with_memory_fallbacks
+from worker.gpu import cpu_offloaded, with_memory_fallbacks
 
 log = logging.getLogger(__name__)
 

@@ -15,15 +15,17 @@ from ledger.database import Autocommit, UnitOfWork, autocommit, unit_of_work
 from ledger.settings import Settings
 from ledger.storage import Storage
 from lipe_core.captioning.prompt_writer import ChatEndpoint
+from provenance.signing import Signer
 from worker.captioner import CaptionModel
 from worker.gpu import Gpu
+from worker.signer import result_signer
 
 
 @dataclass(frozen=True)
 class WorkerContext:
     """`draining` returns True once the worker must stop; `name` identifies this process in job rows.
 
-    `caption_model` and `prompt_writer` are None where the settings name none.
+    `caption_model`, `prompt_writer` and `signer` (of results) are None where the settings name none.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class WorkerContext:
     name: str
     caption_model: CaptionModel | None = None
     prompt_writer: ChatEndpoint | None = None
+    signer: Signer | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -48,7 +51,7 @@ class WorkerContext:
 
 
 def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool]) -> WorkerContext:
-    """The context by the settings. Loads no model and opens no connection."""
+    """The context by the settings. Loads no model and opens no connection. Raises InvalidCertificates."""
     return WorkerContext(
         settings,
         unit_of_work(engine),
@@ -64,6 +67,7 @@ def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool
         f"{socket.gethostname()}:{os.getpid()}",
         CaptionModel(settings.captioner, settings.captioner_revision or None) if settings.captioner else None,
         _prompt_writer(settings) if settings.prompt_writer_url else None,
+        result_signer(settings),
     )
 
 

@@ -1,11 +1,9 @@
 """An edit job: an image, prompts and a prior in, edited images with their masks out."""
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -17,11 +15,9 @@ from ledger.models import Prior as PriorRow
 from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
 from lipe_core import sdxl
-from lipe_core.adapters import prior
-from lipe_core.adapters.mixing import mixed
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
-from lipe_core.errors import InvalidPrior, InvalidRequest
+from lipe_core.errors import InvalidRequest
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.request_check import check_request
@@ -31,6 +27,8 @@ from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost, JobResult
 from worker.captioner import CaptionModel, captioner
 from worker.context import WorkerContext
+from worker.credentials import edit_facts, job_credentials
+from worker.edit_prior import load_prior
 from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
 from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
@@ -44,7 +42,7 @@ class EditInputs:
 
     `captioner` is set if the user gave no source prompt and the service has a captioner. Until it has written one,
     the request has a plain source prompt. `mix` has the facts of a second prior, whose weights `prior` has, too.
-    `partial` are the results that earlier attempts stored.
+    `partial` are the results that earlier attempts stored. `archive` has the Content Credentials of the image's upload.
     """
 
     request: EditRequest
@@ -54,6 +52,9 @@ class EditInputs:
     method: str
     parameters: dict[str, Any]
     partial: PartialResults | None
+    edit_id: str
+    source_sha256: str
+    archive: bytes | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class EditRows:
     mix: PriorRow | None
     parameters: dict[str, Any]
     partial: PartialResults | None
+    archive: bytes | None
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
@@ -104,7 +106,9 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "output_format": output_format.name,
         "output_quality": output_format.quality,
     }
-    results = ResultStore(context, attempt, inputs.request, output_format, resolved)
+    facts = edit_facts(inputs.edit_id, inputs.source_sha256, resolved)
+    credentials = job_credentials(context.signer, facts, inputs.archive, inputs.parameters)
+    results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials)
     results.resume(inputs.partial)
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
@@ -136,11 +140,14 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
     return EditInputs(
         request,
         None if source_prompt else context.caption_model,
-        _mixed_prior(context, attempt, rows),
+        load_prior(context, attempt, rows.edit, rows.prior, rows.mix),
         _mix_of(rows),
         rows.edit.method,
         rows.parameters,
         rows.partial,
+        rows.edit.id,
+        rows.image.sha256,
+        rows.archive,
     )
 
 
@@ -153,31 +160,20 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
             raise ClaimLost
         subject = subjects.get(session, project_id, edit.subject_id)
         image = images.get(session, project_id, edit.image_id)
+        archive = images.credentials(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
         uses_prior = edit.prior_id and not _needs_references(edit)
         prior = priors.get(session, project_id, edit.prior_id) if edit.prior_id and uses_prior else None
         mix = priors.get(session, project_id, edit.mix_prior_id) if edit.mix_prior_id and uses_prior else None
     if subject is None or image is None:
         raise ClaimLost
-    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job))
+    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive)
 
 
 def _needs_references(edit: EditRow) -> bool:
     """Whether the method learns from the references itself and uses no prior."""
     method = METHODS.get(edit.method)
     return method is not None and method.needs_references
-
-
-def _mixed_prior(context: WorkerContext, attempt: Attempt, rows: EditRows) -> Prior | None:
-    """The edit's prior, with the second one of its mix."""
-    if rows.prior is None:
-        return None
-    first = _prior(context, attempt, rows.prior)
-    if rows.edit.mix_weight is None:
-        return first
-    if rows.mix is None:
-        raise InvalidRequest("the prior of the edit's mix was deleted: request a new edit")
-    return mixed(first, _prior(context, attempt, rows.mix), rows.edit.mix_weight)
 
 
 def _mix_of(rows: EditRows) -> dict[str, Any] | None:
@@ -188,18 +184,6 @@ def _mix_of(rows: EditRows) -> dict[str, Any] | None:
         "adapter_sha256": rows.mix.adapter_sha256,
         "weight": rows.edit.mix_weight,
     }
-
-
-def _prior(context: WorkerContext, attempt: Attempt, row: PriorRow) -> Prior:
-    key, sha256 = row.adapter_key, row.adapter_sha256
-    if key is None or sha256 is None:
-        raise InvalidPrior(f"the prior {row.id} is not learned yet")
-
-    def fetch(folder: Path) -> None:
-        attempt.retry_storage(partial(context.storage.download, key, sha256, folder / prior.ADAPTER))
-        (folder / prior.MANIFEST).write_text(json.dumps(row.manifest))
-
-    return context.gpu.prior(sha256, fetch)
 
 
 def _captioned(inputs: EditInputs, model: CaptionModel, base: BaseModel, attempt: Attempt) -> EditInputs:
@@ -249,10 +233,18 @@ def _edit(
 
     def edit_one_by_one() -> None:
         """One row at a time, each with an inversion of its own. The rows do not depend on each other."""
-        with reduced_memory(model):
-            for number in results.missing:
-                prompt, seed = results.rows[number - 1]
-                results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
+        for number in results.missing:
+            prompt, seed = results.rows[number - 1]
+            results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
 
-    variants: list[Callable[[], None]] = [partial(edit_prompts, n) for n in halvings(len(missing_prompts()))]
-    with_memory_fallbacks([*variants, edit_one_by_one])
+    def in_reduced_memory(variant: Callable[[], None]) -> None:
+        with reduced_memory(model):
+            variant()
+
+    everything = partial(edit_prompts, len(missing_prompts()))
+    if method.has_chunks:
+        variants = [everything, partial(in_reduced_memory, everything)]
+    else:
+        parts = [partial(edit_prompts, n) for n in halvings(len(missing_prompts()))]
+        variants = [*parts, partial(in_reduced_memory, edit_one_by_one)]
+    with_memory_fallbacks(variants)

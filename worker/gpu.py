@@ -1,6 +1,5 @@
 """The GPU of one worker process: the base model, a cache of priors, and the fallbacks when its memory is full."""
 
-import gc
 import logging
 import resource
 from collections import OrderedDict
@@ -15,6 +14,7 @@ import torch
 
 from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior, load_prior
+from lipe_core.memory import free_memory
 from lipe_core.model_card import model_name
 from lipe_core.sdxl import BaseModel
 
@@ -148,10 +148,3 @@ def with_memory_fallbacks(variants: Sequence[Callable[[], Result]]) -> Result:
 
 def _bytes(prior: Prior) -> int:
     return sum(tensor.nbytes for tensor in prior.adapter.values())
-
-
-def free_memory() -> None:
-    """Return memory that no object uses to the GPU."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -15,12 +15,12 @@ from ledger.database import UNAVAILABLE
 from ledger.job_warnings import JobWarning
 from lipe_core import sdxl
 from lipe_core.masks.presence import class_presence
+from lipe_core.memory import free_memory
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.metrics.color import VISIBLE
 from lipe_core.sdxl import BaseModel
 from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
-from worker.gpu import free_memory
 
 STAGE = "checking"
 LEAST_PRESENCE = -1.645

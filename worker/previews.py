@@ -18,10 +18,10 @@ from PIL import Image
 from ledger.artefacts import NewArtefact
 from ledger.storage import Storage, StorageError, attempt_prefix
 from lipe_core import sdxl
+from lipe_core.memory import free_memory
 from lipe_core.sdxl import BaseModel
 from lipe_core.training.regularization import RegularizationConfig
 from worker.attempt import Attempt
-from worker.gpu import free_memory
 
 CLOSE_SECONDS = 3.0
 

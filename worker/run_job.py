@@ -25,11 +25,13 @@ from lipe_core.errors import (
     PriorMismatch,
     TrainingDiverged,
 )
+from lipe_core.memory import free_memory
+from provenance.signing import SigningFailed
 from worker import checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, JobResult
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
-from worker.gpu import TOO_LARGE, GpuOutOfMemory, free_memory
+from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
 
 CODES: dict[type[Exception], str] = {
@@ -42,6 +44,7 @@ CODES: dict[type[Exception], str] = {
     TrainingDiverged: "training_diverged",
     CaptionerUnavailable: "captioner_unavailable",
     GpuOutOfMemory: "gpu_out_of_memory",
+    SigningFailed: "signing_failed",
     NoSuchObject: "object_missing",
     ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",

@@ -15,6 +15,7 @@ from pathlib import Path
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.access_key import AccessKey, ensure_key
 from cli.embedded.address import is_loopback, local_url, public_url
+from cli.embedded.credentials import credentials_settings
 from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
 from cli.embedded.supervisor import Supervisor
@@ -89,7 +90,8 @@ def embedded_service(
         addresses, servers = _start_servers(stack, data_dir, on_start)
         if "LIPE_S3_ENDPOINT_URL" in addresses:
             addresses["LIPE_PUBLIC_URL"] = outside_url
-        settings = {**addresses, **defaults, **(environment or {})}
+        credentials = credentials_settings(data_dir / "credentials")
+        settings = {**addresses, **defaults, **credentials, **(environment or {})}
         on_start("migrate")
         _run_command("migrate", environment=settings)
         on_start("the check of the base model")

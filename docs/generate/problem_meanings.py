@@ -113,6 +113,10 @@ JOB_ERRORS: Mapping[str, str] = {
     "prior_mismatch": "The prior was trained on another base model: train it again.",
     "invalid_prior": "The prior's files are damaged: train it again.",
     "training_diverged": "The loss became NaN: lower `learning_rate`.",
+    "signing_failed": (
+        "A result could not be signed, so none was stored. The operator must look at the certificate, the key or the "
+        "signing command: see docs/content-credentials.md. Then retry the job."
+    ),
     "gpu_out_of_memory": (
         "The job does not fit into the GPU's memory, even with all memory-saving fallbacks: request fewer or "
         "smaller images."

@@ -65,8 +65,9 @@ class Upload(Row):
 class Image(Row):
     """One image: `width` and `height` in pixels; key, size in bytes and SHA-256 of its object.
 
-    `upload_id` names the upload that the image came from. That row may be deleted already. `faces` is the number of
-    faces that the detector found; None if it did not look.
+    `upload_id` names the upload that the image came from. That row may be deleted already. `credentials` has the
+    uploaded file's own Content Credentials, apart from the pixels; only `ledger.images.credentials` reads it. `faces` is
+    the number of faces that the detector found; None if it did not look.
     """
 
     __tablename__ = "images"
@@ -82,6 +83,7 @@ class Image(Row):
     height: Mapped[int]
     upload_id: Mapped[str | None]
     faces: Mapped[int | None]
+    credentials: Mapped[bytes | None] = mapped_column(deferred=True)
     created_at: Mapped[Moment]
 
 

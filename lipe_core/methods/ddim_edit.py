@@ -11,8 +11,9 @@ from typing import ClassVar
 from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import OnStep, no_progress, sample
 from lipe_core.diffusion.guidance import EvaluationCounter
+from lipe_core.methods.progress import counted_steps
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, counted_steps
+from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel
 from lipe_core.settings import GuidanceScale, Steps, check_settings
 

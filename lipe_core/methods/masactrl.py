@@ -23,8 +23,9 @@ from lipe_core.diffusion.ddim import OnStep, Trajectory, ddim_step, no_progress
 from lipe_core.diffusion.schedule import NoiseSchedule
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import RecordingDenoiser, recording_denoiser
+from lipe_core.methods.progress import counted_steps
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, counted_steps
+from lipe_core.methods.session import EditSession
 from lipe_core.methods.source_features import LATE
 from lipe_core.sdxl import BaseModel, Processor, self_attention_layers, use_processors
 from lipe_core.settings import GuidanceScale, Level, Steps, check_settings

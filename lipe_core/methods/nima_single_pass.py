@@ -18,8 +18,9 @@ from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, ddim_step, in
 from lipe_core.diffusion.schedule import NoiseSchedule
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import RecordingDenoiser, recording_denoiser
+from lipe_core.methods.progress import counted_steps
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, counted_steps
+from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel
 from lipe_core.settings import GuidanceScale, Steps, check_settings
 from lipe_core.shapes import AttentionMap, Latents, Mask

@@ -21,8 +21,9 @@ from lipe_core.masks import mask_ops
 from lipe_core.masks.mask_ops import blend
 from lipe_core.masks.recording import Prompts, RecordingDenoiser, recording_denoiser
 from lipe_core.methods.map_replacement import Alignment, MapReplacement, replace_maps
+from lipe_core.methods.progress import counted_steps
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.methods.session import EditSession, counted_steps
+from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel, Tokens
 from lipe_core.settings import GuidanceScale, Level, Share, Steps, check_settings
 from lipe_core.shapes import Latents, Mask

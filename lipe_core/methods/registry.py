@@ -29,6 +29,7 @@ class Method(NamedTuple):
 
     With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `needs_references`, it uses the
     request's references and ignores a prior. With `has_negative_prompt`, its guidance leads away from the request's.
+    With `has_chunks`, it takes fewer rows at once by itself if the memory is full, with one inversion for all.
     """
 
     config: type[Any]
@@ -36,11 +37,12 @@ class Method(NamedTuple):
     has_previews: bool = False
     needs_references: bool = False
     has_negative_prompt: bool = True
+    has_chunks: bool = False
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "nima": Method(NimaConfig, nima.edit, has_previews=True),
+        "nima": Method(NimaConfig, nima.edit, has_previews=True, has_chunks=True),
         "nima_single_pass": Method(nima_single_pass.NimaSinglePassConfig, nima_single_pass.edit),
         "ddim": Method(ddim_edit.DdimConfig, ddim_edit.edit),
         "sdedit": Method(sdedit.SdeditConfig, sdedit.edit),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import count, product
+from itertools import product
 from typing import Any
 
 import torch
@@ -81,6 +81,10 @@ class EditSession:
     def cropped(self, part: Box) -> "EditSession":
         """The same session on another part of the image."""
         return replace(self, crop=part, size=sdxl.working_size(self.model, part.size))
+
+    def part(self, rows: range) -> "EditSession":
+        """The same session for some of its rows."""
+        return replace(self, rows=self.rows[rows.start : rows.stop])
 
     def with_prior(self) -> AbstractContextManager[BaseWeights | None]:
         """Context manager that applies the prior, if there is one, and yields the way to disable it for a moment."""
@@ -241,9 +245,3 @@ class EditSession:
             "height": self.size[0],
             "width": self.size[1],
         }
-
-
-def counted_steps(on_step: OnStep, total: int) -> OnStep:
-    """Report the steps of one loop after the other as steps of the whole work; further steps repeat the last."""
-    calls = count(1)
-    return lambda step, steps: on_step(min(next(calls), total), total)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lipe_core import sdxl
 from lipe_core.diffusion.conditioning import Conditioning
+from lipe_core.memory import in_chunks
 from lipe_core.randomness import stream
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, RowIndices, Size
@@ -76,8 +77,11 @@ def encode(model: BaseModel, samples: Sequence[Sample]) -> tuple[EncodedSet, ...
 def _encode_bucket(model: BaseModel, size: Size, samples: Sequence[Sample]) -> EncodedSet:
     height, width = size
     images = [ImageOps.fit(s.image.convert("RGB"), (width, height), Image.Resampling.LANCZOS) for s in samples]
-    parts = [images[k : k + _ROWS_AT_ONCE] for k in range(0, len(images), _ROWS_AT_ONCE)]
-    latents = torch.cat([sdxl.encode_image(model, part).cpu() for part in parts])
+
+    def encode_rows(rows: range) -> Latents:
+        return sdxl.encode_image(model, images[rows.start : rows.stop]).cpu()
+
+    latents = torch.cat(in_chunks(len(images), encode_rows, at_most=_ROWS_AT_ONCE))
     encoded = with_captions(model, latents, [sample.caption for sample in samples])
     time_ids = torch.tensor([_time_ids((sample.image.height, sample.image.width), size) for sample in samples])
     return replace(encoded, conditioning=replace(encoded.conditioning, time_ids=time_ids))

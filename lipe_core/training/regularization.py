@@ -9,11 +9,11 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +23,10 @@ from safetensors import SafetensorError
 
 from lipe_core import sdxl
 from lipe_core.diffusion.ddim import OnStep, no_progress
+from lipe_core.memory import in_chunks
 from lipe_core.sdxl import BaseModel
 from lipe_core.settings import Steps, check_settings
+from lipe_core.shapes import Latents
 from lipe_core.training import dataset
 from lipe_core.training.dataset import EncodedSet
 
@@ -89,24 +91,20 @@ def regularization_set(
 
 
 def _generate(model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep) -> EncodedSet:
-    size = (model.native_size, model.native_size)
-    starts = range(0, len(prompts), _ROWS_AT_ONCE)
-    total = len(starts) * config.steps
-    latents = []
-    for part, start in enumerate(starts):
-        batch = prompts[start : start + _ROWS_AT_ONCE]
-        seeds = [config.seed + start + k for k in range(len(batch))]
-        latents.append(
-            sdxl.generate_latents(
-                model, batch, seeds, size=size, steps=config.steps, guidance_scale=config.guidance_scale,
-                on_step=partial(_report, on_step, part * config.steps, total),
-            )
+    size, count = (model.native_size, model.native_size), len(prompts)
+    total = config.steps * math.ceil(count / _ROWS_AT_ONCE)
+
+    def generate(rows: range) -> Latents:
+        def report(step: int, steps: int) -> None:
+            on_step(round(total * (rows.start + len(rows) * step / steps) / count), total)
+
+        return sdxl.generate_latents(
+            model, prompts[rows.start : rows.stop], [config.seed + k for k in rows], size=size, steps=config.steps,
+            guidance_scale=config.guidance_scale, on_step=report,
         )  # fmt: skip
+
+    latents = in_chunks(count, generate, at_most=_ROWS_AT_ONCE)
     return dataset.with_captions(model, torch.cat(latents), prompts)
-
-
-def _report(on_step: OnStep, steps_before: int, total: int, step: int, _: int) -> None:
-    on_step(steps_before + step, total)
 
 
 @contextmanager

@@ -7,8 +7,11 @@ attention to the class noun. Most of a photo is its surroundings, which a prior 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from lipe_core.masks import mask_ops
 from lipe_core.masks.localization import class_map
+from lipe_core.memory import in_chunks
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Mask
 from lipe_core.subject import Subject
@@ -31,5 +34,10 @@ def weight_subject_loss(
 
 def find_subject(model: BaseModel, encoded: EncodedSet, subject: Subject) -> Mask:
     """A mask of zeros and ones over the latents of each row, on the CPU: 1 on the subject."""
-    maps = class_map(model, encoded.latents.to(model.device), encoded.captions, subject)
+
+    def find(rows: range) -> Mask:
+        part = encoded.select(torch.arange(rows.start, rows.stop))
+        return class_map(model, part.latents.to(model.device), part.captions, subject)
+
+    maps = torch.cat(in_chunks(len(encoded), find))
     return mask_ops.subject_mask(maps, threshold="otsu", dilation=0.0).cpu()

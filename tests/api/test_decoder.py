@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI

@@ -101,6 +101,28 @@ def test_prompts_are_edited_in_smaller_parts(
         assert session.scalar(images) == 5
 
 
+def test_nima_takes_fewer_rows_at_once_by_itself(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+) -> None:  # fmt: skip
+    inversions, unet = list[int](), context.gpu.base_model().unet
+
+    def refuse(unet: Any, inputs: Any) -> None:
+        if len(inputs[0]) > 2:
+            full()
+        inversions.append(int(inputs[1][0]))
+
+    hook = unet.register_forward_pre_hook(refuse)
+    prompts = [f"a photo of sks dog {word}" for word in ("sitting", "standing")]
+    job = edit(begin, storage, project, subject, None, prompts=prompts, steps=2)
+    run_job(context, job.id)
+    hook.remove()
+    assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
+    assert inversions.count(0) == 1  # only an inversion evaluates the clean end
+    with begin() as session:
+        images = select(func.count()).where(Artefact.job_id == job.id, Artefact.role == "image")
+        assert session.scalar(images) == 2
+
+
 def is_restored(model: BaseModel) -> bool:
     """Whether no memory option, no adapter and no gradient is still enabled."""
     frozen = not any(weight.requires_grad or weight.grad is not None for weight in model.unet.parameters())

@@ -32,6 +32,7 @@ from lipe_client.models import (
     ServedModel,
     Status,
     Subject,
+    Verification,
 )
 from lipe_client.problems import JobFailed, Problem
 from lipe_client.sync_client import Client
@@ -74,6 +75,7 @@ __all__ = [
     "ServedModel",
     "Status",
     "Subject",
+    "Verification",
     "__version__",
     "verify_webhook",
 ]

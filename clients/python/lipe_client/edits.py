@@ -52,6 +52,7 @@ class Edits:
         mask: Image | str | None = None,
         output_format: OutputFormat | None = None,
         output_quality: int | None = None,
+        credentials_prompt: bool | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
@@ -67,6 +68,8 @@ class Edits:
 
         The images are PNG by default. `output_quality` is that of "jpeg", or makes "webp" lossy: such images differ
         slightly from the source outside the mask, too.
+
+        With `credentials_prompt`, the Content Credentials of the images state the prompt; by default they do not.
 
         `webhook_events`: the types of event that `webhook_url` gets, by default those of the job's end. Add
         "edit.output" for each result as soon as it is stored, or "edit.started".
@@ -92,6 +95,7 @@ class Edits:
             "n": n,
             "output_format": output_format,
             "output_quality": output_quality,
+            "credentials_prompt": credentials_prompt,
             "metadata": metadata,
             "webhook_url": webhook_url,
             "webhook_events": list(webhook_events) if webhook_events is not None else None,

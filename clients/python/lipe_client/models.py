@@ -29,6 +29,7 @@ OutputFormat = Literal["png", "jpeg", "webp"]
 Preset = Literal["fast", "balanced", "best"]
 Identity = Literal["low", "normal", "high"]
 Change = Literal["small", "normal", "large"]
+CredentialState = Literal["absent", "valid", "untrusted", "broken"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
@@ -44,6 +45,50 @@ class Image(Model):
     created_at: datetime
     faces: int | None = None
     url: str | None = None
+
+
+class Region(Model):
+    """A rectangle of an image in pixels, from its top left."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class ClaimedAction(Model):
+    """One action that an image's credentials claim, such as c2pa.edited."""
+
+    action: str
+    digital_source_type: str | None = None
+    software: str | None = None
+    regions: tuple[Region, ...] = ()
+
+
+class ClaimSigner(Model):
+    """The certificate that signed an image's credentials."""
+
+    organization: str | None = None
+    common_name: str | None = None
+    serial_number: str | None = None
+    algorithm: str | None = None
+
+
+class Verification(Model):
+    """The claims of an image file about itself. `watermark` is None if the service did not look for one.
+
+    `edit_id` is set if this service made the file and the key's project has the edit.
+    """
+
+    credentials: CredentialState
+    made_here: bool
+    edit_id: str | None = None
+    failures: tuple[str, ...] = ()
+    signer: ClaimSigner | None = None
+    software: str | None = None
+    actions: tuple[ClaimedAction, ...] = ()
+    ingredients: int = 0
+    watermark: bool | None = None
 
 
 class Upload(Model):
@@ -332,6 +377,27 @@ class NewApiKey(ApiKey):
     """A key that was just created. The service stores no copy of `api_key`."""
 
     api_key: str
+
+
+class Decision(Model):
+    """A decision of the append-only log. `number` is its place in the project's log.
+
+    `kind` is prompt, references, result or consent; `outcome` such as allowed or refused; `reason` a code.
+    `digests` are the SHA-256 of prompts, and `hash` covers the decision and the hash of the one before it.
+    """
+
+    id: str
+    number: int
+    kind: str
+    outcome: str
+    reason: str | None
+    policy: str | None
+    actor: str
+    ids: tuple[str, ...]
+    digests: tuple[str, ...]
+    previous: str
+    hash: str
+    created_at: datetime
 
 
 class Endpoint(Model):

@@ -6,9 +6,11 @@ at hand. Here a first pass without a mask generates the whole edit, and the silh
 second pass repeats the last steps of the first one inside the mask.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from PIL import Image
 
 from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior
@@ -18,14 +20,16 @@ from lipe_core.diffusion.schedule import NoiseSchedule
 from lipe_core.errors import InvalidRequest
 from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_ops import blend
+from lipe_core.memory import in_chunks
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.edit_mask import EditMask, source_mask, union_mask
 from lipe_core.methods.nima.focus import focused
 from lipe_core.methods.nima.measures import measured
 from lipe_core.methods.nima.reconstruction import restore_source
 from lipe_core.methods.nima.source import Source, read_source, renoised
+from lipe_core.methods.progress import counted_steps, steps_of_rows
 from lipe_core.methods.request import Edit, EditRequest, OnPreview, no_preview
-from lipe_core.methods.session import EditSession, counted_steps
+from lipe_core.methods.session import EditSession
 from lipe_core.methods.source_features import SourceFeatures, latest_lookup
 from lipe_core.pixels import to_images
 from lipe_core.sdxl import BaseModel
@@ -49,36 +53,82 @@ def edit(
     on_step: OnStep = no_progress,
     on_preview: OnPreview = no_preview,
 ) -> list[Edit]:
-    """One edit for each target prompt and seed, prompts outermost; all share one inversion and one batch.
+    """One edit for each target prompt and seed, prompts outermost; all share one inversion.
 
-    `on_step` counts the steps of inversion and passes; each reconstruction step reports the last one again. It may
-    raise: the model is then left unchanged. `on_preview` gets the images of the first pass.
+    All rows are one batch if the memory holds it, or else chunks of rows (`lipe_core.memory`). `on_step` counts the
+    steps of inversion and passes; each reconstruction step reports the last one again. It may raise: the model is then
+    left unchanged. `on_preview` gets the images of the first pass, of the first chunk alone.
     """
     if len(request.seeds) > 1 and config.renoise == 0:
         raise InvalidRequest("without renoise all seeds give one image: give one seed, or set renoise")
     session = EditSession.of(model, request, prior, keeps_token=True)
     timesteps = model.schedule.leaning_timesteps(config.steps, _LEAN)
     features = SourceFeatures(latest_lookup(timesteps, config.source_attention_start))
-    counter = EvaluationCounter()
-    on_step = counted_steps(on_step, step_count(config))
+    total = step_count(config)
     with session.with_prior() as base_weights:
         finder = SubjectFinder(model, request.subject, base_weights)
         if config.crops:
             session = focused(session, finder)
-        source = read_source(session, timesteps, finder, features, on_step)
-        prompts = session.encode(session.target_prompts, negative_prompt=session.source_and_negative_prompt)
-        denoise = features.at_timestep(session.guided(prompts, config.guidance_scale, counter))
-        with session.clock.stage("editing"), features.used(model.unet):
-            x_0, mask = two_passes(session, denoise, source, finder, config, on_step, on_preview)
-    x_0, mask = restore_source(session, x_0, mask, source, config, on_step)
-    evaluations = source.evaluations + counter.evaluations // len(session.rows)
-    evaluations += finder.evaluations if mask.figure is not None else 0
+        source = read_source(session, timesteps, finder, features, counted_steps(on_step, total))
+        rows = Rows(session, source, config)
+        generated = rows.generate(features, finder, lambda step, _: on_step(config.steps + step, total), on_preview)
+    images, mask = rows.finish(generated, lambda step, _: on_step(total, total))
     masks = {
         "source_masks": source.mask_images(session),
         "edit_masks": session.mask_images(mask.pixels, config.feather),
     }
-    edits = session.edits(session.decode(x_0), config, evaluations, **masks, composite=config.composite)
-    return measured(edits, session, mask)
+    evaluations = source.evaluations + generated.evaluations
+    return measured(session.edits(images, config, evaluations, **masks, composite=config.composite), session, mask)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The clean latents of rows, their masks, and the network evaluations of each row."""
+
+    x_0: Latents
+    mask: EditMask
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All edits of one request, which share a source. Each part of the work takes as many at once as memory holds."""
+
+    session: EditSession
+    source: Source
+    config: NimaConfig
+
+    def generate(
+        self, features: SourceFeatures, finder: SubjectFinder, on_step: OnStep, on_preview: OnPreview
+    ) -> Generated:
+        """Both passes. `on_step` gets the steps after the inversion."""
+        count, steps = len(self.session.rows), step_count(self.config) - self.config.steps
+
+        def passes(rows: range) -> Generated:
+            session, source, counter = self.session.part(rows), self.source.part(rows), EvaluationCounter()
+            prompts = session.encode(session.target_prompts, negative_prompt=session.source_and_negative_prompt)
+            denoise = features.at_timestep(session.guided(prompts, self.config.guidance_scale, counter))
+            callbacks = steps_of_rows(on_step, steps, rows, count), no_preview if rows.start else on_preview
+            x_0, mask = two_passes(session, denoise, source, finder, self.config, *callbacks)
+            return Generated(x_0, mask, counter.evaluations // len(rows))
+
+        with self.session.clock.stage("editing"), features.used(self.session.model.unet):
+            parts = in_chunks(count, passes)
+        mask = EditMask.concat([part.mask for part in parts])
+        evaluations = parts[0].evaluations + (finder.evaluations if mask.figure is not None else 0)
+        return Generated(torch.cat([part.x_0 for part in parts]), mask, evaluations)
+
+    def finish(self, generated: Generated, on_step: OnStep) -> tuple[list[Image.Image], EditMask]:
+        """Restore the source and decode. Returns the images and the final masks."""
+
+        def finished(rows: range) -> tuple[list[Image.Image], EditMask]:
+            session, x_0 = self.session.part(rows), generated.x_0[rows.start : rows.stop]
+            mask = generated.mask.part(rows)
+            x_0, mask = restore_source(session, x_0, mask, self.source.part(rows), self.config, on_step)
+            return session.decode(x_0), mask
+
+        images, masks = zip(*in_chunks(len(self.session.rows), finished), strict=True)
+        return [image for part in images for image in part], EditMask.concat(masks)
 
 
 def step_count(config: NimaConfig) -> int:

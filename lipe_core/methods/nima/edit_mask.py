@@ -1,6 +1,7 @@
 """NIMA's edit mask: the latents and pixels that may change. LIPE, section 3.3: the union of M_s and M_e."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,6 +28,18 @@ class EditMask:
     latents: Mask
     pixels: PixelMask
     figure: PixelMask | None = None
+
+    def part(self, rows: range) -> "EditMask":
+        """The masks of some of the rows."""
+        latents, pixels = (masks[rows.start : rows.stop] for masks in (self.latents, self.pixels))
+        return EditMask(latents, pixels, None if self.figure is None else self.figure[rows.start : rows.stop])
+
+    @classmethod
+    def concat(cls, parts: Sequence["EditMask"]) -> "EditMask":
+        """The masks of all rows, from those of consecutive parts."""
+        figures = [part.figure for part in parts if part.figure is not None]
+        latents, pixels = (torch.cat(masks) for masks in zip(*((p.latents, p.pixels) for p in parts), strict=True))
+        return cls(latents, pixels, torch.cat(figures) if figures else None)
 
 
 def source_mask(source: Source, config: NimaConfig) -> EditMask:

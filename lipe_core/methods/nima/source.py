@@ -1,7 +1,7 @@
 """NIMA's step 1: invert the source image and find the subject in it. LIPE, section 3.3 and figure 3, left."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from lipe_core.diffusion.ddim import OnStep, Trajectory, unit_noise
@@ -27,6 +27,10 @@ class Source:
         """The (height, width) of the latents."""
         rows, columns = self.trajectory.x_0.shape[2:]
         return rows, columns
+
+    def part(self, rows: range) -> "Source":
+        """The same source for some of the rows."""
+        return replace(self, silhouette=self.silhouette[rows.start : rows.stop])
 
     def mask_images(self, session: EditSession) -> list[MakeImage]:
         """The source mask of each edit at the image's own size: the user's as it was given, or the silhouette."""
