@@ -12,8 +12,9 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from ledger import transitions
+from ledger import decisions, transitions
 from ledger.database import now
+from ledger.decisions import NewDecision, Outcome
 from ledger.models import Consent, Edit, Job, Subject, new_id
 from ledger.states import TERMINAL, State
 
@@ -36,8 +37,8 @@ class Receipt:
     until: datetime | None = None
 
 
-def give(session: Session, subject: Subject, receipt: Receipt) -> Consent:
-    """Record a receipt. The caller has locked the subject. Raises AlreadyGiven."""
+def give(session: Session, subject: Subject, receipt: Receipt, actor: str) -> Consent:
+    """Record a receipt; `actor` is that of `NewDecision`. The caller has locked the subject. Raises AlreadyGiven."""
     if any(consent.ended_at is None for consent in subject.consents):
         raise AlreadyGiven
     moment = now(session)
@@ -54,16 +55,17 @@ def give(session: Session, subject: Subject, receipt: Receipt) -> Consent:
     )
     subject.consents.append(given)
     session.flush()
+    _log(session, given, "given", actor)
     return given
 
 
-def revoke(session: Session, project_id: str, subject_id: str) -> Consent | None:
+def revoke(session: Session, project_id: str, subject_id: str, actor: str) -> Consent | None:
     """End the subject's consent and stop its jobs. None: it has none that holds."""
     stop_jobs(session, subject_id)
     live = (Consent.project_id == project_id, Consent.subject_id == subject_id, Consent.ended_at.is_(None))
     consent = session.scalars(select(Consent).where(*live).with_for_update()).first()
     if consent is not None:
-        _end(session, consent, "revoked")
+        _end(session, consent, "revoked", actor)
     return consent
 
 
@@ -73,7 +75,7 @@ def expire(session: Session, limit: int = BATCH) -> Sequence[Consent]:
     query = select(Consent).where(*over).order_by(Consent.until).limit(limit).with_for_update(skip_locked=True)
     consents = session.scalars(query).all()
     for consent in consents:
-        _end(session, consent, "expired")
+        _end(session, consent, "expired", "dispatcher")
     return consents
 
 
@@ -105,6 +107,19 @@ def stop_jobs(session: Session, subject_id: str) -> int:
     return len(jobs)
 
 
-def _end(session: Session, consent: Consent, reason: EndReason) -> None:
+def state_not_a_person(session: Session, subject: Subject, actor: str) -> None:
+    """Log the statement that the subject is no person."""
+    decision = NewDecision("consent", "given", actor, [subject.id], reason="not_a_person")
+    decisions.record(session, subject.project_id, decision)
+
+
+def _end(session: Session, consent: Consent, reason: EndReason, actor: str) -> None:
     consent.ended_at, consent.end_reason = now(session), reason
     session.flush()
+    _log(session, consent, reason, actor)
+
+
+def _log(session: Session, consent: Consent, outcome: Outcome, actor: str) -> None:
+    decisions.record(
+        session, consent.project_id, NewDecision("consent", outcome, actor, [consent.subject_id, consent.id])
+    )

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from api import problems
-from api.auth import CallerDep
+from api.auth import Caller, CallerDep
 from api.consent import NewConsent
 from api.fields import PathId
 from api.idempotency import IdempotencyDep, json_response
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/subjects/{subject_id}/consent", tags=["subjects"])
     response_model=SubjectBody,
     responses=problem_responses("not_found", "idempotency_key_in_flight", "consent_given", "idempotency_key_reused"),
 )
-def give_consent(subject_id: PathId, consent: NewConsent, idempotent: IdempotencyDep) -> Response:
+def give_consent(subject_id: PathId, consent: NewConsent, idempotent: IdempotencyDep, caller: CallerDep) -> Response:
     """Record a receipt of consent: the first one, or a new one after the last has ended. Answers with the subject."""
     with idempotent.service.begin() as session:
         answer = idempotent.recall(session)
@@ -36,7 +36,7 @@ def give_consent(subject_id: PathId, consent: NewConsent, idempotent: Idempotenc
             if subject is None:
                 raise problems.not_found("subject", subject_id)
             try:
-                consents.give(session, subject, consent.receipt())
+                consents.give(session, subject, consent.receipt(), caller.actor)
             except consents.AlreadyGiven as error:
                 raise Problem("consent_given", "revoke it first: DELETE this address") from error
             body = SubjectBody.model_validate(subject).model_dump(mode="json")
@@ -49,16 +49,16 @@ def revoke_consent(subject_id: PathId, service: ServiceDep, caller: CallerDep) -
     """Revoke the consent of the person shown. Queued jobs of the subject are canceled at once, and running ones stop at
     their next step. The subject and its priors cannot be used any more. Then what the operator has set is erased, by
     default the priors. Answers with the subject."""
-    return repeat_conflicts(partial(_revoke, service.begin, caller.project_id, subject_id))
+    return repeat_conflicts(partial(_revoke, service.begin, caller, subject_id))
 
 
-def _revoke(begin: UnitOfWork, project_id: str, subject_id: str) -> SubjectBody:
+def _revoke(begin: UnitOfWork, caller: Caller, subject_id: str) -> SubjectBody:
     with begin() as session:
-        if subjects.get(session, project_id, subject_id) is None:
+        if subjects.get(session, caller.project_id, subject_id) is None:
             raise problems.not_found("subject", subject_id)
-        if consents.revoke(session, project_id, subject_id) is None:
+        if consents.revoke(session, caller.project_id, subject_id, caller.actor) is None:
             detail = "the subject has no consent that holds: `consent` of the subject says whether one has ended"
             raise Problem("not_found", detail)
         session.expire_all()
-        subject = subjects.get(session, project_id, subject_id)
+        subject = subjects.get(session, caller.project_id, subject_id)
         return SubjectBody.model_validate(subject)

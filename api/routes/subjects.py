@@ -19,7 +19,7 @@ from api.service import ServiceDep
 from api.subject_body import SubjectBody
 from api.subject_change import SubjectChange
 from ledger import consents, images, quotas, subjects
-from ledger.categories import Category, category_of
+from ledger.categories import Category, category_of, is_known
 from ledger.idempotency import Answer
 from ledger.models import Image
 from ledger.subjects import MAX_REFERENCES, MIN_REFERENCES
@@ -78,7 +78,7 @@ class NewSubject(RequestModel):
         "too_many_subjects",
     ),
 )
-def create_subject(new_subject: NewSubject, idempotent: IdempotencyDep) -> Response:
+def create_subject(new_subject: NewSubject, idempotent: IdempotencyDep, caller: CallerDep) -> Response:
     """Create a subject from its reference images."""
     _check(new_subject)
     settings, limits = idempotent.service.settings, dict[str, str]()
@@ -100,7 +100,9 @@ def create_subject(new_subject: NewSubject, idempotent: IdempotencyDep) -> Respo
                 metadata=new_subject.metadata,
             )
             if new_subject.consent is not None:
-                consents.give(session, subject, new_subject.consent.receipt())
+                consents.give(session, subject, new_subject.consent.receipt(), caller.actor)
+            elif new_subject.not_a_person:
+                consents.state_not_a_person(session, subject, caller.actor)
             limits = check_quotas(quotas.of_subjects(session, idempotent.project_id, settings))
             body = SubjectBody.model_validate(subject).model_dump(mode="json")
             answer = idempotent.remember(session, Answer(201, body, {"Location": f"/v1/subjects/{subject.id}"}))
@@ -168,9 +170,8 @@ def _check_consent(new_subject: NewSubject, references: list[Image]) -> None:
 def _category(new_subject: NewSubject) -> Category:
     """The category: the stated one, but a person stays one unless the request says that it is none."""
     derived = category_of(new_subject.class_noun)
-    if new_subject.consent is not None and new_subject.category is None:
-        return "person"
-    if derived == "person" and not new_subject.not_a_person:
+    is_doubtful = derived == "person" or not is_known(new_subject.class_noun)
+    if is_doubtful and not new_subject.not_a_person:
         return "person"
     return new_subject.category or ("object" if derived == "person" else derived)
 

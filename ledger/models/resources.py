@@ -66,8 +66,8 @@ class Image(Row):
     """One image: `width` and `height` in pixels; key, size in bytes and SHA-256 of its object.
 
     `upload_id` names the upload that the image came from. That row may be deleted already. `credentials` has the
-    uploaded file's own Content Credentials, apart from the pixels; only `ledger.images.credentials` reads it. `faces` is
-    the number of faces that the detector found; None if it did not look.
+    uploaded file's own Content Credentials, apart from the pixels; only `ledger.images.credentials` reads it. `faces`
+    is the number of faces that the detector found; None if it did not look.
     """
 
     __tablename__ = "images"

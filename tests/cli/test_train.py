@@ -97,7 +97,8 @@ def test_an_existing_subject_gets_a_second_prior_without_waiting(lipe: Client, r
     assert first.exit_code == 0, first.output
     subject = first.stdout.split()[1]
     consent = lipe.subject(subject).consent
-    assert consent is not None and (consent.person, consent.state) == ("Ada", "valid")
+    assert consent is not None
+    assert (consent.person, consent.state) == ("Ada", "valid")
     second = run("--subject", subject, "--no-wait")
     assert second.stdout.split()[:2] == ["subject", subject]
     assert [job.parameters["previews"] for job in lipe.jobs()] == [0, 0]
