@@ -6,11 +6,12 @@ from fastapi import FastAPI
 
 from api import openapi, problem_answers, webhook_events
 from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
-from api.body_limit import BodyLimitMiddleware
+from api.body_limit import BodyLimitMiddleware, BodyShareMiddleware
 from api.cors import add_cors
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
 from api.routes import (
+    captions,
     consents,
     decisions,
     deletions,
@@ -43,6 +44,7 @@ FORM_OVERHEAD_BYTES = 64 * 1024
 OPENAPI_TAGS = [
     {"name": "images", "description": "Uploaded images, sanitized on arrival."},
     {"name": "subjects", "description": "The people, animals and things to be learned from reference images."},
+    {"name": "captions", "description": "Descriptions of images, to be read and corrected before they are used."},
     {"name": "priors", "description": "Trainings, and the priors that they produce."},
     {"name": "edits", "description": "Edits of an image that shows the subject."},
     {
@@ -73,12 +75,14 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     problem_answers.install(app)
+    app.add_middleware(BodyShareMiddleware, max_bytes=partial(_max_bytes, settings))
     app.add_middleware(AuthMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, consents, references, priors, prior_imports, edits, verify, jobs, models, webhooks,
+        uploads, images, subjects, consents, references, captions, priors, prior_imports, edits, verify, jobs, models,
+        webhooks,
         keys, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.

@@ -32,8 +32,8 @@ Prompt = Annotated[Text, Field(max_length=500)]
 
 
 class NewEdit(RequestModel):
-    """An edit of one image. Give either `subject_id` (for its newest ready prior) or `prior_id`, and either `prompt` or
-    `prompts`.
+    """An edit of one image. Give either `subject_id` (for its newest ready prior) or `prior_id`, and one of `prompt`,
+    `prompts` and `action`.
 
     The service generates one image for each prompt and seed. `seed` with `n` means n seeds, counted up from it. Without
     a seed the service draws one.
@@ -54,6 +54,11 @@ class NewEdit(RequestModel):
     prompts: Annotated[list[Prompt] | None, Field(min_length=1, max_length=MAX_PROMPTS)] = None
     """Several target prompts for the same image, instead of `prompt`. With most methods their edits share the
     inversion, which saves time."""
+
+    action: Annotated[Prompt, Field(pattern=r"\S")] | None = None
+    """What the subject does in the wanted image, without its name: "jumping over a fence". The service then makes the
+    target prompt: the description of the source with its action replaced, so that the scene stays. Give it instead of
+    `prompt` if the prompt need not say what else the image shows."""
 
     source_prompt: Prompt | None = None
     """Description of the image as it is now. Default: the service writes one. Give it if the pose or the scene is
@@ -149,14 +154,14 @@ class NewEdit(RequestModel):
     def _agree(self) -> "NewEdit":
         if (self.subject_id is None) == (self.prior_id is None):
             raise ValueError("give either subject_id or prior_id")
-        if (self.prompt is None) == (self.prompts is None):
-            raise ValueError("give either prompt or prompts")
+        if [self.prompt, self.prompts, self.action].count(None) != 2:
+            raise ValueError("give one of prompt, prompts and action")
         if self.seeds is not None and (self.seed is not None or self.n != 1):
             raise ValueError("give either seeds, or seed and n")
         for name, values in (("prompts", self.prompts), ("seeds", self.seeds)):
             if values is not None and len(set(values)) != len(values):
                 raise ValueError(f"{name} must not repeat")
-        if len(self.target_prompts()) * len(self.seeds or range(self.n)) > MAX_IMAGES:
+        if len(self.prompts or [""]) * len(self.seeds or range(self.n)) > MAX_IMAGES:
             raise ValueError(f"prompts times seeds must be at most {MAX_IMAGES} images")
         if len(self.seeds or range(self.n)) > 1 and not self.parameters.is_seeded():
             if self.method == "nima":
@@ -189,13 +194,16 @@ class NewEdit(RequestModel):
         return {
             self.method: self.parameters.given(),
             **({"choices": choices} if (choices := self.choices()) else {}),
+            **({"action": self.action.strip()} if self.action else {}),
             **({"negative_prompt": self.negative_prompt} if self.negative_prompt else {}),
             "seeds": self.chosen_seeds(),
             **self.output(),
         }
 
-    def target_prompts(self) -> list[str]:
-        """The prompts, from `prompt` or `prompts`."""
+    def target_prompts(self, phrase: str) -> list[str]:
+        """The prompts, which name the subject as `phrase`. That of an `action` holds until the job has made it."""
+        if self.action is not None:
+            return [f"a photo of {phrase} {self.action.strip()}"]
         return self.prompts or [self.prompt or ""]
 
     def output(self) -> dict[str, Any]:
@@ -220,6 +228,14 @@ def require_subject(new_edit: NewEdit, phrase: str) -> None:
             raise Problem("prompt_empty", f"describe the image, naming {phrase!r}", param=param)
         if not named.search(prompt):
             raise Problem("prompt_without_subject", f"write {phrase!r} in the prompt {prompt!r}", param=param)
+
+
+def prompts_of(new_edit: NewEdit) -> list[tuple[str, str]]:
+    """All texts of the request that the models read, as pairs of role and text."""
+    one = {"target": new_edit.prompt, "action": new_edit.action, "source": new_edit.source_prompt}
+    others = one | {"negative": new_edit.negative_prompt}
+    targets = [("target", prompt) for prompt in new_edit.prompts or []]
+    return targets + [(role, text) for role, text in others.items() if text]
 
 
 def _prompts(new_edit: NewEdit) -> list[tuple[str, Any]]:

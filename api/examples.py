@@ -81,6 +81,15 @@ _running_job = _prior_job | {
     "progress": {"stage": "training", "step": 120, "total": 800, "loss": 0.083, "eta_seconds": 61.5},
 }  # fmt: skip
 _canceled_job = _running_job | {"cancel_requested_at": LATER}
+_captions_job = _prior_job | {
+    "kind": "captions", "prior_id": None, "parameters": {"image_ids": [IMAGE], "action": "jumping"},
+    "urls": {**_urls, "result": f"/v1/captions/{JOB}"},
+}  # fmt: skip
+_caption = {
+    "image_id": IMAGE, "caption": "a photo of a sks dog sitting in a meadow",
+    "phrases": [{"text": "sitting in a meadow", "score": 2.4, "is_doubtful": False}],
+    "target_prompt": "a photo of a sks dog jumping in a meadow",
+}  # fmt: skip
 _endpoint = {"id": ENDPOINT, "url": HOOK, "events": ["edit.succeeded"], "disabled_at": None, "created_at": MOMENT}
 _key = {
     "id": KEY, "name": "the shop's web server", "scope": "write", "created_at": MOMENT, "expires_at": NEXT_YEAR,
@@ -139,6 +148,7 @@ REQUESTS: Mapping[str, Any] = {
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "dry_run_prior": {"preset": "best"},
     "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},
+    "create_captions": {"subject_id": SUBJECT, "image_ids": [IMAGE], "action": "jumping"},
     "create_edit": _new_edit,
     "dry_run_edit": _new_edit,
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
@@ -157,6 +167,11 @@ RESPONSES: Mapping[str, Any] = {
     "get_subject": _subject,
     "change_subject": _subject,
     "add_reference": _subject,
+    "create_captions": _captions_job,
+    "get_captions": {
+        "id": JOB, "subject_id": SUBJECT, "status": "succeeded", "captioner": "llava-1.5-7b-hf", "captions": [_caption],
+        "warnings": [],
+    },
     "train_prior": _prior_job,
     "import_prior": _prior_job | {"parameters": {"import": {"sha256": SHA256, "size": 186046352}}},
     "dry_run_prior": _dry_run | {"resolved": {"prior": {"steps": 1000}, "choices": {"preset": "best"}}, "images": 0},
@@ -188,7 +203,8 @@ RESPONSES: Mapping[str, Any] = {
         ],
     },
     "get_edit": _edit | {
-        "job_id": JOB, "status": "succeeded",
+        "job_id": JOB, "status": "succeeded", "action": None,
+        "used_source_prompt": "a photo of sks dog sitting in a meadow",
         "results": [
             {
                 "prompt": PROMPT, "seed": 7, "image": _file("image", "edit-0.png"),
@@ -225,6 +241,8 @@ def event(event_type: str) -> dict[str, Any]:
     data = _event_data | {"kind": kind, "status": status, **_event_facts.get(event_type, {})}
     if kind == "prior":
         data |= {"edit_id": None, "result_path": f"/v1/priors/{PRIOR}"}
+    if kind == "captions":
+        data |= {"edit_id": None, "prior_id": None, "result_path": f"/v1/captions/{JOB}"}
     if state == "failed":
         data["error"] = {"code": "gpu_out_of_memory", "detail": "request fewer or smaller images"}
     return {"type": event_type, "timestamp": LATER, "data": data}

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy import Engine
 
+from api.body_shares import BODIES, BodyShares
 from api.decoder import Decoder
+from api.job_watch import JobWatch
 from api.threads import Threads
 from ledger.database import Autocommit, UnitOfWork, autocommit, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
@@ -17,7 +19,7 @@ from ledger.settings import Settings
 from ledger.storage import Storage
 from provenance.reading import Trust, load_trust
 
-AUTHENTICATING_THREADS, SUBMITTING_THREADS = 2, 4
+AUTHENTICATING_THREADS, SUBMITTING_THREADS, POLICY_THREADS = 2, 4, 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Service:
     trust: Trust
     authenticating: Threads
     submitting: Threads
+    asking_policy: Threads
+    body_shares: BodyShares
+    job_watch: JobWatch
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
@@ -46,10 +51,13 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         storage.open()
         authenticating = Threads("authenticating", AUTHENTICATING_THREADS)
         submitting = Threads("submitting", SUBMITTING_THREADS)
+        asking_policy = Threads("policy", POLICY_THREADS)
+        begin = unit_of_work(engine)
+        job_watch = JobWatch(begin, settings.max_event_streams)
         app.state.service = Service(
             settings=settings,
             engine=engine,
-            begin=unit_of_work(engine),
+            begin=begin,
             autocommit=autocommit(engine),
             storage=storage,
             notify=make_notifier(settings),
@@ -57,6 +65,9 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             trust=trust,
             authenticating=authenticating,
             submitting=submitting,
+            asking_policy=asking_policy,
+            body_shares=BodyShares(BODIES * settings.max_upload_bytes),
+            job_watch=job_watch,
         )
         # The objects that exist now live as long as the process. Collecting them took an eighth of each request's time.
         gc.collect()
@@ -64,7 +75,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         try:
             yield
         finally:
-            for pool in (authenticating, submitting, decoder):
+            for pool in (job_watch, authenticating, submitting, asking_policy, decoder):
                 pool.close()
             engine.dispose()
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from cli import consent, content_credentials, decisions, keys
+from cli.captions import captions
 from cli.check_model import check_model
 from cli.edit import edit
 from cli.import_prior import import_prior
@@ -101,18 +102,10 @@ def api(
     port: Port = 8000,
 ) -> None:
     """Serve the REST API."""
-    import uvicorn
+    from api.server import serve
 
     _configure_program()
-    uvicorn.run(
-        "api.app:make_app",
-        factory=True,
-        host=host,
-        port=port,
-        log_config=None,  # its lines have the format of all others
-        server_header=False,
-        access_log=False,  # `api.request_id` logs each request with its id
-    )
+    serve(host, port)
 
 
 def worker(
@@ -182,7 +175,7 @@ def doctor() -> None:
 
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
-    "Use a running service": (train, import_prior, edit, jobs, cancel, retry, verify),
+    "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify),
     "Look after it": (doctor, audit, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ledger.webhook_secrets import is_secret
+
 Erases = Literal["nothing", "priors", "subject"]
 SHORTEST_PEPPER = 16
 SECRETS_DIR = Path("/run/secrets")
@@ -64,6 +66,12 @@ class Settings(BaseSettings):
     """Checkpoint folder or hub id of a vision-language model; empty: captions only name the subject."""
     captioner_revision: str = ""
     """The revision of a hub id; empty: the newest."""
+    captioner_bits: int = Field(16, ge=8, le=16, multiple_of=8)
+    """16, or 8 to keep the weights of the captioner as 8-bit integers: half of the memory, a little slower."""
+    caption_checker: str = ""
+    """Checkpoint folder or hub id of a CLIP that compares each phrase of a caption with its image; empty: none."""
+    caption_checker_revision: str = ""
+    """The revision of a hub id; empty: the newest."""
     prompt_writer_url: str = ""
     """OpenAI-compatible URL up to /v1 of the model that writes the class prompts; empty: a built-in list of prompts."""
     prompt_writer_model: str = ""
@@ -80,6 +88,15 @@ class Settings(BaseSettings):
     """Allow webhooks and image URLs to private networks and to all ports. For local use only."""
     webhook_ports: str = "80,443"
     """The ports that webhooks may use, separated by commas."""
+
+    policy_url: str = ""
+    """The operator's policy server, which may refuse prompts, references and results; empty: none."""
+    policy_secret: SecretStr = SecretStr("")
+    """The secret that signs the questions to the policy: whsec_ and the base64 of 24 to 64 random bytes."""
+    policy_timeout_seconds: float = Field(5.0, gt=0, le=60)
+    """The time limit of one question to the policy."""
+    policy_fails: Literal["closed", "open"] = "closed"
+    """What follows if the policy does not answer: closed refuses for now, open lets the request through."""
 
     consent_end_erases: Erases = "priors"
     """What the end of a person's consent erases: nothing; the priors of the subject; or subject, which is all of it."""
@@ -124,6 +141,18 @@ class Settings(BaseSettings):
     """The most seconds of one UTC day in which jobs of one project hold a worker. Then new jobs are refused."""
     max_pending_uploads: int = Field(100, ge=1)
     """The most uploads by signed URL of one project that have not become images or priors."""
+    max_images: int = Field(20_000, ge=1)
+    """The most images of one project."""
+    max_image_bytes: int = Field(100 * 1024**3, ge=1)
+    """The most bytes of the images of one project, as they are stored."""
+    max_webhook_endpoints: int = Field(20, ge=1)
+    """The most webhook endpoints of one project. Each gets a delivery of every event."""
+    max_event_streams: int = Field(100, ge=1)
+    """The most streams of events that one project may follow at once, for each API process."""
+    max_connections: int = Field(1000, ge=1)
+    """The most connections to one API process. Further requests are answered 503 at once."""
+    max_job_seconds: float = Field(86_400.0, gt=0)
+    """A job fails as over_time if one of its attempts runs for longer than this."""
     max_upload_bytes: int = 32 * 1024 * 1024
     """The largest accepted image file."""
     max_import_bytes: int = Field(512 * 1024 * 1024, ge=1, le=2**31 - 1)
@@ -152,6 +181,14 @@ class Settings(BaseSettings):
         is_url = url.scheme in {"http", "https"} and url.hostname and url.port != 0
         if self.prompt_writer_url and not (is_url and self.prompt_writer_model.strip()):
             raise ValueError("prompt_writer_url must begin with http:// or https://, and needs prompt_writer_model")
+        return self
+
+    @model_validator(mode="after")
+    def _signs_questions(self) -> Self:
+        if self.policy_url and not _is_http(self.policy_url, with_path=True):
+            raise ValueError("policy_url must be a URL without query, such as https://policy.internal:9000/decide")
+        if self.policy_url and not is_secret(self.policy_secret.get_secret_value()):
+            raise ValueError("policy_url needs policy_secret: whsec_ and the base64 of 24 to 64 random bytes")
         return self
 
     @field_validator("webhook_ports")

@@ -31,16 +31,18 @@ from ledger.settings import Settings
 from ledger.storage import Storage
 from provenance.certificates import InvalidCertificates
 from worker.broker import drop_unreadable_messages
-from worker.fetch import fetch
+from worker.fetch import fetch, find_project
 from worker.heartbeat import heartbeat_step
-from worker.receiver_limiter import ReceiverLimiter
+from worker.receiver_limiter import Receiver, ReceiverLimiter
 from worker.signer import result_signer
 from worker.webhooks import deliver, find_receiver
 
 INVALID_MODEL_STATUS = 2  # as for the other wrong settings
 WEBHOOK_THREADS = 128
-FETCH_THREADS = 4  # each holds a file in memory
 WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block the others
+WEBHOOK_THREADS_PER_PROJECT = 32  # so that many of them do not block other projects
+FETCH_THREADS = 4  # each holds a file in memory
+FETCH_THREADS_PER_PROJECT = 3
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def make_app(
     kinds: Sequence[str] = (),
     on_invalid_model: Callable[[], None] = lambda: None,
 ) -> Celery:
-    """The application with its four tasks. With `webhooks_only`, the worker has no model to load.
+    """The application with its five tasks. With `webhooks_only`, the worker has no model to load.
 
     `kinds` are the kinds of jobs that the worker reports to take, see `worker.presence`.
 
@@ -132,7 +134,11 @@ def make_app(
     def edit(job_id: str) -> None:
         job_runner()(job_id)
 
-    fetch_limiter = ReceiverLimiter(FETCH_THREADS, draining)
+    @app.task(name="lipe.captions")
+    def captions(job_id: str) -> None:
+        job_runner()(job_id)
+
+    fetch_limiter = ReceiverLimiter(FETCH_THREADS_PER_PROJECT, FETCH_THREADS, draining)
 
     @cache
     def storage() -> Storage:
@@ -147,9 +153,9 @@ def make_app(
             allow_private=settings.allow_private_urls,
             max_bytes=settings.max_upload_bytes,
         )
-        fetch_limiter.run(fetches.TASK, upload_id, act)
+        fetch_limiter.run(Receiver(fetches.TASK, find_project(begin(), upload_id)), upload_id, act)
 
-    limiter = ReceiverLimiter(WEBHOOK_THREADS_PER_RECEIVER, draining)
+    limiter = ReceiverLimiter(WEBHOOK_THREADS_PER_RECEIVER, WEBHOOK_THREADS_PER_PROJECT, draining)
 
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:

@@ -14,8 +14,9 @@ from sqlalchemy import Engine
 from ledger.database import Autocommit, UnitOfWork, autocommit, unit_of_work
 from ledger.settings import Settings
 from ledger.storage import Storage
-from lipe_core.captioning.prompt_writer import ChatEndpoint
+from lipe_core.captioning.chat import ChatEndpoint
 from provenance.signing import Signer
+from worker.caption_checker import CaptionChecker
 from worker.captioner import CaptionModel
 from worker.gpu import Gpu
 from worker.signer import result_signer
@@ -25,7 +26,7 @@ from worker.signer import result_signer
 class WorkerContext:
     """`draining` returns True once the worker must stop; `name` identifies this process in job rows.
 
-    `caption_model`, `prompt_writer` and `signer` (of results) are None where the settings name none.
+    `caption_model`, `prompt_writer`, `caption_checker` and `signer` (of results) are None where the settings name none.
     """
 
     settings: Settings
@@ -37,12 +38,18 @@ class WorkerContext:
     name: str
     caption_model: CaptionModel | None = None
     prompt_writer: ChatEndpoint | None = None
+    caption_checker: CaptionChecker | None = None
     signer: Signer | None = None
 
     @property
     def checkpoints(self) -> Path:
         """The folder where trainings keep their state for the next attempt on this machine."""
         return self.settings.data_dir / "checkpoints"
+
+    @property
+    def shows_previews(self) -> bool:
+        """Whether a running job may show images. With a policy, no image is visible before the policy allows it."""
+        return not self.settings.policy_url
 
     def warm_up(self) -> None:
         """Load the base model and connect to the storage, so that the first job does not wait for them."""
@@ -65,8 +72,13 @@ def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",
-        CaptionModel(settings.captioner, settings.captioner_revision or None) if settings.captioner else None,
+        CaptionModel(settings.captioner, settings.captioner_revision or None, settings.captioner_bits)
+        if settings.captioner
+        else None,
         _prompt_writer(settings) if settings.prompt_writer_url else None,
+        CaptionChecker(settings.caption_checker, settings.caption_checker_revision or None)
+        if settings.caption_checker
+        else None,
         result_signer(settings),
     )
 

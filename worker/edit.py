@@ -14,7 +14,6 @@ from ledger.models import Image as ImageRow
 from ledger.models import Prior as PriorRow
 from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
-from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
 from lipe_core.errors import InvalidRequest
@@ -24,12 +23,14 @@ from lipe_core.methods.request_check import check_request
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
-from worker.attempt import Attempt, ClaimLost, JobResult
-from worker.captioner import CaptionModel, captioner
+from worker.attempt import Attempt, ClaimLost
+from worker.captioner import CaptionModel
 from worker.context import WorkerContext
 from worker.credentials import edit_facts, job_credentials
 from worker.edit_prior import load_prior
+from worker.edit_words import with_action, with_source_prompt
 from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
+from worker.job_result import JobResult
 from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
@@ -85,9 +86,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     check_request(model, inputs.method, inputs.request, config)
     check_images(context, attempt, [inputs.request.image])
     check_subject(context, attempt, inputs.request)
-    if inputs.captioner is not None:
-        with attempt.stage("captioning"):
-            inputs = _captioned(inputs, inputs.captioner, model, attempt)
+    inputs = replace(inputs, request=_with_words(context, attempt, inputs))
     output_format = OutputFormat.of_job(inputs.parameters)
     resolved = {
         "base_model": context.gpu.name,
@@ -186,16 +185,14 @@ def _mix_of(rows: EditRows) -> dict[str, Any] | None:
     }
 
 
-def _captioned(inputs: EditInputs, model: CaptionModel, base: BaseModel, attempt: Attempt) -> EditInputs:
-    """The inputs with a source prompt that the captioner wrote, in this attempt or in that of the partial results."""
-    request = inputs.request
-    if inputs.partial is not None:
-        return replace(inputs, request=replace(request, source_prompt=inputs.partial.resolved["source_prompt"]))
-    write = captioner(model, base, attempt.reporter("captioning"))
-    (source_prompt,) = write([request.image], request.subject)
-    # Guidance may lead away from both prompts in one text.
-    end = f", {request.negative_prompt}" if request.negative_prompt else ""
-    return replace(inputs, request=replace(request, source_prompt=sdxl.shortened(base, source_prompt, end)))
+def _with_words(context: WorkerContext, attempt: Attempt, inputs: EditInputs) -> EditRequest:
+    """The request with the texts that the user left to the service."""
+    request, earlier = inputs.request, inputs.partial.resolved if inputs.partial is not None else None
+    if inputs.captioner is not None:
+        request = with_source_prompt(context, attempt, request, inputs.captioner, earlier)
+    if action := inputs.parameters.get("action"):
+        request = with_action(context, attempt, request, action, earlier)
+    return request
 
 
 def _edit(
@@ -213,7 +210,7 @@ def _edit(
         def upload(decoded: list[Image.Image]) -> None:
             previews.upload(decoded[0], done, request.target_prompts[0])
 
-        options = {"on_preview": upload} if method.has_previews else {}
+        options = {"on_preview": upload} if method.has_previews and results.context.shows_previews else {}
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
         check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():

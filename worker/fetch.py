@@ -9,9 +9,9 @@ from ledger import fetches
 from ledger.addresses import Forbidden
 from ledger.database import UnitOfWork
 from ledger.fetches import Failure
+from ledger.safehttp import TooLarge, Unreachable, get
 from ledger.storage import Storage
 from ledger.uploads import file_key
-from worker.safehttp import TooLarge, Unreachable, get
 
 log = logging.getLogger(__name__)
 
@@ -42,3 +42,10 @@ def fetch(begin: UnitOfWork, storage: Storage, upload_id: str, *, allow_private:
     log.info("upload %s: %s: %s", upload_id, failure, detail)
     with begin() as session:
         fetches.record_failure(session, upload_id, failure, detail)
+
+
+def find_project(begin: UnitOfWork, upload_id: str) -> str | None:
+    """The project of an upload. None: no request waits for it any more."""
+    with begin() as session:
+        upload = fetches.wanted(session, upload_id)
+    return upload.project_id if upload is not None else None

@@ -5,13 +5,10 @@ One call of `deliver` is one attempt at one delivery. The body was stored as byt
 if the process dies: the delivery is due again when its lease expires.
 """
 
-import base64
-import hashlib
-import hmac
 import logging
 import random
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,7 +18,9 @@ from ledger import deliveries
 from ledger.addresses import WEB_PORTS, Forbidden
 from ledger.database import UnitOfWork
 from ledger.deliveries import DeliveryAttempt, Outcome
-from worker.safehttp import Response, Unreachable, post
+from ledger.safehttp import Response, Unreachable, post
+from ledger.webhook_signing import headers
+from worker.receiver_limiter import Receiver
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.1
@@ -75,37 +74,17 @@ def _attempt(
     return decide(None, sending.attempt, chance=chance), None, error
 
 
-def find_receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int] | None:
-    """The receiver of a delivery: its project, and host and port of its URL. None: there is no such delivery."""
+def find_receiver(begin: UnitOfWork, delivery_id: str) -> Receiver:
+    """The receiver of a delivery: its project, and host and port of its URL."""
     with begin() as session:
         destination = deliveries.destination(session, delivery_id)
     if destination is None:
-        return None
+        return Receiver(None, None)
     try:
         url = urlsplit(destination[1])
-        return destination[0], url.hostname, url.port or PORTS[url.scheme]
+        return Receiver(destination[0], (url.hostname, url.port or PORTS[url.scheme]))
     except (ValueError, KeyError):  # the attempt refuses such a URL and says why
-        return destination[0], None, 0
-
-
-def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` header: one signature for each `whsec_` secret, so that secrets can be rotated."""
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    digests = (
-        hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256) for secret in secrets
-    )
-    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
-
-
-def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """All headers of one attempt. All attempts at an event have the same id; the timestamp is the attempt's."""
-    return {
-        "content-type": "application/json",
-        "user-agent": "LIPE-Webhooks/1.0",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(secrets, message_id, timestamp, body),
-    }
+        return Receiver(destination[0], None)
 
 
 def decide(response: Response | None, attempt: int, *, chance: float) -> Decision:

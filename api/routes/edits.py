@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
-from api.auth import CallerDep
+from api.auth import CallerDep, caller_of
 from api.consent import consent_ended
 from api.dry_run import DryRunBody, dry_run
 from api.edit_body import DownloadableEdit, EditBody, edit_results
-from api.edit_request import NewEdit, require_subject
+from api.edit_request import NewEdit, prompts_of, require_subject
 from api.effective_settings import GUIDED, contradiction
 from api.fields import PathId, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
@@ -20,12 +20,14 @@ from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody
 from api.mixing import checked_mix
 from api.pagination import Listing, PageDep, listing
+from api.policy import POLICY_PROBLEMS, require_policy
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
-from ledger import artefacts, edit_inputs, edits, jobs, results
+from ledger import artefacts, edit_inputs, edits, images, jobs, policy, results
 from ledger.edit_inputs import EditInputs
 from ledger.models import Job
+from ledger.policy import Question
 
 router = APIRouter(prefix="/edits", tags=["edits"])
 
@@ -43,12 +45,14 @@ router = APIRouter(prefix="/edits", tags=["edits"])
         "prompt_without_subject",
         "consent_ended",
         "mask_size_mismatch",
+        *POLICY_PROBLEMS,
     ),
 )
 async def create_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
     """Edit an image, once for each prompt and seed; 202 with the job."""
     if new_edit.webhook_url is not None:
         await run_in_threadpool(check_url, idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
+    await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_edit))
     create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
 
@@ -101,8 +105,20 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
             **EditBody.of(edit, job.warnings if job else ()).model_dump(),
             job_id=job.id if job else None,
             status=job.status if job else None,
+            action=job.parameters.get("action") if job else None,
+            used_source_prompt=job.resolved.get("source_prompt") if job else None,
             results=edit_results(service, files),
         )
+
+
+def _question(idempotent: IdempotentRequest, new_edit: NewEdit, session: Session) -> Question | None:
+    """The question about the request's prompts and source image. A repeated request asks nothing."""
+    if idempotent.recall(session) is not None:
+        return None
+    found = images.get_many(session, idempotent.project_id, [new_edit.image_id])
+    facts = [policy.image_facts(idempotent.service.storage, image) for image in found]
+    ids = {"subject_id": new_edit.subject_id, "prior_id": new_edit.prior_id, "image_id": new_edit.image_id}
+    return policy.about_prompts(idempotent.project_id, prompts_of(new_edit), ids, facts)
 
 
 def _create_job(
@@ -112,7 +128,9 @@ def _create_job(
     rules = [GUIDED] if new_edit.negative_prompt else []
     if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
         raise problems.invalid(refusal, param="parameters")
-    subject_id, prior_id = _subject_and_prior(session, idempotent.project_id, new_edit)
+    inputs = _inputs(session, idempotent.project_id, new_edit)
+    subject_id, prior_id = inputs.subject_id, inputs.prior_id if new_edit.use_prior else None
+    assert subject_id is not None  # noqa: S101 - `_inputs` has checked it
     mix = checked_mix(session, idempotent.project_id, new_edit.mix, prior_id) if new_edit.mix and prior_id else None
     edit = edits.draft(
         idempotent.project_id,
@@ -123,7 +141,7 @@ def _create_job(
         mask_image_id=new_edit.mask_image_id,
         method=new_edit.method,
         source_prompt=new_edit.source_prompt,
-        target_prompts=new_edit.target_prompts(),
+        target_prompts=new_edit.target_prompts(f"{inputs.token} {inputs.class_noun}"),
     )
     return jobs.submit(
         session,
@@ -142,8 +160,8 @@ def _create_job(
     )
 
 
-def _subject_and_prior(session: Session, project_id: str, new_edit: NewEdit) -> tuple[str, str | None]:
-    """The ids of the edit's subject and prior. Raises Problem unless every resource that it names exists and fits."""
+def _inputs(session: Session, project_id: str, new_edit: NewEdit) -> EditInputs:
+    """The rows that the edit names. Raises Problem unless all of it exists and fits."""
     inputs = edit_inputs.find(
         session,
         project_id,
@@ -163,7 +181,7 @@ def _subject_and_prior(session: Session, project_id: str, new_edit: NewEdit) -> 
         raise Problem("prior_not_ready", detail, param="subject_id")
     require_subject(new_edit, f"{inputs.token} {inputs.class_noun}")
     _check_images(inputs, new_edit)
-    return inputs.subject_id, inputs.prior_id if new_edit.use_prior else None
+    return inputs
 
 
 def _check_prior(inputs: EditInputs, prior_id: str) -> None:

@@ -52,6 +52,8 @@ REQUEST_BODY = file_request_body({JSON: {"schema": NewImage.model_json_schema()}
         "image_url_forbidden",
         "image_url_unreachable",
         "too_many_uploads",
+        "too_many_images",
+        "image_bytes_used_up",
         "upload_incomplete",
         "upload_used",
         "idempotency_key_in_flight",
@@ -72,7 +74,8 @@ async def upload_image(request: Request, service: ServiceDep, idempotent: Idempo
         return json_response(await _stored(idempotent, _parse(await request.body())))
     content = await read_file(request)
     idempotent = replace(idempotent, fingerprint=fingerprint(request, content))  # each form has another boundary
-    image = await to_thread.run_sync(sanitize, service, content, limiter=service.decoder.limiter)
+    async with service.decoder.queue.turn(idempotent.project_id):
+        image = await to_thread.run_sync(sanitize, service, content, limiter=service.decoder.limiter)
     return json_response(await run_in_threadpool(store_image, idempotent, image))
 
 
@@ -105,7 +108,8 @@ async def _stored(idempotent: IdempotentRequest, new_image: NewImage) -> Answer:
         upload_id = fetched
     service, key = idempotent.service, uploads.file_key(idempotent.project_id, str(upload_id))
     try:
-        answer = await to_thread.run_sync(store_upload, idempotent, str(upload_id), limiter=service.decoder.limiter)
+        async with service.decoder.queue.turn(idempotent.project_id):
+            answer = await to_thread.run_sync(store_upload, idempotent, str(upload_id), limiter=service.decoder.limiter)
     except Problem:
         if new_image.url is not None:
             await run_in_threadpool(forget_upload, idempotent, str(upload_id))

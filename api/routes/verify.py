@@ -29,7 +29,8 @@ async def verify_image(request: Request, service: ServiceDep, caller: CallerDep)
     The file is not stored. Nothing is fetched: credentials that are not in the file count as absent.
     """
     content = await read_file(request)
-    credentials = await to_thread.run_sync(_read, service, content, limiter=service.decoder.limiter)
+    async with service.decoder.queue.turn(caller.project_id):
+        credentials = await to_thread.run_sync(_read, service, content, limiter=service.decoder.limiter)
     edit_id = await run_in_threadpool(_own_edit, service, caller.project_id, credentials)
     return VerificationBody.of(credentials, edit_id)
 

@@ -171,6 +171,8 @@ def _default_settings(data_dir: Path, base_model: str | Path | None, *, allows_p
         settings["LIPE_BASE_MODEL"] = str(base_model or miniature_folder("checkpoint/unet").parent)
         if not base_model and "LIPE_CAPTIONER" not in os.environ:
             settings["LIPE_CAPTIONER"] = str(miniature_folder("captioner"))
+        if not base_model and "LIPE_CAPTION_CHECKER" not in os.environ:
+            settings["LIPE_CAPTION_CHECKER"] = str(miniature_folder("judges/clip"))
     return settings
 
 

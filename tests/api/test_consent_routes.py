@@ -105,7 +105,7 @@ def test_a_revoked_consent_makes_the_prior_unusable(
     assert (job["status"], job["error"]["code"]) == ("canceled", "consent_ended")
     image = subject["references"][0]["image_id"]
     for target in ({"subject_id": subject["id"]}, {"prior_id": prior}):
-        edit = {"image_id": image, "target_prompt": "sks dog jumping", **target}
+        edit = {"image_id": image, "prompt": "sks dog jumping", **target}
         refused(409, "consent_ended", api.post, "/v1/edits", json=edit)
     refused(409, "consent_ended", api.post, f"/v1/subjects/{subject['id']}/priors")
     refused(409, "job_not_retryable", api.post, f"/v1/jobs/{training}/retry")

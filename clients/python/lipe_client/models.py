@@ -9,7 +9,7 @@ from lipe_client.consent import Consent
 from lipe_client.model import Model
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
-Kind = Literal["prior", "edit"]
+Kind = Literal["prior", "edit", "captions"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 Scope = Literal["read", "write", "admin"]
@@ -127,6 +127,23 @@ class Subject(Model):
         return f"{self.token} {self.class_noun}"
 
 
+class Phrase(Model):
+    """A phrase of a caption. `score` is the logarithm of odds by CLIP: below 0 the image fits better without it."""
+
+    text: str
+    score: float
+    is_doubtful: bool
+
+
+class ImageCaption(Model):
+    """The caption of an image; `target_prompt` if the request gave an action. `phrases` are empty without a CLIP."""
+
+    image_id: str
+    caption: str
+    phrases: tuple[Phrase, ...] = ()
+    target_prompt: str | None = None
+
+
 class JobError(Model):
     """Why a job failed."""
 
@@ -167,6 +184,17 @@ class JobProgress(Model):
     preview: Artefact | None = None
 
 
+class Captions(Model):
+    """The captions of a job, by its id, in the order of the request. Empty until the job has succeeded."""
+
+    id: str
+    subject_id: str
+    status: Status
+    captioner: str | None
+    captions: tuple[ImageCaption, ...]
+    warnings: tuple[JobWarning, ...] = ()
+
+
 class JobWaiting(Model):
     """Why a queued job waits. `position` counts the project's queued jobs of this kind; 1 is the first."""
 
@@ -175,7 +203,7 @@ class JobWaiting(Model):
 
 
 class Job(Model):
-    """A training job (`kind` "prior") or an edit job, as it was when the service answered."""
+    """A job as it was when the service answered: a training (`kind` "prior"), an edit, or captions."""
 
     id: str
     kind: Kind
@@ -348,10 +376,16 @@ class EditSummary(Model):
 
 
 class Edit(EditSummary):
-    """An edit with its newest job and, once it has succeeded, one result for each prompt and seed."""
+    """An edit with its newest job and, once it has succeeded, one result for each prompt and seed.
+
+    `used_source_prompt` is the description of the source that the job used. Of an edit by `action`, `target_prompts`
+    has the prompt that the service made.
+    """
 
     job_id: str | None
     status: Status | None
+    action: str | None = None
+    used_source_prompt: str | None = None
     results: tuple[Result, ...]
 
 

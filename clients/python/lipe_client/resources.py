@@ -1,5 +1,6 @@
 """All operations of the service, described once for both clients."""
 
+from lipe_client.captions import CaptionOperations
 from lipe_client.decisions import Decisions
 from lipe_client.edits import Edits
 from lipe_client.endpoints import Endpoints
@@ -12,7 +13,9 @@ from lipe_client.subjects import Subjects
 from lipe_client.verification import Verifications
 
 
-class Resources(Images, Subjects, Priors, Edits, Jobs, Served, Endpoints, Keys, Decisions, Verifications):
+class Resources(
+    Images, Subjects, CaptionOperations, Priors, Edits, Jobs, Served, Endpoints, Keys, Decisions, Verifications
+):
     """The operations of both clients.
 
     A refused request raises `Problem`. The clients retry idempotent requests. A parameter that takes a resource
