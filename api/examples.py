@@ -48,6 +48,11 @@ _subject = {
     "references": [{"image_id": image, "caption": None} for image in _references], "metadata": {"customer": "42"},
     "created_at": MOMENT,
 }  # fmt: skip
+_consent = {
+    "id": "con_9f1c52e07b3d4c86a5f4e3d2c1b0a998", "person": "Ada Lovelace", "purpose": "pictures for her book",
+    "until": None, "evidence": "folder 7", "state": "valid", "created_at": MOMENT, "ended_at": None,
+}  # fmt: skip
+_person = _subject | {"name": "Ada", "class_noun": "woman", "category": "person", "consent": _consent}
 _prior = {
     "id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "reference_ids": _references, "ready_at": LATER,
     "created_at": MOMENT, "warnings": [],
@@ -145,6 +150,7 @@ REQUESTS: Mapping[str, Any] = {
     "create_subject": {"name": "Rex", "class_noun": "dog", "references": _references, "metadata": {"customer": "42"}},
     "change_subject": {"name": "Rex II", "metadata": {"customer": None}, "captions": {IMAGE: "sks dog on a sofa"}},
     "add_reference": {"image_id": IMAGE, "caption": "sks dog on a sofa"},
+    "give_consent": {"person": "Ada Lovelace", "purpose": "pictures for her book", "evidence": "folder 7"},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "dry_run_prior": {"preset": "best"},
     "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},
@@ -167,6 +173,8 @@ RESPONSES: Mapping[str, Any] = {
     "get_subject": _subject,
     "change_subject": _subject,
     "add_reference": _subject,
+    "give_consent": _person,
+    "revoke_consent": _person | {"consent": _consent | {"state": "revoked", "ended_at": LATER}},
     "create_captions": _captions_job,
     "get_captions": {
         "id": JOB, "subject_id": SUBJECT, "status": "succeeded", "captioner": "llava-1.5-7b-hf", "captions": [_caption],
