@@ -30,7 +30,9 @@ def crops() -> list[Image.Image]:
     stored = np.load(Path(skimage.__file__).parent / "data" / "lfw_subset.npy")
     made = []
     for levels in stored:
-        small = Image.fromarray((levels * 255).astype(np.uint8)).resize((FACE_SIDE, FACE_SIDE), Image.Resampling.BICUBIC)
+        small = Image.fromarray((levels * 255).astype(np.uint8)).resize(
+            (FACE_SIDE, FACE_SIDE), Image.Resampling.BICUBIC
+        )
         made.append(Image.fromarray(np.pad(np.asarray(small), PADDING, mode="edge")).convert("RGB"))
     return made
 

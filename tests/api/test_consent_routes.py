@@ -1,5 +1,6 @@
 """Consent over HTTP: who needs it, what is refused, and what a revocation does."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
@@ -9,7 +10,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from skimage.data import astronaut
 
-from tests.support.api_fixtures import Refuse, Upload
+from tests.support.api_fixtures import Refuse
+
+Upload = Callable[..., str]
 
 ADA = {"person": "Ada", "purpose": "pictures for her book", "evidence": "folder 7"}
 SOON = (datetime.now(UTC) + timedelta(days=1)).isoformat()

@@ -36,4 +36,4 @@ def test_another_project_finds_nothing(begin: UnitOfWork, project: Project, subj
             inputs = edit_inputs.find(
                 session, other.id, subject_id=subject_id, prior_id=prior_id, image_id=image.id, mask_image_id=image.id
             )
-            assert inputs == EditInputs(*[None] * 9, consent_ended=False)
+            assert inputs == (*[None] * 9, False)
