@@ -100,7 +100,7 @@ def consent_ended() -> Problem:
 
 
 def check_reference(subject: Subject, image: Image) -> None:
-    """Raise Problem if the image shows a face and nobody has said whose subject it is."""
+    """Raise Problem if the image shows a face and the subject has neither receipt nor statement."""
     if image.faces and not subject.consents and not subject.not_a_person:
         detail = "the image shows a human face: POST a receipt to /v1/subjects/{subject_id}/consent first"
         raise Problem("consent_required", detail, param="image_id")

@@ -49,7 +49,7 @@ _subject = {
     "created_at": MOMENT,
 }  # fmt: skip
 _consent = {
-    "id": "con_9f1c52e07b3d4c86a5f4e3d2c1b0a998", "person": "Ada Lovelace", "purpose": "pictures for her book",
+    "id": "con_9f1c52e07b3d4c86a5f4e3d2c1b0a998", "person": "Ada Lovelace", "purpose": "images for her book",
     "until": None, "evidence": "folder 7", "state": "valid", "created_at": MOMENT, "ended_at": None,
 }  # fmt: skip
 _person = _subject | {"name": "Ada", "class_noun": "woman", "category": "person", "consent": _consent}
@@ -150,7 +150,7 @@ REQUESTS: Mapping[str, Any] = {
     "create_subject": {"name": "Rex", "class_noun": "dog", "references": _references, "metadata": {"customer": "42"}},
     "change_subject": {"name": "Rex II", "metadata": {"customer": None}, "captions": {IMAGE: "sks dog on a sofa"}},
     "add_reference": {"image_id": IMAGE, "caption": "sks dog on a sofa"},
-    "give_consent": {"person": "Ada Lovelace", "purpose": "pictures for her book", "evidence": "folder 7"},
+    "give_consent": {"person": "Ada Lovelace", "purpose": "images for her book", "evidence": "folder 7"},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "dry_run_prior": {"preset": "best"},
     "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},

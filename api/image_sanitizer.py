@@ -34,7 +34,7 @@ PNG_COMPRESSION = 3  # zlib's default level takes three times as long to save a 
 class SanitizedImage:
     """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG.
 
-    `faces` is the number of human faces in it; None if nobody looked.
+    `faces` is the number of human faces in it; None without `find_faces`.
     `credentials` are the uploaded file's own Content Credentials, apart from the pixels, if it had some.
     """
 

@@ -41,7 +41,7 @@ _THINGS = frozenset(
     glasses globe glove guitar hairdryer hammer handbag hat headphones hedge helicopter helmet hill house ice instrument
     island jacket jar jeans jewel jug kettle key keyboard kite knife lake lamp landscape lantern laptop leaf lemon lens
     letter lighthouse logo luggage machine map mask meal microphone microscope microwave mirror mitten monitor monster
-    moon motorbike motorcycle mountain mouse mug mushroom necklace noodle notebook orange oven painting pan pants paper
+    moon motorbike motorcycle mountain mouse mug mushroom necklace noodle notebook orange oven pan pants paper
     parachute pattern pen pencil perfume phone photo piano pillow pizza plane plant plate poster pot potato printer
     purse puzzle radio railway refrigerator ring river road rock rocket rose rug ruler sailboat salad sandwich saxophone
     scarf scene scissors scooter screen sculpture ship shirt shoe shoes shop sign sink skateboard skirt sky sneaker

@@ -29,7 +29,7 @@ class AlreadyGiven(Exception):
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a person agreed to. `until` is None if the consent holds until it is revoked."""
+    """The consent of one person. `until` is None if the consent holds until it is revoked."""
 
     person: str
     purpose: str

@@ -14,7 +14,7 @@ from ledger.states import TERMINAL
 
 
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
-    """People without a receipt, jobs after the end of a consent, and ends that nobody carried out."""
+    """People without a receipt, jobs after the end of a consent, and ends without consequences."""
     people = select(Subject).where(Subject.category == "person")
     for subject in session.scalars(people):
         if not subject.consents and not subject.not_a_person:

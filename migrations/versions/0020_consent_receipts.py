@@ -34,7 +34,7 @@ def upgrade() -> None:
     op.create_index("uq_consents_live", "consents", ["subject_id"], unique=True, postgresql_where=_LIVE)
     op.create_index("ix_consents_until", "consents", ["until"], postgresql_where=_LIVE)
     op.create_index("ix_consents_unsettled", "consents", ["ended_at"], postgresql_where=sa.text("settled_at IS NULL"))
-    # A mark says that somebody agreed, and nothing else: the receipt says so.
+    # A mark says that the person agreed, and nothing else: the receipt says so.
     op.execute(
         "INSERT INTO consents (id, project_id, subject_id, person, purpose, created_at) "
         "SELECT 'con_' || replace(gen_random_uuid()::text, '-', ''), project_id, id, "

@@ -14,7 +14,7 @@ from tests.support.api_fixtures import Refuse
 
 Upload = Callable[..., str]
 
-ADA = {"person": "Ada", "purpose": "pictures for her book", "evidence": "folder 7"}
+ADA = {"person": "Ada", "purpose": "images for her book", "evidence": "folder 7"}
 SOON = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 LATE = (datetime.now(UTC) - timedelta(days=1)).isoformat()
 

@@ -16,7 +16,7 @@ from ledger.settings import Erases
 from ledger.storage import Storage
 from tests.support.rows import make_job
 
-ADA = Receipt("Ada", "pictures for her book", "folder 7")
+ADA = Receipt("Ada", "images for her book", "folder 7")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def person(begin: UnitOfWork, subject: Subject) -> Subject:
 
 
 def settle(begin: UnitOfWork, storage: Storage, erases: Erases) -> None:
-    """What the dispatcher does."""
+    """End and settle, as the dispatcher does."""
     consent_ends.expire(begin)
     consent_ends.settle(begin, storage, erases, lease_seconds=0)
 
