@@ -30,6 +30,7 @@ from api.routes import (
     subjects,
     uploads,
     verify,
+    webhook_secrets,
     webhooks,
 )
 from api.service import lifespan
@@ -82,8 +83,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
         uploads, images, subjects, consents, references, captions, priors, prior_imports, edits, verify, jobs, models,
-        webhooks,
-        keys, decisions, deletions,
+        webhooks, webhook_secrets, keys, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

@@ -37,6 +37,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "image_bytes_used_up": ProblemKind(409, "The images of the project have too many bytes"),
     "too_many_endpoints": ProblemKind(409, "The project has too many webhook endpoints"),
     "idempotency_key_in_flight": ProblemKind(409, "A request with this idempotency key is in progress", retryable=True),
+    "rotation_in_progress": ProblemKind(409, "The former secret is still valid"),
     "upload_mismatch": ProblemKind(409, "The file is not the announced one"),
     "body_too_slow": ProblemKind(408, "The request body arrives too slowly", retryable=True),
     "body_too_large": ProblemKind(413, "The request body is too large"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cli.embedded.up import Service
 
 Port = Annotated[int, typer.Option(help="The port of the API; 0 selects a free one.", min=0, max=65535)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list, for scripts.")]
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MINIATURE_BANNER = (
     "The base model is the miniature, which knows only its drawn world. "
@@ -159,6 +160,13 @@ def audit(
     raise typer.Exit(run_audit(patience, data, as_json=as_json))
 
 
+def retention(as_json: JsonOption = False, data: Data = None) -> None:
+    """Show what the retention of the settings would erase now. Nothing is erased: a dispatcher does that."""
+    from cli.retention import run_retention
+
+    run_retention(data, as_json=as_json)
+
+
 def doctor() -> None:
     """Check what an installation needs: packages, device, memory, base model, database, broker and storage.
 
@@ -176,7 +184,7 @@ def doctor() -> None:
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
     "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify),
-    "Look after it": (doctor, audit, check_model),
+    "Look after it": (doctor, audit, retention, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }
 for panel, commands in COMMANDS.items():

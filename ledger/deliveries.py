@@ -16,6 +16,7 @@ from ledger.database import now
 from ledger.models import Delivery, OutboxEntry, Project, WebhookEndpoint
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.states import DeliveryState
+from ledger.webhook_secrets import live
 from ledger.webhooks import TASK
 
 Outcome = Literal["delivered", "retry", "exhausted", "disabled"]
@@ -93,13 +94,15 @@ def claim(session: Session, delivery_id: str, lease: float) -> DeliveryAttempt |
     ).first()
     if delivery is None:
         return None
-    secrets = session.get_one(Project, delivery.project_id).webhook_secrets
+    project = session.get_one(Project, delivery.project_id)
+    secrets, expires_at = project.webhook_secrets, project.former_secret_expires_at
     if delivery.endpoint_id is not None:
         endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
         if endpoint.disabled_at is not None:
             delivery.state = "disabled"
             return None
-        secrets, delivery.url = endpoint.secrets, endpoint.url
+        secrets, expires_at, delivery.url = endpoint.secrets, endpoint.former_expires_at, endpoint.url
+    secrets = live(secrets, expires_at, now(session))
     return DeliveryAttempt(
         delivery.id, delivery.message_id, delivery.url, tuple(secrets), delivery.body, delivery.attempts
     )

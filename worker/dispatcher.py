@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import consent_ends, deliveries, erasures, idempotency, orphans, outbox, reaper, uploads
+from ledger import consent_ends, deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
@@ -97,6 +97,10 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         if deleted := orphan_sweep.next_page():
             log.warning("deleted %d objects that no row references", deleted)
 
+    def erase_old() -> None:
+        if erased := retention.erase_old(begin, settings):
+            log.info("the retention erased %d edits, priors and images", erased)
+
     def publish_outbox() -> None:
         answers: list[bool] = []
 
@@ -116,6 +120,7 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         PeriodicTask("consents", 1.0, end_consents),
         PeriodicTask("uploads", 10.0, delete_expired_uploads),
         PeriodicTask("orphans", 60.0, delete_orphans),
+        PeriodicTask("retention", 60.0, erase_old),
         PeriodicTask("outbox", 0.0, publish_outbox),
     ]
 

@@ -157,6 +157,7 @@ def _create_job(
         webhook_events=new_edit.webhook_events or (),
         request_id=request_id,
         idempotency_key=idempotent.key,
+        deadline_seconds=new_edit.deadline_seconds,
     )
 
 

@@ -53,6 +53,10 @@ PROBLEMS: Mapping[str, str] = {
     ),
     "upload_used": ("Another request has already created an image or a prior from the upload. Announce a new upload."),
     "idempotency_key_in_flight": "The first request with this key has not been answered yet.",
+    "rotation_in_progress": (
+        "A rotation would drop a secret that receivers may still use: wait until `former_expires_at`, or give a "
+        "`keep_hours` of 0 to drop all former secrets at once."
+    ),
     "upload_mismatch": "The PUT of an upload has another size or type than announced. Announce the file as it is.",
     "body_too_slow": (
         "No byte of the body arrived for 30 seconds, or fewer than 16 KiB a second after the first minute. Send it "

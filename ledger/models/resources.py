@@ -10,13 +10,17 @@ from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list
 
 
 class Project(Row):
-    """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`."""
+    """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`.
+
+    From `former_secret_expires_at` on, only the newest secret signs.
+    """
 
     __tablename__ = "projects"
 
     id: Mapped[Id]
     name: Mapped[str]
     webhook_secrets: Mapped[list[str]]
+    former_secret_expires_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 
 

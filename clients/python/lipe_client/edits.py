@@ -57,6 +57,7 @@ class Edits:
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
+        deadline_seconds: float | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Job]:
         """Edit an image once for each prompt and seed.
@@ -75,6 +76,7 @@ class Edits:
 
         With `credentials_prompt`, the Content Credentials of the images state the prompt; by default they do not.
 
+        `deadline_seconds`: the job expires if no worker begins it in this time.
         `webhook_events`: the types of event that `webhook_url` gets, by default those of the job's end. Add
         "edit.output" for each result as soon as it is stored, or "edit.started".
         """
@@ -104,6 +106,7 @@ class Edits:
             "metadata": metadata,
             "webhook_url": webhook_url,
             "webhook_events": list(webhook_events) if webhook_events is not None else None,
+            "deadline_seconds": deadline_seconds,
         }
         return create(path_of("edits"), Job.model_validate_json, body, idempotency_key=idempotency_key)
 
