@@ -62,6 +62,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "image_url_forbidden": ProblemKind(422, "The image URL is not allowed"),
     "image_url_unreachable": ProblemKind(422, "There is no file at the image URL"),
     "webhook_url_forbidden": ProblemKind(422, "The webhook URL is not allowed"),
+    "too_many_requests": ProblemKind(429, "Too many requests", retryable=True),
     "too_many_queued_jobs": ProblemKind(429, "The project has too many queued jobs", retryable=True),
     "gpu_seconds_used_up": ProblemKind(429, "The project has used up today's GPU seconds", retryable=True),
     "too_many_uploads": ProblemKind(429, "The project has too many pending uploads", retryable=True),

@@ -148,6 +148,10 @@ class Settings(BaseSettings):
     """The most bytes of the images of one project, as they are stored."""
     max_webhook_endpoints: int = Field(20, ge=1)
     """The most webhook endpoints of one project. Each gets a delivery of every event."""
+    rate_per_key: float = Field(200.0, ge=0)
+    """The most requests a second with one API key, for each API process, on average of 10 seconds; 0: no limit."""
+    rate_per_address: float = Field(400.0, ge=0)
+    """The same for one network address. Behind a proxy that does not forward addresses, all users share one."""
     max_event_streams: int = Field(100, ge=1)
     """The most streams of events that one project may follow at once, for each API process."""
     max_connections: int = Field(1000, ge=1)

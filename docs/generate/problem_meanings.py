@@ -108,6 +108,9 @@ PROBLEMS: Mapping[str, str] = {
         "200; `detail` says which. Redirects are not followed: give the file's own URL. If it says that no file "
         "arrived within 30 seconds, check that a worker of webhooks runs."
     ),
+    "too_many_requests": (
+        "More requests than `LIPE_RATE_PER_KEY` or `LIPE_RATE_PER_ADDRESS` allow; `Retry-After` says when to go on."
+    ),
     "too_many_queued_jobs": "The project has `LIPE_MAX_QUEUED_JOBS` queued jobs.",
     "gpu_seconds_used_up": (
         "The project's jobs have used `LIPE_MAX_GPU_SECONDS_PER_DAY` seconds today; `Retry-After` ends after "
