@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     credentials_trust_file: str = ""
     """PEM file of the authorities whose signatures verification trusts, beside this installation's own; empty: none."""
 
+    watermark_key: SecretStr = SecretStr("")
+    """Key of the invisible watermark of published results. Empty: no result can be published. With a new key, the
+    marks of older results are not found any more."""
+
     lease_seconds: float = 60.0
     """A worker process that does not answer for this time loses its job."""
     stuck_seconds: float = Field(1800.0, gt=0)

@@ -23,6 +23,8 @@ from worker.heartbeat import touch_heartbeat
 
 TICK_SECONDS = 0.25
 RETRY_SECONDS = 5.0
+LEASES = 5
+"""A lease that ends later than in so many leases is older than a change of the clock."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,8 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
 
     def reap_jobs() -> None:
         with begin() as session:
-            if lost := reaper.reap(session, max_attempts=settings.max_attempts):
+            ahead = LEASES * settings.lease_seconds
+            if lost := reaper.reap(session, max_attempts=settings.max_attempts, max_lease_seconds=ahead):
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
             if late := reaper.expire(session, deadline_seconds=settings.queue_deadline_seconds):
                 log.warning("%d jobs expired in the queue", late)

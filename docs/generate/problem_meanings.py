@@ -109,7 +109,8 @@ PROBLEMS: Mapping[str, str] = {
         "arrived within 30 seconds, check that a worker of webhooks runs."
     ),
     "too_many_requests": (
-        "More requests than `LIPE_RATE_PER_KEY` or `LIPE_RATE_PER_ADDRESS` allow; `Retry-After` says when to go on."
+        "More requests than `LIPE_RATE_PER_KEY` or `LIPE_RATE_PER_ADDRESS` allow, or than the proxy of "
+        "`docker-compose.yml` lets through; `Retry-After` says when to go on."
     ),
     "too_many_queued_jobs": "The project has `LIPE_MAX_QUEUED_JOBS` queued jobs.",
     "gpu_seconds_used_up": (

@@ -29,6 +29,7 @@ OutputFormat = Literal["png", "jpeg", "webp"]
 Preset = Literal["fast", "balanced", "best"]
 Identity = Literal["low", "normal", "high"]
 Change = Literal["small", "normal", "large"]
+ResultKind = Literal["archival", "published"]
 CredentialState = Literal["absent", "valid", "untrusted", "broken"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
