@@ -10,7 +10,7 @@ from cli.doctor.base_model import check_base_model
 from cli.doctor.finding import Finding, Result, failed
 from cli.doctor.machine import check_device, check_disk, check_memory, check_packages, check_python
 from cli.doctor.partial_settings import PartialSettings, check_settings, read_settings
-from cli.doctor.plan import LINES, plan_phase
+from cli.doctor.plan import PARTS, plan_phase
 from cli.doctor.servers import check_broker, check_clock, check_database, check_storage
 
 NO_FAULT, FAULT = 0, 1
@@ -29,7 +29,7 @@ CHECKS: dict[str, Check] = {
     "clock": check_clock,
     "broker": check_broker,
     "storage": check_storage,
-    **{part: bind(plan_phase, part) for part in LINES},
+    **{part: bind(plan_phase, part) for part in PARTS},
 }
 
 

@@ -20,7 +20,7 @@ from tests.support.layouts import UNET, Change, edited, overwritten, truncated
 PARTS = (
     "python", "packages", "device", "memory", "disk", "settings",
     "base model", "database", "clock", "broker", "storage",
-    "captioning", "training", "editing", "workers",
+    "captioning", "training", "editing", "workers", "seconds",
 )  # fmt: skip
 SERVERS = ("database", "clock", "broker", "storage")
 
