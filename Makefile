@@ -14,7 +14,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup studio studio-check generators demo test test-fast check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
+.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -74,6 +74,11 @@ test: check generators ## the checks and all tests that are not slow, in two pro
 
 test-fast: setup ## the unit tests: no servers, no models, nothing slow
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not servers and not models and not slow"
+
+# The package open-clip-torch carries the vocabulary of CLIP; nothing of it is imported.
+test-true-size: setup ## load, training and edit at SDXL's own size with random weights: half an hour of CPU, 12 GB
+	@$(UV) --target out/open_clip --no-deps open-clip-torch==3.3.0
+	@$(RUN)/pytest tests/true_size -m slow -n 0
 
 format: setup ## rewrite the code in the house style
 	@$(RUN)/ruff check --fix-only --quiet .

@@ -6,11 +6,13 @@ from fastapi import FastAPI
 
 from api import openapi, problem_answers, webhook_events
 from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
-from api.body_limit import BodyLimitMiddleware
+from api.body_limit import BodyLimitMiddleware, BodyShareMiddleware
 from api.cors import add_cors
 from api.problems import problem_responses
 from api.request_id import RequestIdMiddleware
 from api.routes import (
+    captions,
+    decisions,
     deletions,
     docs,
     edits,
@@ -26,6 +28,7 @@ from api.routes import (
     studio,
     subjects,
     uploads,
+    verify,
     webhooks,
 )
 from api.service import lifespan
@@ -40,12 +43,18 @@ FORM_OVERHEAD_BYTES = 64 * 1024
 OPENAPI_TAGS = [
     {"name": "images", "description": "Uploaded images, sanitized on arrival."},
     {"name": "subjects", "description": "The people, animals and things to be learned from reference images."},
+    {"name": "captions", "description": "Descriptions of images, to be read and corrected before they are used."},
     {"name": "priors", "description": "Trainings, and the priors that they produce."},
     {"name": "edits", "description": "Edits of an image that shows the subject."},
+    {
+        "name": "verification",
+        "description": "The claims of an image file about itself, and whether this service made it.",
+    },
     {"name": "jobs", "description": "Trainings and edits in progress: follow, cancel and retry them."},
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
     {"name": "keys", "description": "The project's API keys, for those who hold an `admin` key."},
+    {"name": "decisions", "description": "The append-only log of what policy and consent allowed and refused."},
     {"name": "health", "description": "For operators of the service."},
 ]
 
@@ -65,12 +74,14 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     problem_answers.install(app)
+    app.add_middleware(BodyShareMiddleware, max_bytes=partial(_max_bytes, settings))
     app.add_middleware(AuthMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, references, priors, prior_imports, edits, jobs, models, webhooks, keys, deletions,
+        uploads, images, subjects, references, captions, priors, prior_imports, edits, verify, jobs, models, webhooks,
+        keys, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
@@ -90,7 +101,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _max_bytes(settings: Settings, path: str) -> int:
-    if path == f"{API_PREFIX}/images":
+    if path in {f"{API_PREFIX}/images", f"{API_PREFIX}/verify"}:
         return settings.max_upload_bytes + FORM_OVERHEAD_BYTES
     if path.startswith(f"{FILES_PATH}/"):
         return max(settings.max_upload_bytes, settings.max_import_bytes)

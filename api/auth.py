@@ -22,6 +22,8 @@ from ledger.keys import Scope as KeyScope
 
 API_PREFIX = "/v1"
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+READ_PATHS = frozenset({f"{API_PREFIX}/verify"})
+"""Paths that change nothing by any method: POST carries a file there."""
 ADMIN_PATHS = re.compile(rf"{API_PREFIX}/(keys(/.*)?|webhook-endpoints/[^/]+/secret|webhook-secret)")
 """Keys give access, and a signing secret lets its reader forge webhooks."""
 ADMIN_CHANGES = re.compile(rf"{API_PREFIX}/webhook-endpoints(/.*)?")
@@ -89,7 +91,7 @@ def authenticate(service: Service, token: str) -> Caller:
 
 def required_scope(method: str, path: str) -> KeyScope:
     """The scope that a request needs: `read` to see, `write` to change, `admin` for what gives access to others."""
-    is_change = method not in READ_METHODS
+    is_change = method not in READ_METHODS and path not in READ_PATHS
     if ADMIN_PATHS.fullmatch(path) or (is_change and ADMIN_CHANGES.fullmatch(path)):
         return "admin"
     return "write" if is_change else "read"

@@ -6,17 +6,24 @@ its pixels. A process can be ended in the middle of that; a thread cannot.
 
 import os
 import resource
-from concurrent.futures import TimeoutError
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, TimeoutError
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Lock, Thread
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
 
+from api.credential_reader import read_untrusted
+from api.fair_queue import FairQueue
 from api.image_formats import ImageRefused
 from api.image_sanitizer import SanitizedImage, sanitize_image
 from api.problems import Problem
+from provenance.reading import Credentials, Trust
 
+Result = TypeVar("Result")
 PROCESSES = 2
 MAX_SECONDS = 20.0
 MAX_MEMORY = 1536 << 20  # an image of 50 million pixels takes 1.1 GB
@@ -26,12 +33,15 @@ IMAGES_PER_PROCESS = 500  # a new process frees the memory that the decoding lib
 class Decoder:
     """A pool of decoding processes, which start with the first image.
 
-    `seconds` and `memory` (bytes of address space) limit each image. `limiter` is for the threads that wait for it.
+    `seconds` and `memory` (bytes of address space) limit each image. `queue` gives each project its turn: wait for it
+    before you call. `limiter` is for the threads that wait for the result.
     """
 
     def __init__(self, seconds: float = MAX_SECONDS, memory: int = MAX_MEMORY) -> None:
         self.seconds, self.memory = seconds, memory
-        self.limiter = CapacityLimiter(PROCESSES)
+        self.queue, self.limiter = FairQueue(PROCESSES), CapacityLimiter(PROCESSES)
+        self._lock, self._is_closed = Lock(), False
+        self._tasks: set[Future[Any]] = set()
         self._pool = ProcessPool(
             PROCESSES,
             max_tasks=IMAGES_PER_PROCESS,
@@ -43,24 +53,47 @@ class Decoder:
     def __call__(self, content: bytes, *, max_bytes: int, min_side: int) -> SanitizedImage:
         """Wait for the sanitized image. Raises Problem, with a code of its own for each kind of refusal."""
         bounds = {"max_bytes": max_bytes, "min_side": min_side}
-        try:
+        with self._refusals():
             try:
-                return self._sanitized(content, **bounds)
+                return self._run(sanitize_image, content, **bounds)
             except ProcessExpired:  # perhaps while it rebuilt a damaged JPEG
-                return self._sanitized(content, **bounds, keep_jpeg=False)
+                return self._run(sanitize_image, content, **bounds, keep_jpeg=False)
+
+    def read_credentials(self, content: bytes, trust: Trust, *, max_bytes: int) -> Credentials:
+        """Wait for the Content Credentials of a file. Raises Problem as for an upload."""
+        with self._refusals():
+            return self._run(read_untrusted, content, trust, max_bytes=max_bytes)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Context manager that turns a refusal, and the end of a decoding process, into a Problem."""
+        try:
+            yield
         except ImageRefused as refusal:
             raise Problem(refusal.code, refusal.detail) from refusal
         except (TimeoutError, MemoryError, ProcessExpired) as error:
             detail = f"decoding it takes more than {self.seconds:g} seconds or {self.memory >> 20} MiB"
             raise Problem("image_too_complex", f"{detail}: save it as a plain JPEG or PNG") from error
 
-    def _sanitized(self, content: bytes, **options: int) -> SanitizedImage:
-        task = self._pool.schedule(sanitize_image, args=(content,), kwargs=options, timeout=self.seconds)
-        image: SanitizedImage = task.result()
-        return image
+    def _run(self, function: Callable[..., Result], *args: Any, **options: Any) -> Result:
+        """The result of `function` in a process. Raises Problem once the decoder is closed."""
+        with self._lock:
+            if self._is_closed:
+                raise Problem("internal", "the service is ending: send the same request again")
+            task: Future[Result] = self._pool.schedule(function, args=args, kwargs=options, timeout=self.seconds)
+            self._tasks.add(task)
+        try:
+            return task.result()
+        finally:
+            with self._lock:
+                self._tasks.discard(task)
 
     def close(self) -> None:
-        """End the processes, including those that still decode."""
+        """End the processes, including those that still decode. Requests that wait for them get an error."""
+        with self._lock:
+            self._is_closed = True
+            for task in self._tasks:  # the end of the pool leaves them without a result
+                task.cancel()
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 

@@ -42,7 +42,8 @@ class EditBody(ResponseModel):
     """Description of the source image from the request; null without one."""
 
     target_prompts: list[str]
-    """Target prompts, in the order of the request."""
+    """Target prompts, in the order of the request. That of an edit by `action` is the one that the service makes, as
+    soon as the job has made it."""
 
     created_at: Moment
     """Time at which the edit was created, in UTC."""
@@ -88,6 +89,13 @@ class DownloadableEdit(EditBody):
 
     status: State | None
     """State of the newest job; null if it was deleted."""
+
+    action: str | None
+    """What the subject does in the wanted image, from the request; null if the request gave prompts."""
+
+    used_source_prompt: str | None
+    """Description of the source image that the job used: that of the request, or the one that the service wrote. Null
+    until the job has succeeded."""
 
     results: list[EditResult]
     """One result for each prompt and seed. Empty until the job has succeeded."""

@@ -32,8 +32,8 @@ Prompt = Annotated[Text, Field(max_length=500)]
 
 
 class NewEdit(RequestModel):
-    """An edit of one image. Give either `subject_id` (for its newest ready prior) or `prior_id`, and either `prompt` or
-    `prompts`.
+    """An edit of one image. Give either `subject_id` (for its newest ready prior) or `prior_id`, and one of `prompt`,
+    `prompts` and `action`.
 
     The service generates one image for each prompt and seed. `seed` with `n` means n seeds, counted up from it. Without
     a seed the service draws one.
@@ -54,6 +54,11 @@ class NewEdit(RequestModel):
     prompts: Annotated[list[Prompt] | None, Field(min_length=1, max_length=MAX_PROMPTS)] = None
     """Several target prompts for the same image, instead of `prompt`. With most methods their edits share the
     inversion, which saves time."""
+
+    action: Annotated[Prompt, Field(pattern=r"\S")] | None = None
+    """What the subject does in the wanted image, without its name: "jumping over a fence". The service then makes the
+    target prompt: the description of the source with its action replaced, so that the scene stays. Give it instead of
+    `prompt` if the prompt need not say what else the image shows."""
 
     source_prompt: Prompt | None = None
     """Description of the image as it is now. Default: the service writes one. Give it if the pose or the scene is
@@ -112,6 +117,11 @@ class NewEdit(RequestModel):
     """Quality of `jpeg` or `webp`, from 1 to 100: higher is larger and closer to the exact image. Default: 90 for
     `jpeg`; `webp` without it loses nothing. Refused for `png`, which has no quality. Lower it for smaller files."""
 
+    credentials_prompt: bool = False
+    """True: the Content Credentials of each result state its prompt, so that every viewer of the file can read it.
+    Default: they state the edit without its prompt. Change it if the prompt is no secret and the readers shall see
+    it."""
+
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
@@ -144,14 +154,14 @@ class NewEdit(RequestModel):
     def _agree(self) -> "NewEdit":
         if (self.subject_id is None) == (self.prior_id is None):
             raise ValueError("give either subject_id or prior_id")
-        if (self.prompt is None) == (self.prompts is None):
-            raise ValueError("give either prompt or prompts")
+        if [self.prompt, self.prompts, self.action].count(None) != 2:
+            raise ValueError("give one of prompt, prompts and action")
         if self.seeds is not None and (self.seed is not None or self.n != 1):
             raise ValueError("give either seeds, or seed and n")
         for name, values in (("prompts", self.prompts), ("seeds", self.seeds)):
             if values is not None and len(set(values)) != len(values):
                 raise ValueError(f"{name} must not repeat")
-        if len(self.target_prompts()) * len(self.seeds or range(self.n)) > MAX_IMAGES:
+        if len(self.prompts or [""]) * len(self.seeds or range(self.n)) > MAX_IMAGES:
             raise ValueError(f"prompts times seeds must be at most {MAX_IMAGES} images")
         if len(self.seeds or range(self.n)) > 1 and not self.parameters.is_seeded():
             if self.method == "nima":
@@ -184,19 +194,23 @@ class NewEdit(RequestModel):
         return {
             self.method: self.parameters.given(),
             **({"choices": choices} if (choices := self.choices()) else {}),
+            **({"action": self.action.strip()} if self.action else {}),
             **({"negative_prompt": self.negative_prompt} if self.negative_prompt else {}),
             "seeds": self.chosen_seeds(),
             **self.output(),
         }
 
-    def target_prompts(self) -> list[str]:
-        """The prompts, from `prompt` or `prompts`."""
+    def target_prompts(self, phrase: str) -> list[str]:
+        """The prompts, which name the subject as `phrase`. That of an `action` holds until the job has made it."""
+        if self.action is not None:
+            return [f"a photo of {phrase} {self.action.strip()}"]
         return self.prompts or [self.prompt or ""]
 
     def output(self) -> dict[str, Any]:
         """The output settings that the request gave, for the job's parameters."""
         fields = {"output_format", "output_quality"}
-        return self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
+        given = self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
+        return given | ({"credentials_prompt": True} if self.credentials_prompt else {})
 
     def chosen_seeds(self) -> list[int]:
         """The seeds, from `seeds` or from `seed` and `n`; drawn if the request has none."""

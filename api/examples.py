@@ -36,6 +36,11 @@ _upload = {
     "url": "https://s3.example.com/lipe/file?X-Amz-Signature=0a1b2c", "headers": {"Content-Type": "image/jpeg"},
     "expires_at": LATER, "created_at": MOMENT,
 }  # fmt: skip
+_decision = {
+    "id": "dec_9f1c52e07b3d4c86a5f4e3d2c1b0a998", "number": 1, "kind": "prompt", "outcome": "refused",
+    "reason": "word_list", "policy": "house-rules", "actor": f"key:{KEY}", "ids": [SUBJECT, IMAGE],
+    "digests": [SHA256], "previous": "0" * 64, "hash": SHA256, "created_at": MOMENT,
+}  # fmt: skip
 _references = [IMAGE, "img_1a2b3c4d5e6f40718293a4b5c6d7e8f9", "img_a1b2c3d4e5f60718293a4b5c6d7e8f90"]
 _subject = {
     "id": SUBJECT, "name": "Rex", "class_noun": "dog", "token": "sks", "category": "animal", "consent": False,
@@ -75,6 +80,15 @@ _running_job = _prior_job | {
     "progress": {"stage": "training", "step": 120, "total": 800, "loss": 0.083, "eta_seconds": 61.5},
 }  # fmt: skip
 _canceled_job = _running_job | {"cancel_requested_at": LATER}
+_captions_job = _prior_job | {
+    "kind": "captions", "prior_id": None, "parameters": {"image_ids": [IMAGE], "action": "jumping"},
+    "urls": {**_urls, "result": f"/v1/captions/{JOB}"},
+}  # fmt: skip
+_caption = {
+    "image_id": IMAGE, "caption": "a photo of a sks dog sitting in a meadow",
+    "phrases": [{"text": "sitting in a meadow", "score": 2.4, "is_doubtful": False}],
+    "target_prompt": "a photo of a sks dog jumping in a meadow",
+}  # fmt: skip
 _endpoint = {"id": ENDPOINT, "url": HOOK, "events": ["edit.succeeded"], "disabled_at": None, "created_at": MOMENT}
 _key = {
     "id": KEY, "name": "the shop's web server", "scope": "write", "created_at": MOMENT, "expires_at": NEXT_YEAR,
@@ -133,6 +147,7 @@ REQUESTS: Mapping[str, Any] = {
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "dry_run_prior": {"preset": "best"},
     "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},
+    "create_captions": {"subject_id": SUBJECT, "image_ids": [IMAGE], "action": "jumping"},
     "create_edit": _new_edit,
     "dry_run_edit": _new_edit,
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
@@ -151,6 +166,11 @@ RESPONSES: Mapping[str, Any] = {
     "get_subject": _subject,
     "change_subject": _subject,
     "add_reference": _subject,
+    "create_captions": _captions_job,
+    "get_captions": {
+        "id": JOB, "subject_id": SUBJECT, "status": "succeeded", "captioner": "llava-1.5-7b-hf", "captions": [_caption],
+        "warnings": [],
+    },
     "train_prior": _prior_job,
     "import_prior": _prior_job | {"parameters": {"import": {"sha256": SHA256, "size": 186046352}}},
     "dry_run_prior": _dry_run | {"resolved": {"prior": {"steps": 1000}, "choices": {"preset": "best"}}, "images": 0},
@@ -165,8 +185,25 @@ RESPONSES: Mapping[str, Any] = {
     "create_edit": _edit_job,
     "dry_run_edit": _dry_run,
     "list_edits": _page(_edit),
+    "verify_image": {
+        "credentials": "valid", "made_here": True, "edit_id": EDIT, "failures": [],
+        "signer": {
+            "organization": "Example", "common_name": "Example images", "serial_number": "271828", "algorithm": "Es256",
+        },
+        "software": "LIPE 0.2.0", "ingredients": 1, "watermark": None,
+        "actions": [
+            {"action": "c2pa.opened", "digital_source_type": None, "software": None, "regions": []},
+            {
+                "action": "c2pa.edited",
+                "digital_source_type":
+                    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
+                "software": "LIPE 0.2.0", "regions": [{"left": 212, "top": 96, "width": 480, "height": 512}],
+            },
+        ],
+    },
     "get_edit": _edit | {
-        "job_id": JOB, "status": "succeeded",
+        "job_id": JOB, "status": "succeeded", "action": None,
+        "used_source_prompt": "a photo of sks dog sitting in a meadow",
         "results": [
             {
                 "prompt": PROMPT, "seed": 7, "image": _file("image", "edit-0.png"),
@@ -187,6 +224,7 @@ RESPONSES: Mapping[str, Any] = {
     "get_webhook_secret": {"secrets": [SECRET]},
     "create_key": _key | {"api_key": f"lipe_{KEY}_5f0c6f0e..."},
     "list_keys": _page(_key),
+    "list_decisions": _page(_decision),
     "list_webhook_deliveries": _page(_delivery),
     "redeliver_webhook": _delivery | {"state": "pending", "delivered_at": None, "next_attempt_at": LATER},
     "healthz": {"status": "ok"},
@@ -202,6 +240,8 @@ def event(event_type: str) -> dict[str, Any]:
     data = _event_data | {"kind": kind, "status": status, **_event_facts.get(event_type, {})}
     if kind == "prior":
         data |= {"edit_id": None, "result_path": f"/v1/priors/{PRIOR}"}
+    if kind == "captions":
+        data |= {"edit_id": None, "prior_id": None, "result_path": f"/v1/captions/{JOB}"}
     if state == "failed":
         data["error"] = {"code": "gpu_out_of_memory", "detail": "request fewer or smaller images"}
     return {"type": event_type, "timestamp": LATER, "data": data}

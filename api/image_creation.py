@@ -10,8 +10,9 @@ from api.idempotency import IdempotentRequest
 from api.image_body import ImageBody
 from api.image_sanitizer import SanitizedImage
 from api.problems import Problem
+from api.quota import check_quotas
 from api.service import Service
-from ledger import images, uploads
+from ledger import images, quotas, uploads
 from ledger.idempotency import Answer
 from ledger.models import Upload, new_id
 from ledger.storage import NoSuchObject, StorageError, WrongSize, image_prefix
@@ -109,5 +110,11 @@ def _add(
         height=image.height,
         content_type=image.content_type,
         upload_id=upload_id,
+        credentials=image.credentials,
     )
+    try:
+        check_quotas(quotas.of_images(session, project_id, idempotent.service.settings))
+    except Problem:
+        discard(idempotent.service, stored.key)
+        raise
     return Answer(201, ImageBody.model_validate(row).model_dump(mode="json"), {"Location": f"/v1/images/{row.id}"})

@@ -10,6 +10,13 @@ from pillow_heif import HeifImageFile
 
 MAX_PIXELS = 50_000_000  # decoded: 200 MB at 4 bytes each
 SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "WEBP": "image/webp",
+    "HEIF": "image/heic",
+    "AVIF": "image/avif",
+}
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis"})
 """Brands of still HEVC images. HEIF files with other codecs, and image sequences, have other brands."""
@@ -41,6 +48,11 @@ def open_image(content: bytes) -> Image.Image:
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         raise unreadable(error) from error
+
+
+def media_type(image: Image.Image) -> str:
+    """The media type of an opened file."""
+    return MEDIA_TYPES.get(image.format or "", "image/png")
 
 
 def unreadable(error: Exception) -> ImageRefused:

@@ -12,8 +12,17 @@ from itertools import product
 
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
-from api.image_formats import MAX_PIXELS, PHONE_FORMATS, ImageRefused, open_image, too_many_pixels, unreadable
+from api.image_formats import (
+    MAX_PIXELS,
+    PHONE_FORMATS,
+    ImageRefused,
+    media_type,
+    open_image,
+    too_many_pixels,
+    unreadable,
+)
 from api.jpeg_rebuild import rebuild_jpeg
+from provenance.ingredient import archive
 
 MAX_SIDE = 8192
 ROUNDING = 2  # of 255: by how much an sRGB profile may differ from sRGB
@@ -22,18 +31,23 @@ PNG_COMPRESSION = 3  # zlib's default level takes three times as long to save a 
 
 @dataclass(frozen=True)
 class SanitizedImage:
-    """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG."""
+    """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG.
+
+    `credentials` are the uploaded file's own Content Credentials, apart from the pixels, if it had some.
+    """
 
     width: int
     height: int
     content: bytes
     content_type: str
+    credentials: bytes | None = None
 
 
 def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: bool = True) -> SanitizedImage:
     """Rebuild the image of an uploaded file. Raises ImageRefused, with a code of its own for each kind of refusal.
 
-    Rebuilding a damaged JPEG as a JPEG may end the process: see api.jpeg_rebuild.
+    Rebuilding a damaged JPEG as a JPEG may end the process: see api.jpeg_rebuild. Without `keep_jpeg`, the file's
+    Content Credentials are dropped, too: reading them is the other step that might have ended it.
     """
     if len(content) > max_bytes:
         raise ImageRefused("image_too_large", f"the file has {len(content)} bytes: send at most {max_bytes}")
@@ -47,9 +61,10 @@ def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: 
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         raise unreadable(error) from error
+    credentials = archive(content, media_type(source)) if keep_jpeg else None
     if keep_jpeg and (jpeg := rebuild_jpeg(content, source, image)) is not None:
-        return SanitizedImage(*image.size, jpeg, "image/jpeg")
-    return SanitizedImage(*image.size, _png(image), "image/png")
+        return SanitizedImage(*image.size, jpeg, "image/jpeg", credentials)
+    return SanitizedImage(*image.size, _png(image), "image/png", credentials)
 
 
 def _png(image: Image.Image) -> bytes:

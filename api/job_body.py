@@ -1,6 +1,6 @@
 """The body of a job in answers."""
 
-from typing import Any
+from typing import Any, cast
 
 from api.artefact_body import ArtefactBody
 from api.fields import Moment, ResponseModel
@@ -76,30 +76,32 @@ class JobUrls(ResponseModel):
     """Path of the stream of events: GET it to follow the job."""
 
     result: str
-    """Path of the edit or the prior that the job makes."""
+    """Path of the edit, the prior or the captions that the job makes."""
 
 
 class JobBody(ResponseModel):
-    """A training or an edit. `parameters` are those of the request, `resolved` all settings that the job ran with."""
+    """A training, an edit or captions to write.
+
+    `parameters` are those of the request, `resolved` all settings that the job ran with."""
 
     id: str
     """Id of the job."""
 
     kind: JobKind
-    """`prior` for a training, `edit` for an edit."""
+    """`prior` for a training, `edit` for an edit, `captions` for descriptions of images."""
 
     status: State
     """State of the job. `succeeded`, `failed`, `canceled` and `expired` are final."""
 
     subject_id: str
-    """Id of the subject that the job learns or edits."""
+    """Id of the subject that the job learns, edits or describes."""
 
     prior_id: str | None
-    """Id of the prior that the job learns or uses; null for an edit with the base model alone, or whose
-    prior was deleted."""
+    """Id of the prior that the job learns or uses; null for captions, and for an edit with the base model alone or
+    whose prior was deleted."""
 
     edit_id: str | None
-    """Id of the edit; null for a training."""
+    """Id of the edit; null for the other kinds."""
 
     attempt: int
     """Number of times that a worker has claimed the job."""
@@ -159,10 +161,9 @@ class JobBody(ResponseModel):
     def of(cls, service: Service, job: Job, waiting: Waiting | None = None) -> "JobBody":
         """The body of a row; `waiting` if it is queued and that is known."""
         path = f"/v1/jobs/{job.id}"
-        result = f"/v1/edits/{job.edit_id}" if job.kind == "edit" else f"/v1/priors/{job.prior_id}"
         return cls(
             id=job.id,
-            kind="edit" if job.kind == "edit" else "prior",
+            kind=cast(JobKind, job.kind),
             status=job.status,
             subject_id=job.subject_id,
             prior_id=job.prior_id,
@@ -185,7 +186,11 @@ class JobBody(ResponseModel):
             finished_at=job.finished_at,
             cancel_requested_at=job.cancel_requested_at,
             urls=JobUrls(
-                self=path, cancel=f"{path}/cancel", retry=f"{path}/retry", events=f"{path}/events", result=result
+                self=path,
+                cancel=f"{path}/cancel",
+                retry=f"{path}/retry",
+                events=f"{path}/events",
+                result=job.result_path,
             ),
         )
 

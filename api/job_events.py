@@ -1,26 +1,25 @@
 """Server-sent events of a job, as they happen. A client that reconnects sends the number of its last event.
 
-Replay and live events come from one query, "events after n", repeated several times a second while a client listens.
+Replay and live events come from one question, "events after n", which `api.job_watch` answers for all streams at once.
 Of the progress events that a client missed, it gets the newest alone (see ledger/events.py). While the database is
 unavailable the stream stays open and sends no events.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
-from anyio import sleep
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 
+from api import problem_answers
 from api.fields import Moment, ResponseModel
+from api.job_watch import Position
 from api.previews import with_preview_url
-from api.service import Service
-from ledger import events, jobs
-from ledger.database import UNAVAILABLE
-from ledger.events import JobEvent
-from ledger.states import TERMINAL
+from api.problems import Problem
+from api.service import Service, running_service
 
-POLL_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15
 SEND_SECONDS = 30  # a client that reads nothing for so long is disconnected
 
@@ -42,39 +41,34 @@ class EventBody(ResponseModel):
 
 
 class JobEvents(EventSourceResponse):
-    """Sets the media type for OpenAPI."""
+    """Sets the media type for OpenAPI, and answers with a problem if the project has too many streams."""
 
     media_type = "text/event-stream"
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream, which counts until it ends."""
+        request = Request(scope)
+        watch = running_service(request).job_watch
+        with watch.stream(request.state.caller.project_id) as has_room:
+            if has_room:
+                await super().__call__(scope, receive, send)
+                return
+        detail = f"the project follows {watch.max_streams} jobs already: end a stream, or use webhooks"
+        await problem_answers.answer(request, Problem("too_many_streams", detail))(scope, receive, send)
 
-def stream(service: Service, project_id: str, job_id: str, after: int) -> JobEvents:
-    """The events after number `after`, until the terminal one."""
-    return JobEvents(_events(service, project_id, job_id, after), ping=KEEP_ALIVE_SECONDS, send_timeout=SEND_SECONDS)
+
+def stream(service: Service, position: Position) -> JobEvents:
+    """The events after the position, until the terminal one."""
+    return JobEvents(_events(service, position), ping=KEEP_ALIVE_SECONDS, send_timeout=SEND_SECONDS)
 
 
-async def _events(service: Service, project_id: str, job_id: str, after: int) -> AsyncIterator[ServerSentEvent]:
+async def _events(service: Service, position: Position) -> AsyncIterator[ServerSentEvent]:
     while True:
-        try:
-            new_events, is_over = await run_in_threadpool(_after, service, project_id, job_id, after)
-        except UNAVAILABLE:
-            new_events, is_over = [], False  # the stream stays open, and the next query may succeed
-        for event in new_events:
+        news = await service.job_watch.news(position)
+        for event in news.events:
             data = with_preview_url(service, event.data)
             body = EventBody(sequence=event.sequence, type=event.type, at=event.at, data=data)
             yield ServerSentEvent(body.model_dump_json(), event=event.type, id=str(event.sequence))
-            after = event.sequence
-        if is_over:
+            position = replace(position, after=event.sequence)
+        if news.is_over:
             return
-        await sleep(POLL_SECONDS)
-
-
-def _after(service: Service, project_id: str, job_id: str, after: int) -> tuple[list[JobEvent], bool]:
-    """The new events, and whether no more will follow because the job is over or erased."""
-    with service.begin() as session:
-        job = jobs.get(session, project_id, job_id)
-        if job is None:
-            return [], True
-        if job.sequence <= after:
-            return [], job.status in TERMINAL
-        new_events = events.after(session, project_id, job_id, after)
-        return jobs.events_after(session, job, new_events, after), job.status in TERMINAL

@@ -13,8 +13,10 @@ COMMON = (
     "malformed_request",
     "unauthenticated",
     "insufficient_scope",
+    "body_too_slow",
     "body_too_large",
     "invalid_request",
+    "too_many_bodies",
     "internal",
     "unavailable",
 )

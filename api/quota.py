@@ -19,6 +19,15 @@ PROBLEMS: Mapping[str, tuple[str, str]] = {
         "too_many_uploads",
         "{} uploads are not images yet: create images from them, or wait until they expire",
     ),
+    "images": ("too_many_images", "the project has {} images: delete those that it no longer needs"),
+    "image-bytes": (
+        "image_bytes_used_up",
+        "the project's images may have {} bytes in all: delete those that it no longer needs",
+    ),
+    "webhook-endpoints": (
+        "too_many_endpoints",
+        "the project has {} webhook endpoints: delete those that it no longer needs",
+    ),
 }
 """For each quota: the code of its refusal and the detail."""
 

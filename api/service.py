@@ -9,12 +9,15 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request
 from sqlalchemy import Engine
 
+from api.body_shares import BODIES, BodyShares
 from api.decoder import Decoder
+from api.job_watch import JobWatch
 from api.threads import Threads
 from ledger.database import Autocommit, UnitOfWork, autocommit, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
 from ledger.storage import Storage
+from provenance.reading import Trust, load_trust
 
 AUTHENTICATING_THREADS, SUBMITTING_THREADS = 2, 4
 
@@ -30,8 +33,11 @@ class Service:
     storage: Storage
     notify: Notifier
     decoder: Decoder
+    trust: Trust
     authenticating: Threads
     submitting: Threads
+    body_shares: BodyShares
+    job_watch: JobWatch
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
@@ -39,20 +45,26 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
+        trust = load_trust(settings.credentials_chains, settings.credentials_trust_file)
         engine, storage, decoder = make_engine(settings.database_url), Storage(settings), Decoder()
         storage.open()
         authenticating = Threads("authenticating", AUTHENTICATING_THREADS)
         submitting = Threads("submitting", SUBMITTING_THREADS)
+        begin = unit_of_work(engine)
+        job_watch = JobWatch(begin, settings.max_event_streams)
         app.state.service = Service(
             settings=settings,
             engine=engine,
-            begin=unit_of_work(engine),
+            begin=begin,
             autocommit=autocommit(engine),
             storage=storage,
             notify=make_notifier(settings),
             decoder=decoder,
+            trust=trust,
             authenticating=authenticating,
             submitting=submitting,
+            body_shares=BodyShares(BODIES * settings.max_upload_bytes),
+            job_watch=job_watch,
         )
         # The objects that exist now live as long as the process. Collecting them took an eighth of each request's time.
         gc.collect()
@@ -60,7 +72,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         try:
             yield
         finally:
-            for pool in (authenticating, submitting, decoder):
+            for pool in (job_watch, authenticating, submitting, decoder):
                 pool.close()
             engine.dispose()
 

@@ -79,22 +79,22 @@ class EventData(ResponseModel):
     """Reason of the failure; absent unless the job has failed."""
 
     kind: JobKind
-    """`prior` for a training, `edit` for an edit."""
+    """`prior` for a training, `edit` for an edit, `captions` for descriptions of images."""
 
     subject_id: str
     """Id of the subject."""
 
     prior_id: str | None
-    """Id of the prior; null for an edit with the base model alone."""
+    """Id of the prior; null for captions, and for an edit with the base model alone."""
 
     edit_id: str | None
-    """Id of the edit; null for a training."""
+    """Id of the edit; null for the other kinds."""
 
     warnings: list[JobWarning]
     """Reasons why the result will probably be poor."""
 
     result_path: str
-    """Path of the edit or the prior on the service. GET it with an API key for new URLs of the files."""
+    """Path of the result on the service. GET it with an API key for the captions, or for new URLs of the files."""
 
     output: LinkedResult | None = None
     """The result that was stored. Only in `edit.output`."""
@@ -147,14 +147,15 @@ def _receiver(event: str) -> Callable[..., None]:
 
     def receive(body: WebhookEvent) -> None: ...
 
-    receive.__doc__ = f"The job of {'an edit' if kind == 'edit' else 'a prior'} has {PHRASES[state]}."
+    receive.__doc__ = f"The job of {SUBJECTS[kind]} has {PHRASES[state]}."
     return receive
 
 
+SUBJECTS = {"prior": "a prior", "edit": "an edit", "captions": "captions"}
 PHRASES = {
     "started": "been claimed by a worker for the first time; only sent to those that subscribe to this type",
     "output": "stored one of its results; only sent to those that subscribe to this type",
-    "succeeded": "succeeded: its files are available",
+    "succeeded": "succeeded: its result is available",
     "failed": "failed: `error` says why",
     "canceled": "been cancelled",
     "expired": "expired",

@@ -15,8 +15,9 @@ from typing import Any
 from lipe_core.methods.request import EditImages
 from worker import edit, gpu, presence
 from worker.app import serve
-from worker.attempt import Attempt, File, JobResult
+from worker.attempt import Attempt
 from worker.context import WorkerContext
+from worker.job_result import File, JobResult
 
 STEP_SECONDS = 0.02
 EDIT_STEPS = 8

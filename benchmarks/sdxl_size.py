@@ -4,12 +4,14 @@ The configuration is that of stabilityai/stable-diffusion-xl-base-1.0 (https://a
 `depth`, `width` and `side` reduce it in proportion, so that it also runs without a GPU.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from menagerie.models import build_tokenizer
 from menagerie.subjects import TOKEN
@@ -17,6 +19,7 @@ from menagerie.subjects import TOKEN
 _HEAD = 64
 _TEXT_LENGTH = 77
 _VOCABULARY = 49408
+_LARGEST_FILE = "2GB"  # a file is copied in memory while it is written
 _WORDS = (TOKEN, "a", "an", "photo", "of", "dog", "in", "the", "sitting", "standing", "asleep", "jumping")
 
 
@@ -45,27 +48,47 @@ class Scale:
         return max(1, round(count * self.width / 320 / _HEAD)) * _HEAD
 
 
-def write_checkpoint(folder: Path, scale: Scale = Scale(), dtype: torch.dtype = torch.float32) -> Path:
-    """Write a folder that diffusers and LIPE can load. The random weights are the same at every call."""
+def write_checkpoint(
+    folder: Path,
+    scale: Scale = Scale(),
+    dtype: torch.dtype = torch.float32,
+    tokenizers: tuple[CLIPTokenizer, CLIPTokenizer] | None = None,
+) -> Path:
+    """Write a folder that diffusers and LIPE can load. The random weights are the same at every call.
+
+    Without `tokenizers`, they know the words of the benchmark's prompts only; the embedding tables have SDXL's size.
+    """
     torch.manual_seed(0)
-    # The tokenizer has the words of the prompts only; the embedding tables have SDXL's size.
-    tokenizer = build_tokenizer(_WORDS, _TEXT_LENGTH)
-    first, second = text_config(scale, len(tokenizer), 768, 12), text_config(scale, len(tokenizer), 1280, 32)
-    pipeline = StableDiffusionXLPipeline(
-        vae=vae(scale).to(dtype),
-        text_encoder=CLIPTextModel(first).to(dtype),
-        text_encoder_2=CLIPTextModelWithProjection(second).to(dtype),
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer,
-        unet=unet(scale, first.hidden_size, second.hidden_size).to(dtype),
-        scheduler=EulerDiscreteScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="leading",
-            steps_offset=1, interpolation_type="linear",
-        ),
-        add_watermarker=False,
-    )  # fmt: skip
-    pipeline.save_pretrained(folder)
+    first_tokenizer, second_tokenizer = tokenizers or (build_tokenizer(_WORDS, _TEXT_LENGTH),) * 2
+    tokens = len(first_tokenizer)
+    first, second = text_config(scale, tokens, 768, 12), text_config(scale, tokens, 1280, 32)
+    with _default_dtype(dtype):
+        pipeline = StableDiffusionXLPipeline(
+            vae=vae(scale),
+            text_encoder=CLIPTextModel(first),
+            text_encoder_2=CLIPTextModelWithProjection(second),
+            tokenizer=first_tokenizer,
+            tokenizer_2=second_tokenizer,
+            unet=unet(scale, first.hidden_size, second.hidden_size),
+            scheduler=EulerDiscreteScheduler(
+                beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="leading",
+                steps_offset=1, interpolation_type="linear",
+            ),
+            add_watermarker=False,
+        )  # fmt: skip
+    pipeline.save_pretrained(folder, max_shard_size=_LARGEST_FILE)
     return folder
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make new weights in this precision, since float32 weights of SDXL's size take 14 GB."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def text_config(scale: Scale, tokens: int, width: int, layers: int) -> CLIPTextConfig:

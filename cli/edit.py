@@ -21,7 +21,13 @@ def edit(
             help="The source image: the path or URL of a JPEG, PNG, WebP, HEIC or AVIF file.", parser=image_source
         ),
     ],
-    prompt: Annotated[list[str], typer.Option(help='What the result shows: "a photo of sks dog jumping". Repeatable.')],
+    prompt: Annotated[
+        list[str] | None, typer.Option(help='What the result shows: "a photo of sks dog jumping". Repeatable.')
+    ] = None,
+    action: Annotated[
+        str | None,
+        typer.Option(help="What the subject does in the result: jumping. The rest of the scene stays. Or --prompt."),
+    ] = None,
     subject: Annotated[str | None, typer.Option(help="The subject's id. The edit uses its newest prior.")] = None,
     prior: Annotated[str | None, typer.Option(help="A prior's id, instead of --subject.")] = None,
     mix: Annotated[str | None, typer.Option(help="The id of a second prior to mix in, such as a style.")] = None,
@@ -63,6 +69,9 @@ def edit(
     quality: Annotated[
         int | None, typer.Option(help="The quality of jpeg (default 90), or of lossy webp.", min=1, max=100)
     ] = None,
+    credentials_prompt: Annotated[
+        bool, typer.Option("--credentials-prompt", help="State the prompt in the results' Content Credentials.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The folder for the edited images.", file_okay=False)] = Path("out"),
     dry_run: DryRunOption = False,
     url: Url = None,
@@ -72,6 +81,8 @@ def edit(
     """Edit an image with a subject's prior and print the paths of the results, one for each prompt and seed."""
     if (subject is None) == (prior is None):
         raise typer.BadParameter("give either --subject or --prior")
+    if bool(prompt) == bool(action):
+        raise typer.BadParameter("give either --prompt or --action")
     if not use_prior and (prior is not None or method == "dreamctrl"):
         raise typer.BadParameter("--no-prior needs --subject, and another --method than dreamctrl")
     if mix is not None and not use_prior:
@@ -92,6 +103,7 @@ def edit(
                 "image": images[0],
                 "mask": images[1] if mask else None,
                 "prompts": prompt,
+                "action": action,
                 "source_prompt": source_prompt,
                 "negative_prompt": negative_prompt,
                 "method": method,
@@ -103,6 +115,7 @@ def edit(
                 "seeds": seed,
                 "output_format": output_format,
                 "output_quality": quality,
+                "credentials_prompt": credentials_prompt or None,
             }
             if dry_run:
                 with deleted_afterwards(lipe, [uploaded.id for uploaded in images]):

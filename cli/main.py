@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import keys
+from cli import content_credentials, decisions, keys
+from cli.captions import captions
 from cli.check_model import check_model
 from cli.edit import edit
 from cli.embedded.workers import Workers, WorkersOption
@@ -24,6 +25,7 @@ from cli.server_errors import server_errors
 from cli.settings_file import Data
 from cli.status import status
 from cli.train import train
+from cli.verify import verify
 from ledger.version import VERSION
 
 if TYPE_CHECKING:
@@ -103,18 +105,10 @@ def api(
     port: Port = 8000,
 ) -> None:
     """Serve the REST API."""
-    import uvicorn
+    from api.server import serve
 
     _configure_program()
-    uvicorn.run(
-        "api.app:make_app",
-        factory=True,
-        host=host,
-        port=port,
-        log_config=None,  # its lines have the format of all others
-        server_header=False,
-        access_log=False,  # `api.request_id` logs each request with its id
-    )
+    serve(host, port)
 
 
 def worker(
@@ -158,7 +152,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False,
     data: Data = None,
 ) -> None:
-    """Check the service's nine invariants in database and object storage. Nothing is changed.
+    """Check the service's ten invariants in database and object storage. Nothing is changed.
 
     Every artefact is read from the storage. Exit status: 0 no violation, 1 violations, 2 database or storage
     unavailable.
@@ -184,14 +178,16 @@ def doctor() -> None:
 
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
-    "Use a running service": (train, import_prior, edit, jobs, cancel, retry),
+    "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify),
     "Look after it": (doctor, audit, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+keys.app.add_typer(content_credentials.app, name="content-credentials")
 app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
+app.add_typer(decisions.app, name="decisions", rich_help_panel="Look after it")
 app.add_typer(bench.app, name="bench", rich_help_panel="Models")
 
 

@@ -3,15 +3,47 @@
 #
 # An existing folder is never overwritten: the database keeps its first password, and a new pepper makes every API key
 # invalid. The files are readable by all users because each container reads them as a different user. Only the owner
-# can enter the folder.
+# can enter the folder. A folder of an older version gets the files that it lacks.
+#
+# credentials_chain.pem and credentials_key.pem sign the results, by a local authority for trying out. Replace them by
+# those of your organization before you publish results: docs/content-credentials.md.
 set -eu
 folder=${1:-"$(dirname "$0")/../secrets"}
+command -v openssl >/dev/null || { echo "install openssl: it makes the certificate that signs results" >&2; exit 1; }
+
+make_certificate() {
+    scratch=$(mktemp -d) && trap 'rm -rf "$scratch"' EXIT
+    extensions='basicConstraints=critical,CA:FALSE
+keyUsage=critical,digitalSignature
+extendedKeyUsage=emailProtection
+subjectKeyIdentifier=hash
+authorityKeyIdentifier=keyid'
+    printf '%s\n' "$extensions" >"$scratch/extensions"
+    for name in authority signer; do
+        openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$scratch/$name.key" 2>/dev/null
+    done
+    openssl req -x509 -new -key "$scratch/authority.key" -days 3650 -out "$scratch/authority.pem" \
+        -subj "/O=LIPE/CN=LIPE local authority (not on any trust list)" \
+        -addext keyUsage=critical,keyCertSign,cRLSign
+    openssl req -new -key "$scratch/signer.key" -subj "/O=LIPE/CN=LIPE content credentials" |
+        openssl x509 -req -CA "$scratch/authority.pem" -CAkey "$scratch/authority.key" -days 825 \
+            -set_serial "0x$(random | cut -c1-32)" -extfile "$scratch/extensions" -out "$scratch/signer.pem" 2>/dev/null
+    cat "$scratch/signer.pem" "$scratch/authority.pem" >"$1/credentials_chain.pem"
+    cp "$scratch/signer.key" "$1/credentials_key.pem"
+    chmod 444 "$1/credentials_chain.pem" "$1/credentials_key.pem"
+}
+random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
 if [ -e "$folder" ]; then
-    echo "$folder exists: its secrets are unchanged"
+    if [ -e "$folder/credentials_key.pem" ]; then
+        echo "$folder exists: its secrets are unchanged"
+    else
+        make_certificate "$folder"
+        echo "$folder exists: it got the certificate that signs results, and all else is unchanged"
+    fi
     exit 0
 fi
 
-random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 keep() { printf '%s\n' "$2" >"$unfinished/$1" && chmod 444 "$unfinished/$1"; }
 
 unfinished="$folder.unfinished"
@@ -28,5 +60,6 @@ keep lipe_s3_access_key_id lipe
 keep lipe_s3_secret_access_key "$storage"
 keep lipe_key_pepper "$(random)"
 keep lipe_prompt_writer_key ''
+make_certificate "$unfinished"
 mv "$unfinished" "$folder"
 echo "$folder is created: keep a copy of it with the backups"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Interval, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
@@ -19,7 +19,7 @@ from ledger import artefacts, job_warnings, partial_results, previews, priors, t
 from ledger.artefacts import NewArtefact
 from ledger.compiled_statement import CompiledStatement, SessionOrConnection
 from ledger.job_warnings import JobWarning
-from ledger.models import Job
+from ledger.models import Edit, Job
 from ledger.partial_results import PartialResults
 from ledger.states import JobKind, State
 from ledger.storage import Storage
@@ -79,9 +79,8 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
     assert job.claimed_at is not None  # noqa: S101 - just written
     transitions.record(session, job, State.RUNNING)
     seconds_queued = (job.claimed_at - job.queued_at).total_seconds()
-    kind: JobKind = "prior" if job.kind == "prior" else "edit"
     is_import = "import" in job.parameters
-    return Claim(job.id, job.project_id, kind, job.epoch, job.attempt, seconds_queued, is_import)
+    return Claim(job.id, job.project_id, cast(JobKind, job.kind), job.epoch, job.attempt, seconds_queued, is_import)
 
 
 _RENEW = CompiledStatement(
@@ -132,6 +131,15 @@ def warn(session: Session, claim: Claim, found: Sequence[JobWarning]) -> bool:
     return True
 
 
+def set_target_prompts(session: Session, claim: Claim, prompts: Sequence[str]) -> bool:
+    """Record the target prompts that the attempt has made, as many as before. False: not the effective attempt."""
+    job = _lock_held(session, claim)
+    if job is None:
+        return False
+    session.execute(update(Edit).where(Edit.id == job.edit_id).values(target_prompts=list(prompts)))
+    return True
+
+
 def finish(
     session: Session,
     claim: Claim,
@@ -162,8 +170,7 @@ def finish(
             reference_ids=resolved.get("references", ()),
         )
     job.resolved, job.metrics = resolved, metrics
-    of_files = webhook_bodies.of_prior if job.kind == "prior" else webhook_bodies.of_edit
-    facts = of_files(storage, new_artefacts) if storage is not None else transitions.NO_FACTS
+    facts = webhook_bodies.of_end(storage, job.kind, new_artefacts) if storage is not None else transitions.NO_FACTS
     transitions.end(session, job, State.SUCCEEDED, facts)
     return True
 

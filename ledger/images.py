@@ -18,6 +18,7 @@ def add(
     height: int,
     content_type: str = "image/png",
     upload_id: str | None = None,
+    credentials: bytes | None = None,
 ) -> Image:
     """Record an image whose object is stored. The caller makes the id by `new_id("img")`: the key contains it."""
     image = Image(
@@ -30,6 +31,7 @@ def add(
         width=width,
         height=height,
         upload_id=upload_id,
+        credentials=credentials,
     )
     session.add(image)
     session.flush()
@@ -39,6 +41,12 @@ def add(
 def get(session: Session, project_id: str, image_id: str) -> Image | None:
     """The project's image, or None."""
     return session.scalars(select(Image).where(Image.project_id == project_id, Image.id == image_id)).first()
+
+
+def credentials(session: Session, project_id: str, image_id: str) -> bytes | None:
+    """The Content Credentials of the image's upload, as an ingredient archive. None: it had none."""
+    query = select(Image.credentials).where(Image.project_id == project_id, Image.id == image_id)
+    return session.scalars(query).first()
 
 
 def get_many(session: Session, project_id: str, image_ids: list[str]) -> list[Image]:

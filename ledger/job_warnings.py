@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 
 from ledger.models import Event, Job
 
-WarningCode = Literal["unlike_the_base_model", "subject_not_found", "mask_covers_nearly_all", "nothing_changed"]
+WarningCode = Literal[
+    "unlike_the_base_model", "subject_not_found", "mask_covers_nearly_all", "nothing_changed", "caption_doubtful"
+]
 EVENT = "warning"
 """An event of this type, such as `prior.warning`, has the new warnings in its `data`."""
 

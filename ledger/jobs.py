@@ -79,6 +79,13 @@ def of_edit(session: Session, project_id: str, edit_id: str) -> Job | None:
     return session.scalars(select(Job).where(*mine).order_by(Job.created_at.desc()).limit(1)).first()
 
 
+def newest_captions(session: Session, job: Job) -> Job | None:
+    """The newest job for the same captions as this one."""
+    same = (Job.project_id == job.project_id, Job.subject_id == job.subject_id, Job.kind == "captions")
+    query = select(Job).where(*same, Job.parameters == job.parameters)
+    return session.scalars(query.order_by(Job.created_at.desc()).limit(1)).first()
+
+
 def listing(
     session: Session,
     project_id: str,
@@ -107,6 +114,12 @@ def events_after(session: Session, job: Job, events: list[JobEvent], sequence: i
     return sorted([*events, latest], key=lambda event: event.sequence)
 
 
+def states(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, State]]:
+    """The number of the newest event and the state of each of these jobs that exists, whosever it is."""
+    found = session.execute(select(Job.id, Job.sequence, Job.state).where(Job.id.in_(job_ids)))
+    return {job_id: (sequence, State(state)) for job_id, sequence, state in found}
+
+
 def is_over(session: Session, job_id: str) -> bool:
     """Whether the job has ended or was deleted, so that its checkpoint is not needed any more."""
     unfinished = select(Job.id).where(Job.id == job_id, Job.state.not_in(TERMINAL))
@@ -114,11 +127,18 @@ def is_over(session: Session, job_id: str) -> bool:
 
 
 def needs_captions(session: Session, job_id: str) -> bool:
-    """Whether the job is queued and the user left out a caption of its references, or the source prompt of its edit."""
+    """Whether the job is queued and has captions to write.
+
+    These are the captions that were asked for, those of references, or the source prompt of an edit.
+    """
     reference = select(Reference).where(Reference.subject_id == Job.subject_id, _is_blank(Reference.caption))
     edited = select(Edit).where(Edit.id == Job.edit_id, _is_blank(Edit.source_prompt))
     is_training = and_(Job.kind == "prior", ~Job.parameters.has_key("import"))
-    is_missing = or_(and_(is_training, reference.exists()), and_(Job.kind == "edit", edited.exists()))
+    is_missing = or_(
+        Job.kind == "captions",
+        and_(is_training, reference.exists()),
+        and_(Job.kind == "edit", edited.exists()),
+    )
     queued = select(Job.id).where(Job.id == job_id, Job.state == State.QUEUED, is_missing)
     return session.scalars(queued).first() is not None
 

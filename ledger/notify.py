@@ -11,7 +11,13 @@ from redis.exceptions import RedisError
 
 from ledger.settings import Settings
 
-QUEUES = {"lipe.prior": "priors", "lipe.edit": "edits", "lipe.webhook": "webhooks", "lipe.fetch": "webhooks"}
+QUEUES = {
+    "lipe.prior": "priors",
+    "lipe.edit": "edits",
+    "lipe.captions": "edits",  # a person waits for them, so they must not wait behind trainings
+    "lipe.webhook": "webhooks",
+    "lipe.fetch": "webhooks",
+}
 TIMEOUT_SECONDS = 2.0
 Notifier = Callable[[str, str], bool]
 

@@ -1,4 +1,4 @@
-"""Quotas: limits on the queued jobs, running jobs, subjects, uploads and GPU seconds of one project.
+"""Quotas: limits on the jobs, subjects, uploads, images, webhook endpoints and GPU seconds of one project.
 
 A quota is checked in the transaction that creates the row, after the row is written. The project's row is locked first,
 so that the second of two concurrent transactions counts the row of the first. The lock is taken last and is held for a
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from ledger import uploads, usage
 from ledger.compiled_statement import CompiledStatement
-from ledger.models import Job, Project, Subject
+from ledger.models import Image, Job, Project, Subject, WebhookEndpoint
 from ledger.settings import Settings
 from ledger.states import State
 
@@ -64,6 +64,24 @@ def of_uploads(session: Session, project_id: str, settings: Settings) -> list[Qu
     """The quota of a transaction that has created an upload."""
     _lock_project(session, project_id)
     return [_of_count("pending-uploads", settings.max_pending_uploads, uploads.count_pending(session, project_id))]
+
+
+def of_images(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
+    """The quotas of a transaction that has created an image."""
+    _lock_project(session, project_id)
+    mine = select(func.count(), func.coalesce(func.sum(Image.size), 0)).where(Image.project_id == project_id)
+    count, size = session.execute(mine).one()
+    return [
+        _of_count("images", settings.max_images, count),
+        _of_count("image-bytes", settings.max_image_bytes, int(size)),
+    ]
+
+
+def of_endpoints(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
+    """The quota of a transaction that has created a webhook endpoint."""
+    _lock_project(session, project_id)
+    mine = select(func.count()).select_from(WebhookEndpoint).where(WebhookEndpoint.project_id == project_id)
+    return [_of_count("webhook-endpoints", settings.max_webhook_endpoints, session.scalar(mine) or 0)]
 
 
 def has_room(session: Session, job_id: str, settings: Settings) -> bool:

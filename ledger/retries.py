@@ -1,11 +1,13 @@
 """Retries. A retry is a new job, because terminal states are final."""
 
+from typing import cast
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import jobs
 from ledger.models import Edit, Job
-from ledger.states import State
+from ledger.states import JobKind, State
 
 RETRYABLE = frozenset({State.FAILED, State.CANCELED, State.EXPIRED})
 
@@ -22,7 +24,7 @@ def retry(
     request_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> Job | None:
-    """Queue a new job for the same prior or edit, with the same parameters. None: not there. Raises NotRetryable."""
+    """Queue a new job for the same result, with the same parameters. None: not there. Raises NotRetryable."""
     mine = (Job.project_id == project_id, Job.id == job_id)
     job = session.scalars(select(Job).where(*mine).with_for_update()).first()
     if job is None:
@@ -38,7 +40,7 @@ def retry(
     return jobs.submit(
         session,
         project_id,
-        "prior" if job.kind == "prior" else "edit",
+        cast(JobKind, job.kind),
         subject_id=job.subject_id,
         prior_id=job.prior_id,
         edit_id=job.edit_id,
@@ -52,6 +54,8 @@ def retry(
 
 
 def _newest(session: Session, job: Job) -> Job | None:
+    if job.kind == "captions":
+        return jobs.newest_captions(session, job)
     if job.edit_id is not None:
         return jobs.of_edit(session, job.project_id, job.edit_id)
     return jobs.of_prior(session, job.project_id, job.prior_id) if job.prior_id is not None else None

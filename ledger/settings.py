@@ -57,11 +57,20 @@ class Settings(BaseSettings):
     """Checkpoint folder or hub id. The workers require it."""
     base_model_revision: str = ""
     """The revision of a hub id; empty: the newest."""
+    recipe: str = ""
+    """The settings of jobs that give none: a file in the layout of `lipe.json`, whose values replace those of the base
+    model's recipe, or sdxl-base, sdxl-fine-tune or miniature; empty: by the base model."""
     device: str = "auto"
     """auto, cpu or cuda."""
     captioner: str = ""
     """Checkpoint folder or hub id of a vision-language model; empty: captions only name the subject."""
     captioner_revision: str = ""
+    """The revision of a hub id; empty: the newest."""
+    captioner_bits: int = Field(16, ge=8, le=16, multiple_of=8)
+    """16, or 8 to keep the weights of the captioner as 8-bit integers: half of the memory, a little slower."""
+    caption_checker: str = ""
+    """Checkpoint folder or hub id of a CLIP that compares each phrase of a caption with its image; empty: none."""
+    caption_checker_revision: str = ""
     """The revision of a hub id; empty: the newest."""
     prompt_writer_url: str = ""
     """OpenAI-compatible URL up to /v1 of the model that writes the class prompts; empty: a built-in list of prompts."""
@@ -79,6 +88,19 @@ class Settings(BaseSettings):
     """Allow webhooks and image URLs to private networks and to all ports. For local use only."""
     webhook_ports: str = "80,443"
     """The ports that webhooks may use, separated by commas."""
+
+    credentials_chain_file: str = ""
+    """PEM file of the certificates that sign results (Content Credentials): the signer's first, then its issuers'.
+    Empty: results are not signed."""
+    credentials_key_file: str = ""
+    """PEM file of the signer's private key. Only the workers of edits need it."""
+    credentials_sign_command: str = ""
+    """Command that signs in place of a key file: bytes on its standard input, their signature on its standard
+    output."""
+    credentials_former_files: str = ""
+    """Chains that signed results before, as PEM files separated by commas. Verification knows their results as own."""
+    credentials_trust_file: str = ""
+    """PEM file of the authorities whose signatures verification trusts, beside this installation's own; empty: none."""
 
     lease_seconds: float = 60.0
     """A worker process that does not answer for this time loses its job."""
@@ -106,6 +128,18 @@ class Settings(BaseSettings):
     """The most seconds of one UTC day in which jobs of one project hold a worker. Then new jobs are refused."""
     max_pending_uploads: int = Field(100, ge=1)
     """The most uploads by signed URL of one project that have not become images or priors."""
+    max_images: int = Field(20_000, ge=1)
+    """The most images of one project."""
+    max_image_bytes: int = Field(100 * 1024**3, ge=1)
+    """The most bytes of the images of one project, as they are stored."""
+    max_webhook_endpoints: int = Field(20, ge=1)
+    """The most webhook endpoints of one project. Each gets a delivery of every event."""
+    max_event_streams: int = Field(100, ge=1)
+    """The most streams of events that one project may follow at once, for each API process."""
+    max_connections: int = Field(1000, ge=1)
+    """The most connections to one API process. Further requests are answered 503 at once."""
+    max_job_seconds: float = Field(86_400.0, gt=0)
+    """A job fails as over_time if one of its attempts runs for longer than this."""
     max_upload_bytes: int = 32 * 1024 * 1024
     """The largest accepted image file."""
     max_import_bytes: int = Field(512 * 1024 * 1024, ge=1, le=2**31 - 1)
@@ -160,6 +194,16 @@ class Settings(BaseSettings):
                 "without a path and without *"
             )
         return origins
+
+    @property
+    def signs_results(self) -> bool:
+        """Whether the settings name a signer: anything of it, so that an incomplete one is an error."""
+        return bool(self.credentials_chain_file or self.credentials_key_file or self.credentials_sign_command)
+
+    @property
+    def credentials_chains(self) -> list[str]:
+        """The files of the chains that sign results, or did so before."""
+        return [name for name in (self.credentials_chain_file, *split_list(self.credentials_former_files)) if name]
 
     @property
     def allowed_origins(self) -> list[str]:

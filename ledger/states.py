@@ -1,10 +1,10 @@
 """The job state machine: all states, and every legal transition. Also the few other fixed vocabularies of jobs."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
-JobKind = Literal["prior", "edit"]
-JOB_KINDS: tuple[JobKind, ...] = ("prior", "edit")
+JobKind = Literal["prior", "edit", "captions"]
+JOB_KINDS: tuple[JobKind, ...] = get_args(JobKind)
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 
 

@@ -33,7 +33,6 @@ def record(session: Session, job: Job, state: State, facts: Mapping[str, Any] = 
 
 def announce(session: Session, job: Job, event_type: str, facts: Mapping[str, Any]) -> None:
     """Write the webhook deliveries of an event of the job in its present state, to all that subscribe to its type."""
-    is_edit = job.kind == "edit"
     data = {
         **_state(job),
         **facts,
@@ -41,7 +40,7 @@ def announce(session: Session, job: Job, event_type: str, facts: Mapping[str, An
         "subject_id": job.subject_id,
         "prior_id": job.prior_id,
         "edit_id": job.edit_id,
-        "result_path": f"/v1/edits/{job.edit_id}" if is_edit else f"/v1/priors/{job.prior_id}",
+        "result_path": job.result_path,
         "warnings": job.warnings,
         "metadata": job.user_metadata,
     }

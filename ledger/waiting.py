@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger import workers
 from ledger.models import Job
-from ledger.states import State
+from ledger.states import JOB_KINDS, State
 
 Reason = Literal["no_worker_serves_it", "quota", "jobs_before_it", "workers_busy"]
 MAX_POSITION = 200
@@ -43,7 +43,7 @@ def _query(project_id: str, job_ids: Sequence[str]) -> Select[Any]:
     place = func.row_number().over(partition_by=first.c.kind, order_by=(first.c.created_at, first.c.id))
     ranked = select(first.c.id, place.label("position")).subquery()
     running = select(func.count()).where(Job.project_id == project_id, Job.state == State.RUNNING).scalar_subquery()
-    is_served = case((Job.kind == "prior", workers.is_served("prior")), else_=workers.is_served("edit"))
+    is_served = case(*((Job.kind == kind, workers.is_served(kind)) for kind in JOB_KINDS))
     return (
         select(Job.id, ranked.c.position, is_served.label("is_served"), running.label("running"))
         .outerjoin(ranked, ranked.c.id == Job.id)

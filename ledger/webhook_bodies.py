@@ -30,6 +30,13 @@ def encode(event_type: str, moment: datetime, data: Mapping[str, Any]) -> bytes:
     return body
 
 
+def of_end(storage: Storage, kind: str, files: Sequence[NewArtefact]) -> dict[str, Any]:
+    """The facts of a job that succeeded, by its kind. Captions have no files."""
+    if kind == "captions":
+        return {}
+    return of_prior(storage, files) if kind == "prior" else of_edit(storage, files)
+
+
 def of_edit(storage: Storage, files: Sequence[NewArtefact]) -> dict[str, Any]:
     """The facts of an edit that succeeded: the image of each result, in the order of the results."""
     images = [file for file in files if file.role == "image"]

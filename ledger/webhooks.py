@@ -33,9 +33,16 @@ EditEventType = Literal[
     "edit.canceled",
     "edit.expired",
 ]
-WebhookEventType = Literal[PriorEventType, EditEventType]
+CaptionsEventType = Literal[
+    "captions.started",
+    "captions.succeeded",
+    "captions.failed",
+    "captions.canceled",
+    "captions.expired",
+]
+WebhookEventType = Literal[PriorEventType, EditEventType, CaptionsEventType]
 """The kind of a job, and what happened: its first attempt began, one result of an edit was stored, or it ended."""
-EVENT_TYPES: tuple[str, ...] = (*get_args(PriorEventType), *get_args(EditEventType))
+EVENT_TYPES: tuple[str, ...] = get_args(WebhookEventType)
 ENDS = frozenset(kind for kind in EVENT_TYPES if kind.partition(".")[2] in TERMINAL)
 """The types of the terminal events. A subscription that names no types has these."""
 

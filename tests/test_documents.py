@@ -7,7 +7,9 @@ import pytest
 
 from tests.support.documents import DOCUMENTS, ROOT
 
-PACKAGES = "api|benchmarks|cli|clients|deploy|docs|ledger|lipe_core|menagerie|migrations|requirements|tests|worker"
+PACKAGES = (
+    "api|benchmarks|cli|clients|deploy|docs|ledger|lipe_core|menagerie|migrations|provenance|requirements|tests|worker"
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.relative_to(ROOT).as_posix())

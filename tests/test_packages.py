@@ -27,7 +27,7 @@ from tests.support.checkout import ROOT
 from tests.support.waiting import eventually
 
 MAX_BYTES = 60_000_000
-PACKAGES = ("api", "cli", "ledger", "lipe_core", "menagerie", "migrations", "worker")
+PACKAGES = ("api", "cli", "ledger", "lipe_core", "menagerie", "migrations", "provenance", "worker")
 NOT_PACKED = re.compile(r"\.mako$")
 """Files in the packages that no program reads."""
 STUDIO = {"api/studio/index.html", "api/studio/assets/index-1a.js", "api/studio/assets/index-1a.js.gz"}

@@ -29,17 +29,20 @@ from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
 from ledger.storage import Storage
-from lipe_core.errors import InvalidModel
+from provenance.certificates import InvalidCertificates
 from worker.broker import drop_unreadable_messages
-from worker.fetch import fetch
+from worker.fetch import fetch, find_project
 from worker.heartbeat import heartbeat_step
-from worker.receiver_limiter import ReceiverLimiter
+from worker.receiver_limiter import Receiver, ReceiverLimiter
+from worker.signer import result_signer
 from worker.webhooks import deliver, find_receiver
 
 INVALID_MODEL_STATUS = 2  # as for the other wrong settings
 WEBHOOK_THREADS = 128
-FETCH_THREADS = 4  # each holds a file in memory
 WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block the others
+WEBHOOK_THREADS_PER_PROJECT = 32  # so that many of them do not block other projects
+FETCH_THREADS = 4  # each holds a file in memory
+FETCH_THREADS_PER_PROJECT = 3
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ def make_app(
     kinds: Sequence[str] = (),
     on_invalid_model: Callable[[], None] = lambda: None,
 ) -> Celery:
-    """The application with its four tasks. With `webhooks_only`, the worker has no model to load.
+    """The application with its five tasks. With `webhooks_only`, the worker has no model to load.
 
     `kinds` are the kinds of jobs that the worker reports to take, see `worker.presence`.
 
@@ -109,6 +112,8 @@ def make_app(
 
     @worker_process_init.connect(weak=False)
     def load(**_: object) -> None:
+        from lipe_core.errors import InvalidModel  # the image of the API, which serves webhooks, has no lipe_core
+
         try:
             job_runner()
         except InvalidModel as error:
@@ -129,7 +134,11 @@ def make_app(
     def edit(job_id: str) -> None:
         job_runner()(job_id)
 
-    fetch_limiter = ReceiverLimiter(FETCH_THREADS, draining)
+    @app.task(name="lipe.captions")
+    def captions(job_id: str) -> None:
+        job_runner()(job_id)
+
+    fetch_limiter = ReceiverLimiter(FETCH_THREADS_PER_PROJECT, FETCH_THREADS, draining)
 
     @cache
     def storage() -> Storage:
@@ -144,9 +153,9 @@ def make_app(
             allow_private=settings.allow_private_urls,
             max_bytes=settings.max_upload_bytes,
         )
-        fetch_limiter.run(fetches.TASK, upload_id, act)
+        fetch_limiter.run(Receiver(fetches.TASK, find_project(begin(), upload_id)), upload_id, act)
 
-    limiter = ReceiverLimiter(WEBHOOK_THREADS_PER_RECEIVER, draining)
+    limiter = ReceiverLimiter(WEBHOOK_THREADS_PER_RECEIVER, WEBHOOK_THREADS_PER_PROJECT, draining)
 
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:
@@ -172,6 +181,8 @@ def serve(queues: Sequence[str]) -> None:
     settings = Settings()
     if not settings.base_model and not webhooks_only:
         raise ValueError("LIPE_BASE_MODEL is not set: the workers of priors and edits need a checkpoint")
+    if not webhooks_only:
+        _check_signer(settings)
     # Shared with the child that is forked later. They have no lock, because a killed child could hold one forever.
     flag, is_refused = RawValue("b", 0), RawValue("b", 0)
 
@@ -207,3 +218,13 @@ def serve(queues: Sequence[str]) -> None:
 
 def _keep_logging(**_: object) -> None:
     """Receive the signal, so that Celery adds no handlers and formats of its own."""
+
+
+def _check_signer(settings: Settings) -> None:
+    """Raise InvalidCertificates (a ValueError) if no result could be signed, before a job is claimed."""
+    try:
+        is_signing = result_signer(settings) is not None
+    except InvalidCertificates as error:
+        raise InvalidCertificates(f"the LIPE_CREDENTIALS_... settings cannot sign results: {error}") from error
+    if not is_signing:
+        log.warning("results carry no Content Credentials: LIPE_CREDENTIALS_CHAIN_FILE is not set")

@@ -7,6 +7,7 @@ that reports nothing for too long is stuck, which is an error of its own.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -19,7 +20,6 @@ from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.database import UNAVAILABLE, Autocommit
-from ledger.partial_results import PartialResults
 from ledger.storage import StorageError
 
 RENEW_SECONDS = 0.2
@@ -45,29 +45,8 @@ class ClaimLost(Exception):
     """Another attempt has the job, or the job has ended or was erased: stop, write nothing."""
 
 
-@dataclass(frozen=True)
-class File:
-    """A file that an attempt made. `ledger.artefacts` describes the fields."""
-
-    role: str
-    name: str
-    content_type: str
-    content: bytes
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """The result of an attempt: files that are not stored yet, and those that are.
-
-    Only a prior has a `manifest`, and only an edit has `partial`, its results by their numbers.
-    """
-
-    files: list[File]
-    resolved: dict[str, Any]
-    manifest: dict[str, Any] | None = None
-    stored: list[NewArtefact] = field(default_factory=list)
-    partial: PartialResults | None = None
+class OverTime(Exception):
+    """The attempt runs for longer than a job may. The message says how long that is."""
 
 
 @dataclass
@@ -84,6 +63,8 @@ class Attempt:
     seconds: dict[str, float] = field(default_factory=dict)
     preview: NewArtefact | None = None
     clock: Callable[[], float] = time.monotonic
+    max_seconds: float = math.inf
+    _began: float = field(init=False)
     _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
     _stage_began: tuple[int, float] = (0, 0.0)
     _next_renewal: float = 0.0
@@ -91,6 +72,9 @@ class Attempt:
     _control: Control = Control.GO_ON
     _is_cut_off: bool = False
     _renewing: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
 
     @contextmanager
     def lease_kept(self, stuck_seconds: float, on_stuck: Callable[[str], None]) -> Iterator[None]:
@@ -119,7 +103,8 @@ class Attempt:
         """Report that step `step` of `total` is done.
 
         Writes at most once in RENEW_SECONDS, and at the beginning and end of a stage. Raises Canceled, Draining or
-        ClaimLost, also if the lease's thread has received the command; a job receives no other command to stop.
+        ClaimLost, also if the lease's thread has received the command; a job receives no other command to stop. Raises
+        OverTime after `max_seconds`.
         """
         now, self._has_reported = self.clock(), True
         begins = stage != self._latest.stage
@@ -134,6 +119,8 @@ class Attempt:
             self._renew()
         if self._control is not Control.GO_ON:
             raise Canceled if self._control is Control.CANCEL else ClaimLost
+        if now - self._began > self.max_seconds:
+            raise OverTime(f"it ran for longer than {self.max_seconds:g} seconds: request fewer steps or images")
 
     def reporter(self, stage: str) -> Callable[[int, int], None]:
         """`report` for one stage, with the signature of lipe_core's `on_step`."""

@@ -36,6 +36,7 @@ class CaptionModel:
 
     checkpoint: str
     revision: str | None = None
+    bits: int = 16
     _model: VisionLanguageModel | None = None
 
     @property
@@ -47,7 +48,7 @@ class CaptionModel:
         """The model in main memory, in the base model's precision. Raises CaptionerUnavailable."""
         if self._model is None:
             try:
-                self._model = vlm.load(self.checkpoint, revision=self.revision, dtype=base.dtype)
+                self._model = vlm.load(self.checkpoint, revision=self.revision, dtype=base.dtype, bits=self.bits)
             except InvalidModel as error:
                 log.error("LIPE_CAPTIONER cannot be loaded: %s", error)
                 raise CaptionerUnavailable(

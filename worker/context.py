@@ -14,16 +14,19 @@ from sqlalchemy import Engine
 from ledger.database import Autocommit, UnitOfWork, autocommit, unit_of_work
 from ledger.settings import Settings
 from ledger.storage import Storage
-from lipe_core.captioning.prompt_writer import ChatEndpoint
+from lipe_core.captioning.chat import ChatEndpoint
+from provenance.signing import Signer
+from worker.caption_checker import CaptionChecker
 from worker.captioner import CaptionModel
 from worker.gpu import Gpu
+from worker.signer import result_signer
 
 
 @dataclass(frozen=True)
 class WorkerContext:
     """`draining` returns True once the worker must stop; `name` identifies this process in job rows.
 
-    `caption_model` and `prompt_writer` are None where the settings name none.
+    `caption_model`, `prompt_writer`, `caption_checker` and `signer` (of results) are None where the settings name none.
     """
 
     settings: Settings
@@ -35,6 +38,8 @@ class WorkerContext:
     name: str
     caption_model: CaptionModel | None = None
     prompt_writer: ChatEndpoint | None = None
+    caption_checker: CaptionChecker | None = None
+    signer: Signer | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -48,7 +53,7 @@ class WorkerContext:
 
 
 def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool]) -> WorkerContext:
-    """The context by the settings. Loads no model and opens no connection."""
+    """The context by the settings. Loads no model and opens no connection. Raises InvalidCertificates."""
     return WorkerContext(
         settings,
         unit_of_work(engine),
@@ -62,8 +67,14 @@ def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",
-        CaptionModel(settings.captioner, settings.captioner_revision or None) if settings.captioner else None,
+        CaptionModel(settings.captioner, settings.captioner_revision or None, settings.captioner_bits)
+        if settings.captioner
+        else None,
         _prompt_writer(settings) if settings.prompt_writer_url else None,
+        CaptionChecker(settings.caption_checker, settings.caption_checker_revision or None)
+        if settings.caption_checker
+        else None,
+        result_signer(settings),
     )
 
 

@@ -14,7 +14,6 @@ from ledger.models import Image as ImageRow
 from ledger.models import Prior as PriorRow
 from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
-from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
 from lipe_core.errors import InvalidRequest
@@ -24,11 +23,14 @@ from lipe_core.methods.request_check import check_request
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
-from worker.attempt import Attempt, ClaimLost, JobResult
-from worker.captioner import CaptionModel, captioner
+from worker.attempt import Attempt, ClaimLost
+from worker.captioner import CaptionModel
 from worker.context import WorkerContext
+from worker.credentials import edit_facts, job_credentials
 from worker.edit_prior import load_prior
+from worker.edit_words import with_action, with_source_prompt
 from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
+from worker.job_result import JobResult
 from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
@@ -41,7 +43,7 @@ class EditInputs:
 
     `captioner` is set if the user gave no source prompt and the service has a captioner. Until it has written one,
     the request has a plain source prompt. `mix` has the facts of a second prior, whose weights `prior` has, too.
-    `partial` are the results that earlier attempts stored.
+    `partial` are the results that earlier attempts stored. `archive` has the Content Credentials of the image's upload.
     """
 
     request: EditRequest
@@ -51,6 +53,9 @@ class EditInputs:
     method: str
     parameters: dict[str, Any]
     partial: PartialResults | None
+    edit_id: str
+    source_sha256: str
+    archive: bytes | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class EditRows:
     mix: PriorRow | None
     parameters: dict[str, Any]
     partial: PartialResults | None
+    archive: bytes | None
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
@@ -75,14 +81,12 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     if inputs.method not in METHODS:
         raise InvalidRequest(f"there is no method {inputs.method!r}: choose {', '.join(METHODS)}")
     choices = inputs.parameters.get("choices", {})
-    recipe, requested = load_recipe(model.checkpoint), inputs.parameters.get(inputs.method, {})
+    recipe, requested = load_recipe(model.checkpoint, context.settings.recipe), inputs.parameters.get(inputs.method, {})
     config = recipe.method_config(inputs.method, requested, choices)
     check_request(model, inputs.method, inputs.request, config)
     check_images(context, attempt, [inputs.request.image])
     check_subject(context, attempt, inputs.request)
-    if inputs.captioner is not None:
-        with attempt.stage("captioning"):
-            inputs = _captioned(inputs, inputs.captioner, model, attempt)
+    inputs = replace(inputs, request=_with_words(context, attempt, inputs))
     output_format = OutputFormat.of_job(inputs.parameters)
     resolved = {
         "base_model": context.gpu.name,
@@ -101,7 +105,9 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "output_format": output_format.name,
         "output_quality": output_format.quality,
     }
-    results = ResultStore(context, attempt, inputs.request, output_format, resolved)
+    facts = edit_facts(inputs.edit_id, inputs.source_sha256, resolved)
+    credentials = job_credentials(context.signer, facts, inputs.archive, inputs.parameters)
+    results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials)
     results.resume(inputs.partial)
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
@@ -138,6 +144,9 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         rows.edit.method,
         rows.parameters,
         rows.partial,
+        rows.edit.id,
+        rows.image.sha256,
+        rows.archive,
     )
 
 
@@ -150,13 +159,14 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
             raise ClaimLost
         subject = subjects.get(session, project_id, edit.subject_id)
         image = images.get(session, project_id, edit.image_id)
+        archive = images.credentials(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
         uses_prior = edit.prior_id and not _needs_references(edit)
         prior = priors.get(session, project_id, edit.prior_id) if edit.prior_id and uses_prior else None
         mix = priors.get(session, project_id, edit.mix_prior_id) if edit.mix_prior_id and uses_prior else None
     if subject is None or image is None:
         raise ClaimLost
-    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job))
+    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive)
 
 
 def _needs_references(edit: EditRow) -> bool:
@@ -175,16 +185,14 @@ def _mix_of(rows: EditRows) -> dict[str, Any] | None:
     }
 
 
-def _captioned(inputs: EditInputs, model: CaptionModel, base: BaseModel, attempt: Attempt) -> EditInputs:
-    """The inputs with a source prompt that the captioner wrote, in this attempt or in that of the partial results."""
-    request = inputs.request
-    if inputs.partial is not None:
-        return replace(inputs, request=replace(request, source_prompt=inputs.partial.resolved["source_prompt"]))
-    write = captioner(model, base, attempt.reporter("captioning"))
-    (source_prompt,) = write([request.image], request.subject)
-    # Guidance may lead away from both prompts in one text.
-    end = f", {request.negative_prompt}" if request.negative_prompt else ""
-    return replace(inputs, request=replace(request, source_prompt=sdxl.shortened(base, source_prompt, end)))
+def _with_words(context: WorkerContext, attempt: Attempt, inputs: EditInputs) -> EditRequest:
+    """The request with the texts that the user left to the service."""
+    request, earlier = inputs.request, inputs.partial.resolved if inputs.partial is not None else None
+    if inputs.captioner is not None:
+        request = with_source_prompt(context, attempt, request, inputs.captioner, earlier)
+    if action := inputs.parameters.get("action"):
+        request = with_action(context, attempt, request, action, earlier)
+    return request
 
 
 def _edit(

@@ -42,3 +42,10 @@ def fetch(begin: UnitOfWork, storage: Storage, upload_id: str, *, allow_private:
     log.info("upload %s: %s: %s", upload_id, failure, detail)
     with begin() as session:
         fetches.record_failure(session, upload_id, failure, detail)
+
+
+def find_project(begin: UnitOfWork, upload_id: str) -> str | None:
+    """The project of an upload. None: no request waits for it any more."""
+    with begin() as session:
+        upload = fetches.wanted(session, upload_id)
+    return upload.project_id if upload is not None else None

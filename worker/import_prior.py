@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 from ledger import jobs, priors, subjects
 from lipe_core.adapters.foreign_lora import import_lora
 from lipe_core.subject import Subject
-from worker.attempt import Attempt, ClaimLost, JobResult
+from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
+from worker.job_result import JobResult
 from worker.train import prior_result
 
 

@@ -14,17 +14,21 @@ from ledger import attempts
 from ledger.database import UNAVAILABLE
 from ledger.job_warnings import JobWarning
 from lipe_core import sdxl
+from lipe_core.captioning.phrase_check import Phrase
 from lipe_core.masks.presence import class_presence
 from lipe_core.memory import free_memory
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.metrics.color import VISIBLE
 from lipe_core.sdxl import BaseModel
+from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
 
 STAGE = "checking"
 LEAST_PRESENCE = -1.645
 """The limit of a one-sided test at 5 %: the class noun is unlikely to describe the image."""
+MOST_SHOWN = 5
+"""Phrases that the message of a warning names."""
 LARGEST_MASK = 0.8
 """Share of the image. A larger edit mask leaves little of the source around the subject."""
 
@@ -73,6 +77,43 @@ def check_subject(context: WorkerContext, attempt: Attempt, request: EditRequest
             log.warning("job %s: no memory to look for the subject", attempt.claim.job_id)
             return
     warn(context, attempt, subject_not_found(noun, presence))
+
+
+def check_captions(
+    context: WorkerContext,
+    attempt: Attempt,
+    images: Sequence[Image.Image],
+    captions: Sequence[str],
+    subject: Subject,
+) -> list[Sequence[Phrase]]:
+    """The phrases of each caption with their scores, and a warning if an image contradicts one.
+
+    No phrases without LIPE_CAPTION_CHECKER. Raises the same exceptions as `Attempt.report`.
+    """
+    if context.caption_checker is None:
+        return [[] for _ in images]
+    phrases: list[Sequence[Phrase]] = []
+    with attempt.stage(STAGE, 0, len(images)):
+        for number, (image, caption) in enumerate(zip(images, captions, strict=True), start=1):
+            phrases.append(context.caption_checker.check(image, caption, subject))
+            attempt.report(STAGE, number, len(images))
+    warn(context, attempt, doubtful_captions(phrases))
+    return phrases
+
+
+def doubtful_captions(phrases: Sequence[Sequence[Phrase]]) -> list[JobWarning]:
+    """The warning about phrases that their images contradict, if there are any."""
+    doubtful = [
+        f"{phrase.text!r} of image {number}"
+        for number, checked in enumerate(phrases, start=1)
+        for phrase in checked
+        if phrase.is_doubtful
+    ]
+    if not doubtful:
+        return []
+    more = f" and {len(doubtful) - MOST_SHOWN} more" if len(doubtful) > MOST_SHOWN else ""
+    message = f"CLIP does not see {', '.join(doubtful[:MOST_SHOWN])}{more}; look at the images and correct the captions"
+    return [JobWarning("caption_doubtful", message)]
 
 
 def subject_not_found(noun: str, presence: float) -> list[JobWarning]:

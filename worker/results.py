@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger import attempts
 from ledger.artefacts import NewArtefact
@@ -19,19 +19,28 @@ from ledger.database import UNAVAILABLE
 from ledger.partial_results import PartialResults
 from ledger.storage import attempt_prefix
 from lipe_core.methods.request import Edit, EditImages, EditRequest
+from provenance.edit_manifest import Region
 from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
+from worker.credentials import ResultCredentials, edited_region
 from worker.output_format import MASK_FORMAT, OutputFormat
 
 ENCODERS = 2
 STAGE = "storing"
 
 
+class Encoded(NamedTuple):
+    """The files of an edit's images, in the order of `EditImages`, and the region that may have changed."""
+
+    contents: list[bytes]
+    region: Region | None
+
+
 @dataclass
 class ResultStore:
     """Stores the results of one attempt. `resolved` are the settings that all results of the job share.
 
-    `output_format` is that of the images; masks are PNG.
+    `output_format` is that of the images; masks are PNG. `credentials` is None if results are not signed.
 
     A result has a number, from 1, in the order of the request's prompts and seeds.
     """
@@ -41,6 +50,7 @@ class ResultStore:
     request: EditRequest
     output_format: OutputFormat
     resolved: dict[str, Any]
+    credentials: ResultCredentials | None
     stored: dict[int, list[NewArtefact]] = field(default_factory=dict)
 
     def resume(self, partial: PartialResults | None) -> None:
@@ -83,10 +93,10 @@ class ResultStore:
     def _store(self, number: int, edit: Edit) -> list[NewArtefact]:
         claim, details = self.attempt.claim, {"target_prompt": edit.target_prompt, "seed": edit.seed}
         prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
-        contents = self.attempt.run_in_thread(partial(encode, edit, self.output_format))
         formats = file_formats(self.output_format)
         names = [f"{role}-{number}.{file.suffix}" for role, file in zip(EditImages._fields, formats, strict=True)]
         types = [file.content_type for file in formats]
+        contents = self.attempt.run_in_thread(partial(self._files, edit, names, types))
         puts = [
             partial(self.context.storage.put, prefix, name, content, content_type)
             for name, content, content_type in zip(names, contents, types, strict=True)
@@ -96,6 +106,14 @@ class ResultStore:
             NewArtefact(role, name, content_type, put, details)
             for role, name, content_type, put in zip(EditImages._fields, names, types, stored, strict=True)
         ]
+
+    def _files(self, edit: Edit, names: Sequence[str], types: Sequence[str]) -> list[bytes]:
+        """The contents of the edit's files, with credentials if the service signs. Raises SigningFailed."""
+        encoded = encode(edit, self.output_format)
+        if self.credentials is None:
+            return encoded.contents
+        sign = partial(self.credentials.sign, edit, encoded.region)
+        return list(map(sign, EditImages._fields, names, encoded.contents, types))
 
     def _record(self) -> None:
         """Record and announce all results so far. Without the database, the next record includes this one.
@@ -109,10 +127,12 @@ class ResultStore:
                 raise ClaimLost
 
 
-def encode(edit: Edit, output_format: OutputFormat) -> list[bytes]:
+def encode(edit: Edit, output_format: OutputFormat) -> Encoded:
     """Make the edit's images and encode each, ENCODERS at once."""
+    images = edit.images()
     with ThreadPoolExecutor(ENCODERS) as encoders:
-        return list(encoders.map(OutputFormat.encode, file_formats(output_format), edit.images()))
+        contents = list(encoders.map(OutputFormat.encode, file_formats(output_format), images))
+    return Encoded(contents, edited_region(edit, images.edit_mask))
 
 
 def file_formats(output_format: OutputFormat) -> list[OutputFormat]:

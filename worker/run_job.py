@@ -15,6 +15,7 @@ from ledger import artefacts, attempts, jobs, partial_results, quotas
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
+from ledger.states import JobKind
 from ledger.storage import NoSuchObject, ObjectDamaged, StorageError, attempt_prefix, job_prefix
 from lipe_core.errors import (
     InvalidCaptions,
@@ -26,12 +27,14 @@ from lipe_core.errors import (
     TrainingDiverged,
 )
 from lipe_core.memory import free_memory
-from worker import checkpoints, edit, train
-from worker.attempt import Attempt, Canceled, ClaimLost, Draining, JobResult
+from provenance.signing import SigningFailed
+from worker import captions, checkpoints, edit, train
+from worker.attempt import Attempt, Canceled, ClaimLost, Draining, OverTime
 from worker.captioner import CaptionerUnavailable
 from worker.context import WorkerContext
 from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
+from worker.job_result import JobResult
 
 CODES: dict[type[Exception], str] = {
     InvalidRequest: "invalid_request",
@@ -43,9 +46,11 @@ CODES: dict[type[Exception], str] = {
     TrainingDiverged: "training_diverged",
     CaptionerUnavailable: "captioner_unavailable",
     GpuOutOfMemory: "gpu_out_of_memory",
+    SigningFailed: "signing_failed",
     NoSuchObject: "object_missing",
     ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",
+    OverTime: "over_time",
 }
 """The error code of a failed job for each exception; a subclass precedes its base class."""
 
@@ -64,10 +69,18 @@ def run_job(context: WorkerContext, job_id: str) -> None:
     claim = _claim(context, job_id)
     if claim is None:
         return
-    attempt = Attempt(context.autocommit, claim, context.settings.lease_seconds, context.draining, {"loading": loading})
+    settings = context.settings
+    attempt = Attempt(
+        context.autocommit,
+        claim,
+        settings.lease_seconds,
+        context.draining,
+        {"loading": loading},
+        max_seconds=settings.max_job_seconds,
+    )
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
-    with attempt.lease_kept(context.settings.stuck_seconds, partial(_end_stuck_process, context, attempt)):
+    with attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)):
         has_no_orphans = _run(context, attempt)
     if not context.gpu.is_usable():
         raise SystemExit("the GPU is broken for this process: a new one must take the next job")
@@ -105,10 +118,13 @@ def _claim(context: WorkerContext, job_id: str) -> Claim | None:
 def _run(context: WorkerContext, attempt: Attempt) -> bool:
     """Do the work of the attempt and write its outcome. True if it certainly left no orphaned objects."""
     claim = attempt.claim
-    make_prior = import_prior if claim.is_import else train.learn
-    work = make_prior if claim.kind == "prior" else edit.make_edits
+    work: dict[JobKind, Callable[[WorkerContext, Attempt], JobResult]] = {
+        "prior": import_prior if claim.is_import else train.learn,
+        "edit": edit.make_edits,
+        "captions": captions.write_captions,
+    }
     try:
-        return _succeed(context, attempt, work(context, attempt))
+        return _succeed(context, attempt, work[claim.kind](context, attempt))
     except Draining:
         _write(context, lambda session: attempts.release(session, claim, charge=False))
     except Canceled:

@@ -26,11 +26,12 @@ from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Category, Subject
 from lipe_core.training.learn import LearnRequest, TrainingSet, prepare, train_prior
 from lipe_core.training.train import TrainingRun
-from worker.attempt import Attempt, ClaimLost, File, JobResult
+from worker.attempt import Attempt, ClaimLost
 from worker.captioner import captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
-from worker.job_warnings import check_images
+from worker.job_result import File, JobResult
+from worker.job_warnings import check_captions, check_images
 from worker.previews import PreviewGenerator, preview_uploads
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
         parameters, row, images = _load(context, attempt)
     check_images(context, attempt, images)
     request = _request(context, attempt, model, row, images)
-    recipe = load_recipe(model.checkpoint)
+    recipe = load_recipe(model.checkpoint, context.settings.recipe)
     regularization = recipe.regularization_config(parameters.get("regularization", {}))
     training_set = prepare(
         model,
@@ -53,6 +54,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
         cache=context.settings.data_dir / "regularization",
         stage=partial(_stage, attempt),
     )
+    check_captions(context, attempt, images, training_set.captions, request.subject)
     with attempt.stage("training"), preview_uploads(context.storage, attempt) as previews:
         generator = PreviewGenerator(
             previews, model, training_set.captions[0], regularization, parameters.get("previews", 0)

@@ -21,6 +21,7 @@ from ledger import deliveries
 from ledger.addresses import WEB_PORTS, Forbidden
 from ledger.database import UnitOfWork
 from ledger.deliveries import DeliveryAttempt, Outcome
+from worker.receiver_limiter import Receiver
 from worker.safehttp import Response, Unreachable, post
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -75,17 +76,17 @@ def _attempt(
     return decide(None, sending.attempt, chance=chance), None, error
 
 
-def find_receiver(begin: UnitOfWork, delivery_id: str) -> tuple[str, str | None, int] | None:
-    """The receiver of a delivery: its project, and host and port of its URL. None: there is no such delivery."""
+def find_receiver(begin: UnitOfWork, delivery_id: str) -> Receiver:
+    """The receiver of a delivery: its project, and host and port of its URL."""
     with begin() as session:
         destination = deliveries.destination(session, delivery_id)
     if destination is None:
-        return None
+        return Receiver(None, None)
     try:
         url = urlsplit(destination[1])
-        return destination[0], url.hostname, url.port or PORTS[url.scheme]
+        return Receiver(destination[0], (url.hostname, url.port or PORTS[url.scheme]))
     except (ValueError, KeyError):  # the attempt refuses such a URL and says why
-        return destination[0], None, 0
+        return Receiver(destination[0], None)
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:

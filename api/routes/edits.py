@@ -98,6 +98,8 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
             **EditBody.of(edit, job.warnings if job else ()).model_dump(),
             job_id=job.id if job else None,
             status=job.status if job else None,
+            action=job.parameters.get("action") if job else None,
+            used_source_prompt=job.resolved.get("source_prompt") if job else None,
             results=edit_results(service, files),
         )
 
@@ -109,7 +111,9 @@ def _create_job(
     rules = [GUIDED] if new_edit.negative_prompt else []
     if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
         raise problems.invalid(refusal, param="parameters")
-    subject_id, prior_id = _subject_and_prior(session, idempotent.project_id, new_edit)
+    inputs = _inputs(session, idempotent.project_id, new_edit)
+    subject_id, prior_id = inputs.subject_id, inputs.prior_id if new_edit.use_prior else None
+    assert subject_id is not None  # noqa: S101 - `_inputs` has checked it
     mix = checked_mix(session, idempotent.project_id, new_edit.mix, prior_id) if new_edit.mix and prior_id else None
     edit = edits.draft(
         idempotent.project_id,
@@ -120,7 +124,7 @@ def _create_job(
         mask_image_id=new_edit.mask_image_id,
         method=new_edit.method,
         source_prompt=new_edit.source_prompt,
-        target_prompts=new_edit.target_prompts(),
+        target_prompts=new_edit.target_prompts(f"{inputs.token} {inputs.class_noun}"),
     )
     return jobs.submit(
         session,
@@ -139,8 +143,8 @@ def _create_job(
     )
 
 
-def _subject_and_prior(session: Session, project_id: str, new_edit: NewEdit) -> tuple[str, str | None]:
-    """The ids of the edit's subject and prior. Raises Problem unless every resource that it names exists and fits."""
+def _inputs(session: Session, project_id: str, new_edit: NewEdit) -> EditInputs:
+    """The rows that the edit names. Raises Problem unless all of it exists and fits."""
     inputs = edit_inputs.find(
         session,
         project_id,
@@ -158,7 +162,7 @@ def _subject_and_prior(session: Session, project_id: str, new_edit: NewEdit) -> 
         raise Problem("prior_not_ready", detail, param="subject_id")
     require_subject(new_edit, f"{inputs.token} {inputs.class_noun}")
     _check_images(inputs, new_edit)
-    return inputs.subject_id, inputs.prior_id if new_edit.use_prior else None
+    return inputs
 
 
 def _check_prior(inputs: EditInputs, prior_id: str) -> None:

@@ -8,17 +8,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
 from api import problems
 from api.auth import CallerDep
 from api.fields import Id, ImageUrl, PathId, RequestModel
+from api.file_body import file_request_body, read_file
 from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
 from api.image_body import DownloadableImage, ImageBody
 from api.image_creation import discard, sanitize, store_image, store_upload
 from api.image_fetch import fetch_upload, forget_upload
-from api.image_formats import NAMES
-from api.image_sanitizer import MAX_SIDE
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
@@ -26,9 +24,7 @@ from ledger import images, uploads
 from ledger.idempotency import Answer
 
 router = APIRouter(prefix="/images", tags=["images"])
-FORM, JSON, FILE = "multipart/form-data", "application/json", "application/octet-stream"
-"""Media types of requests. The file itself may have any type, as its content decides; client generators know FILE."""
-IMAGE_FILE = f"A {NAMES} file with sides of at most {MAX_SIDE} pixels."
+JSON = "application/json"
 
 
 class NewImage(RequestModel):
@@ -42,22 +38,7 @@ class NewImage(RequestModel):
     file within 30 seconds. Default: none. Give it instead of the file if the file is on the web already."""
 
 
-REQUEST_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            FORM: {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary", "description": IMAGE_FILE}},
-                }
-            }
-        }
-        | {JSON: {"schema": NewImage.model_json_schema()}}
-        | {FILE: {"schema": {"type": "string", "format": "binary", "description": IMAGE_FILE}}},
-    }
-}
+REQUEST_BODY = file_request_body({JSON: {"schema": NewImage.model_json_schema()}})
 
 
 @router.post(
@@ -71,6 +52,8 @@ REQUEST_BODY = {
         "image_url_forbidden",
         "image_url_unreachable",
         "too_many_uploads",
+        "too_many_images",
+        "image_bytes_used_up",
         "upload_incomplete",
         "upload_used",
         "idempotency_key_in_flight",
@@ -89,9 +72,10 @@ async def upload_image(request: Request, service: ServiceDep, idempotent: Idempo
     """Send the file as the body or as the field `file` of a form, or name the upload that has it, or its URL."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON:
         return json_response(await _stored(idempotent, _parse(await request.body())))
-    content = await _file(request)
+    content = await read_file(request)
     idempotent = replace(idempotent, fingerprint=fingerprint(request, content))  # each form has another boundary
-    image = await to_thread.run_sync(sanitize, service, content, limiter=service.decoder.limiter)
+    async with service.decoder.queue.turn(idempotent.project_id):
+        image = await to_thread.run_sync(sanitize, service, content, limiter=service.decoder.limiter)
     return json_response(await run_in_threadpool(store_image, idempotent, image))
 
 
@@ -124,23 +108,14 @@ async def _stored(idempotent: IdempotentRequest, new_image: NewImage) -> Answer:
         upload_id = fetched
     service, key = idempotent.service, uploads.file_key(idempotent.project_id, str(upload_id))
     try:
-        answer = await to_thread.run_sync(store_upload, idempotent, str(upload_id), limiter=service.decoder.limiter)
+        async with service.decoder.queue.turn(idempotent.project_id):
+            answer = await to_thread.run_sync(store_upload, idempotent, str(upload_id), limiter=service.decoder.limiter)
     except Problem:
         if new_image.url is not None:
             await run_in_threadpool(forget_upload, idempotent, str(upload_id))
         raise
     await run_in_threadpool(discard, service, key)  # the answer is committed: the file is not needed any more
     return answer
-
-
-async def _file(request: Request) -> bytes:
-    if not request.headers.get("content-type", "").startswith(FORM):
-        return await request.body()
-    async with request.form(max_files=1, max_fields=1) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise problems.invalid("send the image in the form's field `file`", param="file")
-        return await file.read()
 
 
 def _parse(content: bytes) -> NewImage:

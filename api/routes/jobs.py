@@ -13,6 +13,7 @@ from api.fields import PathId
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody, etag
+from api.job_watch import Position
 from api.pagination import Listing, PageDep, listing
 from api.problems import Problem, problem_responses
 from api.service import Service, ServiceDep
@@ -32,7 +33,7 @@ def list_jobs(
     window: PageDep,
     metadata: MetadataFilter,
     status: StatusFilter = None,
-    kind: Annotated[JobKind | None, Query(description="Only trainings, or only edits.")] = None,
+    kind: Annotated[JobKind | None, Query(description="Only trainings, only edits, or only captions.")] = None,
 ) -> Any:
     """The project's jobs, newest first."""
     with service.begin() as session:
@@ -109,7 +110,7 @@ async def retry_job(job_id: PathId, request: Request, idempotent: IdempotencyDep
     responses={
         200: {"description": "Each event's `data` is an EventBody.", "model": job_events.EventBody},
         204: {"description": "The job has ended, and `Last-Event-ID` is its last event: do not reconnect."},
-        **problem_responses("not_found"),
+        **problem_responses("not_found", "too_many_streams"),
     },
 )
 def follow_job(
@@ -130,7 +131,7 @@ def follow_job(
         raise problems.invalid(detail, param="last-event-id")
     if job.status in TERMINAL and job.sequence == last_event_id:
         return Response(status_code=204)
-    return job_events.stream(service, caller.project_id, job_id, last_event_id)
+    return job_events.stream(service, Position(caller.project_id, job_id, last_event_id))
 
 
 def _waiting(service: Service, session: Session, caller: Caller, rows: Sequence[Job]) -> dict[str, Waiting]:

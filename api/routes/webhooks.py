@@ -13,8 +13,9 @@ from api.fields import Moment, PathId, RequestModel, ResponseModel, WebhookUrl, 
 from api.idempotency import IdempotencyDep, json_response
 from api.pagination import Listing, PageDep, listing
 from api.problems import problem_responses
+from api.quota import check_quotas
 from api.service import ServiceDep
-from ledger import deliveries, outbox, projects, webhooks
+from ledger import deliveries, outbox, projects, quotas, webhooks
 from ledger.idempotency import Answer
 from ledger.models import Delivery, WebhookEndpoint
 from ledger.states import DeliveryState
@@ -144,21 +145,25 @@ class DeliveryBody(ResponseModel):
     status_code=201,
     operation_id="create_webhook_endpoint",
     response_model=EndpointWithSecrets,
-    responses=problem_responses("idempotency_key_in_flight", "webhook_url_forbidden", "idempotency_key_reused"),
+    responses=problem_responses(
+        "too_many_endpoints", "idempotency_key_in_flight", "webhook_url_forbidden", "idempotency_key_reused"
+    ),
 )
 def create_endpoint(new_endpoint: NewEndpoint, idempotent: IdempotencyDep) -> Response:
     """Create an endpoint. The answer has the secrets that sign its deliveries."""
     check_url(idempotent.service.settings, new_endpoint.url, param="url")
+    limits = dict[str, str]()
     with idempotent.service.begin() as session:
         answer = idempotent.recall(session)
         if answer is None:
             endpoint = webhooks.create_endpoint(
                 session, idempotent.project_id, new_endpoint.url, list(new_endpoint.events)
             )
+            limits = check_quotas(quotas.of_endpoints(session, idempotent.project_id, idempotent.service.settings))
             body = EndpointWithSecrets.model_validate(endpoint).model_dump(mode="json")
             headers = {"Location": f"/v1/webhook-endpoints/{endpoint.id}"}
             answer = idempotent.remember(session, Answer(201, body, headers))
-    return json_response(answer)
+    return json_response(answer, limits)
 
 
 @router.get("/webhook-endpoints", operation_id="list_webhook_endpoints", response_model=Listing[EndpointBody])

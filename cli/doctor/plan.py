@@ -65,7 +65,7 @@ def _recipe(partial: PartialSettings) -> dict[str, Any]:
     """The settings of the base model's recipe, by section."""
     from lipe_core.recipe import load_recipe  # late: it imports torch
 
-    return load_recipe(base_model_of(partial)).sections()
+    return load_recipe(base_model_of(partial), partial.settings.recipe).sections()
 
 
 def _work(partial: PartialSettings) -> Work:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.doctor.base_model import check_base_model
+from cli.doctor.credentials import check_credentials
 from cli.doctor.finding import Finding, Result, failed
 from cli.doctor.machine import check_device, check_disk, check_memory, check_packages, check_python
 from cli.doctor.partial_settings import PartialSettings, check_settings, read_settings
@@ -29,6 +30,7 @@ CHECKS: dict[str, Check] = {
     "clock": check_clock,
     "broker": check_broker,
     "storage": check_storage,
+    "credentials": check_credentials,
     **{part: bind(plan_phase, part) for part in PARTS},
 }
 

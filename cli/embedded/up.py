@@ -15,6 +15,7 @@ from pathlib import Path
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.access_key import AccessKey, ensure_key
 from cli.embedded.address import is_loopback, local_url, public_url
+from cli.embedded.credentials import credentials_settings
 from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
 from cli.embedded.supervisor import Supervisor
@@ -91,7 +92,8 @@ def embedded_service(
         addresses, servers = _start_servers(stack, data_dir, on_start)
         if "LIPE_S3_ENDPOINT_URL" in addresses:
             addresses["LIPE_PUBLIC_URL"] = outside_url
-        settings = {**addresses, **defaults, **(environment or {})}
+        credentials = credentials_settings(data_dir / "credentials")
+        settings = {**addresses, **defaults, **credentials, **(environment or {})}
         on_start("migrate")
         _run_command("migrate", environment=settings)
         on_start("the check of the base model")
@@ -174,6 +176,8 @@ def _default_settings(data_dir: Path, base_model: str | Path | None, *, allows_p
         settings["LIPE_BASE_MODEL"] = str(base_model or miniature_folder("checkpoint/unet").parent)
         if not base_model and "LIPE_CAPTIONER" not in os.environ:
             settings["LIPE_CAPTIONER"] = str(miniature_folder("captioner"))
+        if not base_model and "LIPE_CAPTION_CHECKER" not in os.environ:
+            settings["LIPE_CAPTION_CHECKER"] = str(miniature_folder("judges/clip"))
     return settings
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cli.kit.runs import Bench
     from cli.kit.subjects import PhotoSubject
     from cli.kit.systems import System
-    from lipe_core.captioning.prompt_writer import ChatEndpoint
+    from lipe_core.captioning.chat import ChatEndpoint
 
 UNUSABLE_STATUS = 1
 DEFAULT_SYSTEMS = "lipe; nima, no prior; masactrl; sdedit; ddim"
@@ -54,7 +54,7 @@ def run_bench(
         from cli.kit.subjects import read_subjects
         from cli.kit.vision_judge import NoVerdict
         from lipe_core import sdxl
-        from lipe_core.captioning.prompt_writer import ChatEndpoint
+        from lipe_core.captioning.chat import ChatEndpoint
 
     try:
         subjects, chosen = read_subjects(folder), choose_systems(systems)

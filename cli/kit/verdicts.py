@@ -7,7 +7,7 @@ import re
 from cli.kit.runs import Run
 from cli.kit.subjects import PhotoSubject, open_photo
 from cli.kit.vision_judge import Verdict, judge
-from lipe_core.captioning.prompt_writer import ChatEndpoint
+from lipe_core.captioning.chat import ChatEndpoint
 
 
 def verdicts(run: Run, subject: PhotoSubject, endpoint: ChatEndpoint | None) -> list[Verdict | None]:

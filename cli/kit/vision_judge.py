@@ -14,7 +14,7 @@ from typing import Any
 import openai
 from PIL import Image
 
-from lipe_core.captioning.prompt_writer import ChatEndpoint
+from lipe_core.captioning.chat import ChatEndpoint
 
 LARGEST_SIDE = 768
 QUESTIONS = {

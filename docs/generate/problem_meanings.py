@@ -35,6 +35,14 @@ PROBLEMS: Mapping[str, str] = {
         "prior or edit, and its prior was not deleted."
     ),
     "too_many_subjects": "The project has `LIPE_MAX_SUBJECTS` subjects. Delete those that it no longer needs.",
+    "too_many_images": "The project has `LIPE_MAX_IMAGES` images. Delete those that it no longer needs.",
+    "image_bytes_used_up": (
+        "The project's images have `LIPE_MAX_IMAGE_BYTES` bytes in all, as they are stored. Delete those that it no "
+        "longer needs."
+    ),
+    "too_many_endpoints": (
+        "The project has `LIPE_MAX_WEBHOOK_ENDPOINTS` webhook endpoints. Delete those that it no longer needs."
+    ),
     "upload_incomplete": (
         "The upload's URL has received no file, or a file of another size than announced. PUT the file, then "
         "send the request again."
@@ -42,6 +50,10 @@ PROBLEMS: Mapping[str, str] = {
     "upload_used": ("Another request has already created an image or a prior from the upload. Announce a new upload."),
     "idempotency_key_in_flight": "The first request with this key has not been answered yet.",
     "upload_mismatch": "The PUT of an upload has another size or type than announced. Announce the file as it is.",
+    "body_too_slow": (
+        "No byte of the body arrived for 30 seconds, or fewer than 16 KiB a second after the first minute. Send it "
+        "over a faster connection."
+    ),
     "body_too_large": "The body is longer than this path accepts.",
     "image_too_large": "The file is larger than the service accepts (`LIPE_MAX_UPLOAD_BYTES`).",
     "lora_too_large": "The LoRA file is larger than the service accepts (`LIPE_MAX_IMPORT_BYTES`).",
@@ -89,6 +101,14 @@ PROBLEMS: Mapping[str, str] = {
         "The project has `LIPE_MAX_PENDING_UPLOADS` uploads that are not images yet. They are deleted some "
         "time after their URLs expire."
     ),
+    "too_many_streams": (
+        "The project follows `LIPE_MAX_EVENT_STREAMS` jobs by streams of events already. End a stream, read the jobs "
+        "repeatedly, or use [webhooks](webhooks.md)."
+    ),
+    "too_many_bodies": (
+        "The project's requests in progress announce more than eight files of the largest size. Wait for their "
+        "answers, or send fewer at once."
+    ),
     "internal": "An error of the service.",
     "unavailable": "The database did not answer.",
     "storage_unavailable": "The object storage did not answer.",
@@ -99,12 +119,16 @@ JOB_ERRORS: Mapping[str, str] = {
     "invalid_subject": "Token or class noun cannot be used.",
     "invalid_captions": "The captions do not fit the references.",
     "captioner_unavailable": (
-        "The model that writes captions (`LIPE_CAPTIONER`) cannot be loaded. Give every reference a caption "
-        "and an edit its `source_prompt`, or correct the setting."
+        "The model that writes captions (`LIPE_CAPTIONER`) is not set or cannot be loaded. Give every reference a "
+        "caption and an edit its `source_prompt`, or correct the setting."
     ),
     "prior_mismatch": "The prior was trained on another base model: train it again.",
     "invalid_prior": "The prior's files are damaged: train it again.",
     "training_diverged": "The loss became NaN: lower `learning_rate`.",
+    "signing_failed": (
+        "A result could not be signed, so none was stored. The operator must look at the certificate, the key or the "
+        "signing command: see docs/content-credentials.md. Then retry the job."
+    ),
     "gpu_out_of_memory": (
         "The job does not fit into the GPU's memory, even with all memory-saving fallbacks: request fewer or "
         "smaller images."
@@ -120,6 +144,9 @@ JOB_ERRORS: Mapping[str, str] = {
     "stuck": (
         "The worker was alive but made no progress for `LIPE_STUCK_SECONDS`; `detail` names the stage. Retry, "
         "and check the worker's log; on a slow machine, raise the limit."
+    ),
+    "over_time": (
+        "The job ran for longer than `LIPE_MAX_JOB_SECONDS`. Request fewer steps or images, or raise the limit."
     ),
     "worker_lost": "Several workers in a row stopped responding while they ran the job: retry, and check their logs.",
     "internal_error": "An error of the service: report it with the job's id.",

@@ -1,4 +1,4 @@
-"""Check the nine invariants of the service in its tables and objects: one file for each, read-only, all projects.
+"""Check the ten invariants of the service in its tables and objects: one file for each, read-only, all projects.
 
 The rows are read in one snapshot, so a transaction of a running service is seen whole or not at all. A step that takes
 time, such as reaping a lease or sending a webhook, is a violation only after `patience`.
@@ -15,6 +15,7 @@ from ledger.audit import (
     artefacts,
     attempts,
     cancellations,
+    decisions,
     deliveries,
     endings,
     erasures,
@@ -38,6 +39,7 @@ INVARIANTS: Mapping[int, str] = {
     7: "a cancelled job does not succeed, and frees the GPU",
     8: "nothing of an erased resource remains",
     9: "no project refers to rows or objects of another",
+    10: "the log of decisions is complete and unchanged",
 }
 CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     progress.violations,
@@ -51,6 +53,7 @@ CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     erasures.violations,
     uploads.violations,
     ownership.violations,
+    decisions.violations,
 )
 
 

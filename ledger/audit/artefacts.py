@@ -55,7 +55,10 @@ def still_recorded(
 
 
 def _incomplete(session: Session) -> Iterator[Violation]:
-    """Succeeded jobs must have an adapter and a manifest (priors), or one image for each prompt and seed (edits)."""
+    """Succeeded jobs must have an adapter and a manifest (priors), or one image for each prompt and seed (edits).
+
+    Captions have no artefacts.
+    """
     counts = [func.count(Artefact.id).filter(Artefact.role == role) for role in COUNTED]
     succeeded = (
         select(Job, Edit.target_prompts, *counts)
@@ -66,7 +69,7 @@ def _incomplete(session: Session) -> Iterator[Violation]:
     )
     for job, prompts, *found in session.execute(succeeded):
         images = len(prompts or ()) * len(job.parameters.get("seeds") or (0,))
-        wanted = [1, 1, 0] if job.kind == "prior" else [0, 0, images]
+        wanted = {"prior": [1, 1, 0], "edit": [0, 0, images], "captions": [0, 0, 0]}[job.kind]
         for role, present, due in zip(COUNTED, found, wanted, strict=True):
             if present < due:
                 yield Violation(4, f"job {job.id}", f"succeeded with {present} of {due} artefacts of the role {role}")

@@ -4,6 +4,7 @@ The migrations make the schema; tests/ledger/test_migrations.py compares it with
 """
 
 from ledger.models.base import Row, new_id
+from ledger.models.decisions import Decision
 from ledger.models.jobs import (
     Artefact,
     Delivery,
@@ -33,6 +34,7 @@ __all__ = [
     "METADATA",
     "ApiKey",
     "Artefact",
+    "Decision",
     "Delivery",
     "Edit",
     "Erasure",

@@ -11,7 +11,7 @@ from ledger.states import State
 
 
 class Job(Row):
-    """A training or an edit to run. `parameters` were requested; `resolved` are those that an attempt ran with.
+    """A training, an edit or captions to make. `parameters` were requested, and an attempt ran with `resolved`.
 
     `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
     number of the newest event. `notified_at` is the time of the newest message to the workers about it. `partial` has
@@ -68,6 +68,13 @@ class Job(Row):
     def status(self) -> State:
         """The state, typed."""
         return State(self.state)
+
+    @property
+    def result_path(self) -> str:
+        """The path of the job's result in the API."""
+        if self.kind == "captions":
+            return f"/v1/captions/{self.id}"
+        return f"/v1/edits/{self.edit_id}" if self.kind == "edit" else f"/v1/priors/{self.prior_id}"
 
 
 class Event(Row):

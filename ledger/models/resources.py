@@ -65,7 +65,8 @@ class Upload(Row):
 class Image(Row):
     """One image: `width` and `height` in pixels; key, size in bytes and SHA-256 of its object.
 
-    `upload_id` names the upload that the image came from. That row may be deleted already.
+    `upload_id` names the upload that the image came from. That row may be deleted already. `credentials` has the
+    uploaded file's own Content Credentials, apart from the pixels; only `ledger.images.credentials` reads it.
     """
 
     __tablename__ = "images"
@@ -80,6 +81,7 @@ class Image(Row):
     width: Mapped[int]
     height: Mapped[int]
     upload_id: Mapped[str | None]
+    credentials: Mapped[bytes | None] = mapped_column(deferred=True)
     created_at: Mapped[Moment]
 
 

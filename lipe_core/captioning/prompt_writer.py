@@ -13,14 +13,11 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import openai
-
-from lipe_core.errors import EndpointRefused, EndpointUnavailable, InvalidSubject, UnusableAnswer
+from lipe_core.captioning.chat import ChatEndpoint, ask, connected
+from lipe_core.errors import InvalidSubject, UnusableAnswer
 from lipe_core.subject import Subject
 
 QUESTION_VERSION = 1
@@ -47,29 +44,6 @@ _SCHEMA = {
 _RESPONSE_FORMAT = {"type": "json_schema", "json_schema": {"name": "prompts", "strict": True, "schema": _SCHEMA}}
 
 
-@dataclass(frozen=True)
-class ChatEndpoint:
-    """A chat endpoint and the model to ask.
-
-    `base_url` ends before "/chat/completions". `timeout` is in seconds per request; `retries` counts further requests
-    after one that failed. A local server that needs no key accepts any.
-    """
-
-    base_url: str
-    api_key: str = field(repr=False)
-    model: str
-    timeout: float = 60.0
-    retries: int = 3
-
-    def __post_init__(self) -> None:
-        if not _is_url(self.base_url):
-            raise ValueError(f"the base URL must begin with http:// or https:// and a host, got {self.base_url!r}")
-        if not self.model.strip():
-            raise ValueError("name a model that the endpoint serves")
-        if self.timeout <= 0 or self.retries < 0:
-            raise ValueError(f"timeout must be above 0 and retries 0 or more, got {self.timeout} and {self.retries}")
-
-
 def write_class_prompts(
     endpoint: ChatEndpoint, class_noun: str, count: int, *, cache: Path | None = None, attempts: int = 3
 ) -> list[str]:
@@ -93,25 +67,13 @@ def write_class_prompts(
     return _store(_ask_until_complete(endpoint, class_noun, count, attempts), file, class_noun, count)
 
 
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is not a number
-        return False
-
-
 def _ask_until_complete(endpoint: ChatEndpoint, class_noun: str, count: int, attempts: int) -> list[str]:
     kept: list[str] = []
     complaints: list[str] = []
-    with openai.OpenAI(
-        base_url=endpoint.base_url,
-        api_key=endpoint.api_key or "none",
-        timeout=endpoint.timeout,
-        max_retries=endpoint.retries,
-    ) as client:
+    with connected(endpoint) as client:
         for _ in range(attempts):
-            answer = _ask(client, endpoint, _question(class_noun, count - len(kept), kept, complaints))
+            question = _question(class_noun, count - len(kept), kept, complaints)
+            answer = ask(client, endpoint, _ROLE, question, _RESPONSE_FORMAT)
             kept, complaints = _accept(_parse(answer), kept, class_noun, count)
             if len(kept) == count:
                 return kept
@@ -129,38 +91,6 @@ def _question(class_noun: str, count: int, kept: Sequence[str], complaints: Sequ
     if kept:
         parts.append("These exist already, write others: " + json.dumps(kept))
     return "\n\n".join(parts)
-
-
-def _ask(client: openai.OpenAI, endpoint: ChatEndpoint, question: str) -> str:
-    """The model's answer, "" where there is none.
-
-    Raises EndpointRefused and EndpointUnavailable, without their cause, because it may contain the key.
-    """
-    messages = [{"role": "system", "content": _ROLE}, {"role": "user", "content": question}]
-    try:
-        completion = client.chat.completions.create(
-            model=endpoint.model, messages=messages, response_format=_RESPONSE_FORMAT
-        )
-    except openai.APIStatusError as error:
-        is_temporary = error.status_code in {408, 409, 429} or error.status_code >= 500
-        kind = EndpointUnavailable if is_temporary else EndpointRefused
-        raise kind(f"{endpoint.base_url} answered {error.status_code}: {_message(error, endpoint)}") from None
-    except openai.APIConnectionError as error:
-        raise EndpointUnavailable(f"{endpoint.base_url} did not answer: {_message(error, endpoint)}") from None
-    except ValueError:  # the body is declared as JSON but is not
-        return ""
-    choices = getattr(
-        completion, "choices", None
-    )  # the client checks no types: a body that is not JSON arrives as a str
-    first = choices[0] if isinstance(choices, list) and choices else None
-    content = getattr(getattr(first, "message", None), "content", None)
-    return content if isinstance(content, str) else ""
-
-
-def _message(error: openai.APIError, endpoint: ChatEndpoint) -> str:
-    """The error's message in one short printable line, without the key."""
-    text = error.message.replace(endpoint.api_key, "***") if endpoint.api_key else error.message
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
 
 
 def _parse(answer: str) -> list[Any]:
@@ -182,7 +112,7 @@ def _accept(prompts: Iterable[Any], kept: Sequence[str], class_noun: str, count:
     for prompt in prompts:
         if len(accepted) == count:
             break
-        plain = _normalize(prompt) if isinstance(prompt, str) else ""
+        plain = normalized(prompt) if isinstance(prompt, str) else ""
         if fault := _fault(plain, class_noun, seen):
             complaints.append(f"{plain[:60]!r} {fault}")
         else:
@@ -195,7 +125,7 @@ def _accept(prompts: Iterable[Any], kept: Sequence[str], class_noun: str, count:
     return accepted, complaints
 
 
-def _normalize(prompt: str) -> str:
+def normalized(prompt: str) -> str:
     plain = unicodedata.normalize("NFKC", prompt[: 2 * LONGEST_PROMPT]).replace("\u2019", "'").replace("\u2013", "-")
     return re.sub(" +", " ", plain).strip(" ").removesuffix(".")
 

@@ -17,6 +17,7 @@ from PIL import Image
 from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoModelForImageTextToText, AutoProcessor
 
 from lipe_core.captioning.captions import Captioner, name_subject
+from lipe_core.captioning.quantization import quantize
 from lipe_core.errors import InvalidModel
 from lipe_core.pretrained import pretrained, read
 from lipe_core.subject import Subject
@@ -48,10 +49,12 @@ def load(
     revision: str | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    bits: int = 16,
 ) -> VisionLanguageModel:
     """Load a folder, or a repository of the model hub, from safetensors files only.
 
-    The default `dtype` is bfloat16 on an accelerator and float32 on the CPU. Raises InvalidModel.
+    The default `dtype` is bfloat16 on an accelerator and float32 on the CPU. With 8 `bits` the weights of linear layers
+    are rounded to 8-bit integers. Raises InvalidModel.
     """
     dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16)
     families, kind = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, "an image-text-to-text model"
@@ -64,6 +67,8 @@ def load(
     processor.tokenizer.padding_side = "left"  # the answer must follow the question, not padding
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    if bits == 8:
+        quantize(network)
     return VisionLanguageModel(network.to(device), processor, str(checkpoint))
 
 

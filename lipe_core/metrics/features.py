@@ -26,10 +26,14 @@ _ROWS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Clip:
-    """The extractors of a CLIP model: images and texts in one space."""
+    """The extractors of a CLIP model: images and texts in one space.
+
+    `scale` is the factor that its training learned for cosines: the product is a logit.
+    """
 
     images: ImageFeatures
     texts: TextFeatures
+    scale: float
 
 
 def load_clip(
@@ -47,6 +51,7 @@ def load_clip(
     return Clip(
         images=partial(_image_features, network, processor, network.get_image_features),
         texts=partial(_text_features, network, tokenizer, longest),
+        scale=float(network.logit_scale.exp()),  # type: ignore[operator]
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
 
-from api import job_events
+from api import job_events, job_watch
 from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Progress
@@ -127,7 +127,7 @@ def test_the_stream_survives_an_outage_of_the_database(
 ) -> None:
     events = listen(job)
     next(events)
-    real, calls = job_events._after, []
+    real, calls = job_watch.read, []
 
     def unavailable(*arguments: Any) -> Any:
         calls.append(arguments)
@@ -135,7 +135,7 @@ def test_the_stream_survives_an_outage_of_the_database(
             raise OperationalError("SELECT", {}, Exception("the database is restarted"))
         return real(*arguments)
 
-    monkeypatch.setattr(job_events, "_after", unavailable)
+    monkeypatch.setattr(job_watch, "read", unavailable)
     api.post(f"/v1/jobs/{job}/cancel")
     assert [event["event"] for event in events] == ["prior.canceled"]
     assert len(calls) >= 3

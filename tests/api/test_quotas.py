@@ -13,6 +13,7 @@ from ledger import attempts
 from ledger.database import UnitOfWork
 from ledger.models import Usage
 from ledger.settings import Settings
+from tests.support.api_fixtures import Refuse
 from tests.support.uploads import png
 
 Within = Callable[..., TestClient]
@@ -105,3 +106,28 @@ def test_a_repeated_answer_has_no_rate_limit_headers(api: TestClient, subject: d
     path, key = f"/v1/subjects/{subject['id']}/priors", {"Idempotency-Key": "one"}
     assert "ratelimit" in api.post(path, headers=key).headers
     assert "ratelimit" not in api.post(path, headers=key).headers
+
+
+def test_images_are_counted_for_simultaneous_requests(within: Within, api: TestClient) -> None:
+    limited = within(max_images=3)
+    assert statuses_of(lambda _: limited.post("/v1/images", content=png()), times=6) == [201] * 3 + [409] * 3
+    assert len(limited.get("/v1/images").json()["data"]) == 3
+    assert limited.post("/v1/images", content=png()).json()["code"] == "too_many_images"
+    assert limited.delete(f"/v1/images/{limited.get('/v1/images').json()['data'][0]['id']}").status_code == 204
+    assert limited.post("/v1/images", content=png()).status_code == 201
+
+
+def test_the_bytes_of_stored_images(within: Within, api: TestClient, refused: Refuse) -> None:
+    size = api.post("/v1/images", content=png()).json()["size"]
+    limited = within(max_image_bytes=2 * size)
+    assert limited.post("/v1/images", content=png()).status_code == 201
+    detail = refused(409, "image_bytes_used_up", limited.post, "/v1/images", content=png())["detail"]
+    assert f"{2 * size} bytes" in detail
+
+
+def test_webhook_endpoints_are_counted(within: Within, refused: Refuse, stranger: TestClient) -> None:
+    limited, payload = within(max_webhook_endpoints=2), {"url": "http://127.0.0.1:9/"}
+    for _ in range(2):
+        assert limited.post("/v1/webhook-endpoints", json=payload).status_code == 201
+    refused(409, "too_many_endpoints", limited.post, "/v1/webhook-endpoints", json=payload)
+    assert stranger.post("/v1/webhook-endpoints", json=payload).status_code == 201

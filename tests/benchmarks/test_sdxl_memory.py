@@ -46,7 +46,7 @@ def test_flops_are_those_of_the_products() -> None:
 
 def test_the_recorded_figures_of_an_image_are_those_of_the_benchmark() -> None:
     with sdxl_memory.fake_model() as model:
-        found = {name: measured for name, measured in sdxl_memory.images(model)}
+        found = dict(sdxl_memory.images(model))
     for name, figure in (("sliced decoding", recorded.DECODED_IMAGE), ("tiled decoding", recorded.DECODED_TILE)):
         assert found[name].peak == pytest.approx(figure, rel=0.001)
     assert found["sliced encoding"].peak < recorded.DECODED_IMAGE

@@ -9,6 +9,9 @@ import yaml
 
 from ledger.settings import Settings
 from ledger.version import VERSION
+from provenance.reading import Trust, read
+from provenance.signing import load_signer
+from tests.support.signed_images import noise, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -74,6 +77,18 @@ def test_the_script_makes_every_secret_once(tmp_path: Path) -> None:
     assert made["lipe_s3_secret_access_key"].strip() in made["s3.json"]
     subprocess.run([script, folder], check=True, capture_output=True)
     assert {file.name: file.read_text() for file in folder.iterdir()} == made
+
+
+def test_the_script_makes_a_certificate_that_signs_and_adds_it_to_an_older_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "lipe_key_pepper").write_text("as before")
+    subprocess.run([ROOT / "deploy/make_secrets.sh", folder], check=True, capture_output=True)
+    assert {file.name for file in folder.iterdir()} == {
+        "lipe_key_pepper", "credentials_chain.pem", "credentials_key.pem",
+    }  # fmt: skip
+    signer = load_signer(folder / "credentials_chain.pem", folder / "credentials_key.pem", "")
+    assert read(signed(signer, noise()), "image/png", Trust((signer.chain,))).is_own
 
 
 def test_every_setting_reaches_the_workers() -> None:

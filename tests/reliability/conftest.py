@@ -53,7 +53,7 @@ def broker(settings: Settings) -> None:
 
 @pytest.fixture
 def run_audit(begin: UnitOfWork, storage: Storage) -> RunAudit:
-    """`run_audit()` asserts that all nine invariants hold."""
+    """`run_audit()` asserts that all ten invariants hold."""
 
     def check() -> None:
         found = audit(begin, storage, patience=AUDIT_PATIENCE, key_lifetime=timedelta(hours=24))

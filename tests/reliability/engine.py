@@ -17,8 +17,9 @@ from PIL import Image
 
 from lipe_core.methods.request import EditImages
 from worker import edit, gpu, presence, train
-from worker.attempt import Attempt, File, JobResult
+from worker.attempt import Attempt
 from worker.context import WorkerContext
+from worker.job_result import File, JobResult
 
 STEP_SECONDS = 0.02
 CHECKPOINT_EVERY = 10

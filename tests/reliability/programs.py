@@ -143,11 +143,11 @@ def _dispatch(prepare: Sequence[Body]) -> None:
 
 
 def _serve(port: int, prepare: Sequence[Body]) -> None:
-    import uvicorn
+    from api.server import serve
 
     for act in prepare:
         act()
-    uvicorn.run("api.app:make_app", factory=True, host="127.0.0.1", port=port, log_level="info", server_header=False)
+    serve("127.0.0.1", port)
 
 
 def _put(function: str, value: Any) -> None:

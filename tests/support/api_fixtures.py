@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, func, select
 
 from api.app import make_app
+from api.server import server_options
 from ledger import attempts, keys, projects
 from ledger.artefacts import NewArtefact
 from ledger.audit import audit
@@ -182,9 +183,16 @@ def _stored(begin: UnitOfWork, storage: Storage, project: Project) -> tuple[dict
 
 
 @pytest.fixture(scope="session")
-def uvicorn_url(server_settings: Settings) -> Iterator[str]:
+def served_app(server_settings: Settings) -> FastAPI:
+    """The application behind `uvicorn_url`."""
+    return make_app(server_settings)
+
+
+@pytest.fixture(scope="session")
+def uvicorn_url(server_settings: Settings, served_app: FastAPI) -> Iterator[str]:
     """The URL of a real uvicorn server, open for all tests."""
-    uvicorn_server = uvicorn.Server(uvicorn.Config(make_app(server_settings), port=0, log_level="warning"))
+    options = server_options(server_settings)
+    uvicorn_server = uvicorn.Server(uvicorn.Config(served_app, port=0, log_level="warning", **options))
     thread = threading.Thread(target=uvicorn_server.run)
     thread.start()
     while not uvicorn_server.started:

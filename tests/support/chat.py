@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from lipe_core.captioning.prompt_writer import ChatEndpoint
+from lipe_core.captioning.chat import ChatEndpoint
 
 KEY = "sk-secret-of-this-test"
 

@@ -1,15 +1,16 @@
-"""Violations of each of the nine invariants: the invariant, a part of the audit's message, and how to cause it."""
+"""Violations of each of the ten invariants: the invariant, a part of the audit's message, and how to cause it."""
 
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
-from ledger import idempotency, jobs, priors, projects, subjects, uploads
+from ledger import decisions, idempotency, jobs, priors, projects, subjects, uploads
 from ledger.artefacts import NewArtefact, record
 from ledger.attempts import Claim
+from ledger.decisions import NewDecision
 from ledger.idempotency import Answer
 from ledger.models import (
     Artefact,
@@ -137,6 +138,20 @@ def moved_to_other(table: Any, *which: Any) -> Cause:
 
 def files(session: Session, job_id: str) -> list[Artefact]:
     return list(session.scalars(select(Artefact).where(Artefact.job_id == job_id).order_by(Artefact.position)))
+
+
+def forge_decision(how: str) -> Cause:
+    """Change the log of decisions with the triggers off, as one with all rights could; `how` is a statement."""
+
+    def cause(session: Session, storage: Storage, sample: SampleProject) -> None:
+        project_id = session.get_one(Subject, sample.subject).project_id
+        for outcome in ("allowed", "refused", "allowed"):
+            decisions.record(session, project_id, NewDecision("prompt", outcome, "worker", [sample.edited]))
+        session.execute(text("ALTER TABLE decisions DISABLE TRIGGER USER"))
+        session.execute(text(how))
+        session.execute(text("ALTER TABLE decisions ENABLE TRIGGER USER"))
+
+    return cause
 
 
 LONG_AGO = func.clock_timestamp() - HOUR
@@ -311,4 +326,15 @@ VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
     "another project's answer": ({9}, "refers to jobs", moved_to_other(IdempotentRequest)),
     "another project's event": ({9}, "refers to jobs", moved_to_other(Event)),
     "another project's object": ({9}, "refers to the object projects/", moved_to_other(Artefact)),
+    "a changed decision": (
+        {10},
+        "its hash does not fit its content",
+        forge_decision("UPDATE decisions SET outcome = 'allowed' WHERE number = 2"),
+    ),
+    "a deleted decision": ({10}, "number 2 is missing", forge_decision("DELETE FROM decisions WHERE number = 2")),
+    "a decision of another chain": (
+        {10},
+        "does not follow the decision number 2",
+        forge_decision(f"UPDATE decisions SET previous = '{'0' * 64}' WHERE number = 3"),
+    ),
 }

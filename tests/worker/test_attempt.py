@@ -19,7 +19,7 @@ from ledger.models import Job, Project
 from ledger.storage import StorageError
 from tests.support.rows import make_job, make_subject
 from tests.support.waiting import eventually
-from worker.attempt import RENEW_SECONDS, Attempt, Canceled, ClaimLost, Draining
+from worker.attempt import RENEW_SECONDS, Attempt, Canceled, ClaimLost, Draining, OverTime
 
 NEVER = 1e6
 NO_DATABASE = autocommit(make_engine("postgresql+psycopg://absent@127.0.0.1:1/nothing"))
@@ -69,6 +69,16 @@ def test_progress_is_written_with_its_eta_but_not_at_every_step(
     assert row(begin, attempt).progress == {
         "stage": "training", "step": 100, "total": 200, "loss": 0.25, "eta_seconds": RENEW_SECONDS,
     }  # fmt: skip
+
+
+def test_an_attempt_ends_at_its_ceiling_however_often_it_reports(attempt: Attempt, clock: Clock) -> None:
+    attempt.max_seconds = 100.0
+    for _ in range(4):
+        clock.now += 25.0
+        attempt.report("training", 1, 9)
+    clock.now += 1.0
+    with pytest.raises(OverTime, match="longer than 100 seconds"):
+        attempt.report("training", 2, 9)
 
 
 def test_a_stages_beginning_and_end_are_always_written(begin: UnitOfWork, attempt: Attempt, clock: Clock) -> None:

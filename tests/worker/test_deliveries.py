@@ -218,7 +218,7 @@ def test_any_error_of_an_attempt_is_a_failed_attempt(
         _, delivery = announced(begin, job, url)
         for _ in range(len(RETRY_SECONDS) + 1):
             assert current(begin, delivery).state == "pending"
-            assert sender.find_receiver(begin, delivery.id) is not None
+            assert sender.find_receiver(begin, delivery.id).group == job.project_id
             deliver(begin, delivery.id, allow_private=True)
             make_due(begin, delivery)
     ended = current(begin, delivery)
@@ -251,5 +251,5 @@ def drain_outbox(begin: UnitOfWork) -> None:
 @pytest.mark.parametrize("url", ["https://Example.com/a", "https://example.com:443/b?c", "https://example.COM/"])
 def test_a_receiver_is_the_same_for_each_spelling_of_its_url(begin: UnitOfWork, job: Job, url: str) -> None:
     _, delivery = announced(begin, job, url)
-    assert sender.find_receiver(begin, delivery.id) == (job.project_id, "example.com", 443)
-    assert sender.find_receiver(begin, new_id("dlv")) is None
+    assert sender.find_receiver(begin, delivery.id) == (job.project_id, ("example.com", 443))
+    assert sender.find_receiver(begin, new_id("dlv")) == (None, None)

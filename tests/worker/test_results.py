@@ -200,7 +200,7 @@ def test_a_photo_is_encoded_with_a_moderate_effort_by_two_threads(monkeypatch: p
 
     noisy = Edit("", 0, make("RGB"), make("L"), make("L"), None, {}, 1, {})
     monkeypatch.setattr(Image.Image, "save", watched)
-    decoded = [Image.open(io.BytesIO(content)) for content in encode(noisy, OutputFormat())]
+    decoded = [Image.open(io.BytesIO(content)) for content in encode(noisy, OutputFormat()).contents]
     assert [image.mode for image in decoded] == ["RGB", "L", "L", "RGB"]
     assert levels == [output_format.PNG_COMPRESSION] * 4
     assert ENCODERS <= 2

@@ -269,6 +269,16 @@ def test_a_lost_image_fails_the_job_at_once(
     assert Counter(read).most_common(1)[0][1] == 1
 
 
+def test_a_job_that_runs_for_too_long_fails_with_its_code(
+    context: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject
+) -> None:
+    context = replace(context, settings=context.settings.model_copy(update={"max_job_seconds": 0.001}))
+    job = learn(begin, project, subject, steps=2)
+    run_job(context, job.id)
+    failed = current(begin, job)
+    assert (failed.state, failed.error_code, failed.attempt) == (State.FAILED, "over_time", 1)
+
+
 def test_an_unexpected_error_reveals_no_secrets(
     context: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from lipe_client.async_client import AsyncClient
 from lipe_client.models import (
     ApiKey,
     Artefact,
+    Captions,
     Category,
     Change,
     Delivery,
@@ -13,6 +14,7 @@ from lipe_client.models import (
     Endpoint,
     Identity,
     Image,
+    ImageCaption,
     Job,
     JobProgress,
     JobWaiting,
@@ -22,6 +24,7 @@ from lipe_client.models import (
     Mix,
     NewApiKey,
     OutputFormat,
+    Phrase,
     Preset,
     Prior,
     PriorSummary,
@@ -31,6 +34,7 @@ from lipe_client.models import (
     ServedModel,
     Status,
     Subject,
+    Verification,
 )
 from lipe_client.problems import JobFailed, Problem
 from lipe_client.sync_client import Client
@@ -41,6 +45,7 @@ __all__ = [
     "ApiKey",
     "Artefact",
     "AsyncClient",
+    "Captions",
     "Category",
     "Change",
     "Client",
@@ -51,6 +56,7 @@ __all__ = [
     "Endpoint",
     "Identity",
     "Image",
+    "ImageCaption",
     "Job",
     "JobFailed",
     "JobProgress",
@@ -61,6 +67,7 @@ __all__ = [
     "Mix",
     "NewApiKey",
     "OutputFormat",
+    "Phrase",
     "Preset",
     "Prior",
     "PriorSummary",
@@ -71,6 +78,7 @@ __all__ = [
     "ServedModel",
     "Status",
     "Subject",
+    "Verification",
     "__version__",
     "verify_webhook",
 ]

@@ -34,6 +34,7 @@ class Edits:
         image: Image | str,
         prompt: str | None = None,
         prompts: Sequence[str] | None = None,
+        action: str | None = None,
         subject: Subject | str | None = None,
         prior: PriorSummary | str | None = None,
         mix: PriorSummary | str | None = None,
@@ -52,6 +53,7 @@ class Edits:
         mask: Image | str | None = None,
         output_format: OutputFormat | None = None,
         output_quality: int | None = None,
+        credentials_prompt: bool | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
@@ -63,10 +65,15 @@ class Edits:
         alone; `subject` then says how the prompts name the subject. `preset` trades time for quality; `identity` and
         `change` are controls of the method `nima`. Parameters replace what these three choose.
 
+        Instead of a prompt, an `action` such as "jumping over a fence" keeps the scene: the service makes the target
+        prompt from its description of the source, or from `source_prompt`.
+
         `mix` is a second prior, such as a style. `mix_weight` is the factor of its change, above 0 to 2, by default 1.
 
         The images are PNG by default. `output_quality` is that of "jpeg", or makes "webp" lossy: such images differ
         slightly from the source outside the mask, too.
+
+        With `credentials_prompt`, the Content Credentials of the images state the prompt; by default they do not.
 
         `webhook_events`: the types of event that `webhook_url` gets, by default those of the job's end. Add
         "edit.output" for each result as soon as it is stored, or "edit.started".
@@ -79,6 +86,7 @@ class Edits:
             "mask_image_id": id_of(mask) if mask is not None else None,
             "prompt": prompt,
             "prompts": list(prompts) if prompts is not None else None,
+            "action": action,
             "source_prompt": source_prompt,
             "negative_prompt": negative_prompt,
             "method": method,
@@ -92,6 +100,7 @@ class Edits:
             "n": n,
             "output_format": output_format,
             "output_quality": output_quality,
+            "credentials_prompt": credentials_prompt,
             "metadata": metadata,
             "webhook_url": webhook_url,
             "webhook_events": list(webhook_events) if webhook_events is not None else None,
@@ -149,6 +158,6 @@ def _mix(prior: PriorSummary | str | None, weight: float | None) -> dict[str, An
 def _edit_id(edit: EditSummary | Job | str) -> str:
     if isinstance(edit, Job):
         if edit.edit_id is None:
-            raise ValueError(f"{edit.id} is a training job and has no edit")
+            raise ValueError(f"{edit.id} is a job of the kind {edit.kind} and has no edit")
         return edit.edit_id
     return id_of(edit)

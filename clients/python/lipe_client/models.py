@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
-Kind = Literal["prior", "edit"]
+Kind = Literal["prior", "edit", "captions"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 Scope = Literal["read", "write", "admin"]
@@ -26,6 +26,7 @@ OutputFormat = Literal["png", "jpeg", "webp"]
 Preset = Literal["fast", "balanced", "best"]
 Identity = Literal["low", "normal", "high"]
 Change = Literal["small", "normal", "large"]
+CredentialState = Literal["absent", "valid", "untrusted", "broken"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
@@ -46,6 +47,50 @@ class Image(Model):
     sha256: str
     created_at: datetime
     url: str | None = None
+
+
+class Region(Model):
+    """A rectangle of an image in pixels, from its top left."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class ClaimedAction(Model):
+    """One action that an image's credentials claim, such as c2pa.edited."""
+
+    action: str
+    digital_source_type: str | None = None
+    software: str | None = None
+    regions: tuple[Region, ...] = ()
+
+
+class ClaimSigner(Model):
+    """The certificate that signed an image's credentials."""
+
+    organization: str | None = None
+    common_name: str | None = None
+    serial_number: str | None = None
+    algorithm: str | None = None
+
+
+class Verification(Model):
+    """The claims of an image file about itself. `watermark` is None if the service did not look for one.
+
+    `edit_id` is set if this service made the file and the key's project has the edit.
+    """
+
+    credentials: CredentialState
+    made_here: bool
+    edit_id: str | None = None
+    failures: tuple[str, ...] = ()
+    signer: ClaimSigner | None = None
+    software: str | None = None
+    actions: tuple[ClaimedAction, ...] = ()
+    ingredients: int = 0
+    watermark: bool | None = None
 
 
 class Upload(Model):
@@ -81,6 +126,23 @@ class Subject(Model):
     def phrase(self) -> str:
         """The words for the subject in a prompt, such as "sks dog"."""
         return f"{self.token} {self.class_noun}"
+
+
+class Phrase(Model):
+    """A phrase of a caption. `score` is the logarithm of odds by CLIP: below 0 the image fits better without it."""
+
+    text: str
+    score: float
+    is_doubtful: bool
+
+
+class ImageCaption(Model):
+    """The caption of an image; `target_prompt` if the request gave an action. `phrases` are empty without a CLIP."""
+
+    image_id: str
+    caption: str
+    phrases: tuple[Phrase, ...] = ()
+    target_prompt: str | None = None
 
 
 class JobError(Model):
@@ -123,6 +185,17 @@ class JobProgress(Model):
     preview: Artefact | None = None
 
 
+class Captions(Model):
+    """The captions of a job, by its id, in the order of the request. Empty until the job has succeeded."""
+
+    id: str
+    subject_id: str
+    status: Status
+    captioner: str | None
+    captions: tuple[ImageCaption, ...]
+    warnings: tuple[JobWarning, ...] = ()
+
+
 class JobWaiting(Model):
     """Why a queued job waits. `position` counts the project's queued jobs of this kind; 1 is the first."""
 
@@ -131,7 +204,7 @@ class JobWaiting(Model):
 
 
 class Job(Model):
-    """A training job (`kind` "prior") or an edit job, as it was when the service answered."""
+    """A job as it was when the service answered: a training (`kind` "prior"), an edit, or captions."""
 
     id: str
     kind: Kind
@@ -304,10 +377,16 @@ class EditSummary(Model):
 
 
 class Edit(EditSummary):
-    """An edit with its newest job and, once it has succeeded, one result for each prompt and seed."""
+    """An edit with its newest job and, once it has succeeded, one result for each prompt and seed.
+
+    `used_source_prompt` is the description of the source that the job used. Of an edit by `action`, `target_prompts`
+    has the prompt that the service made.
+    """
 
     job_id: str | None
     status: Status | None
+    action: str | None = None
+    used_source_prompt: str | None = None
     results: tuple[Result, ...]
 
 
@@ -333,6 +412,27 @@ class NewApiKey(ApiKey):
     """A key that was just created. The service stores no copy of `api_key`."""
 
     api_key: str
+
+
+class Decision(Model):
+    """A decision of the append-only log. `number` is its place in the project's log.
+
+    `kind` is prompt, references, result or consent; `outcome` such as allowed or refused; `reason` a code.
+    `digests` are the SHA-256 of prompts, and `hash` covers the decision and the hash of the one before it.
+    """
+
+    id: str
+    number: int
+    kind: str
+    outcome: str
+    reason: str | None
+    policy: str | None
+    actor: str
+    ids: tuple[str, ...]
+    digests: tuple[str, ...]
+    previous: str
+    hash: str
+    created_at: datetime
 
 
 class Endpoint(Model):

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ledger import attempts, workers
+from ledger import attempts, decisions, workers
 from ledger.database import UnitOfWork
+from ledger.decisions import NewDecision
+from ledger.models import Project
 from lipe_client import Client, Job, JobFailed, Problem, Progress, Subject, call, retries
 from tests.support.file_server import serving
 from tests.support.uploads import photo, png
@@ -153,6 +155,15 @@ def test_keys(lipe: Client, server: str) -> None:
     lipe.revoke_api_key(created)
     viewers = [key for key in lipe.api_keys() if key.id == created.id]
     assert [(key.scope, key.expires_at, key.revoked_at is None) for key in viewers] == [("read", expires_at, False)]
+
+
+def test_decisions(lipe: Client, begin: UnitOfWork, project: Project) -> None:
+    with begin() as session:
+        for outcome in ("allowed", "refused"):
+            decisions.record(session, project.id, NewDecision("prompt", outcome, "worker", [f"job_{outcome}"]))
+    newest, oldest = lipe.decisions()
+    assert (newest.number, newest.outcome, newest.previous) == (2, "refused", oldest.hash)
+    assert list(lipe.decisions(concerning="job_allowed")) == [oldest]
 
 
 def test_webhooks(lipe: Client, rex: Subject) -> None:

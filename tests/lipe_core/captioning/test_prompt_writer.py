@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lipe_core.captioning import prompt_writer
-from lipe_core.captioning.prompt_writer import ChatEndpoint, write_class_prompts
+from lipe_core.captioning.chat import ChatEndpoint
+from lipe_core.captioning.prompt_writer import write_class_prompts
 from lipe_core.errors import ClassPromptsError, EndpointRefused, EndpointUnavailable, UnusableAnswer
 from tests.support.chat import KEY, Chat, prompts, serving
 

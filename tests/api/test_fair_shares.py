@@ -1,0 +1,235 @@
+"""One project attacks by slow images, slow bodies, streams and connections; another project is served as before."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import event
+
+from api import body_limit, server
+from api.app import make_app
+from api.body_shares import BODIES
+from api.job_watch import JobWatch
+from ledger import projects
+from ledger.database import UnitOfWork
+from ledger.models import Project
+from ledger.settings import Settings
+from tests.api.test_decoder import AMPLE_SECONDS, slow_jpeg
+from tests.support.api_fixtures import NewKey
+from tests.support.uploads import png
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def attacker(project: Project, new_key: NewKey) -> dict[str, str]:
+    """The headers of the project that attacks."""
+    return {"Authorization": f"Bearer {new_key(project)}"}
+
+
+@pytest.fixture
+def victim(begin: UnitOfWork, project: Project, new_key: NewKey) -> dict[str, str]:
+    """The headers of another project."""
+    with begin() as session:
+        other = projects.create(session, "victim")
+    return {"Authorization": f"Bearer {new_key(other)}"}
+
+
+@pytest.fixture
+def address(server: str) -> tuple[str, int]:
+    url = urlsplit(server)
+    assert url.hostname
+    assert url.port
+    return url.hostname, url.port
+
+
+def test_slow_images_of_one_project_leave_a_decoder_to_another(
+    settings: Settings, attacker: dict[str, str], victim: dict[str, str]
+) -> None:
+    """The attacker's six images would take minutes; none of them is decoded when the victim's image is stored."""
+    bomb = slow_jpeg(3000)
+    client = TestClient(make_app(settings), raise_server_exceptions=False)
+    waiting: list[Future[Any]] = []
+    with ThreadPoolExecutor(6) as pool, client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        service.decoder.seconds = AMPLE_SECONDS
+        waiting += [pool.submit(lambda: client.post("/v1/images", content=bomb, headers=attacker)) for _ in range(6)]
+        eventually(lambda: sum(map(len, service.decoder.queue._waiting.values())) == 5)
+        stored = client.post("/v1/images", content=png(), headers=victim)
+        assert stored.status_code == 201, stored.text
+        assert not any(future.done() for future in waiting)
+        service.decoder.close()
+        assert {future.result(60).status_code for future in waiting} == {500}
+
+
+def announced(address: tuple[str, int], headers: dict[str, str], size: int, content: bytes) -> socket.socket:
+    """A connection that announces a body of `size` bytes and has sent `content` of it."""
+    connection = socket.create_connection(address)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST /v1/images HTTP/1.1\r\nHost: lipe\r\nContent-Length: {size}\r\n{fields}\r\n"
+    connection.sendall(head.encode() + content)
+    return connection
+
+
+def test_a_body_that_stalls_is_refused(
+    address: tuple[str, int], attacker: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "IDLE_SECONDS", 0.2)
+    with announced(address, attacker, 1_000_000, b"x" * 1000) as connection:
+        connection.settimeout(60)
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(100_000)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"body_too_slow"' in answer
+
+
+def test_a_body_that_trickles_is_refused(
+    address: tuple[str, int], attacker: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "GRACE_SECONDS", 0.3)
+    with announced(address, attacker, 1_000_000, b"x") as connection:
+        connection.settimeout(0.05)
+        answer = b""
+        while not answer:
+            connection.send(b"x")
+            try:
+                answer = connection.recv(100_000)
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_bodies_in_progress_of_one_project_have_a_share_of_the_memory(
+    server: str, address: tuple[str, int], attacker: dict[str, str], victim: dict[str, str], settings: Settings
+) -> None:
+    """Each announces the largest file and stalls. The next one is refused at once, and another project's is stored."""
+    with ExitStack() as stalled:
+        for _ in range(BODIES):
+            stalled.enter_context(announced(address, attacker, settings.max_upload_bytes, b"x"))
+        # The server may read the connections later than the next request.
+        eventually(lambda: send_image(server, attacker).status_code == 429)
+        refused = send_image(server, attacker)
+        assert refused.json()["code"] == "too_many_bodies"
+        assert refused.json()["retryable"] is True
+        assert send_image(server, victim).status_code == 201
+    eventually(lambda: send_image(server, attacker).status_code == 201)
+
+
+def send_image(server: str, headers: dict[str, str]) -> httpx.Response:
+    return httpx.post(f"{server}/v1/images", content=png(), headers=headers, timeout=60)
+
+
+def test_headers_that_do_not_end_close_the_connection(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if another byte arrives now and then."""
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.3)
+    with socket.create_connection(address) as silent, socket.create_connection(address) as trickling:
+        silent.settimeout(60)
+        assert silent.recv(1) == b""
+        trickling.settimeout(0.05)
+        closed = False
+        while not closed:
+            try:
+                trickling.send(b"G")
+                closed = trickling.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                closed = True
+
+
+def test_long_headers_are_refused(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as connection:
+        connection.settimeout(60)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: lipe\r\nX-Long: " + b"x" * 2 * server.MAX_HEADER_BYTES)
+        assert connection.recv(100).startswith(b"HTTP/1.1 4")
+
+
+@pytest.fixture
+def job(server: str, attacker: dict[str, str]) -> str:
+    """A queued training of the attacker."""
+    with httpx.Client(base_url=server, headers=attacker, timeout=60) as client:
+        images = [client.post("/v1/images", content=png(color)).json()["id"] for color in ("red", "tan", "navy")]
+        body = {"name": "Rex", "class_noun": "dog", "references": images}
+        subject = client.post("/v1/subjects", json=body).raise_for_status().json()["id"]
+        return str(client.post(f"/v1/subjects/{subject}/priors").raise_for_status().json()["id"])
+
+
+@pytest.fixture
+def watch(served_app: FastAPI, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobWatch]:
+    """The server's watch, for two streams of each project."""
+    found: JobWatch = served_app.state.service.job_watch
+    monkeypatch.setattr(found, "max_streams", 2)
+    yield found
+    eventually(lambda: not found.streams)
+
+
+def test_a_project_follows_only_so_many_jobs_at_once(
+    server: str, attacker: dict[str, str], victim: dict[str, str], job: str, watch: JobWatch
+) -> None:
+    url = f"{server}/v1/jobs/{job}/events"
+    with httpx.Client(headers=attacker, timeout=60) as client, ExitStack() as streams:
+        for _ in range(2):
+            assert streams.enter_context(client.stream("GET", url)).status_code == 200
+        refused = client.get(url)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+        assert httpx.get(url, headers=victim, timeout=60).status_code == 404  # and not 429
+    eventually(lambda: not watch.streams)
+
+
+def test_many_streams_cost_as_many_queries_as_one(
+    server: str,
+    served_app: FastAPI,
+    attacker: dict[str, str],
+    job: str,
+    watch: JobWatch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "max_streams", 100)
+    statements: list[str] = []
+
+    def count(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        statements.append(statement)
+
+    url = f"{server}/v1/jobs/{job}/events"
+    with httpx.Client(headers=attacker, timeout=60) as client, ExitStack() as streams:
+        for _ in range(8):
+            answer = streams.enter_context(client.stream("GET", url))
+            assert next(answer.iter_lines()) == "id: 1"
+        event.listen(served_app.state.service.engine, "before_cursor_execute", count)
+        time.sleep(1.0)
+        event.remove(served_app.state.service.engine, "before_cursor_execute", count)
+    assert 1 <= len(statements) <= 10  # each stream by itself would have sent three or more
+
+
+def test_too_many_connections_are_answered_at_once(settings: Settings) -> None:
+    async def answers() -> tuple[int, int]:
+        options = server.server_options(settings.model_copy(update={"max_connections": 2}))
+        config = uvicorn.Config(make_app(settings), port=0, log_level="warning", **options)
+        running = uvicorn.Server(config)
+        task = asyncio.create_task(running.serve())
+        while not running.started:
+            await asyncio.sleep(0.01)
+        port = running.servers[0].sockets[0].getsockname()[1]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            alone = (await client.get("/healthz")).status_code
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            crowded = (await client.get("/healthz")).status_code
+            for _, writer in held:
+                writer.close()
+        running.should_exit = True
+        await task
+        return alone, crowded
+
+    assert asyncio.run(answers()) == (200, 503)
