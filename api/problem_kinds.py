@@ -20,6 +20,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "malformed_request": ProblemKind(400, "The request cannot be read"),
     "unauthenticated": ProblemKind(401, "A valid API key is needed"),
     "insufficient_scope": ProblemKind(403, "The API key may not do this"),
+    "refused_by_policy": ProblemKind(403, "The operator's policy refuses this"),
     "signed_url_invalid": ProblemKind(403, "The signed URL is not valid"),
     "not_found": ProblemKind(404, "The resource does not exist"),
     "method_not_allowed": ProblemKind(405, "The resource does not support this method"),
@@ -65,5 +66,6 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "too_many_bodies": ProblemKind(429, "The project sends too much at once", retryable=True),
     "internal": ProblemKind(500, "The service failed", retryable=True),
     "unavailable": ProblemKind(503, "The database is not available", retryable=True),
+    "policy_unavailable": ProblemKind(503, "The operator's policy is not available", retryable=True),
     "storage_unavailable": ProblemKind(503, "The object storage is not available", retryable=True),
 }

@@ -19,7 +19,7 @@ from ledger.settings import Settings
 from ledger.storage import Storage
 from provenance.reading import Trust, load_trust
 
-AUTHENTICATING_THREADS, SUBMITTING_THREADS = 2, 4
+AUTHENTICATING_THREADS, SUBMITTING_THREADS, POLICY_THREADS = 2, 4, 8
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Service:
     trust: Trust
     authenticating: Threads
     submitting: Threads
+    asking_policy: Threads
     body_shares: BodyShares
     job_watch: JobWatch
 
@@ -50,6 +51,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         storage.open()
         authenticating = Threads("authenticating", AUTHENTICATING_THREADS)
         submitting = Threads("submitting", SUBMITTING_THREADS)
+        asking_policy = Threads("policy", POLICY_THREADS)
         begin = unit_of_work(engine)
         job_watch = JobWatch(begin, settings.max_event_streams)
         app.state.service = Service(
@@ -63,6 +65,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             trust=trust,
             authenticating=authenticating,
             submitting=submitting,
+            asking_policy=asking_policy,
             body_shares=BodyShares(BODIES * settings.max_upload_bytes),
             job_watch=job_watch,
         )
@@ -72,7 +75,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         try:
             yield
         finally:
-            for pool in (job_watch, authenticating, submitting, decoder):
+            for pool in (job_watch, authenticating, submitting, asking_policy, decoder):
                 pool.close()
             engine.dispose()
 

@@ -1,11 +1,13 @@
 """Every setting of the service, read from environment variables with the prefix LIPE_ or from secret files."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ledger.webhook_secrets import is_secret
 
 SHORTEST_PEPPER = 16
 SECRETS_DIR = Path("/run/secrets")
@@ -89,6 +91,15 @@ class Settings(BaseSettings):
     webhook_ports: str = "80,443"
     """The ports that webhooks may use, separated by commas."""
 
+    policy_url: str = ""
+    """The operator's policy server, which may refuse prompts, references and results; empty: none."""
+    policy_secret: SecretStr = SecretStr("")
+    """The secret that signs the questions to the policy: whsec_ and the base64 of 24 to 64 random bytes."""
+    policy_timeout_seconds: float = Field(5.0, gt=0, le=60)
+    """The time limit of one question to the policy."""
+    policy_fails: Literal["closed", "open"] = "closed"
+    """What follows if the policy does not answer: closed refuses for now, open lets the request through."""
+
     credentials_chain_file: str = ""
     """PEM file of the certificates that sign results (Content Credentials): the signer's first, then its issuers'.
     Empty: results are not signed."""
@@ -168,6 +179,14 @@ class Settings(BaseSettings):
         is_url = url.scheme in {"http", "https"} and url.hostname and url.port != 0
         if self.prompt_writer_url and not (is_url and self.prompt_writer_model.strip()):
             raise ValueError("prompt_writer_url must begin with http:// or https://, and needs prompt_writer_model")
+        return self
+
+    @model_validator(mode="after")
+    def _signs_questions(self) -> Self:
+        if self.policy_url and not _is_http(self.policy_url, with_path=True):
+            raise ValueError("policy_url must be a URL without query, such as https://policy.internal:9000/decide")
+        if self.policy_url and not is_secret(self.policy_secret.get_secret_value()):
+            raise ValueError("policy_url needs policy_secret: whsec_ and the base64 of 24 to 64 random bytes")
         return self
 
     @field_validator("webhook_ports")

@@ -1,11 +1,23 @@
 """Signing secrets of Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 random bytes."""
 
 import base64
+import binascii
 import secrets
 
 SECRET_BYTES = 32
+SHORTEST_BYTES, LONGEST_BYTES = 24, 64
 
 
 def new_secret() -> str:
     """Generate a signing secret."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def is_secret(text: str) -> bool:
+    """Whether the text is a signing secret."""
+    prefix, encoded = text[:6], text[6:]
+    try:
+        size = len(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        return False
+    return prefix == "whsec_" and SHORTEST_BYTES <= size <= LONGEST_BYTES

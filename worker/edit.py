@@ -210,7 +210,7 @@ def _edit(
         def upload(decoded: list[Image.Image]) -> None:
             previews.upload(decoded[0], done, request.target_prompts[0])
 
-        options = {"on_preview": upload} if method.has_previews else {}
+        options = {"on_preview": upload} if method.has_previews and results.context.shows_previews else {}
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
         check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():

@@ -9,9 +9,9 @@ from ledger import fetches
 from ledger.addresses import Forbidden
 from ledger.database import UnitOfWork
 from ledger.fetches import Failure
+from ledger.safehttp import TooLarge, Unreachable, get
 from ledger.storage import Storage
 from ledger.uploads import file_key
-from worker.safehttp import TooLarge, Unreachable, get
 
 log = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
 from worker.credentials import ResultCredentials, edited_region
 from worker.output_format import MASK_FORMAT, OutputFormat
+from worker.policy import require_policy
 
 ENCODERS = 2
 STAGE = "storing"
@@ -102,10 +103,12 @@ class ResultStore:
             for name, content, content_type in zip(names, contents, types, strict=True)
         ]
         stored = self.attempt.retry_storage_all(puts)
-        return [
+        files = [
             NewArtefact(role, name, content_type, put, details)
             for role, name, content_type, put in zip(EditImages._fields, names, types, stored, strict=True)
         ]
+        require_policy(self.context, self.attempt, edit.target_prompt, files)
+        return files
 
     def _files(self, edit: Edit, names: Sequence[str], types: Sequence[str]) -> list[bytes]:
         """The contents of the edit's files, with credentials if the service signs. Raises SigningFailed."""

@@ -35,6 +35,7 @@ from worker.context import WorkerContext
 from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
 from worker.job_result import JobResult
+from worker.policy import PolicyUnavailable, RefusedByPolicy
 
 CODES: dict[type[Exception], str] = {
     InvalidRequest: "invalid_request",
@@ -50,6 +51,8 @@ CODES: dict[type[Exception], str] = {
     NoSuchObject: "object_missing",
     ObjectDamaged: "object_damaged",
     StorageError: "storage_unavailable",
+    RefusedByPolicy: "refused_by_policy",
+    PolicyUnavailable: "policy_unavailable",
     OverTime: "over_time",
 }
 """The error code of a failed job for each exception; a subclass precedes its base class."""

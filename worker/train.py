@@ -56,9 +56,8 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
     )
     check_captions(context, attempt, images, training_set.captions, request.subject)
     with attempt.stage("training"), preview_uploads(context.storage, attempt) as previews:
-        generator = PreviewGenerator(
-            previews, model, training_set.captions[0], regularization, parameters.get("previews", 0)
-        )
+        count = parameters.get("previews", 0) if context.shows_previews else 0
+        generator = PreviewGenerator(previews, model, training_set.captions[0], regularization, count)
         prior = _train(context, attempt, model, training_set, generator)
     resolved = {
         "choices": parameters.get("choices", {}),

@@ -5,13 +5,10 @@ One call of `deliver` is one attempt at one delivery. The body was stored as byt
 if the process dies: the delivery is due again when its lease expires.
 """
 
-import base64
-import hashlib
-import hmac
 import logging
 import random
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,8 +18,9 @@ from ledger import deliveries
 from ledger.addresses import WEB_PORTS, Forbidden
 from ledger.database import UnitOfWork
 from ledger.deliveries import DeliveryAttempt, Outcome
+from ledger.safehttp import Response, Unreachable, post
+from ledger.webhook_signing import headers
 from worker.receiver_limiter import Receiver
-from worker.safehttp import Response, Unreachable, post
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 JITTER = 0.1
@@ -87,26 +85,6 @@ def find_receiver(begin: UnitOfWork, delivery_id: str) -> Receiver:
         return Receiver(destination[0], (url.hostname, url.port or PORTS[url.scheme]))
     except (ValueError, KeyError):  # the attempt refuses such a URL and says why
         return Receiver(destination[0], None)
-
-
-def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` header: one signature for each `whsec_` secret, so that secrets can be rotated."""
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    digests = (
-        hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256) for secret in secrets
-    )
-    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
-
-
-def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """All headers of one attempt. All attempts at an event have the same id; the timestamp is the attempt's."""
-    return {
-        "content-type": "application/json",
-        "user-agent": "LIPE-Webhooks/1.0",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(secrets, message_id, timestamp, body),
-    }
 
 
 def decide(response: Response | None, attempt: int, *, chance: float) -> Decision:

@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
-from api.auth import CallerDep
+from api.auth import CallerDep, caller_of
 from api.dry_run import DryRunBody, dry_run
 from api.edit_body import DownloadableEdit, EditBody, edit_results
-from api.edit_request import NewEdit, require_subject
+from api.edit_request import NewEdit, prompts_of, require_subject
 from api.effective_settings import GUIDED, contradiction
 from api.fields import PathId, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
@@ -19,12 +19,14 @@ from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody
 from api.mixing import checked_mix
 from api.pagination import Listing, PageDep, listing
+from api.policy import POLICY_PROBLEMS, require_policy
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
-from ledger import artefacts, edit_inputs, edits, jobs, results
+from ledger import artefacts, edit_inputs, edits, images, jobs, policy, results
 from ledger.edit_inputs import EditInputs
 from ledger.models import Job
+from ledger.policy import Question
 
 router = APIRouter(prefix="/edits", tags=["edits"])
 
@@ -41,12 +43,14 @@ router = APIRouter(prefix="/edits", tags=["edits"])
         "prompt_empty",
         "prompt_without_subject",
         "mask_size_mismatch",
+        *POLICY_PROBLEMS,
     ),
 )
 async def create_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
     """Edit an image, once for each prompt and seed; 202 with the job."""
     if new_edit.webhook_url is not None:
         await run_in_threadpool(check_url, idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
+    await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_edit))
     create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
 
@@ -102,6 +106,16 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
             used_source_prompt=job.resolved.get("source_prompt") if job else None,
             results=edit_results(service, files),
         )
+
+
+def _question(idempotent: IdempotentRequest, new_edit: NewEdit, session: Session) -> Question | None:
+    """The question about the request's prompts and source image. A repeated request asks nothing."""
+    if idempotent.recall(session) is not None:
+        return None
+    found = images.get_many(session, idempotent.project_id, [new_edit.image_id])
+    facts = [policy.image_facts(idempotent.service.storage, image) for image in found]
+    ids = {"subject_id": new_edit.subject_id, "prior_id": new_edit.prior_id, "image_id": new_edit.image_id}
+    return policy.about_prompts(idempotent.project_id, prompts_of(new_edit), ids, facts)
 
 
 def _create_job(

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
-from api.auth import CallerDep
+from api.auth import CallerDep, caller_of
 from api.choices import Preset, chosen
 from api.dry_run import DryRunBody, dry_run
 from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
@@ -19,13 +19,15 @@ from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody, JobWarning
 from api.pagination import Listing, PageDep, listing
+from api.policy import POLICY_PROBLEMS, require_policy
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problems import problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from api.webhook_choice import require_webhook_url
-from ledger import artefacts, jobs, priors, results, subjects
+from ledger import artefacts, jobs, policy, priors, results, subjects
 from ledger.models import Job, Prior
+from ledger.policy import Question
 from ledger.webhooks import PriorEventType
 
 router = APIRouter(tags=["priors"])
@@ -117,7 +119,7 @@ class DownloadablePrior(PriorBody):
     status_code=202,
     operation_id="train_prior",
     response_model=JobBody,
-    responses=problem_responses(*JOB_PROBLEMS),
+    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS),
 )
 async def train_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, wait: WaitDep, new_prior: OptionalNewPrior
@@ -125,6 +127,7 @@ async def train_prior(
     """Learn a subject from its references; 202 with the job."""
     if new_prior.webhook_url is not None:
         await run_in_threadpool(check_url, idempotent.service.settings, new_prior.webhook_url, param="webhook_url")
+    await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, subject_id))
     create_job = partial(_create_job, idempotent, subject_id, new_prior, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
 
@@ -189,6 +192,17 @@ def get_prior(prior_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
             manifest=prior.manifest,
             artefacts=[artefact_body(service, artefact) for artefact in files],
         )
+
+
+def _question(idempotent: IdempotentRequest, subject_id: str, session: Session) -> Question | None:
+    """The question about the captions of the training. Without captions, and for a repeated request, there is none."""
+    if idempotent.recall(session) is not None:
+        return None
+    subject = subjects.get(session, idempotent.project_id, subject_id)
+    captions = [("caption", reference.caption or "") for reference in subject.references] if subject else []
+    if not any(caption for _, caption in captions):
+        return None
+    return policy.about_prompts(idempotent.project_id, captions, {"subject_id": subject_id}, [])
 
 
 def _create_job(

@@ -1,17 +1,23 @@
 """References: add an image to a subject, or remove one. Priors keep what they have learned."""
 
-from fastapi import APIRouter, Response
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from api import problems
-from api.auth import CallerDep
+from api.auth import CallerDep, caller_of
 from api.fields import Caption, Id, PathId, RequestModel
-from api.idempotency import IdempotencyDep, json_response
+from api.idempotency import IdempotencyDep, IdempotentRequest, json_response
+from api.policy import POLICY_PROBLEMS, require_policy
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from api.subject_body import SubjectBody
-from ledger import images, subjects
+from ledger import images, policy, subjects
 from ledger.idempotency import Answer
 from ledger.models import Subject
+from ledger.policy import Question
 from ledger.subjects import MAX_REFERENCES, MIN_REFERENCES
 
 router = APIRouter(prefix="/subjects/{subject_id}/references", tags=["subjects"])
@@ -32,10 +38,20 @@ class NewReference(RequestModel):
     status_code=201,
     operation_id="add_reference",
     response_model=SubjectBody,
-    responses=problem_responses("not_found", "idempotency_key_in_flight", "reference_count", "idempotency_key_reused"),
+    responses=problem_responses(
+        "not_found", "idempotency_key_in_flight", "reference_count", "idempotency_key_reused", *POLICY_PROBLEMS
+    ),
 )
-def add_reference(subject_id: PathId, new_reference: NewReference, idempotent: IdempotencyDep) -> Response:
+async def add_reference(
+    subject_id: PathId, new_reference: NewReference, request: Request, idempotent: IdempotencyDep
+) -> Response:
     """Add an image to the subject's references, for its next training. Answers with the subject."""
+    make_question = partial(_question, idempotent, subject_id, new_reference)
+    await require_policy(idempotent.service, caller_of(request), make_question)
+    return await run_in_threadpool(_add_reference, subject_id, new_reference, idempotent)
+
+
+def _add_reference(subject_id: str, new_reference: NewReference, idempotent: IdempotentRequest) -> Response:
     with idempotent.service.begin() as session:
         answer = idempotent.recall(session)
         if answer is None:
@@ -71,6 +87,21 @@ def remove_reference(subject_id: PathId, image_id: PathId, service: ServiceDep, 
             detail = f"a training needs {MIN_REFERENCES} references: add another one first, or delete the subject"
             raise Problem("reference_count", detail)
         subjects.remove_reference(session, subject, image_id)
+
+
+def _question(
+    idempotent: IdempotentRequest, subject_id: str, new_reference: NewReference, session: Session
+) -> Question | None:
+    """The question about the new reference. A repeated request asks nothing, and neither does one with a wrong id."""
+    if idempotent.recall(session) is not None:
+        return None
+    subject = subjects.get(session, idempotent.project_id, subject_id)
+    found = images.get_many(session, idempotent.project_id, [new_reference.image_id])
+    if subject is None or not found:
+        return None
+    known = {name: getattr(subject, name) for name in ("id", "class_noun", "category", "consent")}
+    facts = [policy.image_facts(idempotent.service.storage, image) for image in found]
+    return policy.about_references(idempotent.project_id, known, facts, [new_reference.caption])
 
 
 def _check_addition(subject: Subject, image_id: str) -> None:

@@ -1,26 +1,30 @@
 """Subjects: the people, animals and things to be learned, each from 3 to 20 reference images."""
 
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from api import problems, subject_change
-from api.auth import CallerDep
+from api.auth import Caller, CallerDep, caller_of
 from api.fields import Caption, Id, Metadata, Name, PathId, RequestModel, Text
 from api.filters import METADATA_PARAMETER, MetadataFilter
-from api.idempotency import IdempotencyDep, json_response
+from api.idempotency import IdempotencyDep, IdempotentRequest, json_response
 from api.pagination import Listing, PageDep, listing
+from api.policy import POLICY_PROBLEMS, require_policy
 from api.problems import Problem, problem_responses
 from api.quota import check_quotas
-from api.service import ServiceDep
+from api.service import Service, ServiceDep
 from api.subject_body import SubjectBody
 from api.subject_change import SubjectChange
-from ledger import images, quotas, subjects
+from ledger import images, policy, quotas, subjects
 from ledger.categories import Category, category_of
 from ledger.idempotency import Answer
 from ledger.models import Image
+from ledger.policy import Question
 from ledger.subjects import MAX_REFERENCES, MIN_REFERENCES
 
 router = APIRouter(prefix="/subjects", tags=["subjects"])
@@ -70,11 +74,17 @@ class NewSubject(RequestModel):
         "consent_required",
         "idempotency_key_reused",
         "too_many_subjects",
+        *POLICY_PROBLEMS,
     ),
 )
-def create_subject(new_subject: NewSubject, idempotent: IdempotencyDep) -> Response:
+async def create_subject(new_subject: NewSubject, request: Request, idempotent: IdempotencyDep) -> Response:
     """Create a subject from its reference images."""
     _check(new_subject)
+    await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_subject))
+    return await run_in_threadpool(_create_subject, new_subject, idempotent)
+
+
+def _create_subject(new_subject: NewSubject, idempotent: IdempotentRequest) -> Response:
     settings, limits = idempotent.service.settings, dict[str, str]()
     with idempotent.service.begin() as session:
         answer = idempotent.recall(session)
@@ -118,10 +128,21 @@ def get_subject(subject_id: PathId, service: ServiceDep, caller: CallerDep) -> A
 
 
 @router.patch(
-    "/{subject_id}", operation_id="change_subject", response_model=SubjectBody, responses=problem_responses("not_found")
+    "/{subject_id}",
+    operation_id="change_subject",
+    response_model=SubjectBody,
+    responses=problem_responses("not_found", *POLICY_PROBLEMS),
 )
-def change_subject(subject_id: PathId, change: SubjectChange, service: ServiceDep, caller: CallerDep) -> Any:
+async def change_subject(subject_id: PathId, change: SubjectChange, service: ServiceDep, caller: CallerDep) -> Any:
     """Change a subject's name, metadata or captions. New captions serve the trainings that start after the change."""
+    captions = [("caption", caption or "") for caption in (change.captions or {}).values()]
+    if any(caption for _, caption in captions):
+        question = policy.about_prompts(caller.project_id, captions, {"subject_id": subject_id}, [])
+        await require_policy(service, caller, lambda session: question)
+    return await run_in_threadpool(_change_subject, subject_id, change, service, caller)
+
+
+def _change_subject(subject_id: str, change: SubjectChange, service: Service, caller: Caller) -> SubjectBody:
     with service.begin() as session:
         subject = subjects.lock(session, caller.project_id, subject_id)
         if subject is None:
@@ -130,6 +151,18 @@ def change_subject(subject_id: PathId, change: SubjectChange, service: ServiceDe
         captions = {image_id: caption or None for image_id, caption in (change.captions or {}).items()}
         subjects.change(subject, name=change.name, metadata=change.metadata, captions=captions)
         return SubjectBody.model_validate(subject)
+
+
+def _question(idempotent: IdempotentRequest, new_subject: NewSubject, session: Session) -> Question | None:
+    """The question about the references and their captions. A repeated request asks nothing."""
+    if idempotent.recall(session) is not None:
+        return None
+    found = _references(session, idempotent.project_id, new_subject.references)
+    facts = [policy.image_facts(idempotent.service.storage, image) for image in found]
+    category = new_subject.category or category_of(new_subject.class_noun)
+    subject = {"class_noun": new_subject.class_noun, "category": category, "consent": new_subject.consent}
+    captions = new_subject.captions or [None] * len(facts)
+    return policy.about_references(idempotent.project_id, subject, facts, captions)
 
 
 def _check(new_subject: NewSubject) -> None:

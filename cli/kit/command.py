@@ -9,6 +9,8 @@ import typer
 from cli.missing_package import needs_packages
 
 if TYPE_CHECKING:
+    import torch
+
     from cli.kit.runs import Bench
     from cli.kit.subjects import PhotoSubject
     from cli.kit.systems import System
@@ -33,6 +35,9 @@ def run_bench(
     ] = "openai/clip-vit-large-patch14",
     dinov2: Annotated[str, typer.Option(help="The model of DINOv2-I.")] = "facebook/dinov2-base",
     device: Annotated[str, typer.Option(help="cuda, cpu, or auto.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="bfloat16, float16 or float32. auto: bfloat16 on a GPU, float32 on a CPU.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="The seed of the edits.", min=0)] = 0,
     judge_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible endpoint of a vision-language model.")
@@ -47,8 +52,6 @@ def run_bench(
     Results that are already in OUT are not made again, so that the command can be interrupted and repeated.
     """
     with needs_packages("worker"):
-        import torch
-
         from cli.kit.estimate import estimate
         from cli.kit.runs import Bench
         from cli.kit.subjects import read_subjects
@@ -60,8 +63,8 @@ def run_bench(
         subjects, chosen = read_subjects(folder), choose_systems(systems)
         judge = ChatEndpoint(judge_url, judge_key, judge_model) if judge_url else None
         chosen_device = _device(device)
-        dtype = torch.float32 if chosen_device == "cpu" else torch.bfloat16
-        bench = Bench(sdxl.load(base_model, device=chosen_device, dtype=dtype), out, seed)
+        model = sdxl.load(base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device))
+        bench = Bench(model, out, seed)
         typer.echo(f"{len(subjects)} subjects, {len(chosen)} systems")
         typer.echo(estimate(bench, subjects, chosen).sentence(price_per_hour))
         if not only_estimate:
@@ -71,6 +74,17 @@ def run_bench(
     except (ValueError, NoVerdict, OSError) as error:  # of the folder, the models, the settings, the judge or the disk
         typer.echo(str(error), err=True)
         raise typer.Exit(UNUSABLE_STATUS) from error
+
+
+@app.command("subjects")
+def write_subjects(
+    folder: Annotated[Path, typer.Argument(help="The folder to write.", file_okay=False)],
+) -> None:
+    """Write folders for 28 subjects in the paper's kinds, each with four edits. The photos are yours to take."""
+    from cli.kit.subject_list import write_folders
+
+    written = write_folders(folder)
+    typer.echo(f"{len(written)} new folders in {folder}: each edits.yaml says what to photograph")
 
 
 def choose_systems(text: str) -> "Mapping[str, System]":
@@ -118,3 +132,13 @@ def _device(name: str) -> str:
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _dtype(name: str, device: str) -> "torch.dtype":
+    import torch
+
+    known = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+    known["auto"] = known["float32" if device == "cpu" else "bfloat16"]
+    if name not in known:
+        raise ValueError(f"there is no dtype {name}: choose from {', '.join(known)}")
+    return known[name]

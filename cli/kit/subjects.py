@@ -29,7 +29,8 @@ from lipe_core.training.learn import LearnRequest
 TOKEN = "sks"  # noqa: S105 (a word, not a secret)
 _IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".avif"}
 _CLASSES = "prompts_and_classes.txt"
-_EDITS = "edits.yaml"
+EDITS_FILE = "edits.yaml"
+REFERENCES = "references"
 _KEYS = {"class_noun", "category", "edits", "source_prompt", "captions"}
 
 
@@ -73,31 +74,38 @@ def open_photo(file: Path) -> Image.Image:
 
 
 def read_subjects(folder: Path) -> list[PhotoSubject]:
-    """All subjects of the folder, by name. Raises InvalidFolder."""
+    """All subjects of the folder, by name; those without any photo yet are left out. Raises InvalidFolder."""
     if not folder.is_dir():
         raise InvalidFolder(f"{folder} is not a folder: give the folder that holds a folder for each subject")
     read = partial(_dreambooth_subject, _classes(folder)) if (folder / _CLASSES).is_file() else _subject
-    subjects = [read(part) for part in sorted(folder.iterdir()) if part.is_dir() and not part.name.startswith(".")]
+    parts = [part for part in sorted(folder.iterdir()) if part.is_dir() and not part.name.startswith(".")]
+    subjects = [read(part) for part in parts if _has_photos(part) or not (part / EDITS_FILE).is_file()]
     if not subjects:
-        raise InvalidFolder(f"{folder} holds no folder of a subject")
+        raise InvalidFolder(f"{folder} holds no folder of a subject with photos")
     return subjects
+
+
+def _has_photos(folder: Path) -> bool:
+    return bool(_images(folder) or _images(folder / REFERENCES))
 
 
 def _subject(folder: Path) -> PhotoSubject:
     tests = [file for file in _images(folder) if file.stem == "test"]
     if len(tests) != 1:
         raise InvalidFolder(f"{folder} needs one image that is named test, such as test.jpg; it has {len(tests)}")
-    facts = _facts(folder / _EDITS)
-    references = _references(folder / "references", _images(folder / "references"))
+    facts = _facts(folder / EDITS_FILE)
+    references = _references(folder / REFERENCES, _images(folder / REFERENCES))
     noun, edits = facts.get("class_noun"), facts.get("edits")
     if not isinstance(noun, str) or not isinstance(edits, list) or not edits:
-        raise InvalidFolder(f"{folder / _EDITS} needs a class_noun and a list of edits")
+        raise InvalidFolder(f"{folder / EDITS_FILE} needs a class_noun and a list of edits")
     category = facts.get("category", "animal")
     if category not in get_args(Category):
-        raise InvalidFolder(f"{folder / _EDITS}: category must be one of {', '.join(get_args(Category))}")
+        raise InvalidFolder(f"{folder / EDITS_FILE}: category must be one of {', '.join(get_args(Category))}")
     captions = facts.get("captions", {})
     if not isinstance(captions, dict) or (unknown := sorted(set(captions) - {file.name for file in references})):
-        raise InvalidFolder(f"{folder / _EDITS}: captions must map names of references to texts; unknown: {unknown}")
+        raise InvalidFolder(
+            f"{folder / EDITS_FILE}: captions must map names of references to texts; unknown: {unknown}"
+        )
     return PhotoSubject(
         name=folder.name,
         class_noun=noun,

@@ -12,6 +12,10 @@ PROBLEMS: Mapping[str, str] = {
         "The key lacks the scope that `detail` names: `read` sees, `write` changes, `admin` manages "
         "[keys](keys.md), webhook endpoints and secrets."
     ),
+    "refused_by_policy": (
+        "The [policy](policy.md) of the service's operator refuses the prompt or the images; `detail` has its reason. "
+        "Change the request, or ask the operator."
+    ),
     "signed_url_invalid": "The URL of a file was changed, or it has expired. Read the resource again for a new URL.",
     "not_found": "The resource does not exist in this project. Resources of other projects are not found either.",
     "method_not_allowed": "The path does not support this method; `Allow` lists those that it supports.",
@@ -111,6 +115,9 @@ PROBLEMS: Mapping[str, str] = {
     ),
     "internal": "An error of the service.",
     "unavailable": "The database did not answer.",
+    "policy_unavailable": (
+        "The operator's [policy](policy.md) did not answer, and no request passes without it. Send the request again."
+    ),
     "storage_unavailable": "The object storage did not answer.",
 }
 JOB_ERRORS: Mapping[str, str] = {
@@ -141,6 +148,12 @@ JOB_ERRORS: Mapping[str, str] = {
         "The object storage has lost an image or a prior: upload the image again, or train the prior again."
     ),
     "storage_unavailable": "The object storage was unavailable for too long: retry.",
+    "refused_by_policy": (
+        "The operator's [policy](policy.md) refused a result; `detail` has its reason. The result is deleted."
+    ),
+    "policy_unavailable": (
+        "The operator's [policy](policy.md) did not answer for about a minute, so the result cannot be shown: retry."
+    ),
     "stuck": (
         "The worker was alive but made no progress for `LIPE_STUCK_SECONDS`; `detail` names the stage. Retry, "
         "and check the worker's log; on a slow machine, raise the limit."

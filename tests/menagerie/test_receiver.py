@@ -7,8 +7,8 @@ import pytest
 from standardwebhooks import WebhookVerificationError
 
 from ledger.webhook_secrets import new_secret
+from ledger.webhook_signing import headers
 from menagerie.receiver import run_receiver
-from worker.webhooks import headers
 
 BODY = b'{"type":"edit.succeeded","timestamp":"2026-01-01T00:00:00Z","data":{"job_id":"job_1"}}'
 

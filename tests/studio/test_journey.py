@@ -97,6 +97,31 @@ def test_a_job_is_followed_over_a_restart_of_the_api_and_can_be_canceled_and_ret
     expect(page.get_by_role("heading", name="History")).to_be_visible()
 
 
+def test_captions_are_written_beside_the_references_and_corrected(studio: Visit, service: Service) -> None:
+    page = studio.page
+    with Client(service.url, service.key.token) as lipe:
+        references = [lipe.upload_image(file) for file in sorted(DRAWN.glob("reference-*.png"))]
+        captions = ["a photo of sks bear in the snow", *[None] * (len(references) - 1)]
+        subject = lipe.create_subject(name="Ursa", class_noun="bear", references=references, captions=captions)
+        page.goto(f"{service.url}/#/subjects/{subject.id}")
+        page.get_by_role("button", name="Write the missing captions").click()
+        expect(page.get_by_role("button", name="Write the missing captions")).to_be_hidden()
+        texts = page.get_by_label("Caption")
+        expect(texts.nth(0)).to_have_value("a photo of sks bear in the snow")
+        expect(texts.nth(1)).to_have_value(re.compile("sks bear"))
+        assert studio.accessibility_violations() == []
+        texts.nth(1).fill("a photo of sks bear asleep")
+        page.get_by_role("button", name="Save the caption").click()
+        expect(page.get_by_role("button", name="Save the caption")).to_be_hidden()
+        stored = [reference.caption for reference in lipe.subject(subject).references]
+        assert stored[:2] == ["a photo of sks bear in the snow", "a photo of sks bear asleep"]
+        assert all(caption and "sks bear" in caption for caption in stored)
+    page.get_by_role("link", name="History").click()
+    page.get_by_role("link", name="Captions of Ursa").click()
+    expect(page.get_by_role("heading", name=re.compile("^Captions"))).to_be_visible()
+    expect(page.get_by_text("sks bear").first).to_be_visible()
+
+
 def test_a_revoked_key_loses_nothing_that_was_typed(page: Page, service: Service) -> None:
     admin = {"Authorization": f"Bearer {service.key.token}"}
     with httpx.Client(base_url=service.url, headers=admin) as http:

@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=10)
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--tuning", default="lora")
     parser.add_argument("--prior", type=Path)
     options = parser.parse_args()

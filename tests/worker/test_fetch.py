@@ -9,11 +9,11 @@ from ledger import fetches
 from ledger.addresses import Forbidden
 from ledger.database import UnitOfWork
 from ledger.models import Project, Upload
+from ledger.safehttp import TooLarge, Unreachable, get
 from ledger.storage import Storage
 from ledger.uploads import file_key
 from tests.support.file_server import File, endless, redirect, serving
 from worker.fetch import fetch
-from worker.safehttp import TooLarge, Unreachable, get
 
 CONTENT = b"a file of any kind"
 LIMIT = 100_000

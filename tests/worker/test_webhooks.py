@@ -8,8 +8,9 @@ from email.utils import format_datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from worker.safehttp import Response
-from worker.webhooks import RETRY_SECONDS, decide, headers, retry_after
+from ledger.safehttp import Response
+from ledger.webhook_signing import headers
+from worker.webhooks import RETRY_SECONDS, decide, retry_after
 
 BODY = '{"type":"edit.succeeded","data":{"name":"Müller"}}'.encode()
 

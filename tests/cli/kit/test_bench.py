@@ -1,6 +1,7 @@
 """`lipe bench run` on a tiny model, from photos to the page."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,18 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from benchmarks.package_photos import write_folder
 from cli.kit.command import choose_systems
 from cli.kit.systems import SYSTEMS, sweep
 from cli.kit.vision_judge import NoVerdict, judge
 from cli.main import app
 from lipe_core.methods.registry import METHODS
 from tests.support.chat import Chat, serving
+from tests.support.checkout import ROOT
 from tests.support.tiny_checkpoint import write_checkpoint
 from tests.support.tiny_judges import write_clip, write_dinov2
 
+PHOTOS = ROOT / "tests" / "support" / "photos"
 RECIPE = {"prior": {"steps": 2}, "regularization": {"count": 1, "steps": 2}, "nima": {"steps": 3}, "ddim": {"steps": 2}}
 YES = {"done": True, "same": True, "whole": False}
 
@@ -85,9 +89,30 @@ def test_an_estimate_makes_nothing(photos: Path, models: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_a_real_photograph_keeps_its_bytes_outside_the_mask(models: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(PHOTOS / "chelsea.jpg", photos / "chelsea.png")  # a JPEG by its content
+    write_folder(photos, tmp_path / "folder", ("cat",))
+    made = bench(tmp_path / "folder", models, tmp_path / "out", "--systems", "lipe")
+    assert made.exit_code == 0, made.output
+    (row,) = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert (row["prompt"], row["changed_outside"]) == ("a photo of a sks cat with its mouth open", 0)
+    (folder,) = (tmp_path / "out" / "runs" / "cat").iterdir()
+    edited, mask, photo = (
+        np.asarray(Image.open(file))
+        for file in (folder / "image-0.png", folder / "edit_mask-0.png", photos / "chelsea.png")
+    )
+    assert edited.shape == photo.shape == (300, 451, 3)
+    differs = (edited != photo).any(axis=2)
+    assert differs[mask > 0].any()
+    assert not differs[mask == 0].any()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (["--dtype", "int8"], "there is no dtype int8: choose from bfloat16"),
         (["--systems", "lipe; magic"], "unknown systems magic: choose from lipe;"),
         (["--systems", " "], "no system is named"),
         (["--judge-url", "ftp://x", "--judge-model", "m"], "must begin with http:// or https://"),

@@ -1,12 +1,14 @@
 """A folder of photos becomes subjects, or one sentence says what is wrong with it."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from cli.kit.subjects import InvalidFolder, open_photo, prompts_for, read_subjects
+from cli.kit.subject_list import listed_subjects, write_folders
+from cli.kit.subjects import InvalidFolder, named, open_photo, prompts_for, read_subjects
 
 EDITS = "class_noun: dog\nedits: [a photo of a dog jumping, a sks dog asleep]\ncaptions: {a.png: a dog sits}\n"
 
@@ -95,3 +97,20 @@ def test_a_file_that_is_no_image_is_named(folder: Path) -> None:
 def test_a_folder_without_subjects(tmp_path: Path, name: str, sentence: str) -> None:
     with pytest.raises(InvalidFolder, match=sentence):
         read_subjects(tmp_path / name)
+
+
+def test_the_list_has_28_subjects_in_the_papers_kinds_with_four_edits_each(tmp_path: Path) -> None:
+    listed = listed_subjects()
+    assert Counter(subject.category for subject in listed) == {"animal": 10, "object": 12, "person": 6}
+    assert len({subject.name for subject in listed}) == 28
+    for subject in listed:
+        assert len(set(subject.edits)) == 4
+        assert all(named(edit, subject.class_noun) for edit in subject.edits)
+    assert len(write_folders(tmp_path)) == 28
+    assert write_folders(tmp_path) == []
+    with pytest.raises(InvalidFolder, match="no folder of a subject with photos"):
+        read_subjects(tmp_path)
+    for place in ("references/1.jpg", "references/2.jpg", "references/3.jpg", "test.jpg"):
+        Image.new("RGB", (40, 30)).save(tmp_path / "hamster" / place)
+    (hamster,) = read_subjects(tmp_path)
+    assert hamster.edits[1] == "a photo of a sks hamster lying asleep"

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { ask, client, type Subject } from "../api/client";
 import { Refusal } from "./notice";
 import { Picture } from "./picture";
+import { type ImageCaption, useWrittenCaptions } from "./write-captions";
 
 type Reference = Subject["references"][number];
 
@@ -10,13 +11,16 @@ function ReferenceCard({
   subject,
   reference,
   learned,
+  written,
 }: {
   subject: Subject;
   reference: Reference;
   learned: string | undefined;
+  written: ImageCaption | undefined;
 }) {
   const queries = useQueryClient();
   const [caption, setCaption] = useState(reference.caption ?? "");
+  const doubtful = (written?.phrases ?? []).filter((phrase) => phrase.is_doubtful);
   const save = useMutation({
     mutationFn: () =>
       ask(
@@ -30,7 +34,7 @@ function ReferenceCard({
   const isChanged = caption.trim() !== (reference.caption ?? "");
   return (
     <li className="reference">
-      <Picture id={reference.image_id} alt={reference.caption ?? learned ?? `Reference of ${subject.name}`} />
+      <Picture id={reference.image_id} alt={`Reference of ${subject.name}`} />
       <textarea
         rows={3}
         aria-label="Caption"
@@ -38,6 +42,9 @@ function ReferenceCard({
         placeholder={learned ?? "The service writes the caption during training"}
         onChange={(event) => setCaption(event.target.value)}
       />
+      {doubtful.length > 0 && (
+        <p className="hint">Look at the image: {doubtful.map((phrase) => phrase.text).join(" · ")}</p>
+      )}
       {isChanged && (
         <button type="button" disabled={save.isPending} onClick={() => save.mutate()}>
           Save the caption
@@ -50,16 +57,21 @@ function ReferenceCard({
 
 /** The references with their captions. `learned`: those of the newest training, by image id. */
 export function ReferenceList({ subject, learned }: { subject: Subject; learned: Record<string, string> }) {
+  const { written, controls } = useWrittenCaptions(subject);
   return (
-    <ul className="references">
-      {subject.references.map((reference) => (
-        <ReferenceCard
-          key={reference.image_id}
-          subject={subject}
-          reference={reference}
-          learned={learned[reference.image_id]}
-        />
-      ))}
-    </ul>
+    <>
+      {controls}
+      <ul className="references">
+        {subject.references.map((reference) => (
+          <ReferenceCard
+            key={`${reference.image_id} ${reference.caption ?? ""}`}
+            subject={subject}
+            reference={reference}
+            learned={learned[reference.image_id]}
+            written={written.get(reference.image_id)}
+          />
+        ))}
+      </ul>
+    </>
   );
 }

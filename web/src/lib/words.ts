@@ -13,6 +13,7 @@ const STAGES: Record<string, string> = {
   loading: "Loading the model",
   checking: "Checking the images",
   captioning: "Describing the images",
+  writing: "Writing the texts",
   regularizing: "Generating images of the class",
   training: "Learning the subject",
   inverting: "Analysing the image",

@@ -30,7 +30,9 @@ function JobRow({ job, prompts }: { job: Job; prompts: Map<string, string> | und
       <StatusBadge status={job.status} />
       <div className="row-main">
         <a href={`#/jobs/${job.id}`}>
-          {job.kind === "prior" ? `Training of ${subject?.name ?? "a subject"}` : (prompt ?? "Edit")}
+          {job.kind === "edit"
+            ? (prompt ?? "Edit")
+            : `${job.kind === "prior" ? "Training" : "Captions"} of ${subject?.name ?? "a subject"}`}
         </a>
         <p className="hint">
           {job.kind === "edit" && subject ? `${subject.name} · ` : ""}
@@ -72,9 +74,10 @@ export default function History() {
             setFilter({ ...filter, kind: (event.target.value || undefined) as JobFilter["kind"] })
           }
         >
-          <option value="">Trainings and edits</option>
+          <option value="">All</option>
           <option value="prior">Trainings</option>
           <option value="edit">Edits</option>
+          <option value="captions">Captions</option>
         </SelectField>
         <SelectField
           label="State"

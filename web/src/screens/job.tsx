@@ -8,7 +8,9 @@ import { JobActions } from "../components/job-actions";
 import { JobFigures, JobOutcome } from "../components/job-outcome";
 import { LossPlot } from "../components/loss-plot";
 import { Refusal } from "../components/notice";
+import { Picture } from "../components/picture";
 import { JobProgress, StatusBadge } from "../components/status";
+import { useCaptions } from "../components/write-captions";
 import { usePlace } from "../lib/router";
 import { ago } from "../lib/words";
 
@@ -49,6 +51,23 @@ function Training({ job, live }: { job: Job; live: Live }) {
   );
 }
 
+const TITLES = { prior: "Training", edit: "Edit", captions: "Captions" } as const;
+
+function Captions({ job }: { job: Job }) {
+  const captions = useCaptions(job.id, job.status === "succeeded").data ?? [];
+  return (
+    <ul className="references">
+      {captions.map((one) => (
+        <li key={one.image_id} className="reference">
+          <Picture id={one.image_id} alt="The described image" />
+          <p>{one.caption}</p>
+          {one.target_prompt && <p className="hint">{one.target_prompt}</p>}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 export function JobPage({ id }: { id: string }) {
   const place = usePlace();
   const [isLive, setLive] = useState(false);
@@ -68,7 +87,7 @@ export function JobPage({ id }: { id: string }) {
             <a href={`#/subjects/${job.subject_id}`}>{subject?.name ?? "Subject"}</a>
           </p>
           <h1>
-            {job.kind === "prior" ? "Training" : "Edit"} <StatusBadge status={job.status} />
+            {TITLES[job.kind]} <StatusBadge status={job.status} />
           </h1>
           <p className="hint">
             Started {ago(job.created_at)}
@@ -100,7 +119,9 @@ export function JobPage({ id }: { id: string }) {
           </div>
         </section>
       )}
-      {job.kind === "prior" ? <Training job={job} live={live} /> : <EditResults job={job} live={live} />}
+      {job.kind === "prior" && <Training job={job} live={live} />}
+      {job.kind === "edit" && <EditResults job={job} live={live} />}
+      {job.kind === "captions" && <Captions job={job} />}
       <JobFigures job={job} />
     </>
   );

@@ -5,6 +5,7 @@ import { Keys } from "../components/keys";
 import { Notice, Refusal } from "../components/notice";
 import { Webhooks } from "../components/webhooks";
 
+const KINDS = { prior: "trainings", edit: "edits", captions: "captions" } as const;
 const PARTS = { database: "Database", broker: "Broker", storage: "Storage" } as const;
 
 /** Readiness is no refusal: its answer says which part is away. */
@@ -53,7 +54,7 @@ function Models() {
           </div>
           <span className="hint">
             {model.workers} {model.workers === 1 ? "worker" : "workers"} for{" "}
-            {model.kinds.map((kind) => (kind === "prior" ? "trainings" : "edits")).join(" and ")}
+            {model.kinds.map((kind) => KINDS[kind]).join(" and ")}
           </span>
         </li>
       ))}

@@ -1,0 +1,1 @@
+"""Programs to start from. The distributions do not have them."""
