@@ -24,7 +24,6 @@ from lipe_core.sdxl.images import (
     encode_pixels,
     native_shape,
     tiled,
-    working_size,
 )
 from lipe_core.sdxl.text import (
     content_tokens,
@@ -66,5 +65,4 @@ __all__ = [
     "tiled",
     "token_positions",
     "use_processors",
-    "working_size",
 ]
