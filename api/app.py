@@ -9,6 +9,7 @@ from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware, BodyShareMiddleware
 from api.cors import add_cors
 from api.problems import problem_responses
+from api.rate_limit import RateLimitMiddleware
 from api.request_id import RequestIdMiddleware
 from api.routes import (
     captions,
@@ -29,6 +30,7 @@ from api.routes import (
     subjects,
     uploads,
     verify,
+    webhook_secrets,
     webhooks,
 )
 from api.service import lifespan
@@ -76,12 +78,13 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     problem_answers.install(app)
     app.add_middleware(BodyShareMiddleware, max_bytes=partial(_max_bytes, settings))
     app.add_middleware(AuthMiddleware)
+    app.add_middleware(RateLimitMiddleware, per_address=settings.rate_per_address, per_key=settings.rate_per_key)
     app.add_middleware(BodyLimitMiddleware, max_bytes=partial(_max_bytes, settings))
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
         uploads, images, subjects, references, captions, priors, prior_imports, edits, verify, jobs, models, webhooks,
-        keys, decisions, deletions,
+        webhook_secrets, keys, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

@@ -24,7 +24,7 @@ API_PREFIX = "/v1"
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READ_PATHS = frozenset({f"{API_PREFIX}/verify"})
 """Paths that change nothing by any method: POST carries a file there."""
-ADMIN_PATHS = re.compile(rf"{API_PREFIX}/(keys(/.*)?|webhook-endpoints/[^/]+/secret|webhook-secret)")
+ADMIN_PATHS = re.compile(rf"{API_PREFIX}/(keys(/.*)?|webhook-endpoints/[^/]+/secret|webhook-secret(/.*)?)")
 """Keys give access, and a signing secret lets its reader forge webhooks."""
 ADMIN_CHANGES = re.compile(rf"{API_PREFIX}/webhook-endpoints(/.*)?")
 """An endpoint gets the project's events, also after the key that created it is revoked."""

@@ -17,10 +17,12 @@ from anyio import CapacityLimiter
 from pebble import ProcessExpired, ProcessPool
 
 from api.credential_reader import read_untrusted
+from api.decoder_sandbox import close_ways_out
 from api.fair_queue import FairQueue
 from api.image_formats import ImageRefused
 from api.image_sanitizer import SanitizedImage, sanitize_image
 from api.problems import Problem
+from api.watermark_reader import find_watermark
 from provenance.reading import Credentials, Trust
 
 Result = TypeVar("Result")
@@ -64,6 +66,11 @@ class Decoder:
         with self._refusals():
             return self._run(read_untrusted, content, trust, max_bytes=max_bytes)
 
+    def find_watermark(self, content: bytes, key: bytes) -> bool:
+        """Wait for the search of the watermark in a file. Raises Problem as for an upload."""
+        with self._refusals():
+            return self._run(find_watermark, content, key)
+
     @contextmanager
     def _refusals(self) -> Iterator[None]:
         """Context manager that turns a refusal, and the end of a decoding process, into a Problem."""
@@ -99,9 +106,14 @@ class Decoder:
 
 
 def _start(memory: int) -> None:
-    """Set up a new decoding process: limit its address space, and end it when the API's process ends."""
+    """Set up a new decoding process: limit its address space, and end it when the API's process ends.
+
+    From then on it opens no socket and starts no program.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # each thread of numpy's library reserves address space
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     Thread(target=_end_with_parent, daemon=True).start()
+    close_ways_out()
 
 
 def _end_with_parent() -> None:

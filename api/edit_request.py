@@ -15,7 +15,7 @@ from api.choices import (
     methods_with_negative_prompt,
     methods_with_prior,
 )
-from api.fields import Id, Metadata, RequestModel, Seed, Text, WebhookUrl
+from api.fields import DeadlineSeconds, Id, Metadata, RequestModel, Seed, Text, WebhookUrl
 from api.method_parameters import PARAMETERS, AnyParameters, Method
 from api.mixing import NewMix
 from api.problems import Problem
@@ -117,11 +117,17 @@ class NewEdit(RequestModel):
     """Quality of `jpeg` or `webp`, from 1 to 100: higher is larger and closer to the exact image. Default: 90 for
     `jpeg`; `webp` without it loses nothing. Refused for `png`, which has no quality. Lower it for smaller files."""
 
+    result_kind: Literal["archival", "published"] | None = None
+    """`archival`: every pixel outside the mask equals the source. `published`: the same, and the pixels inside the mask
+    carry an invisible watermark, which `POST /v1/verify` finds also after a screenshot. Default: that of the project,
+    at first `archival`. Choose `published` for images that leave your hands."""
+
     credentials_prompt: bool = False
     """True: the Content Credentials of each result state its prompt, so that every viewer of the file can read it.
     Default: they state the edit without its prompt. Change it if the prompt is no secret and the readers shall see
     it."""
 
+    deadline_seconds: DeadlineSeconds = None
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
@@ -210,7 +216,8 @@ class NewEdit(RequestModel):
         """The output settings that the request gave, for the job's parameters."""
         fields = {"output_format", "output_quality"}
         given = self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
-        return given | ({"credentials_prompt": True} if self.credentials_prompt else {})
+        kind = {"result_kind": self.result_kind} if self.result_kind else {}
+        return given | kind | ({"credentials_prompt": True} if self.credentials_prompt else {})
 
     def chosen_seeds(self) -> list[int]:
         """The seeds, from `seeds` or from `seed` and `n`; drawn if the request has none."""

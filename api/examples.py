@@ -65,6 +65,7 @@ _prior_job: dict[str, Any] = {
     "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "webhook_events": [],
     "request_id": "req_1",
     "created_at": MOMENT, "queued_at": MOMENT, "started_at": None, "finished_at": None, "cancel_requested_at": None,
+    "expires_at": None,
     "urls": {**_urls, "result": f"/v1/priors/{PRIOR}"},
 }  # fmt: skip
 _edit_job = _prior_job | {
@@ -151,6 +152,8 @@ REQUESTS: Mapping[str, Any] = {
     "create_edit": _new_edit,
     "dry_run_edit": _new_edit,
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
+    "rotate_webhook_endpoint_secret": {"keep_hours": 24},
+    "rotate_webhook_secret": {"keep_hours": 24},
     "create_key": {"name": "the shop's web server", "scope": "write", "expires_at": NEXT_YEAR},
     "change_webhook_endpoint": {"disabled": False},
 }
@@ -220,8 +223,10 @@ RESPONSES: Mapping[str, Any] = {
     "list_webhook_endpoints": _page(_endpoint),
     "get_webhook_endpoint": _endpoint,
     "change_webhook_endpoint": _endpoint,
-    "get_webhook_endpoint_secret": {"secrets": [SECRET]},
-    "get_webhook_secret": {"secrets": [SECRET]},
+    "get_webhook_endpoint_secret": {"secrets": [SECRET], "former_expires_at": None},
+    "get_webhook_secret": {"secrets": [SECRET], "former_expires_at": None},
+    "rotate_webhook_endpoint_secret": {"secrets": [SECRET, SECRET], "former_expires_at": LATER},
+    "rotate_webhook_secret": {"secrets": [SECRET, SECRET], "former_expires_at": LATER},
     "create_key": _key | {"api_key": f"lipe_{KEY}_5f0c6f0e..."},
     "list_keys": _page(_key),
     "list_decisions": _page(_decision),

@@ -51,6 +51,15 @@ PathId = Annotated[
     str, Path(pattern=ID_PATTERN, description="Id of the resource, from the answer that created it or from a list.")
 ]
 Seed = Annotated[int, Field(ge=0, lt=2**53)]  # JavaScript rounds larger integers
+DeadlineSeconds = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=31_536_000,
+        description="Longest wait in the queue, in seconds: a job that no worker has begun by then ends as `expired`, "
+        "with its webhook. Default: the operator's limit, a week. Give it if a late result is of no use.",
+    ),
+]
 Metadata = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
     Field(

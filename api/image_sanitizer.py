@@ -52,10 +52,10 @@ def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: 
     if len(content) > max_bytes:
         raise ImageRefused("image_too_large", f"the file has {len(content)} bytes: send at most {max_bytes}")
     source = open_image(content)
-    _check(source, min_side)
+    check_size(source, min_side)
     try:
         source.load()
-        _check(source, min_side)  # of a HEIC file, the encoded image may be larger than its header says
+        check_size(source, min_side)  # of a HEIC file, the encoded image may be larger than its header says
         image = _flat(_srgb(_eight_bit(ImageOps.exif_transpose(source))))
     except (ImageRefused, MemoryError):  # a lack of memory is the process's limit, not a fault of the file
         raise
@@ -73,7 +73,7 @@ def _png(image: Image.Image) -> bytes:
     return png.getvalue()
 
 
-def _check(source: Image.Image, min_side: int) -> None:
+def check_size(source: Image.Image, min_side: int) -> None:
     """Refuse an image by its size and its number of frames, which are known before anything is decoded."""
     if source.width * source.height > MAX_PIXELS:
         raise too_many_pixels()

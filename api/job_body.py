@@ -151,6 +151,9 @@ class JobBody(ResponseModel):
     finished_at: Moment | None
     """Time at which the job ended, in UTC; null until then."""
 
+    expires_at: Moment | None
+    """Time at which the job expires if no worker has begun it, in UTC; null without a `deadline_seconds`."""
+
     cancel_requested_at: Moment | None
     """Time at which a running job was asked to stop, in UTC; null without such a request."""
 
@@ -184,6 +187,7 @@ class JobBody(ResponseModel):
             queued_at=job.queued_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
+            expires_at=job.expires_at,
             cancel_requested_at=job.cancel_requested_at,
             urls=JobUrls(
                 self=path,

@@ -14,6 +14,7 @@ COMMON = (
     "unauthenticated",
     "insufficient_scope",
     "body_too_slow",
+    "too_many_requests",
     "body_too_large",
     "invalid_request",
     "too_many_bodies",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import content_credentials, decisions, keys
+from cli import content_credentials, decisions, keys, projects
 from cli.captions import captions
 from cli.check_model import check_model
 from cli.edit import edit
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cli.embedded.up import Service
 
 Port = Annotated[int, typer.Option(help="The port of the API; 0 selects a free one.", min=0, max=65535)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list, for scripts.")]
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MINIATURE_BANNER = (
     "The base model is the miniature, which knows only its drawn world. "
@@ -162,6 +163,13 @@ def audit(
     raise typer.Exit(run_audit(patience, data, as_json=as_json))
 
 
+def retention(as_json: JsonOption = False, data: Data = None) -> None:
+    """Show what the retention of the settings would erase now. Nothing is erased: a dispatcher does that."""
+    from cli.retention import run_retention
+
+    run_retention(data, as_json=as_json)
+
+
 def doctor() -> None:
     """Check what an installation needs: packages, device, memory, base model, database, broker and storage.
 
@@ -179,7 +187,7 @@ def doctor() -> None:
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
     "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify),
-    "Look after it": (doctor, audit, check_model),
+    "Look after it": (doctor, audit, retention, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }
 for panel, commands in COMMANDS.items():
@@ -187,6 +195,7 @@ for panel, commands in COMMANDS.items():
         app.command(rich_help_panel=panel)(command)
 keys.app.add_typer(content_credentials.app, name="content-credentials")
 app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
+app.add_typer(projects.app, name="projects", rich_help_panel="Look after it")
 app.add_typer(decisions.app, name="decisions", rich_help_panel="Look after it")
 app.add_typer(bench.app, name="bench", rich_help_panel="Models")
 

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -32,8 +33,12 @@ def submit(
     webhook_events: Sequence[str] = (),
     request_id: str | None = None,
     idempotency_key: str | None = None,
+    deadline_seconds: float | None = None,
 ) -> Job:
-    """Queue a job, with its first event and its message; the same statement writes the `related` rows."""
+    """Queue a job, with its first event and its message; the same statement writes the `related` rows.
+
+    The job expires if no attempt begins within `deadline_seconds`. None: the deadline of the queue alone.
+    """
     job = Job(
         id=new_id("job"),
         project_id=project_id,
@@ -57,6 +62,7 @@ def submit(
         partial={},
         warnings=[],
         metrics={},
+        expires_at=now(session) + timedelta(seconds=deadline_seconds) if deadline_seconds is not None else None,
     )
     message = outbox.entry(transitions.task(job), job.id)
     return bulk_insert.write(session, job, transitions.event(job, State.QUEUED), message, *related)

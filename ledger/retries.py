@@ -50,6 +50,7 @@ def retry(
         webhook_events=job.webhook_events,
         request_id=request_id,
         idempotency_key=idempotency_key,
+        deadline_seconds=(job.expires_at - job.created_at).total_seconds() if job.expires_at is not None else None,
     )
 
 

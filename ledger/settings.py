@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ledger.setting_values import is_http, split_list
 from ledger.webhook_secrets import is_secret
 
 SHORTEST_PEPPER = 16
@@ -113,6 +114,10 @@ class Settings(BaseSettings):
     credentials_trust_file: str = ""
     """PEM file of the authorities whose signatures verification trusts, beside this installation's own; empty: none."""
 
+    watermark_key: SecretStr = SecretStr("")
+    """Key of the invisible watermark of published results. Empty: no result can be published. With a new key, the
+    marks of older results are not found any more."""
+
     lease_seconds: float = 60.0
     """A worker process that does not answer for this time loses its job."""
     stuck_seconds: float = Field(1800.0, gt=0)
@@ -145,6 +150,10 @@ class Settings(BaseSettings):
     """The most bytes of the images of one project, as they are stored."""
     max_webhook_endpoints: int = Field(20, ge=1)
     """The most webhook endpoints of one project. Each gets a delivery of every event."""
+    rate_per_key: float = Field(200.0, ge=0)
+    """The most requests a second with one API key, for each API process, on average of 10 seconds; 0: no limit."""
+    rate_per_address: float = Field(400.0, ge=0)
+    """The same for one network address. Behind a proxy that does not forward addresses, all users share one."""
     max_event_streams: int = Field(100, ge=1)
     """The most streams of events that one project may follow at once, for each API process."""
     max_connections: int = Field(1000, ge=1)
@@ -157,6 +166,12 @@ class Settings(BaseSettings):
     """The largest accepted LoRA file. A worker needs about five times as much memory to import one."""
     min_image_side: int = 64
     """In pixels; smaller uploads are refused. SDXL learns little from images below 256 pixels."""
+    retention_edit_days: float = Field(0.0, ge=0, le=36_500)
+    """Edits whose newest job ended longer ago are erased with their results; 0: never."""
+    retention_image_days: float = Field(0.0, ge=0, le=36_500)
+    """Images that are older, and that no subject and no edit uses, are erased; 0: never."""
+    retention_failed_prior_days: float = Field(0.0, ge=0, le=36_500)
+    """Priors whose newest job ended longer ago without success are erased; 0: never."""
 
     @field_validator("database_url")
     @classmethod
@@ -183,7 +198,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _signs_questions(self) -> Self:
-        if self.policy_url and not _is_http(self.policy_url, with_path=True):
+        if self.policy_url and not is_http(self.policy_url, with_path=True):
             raise ValueError("policy_url must be a URL without query, such as https://policy.internal:9000/decide")
         if self.policy_url and not is_secret(self.policy_secret.get_secret_value()):
             raise ValueError("policy_url needs policy_secret: whsec_ and the base64 of 24 to 64 random bytes")
@@ -199,14 +214,14 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _is_a_base_url(cls, url: str) -> str:
-        if url and not _is_http(url, with_path=True):
+        if url and not is_http(url, with_path=True):
             raise ValueError("must be a URL without query, such as https://lipe.example.com")
         return url.rstrip("/")
 
     @field_validator("cors_origins")
     @classmethod
     def _lists_origins(cls, origins: str) -> str:
-        wrong = [origin for origin in split_list(origins) if not _is_http(origin, with_path=False)]
+        wrong = [origin for origin in split_list(origins) if not is_http(origin, with_path=False)]
         if wrong:
             raise ValueError(
                 f"{wrong[0]!r} is no origin: list each as scheme, host and port, such as https://app.example.com, "
@@ -238,22 +253,3 @@ class Settings(BaseSettings):
     def public_endpoint_url(self) -> str:
         """The address of the object storage as users reach it."""
         return self.s3_public_endpoint_url or self.s3_endpoint_url
-
-
-def split_list(text: str) -> list[str]:
-    """The entries of a list that is separated by commas, without spaces and empty ones."""
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
-
-
-def _is_http(text: str, *, with_path: bool) -> bool:
-    """Whether the text is exactly an origin (RFC 6454) as browsers send it, or one that a path may follow."""
-    try:
-        url = urlsplit(text)
-        origin = f"{url.scheme}://{url.netloc}"
-        is_named = bool(url.hostname) and url.username is None and url.port != 0 and "*" not in url.netloc
-    except ValueError:
-        return False
-    rest = text.removeprefix(origin)
-    is_whole = not (url.query or url.fragment or "?" in rest or "#" in rest) if with_path else not rest
-    is_normal = with_path or url.netloc == url.netloc.lower()
-    return url.scheme in {"http", "https"} and is_named and is_whole and is_normal

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import deliveries, erasures, idempotency, orphans, outbox, reaper, uploads
+from ledger import deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
@@ -22,6 +22,8 @@ from worker.heartbeat import touch_heartbeat
 
 TICK_SECONDS = 0.25
 RETRY_SECONDS = 5.0
+LEASES = 5
+"""A lease that ends later than in so many leases is older than a change of the clock."""
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,8 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
 
     def reap_jobs() -> None:
         with begin() as session:
-            if lost := reaper.reap(session, max_attempts=settings.max_attempts):
+            ahead = LEASES * settings.lease_seconds
+            if lost := reaper.reap(session, max_attempts=settings.max_attempts, max_lease_seconds=ahead):
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
             if late := reaper.expire(session, deadline_seconds=settings.queue_deadline_seconds):
                 log.warning("%d jobs expired in the queue", late)
@@ -91,6 +94,10 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         if deleted := orphan_sweep.next_page():
             log.warning("deleted %d objects that no row references", deleted)
 
+    def erase_old() -> None:
+        if erased := retention.erase_old(begin, settings):
+            log.info("the retention erased %d edits, priors and images", erased)
+
     def publish_outbox() -> None:
         answers: list[bool] = []
 
@@ -109,6 +116,7 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         PeriodicTask("erasures", 10.0, finish_erasures),
         PeriodicTask("uploads", 10.0, delete_expired_uploads),
         PeriodicTask("orphans", 60.0, delete_orphans),
+        PeriodicTask("retention", 60.0, erase_old),
         PeriodicTask("outbox", 0.0, publish_outbox),
     ]
 

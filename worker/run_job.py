@@ -16,49 +16,16 @@ from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
 from ledger.states import JobKind
-from ledger.storage import NoSuchObject, ObjectDamaged, StorageError, attempt_prefix, job_prefix
-from lipe_core.errors import (
-    InvalidCaptions,
-    InvalidParameters,
-    InvalidPrior,
-    InvalidRequest,
-    InvalidSubject,
-    PriorMismatch,
-    TrainingDiverged,
-)
+from ledger.storage import StorageError, attempt_prefix, job_prefix
 from lipe_core.memory import free_memory
-from provenance.signing import SigningFailed
 from worker import captions, checkpoints, edit, train
-from worker.attempt import Attempt, Canceled, ClaimLost, Draining, OverTime
-from worker.captioner import CaptionerUnavailable
+from worker.attempt import Attempt, Canceled, ClaimLost, Draining
 from worker.context import WorkerContext
 from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
+from worker.job_errors import CODES, STUCK
 from worker.job_result import JobResult
-from worker.policy import PolicyUnavailable, RefusedByPolicy
 
-CODES: dict[type[Exception], str] = {
-    InvalidRequest: "invalid_request",
-    InvalidParameters: "invalid_parameters",
-    InvalidSubject: "invalid_subject",
-    InvalidCaptions: "invalid_captions",
-    PriorMismatch: "prior_mismatch",
-    InvalidPrior: "invalid_prior",
-    TrainingDiverged: "training_diverged",
-    CaptionerUnavailable: "captioner_unavailable",
-    GpuOutOfMemory: "gpu_out_of_memory",
-    SigningFailed: "signing_failed",
-    NoSuchObject: "object_missing",
-    ObjectDamaged: "object_damaged",
-    StorageError: "storage_unavailable",
-    RefusedByPolicy: "refused_by_policy",
-    PolicyUnavailable: "policy_unavailable",
-    OverTime: "over_time",
-}
-"""The error code of a failed job for each exception; a subclass precedes its base class."""
-
-STUCK = "stuck"
-"""The error code of a job whose engine reported nothing for `stuck_seconds`."""
 DATABASE_RETRY_SECONDS = 60.0
 
 log = logging.getLogger(__name__)

@@ -121,6 +121,8 @@ def _question(idempotent: IdempotentRequest, new_edit: NewEdit, session: Session
 def _create_job(
     idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request_id: str, session: Session
 ) -> Job:
+    if new_edit.result_kind == "published" and not idempotent.service.settings.watermark_key.get_secret_value():
+        raise problems.invalid("this service has no watermark: choose archival", param="result_kind")
     given, choices = new_edit.parameters.given(), new_edit.choices()
     rules = [GUIDED] if new_edit.negative_prompt else []
     if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
@@ -154,6 +156,7 @@ def _create_job(
         webhook_events=new_edit.webhook_events or (),
         request_id=request_id,
         idempotency_key=idempotent.key,
+        deadline_seconds=new_edit.deadline_seconds,
     )
 
 

@@ -14,7 +14,7 @@ from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep, caller_of
 from api.choices import Preset, chosen
 from api.dry_run import DryRunBody, dry_run
-from api.fields import Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
+from api.fields import DeadlineSeconds, Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody, JobWarning
@@ -51,6 +51,7 @@ class NewPrior(RequestModel):
     previews: Annotated[int, Field(ge=0, le=20)] = 4
     """Largest number of preview images during the training. Set 0 for the fastest training."""
 
+    deadline_seconds: DeadlineSeconds = None
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
@@ -228,4 +229,5 @@ def _create_job(
         webhook_events=new_prior.webhook_events or (),
         request_id=request_id,
         idempotency_key=idempotent.key,
+        deadline_seconds=new_prior.deadline_seconds,
     )

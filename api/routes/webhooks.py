@@ -15,7 +15,7 @@ from api.pagination import Listing, PageDep, listing
 from api.problems import problem_responses
 from api.quota import check_quotas
 from api.service import ServiceDep
-from ledger import deliveries, outbox, projects, quotas, webhooks
+from ledger import deliveries, outbox, quotas, webhooks
 from ledger.idempotency import Answer
 from ledger.models import Delivery, WebhookEndpoint
 from ledger.states import DeliveryState
@@ -75,15 +75,11 @@ class EndpointBody(ResponseModel):
     """Time at which the endpoint was created, in UTC."""
 
 
-class Secrets(ResponseModel):
-    """Signing secrets (`whsec_...`), newest first. Every secret signs each delivery, so that receivers can rotate."""
+class EndpointWithSecrets(EndpointBody):
+    """A new endpoint with its secrets."""
 
     secrets: list[str]
     """Secrets as text that begins with `whsec_`, the newest first. Keep them on your server only."""
-
-
-class EndpointWithSecrets(EndpointBody, Secrets):
-    """A new endpoint with its secrets."""
 
 
 class DeliveryBody(ResponseModel):
@@ -213,32 +209,6 @@ def delete_endpoint(endpoint_id: PathId, service: ServiceDep, caller: CallerDep)
     with service.begin() as session:
         if not webhooks.delete_endpoint(session, caller.project_id, endpoint_id):
             raise problems.not_found("webhook endpoint", endpoint_id)
-
-
-@router.get(
-    "/webhook-endpoints/{endpoint_id}/secret",
-    operation_id="get_webhook_endpoint_secret",
-    response_model=Secrets,
-    responses=problem_responses("not_found"),
-)
-def endpoint_secret(endpoint_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
-    """The secrets that sign deliveries to this endpoint."""
-    with service.begin() as session:
-        return Secrets.model_validate(_endpoint(session, caller.project_id, endpoint_id))
-
-
-@router.get(
-    "/webhook-secret",
-    operation_id="get_webhook_secret",
-    response_model=Secrets,
-)
-def project_secret(service: ServiceDep, caller: CallerDep) -> Any:
-    """The secrets that sign deliveries to the `webhook_url` of a request."""
-    with service.begin() as session:
-        project = projects.get(session, caller.project_id)
-        if project is None:
-            raise problems.not_found("project", caller.project_id)
-        return Secrets(secrets=project.webhook_secrets)
 
 
 @router.get("/webhook-deliveries", operation_id="list_webhook_deliveries", response_model=Listing[DeliveryBody])

@@ -53,6 +53,10 @@ PROBLEMS: Mapping[str, str] = {
     ),
     "upload_used": ("Another request has already created an image or a prior from the upload. Announce a new upload."),
     "idempotency_key_in_flight": "The first request with this key has not been answered yet.",
+    "rotation_in_progress": (
+        "A rotation would drop a secret that receivers may still use: wait until `former_expires_at`, or give a "
+        "`keep_hours` of 0 to drop all former secrets at once."
+    ),
     "upload_mismatch": "The PUT of an upload has another size or type than announced. Announce the file as it is.",
     "body_too_slow": (
         "No byte of the body arrived for 30 seconds, or fewer than 16 KiB a second after the first minute. Send it "
@@ -96,6 +100,9 @@ PROBLEMS: Mapping[str, str] = {
         "200; `detail` says which. Redirects are not followed: give the file's own URL. If it says that no file "
         "arrived within 30 seconds, check that a worker of webhooks runs."
     ),
+    "too_many_requests": (
+        "More requests than `LIPE_RATE_PER_KEY` or `LIPE_RATE_PER_ADDRESS` allow; `Retry-After` says when to go on."
+    ),
     "too_many_queued_jobs": "The project has `LIPE_MAX_QUEUED_JOBS` queued jobs.",
     "gpu_seconds_used_up": (
         "The project's jobs have used `LIPE_MAX_GPU_SECONDS_PER_DAY` seconds today; `Retry-After` ends after "
@@ -108,6 +115,10 @@ PROBLEMS: Mapping[str, str] = {
     "too_many_streams": (
         "The project follows `LIPE_MAX_EVENT_STREAMS` jobs by streams of events already. End a stream, read the jobs "
         "repeatedly, or use [webhooks](webhooks.md)."
+    ),
+    "too_many_requests": (
+        "The proxy of `docker-compose.yml` refuses more than 50 requests a second or 200 connections of one key. Wait "
+        "for some seconds."
     ),
     "too_many_bodies": (
         "The project's requests in progress announce more than eight files of the largest size. Wait for their "

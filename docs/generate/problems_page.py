@@ -3,7 +3,7 @@
 from api.problem_kinds import PROBLEM_KINDS
 from docs.generate.markdown import page, table
 from docs.generate.problem_meanings import JOB_ERRORS, PROBLEMS
-from worker.run_job import CODES, STUCK
+from worker.job_errors import CODES, STUCK
 
 INTRODUCTION = """
 Every refusal of the API is an `application/problem+json` document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)):

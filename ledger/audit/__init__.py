@@ -64,14 +64,16 @@ def audit(
     patience: timedelta,
     key_lifetime: timedelta,
     max_running: int = UNBOUNDED,
+    lease: timedelta = timedelta(hours=1),
 ) -> list[Violation]:
     """Return every violation, sorted by invariant.
 
     `patience`: how late a step may be. `key_lifetime`: how long idempotency keys are kept. `max_running`: how many jobs
-    of one project may run at once; its other jobs may wait. Every artefact is read back from the storage.
+    of one project may run at once; its other jobs may wait. `lease`: for how long a worker takes a job at a time. Every
+    artefact and every uploaded image is read back from the storage.
     Raises StorageError, and `database.UNAVAILABLE`.
     """
-    bounds = Bounds(patience, key_lifetime, max_running)
+    bounds = Bounds(patience, key_lifetime, max_running, lease)
     with _snapshot(begin) as session:
         found = [violation for check in CHECKS for violation in check(session, bounds)]
         recorded, erased = artefacts.recorded(session), erasures.prefixes(session)

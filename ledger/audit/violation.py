@@ -24,3 +24,4 @@ class Bounds:
     patience: timedelta
     key_lifetime: timedelta
     max_running: int
+    lease: timedelta = timedelta(hours=1)

@@ -16,6 +16,7 @@ class Job(Row):
     `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
     number of the newest event. `notified_at` is the time of the newest message to the workers about it. `partial` has
     the results that an unfinished edit has stored (`partial_results`), `warnings` those of `job_warnings`.
+    The job expires at `expires_at` if no attempt has begun.
     `webhook_events` are the types of event that `webhook_url` gets; empty: the job's end.
     """
 
@@ -24,6 +25,7 @@ class Job(Row):
         list_index("jobs"),
         metadata_index("jobs"),
         Index("ix_jobs_queued", "created_at", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_expiries", "expires_at", postgresql_where=text("state = 'queued'")),
         Index("ix_jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_project_id_state_created_at", "project_id", "state", "created_at", "id"),
         Index("ix_jobs_prior_id_created_at", "prior_id", "created_at", postgresql_where=text("kind = 'prior'")),
@@ -62,6 +64,7 @@ class Job(Row):
     queued_at: Mapped[Moment]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 
     @property
@@ -129,6 +132,8 @@ class OutboxEntry(Row):
 class WebhookEndpoint(Row):
     """A URL that receives events. `events` empty: the ends of all jobs. `secrets` (newest first) all sign.
 
+    From `former_expires_at` on, only the newest secret signs.
+
     `changed_at` is the time from which its present subscription holds.
     """
 
@@ -139,6 +144,7 @@ class WebhookEndpoint(Row):
     url: Mapped[str]
     events: Mapped[list[str]]
     secrets: Mapped[list[str]]
+    former_expires_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
     changed_at: Mapped[Moment]
     created_at: Mapped[Moment]

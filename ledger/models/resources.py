@@ -10,13 +10,19 @@ from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list
 
 
 class Project(Row):
-    """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`."""
+    """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`.
+
+    `result_kind` is that of edits that do not say it: "archival" or "published". From
+    `former_secret_expires_at` on, only the newest secret signs.
+    """
 
     __tablename__ = "projects"
 
     id: Mapped[Id]
     name: Mapped[str]
     webhook_secrets: Mapped[list[str]]
+    result_kind: Mapped[str] = mapped_column(server_default=text("'archival'"))
+    former_secret_expires_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 
 

@@ -20,7 +20,7 @@ _STRIP = 256
 """Rows of a plane that one step works on, so that its temporary arrays stay small."""
 
 
-_MOST_EDGE = 0.12
+_MOST_EDGE = 0.15
 """Share of all pixels that a soft edge touches at most, as `_MOST_MARGIN` of NIMA's masks: both add up to a quarter."""
 
 

@@ -21,7 +21,7 @@ from api.webhook_events import EventData, LinkedResult, WebhookEvent
 from ledger.job_warnings import WarningCode
 from ledger.settings import Settings
 from ledger.webhooks import EVENT_TYPES
-from worker.run_job import CODES, STUCK
+from worker.job_errors import CODES, STUCK
 
 ROOT = Path(__file__).parents[2]
 DOCS, CONTRACT = ROOT / "docs" / "problems.md", ROOT / "docs" / "openapi.json"

@@ -20,7 +20,7 @@ def test_an_endpoint_is_created_changed_and_deleted(api: TestClient) -> None:
     (secret,) = made.json()["secrets"]
     Webhook(secret)  # the library of the standard accepts it
     assert "secrets" not in api.get(path).json()
-    assert api.get(f"{path}/secret").json() == {"secrets": [secret]}
+    assert api.get(f"{path}/secret").json() == {"secrets": [secret], "former_expires_at": None}
     assert api.get("/v1/webhook-secret").json()["secrets"][0].startswith("whsec_")
     changed = api.patch(path, json={"events": [], "disabled": True}).json()
     assert changed["events"] == []

@@ -61,6 +61,24 @@ class Endpoints:
         """The newest secret that signs the webhooks sent to the `webhook_url` of a request."""
         return Call("GET", path_of("webhook-secret"), _newest_secret)
 
+    @operation
+    def rotate_webhook_endpoint_secret(
+        self, endpoint: Endpoint | str, *, keep_hours: float | None = None, idempotency_key: str | None = None
+    ) -> Call[Secrets]:
+        """Give the endpoint a new secret. The former one signs, too, for `keep_hours`, by default 24."""
+        path = path_of("webhook-endpoints", endpoint, "secret", "rotate")
+        body = {"keep_hours": keep_hours}
+        return create(path, Secrets.model_validate_json, body, idempotency_key=idempotency_key)
+
+    @operation
+    def rotate_webhook_secret(
+        self, *, keep_hours: float | None = None, idempotency_key: str | None = None
+    ) -> Call[Secrets]:
+        """The same for the secret of the webhooks sent to the `webhook_url` of a request."""
+        body = {"keep_hours": keep_hours}
+        path = path_of("webhook-secret", "rotate")
+        return create(path, Secrets.model_validate_json, body, idempotency_key=idempotency_key)
+
     @list_operation
     def webhook_deliveries(
         self,

@@ -26,6 +26,7 @@ OutputFormat = Literal["png", "jpeg", "webp"]
 Preset = Literal["fast", "balanced", "best"]
 Identity = Literal["low", "normal", "high"]
 Change = Literal["small", "normal", "large"]
+ResultKind = Literal["archival", "published"]
 CredentialState = Literal["absent", "valid", "untrusted", "broken"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
 
@@ -224,6 +225,7 @@ class Job(Model):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    expires_at: datetime | None = None
 
     @property
     def is_over(self) -> bool:
@@ -391,9 +393,13 @@ class Edit(EditSummary):
 
 
 class Secrets(Model):
-    """Webhook secrets (`whsec_...`), newest first. Each of them signs every delivery."""
+    """Webhook secrets (`whsec_...`), newest first. Each of them signs every delivery.
+
+    After a rotation only the newest signs from `former_expires_at` on.
+    """
 
     secrets: tuple[str, ...]
+    former_expires_at: datetime | None = None
 
 
 class ApiKey(Model):

@@ -14,7 +14,7 @@ from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size
 _RIM = 0.012
 """Fraction of the shorter side: the soft rim of a generated figure, which changes with it."""
 
-_MOST_MARGIN = 0.12
+_MOST_MARGIN = 0.1
 """Share of all pixels that the margin adds at most, unless the margin itself is large."""
 
 _CHANGED = 0.5

@@ -172,7 +172,11 @@ def test_webhooks(lipe: Client, rex: Subject) -> None:
     assert endpoint.secrets == (lipe.webhook_endpoint_secret(endpoint),)
     assert lipe.webhook_endpoint(endpoint).events == ("prior.canceled",)
     assert lipe.change_webhook_endpoint(endpoint, url="http://127.0.0.1:8/").url == "http://127.0.0.1:8/"
-    job = lipe.cancel(lipe.train_prior(rex))
+    rotated = lipe.rotate_webhook_endpoint_secret(endpoint, keep_hours=1)
+    assert (rotated.secrets[1:], rotated.former_expires_at is not None) == (endpoint.secrets, True)
+    assert lipe.rotate_webhook_secret(keep_hours=0).former_expires_at is None
+    job = lipe.cancel(lipe.train_prior(rex, deadline_seconds=60))
+    assert job.expires_at is not None
     (delivery,) = lipe.webhook_deliveries(job=job, state="pending")
     assert (delivery.endpoint_id, delivery.body["data"]["job_id"]) == (endpoint.id, job.id)
     assert lipe.redeliver(delivery).message_id == delivery.message_id

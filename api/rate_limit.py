@@ -1,0 +1,78 @@
+"""Rate limits by address and by API key, before the database is asked. Each API process counts for itself.
+
+A bucket holds up to BURST_SECONDS of requests and fills at the rate of its limit (a token bucket). At most MAX_BUCKETS
+are kept: the one that was used longest ago is dropped first, and a dropped bucket starts full again.
+"""
+
+import hashlib
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api import problem_answers
+from api.problems import Problem
+
+BURST_SECONDS = 10
+MAX_BUCKETS = 10_000
+LIMITED_PATHS = "/v1/"
+
+
+@dataclass
+class Buckets:
+    """Buckets by key, for `rate` requests a second each; a rate of 0 limits nothing."""
+
+    rate: float
+    clock: Callable[[], float] = time.monotonic
+    _buckets: OrderedDict[bytes, tuple[float, float]] = field(default_factory=OrderedDict)
+
+    def wait(self, key: bytes) -> float:
+        """Take one request out of the bucket. Returns 0, or the seconds until there is one."""
+        if not self.rate:
+            return 0.0
+        burst, now = max(1.0, self.rate * BURST_SECONDS), self.clock()
+        content, then = self._buckets.pop(key, (burst, now))
+        content = min(burst, content + (now - then) * self.rate)
+        is_allowed = content >= 1
+        self._buckets[key] = (content - 1 if is_allowed else content, now)
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        return 0.0 if is_allowed else (1 - content) / self.rate
+
+    def __len__(self) -> int:
+        """The number of buckets."""
+        return len(self._buckets)
+
+
+class RateLimitMiddleware:
+    """ASGI middleware that answers 429 to requests under /v1 above the limits, without authentication."""
+
+    def __init__(self, app: ASGIApp, *, per_address: float, per_key: float) -> None:
+        self.app = app
+        self._addresses, self._keys = Buckets(per_address), Buckets(per_key)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 429, or pass the request on."""
+        if scope["type"] == "http" and scope["path"].startswith(LIMITED_PATHS):
+            request = Request(scope)
+            if refusal := self._refusal(request):
+                await problem_answers.answer(request, refusal)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Problem | None:
+        address = request.client.host if request.client else ""
+        limits = [("address", self._addresses, address.encode())]
+        if authorization := request.headers.get("authorization"):
+            # A digest, so that long headers take no memory and no key stays in it.
+            digest = hashlib.sha256(authorization.encode("latin-1", "replace")).digest()
+            limits.append(("API key", self._keys, digest))
+        for name, buckets, key in limits:
+            if seconds := buckets.wait(key):
+                detail = f"at most {buckets.rate:g} requests a second of one {name} are answered: send fewer"
+                return Problem("too_many_requests", detail, headers={"Retry-After": str(math.ceil(seconds))})
+        return None

@@ -1,0 +1,78 @@
+"""Retention erases what the settings name and nothing else, and not by default."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from ledger import retention
+from ledger.audit import audit
+from ledger.database import UnitOfWork, now
+from ledger.models import Edit, Image, Job, Prior, Project, Subject
+from ledger.settings import Settings
+from ledger.storage import Storage
+from tests.support.factories import put_image
+from tests.support.sample_project import SampleProject, make_sample_project
+
+AGED = (Job, Edit, Prior, Image)
+
+
+@pytest.fixture
+def sample(begin: UnitOfWork, storage: Storage, project: Project) -> SampleProject:
+    """A project with jobs in every state, whose rows are all 10 days old, and with an image that nothing uses."""
+    made = make_sample_project(begin, storage, project)
+    put_image(begin, storage, project, 7)
+    with begin() as session:
+        for table in AGED:
+            session.execute(update(table).values(created_at=table.created_at - timedelta(days=10)))
+        session.execute(update(Job).values(finished_at=Job.finished_at - timedelta(days=10)))
+    return made
+
+
+def kept(settings: Settings, **days: float) -> Settings:
+    return settings.model_copy(update={f"retention_{kind}_days": value for kind, value in days.items()})
+
+
+def erased(begin: UnitOfWork, settings: Settings) -> list[str]:
+    with begin() as session:
+        old = retention.list_old(session, settings)
+    assert retention.erase_old(begin, settings) == len(old)
+    with begin() as session:
+        assert not set(retention.list_old(session, settings)) & set(old)
+    return [one.kind for one in old]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        ({}, []),
+        ({"edit": 11, "image": 11, "failed_prior": 11}, []),
+        ({"edit": 9}, ["edit"]),
+        ({"image": 9}, ["image"]),
+        ({"failed_prior": 9}, ["prior"]),
+    ],
+)
+def test_only_what_is_old_enough_is_erased(
+    begin: UnitOfWork, storage: Storage, settings: Settings, sample: SampleProject, days: dict[str, float],
+    expected: list[str],
+) -> None:  # fmt: skip
+    assert erased(begin, kept(settings, **days)) == expected
+    with begin() as session:
+        assert len(session.scalars(select(Subject)).all()) == 1
+        assert session.scalars(select(Prior).where(Prior.ready_at.is_not(None))).all()
+        assert session.get(Job, sample.waiting)
+        assert bool(session.get(Job, sample.edited)) is (expected != ["edit"])
+    assert not audit(begin, storage, patience=timedelta(hours=1), key_lifetime=timedelta(days=1))
+
+
+def test_a_new_attempt_keeps_an_old_edit(begin: UnitOfWork, settings: Settings, sample: SampleProject) -> None:
+    with begin() as session:
+        session.execute(update(Job).where(Job.id == sample.edited).values(finished_at=now(session)))
+    assert erased(begin, kept(settings, edit=9)) == []
+
+
+def test_an_image_becomes_free_with_its_edit(begin: UnitOfWork, settings: Settings, sample: SampleProject) -> None:
+    every: Any = kept(settings, edit=9, image=9)
+    assert sorted(erased(begin, every)) == ["edit", "image"]
+    assert erased(begin, every) == ["image"]
