@@ -35,7 +35,9 @@ def soft_mask_image(mask: Mask | PixelMask, size: Size, radius: float) -> Image.
     reach = 2.0 * round(radius * min(size))
     if reach > 0:
         distances = cv2.distanceTransform((grey == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        reach = distance_limit(distances, reach, max(_MOST_EDGE, 4 * radius))
+        touched = float(np.nextafter(np.float32(reach), np.float32(0)))  # at the reach itself, the level is 0
+        limit = distance_limit(distances, touched, max(_MOST_EDGE, 4 * radius))
+        reach = reach if limit == touched else limit
         levels = _levels()
         for first in range(0, size[0], _STRIP):
             rows = slice(first, first + _STRIP)
