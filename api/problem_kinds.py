@@ -65,7 +65,6 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "gpu_seconds_used_up": ProblemKind(429, "The project has used up today's GPU seconds", retryable=True),
     "too_many_uploads": ProblemKind(429, "The project has too many pending uploads", retryable=True),
     "too_many_streams": ProblemKind(429, "The project has too many streams of events", retryable=True),
-    "too_many_requests": ProblemKind(429, "Too many requests at once", retryable=True),
     "too_many_bodies": ProblemKind(429, "The project sends too much at once", retryable=True),
     "internal": ProblemKind(500, "The service failed", retryable=True),
     "unavailable": ProblemKind(503, "The database is not available", retryable=True),

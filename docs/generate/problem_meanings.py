@@ -101,7 +101,8 @@ PROBLEMS: Mapping[str, str] = {
         "arrived within 30 seconds, check that a worker of webhooks runs."
     ),
     "too_many_requests": (
-        "More requests than `LIPE_RATE_PER_KEY` or `LIPE_RATE_PER_ADDRESS` allow; `Retry-After` says when to go on."
+        "More requests than `LIPE_RATE_PER_KEY` or `LIPE_RATE_PER_ADDRESS` or the proxy allow; `Retry-After` says when "
+        "to go on."
     ),
     "too_many_queued_jobs": "The project has `LIPE_MAX_QUEUED_JOBS` queued jobs.",
     "gpu_seconds_used_up": (
@@ -115,10 +116,6 @@ PROBLEMS: Mapping[str, str] = {
     "too_many_streams": (
         "The project follows `LIPE_MAX_EVENT_STREAMS` jobs by streams of events already. End a stream, read the jobs "
         "repeatedly, or use [webhooks](webhooks.md)."
-    ),
-    "too_many_requests": (
-        "The proxy of `docker-compose.yml` refuses more than 50 requests a second or 200 connections of one key. Wait "
-        "for some seconds."
     ),
     "too_many_bodies": (
         "The project's requests in progress announce more than eight files of the largest size. Wait for their "
