@@ -20,6 +20,9 @@ _STRIP = 256
 """Rows of a plane that one step works on, so that its temporary arrays stay small."""
 
 
+_MOST_MASK = 0.53
+"""Share of all pixels that a mask may have with its soft edge before the edge becomes narrower."""
+
 _MOST_EDGE = 0.15
 """Share of all pixels that a soft edge touches at most, as `_MOST_MARGIN` of NIMA's masks: both add up to a quarter."""
 
@@ -36,7 +39,8 @@ def soft_mask_image(mask: Mask | PixelMask, size: Size, radius: float) -> Image.
     if reach > 0:
         distances = cv2.distanceTransform((grey == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         touched = float(np.nextafter(np.float32(reach), np.float32(0)))  # at the reach itself, the level is 0
-        limit = distance_limit(distances, touched, max(_MOST_EDGE, 4 * radius))
+        most = max(_MOST_EDGE, 4 * radius, _MOST_MASK - float((distances == 0).mean()))
+        limit = distance_limit(distances, touched, most)
         reach = reach if limit == touched else limit
         levels = _levels()
         for first in range(0, size[0], _STRIP):
