@@ -12,6 +12,7 @@ from itertools import product
 
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
+from api.faces import count_faces
 from api.image_formats import (
     MAX_PIXELS,
     PHONE_FORMATS,
@@ -33,6 +34,7 @@ PNG_COMPRESSION = 3  # zlib's default level takes three times as long to save a 
 class SanitizedImage:
     """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG.
 
+    `faces` is the number of human faces in it; None without `find_faces`.
     `credentials` are the uploaded file's own Content Credentials, apart from the pixels, if it had some.
     """
 
@@ -40,10 +42,13 @@ class SanitizedImage:
     height: int
     content: bytes
     content_type: str
+    faces: int | None = None
     credentials: bytes | None = None
 
 
-def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: bool = True) -> SanitizedImage:
+def sanitize_image(
+    content: bytes, *, max_bytes: int, min_side: int, find_faces: bool = False, keep_jpeg: bool = True
+) -> SanitizedImage:
     """Rebuild the image of an uploaded file. Raises ImageRefused, with a code of its own for each kind of refusal.
 
     Rebuilding a damaged JPEG as a JPEG may end the process: see api.jpeg_rebuild. Without `keep_jpeg`, the file's
@@ -61,10 +66,11 @@ def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: 
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         raise unreadable(error) from error
+    faces = count_faces(image) if find_faces else None
     credentials = archive(content, media_type(source)) if keep_jpeg else None
     if keep_jpeg and (jpeg := rebuild_jpeg(content, source, image)) is not None:
-        return SanitizedImage(*image.size, jpeg, "image/jpeg", credentials)
-    return SanitizedImage(*image.size, _png(image), "image/png", credentials)
+        return SanitizedImage(*image.size, jpeg, "image/jpeg", faces, credentials)
+    return SanitizedImage(*image.size, _png(image), "image/png", faces, credentials)
 
 
 def _png(image: Image.Image) -> bytes:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ledger.setting_values import is_http, split_list
 from ledger.webhook_secrets import is_secret
 
+Erases = Literal["nothing", "priors", "subject"]
 SHORTEST_PEPPER = 16
 SECRETS_DIR = Path("/run/secrets")
 """The folder of a container's secrets. The file lipe_database_url sets LIPE_DATABASE_URL, unless that is set."""
@@ -101,6 +102,10 @@ class Settings(BaseSettings):
     policy_fails: Literal["closed", "open"] = "closed"
     """What follows if the policy does not answer: closed refuses for now, open lets the request through."""
 
+    consent_end_erases: Erases = "priors"
+    """What the end of a person's consent erases: nothing; the priors of the subject; or subject, which is all of it."""
+    find_faces: bool = True
+    """Look for faces in uploaded images: a subject with a face in its references needs consent."""
     credentials_chain_file: str = ""
     """PEM file of the certificates that sign results (Content Credentials): the signer's first, then its issuers'.
     Empty: results are not signed."""

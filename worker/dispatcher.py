@@ -1,8 +1,9 @@
 """The dispatcher: a loop of small periodic tasks.
 
-It publishes the outbox, requeues jobs of workers that died, and deletes objects of erased rows and orphans. Each task
-is one or two indexed queries. Several dispatchers may run at once: they lock rows with SKIP LOCKED, and a second
-notification has no effect. After an outage of the database, the broker or the storage, each task is retried later.
+It publishes the outbox, requeues jobs of workers that died, ends consents, and deletes objects of erased rows and
+orphans. Each task is one or two indexed queries. Several dispatchers may run at once: they lock rows with SKIP LOCKED,
+and a second notification has no effect. After an outage of the database, the broker or the storage, each task is
+retried later.
 """
 
 import logging
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads
+from ledger import consent_ends, deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
@@ -85,6 +86,11 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         for erasure_id in unfinished:
             erasures.sweep(begin, storage, erasure_id, settle_seconds=settings.lease_seconds)
 
+    def end_consents() -> None:
+        if over := consent_ends.expire(begin):
+            log.info("%d consents have ended by their date", over)
+        consent_ends.settle(begin, storage, settings.consent_end_erases, lease_seconds=settings.lease_seconds)
+
     def delete_expired_uploads() -> None:
         uploads.sweep(begin, storage)
 
@@ -114,6 +120,7 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         PeriodicTask("webhooks", 0.5, notify_deliveries),
         PeriodicTask("idempotency keys", 60.0, forget_idempotency_keys),
         PeriodicTask("erasures", 10.0, finish_erasures),
+        PeriodicTask("consents", 1.0, end_consents),
         PeriodicTask("uploads", 10.0, delete_expired_uploads),
         PeriodicTask("orphans", 60.0, delete_orphans),
         PeriodicTask("retention", 60.0, erase_old),

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
+from api.consent import consent_ended
 from api.dry_run import DryRunBody, dry_run
 from api.edit_body import DownloadableEdit, EditBody, edit_results
 from api.edit_request import NewEdit, prompts_of, require_subject
@@ -42,6 +43,7 @@ router = APIRouter(prefix="/edits", tags=["edits"])
         "priors_not_mixable",
         "prompt_empty",
         "prompt_without_subject",
+        "consent_ended",
         "mask_size_mismatch",
         *POLICY_PROBLEMS,
     ),
@@ -65,6 +67,7 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
         "priors_not_mixable",
         "prompt_empty",
         "prompt_without_subject",
+        "consent_ended",
         "mask_size_mismatch",
     ),
 )
@@ -174,6 +177,8 @@ def _inputs(session: Session, project_id: str, new_edit: NewEdit) -> EditInputs:
         _check_prior(inputs, new_edit.prior_id)
     if inputs.subject_id is None:
         raise problems.not_found("subject", new_edit.subject_id or "", param="subject_id")
+    if inputs.consent_ended:
+        raise consent_ended()
     if new_edit.use_prior and inputs.prior_id is None:
         detail = f"the subject has no ready prior: POST /v1/subjects/{inputs.subject_id}/priors and wait for its job"
         raise Problem("prior_not_ready", detail, param="subject_id")

@@ -1,4 +1,4 @@
-"""Check the ten invariants of the service in its tables and objects: one file for each, read-only, all projects.
+"""Check the eleven invariants of the service in its tables and objects: one file for each, read-only, all projects.
 
 The rows are read in one snapshot, so a transaction of a running service is seen whole or not at all. A step that takes
 time, such as reaping a lease or sending a webhook, is a violation only after `patience`.
@@ -15,6 +15,7 @@ from ledger.audit import (
     artefacts,
     attempts,
     cancellations,
+    consents,
     decisions,
     deliveries,
     endings,
@@ -40,6 +41,7 @@ INVARIANTS: Mapping[int, str] = {
     8: "nothing of an erased resource remains",
     9: "no project refers to rows or objects of another",
     10: "the log of decisions is complete and unchanged",
+    11: "no person is used without consent",
 }
 CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     progress.violations,
@@ -54,6 +56,7 @@ CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     uploads.violations,
     ownership.violations,
     decisions.violations,
+    consents.violations,
 )
 
 

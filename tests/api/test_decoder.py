@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -19,7 +20,7 @@ from api.decoder import Decoder
 from api.problems import Problem
 from tests.api.test_image_sanitizer import HALVES, encoded
 
-BOUNDS = {"max_bytes": 32 << 20, "min_side": 64}
+BOUNDS: dict[str, Any] = {"max_bytes": 32 << 20, "min_side": 64}
 SCAN, END = b"\xff\xda", b"\xff\xd9"
 AMPLE_SECONDS = 600.0  # more than a loaded machine needs; no test waits for it
 

@@ -1,4 +1,4 @@
-"""Violations of each of the ten invariants: the invariant, a part of the audit's message, and how to cause it."""
+"""Violations of each of the eleven invariants: the invariant, a part of the audit's message, and how to cause it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,13 +7,15 @@ from typing import Any
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
-from ledger import decisions, idempotency, images, jobs, priors, projects, subjects, uploads
+from ledger import consents, decisions, idempotency, images, jobs, priors, projects, subjects, uploads
 from ledger.artefacts import NewArtefact, record
 from ledger.attempts import Claim
+from ledger.consents import Receipt
 from ledger.decisions import NewDecision
 from ledger.idempotency import Answer
 from ledger.models import (
     Artefact,
+    Consent,
     Delivery,
     Edit,
     Erasure,
@@ -154,6 +156,16 @@ def forge_decision(how: str) -> Cause:
     return cause
 
 
+def consent(**values: Any) -> Cause:
+    """A receipt of the sample's subject, as `values` change it."""
+
+    def cause(session: Session, storage: Storage, sample: SampleProject) -> None:
+        given = consents.give(session, session.get_one(Subject, sample.subject), Receipt("Ada", "tests"), "operator")
+        session.execute(update(Consent).where(Consent.id == given.id).values(values))
+
+    return cause
+
+
 def put_image(session: Session, storage: Storage, project_id: str) -> Image:
     """A new image with its object."""
     image_id = new_id("img")
@@ -177,6 +189,17 @@ def waits(**values: Any) -> Cause:
 
 LONG_AGO = func.clock_timestamp() - HOUR
 VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
+    "a person without consent": (
+        {11},
+        "has no receipt of consent",
+        lambda s, _, j: s.execute(update(Subject).values(category="person")),
+    ),
+    "a consent that is over": ({11}, "and no dispatcher ends it", consent(until=LONG_AGO)),
+    "an end without consequences": (
+        {11},
+        "have not been dealt with",
+        consent(ended_at=func.clock_timestamp() - 30 * HOUR, end_reason="revoked"),
+    ),
     "an answer without its job": ({1}, "job_gone, which does not exist", stores_answer(202, "job_gone")),
     "a lease that has ended": ({1}, "and no dispatcher reaps it", changed("running", lease_until=LONG_AGO)),
     "no lease": ({1}, "its lease is missing", changed("running", lease_until=None)),

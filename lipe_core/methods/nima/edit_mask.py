@@ -14,6 +14,9 @@ from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size
 _RIM = 0.012
 """Fraction of the shorter side: the soft rim of a generated figure, which changes with it."""
 
+_MOST_MASK = 0.38
+"""Share of all pixels that a mask may have with its margin before the margin becomes narrower."""
+
 _MOST_MARGIN = 0.1
 """Share of all pixels that the margin adds at most, unless the margin itself is large."""
 
@@ -67,7 +70,8 @@ def union_mask(source: Source, figure: PixelMask, x_0: Latents, config: NimaConf
 
 
 def _with_margin(mask: PixelMask, config: NimaConfig) -> PixelMask:
-    return mask_ops.dilate(mask, config.margin, at_most=max(_MOST_MARGIN, 2 * config.margin))
+    most = max(_MOST_MARGIN, 2 * config.margin, _MOST_MASK - float(mask.mean(dim=(1, 2, 3)).max()))
+    return mask_ops.dilate(mask, config.margin, at_most=most)
 
 
 def changed_region(edited: Latents, source: Latents, size: Size) -> PixelMask:
