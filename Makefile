@@ -60,7 +60,7 @@ generators: $(VENV)/generator/.ready clients/typescript/node_modules ## install 
 demo: setup ## train a prior and edit an image through the whole service: out/demo/sheet.png (SUBJECT= REFS= PROMPT=)
 	@$(RUN)/python -m menagerie.demo --out out/demo \
 		$(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(REFS),--refs "$(REFS)") $(if $(PROMPT),--prompt "$(PROMPT)") \
-		$(if $(CONSENT),--consent)
+		$(if $(CONSENT),--consent "$(CONSENT)")
 
 check: setup ## lint, types, import contracts, language rules and file sizes
 	@$(RUN)/ruff check .

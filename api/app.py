@@ -13,6 +13,7 @@ from api.rate_limit import RateLimitMiddleware
 from api.request_id import RequestIdMiddleware
 from api.routes import (
     captions,
+    consents,
     decisions,
     deletions,
     docs,
@@ -83,8 +84,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, references, captions, priors, prior_imports, edits, verify, jobs, models, webhooks,
-        webhook_secrets, keys, decisions, deletions,
+        uploads, images, subjects, consents, references, captions, priors, prior_imports, edits, verify, jobs, models,
+        webhooks, webhook_secrets, keys, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

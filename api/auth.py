@@ -39,6 +39,11 @@ class Caller:
     key_id: str
     scopes: frozenset[str]
 
+    @property
+    def actor(self) -> str:
+        """The key, as the decision log names it."""
+        return f"key:{self.key_id}"
+
 
 class AuthMiddleware:
     """ASGI middleware that puts the Caller into the request's state.

@@ -117,6 +117,11 @@ class NewEdit(RequestModel):
     """Quality of `jpeg` or `webp`, from 1 to 100: higher is larger and closer to the exact image. Default: 90 for
     `jpeg`; `webp` without it loses nothing. Refused for `png`, which has no quality. Lower it for smaller files."""
 
+    result_kind: Literal["archival", "published"] | None = None
+    """`archival`: every pixel outside the mask equals the source. `published`: the same, and the pixels inside the mask
+    carry an invisible watermark, which `POST /v1/verify` finds also after a screenshot. Default: that of the project,
+    at first `archival`. Choose `published` for images that leave your hands."""
+
     credentials_prompt: bool = False
     """True: the Content Credentials of each result state its prompt, so that every viewer of the file can read it.
     Default: they state the edit without its prompt. Change it if the prompt is no secret and the readers shall see
@@ -211,7 +216,8 @@ class NewEdit(RequestModel):
         """The output settings that the request gave, for the job's parameters."""
         fields = {"output_format", "output_quality"}
         given = self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
-        return given | ({"credentials_prompt": True} if self.credentials_prompt else {})
+        kind = {"result_kind": self.result_kind} if self.result_kind else {}
+        return given | kind | ({"credentials_prompt": True} if self.credentials_prompt else {})
 
     def chosen_seeds(self) -> list[int]:
         """The seeds, from `seeds` or from `seed` and `n`; drawn if the request has none."""

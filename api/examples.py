@@ -29,7 +29,7 @@ def _page(row: dict[str, Any]) -> dict[str, Any]:
 
 _image = {
     "id": IMAGE, "width": 1024, "height": 768, "content_type": "image/png", "size": 1482911, "sha256": SHA256,
-    "created_at": MOMENT,
+    "faces": 0, "created_at": MOMENT,
 }  # fmt: skip
 _upload = {
     "id": UPLOAD, "content_type": "image/jpeg", "size": 2318404,
@@ -43,10 +43,16 @@ _decision = {
 }  # fmt: skip
 _references = [IMAGE, "img_1a2b3c4d5e6f40718293a4b5c6d7e8f9", "img_a1b2c3d4e5f60718293a4b5c6d7e8f90"]
 _subject = {
-    "id": SUBJECT, "name": "Rex", "class_noun": "dog", "token": "sks", "category": "animal", "consent": False,
+    "id": SUBJECT, "name": "Rex", "class_noun": "dog", "token": "sks", "category": "animal", "consent": None,
+    "not_a_person": False,
     "references": [{"image_id": image, "caption": None} for image in _references], "metadata": {"customer": "42"},
     "created_at": MOMENT,
 }  # fmt: skip
+_consent = {
+    "id": "con_9f1c52e07b3d4c86a5f4e3d2c1b0a998", "person": "Ada Lovelace", "purpose": "images for her book",
+    "until": None, "evidence": "folder 7", "state": "valid", "created_at": MOMENT, "ended_at": None,
+}  # fmt: skip
+_person = _subject | {"name": "Ada", "class_noun": "woman", "category": "person", "consent": _consent}
 _prior = {
     "id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "reference_ids": _references, "ready_at": LATER,
     "created_at": MOMENT, "warnings": [],
@@ -145,6 +151,7 @@ REQUESTS: Mapping[str, Any] = {
     "create_subject": {"name": "Rex", "class_noun": "dog", "references": _references, "metadata": {"customer": "42"}},
     "change_subject": {"name": "Rex II", "metadata": {"customer": None}, "captions": {IMAGE: "sks dog on a sofa"}},
     "add_reference": {"image_id": IMAGE, "caption": "sks dog on a sofa"},
+    "give_consent": {"person": "Ada Lovelace", "purpose": "images for her book", "evidence": "folder 7"},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "dry_run_prior": {"preset": "best"},
     "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},
@@ -169,6 +176,8 @@ RESPONSES: Mapping[str, Any] = {
     "get_subject": _subject,
     "change_subject": _subject,
     "add_reference": _subject,
+    "give_consent": _person,
+    "revoke_consent": _person | {"consent": _consent | {"state": "revoked", "ended_at": LATER}},
     "create_captions": _captions_job,
     "get_captions": {
         "id": JOB, "subject_id": SUBJECT, "status": "succeeded", "captioner": "llava-1.5-7b-hf", "captions": [_caption],

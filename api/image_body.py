@@ -27,6 +27,10 @@ class ImageBody(ResponseModel):
     sha256: str
     """SHA-256 of the stored file, in hexadecimal."""
 
+    faces: int | None
+    """Number of human faces that the service found; null if it did not look. A subject with a face in its references
+    needs consent."""
+
     created_at: Moment
     """Time at which the image was stored, in UTC."""
 

@@ -25,7 +25,12 @@ log = logging.getLogger(__name__)
 def sanitize(service: Service, content: bytes) -> SanitizedImage:
     """The image of an untrusted file. Raises Problem. It waits for a decoder."""
     settings = service.settings
-    return service.decoder(content, max_bytes=settings.max_upload_bytes, min_side=settings.min_image_side)
+    return service.decoder(
+        content,
+        max_bytes=settings.max_upload_bytes,
+        min_side=settings.min_image_side,
+        find_faces=settings.find_faces,
+    )
 
 
 def store_image(idempotent: IdempotentRequest, image: SanitizedImage) -> Answer:
@@ -110,6 +115,7 @@ def _add(
         height=image.height,
         content_type=image.content_type,
         upload_id=upload_id,
+        faces=image.faces,
         credentials=image.credentials,
     )
     try:

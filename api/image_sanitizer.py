@@ -12,6 +12,7 @@ from itertools import product
 
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
+from api.faces import count_faces
 from api.image_formats import (
     MAX_PIXELS,
     PHONE_FORMATS,
@@ -33,6 +34,7 @@ PNG_COMPRESSION = 3  # zlib's default level takes three times as long to save a 
 class SanitizedImage:
     """An image in 8-bit sRGB without metadata; `content` is the file, a JPEG or a PNG.
 
+    `faces` is the number of human faces in it; None without `find_faces`.
     `credentials` are the uploaded file's own Content Credentials, apart from the pixels, if it had some.
     """
 
@@ -40,10 +42,13 @@ class SanitizedImage:
     height: int
     content: bytes
     content_type: str
+    faces: int | None = None
     credentials: bytes | None = None
 
 
-def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: bool = True) -> SanitizedImage:
+def sanitize_image(
+    content: bytes, *, max_bytes: int, min_side: int, find_faces: bool = False, keep_jpeg: bool = True
+) -> SanitizedImage:
     """Rebuild the image of an uploaded file. Raises ImageRefused, with a code of its own for each kind of refusal.
 
     Rebuilding a damaged JPEG as a JPEG may end the process: see api.jpeg_rebuild. Without `keep_jpeg`, the file's
@@ -52,19 +57,20 @@ def sanitize_image(content: bytes, *, max_bytes: int, min_side: int, keep_jpeg: 
     if len(content) > max_bytes:
         raise ImageRefused("image_too_large", f"the file has {len(content)} bytes: send at most {max_bytes}")
     source = open_image(content)
-    _check(source, min_side)
+    check_size(source, min_side)
     try:
         source.load()
-        _check(source, min_side)  # of a HEIC file, the encoded image may be larger than its header says
+        check_size(source, min_side)  # of a HEIC file, the encoded image may be larger than its header says
         image = _flat(_srgb(_eight_bit(ImageOps.exif_transpose(source))))
     except (ImageRefused, MemoryError):  # a lack of memory is the process's limit, not a fault of the file
         raise
     except Exception as error:  # Pillow's decoders raise many types for damaged files
         raise unreadable(error) from error
+    faces = count_faces(image) if find_faces else None
     credentials = archive(content, media_type(source)) if keep_jpeg else None
     if keep_jpeg and (jpeg := rebuild_jpeg(content, source, image)) is not None:
-        return SanitizedImage(*image.size, jpeg, "image/jpeg", credentials)
-    return SanitizedImage(*image.size, _png(image), "image/png", credentials)
+        return SanitizedImage(*image.size, jpeg, "image/jpeg", faces, credentials)
+    return SanitizedImage(*image.size, _png(image), "image/png", faces, credentials)
 
 
 def _png(image: Image.Image) -> bytes:
@@ -73,7 +79,7 @@ def _png(image: Image.Image) -> bytes:
     return png.getvalue()
 
 
-def _check(source: Image.Image, min_side: int) -> None:
+def check_size(source: Image.Image, min_side: int) -> None:
     """Refuse an image by its size and its number of frames, which are known before anything is decoded."""
     if source.width * source.height > MAX_PIXELS:
         raise too_many_pixels()

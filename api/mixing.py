@@ -6,6 +6,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api import problems
+from api.consent import require_valid
 from api.fields import Id, RequestModel, ResponseModel
 from api.problems import Problem
 from ledger import edits, priors
@@ -44,6 +45,7 @@ def checked_mix(session: Session, project_id: str, mix: NewMix, prior_id: str) -
         raise problems.not_found("prior", mix.prior_id, param=PARAM)
     if second.ready_at is None:
         raise Problem("prior_not_ready", "wait until its job has succeeded", param=PARAM)
+    require_valid(session, second.subject_id)
     if first.id == second.id:
         raise Problem("priors_not_mixable", "it is the edit's own prior: name another one", param=PARAM)
     if reason := _difference(first.manifest or {}, second.manifest or {}):

@@ -27,6 +27,8 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "image_in_use": ProblemKind(409, "The image is in use"),
     "prior_in_use": ProblemKind(409, "The prior is in use"),
     "prior_not_ready": ProblemKind(409, "The prior is not ready"),
+    "consent_given": ProblemKind(409, "The subject has a consent that holds"),
+    "consent_ended": ProblemKind(409, "The consent of the person shown has ended"),
     "job_not_retryable": ProblemKind(409, "The job cannot be retried"),
     "too_many_subjects": ProblemKind(409, "The project has too many subjects"),
     "upload_incomplete": ProblemKind(409, "The upload has no file yet"),

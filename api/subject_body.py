@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from api.consent import ConsentBody, newest_consent
 from api.fields import Moment, ResponseModel
 from ledger.categories import Category
 
@@ -36,8 +37,11 @@ class SubjectBody(ResponseModel):
     category: Category
     """Kind of subject."""
 
-    consent: bool
-    """Whether the request stated that the person has agreed."""
+    consent: Annotated[ConsentBody | None, BeforeValidator(newest_consent), Field(validation_alias="consents")]
+    """Newest receipt of the person's consent; null if there is none."""
+
+    not_a_person: bool
+    """Whether the request stated that the subject is no person."""
 
     references: list[ReferenceBody]
     """Reference images, in the order in which they were added."""

@@ -20,7 +20,8 @@ class SubjectChange(RequestModel):
         "class_noun": f"cannot be changed, because {TRAINED}",
         "token": f"cannot be changed, because {TRAINED}",
         "category": "cannot be changed, because priors were trained with images of it: create another subject",
-        "consent": "cannot be changed: to withdraw it, delete the subject, which erases its priors and edits, too",
+        "consent": "cannot be changed here: POST to or DELETE /v1/subjects/{subject_id}/consent",
+        "not_a_person": "cannot be changed: create another subject",
         "references": "cannot be changed here: POST to or DELETE from /v1/subjects/{subject_id}/references",
     }
 

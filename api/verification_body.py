@@ -96,11 +96,12 @@ class VerificationBody(ResponseModel):
     """Number of files from which the image was made, by its claims."""
 
     watermark: bool | None
-    """Whether the image has this service's watermark; null if the service did not look for one."""
+    """Whether the image has this service's watermark, which survives most programs that drop the credentials; null if
+    the service has none. It names no edit."""
 
     @classmethod
-    def of(cls, found: Credentials, edit_id: str | None) -> "VerificationBody":
-        """The body of the credentials that were found."""
+    def of(cls, found: Credentials, edit_id: str | None, watermark: bool | None) -> "VerificationBody":
+        """The body of the credentials and the watermark that were found."""
         return cls(
             credentials=found.state,
             made_here=found.is_own,
@@ -110,5 +111,5 @@ class VerificationBody(ResponseModel):
             software=found.software,
             actions=[ActionBody.of(action) for action in found.actions],
             ingredients=found.ingredients,
-            watermark=None,
+            watermark=watermark,
         )

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import yaml
-from PIL import Image
+from PIL import Image, ImageDraw
 
 SUBJECTS = {
     "cat": ("chelsea.png", "cat", "animal", "a photo of a cat with its mouth open"),
@@ -20,6 +20,9 @@ SUBJECTS = {
 }
 _PARTS = ((0.0, 0.0, 0.8, 0.8), (0.2, 0.0, 1.0, 0.8), (0.1, 0.2, 0.9, 1.0))
 """The references as parts of the photo: left, upper, right and lower edge, as fractions of its sides."""
+
+_MASK = (0.25, 0.2, 0.75, 0.9)
+"""The edges of an ellipse where the photo may change. Random weights find no subject, and would change everything."""
 
 
 def write_folder(photos: Path, out: Path, names: tuple[str, ...] = tuple(SUBJECTS)) -> None:
@@ -33,6 +36,11 @@ def write_folder(photos: Path, out: Path, names: tuple[str, ...] = tuple(SUBJECT
             box = tuple(round(edge * side) for edge, side in zip(part, photo.size * 2, strict=True))
             photo.crop(box).save(references / f"{number}.png")  # type: ignore[arg-type]
         photo.save(out / name / "test.png")
+        mask = Image.new("L", photo.size)
+        ImageDraw.Draw(mask).ellipse(
+            [round(edge * side) for edge, side in zip(_MASK, photo.size * 2, strict=True)], 255
+        )
+        mask.save(out / name / "mask.png")
         facts = {"class_noun": noun, "category": category, "edits": [prompt]}
         (out / name / "edits.yaml").write_text(yaml.safe_dump(facts, sort_keys=False))
 

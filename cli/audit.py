@@ -35,8 +35,14 @@ def _find_violations(settings: Settings, patience: timedelta) -> list[Violation]
     engine = make_engine(settings.database_url, pool_size=1)
     try:
         lifetime = timedelta(hours=settings.idempotency_hours)
-        begin, running = unit_of_work(engine), settings.max_running_jobs
-        return audit(begin, Storage(settings), patience=patience, key_lifetime=lifetime, max_running=running)
+        return audit(
+            unit_of_work(engine),
+            Storage(settings),
+            patience=patience,
+            key_lifetime=lifetime,
+            max_running=settings.max_running_jobs,
+            lease=timedelta(seconds=settings.lease_seconds),
+        )
     finally:
         engine.dispose()
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from cli.dry_run import DryRunOption, deleted_afterwards, print_dry_run
 from cli.service import ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
 from cli.settings_file import Data
-from lipe_client import Change, Identity, Method, OutputFormat, Preset
+from lipe_client import Change, Identity, Method, OutputFormat, Preset, ResultKind
 
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
@@ -69,6 +69,10 @@ def edit(
     quality: Annotated[
         int | None, typer.Option(help="The quality of jpeg (default 90), or of lossy webp.", min=1, max=100)
     ] = None,
+    result_kind: Annotated[
+        ResultKind | None,
+        typer.Option("--results", help="published: with an invisible watermark inside the mask; archival: without."),
+    ] = None,
     credentials_prompt: Annotated[
         bool, typer.Option("--credentials-prompt", help="State the prompt in the results' Content Credentials.")
     ] = False,
@@ -115,6 +119,7 @@ def edit(
                 "seeds": seed,
                 "output_format": output_format,
                 "output_quality": quality,
+                "result_kind": result_kind,
                 "credentials_prompt": credentials_prompt or None,
             }
             if dry_run:

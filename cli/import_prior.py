@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.consent_options import ConsentFor, ConsentOf, ConsentUntil, Evidence, NotAPerson, receipt
 from cli.service import ApiKey, Url, connect, follow_job, image_source
 from cli.settings_file import Data
 from cli.train import new_subject
@@ -27,7 +28,11 @@ def import_prior(
     category: Annotated[
         Category | None, typer.Option(help="The new subject's category. Default: derived from the class noun.")
     ] = None,
-    consent: Annotated[bool, typer.Option("--consent", help="The person shown has agreed.")] = False,
+    consent_of: ConsentOf = "",
+    consent_for: ConsentFor = "",
+    consent_until: ConsentUntil = None,
+    evidence: Evidence = "",
+    not_a_person: NotAPerson = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="--no-wait returns before the import ends.")] = True,
     url: Url = None,
     api_key: ApiKey = "",
@@ -38,8 +43,9 @@ def import_prior(
         raise typer.BadParameter(f"the file {file} does not exist: give the path of a safetensors file")
     if bool(subject) == bool(references) or bool(references) != bool(class_noun):
         raise typer.BadParameter("give either images of the subject and --class, or --subject")
-    if subject and (name or category or consent):
-        raise typer.BadParameter("--name, --category and --consent belong to a new subject")
+    consent = receipt(consent_of, consent_for, consent_until, evidence)
+    if subject and (name or category or consent or not_a_person):
+        raise typer.BadParameter("--name, --category and those of consent belong to a new subject")
     console = Console(stderr=True)
     with connect(url, api_key, console, data) as lipe:
         if subject:
@@ -53,6 +59,7 @@ def import_prior(
                 token=token,
                 category=category,
                 consent=consent,
+                not_a_person=not_a_person,
             )
             with created as one:
                 job = lipe.import_prior(one, file)

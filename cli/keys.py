@@ -1,10 +1,7 @@
 """`lipe keys`: create, list and revoke API keys in the database. It needs no key, so that it can make the first one."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,14 +9,13 @@ from rich.table import Column, Table
 from rich.text import Text
 from sqlalchemy.orm import Session
 
-from cli.server_errors import server_errors
-from cli.settings_file import Data, find_settings
+from cli.database_session import open_session
+from cli.settings_file import Data
 from cli.whole_table import print_whole
 from ledger import keys, projects
-from ledger.database import make_engine, now, unit_of_work
+from ledger.database import now
 from ledger.keys import Scope
 from ledger.models import ApiKey
-from ledger.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and revoke API keys.")
 PERIOD = re.compile(r"(\d{1,5})([hd])")
@@ -42,7 +38,7 @@ def create(
 ) -> None:
     """Create a key, and its project if none has that name. The key is shown only now."""
     expires_at = parse_expiry(expires, datetime.now(UTC)) if expires else None
-    with _session(data) as (session, settings):
+    with open_session(data) as (session, settings):
         owner = projects.by_name(session, project) or projects.create(session, project)
         pepper = settings.key_pepper.get_secret_value()
         key, token = keys.create(session, pepper, owner.id, name, scope=scope, expires_at=expires_at)
@@ -56,7 +52,7 @@ def show(project: ProjectName = "default", data: Data = None) -> None:
     """List the project's keys, without their secrets. Times are in UTC, and those of the last use exact to a minute."""
     whole_id = Column("id", no_wrap=True)  # `lipe keys revoke` takes no shortened id
     table = Table(whole_id, "name", "scope", "created", "last used", "expires", "state")
-    with _session(data) as (session, _):
+    with open_session(data) as (session, _):
         present = now(session)
         for key in keys.of_project(session, _project_id(session, project)):
             times = [_time(time) for time in (key.created_at, key.last_used_at, key.expires_at)]
@@ -71,7 +67,7 @@ def revoke(
     data: Data = None,
 ) -> None:
     """Revoke a key. It stops working within a second."""
-    with _session(data) as (session, _):
+    with open_session(data) as (session, _):
         if not keys.revoke(session, _project_id(session, project), key_id):
             raise typer.BadParameter(f"the project {project} has no valid key {key_id}: see `lipe keys list`")
     print(f"{key_id} is revoked")
@@ -103,18 +99,6 @@ def _state(key: ApiKey, present: datetime) -> str:
     if key.revoked_at:
         return f"revoked {_time(key.revoked_at)}"
     return "expired" if key.expires_at and key.expires_at <= present else "valid"
-
-
-@contextmanager
-def _session(data: Path | None) -> Iterator[tuple[Session, Settings]]:
-    with server_errors():
-        settings = find_settings(data)
-        engine = make_engine(settings.database_url)
-        try:
-            with unit_of_work(engine)() as session:
-                yield session, settings
-        finally:
-            engine.dispose()
 
 
 def _project_id(session: Session, name: str) -> str:

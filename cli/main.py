@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli import content_credentials, decisions, keys
+from cli import consent, content_credentials, decisions, keys, projects
 from cli.captions import captions
 from cli.check_model import check_model
 from cli.edit import edit
@@ -190,8 +190,10 @@ COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
 for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(consent.app, name="consent", rich_help_panel="Look after it")
 keys.app.add_typer(content_credentials.app, name="content-credentials")
 app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
+app.add_typer(projects.app, name="projects", rich_help_panel="Look after it")
 app.add_typer(decisions.app, name="decisions", rich_help_panel="Look after it")
 app.add_typer(bench.app, name="bench", rich_help_panel="Models")
 

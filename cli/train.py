@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from cli.consent_options import ConsentFor, ConsentOf, ConsentUntil, Evidence, NotAPerson, receipt
 from cli.dry_run import DryRunOption, deleted_afterwards, print_dry_run
 from cli.service import ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
 from cli.settings_file import Data
@@ -35,7 +36,11 @@ def train(
             help="A text file with one caption a line. The service captions the image of a blank line.", dir_okay=False
         ),
     ] = None,
-    consent: Annotated[bool, typer.Option("--consent", help="The person shown has agreed.")] = False,
+    consent_of: ConsentOf = "",
+    consent_for: ConsentFor = "",
+    consent_until: ConsentUntil = None,
+    evidence: Evidence = "",
+    not_a_person: NotAPerson = False,
     preset: Annotated[
         Preset, typer.Option(help="Time against likeness: fast halves the training steps, best doubles them.")
     ] = "balanced",
@@ -58,8 +63,9 @@ def train(
     """Train a prior for a subject and print the ids of both."""
     if bool(subject) == bool(references) or bool(references) != bool(class_noun):
         raise typer.BadParameter("give either reference images and --class, or --subject")
-    if subject and (captions or name or category or consent):
-        raise typer.BadParameter("--name, --captions, --category and --consent belong to a new subject")
+    consent = receipt(consent_of, consent_for, consent_until, evidence)
+    if subject and (captions or name or category or consent or not_a_person):
+        raise typer.BadParameter("--name, --captions, --category and those of consent belong to a new subject")
     options: dict[str, Any] = {
         "preset": preset,
         "parameters": parse_parameters(parameter, "--parameter"),
@@ -81,6 +87,7 @@ def train(
                 token=token,
                 category=category,
                 consent=consent,
+                not_a_person=not_a_person,
                 captions=reference_captions,
             )
             with created as one:

@@ -39,7 +39,8 @@ if [ -e "$folder" ]; then
         echo "$folder exists: its secrets are unchanged"
     else
         make_certificate "$folder"
-        echo "$folder exists: it got the certificate that signs results, and all else is unchanged"
+        printf '%s\n' "$(random)" >"$folder/lipe_watermark_key" && chmod 444 "$folder/lipe_watermark_key"
+        echo "$folder exists: it got what signs and marks results, and all else is unchanged"
     fi
     exit 0
 fi
@@ -60,6 +61,7 @@ keep lipe_s3_access_key_id lipe
 keep lipe_s3_secret_access_key "$storage"
 keep lipe_key_pepper "$(random)"
 keep lipe_prompt_writer_key ''
+keep lipe_watermark_key "$(random)"
 make_certificate "$unfinished"
 mv "$unfinished" "$folder"
 echo "$folder is created: keep a copy of it with the backups"

@@ -5,6 +5,7 @@ epoch. The writes of a worker that lost its lease are therefore refused. A renew
 answer to the renewal is the only channel from the service to the worker.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -45,6 +46,13 @@ class Claim:
     seconds_queued: float
     is_import: bool = False
     """Whether the job's prior comes from a file and not from a training."""
+    began: float = field(default_factory=time.monotonic)
+    """The time of the claim by the worker's monotonic clock, which no change of the time of day moves."""
+
+    @property
+    def seconds(self) -> float:
+        """The seconds since the claim. Only the process that claimed the job can tell."""
+        return time.monotonic() - self.began
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,7 @@ def finish(
         )
     job.resolved, job.metrics = resolved, metrics
     facts = webhook_bodies.of_end(storage, job.kind, new_artefacts) if storage is not None else transitions.NO_FACTS
-    transitions.end(session, job, State.SUCCEEDED, facts)
+    transitions.end(session, job, State.SUCCEEDED, facts, claim.seconds)
     return True
 
 
@@ -181,7 +189,7 @@ def finish_failed(session: Session, claim: Claim, code: str, detail: str, metric
     if job is None:
         return False
     job.metrics = metrics
-    transitions.fail(session, job, code, detail)
+    transitions.fail(session, job, code, detail, claim.seconds)
     return True
 
 
@@ -190,7 +198,7 @@ def finish_canceled(session: Session, claim: Claim) -> bool:
     job = _lock_held(session, claim)
     if job is None or job.cancel_requested_at is None:
         return False
-    transitions.end(session, job, State.CANCELED)
+    transitions.end(session, job, State.CANCELED, seconds=claim.seconds)
     return True
 
 
@@ -203,9 +211,9 @@ def release(session: Session, claim: Claim, *, charge: bool) -> bool:
     if job is None:
         return False
     if job.cancel_requested_at is not None:
-        transitions.end(session, job, State.CANCELED)
+        transitions.end(session, job, State.CANCELED, seconds=claim.seconds)
     else:
-        transitions.requeue(session, job, charge=charge)
+        transitions.requeue(session, job, charge=charge, seconds=claim.seconds)
     return True
 
 

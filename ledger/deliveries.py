@@ -5,7 +5,7 @@ delivery by one lease and never loses it.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import exists, func, or_, select, update
@@ -20,11 +20,18 @@ from ledger.webhook_secrets import live
 from ledger.webhooks import TASK
 
 Outcome = Literal["delivered", "retry", "exhausted", "disabled"]
+MAX_ATTEMPTS = 10
+MAX_WAIT = timedelta(hours=27)
+"""The longest time between two attempts, with its jitter."""
+NO_OUTCOME = "the senders of the last attempts ended without an outcome"
 
 
 @dataclass(frozen=True)
 class DeliveryAttempt:
-    """A claimed delivery. `attempt` counts from 1."""
+    """A claimed delivery. `attempt` counts from 1.
+
+    `leased_until` identifies the claim: after a redelivery, another attempt has the same number.
+    """
 
     delivery_id: str
     message_id: str
@@ -32,6 +39,7 @@ class DeliveryAttempt:
     secrets: tuple[str, ...]
     body: bytes
     attempt: int
+    leased_until: datetime
 
 
 def get(session: Session, project_id: str, delivery_id: str) -> Delivery | None:
@@ -80,7 +88,10 @@ def destination(session: Session, delivery_id: str) -> tuple[str, str] | None:
 
 
 def claim(session: Session, delivery_id: str, lease: float) -> DeliveryAttempt | None:
-    """Claim the delivery for one attempt within `lease` seconds. None: it is claimed, has ended, or is not due."""
+    """Claim the delivery for one attempt within `lease` seconds. None: it is claimed, has ended, or is not due.
+
+    A delivery whose attempts never have an outcome, because its senders die, ends here.
+    """
     due = (
         Delivery.id == delivery_id,
         Delivery.state == "pending",
@@ -94,6 +105,9 @@ def claim(session: Session, delivery_id: str, lease: float) -> DeliveryAttempt |
     ).first()
     if delivery is None:
         return None
+    if delivery.attempts > MAX_ATTEMPTS:
+        delivery.attempts, delivery.state, delivery.last_error = MAX_ATTEMPTS, "exhausted", NO_OUTCOME
+        return None
     project = session.get_one(Project, delivery.project_id)
     secrets, expires_at = project.webhook_secrets, project.former_secret_expires_at
     if delivery.endpoint_id is not None:
@@ -104,21 +118,30 @@ def claim(session: Session, delivery_id: str, lease: float) -> DeliveryAttempt |
         secrets, expires_at, delivery.url = endpoint.secrets, endpoint.former_expires_at, endpoint.url
     secrets = live(secrets, expires_at, now(session))
     return DeliveryAttempt(
-        delivery.id, delivery.message_id, delivery.url, tuple(secrets), delivery.body, delivery.attempts
+        delivery.id,
+        delivery.message_id,
+        delivery.url,
+        tuple(secrets),
+        delivery.body,
+        delivery.attempts,
+        delivery.next_attempt_at,
     )
 
 
 def record_outcome(
     session: Session,
-    delivery_id: str,
-    attempt: int,
+    sent: DeliveryAttempt,
     outcome: Outcome,
     retry_in: float | None,
     status: int | None,
     error: str | None,
 ) -> None:
-    """Record the outcome of an attempt, unless a newer one has begun. "disabled" (410) disables the endpoint too."""
-    mine = (Delivery.id == delivery_id, Delivery.attempts == attempt, Delivery.state == "pending")
+    """Record the outcome of an attempt, unless a newer one or a redelivery has begun.
+
+    "disabled" (410) disables the endpoint, too.
+    """
+    is_claimed = (Delivery.attempts == sent.attempt, Delivery.next_attempt_at == sent.leased_until)
+    mine = (Delivery.id == sent.delivery_id, Delivery.state == "pending", *is_claimed)
     delivery = session.scalars(select(Delivery).where(*mine).with_for_update()).first()
     if delivery is None:
         return
@@ -137,11 +160,13 @@ def record_outcome(
 def notify_due(session: Session, *, seconds: float, limit: int = 100) -> int:
     """Notify a worker of each delivery that is due, and again after `seconds`: a message may be lost.
 
-    Returns the number of messages.
+    The projects take turns: one with thousands of due deliveries does not delay the others. Returns the number of
+    messages.
     """
     moment = func.clock_timestamp()
+    turn = func.row_number().over(partition_by=Delivery.project_id, order_by=Delivery.next_attempt_at)
     due = (
-        select(Delivery)
+        select(Delivery.id.label("id"), turn.label("turn"))
         .where(
             Delivery.state == "pending",
             Delivery.next_attempt_at <= moment,
@@ -151,11 +176,11 @@ def notify_due(session: Session, *, seconds: float, limit: int = 100) -> int:
             ),
             ~exists().where(OutboxEntry.identifier == Delivery.id),
         )
-        .order_by(Delivery.next_attempt_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+        .subquery()
     )
-    deliveries = list(session.scalars(due))
+    first = select(due.c.id).order_by(due.c.turn).limit(limit)
+    query = select(Delivery).where(Delivery.id.in_(first), Delivery.state == "pending")
+    deliveries = list(session.scalars(query.with_for_update(skip_locked=True)))
     for delivery in deliveries:
         delivery.notified_at = now(session)
         outbox.add(session, TASK, delivery.id)

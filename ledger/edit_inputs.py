@@ -7,11 +7,15 @@ from sqlalchemy import ColumnElement, Executable, String, and_, bindparam, func,
 from sqlalchemy.orm import Session, aliased
 
 from ledger.compiled_statement import CompiledStatement
+from ledger.consents import has_ended
 from ledger.models import Image, Prior, Subject
 
 
 class EditInputs(NamedTuple):
-    """A field is None if the project has no such row. `ready_at` is the prior's; sizes are in pixels."""
+    """A field is None if the project has no such row. `ready_at` is the prior's; sizes are in pixels.
+
+    `consent_ended`: the person shown had agreed, and that consent has ended.
+    """
 
     subject_id: str | None
     token: str | None
@@ -22,6 +26,7 @@ class EditInputs(NamedTuple):
     height: int | None
     mask_width: int | None
     mask_height: int | None
+    consent_ended: bool
 
 
 def find(
@@ -52,7 +57,7 @@ def _find() -> Executable:
     return (
         select(
             Subject.id, Subject.token, Subject.class_noun, chosen.id, chosen.ready_at,
-            Image.width, Image.height, mask.width, mask.height,
+            Image.width, Image.height, mask.width, mask.height, has_ended(Subject.id),
         )
         .select_from(one)
         .outerjoin(chosen, mine(chosen, func.coalesce(prior, newest)))

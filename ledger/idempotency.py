@@ -5,6 +5,7 @@ leaves no lock behind. The stored answer is committed together with the rows tha
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,6 +15,7 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Insert,
     Interval,
     String,
@@ -28,6 +30,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import Session
 
 from ledger.compiled_statement import CompiledStatement
@@ -51,6 +54,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+ERASED = "erased"
 REPORTED = IdempotentRequest.body[literal_column("'id'")].astext
 """The id of the row that an answer reports, as the index has it: not as a parameter, which no generic plan matches."""
 
@@ -137,10 +141,20 @@ def forget_expired(session: Session) -> int:
 def forget(session: Session, project_id: str, ids: Sequence[str]) -> None:
     """Delete the answers that report these rows. The same requests with the same keys then have an effect again.
 
-    An answer about a row that stays is kept, also if it names one of these.
+    An answer about a row that stays is kept. If it names one of these, it says "erased" instead.
     """
-    mine = (IdempotentRequest.project_id == project_id, any_(literal(list(ids), ARRAY(String))) == REPORTED)
-    session.execute(delete(IdempotentRequest).where(*mine))
+    mine = IdempotentRequest.project_id == project_id
+    session.execute(delete(IdempotentRequest).where(mine, any_(literal(list(ids), ARRAY(String))) == REPORTED))
+    for answer in session.scalars(select(IdempotentRequest).where(mine, names_one_of(ids)).with_for_update()):
+        text = json.dumps(answer.body)
+        for erased in ids:
+            text = text.replace(f'"{erased}"', f'"{ERASED}"')
+        answer.body = json.loads(text)
+
+
+def names_one_of(ids: Sequence[str]) -> ColumnElement[bool]:
+    """Whether the answer of a row names one of these rows anywhere."""
+    return cast_to(IdempotentRequest.body, String).like(any_(literal([f'%"{one}"%' for one in ids], ARRAY(String))))
 
 
 def _lock_number(project_id: str, key: str) -> int:

@@ -18,6 +18,7 @@ def add(
     height: int,
     content_type: str = "image/png",
     upload_id: str | None = None,
+    faces: int | None = None,
     credentials: bytes | None = None,
 ) -> Image:
     """Record an image whose object is stored. The caller makes the id by `new_id("img")`: the key contains it."""
@@ -31,6 +32,7 @@ def add(
         width=width,
         height=height,
         upload_id=upload_id,
+        faces=faces,
         credentials=credentials,
     )
     session.add(image)

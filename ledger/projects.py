@@ -20,6 +20,11 @@ def get(session: Session, project_id: str) -> Project | None:
     return session.get(Project, project_id)
 
 
+def listing(session: Session) -> list[Project]:
+    """All projects, oldest first."""
+    return list(session.scalars(select(Project).order_by(Project.created_at)))
+
+
 def by_name(session: Session, name: str) -> Project | None:
     """The oldest project of that name, or None."""
     query = select(Project).where(Project.name == name).order_by(Project.created_at).limit(1)

@@ -122,7 +122,7 @@ def _of_jobs() -> Select[Any]:
     project: BindParameter[str] = bindparam("project")
     moment = func.clock_timestamp()
     queued = select(func.count()).where(Job.project_id == project, Job.state == State.QUEUED)
-    taken = func.extract("epoch", func.sum(moment - Job.claimed_at))
+    taken = func.greatest(func.extract("epoch", func.sum(moment - Job.claimed_at)), 0)  # the clock may be set back
     running = select(taken).where(Job.project_id == project, Job.state == State.RUNNING)
     used = func.coalesce(usage.of_today(project).scalar_subquery(), 0) + func.coalesce(running.scalar_subquery(), 0)
     midnight = func.date_trunc("day", func.timezone("UTC", moment))

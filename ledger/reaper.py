@@ -1,8 +1,9 @@
 """The dispatcher's operations on jobs: reap lost ones, expire old ones, repeat messages that may be lost."""
 
+import math
 from datetime import timedelta
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from ledger import outbox, transitions
@@ -12,11 +13,19 @@ from ledger.quotas import full_projects
 from ledger.states import JobKind, State
 
 
-def reap(session: Session, *, max_attempts: int, limit: int = 100) -> int:
-    """Requeue jobs whose lease has ended, or fail them as `worker_lost` after the last attempt. Returns the number."""
+def reap(session: Session, *, max_attempts: int, max_lease_seconds: float = math.inf, limit: int = 100) -> int:
+    """Requeue jobs whose lease has ended, or fail them as `worker_lost` after the last attempt. Returns the number.
+
+    A lease that ends later than in `max_lease_seconds` is older than a change of the clock. A worker that lives has
+    renewed it since, so it counts as ended, too.
+    """
+    moment = now(session)
+    ended = Job.lease_until < moment
+    if math.isfinite(max_lease_seconds):
+        ended = or_(ended, Job.lease_until > moment + timedelta(seconds=max_lease_seconds))
     expired = (
         select(Job)
-        .where(Job.state == State.RUNNING, Job.lease_until < func.clock_timestamp())
+        .where(Job.state == State.RUNNING, ended)
         .order_by(Job.lease_until)
         .limit(limit)
         .with_for_update(skip_locked=True)

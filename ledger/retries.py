@@ -5,7 +5,7 @@ from typing import cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger import jobs
+from ledger import consents, jobs
 from ledger.models import Edit, Job
 from ledger.states import JobKind, State
 
@@ -34,6 +34,8 @@ def retry(
     edit = session.get(Edit, job.edit_id) if job.edit_id is not None else None
     if edit is not None and edit.prior_deleted_at is not None:
         raise NotRetryable("the prior of its edit was deleted: request a new edit with another prior")
+    if consents.ended(session, [job.subject_id, edit.mix_subject_id if edit else None]):
+        raise NotRetryable("the consent of the person shown has ended: record a new one first")
     newest = _newest(session, job)
     if newest is not None and newest.id != job.id:
         raise NotRetryable(f"it was retried before, as {newest.id}")

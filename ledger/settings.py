@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ledger.setting_values import is_http, split_list
 from ledger.webhook_secrets import is_secret
 
+Erases = Literal["nothing", "priors", "subject"]
 SHORTEST_PEPPER = 16
 SECRETS_DIR = Path("/run/secrets")
 """The folder of a container's secrets. The file lipe_database_url sets LIPE_DATABASE_URL, unless that is set."""
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
     policy_fails: Literal["closed", "open"] = "closed"
     """What follows if the policy does not answer: closed refuses for now, open lets the request through."""
 
+    consent_end_erases: Erases = "priors"
+    """What the end of a person's consent erases: nothing; the priors of the subject; or subject, which is all of it."""
+    find_faces: bool = True
+    """Look for faces in uploaded images: a subject with a face in its references needs consent."""
     credentials_chain_file: str = ""
     """PEM file of the certificates that sign results (Content Credentials): the signer's first, then its issuers'.
     Empty: results are not signed."""
@@ -110,6 +115,10 @@ class Settings(BaseSettings):
     """Chains that signed results before, as PEM files separated by commas. Verification knows their results as own."""
     credentials_trust_file: str = ""
     """PEM file of the authorities whose signatures verification trusts, beside this installation's own; empty: none."""
+
+    watermark_key: SecretStr = SecretStr("")
+    """Key of the invisible watermark of published results. Empty: no result can be published. With a new key, the
+    marks of older results are not found any more."""
 
     lease_seconds: float = 60.0
     """A worker process that does not answer for this time loses its job."""

@@ -25,7 +25,7 @@ def create(
     images: Sequence[Image],
     captions: Sequence[str | None] | None = None,
     category: Category | None = None,
-    consent: bool = False,
+    not_a_person: bool = False,
     metadata: dict[str, str] | None = None,
 ) -> Subject:
     """Create a subject from images of the same project; `captions` has one entry for each image.
@@ -41,7 +41,7 @@ def create(
         class_noun=class_noun,
         token=token,
         category=category or category_of(class_noun),
-        consent=consent,
+        not_a_person=not_a_person,
         user_metadata=metadata or {},
         references=[
             Reference(position=position, image=image, caption=caption)

@@ -68,27 +68,29 @@ def _state(job: Job) -> dict[str, Any]:
     return data
 
 
-def end(session: Session, job: Job, state: State, facts: Mapping[str, Any] = NO_FACTS) -> None:
-    """End the job in a terminal state; `facts` are those of its webhook alone."""
+def end(
+    session: Session, job: Job, state: State, facts: Mapping[str, Any] = NO_FACTS, seconds: float | None = None
+) -> None:
+    """End the job in a terminal state; `facts` are those of its webhook alone, `seconds` those of the attempt."""
     check(job.status, state)
     if job.status is State.RUNNING:
-        usage.charge(session, job)
+        usage.charge(session, job, seconds)
     job.state, job.lease_until, job.finished_at = state, None, now(session)
     job.partial = {}
     job.progress = previews.without_preview(job.progress)
     record(session, job, state, facts)
 
 
-def fail(session: Session, job: Job, code: str, detail: str) -> None:
+def fail(session: Session, job: Job, code: str, detail: str, seconds: float | None = None) -> None:
     """End the job as failed: `code` for programs, `detail` for people."""
     job.error_code, job.error_detail = code, detail
-    end(session, job, State.FAILED)
+    end(session, job, State.FAILED, seconds=seconds)
 
 
-def requeue(session: Session, job: Job, *, charge: bool) -> None:
+def requeue(session: Session, job: Job, *, charge: bool, seconds: float | None = None) -> None:
     """Return the job to the queue, with a message to the workers. `charge`: the attempt counts."""
     check(job.status, State.QUEUED)
-    usage.charge(session, job)
+    usage.charge(session, job, seconds)
     job.state, job.lease_until, job.worker = State.QUEUED, None, None
     job.progress = previews.without_preview(job.progress)
     job.attempt = job.attempt if charge else job.attempt - 1

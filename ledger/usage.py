@@ -1,6 +1,6 @@
 """The GPU seconds of each project by day (UTC). They outlive the jobs and their subjects."""
 
-from sqlalchemy import BindParameter, Date, Select, cast, func, select
+from sqlalchemy import BindParameter, Date, Double, Select, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -9,11 +9,15 @@ from ledger.models import Job, Usage
 TODAY = cast(func.timezone("UTC", func.clock_timestamp()), Date)
 
 
-def charge(session: Session, job: Job) -> None:
-    """Add the seconds since the claim of a running job to today's usage. The caller has locked the job's row."""
+def charge(session: Session, job: Job, seconds: float | None = None) -> None:
+    """Add the seconds since the claim of a running job to today's usage. The caller has locked the job's row.
+
+    `seconds` is the worker's own measure. Without it, the database's clock counts, which may have been set back.
+    """
     if job.claimed_at is None:  # claimed before migration 0004
         return
-    taken = func.extract("epoch", func.clock_timestamp() - job.claimed_at)
+    since_claim = func.extract("epoch", func.clock_timestamp() - job.claimed_at)
+    taken = func.greatest(since_claim if seconds is None else literal(seconds, Double), 0.0)
     row = insert(Usage).values(project_id=job.project_id, day=TODAY, gpu_seconds=taken)
     session.execute(
         row.on_conflict_do_update(

@@ -83,6 +83,7 @@ def run_scenario(lipe: Client, receiver: Receiver, scenario: Scenario, out: Path
         references=uploads[:-1],
         token=TOKEN,
         consent=scenario.consent,
+        not_a_person=scenario.drawn_test is not None,
     )
     training = wait_with_progress(lipe, lipe.train_prior(subject, webhook_url=receiver.url), "training")
     jobs = []
@@ -200,7 +201,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--subject", help="name of a benchmark subject, or with --refs the class noun of yours")
     parser.add_argument("--refs", help="your files, as one or more globs: the references and, last, the test image")
     parser.add_argument("--prompt", help="the edit of your image; it must name the subject as 'sks NOUN'")
-    parser.add_argument("--consent", action="store_true", help="the person in your files has agreed to this use")
+    parser.add_argument("--consent", default="", help="the name of the person in your files, who has agreed")
     return parser.parse_args(argv)
 
 

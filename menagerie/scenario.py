@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from lipe_client import NewConsent
 from menagerie.attributes import EXPRESSIONS, HEADS, Drawing, poses, with_action
 from menagerie.captions import edit_prompt
 from menagerie.draw import render
@@ -35,7 +36,7 @@ class Scenario:
     references: tuple[Path, ...]
     test: Path
     edits: tuple[PlannedEdit, ...]
-    consent: bool = False
+    consent: NewConsent | None = None
     drawn_test: Drawing | None = None
 
 
@@ -71,12 +72,13 @@ def drawn_scenario(drawn: DrawnSubject, folder: Path) -> Scenario:
     )
 
 
-def user_scenario(class_noun: str, pattern: str, prompt: str, *, consent: bool) -> Scenario:
+def user_scenario(class_noun: str, pattern: str, prompt: str, *, consent: str) -> Scenario:
     """The user's own files. The last one is the test image, the others are the references."""
     files = [Path(name) for word in pattern.split() for name in sorted(glob.glob(word))]
     if not 4 <= len(files) <= 6:
         raise SystemExit(f"REFS={pattern!r} names {len(files)} files: 3 to 5 references and, last, the test image")
-    return Scenario("mine", class_noun, tuple(files[:-1]), files[-1], (PlannedEdit("edit", prompt),), consent=consent)
+    receipt = NewConsent(consent, "edits by the demo of LIPE") if consent else None
+    return Scenario("mine", class_noun, tuple(files[:-1]), files[-1], (PlannedEdit("edit", prompt),), consent=receipt)
 
 
 def _next_value(values: Sequence[str], value: str) -> str:

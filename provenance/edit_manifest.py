@@ -7,6 +7,8 @@ EDITED_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithT
 """The IPTC digital source type of an image that combines captured and generated parts."""
 EDIT_ASSERTION = "org.lipe.edit"
 """The label of the assertion with LIPE's own facts."""
+WATERMARKED = {"action": "c2pa.watermarked.unbound", "description": "an invisible watermark in the edited region"}
+"""The action for a watermark that leads to no manifest."""
 SOURCE = "source"
 """The id of the ingredient: the image that was edited."""
 UPLOADED_IMAGE = {"title": "uploaded image", "relationship": "parentOf", "instance_id": SOURCE}
@@ -37,6 +39,7 @@ class EditFacts:
     base_model: str
     adapters: tuple[str, ...]
     method: str
+    has_watermark: bool = False
     region: Region | None = None
     prompt: str | None = None
 
@@ -57,7 +60,7 @@ def definition(facts: EditFacts, name: str, content_type: str) -> dict[str, Any]
         "title": name,
         "format": content_type,
         "assertions": [
-            {"label": "c2pa.actions.v2", "data": {"actions": [opened, edited]}},
+            {"label": "c2pa.actions.v2", "data": {"actions": [opened, edited, *([WATERMARKED] * facts.has_watermark)]}},
             {"label": EDIT_ASSERTION, "data": _own_facts(facts)},
         ],
     }

@@ -10,7 +10,7 @@ Shapes are checked in every test: the import hook must be installed before any i
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -25,12 +25,15 @@ from ledger.models import Project
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support import typechecker
+from tests.support.canary import Canary
 from tests.support.tables import empty
 
 pytest_plugins = ("tests.support.api_fixtures",)
 
 install_import_hook("lipe_core", f"{typechecker.__name__}.checked")
 
+CANARY = Canary()
+"""Fails each test whose log has a secret (`tests/support/canary.py`)."""
 SERVER_FIXTURES = frozenset({"database_url", "broker_url", "object_store", "decoder"})
 """Fixtures that start a server or other processes. Most tests use them through other fixtures."""
 SERVER_IMPORTS = frozenset({postgres, s3, valkey})
@@ -67,6 +70,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("models")
         if folder in MARKER_OF_FOLDER:
             item.add_marker(MARKER_OF_FOLDER[folder])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Search the logs of each test for secrets."""
+    report = yield
+    CANARY.check(report)
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def record_secrets() -> Iterator[None]:
+    """Record the secrets that are generated during the tests."""
+    with CANARY.recording():
+        yield
 
 
 def given(name: str) -> str | None:

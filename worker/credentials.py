@@ -14,6 +14,7 @@ from ledger.version import VERSION
 from lipe_core.methods.request import Edit
 from provenance.edit_manifest import EditFacts, Region, definition
 from provenance.signing import Signer, SigningFailed
+from worker.published import PUBLISHED
 
 SIGNED_ROLES = frozenset({"image", "uncomposited"})
 WHITE = 128
@@ -71,6 +72,7 @@ def edit_facts(edit_id: str, source_sha256: str, resolved: Mapping[str, Any]) ->
         base_model=resolved["fingerprint"],
         adapters=tuple(adapter for adapter in adapters if adapter),
         method=resolved["method"],
+        has_watermark=resolved["result_kind"] == PUBLISHED,
     )
 
 

@@ -1,8 +1,9 @@
 """The dispatcher: a loop of small periodic tasks.
 
-It publishes the outbox, requeues jobs of workers that died, and deletes objects of erased rows and orphans. Each task
-is one or two indexed queries. Several dispatchers may run at once: they lock rows with SKIP LOCKED, and a second
-notification has no effect. After an outage of the database, the broker or the storage, each task is retried later.
+It publishes the outbox, requeues jobs of workers that died, ends consents, and deletes objects of erased rows and
+orphans. Each task is one or two indexed queries. Several dispatchers may run at once: they lock rows with SKIP LOCKED,
+and a second notification has no effect. After an outage of the database, the broker or the storage, each task is
+retried later.
 """
 
 import logging
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads
+from ledger import consent_ends, deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
@@ -22,6 +23,8 @@ from worker.heartbeat import touch_heartbeat
 
 TICK_SECONDS = 0.25
 RETRY_SECONDS = 5.0
+LEASES = 5
+"""A lease that ends later than in so many leases is older than a change of the clock."""
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +62,8 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
 
     def reap_jobs() -> None:
         with begin() as session:
-            if lost := reaper.reap(session, max_attempts=settings.max_attempts):
+            ahead = LEASES * settings.lease_seconds
+            if lost := reaper.reap(session, max_attempts=settings.max_attempts, max_lease_seconds=ahead):
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
             if late := reaper.expire(session, deadline_seconds=settings.queue_deadline_seconds):
                 log.warning("%d jobs expired in the queue", late)
@@ -81,6 +85,11 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
             unfinished = erasures.list_unfinished(session)
         for erasure_id in unfinished:
             erasures.sweep(begin, storage, erasure_id, settle_seconds=settings.lease_seconds)
+
+    def end_consents() -> None:
+        if over := consent_ends.expire(begin):
+            log.info("%d consents have ended by their date", over)
+        consent_ends.settle(begin, storage, settings.consent_end_erases, lease_seconds=settings.lease_seconds)
 
     def delete_expired_uploads() -> None:
         uploads.sweep(begin, storage)
@@ -111,6 +120,7 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         PeriodicTask("webhooks", 0.5, notify_deliveries),
         PeriodicTask("idempotency keys", 60.0, forget_idempotency_keys),
         PeriodicTask("erasures", 10.0, finish_erasures),
+        PeriodicTask("consents", 1.0, end_consents),
         PeriodicTask("uploads", 10.0, delete_expired_uploads),
         PeriodicTask("orphans", 60.0, delete_orphans),
         PeriodicTask("retention", 60.0, erase_old),

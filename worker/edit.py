@@ -12,6 +12,7 @@ from ledger import edits, images, jobs, partial_results, priors, subjects
 from ledger.models import Edit as EditRow
 from ledger.models import Image as ImageRow
 from ledger.models import Prior as PriorRow
+from ledger.models import Project
 from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
 from lipe_core.adapters.prior import Prior
@@ -34,6 +35,7 @@ from worker.job_result import JobResult
 from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
+from worker.published import watermark_key
 from worker.results import ResultStore
 
 
@@ -56,6 +58,7 @@ class EditInputs:
     edit_id: str
     source_sha256: str
     archive: bytes | None
+    result_kind: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class EditRows:
     parameters: dict[str, Any]
     partial: PartialResults | None
     archive: bytes | None
+    result_kind: str
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
@@ -104,10 +108,12 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "target_prompts": list(inputs.request.target_prompts),
         "output_format": output_format.name,
         "output_quality": output_format.quality,
+        "result_kind": inputs.result_kind,
     }
+    mark = watermark_key(inputs.result_kind, context.settings.watermark_key.get_secret_value())
     facts = edit_facts(inputs.edit_id, inputs.source_sha256, resolved)
     credentials = job_credentials(context.signer, facts, inputs.archive, inputs.parameters)
-    results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials)
+    results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials, mark)
     results.resume(inputs.partial)
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
@@ -147,6 +153,7 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         rows.edit.id,
         rows.image.sha256,
         rows.archive,
+        rows.parameters.get("result_kind", rows.result_kind),
     )
 
 
@@ -159,6 +166,7 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
             raise ClaimLost
         subject = subjects.get(session, project_id, edit.subject_id)
         image = images.get(session, project_id, edit.image_id)
+        kind = session.get_one(Project, project_id).result_kind
         archive = images.credentials(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
         uses_prior = edit.prior_id and not _needs_references(edit)
@@ -166,7 +174,7 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
         mix = priors.get(session, project_id, edit.mix_prior_id) if edit.mix_prior_id and uses_prior else None
     if subject is None or image is None:
         raise ClaimLost
-    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive)
+    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive, kind)
 
 
 def _needs_references(edit: EditRow) -> bool:

@@ -50,9 +50,7 @@ def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool, ports: 
     decision, status, error = _attempt(sending, allow_private, ports)
     log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, decision.outcome)
     with begin() as session:
-        deliveries.record_outcome(
-            session, delivery_id, sending.attempt, decision.outcome, decision.retry_in, status, error
-        )
+        deliveries.record_outcome(session, sending, decision.outcome, decision.retry_in, status, error)
 
 
 def _attempt(

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
+from api.consent import consent_ended
 from api.dry_run import DryRunBody, dry_run
 from api.edit_body import DownloadableEdit, EditBody, edit_results
 from api.edit_request import NewEdit, prompts_of, require_subject
@@ -42,6 +43,7 @@ router = APIRouter(prefix="/edits", tags=["edits"])
         "priors_not_mixable",
         "prompt_empty",
         "prompt_without_subject",
+        "consent_ended",
         "mask_size_mismatch",
         *POLICY_PROBLEMS,
     ),
@@ -65,6 +67,7 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
         "priors_not_mixable",
         "prompt_empty",
         "prompt_without_subject",
+        "consent_ended",
         "mask_size_mismatch",
     ),
 )
@@ -121,6 +124,8 @@ def _question(idempotent: IdempotentRequest, new_edit: NewEdit, session: Session
 def _create_job(
     idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request_id: str, session: Session
 ) -> Job:
+    if new_edit.result_kind == "published" and not idempotent.service.settings.watermark_key.get_secret_value():
+        raise problems.invalid("this service has no watermark: choose archival", param="result_kind")
     given, choices = new_edit.parameters.given(), new_edit.choices()
     rules = [GUIDED] if new_edit.negative_prompt else []
     if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
@@ -172,6 +177,8 @@ def _inputs(session: Session, project_id: str, new_edit: NewEdit) -> EditInputs:
         _check_prior(inputs, new_edit.prior_id)
     if inputs.subject_id is None:
         raise problems.not_found("subject", new_edit.subject_id or "", param="subject_id")
+    if inputs.consent_ended:
+        raise consent_ended()
     if new_edit.use_prior and inputs.prior_id is None:
         detail = f"the subject has no ready prior: POST /v1/subjects/{inputs.subject_id}/priors and wait for its job"
         raise Problem("prior_not_ready", detail, param="subject_id")

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
+from api.consent import require_valid
 from api.fields import Id, Metadata, PathId, RequestModel, WebhookUrl, check_url
 from api.idempotency import IdempotencyDep, IdempotentRequest, json_response
 from api.image_creation import discard
@@ -54,7 +55,7 @@ class NewImport(RequestModel):
     operation_id="import_prior",
     response_model=JobBody,
     responses=problem_responses(
-        *JOB_PROBLEMS, "upload_incomplete", "upload_used", "lora_invalid", "storage_unavailable"
+        *JOB_PROBLEMS, "consent_ended", "upload_incomplete", "upload_used", "lora_invalid", "storage_unavailable"
     ),
 )
 async def import_prior(
@@ -89,6 +90,7 @@ def _create_job(
 ) -> Job:
     if subjects.get(session, idempotent.project_id, subject_id) is None:
         raise problems.not_found("subject", subject_id)
+    require_valid(session, subject_id)
     use_upload(session, idempotent, new_import.upload_id)
     priors.create(session, idempotent.project_id, subject_id, prior_id=prior_id)
     return jobs.submit(

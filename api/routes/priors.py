@@ -13,6 +13,7 @@ from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep, caller_of
 from api.choices import Preset, chosen
+from api.consent import require_valid
 from api.dry_run import DryRunBody, dry_run
 from api.fields import DeadlineSeconds, Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
@@ -25,7 +26,7 @@ from api.problems import problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from api.webhook_choice import require_webhook_url
-from ledger import artefacts, jobs, policy, priors, results, subjects
+from ledger import artefacts, consents, jobs, policy, priors, results, subjects
 from ledger.models import Job, Prior
 from ledger.policy import Question
 from ledger.webhooks import PriorEventType
@@ -112,7 +113,8 @@ class DownloadablePrior(PriorBody):
     """Base model and settings of the training; null until it has succeeded."""
 
     artefacts: list[ArtefactBody]
-    """Files: adapter, manifest and previews. Empty until the training has succeeded."""
+    """Files: adapter, manifest and previews. Empty until the training has succeeded, and after the end of the consent
+    of the person shown."""
 
 
 @router.post(
@@ -120,7 +122,7 @@ class DownloadablePrior(PriorBody):
     status_code=202,
     operation_id="train_prior",
     response_model=JobBody,
-    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS),
+    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS, "consent_ended"),
 )
 async def train_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, wait: WaitDep, new_prior: OptionalNewPrior
@@ -137,7 +139,7 @@ async def train_prior(
     "/subjects/{subject_id}/priors/dry-run",
     operation_id="dry_run_prior",
     response_model=DryRunBody,
-    responses=problem_responses(*JOB_PROBLEMS),
+    responses=problem_responses(*JOB_PROBLEMS, "consent_ended"),
 )
 def dry_run_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, new_prior: OptionalNewPrior
@@ -186,7 +188,8 @@ def get_prior(prior_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
         if prior is None:
             raise problems.not_found("prior", prior_id)
         job = jobs.of_prior(session, caller.project_id, prior_id)
-        files = artefacts.of_job(session, caller.project_id, job.id) if job else []
+        is_withheld = job is None or consents.ended(session, [prior.subject_id])
+        files = [] if job is None or is_withheld else artefacts.of_job(session, caller.project_id, job.id)
         return DownloadablePrior(
             **PriorBody.of(prior, job.warnings if job else ()).model_dump(),
             job_id=job.id if job else None,
@@ -211,6 +214,7 @@ def _create_job(
 ) -> Job:
     if subjects.get(session, idempotent.project_id, subject_id) is None:
         raise problems.not_found("subject", subject_id)
+    require_valid(session, subject_id)
     prior = priors.create(session, idempotent.project_id, subject_id)
     return jobs.submit(
         session,

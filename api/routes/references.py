@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
+from api.consent import check_reference
 from api.fields import Caption, Id, PathId, RequestModel
 from api.idempotency import IdempotencyDep, IdempotentRequest, json_response
 from api.policy import POLICY_PROBLEMS, require_policy
@@ -39,7 +40,12 @@ class NewReference(RequestModel):
     operation_id="add_reference",
     response_model=SubjectBody,
     responses=problem_responses(
-        "not_found", "idempotency_key_in_flight", "reference_count", "idempotency_key_reused", *POLICY_PROBLEMS
+        "not_found",
+        "idempotency_key_in_flight",
+        "reference_count",
+        "consent_required",
+        "idempotency_key_reused",
+        *POLICY_PROBLEMS,
     ),
 )
 async def add_reference(
@@ -62,6 +68,7 @@ def _add_reference(subject_id: str, new_reference: NewReference, idempotent: Ide
             if not found:
                 raise problems.not_found("image", new_reference.image_id, param="image_id")
             _check_addition(subject, new_reference.image_id)
+            check_reference(subject, found[0])
             subjects.add_reference(session, subject, found[0], new_reference.caption or None)
             body = SubjectBody.model_validate(subject).model_dump(mode="json")
             answer = idempotent.remember(session, Answer(201, body, {"Location": f"/v1/subjects/{subject_id}"}))

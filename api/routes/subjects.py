@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems, subject_change
 from api.auth import Caller, CallerDep, caller_of
+from api.consent import NewConsent, check_consent
 from api.fields import Caption, Id, Metadata, Name, PathId, RequestModel, Text
 from api.filters import METADATA_PARAMETER, MetadataFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest, json_response
@@ -20,8 +21,8 @@ from api.quota import check_quotas
 from api.service import Service, ServiceDep
 from api.subject_body import SubjectBody
 from api.subject_change import SubjectChange
-from ledger import images, policy, quotas, subjects
-from ledger.categories import Category, category_of
+from ledger import consents, images, policy, quotas, subjects
+from ledger.categories import Category, category_of, is_known
 from ledger.idempotency import Answer
 from ledger.models import Image
 from ledger.policy import Question
@@ -56,8 +57,13 @@ class NewSubject(RequestModel):
     """Kind of subject, which selects the prompts of the regularization images. Default: derived from the class noun.
     Give it for an unusual noun."""
 
-    consent: bool = False
-    """Whether the person has agreed. Set it to true if the subject is a person; others need none."""
+    consent: NewConsent | None = None
+    """Receipt of the person's consent. Default: none. A subject that is a person needs it, and so does one with a face
+    in its references, or with a class noun that LIPE does not know, unless `not_a_person` is true."""
+
+    not_a_person: bool = False
+    """Your statement that the subject is no person, though its class noun or its references may look like one: a
+    statue, a drawn figure. It is kept with the subject. Set it only if it is true."""
 
     metadata: Metadata = Field(default_factory=dict)
 
@@ -80,27 +86,34 @@ class NewSubject(RequestModel):
 async def create_subject(new_subject: NewSubject, request: Request, idempotent: IdempotencyDep) -> Response:
     """Create a subject from its reference images."""
     _check(new_subject)
-    await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_subject))
-    return await run_in_threadpool(_create_subject, new_subject, idempotent)
+    caller = caller_of(request)
+    await require_policy(idempotent.service, caller, partial(_question, idempotent, new_subject))
+    return await run_in_threadpool(_create_subject, new_subject, idempotent, caller.actor)
 
 
-def _create_subject(new_subject: NewSubject, idempotent: IdempotentRequest) -> Response:
+def _create_subject(new_subject: NewSubject, idempotent: IdempotentRequest, actor: str) -> Response:
     settings, limits = idempotent.service.settings, dict[str, str]()
     with idempotent.service.begin() as session:
         answer = idempotent.recall(session)
         if answer is None:
+            references = _references(session, idempotent.project_id, new_subject.references)
+            _check_consent(new_subject, references)
             subject = subjects.create(
                 session,
                 idempotent.project_id,
                 name=new_subject.name,
                 class_noun=new_subject.class_noun,
                 token=new_subject.token,
-                images=_references(session, idempotent.project_id, new_subject.references),
+                images=references,
                 captions=[caption or None for caption in new_subject.captions] if new_subject.captions else None,
-                category=new_subject.category,
-                consent=new_subject.consent,
+                category=_category(new_subject),
+                not_a_person=new_subject.not_a_person,
                 metadata=new_subject.metadata,
             )
+            if new_subject.consent is not None:
+                consents.give(session, subject, new_subject.consent.receipt(), actor)
+            elif new_subject.not_a_person:
+                consents.state_not_a_person(session, subject, actor)
             limits = check_quotas(quotas.of_subjects(session, idempotent.project_id, settings))
             body = SubjectBody.model_validate(subject).model_dump(mode="json")
             answer = idempotent.remember(session, Answer(201, body, {"Location": f"/v1/subjects/{subject.id}"}))
@@ -176,8 +189,25 @@ def _check(new_subject: NewSubject) -> None:
         raise problems.invalid(f"give one caption (or null) for each of the {count} references", param="captions")
     if new_subject.token.lower() in new_subject.class_noun.lower().split():
         raise problems.invalid("the token is the class noun: choose a rare word such as 'sks'", param="token")
-    if (new_subject.category or category_of(new_subject.class_noun)) == "person" and not new_subject.consent:
-        raise Problem("consent_required", "set `consent` to true if the person has agreed", param="consent")
+
+
+def _check_consent(new_subject: NewSubject, references: list[Image]) -> None:
+    check_consent(
+        new_subject.class_noun,
+        new_subject.category,
+        references,
+        consent=new_subject.consent,
+        not_a_person=new_subject.not_a_person,
+    )
+
+
+def _category(new_subject: NewSubject) -> Category:
+    """The category: the stated one, but a person stays one unless the request says that it is none."""
+    derived = category_of(new_subject.class_noun)
+    is_doubtful = derived == "person" or not is_known(new_subject.class_noun)
+    if is_doubtful and not new_subject.not_a_person:
+        return "person"
+    return new_subject.category or ("object" if derived == "person" else derived)
 
 
 def _references(session: Session, project_id: str, image_ids: list[str]) -> list[Image]:

@@ -20,7 +20,13 @@ router = APIRouter(prefix="/verify", tags=["verification"])
     operation_id="verify_image",
     openapi_extra=file_request_body({}),
     responses=problem_responses(
-        "image_too_large", "image_format_unsupported", "image_too_many_pixels", "image_unreadable", "image_too_complex"
+        "image_too_large",
+        "image_format_unsupported",
+        "image_too_many_pixels",
+        "image_sides_out_of_range",
+        "image_animated",
+        "image_unreadable",
+        "image_too_complex",
     ),
 )
 async def verify_image(request: Request, service: ServiceDep, caller: CallerDep) -> VerificationBody:
@@ -31,12 +37,19 @@ async def verify_image(request: Request, service: ServiceDep, caller: CallerDep)
     content = await read_file(request)
     async with service.decoder.queue.turn(caller.project_id):
         credentials = await to_thread.run_sync(_read, service, content, limiter=service.decoder.limiter)
+    async with service.decoder.queue.turn(caller.project_id):
+        watermark = await to_thread.run_sync(_watermark, service, content, limiter=service.decoder.limiter)
     edit_id = await run_in_threadpool(_own_edit, service, caller.project_id, credentials)
-    return VerificationBody.of(credentials, edit_id)
+    return VerificationBody.of(credentials, edit_id, watermark)
 
 
 def _read(service: Service, content: bytes) -> Credentials:
     return service.decoder.read_credentials(content, service.trust, max_bytes=service.settings.max_upload_bytes)
+
+
+def _watermark(service: Service, content: bytes) -> bool | None:
+    key = service.settings.watermark_key.get_secret_value()
+    return service.decoder.find_watermark(content, key.encode()) if key else None
 
 
 def _own_edit(service: Service, project_id: str, credentials: Credentials) -> str | None:

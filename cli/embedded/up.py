@@ -164,6 +164,7 @@ def _default_settings(data_dir: Path, base_model: str | Path | None, *, allows_p
         "LIPE_DATA_DIR": str(data_dir / "cache"),
         # Users of a service on loopback can reach private addresses anyway; those of other machines cannot.
         "LIPE_ALLOW_PRIVATE_URLS": os.environ.get("LIPE_ALLOW_PRIVATE_URLS", str(allows_private_urls).lower()),
+        "LIPE_WATERMARK_KEY": os.environ.get("LIPE_WATERMARK_KEY", secret(data_dir / "watermark")),
         "LIPE_KEY_PEPPER": os.environ.get("LIPE_KEY_PEPPER", secret(data_dir)),
         "PYTHONPATH": _python_path(),
     }

@@ -119,7 +119,8 @@ def _prior_folder(bench: Bench, subject: PhotoSubject, config: PriorConfig) -> P
 
 
 def _content(subject: PhotoSubject) -> list[Any]:
-    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (*subject.references, subject.test)]
+    files = [*subject.references, subject.test, *([subject.mask] if subject.mask else [])]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     return [hashes, subject.class_noun, subject.category, subject.edits, subject.source_prompt, subject.captions]
 
 

@@ -4,6 +4,7 @@ LIPE's layout has a folder for each subject:
 
     SUBJECT/references/*.jpg    3 to 20 images
     SUBJECT/test.jpg            the image that is edited
+    SUBJECT/mask.png            white where the photo may change, if the methods shall not find the region
     SUBJECT/edits.yaml          class_noun, category, edits; perhaps source_prompt and captions
 
 DreamBooth's data set (https://github.com/google/dreambooth, folder `dataset`) has the images of a subject in one
@@ -50,6 +51,7 @@ class PhotoSubject:
     edits: tuple[str, ...]
     source_prompt: str
     captions: tuple[str | None, ...]
+    mask: Path | None = None
 
     def learn_request(self) -> LearnRequest:
         """The request of the training."""
@@ -61,7 +63,10 @@ class PhotoSubject:
         references = tuple(open_photo(file) for file in self.references)
         subject = Subject(TOKEN, self.class_noun)
         test = open_photo(self.test)
-        return EditRequest(test, self.source_prompt, self.edits, subject, seeds=(seed,), references=references)
+        mask = open_photo(self.mask).convert("L") if self.mask else None
+        return EditRequest(
+            test, self.source_prompt, self.edits, subject, seeds=(seed,), references=references, mask=mask
+        )
 
 
 def open_photo(file: Path) -> Image.Image:
@@ -115,6 +120,7 @@ def _subject(folder: Path) -> PhotoSubject:
         edits=tuple(named(str(edit), noun) for edit in edits),
         source_prompt=named(str(facts.get("source_prompt") or f"a photo of {noun}"), noun),
         captions=tuple(captions.get(file.name) for file in references),
+        mask=next((file for file in _images(folder) if file.stem == "mask"), None),
     )
 
 

@@ -81,7 +81,15 @@ PROBLEMS: Mapping[str, str] = {
     "image_unreadable": "The file ends early or is damaged. Export it again.",
     "image_too_complex": "Decoding the file exceeds the limits of time or memory. Save it as a plain JPEG or PNG.",
     "reference_count": "A subject has 3 to 20 references. Add one before you remove one of the last three.",
-    "consent_required": "The class noun (or `category`) is a person: set `consent` to true if the person has agreed.",
+    "consent_required": (
+        "The subject is a person, or may be one: its class noun says so or is unknown, or a reference shows a face. "
+        "Give a receipt of `consent`, or state `not_a_person`. See [consent](consent.md)."
+    ),
+    "consent_given": "Revoke the receipt that holds before you record another one.",
+    "consent_ended": (
+        "The person has revoked the consent, or it has expired. As the error of a job: the job was stopped for it. "
+        "Record a new receipt if the person agrees again."
+    ),
     "prompt_empty": "Describe the image that you want, naming the subject.",
     "prompt_without_subject": (
         'Every prompt names the subject by token and class noun, as in "a photo of sks dog jumping".'
@@ -101,7 +109,8 @@ PROBLEMS: Mapping[str, str] = {
         "arrived within 30 seconds, check that a worker of webhooks runs."
     ),
     "too_many_requests": (
-        "More requests than `LIPE_RATE_PER_KEY` or `LIPE_RATE_PER_ADDRESS` allow; `Retry-After` says when to go on."
+        "More requests than `LIPE_RATE_PER_KEY` or `LIPE_RATE_PER_ADDRESS` allow, or than the proxy of "
+        "`docker-compose.yml` lets through; `Retry-After` says when to go on."
     ),
     "too_many_queued_jobs": "The project has `LIPE_MAX_QUEUED_JOBS` queued jobs.",
     "gpu_seconds_used_up": (

@@ -1,4 +1,4 @@
-"""Check the ten invariants of the service in its tables and objects: one file for each, read-only, all projects.
+"""Check the eleven invariants of the service in its tables and objects: one file for each, read-only, all projects.
 
 The rows are read in one snapshot, so a transaction of a running service is seen whole or not at all. A step that takes
 time, such as reaping a lease or sending a webhook, is a violation only after `patience`.
@@ -15,6 +15,7 @@ from ledger.audit import (
     artefacts,
     attempts,
     cancellations,
+    consents,
     decisions,
     deliveries,
     endings,
@@ -40,6 +41,7 @@ INVARIANTS: Mapping[int, str] = {
     8: "nothing of an erased resource remains",
     9: "no project refers to rows or objects of another",
     10: "the log of decisions is complete and unchanged",
+    11: "no person is used without consent",
 }
 CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     progress.violations,
@@ -54,6 +56,7 @@ CHECKS: tuple[Callable[[Session, Bounds], Iterator[Violation]], ...] = (
     uploads.violations,
     ownership.violations,
     decisions.violations,
+    consents.violations,
 )
 
 
@@ -64,14 +67,16 @@ def audit(
     patience: timedelta,
     key_lifetime: timedelta,
     max_running: int = UNBOUNDED,
+    lease: timedelta = timedelta(hours=1),
 ) -> list[Violation]:
     """Return every violation, sorted by invariant.
 
     `patience`: how late a step may be. `key_lifetime`: how long idempotency keys are kept. `max_running`: how many jobs
-    of one project may run at once; its other jobs may wait. Every artefact is read back from the storage.
+    of one project may run at once; its other jobs may wait. `lease`: for how long a worker takes a job at a time. Every
+    artefact and every uploaded image is read back from the storage.
     Raises StorageError, and `database.UNAVAILABLE`.
     """
-    bounds = Bounds(patience, key_lifetime, max_running)
+    bounds = Bounds(patience, key_lifetime, max_running, lease)
     with _snapshot(begin) as session:
         found = [violation for check in CHECKS for violation in check(session, bounds)]
         recorded, erased = artefacts.recorded(session), erasures.prefixes(session)

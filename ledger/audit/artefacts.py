@@ -1,4 +1,7 @@
-"""Invariant 4: a succeeded job's artefacts exist with the recorded size and hash; other jobs have none."""
+"""Invariant 4: a succeeded job's artefacts exist with the recorded size and hash; other jobs have none.
+
+The same holds for the objects of uploaded images.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -7,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ledger.audit import previews
 from ledger.audit.violation import Bounds, Violation
-from ledger.models import Artefact, Edit, Job, Prior
+from ledger.models import Artefact, Edit, Image, Job, Prior
 from ledger.states import State
 from ledger.storage import NoSuchObject, Storage, StoredObject
 
@@ -24,9 +27,11 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
 
 
 def recorded(session: Session) -> dict[str, StoredObject]:
-    """All recorded objects, by the name of their artefact, or of the running job whose preview they are."""
-    rows = session.execute(select(Artefact.id, Artefact.key, Artefact.size, Artefact.sha256))
-    objects = {f"artefact {artefact_id}": StoredObject(key, size, sha256) for artefact_id, key, size, sha256 in rows}
+    """All recorded objects, by the name of their artefact or image, or of the running job whose preview they are."""
+    objects: dict[str, StoredObject] = {}
+    for kind, table in (("artefact", Artefact), ("image", Image)):
+        rows = session.execute(select(table.id, table.key, table.size, table.sha256))
+        objects |= {f"{kind} {row_id}": StoredObject(key, size, sha256) for row_id, key, size, sha256 in rows}
     return objects | previews.recorded(session)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from ledger.audit.violation import MOMENT, Bounds, Violation
 from ledger.database import now
+from ledger.deliveries import MAX_ATTEMPTS, MAX_WAIT
 from ledger.models import Delivery, Event, Job, WebhookEndpoint
 
 SETTLED = timedelta(minutes=1)
@@ -52,6 +53,15 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
     for delivery in session.scalars(select(Delivery).where(Delivery.state == "pending", overdue)):
         due = f"{delivery.next_attempt_at:{MOMENT}}"
         yield Violation(5, f"webhook delivery {delivery.id}", f"is due since {due}, and no worker sends it")
+
+    pending = select(Delivery).where(Delivery.state == "pending")
+    for delivery in session.scalars(pending.where(Delivery.attempts > MAX_ATTEMPTS)):
+        detail = f"had {delivery.attempts} attempts, and is not ended after {MAX_ATTEMPTS}"
+        yield Violation(5, f"webhook delivery {delivery.id}", detail)
+    far = Delivery.next_attempt_at > now(session) + MAX_WAIT + bounds.patience
+    for delivery in session.scalars(pending.where(far)):
+        due = f"{delivery.next_attempt_at:{MOMENT}}"
+        yield Violation(5, f"webhook delivery {delivery.id}", f"waits until {due}, which is longer than any wait")
 
     answered = func.coalesce(Delivery.last_status, 0).between(200, 299)
     false = or_(Delivery.delivered_at.is_(None), ~answered)

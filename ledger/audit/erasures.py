@@ -27,6 +27,11 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
     same = (IdempotentRequest.project_id == erased.c.project_id, erased.c.id == REPORTED)
     for gone, key in session.execute(select(erased.c.id, IdempotentRequest.key).where(*same)):
         yield _left(gone, f"the answer to the idempotency key {key} reports it")
+    text = cast(IdempotentRequest.body, String)
+    names = (IdempotentRequest.project_id == erased.c.project_id, erased.c.id != func.coalesce(REPORTED, ""))
+    quoted = func.concat('%"', erased.c.id, '"%')
+    for gone, key in session.execute(select(erased.c.id, IdempotentRequest.key).where(*names, text.like(quoted))):
+        yield _left(gone, f"the answer to the idempotency key {key} names it")
 
     without = (Edit.prior_deleted_at.is_not(None), Job.state.not_in(TERMINAL))
     for job_id, state in session.execute(select(Job.id, Job.state).join(Edit, Edit.id == Job.edit_id).where(*without)):

@@ -30,6 +30,17 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
         ended = f"ended at {job.lease_until:{MOMENT}}" if job.lease_until else "is missing"
         yield Violation(1, f"job {job.id}", f"is running, its lease {ended}, and no dispatcher reaps it")
 
+    ahead = Job.lease_until > now(session) + bounds.lease + bounds.patience
+    for job in session.scalars(select(Job).where(Job.state == State.RUNNING, ahead)):
+        detail = (
+            f"is running on a lease until {job.lease_until:{MOMENT}}, which no worker takes: was the clock set back?"
+        )
+        yield Violation(1, f"job {job.id}", detail)
+    future = Job.notified_at > now(session) + bounds.patience
+    for job in session.scalars(select(Job).where(Job.state == State.QUEUED, future)):
+        detail = f"is queued, and its workers were notified at {job.notified_at:{MOMENT}}, which is in the future"
+        yield Violation(1, f"job {job.id}", detail)
+
     # The dispatcher repeats its messages for the oldest jobs only. Younger ones may wait without a message, and so may
     # jobs of a project that already runs `max_running` jobs.
     waiting = (Job.state == State.QUEUED, Job.project_id.not_in(full_projects(bounds.max_running)))

@@ -10,7 +10,7 @@ UNBOUNDED = 2**31 - 1
 
 @dataclass(frozen=True)
 class Violation:
-    """One violation: the invariant's number (1 to 10), the row or object ("job job_9f1c..."), and the fault."""
+    """One violation: the invariant's number (1 to 11), the row or object ("job job_9f1c..."), and the fault."""
 
     invariant: int
     thing: str
@@ -24,3 +24,4 @@ class Bounds:
     patience: timedelta
     key_lifetime: timedelta
     max_running: int
+    lease: timedelta = timedelta(hours=1)

@@ -16,6 +16,7 @@ from ledger.models.jobs import (
 )
 from ledger.models.resources import (
     ApiKey,
+    Consent,
     Edit,
     Erasure,
     Image,
@@ -34,6 +35,7 @@ __all__ = [
     "METADATA",
     "ApiKey",
     "Artefact",
+    "Consent",
     "Decision",
     "Delivery",
     "Edit",

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Double, ForeignKey, text
+from sqlalchemy import Double, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list_index, metadata_index
@@ -12,7 +12,8 @@ from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list
 class Project(Row):
     """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`.
 
-    From `former_secret_expires_at` on, only the newest secret signs.
+    `result_kind` is that of edits that do not say it: "archival" or "published". From
+    `former_secret_expires_at` on, only the newest secret signs.
     """
 
     __tablename__ = "projects"
@@ -20,6 +21,7 @@ class Project(Row):
     id: Mapped[Id]
     name: Mapped[str]
     webhook_secrets: Mapped[list[str]]
+    result_kind: Mapped[str] = mapped_column(server_default=text("'archival'"))
     former_secret_expires_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 
@@ -70,7 +72,8 @@ class Image(Row):
     """One image: `width` and `height` in pixels; key, size in bytes and SHA-256 of its object.
 
     `upload_id` names the upload that the image came from. That row may be deleted already. `credentials` has the
-    uploaded file's own Content Credentials, apart from the pixels; only `ledger.images.credentials` reads it.
+    uploaded file's own Content Credentials, apart from the pixels; only `ledger.images.credentials` reads it. `faces`
+    is the number of faces that the detector found; None if it did not look.
     """
 
     __tablename__ = "images"
@@ -85,6 +88,7 @@ class Image(Row):
     width: Mapped[int]
     height: Mapped[int]
     upload_id: Mapped[str | None]
+    faces: Mapped[int | None]
     credentials: Mapped[bytes | None] = mapped_column(deferred=True)
     created_at: Mapped[Moment]
 
@@ -102,7 +106,10 @@ class Reference(Row):
 
 
 class Subject(Row):
-    """A subject. Prompts name it by `token`, a rare word, and `class_noun`, such as "sks dog"."""
+    """A subject. Prompts name it by `token`, a rare word, and `class_noun`, such as "sks dog".
+
+    `not_a_person` is a statement of the request that created it. `consents` are a person's receipts, oldest first.
+    """
 
     __tablename__ = "subjects"
     __table_args__ = (list_index("subjects"), metadata_index("subjects"))
@@ -113,10 +120,38 @@ class Subject(Row):
     class_noun: Mapped[str]
     token: Mapped[str]
     category: Mapped[str]  # a `categories.Category`
-    consent: Mapped[bool]
+    not_a_person: Mapped[bool] = mapped_column(server_default=text("false"))
     user_metadata: Mapped[dict[str, str]] = mapped_column("metadata")
     created_at: Mapped[Moment]
     references: Mapped[list[Reference]] = relationship(order_by=Reference.position, lazy="selectin")
+    consents: Mapped[list["Consent"]] = relationship(order_by="Consent.created_at", lazy="selectin")
+
+
+class Consent(Row):
+    """The receipt of a person's consent to be a subject: who agreed, to what, and where the evidence is kept.
+
+    It ended at `ended_at`, as it was revoked or as `until` had passed. At `settled_at` the subject's jobs had stopped,
+    and the erasure that the operator wants was done.
+    """
+
+    __tablename__ = "consents"
+    __table_args__ = (
+        Index("uq_consents_live", "subject_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index("ix_consents_until", "until", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_consents_unsettled", "ended_at", postgresql_where=text("settled_at IS NULL")),
+    )
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
+    person: Mapped[str]
+    purpose: Mapped[str]
+    evidence: Mapped[str | None]
+    until: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]  # a `consents.EndReason`
+    settled_at: Mapped[datetime | None]
+    created_at: Mapped[Moment]
 
 
 class Prior(Row):

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from lipe_core.training.dataset import EncodedSet
 
 _ROWS_AT_ONCE = 8
 _POLL_SECONDS = 0.2
+MAX_SETS = 100
+"""The most sets of a cache. Users choose seeds and prompts, so that it would grow without end."""
 _UNREADABLE = (SafetensorError, ValueError, LookupError, TypeError)
 
 log = logging.getLogger(__name__)
@@ -69,7 +72,8 @@ def regularization_set(
     """Generate one image for each prompt, prompt k from seed + k, or load the set from the folder `cache`.
 
     Of several processes that need the same set, one generates it. The others wait and call `on_step` with step 0
-    meanwhile. A file that cannot be read is generated again. Raises ValueError without prompts.
+    meanwhile. A damaged file is generated again. Beyond MAX_SETS, the sets that were used longest ago are deleted.
+    Raises ValueError without prompts.
     """
     if not prompts:
         raise ValueError("a regularization set needs at least one class prompt")
@@ -82,12 +86,40 @@ def regularization_set(
     with _locked(file.with_suffix(".lock"), on_wait=lambda: on_step(0, total)):
         if file.exists():
             try:
-                return dataset.load(file)
+                return _load(file)
             except _UNREADABLE as error:
                 log.warning("regularization set %s is damaged and generated again: %s", file.name, error)
                 file.unlink()
         dataset.save(_generate(model, prompts, config, on_step), file)
-        return dataset.load(file)
+        _digest_file(file).write_text(_digest(file))
+        _evict(cache)
+        return _load(file)
+
+
+def _load(file: Path) -> EncodedSet:
+    """Read a set, and mark it as used. Raises ValueError if the file is not the one that was written."""
+    digest = _digest_file(file)
+    if not digest.exists() or digest.read_text() != _digest(file):
+        raise ValueError("its hash differs from the one that was written")
+    os.utime(digest, ns=(time.time_ns(),) * 2)  # finer than the clock of `touch`
+    return dataset.load(file)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _digest_file(file: Path) -> Path:
+    return file.with_suffix(".sha256")
+
+
+def _evict(cache: Path) -> None:
+    """Delete the sets that were used longest ago. A process that reads one keeps its open file."""
+    used = {digest: digest.stat().st_mtime_ns for digest in cache.glob("*.sha256")}
+    for digest in sorted(used, key=used.__getitem__)[:-MAX_SETS]:
+        for suffix in (".safetensors", ".lock", ".sha256"):
+            digest.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _generate(model: BaseModel, prompts: Sequence[str], config: RegularizationConfig, on_step: OnStep) -> EncodedSet:

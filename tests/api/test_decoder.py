@@ -1,12 +1,15 @@
 """Limits of decoding: beyond them the process ends, and the next image is decoded as before."""
 
+import errno
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -17,7 +20,7 @@ from api.decoder import Decoder
 from api.problems import Problem
 from tests.api.test_image_sanitizer import HALVES, encoded
 
-BOUNDS = {"max_bytes": 32 << 20, "min_side": 64}
+BOUNDS: dict[str, Any] = {"max_bytes": 32 << 20, "min_side": 64}
 SCAN, END = b"\xff\xda", b"\xff\xd9"
 AMPLE_SECONDS = 600.0  # more than a loaded machine needs; no test waits for it
 
@@ -78,6 +81,27 @@ def test_a_damaged_jpeg_that_ends_the_process_becomes_a_png(decoder: Decoder) ->
     assert subprocess.run([sys.executable, "-c", alone], capture_output=True).returncode == 1
     image = decoder(bytes(damaged), **BOUNDS)
     assert (image.width, image.content_type) == (120, "image/png")
+
+
+def leave(way: str) -> str:
+    """Try to leave the decoding process, and return the error."""
+    try:
+        if way == "connect":
+            socket.create_connection(("127.0.0.1", 9), timeout=5)
+        elif way == "local":
+            socket.socket(socket.AF_UNIX)
+        else:
+            os.execv("/bin/true", ["true"])
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "left"
+
+
+@pytest.mark.parametrize("way", ["connect", "local", "run a program"])
+def test_a_decoding_process_has_no_way_out(decoder: Decoder, way: str) -> None:
+    """A decoder with a fault that runs an attacker's code reaches no network. Decoding still works."""
+    assert decoder._run(leave, way) == "EPERM"
+    assert decoder(jpeg(64), **BOUNDS).width == 64
 
 
 def test_other_refusals_keep_their_codes(decoder: Decoder) -> None:

@@ -37,7 +37,7 @@ def test_given_fields_are_changed_and_the_others_stay(api: TestClient, subject: 
         ({"class_noun": "cat"}, 422, "class_noun", "priors were trained with it"),
         ({"token": "xyz"}, 422, "token", "priors were trained with it"),
         ({"category": "object"}, 422, "category", "create another subject"),
-        ({"consent": False}, 422, "consent", "delete the subject"),
+        ({"consent": None}, 422, "consent", "POST to or DELETE"),
         ({"references": []}, 422, "references", "/references"),
         ({"nam": "Rex"}, 422, "nam", "`name`"),
         ({"name": " "}, 422, "name", "at least 1"),

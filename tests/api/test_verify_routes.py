@@ -2,18 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from PIL import Image, ImageFilter
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from ledger.database import UnitOfWork
-from ledger.models import Image, Project
+from ledger.models import Image as ImageRow
+from ledger.models import Project
 from provenance.reading import Trust
 from provenance.signing import Signer
+from provenance.watermark import embed
 from tests.api.test_image_routes import UPLOADS
 from tests.support.api_fixtures import NewKey, Refuse
 from tests.support.signed_images import local_signer, noise, signed
@@ -80,7 +85,7 @@ def test_a_key_that_only_reads_may_verify_and_nothing_is_stored(
     reader = TestClient(app, headers={"Authorization": f"Bearer {new_key(project, scope='read')}"})
     assert verified(reader, signed(signer, noise()))["made_here"]
     with begin() as session:
-        assert session.scalars(select(Image)).all() == []
+        assert session.scalars(select(ImageRow)).all() == []
 
 
 @pytest.mark.parametrize(("content", "status", "code"), [row[1:] for row in UPLOADS[:3]])
@@ -98,7 +103,38 @@ def test_an_upload_with_credentials_keeps_them_apart_from_its_pixels(
         for content in (signed(signer, noise("JPEG"), "image/jpeg"), noise("JPEG"))
     ]
     with begin() as session:
-        kept = [session.get_one(Image, image_id).credentials for image_id in image_ids]
+        kept = [session.get_one(ImageRow, image_id).credentials for image_id in image_ids]
     assert kept[0] is not None
     assert b"org.lipe.edit" in kept[0]
     assert kept[1] is None
+
+
+def test_a_watermark_is_found_in_a_screenshot_and_no_other_keys(app: FastAPI, api: TestClient) -> None:
+    photo = Image.effect_noise((640, 480), 30).convert("RGB").filter(ImageFilter.GaussianBlur(2))
+    mask = Image.new("L", photo.size)
+    mask.paste(255, (120, 60, 520, 420))
+    marked = embed(photo, mask, b"the key of this service")
+    service = app.state.service
+    keys = {"": None, "the key of this service": True, "another key": False}
+    for key, found in keys.items():
+        settings = service.settings.model_copy(update={"watermark_key": SecretStr(key)})
+        app.state.service = replace(service, settings=settings)
+        assert verified(api, screenshot(marked))["watermark"] is found
+    assert verified(api, screenshot(photo))["watermark"] is False
+    app.state.service = service
+
+
+def screenshot(image: Image.Image) -> bytes:
+    """The image, smaller and beside other things, as a JPEG of quality 75."""
+    page, content = Image.new("RGB", (620, 560), "white"), BytesIO()
+    page.paste(image.resize((468, 351), Image.Resampling.BILINEAR), (70, 110))
+    page.save(content, "JPEG", quality=75)
+    return content.getvalue()
+
+
+def test_a_request_for_a_watermark_without_a_key_is_refused(
+    api: TestClient, refused: Refuse, prior: str, upload: Callable[..., str]
+) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
+    body = refused(422, "invalid_request", api.post, "/v1/edits", json=payload | {"result_kind": "published"})
+    assert body["param"] == "result_kind"

@@ -203,5 +203,15 @@ def test_a_wrong_key_and_an_unreachable_service_are_reported(park: Path) -> None
         assert f"cannot reach {url}" in result.stderr
 
 
+def test_an_edit_needs_either_a_prompt_or_an_action(lipe: Client, rex: Subject, park: Path) -> None:
+    for options in ((), ("--prompt", PROMPT, "--action", "jumping")):
+        refused = run(park, "--subject", rex.id, *options)
+        assert (refused.exit_code, "give either --prompt or --action" in refused.stderr) == (2, True)
+    dry = run(park, "--subject", rex.id, "--no-prior", "--action", "jumping", "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "action" in dry.stdout
+    assert len(list(lipe.images())) == 3
+
+
 def run(*arguments: Any) -> Result:
     return CliRunner().invoke(app, ["edit", *map(str, arguments)])

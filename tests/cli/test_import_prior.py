@@ -55,7 +55,7 @@ def test_options_that_contradict_each_other_are_refused(lora: Path, images: list
     for arguments, message in (
         ((lora,), "give either images"),
         ((lora, *images), "give either images"),
-        ((lora, "--subject", "sub_1", "--consent"), "belong to a new subject"),
+        ((lora, "--subject", "sub_1", "--not-a-person"), "belong to a new subject"),
         ((Path("none.safetensors"), "--subject", "sub_1"), "does not exist"),
     ):
         result = run(*arguments)

@@ -82,7 +82,7 @@ def test_files_become_a_subject_with_a_prior_and_the_previews_are_saved(
     assert "warning: 2 of 3 images are unlike (unlike_the_base_model)" in result.stderr
     (job,), (subject,) = lipe.jobs(), lipe.subjects()
     assert result.stdout == f"subject {subject.id}\nprior {job.prior_id}\n"
-    assert (subject.name, subject.class_noun, subject.token, subject.consent) == ("Rex", "dog", "rex", False)
+    assert (subject.name, subject.class_noun, subject.token, subject.consent) == ("Rex", "dog", "rex", None)
     assert [reference.caption for reference in subject.references] == ["sks dog on grass", None, "sks dog asleep"]
     assert job.parameters == {
         "prior": {"steps": 5, "tuning": "lora"},
@@ -93,10 +93,12 @@ def test_files_become_a_subject_with_a_prior_and_the_previews_are_saved(
 
 
 def test_an_existing_subject_gets_a_second_prior_without_waiting(lipe: Client, rex: list[Path]) -> None:
-    first = run(*rex, "--class", "man", "--consent", "--no-wait")
+    first = run(*rex, "--class", "man", "--consent-of", "Ada", "--consent-for", "tests", "--no-wait")
     assert first.exit_code == 0, first.output
     subject = first.stdout.split()[1]
-    assert lipe.subject(subject).consent
+    consent = lipe.subject(subject).consent
+    assert consent is not None
+    assert (consent.person, consent.state) == ("Ada", "valid")
     second = run("--subject", subject, "--no-wait")
     assert second.stdout.split()[:2] == ["subject", subject]
     assert [job.parameters["previews"] for job in lipe.jobs()] == [0, 0]
@@ -161,7 +163,7 @@ def test_a_refused_training_leaves_no_subject_and_no_images_behind(
         (("rex",), "give either reference images and --class, or --subject"),
         (("rex", "--class", "dog", "--subject", "sub_1"), "give either reference images"),
         (("--subject", "sub_1", "--class", "dog"), "give either reference images"),
-        (("--subject", "sub_1", "--consent"), "belong to a new subject"),
+        (("--subject", "sub_1", "--not-a-person"), "belong to a new subject"),
         (("rex", "--class", "dog", "--captions", "two"), "has 2 lines: write one for each of the 3 images"),
         (("rex", "--class", "dog", "--captions", "none"), "cannot read"),
         (("rex", "--class", "dog", "--parameter", "steps"), "--parameter 'steps': write name=value"),

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 ONE_SHOT = {"migrate"}
-SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_PROMPT_WRITER_KEY"} | {
+SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_WATERMARK_KEY", "LIPE_PROMPT_WRITER_KEY"} | {
     "LIPE_S3_ACCESS_KEY_ID",
     "LIPE_S3_SECRET_ACCESS_KEY",
 }
@@ -26,7 +26,10 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 
 def test_the_stack_has_exactly_our_services() -> None:
     workers = {f"{device}-{kind}-worker" for device in ("cpu", "gpu") for kind in ("prior", "edit")}
-    assert set(SERVICES) == {"api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"} | workers
+    assert (
+        set(SERVICES)
+        == {"proxy", "api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"} | workers
+    )
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
         worker: [worker[:3]] for worker in workers
     }
@@ -84,7 +87,7 @@ def test_the_script_makes_a_certificate_that_signs_and_adds_it_to_an_older_folde
     (folder / "lipe_key_pepper").write_text("as before")
     subprocess.run([ROOT / "deploy/make_secrets.sh", folder], check=True, capture_output=True)
     assert {file.name for file in folder.iterdir()} == {
-        "lipe_key_pepper", "credentials_chain.pem", "credentials_key.pem",
+        "lipe_key_pepper", "lipe_watermark_key", "credentials_chain.pem", "credentials_key.pem",
     }  # fmt: skip
     signer = load_signer(folder / "credentials_chain.pem", folder / "credentials_key.pem", "")
     assert read(signed(signer, noise()), "image/png", Trust((signer.chain,))).is_own
@@ -101,7 +104,7 @@ def test_only_the_api_and_the_webhook_worker_reach_other_networks() -> None:
     assert STACK["networks"]["inside"] == {"internal": True}
     reaching = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
     assert reaching == {"api", "webhook-worker"}
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "s3"}
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy", "s3"}
 
 
 def test_only_gpu_workers_reserve_a_gpu() -> None:

@@ -92,7 +92,7 @@ def test_a_subject_that_is_erased_during_the_audit_is_no_violation(
     assert erasure
     erasures.sweep(begin, storage, erasure.id)
     broken = list(artefacts.broken_objects(storage, recorded))
-    assert len(broken) == len(recorded) > 0
+    assert {name for name in recorded if name.startswith("artefact")} < {name for name, _ in broken}
     with begin() as session:
         assert list(artefacts.still_recorded(session, recorded, broken)) == []
 

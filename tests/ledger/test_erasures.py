@@ -10,7 +10,7 @@ from ledger.attempts import Claim
 from ledger.database import UnitOfWork
 from ledger.idempotency import Answer
 from ledger.models import METADATA, Job, Project, Subject, new_id
-from ledger.storage import Storage, attempt_prefix, image_prefix
+from ledger.storage import Storage, StoredObject, attempt_prefix, image_prefix
 
 REMAINING = {"projects": 1, "erasures": 1, "images": 1, "outbox": 1, "usage": 1}
 """The edited image, a message that finds no job, and the project's GPU seconds, which name no subject."""
@@ -48,6 +48,22 @@ def test_nothing_of_the_subject_remains(
         assert erasures.list_unfinished(session) == []
     assert {name: count for name, count in counts.items() if count} == REMAINING
     assert list(storage.keys(f"projects/{project.id}/")) == [edited.key]
+
+
+def test_an_answer_about_a_row_that_stays_does_not_name_what_was_erased(begin: UnitOfWork, project: Project) -> None:
+    """A repeated request still gets it, and has no second effect."""
+    image_id = new_id("img")
+    stored = StoredObject(f"{image_prefix(project.id, image_id)}image.png", 1, "0" * 64)
+    body = {"id": "sub_1", "references": [{"image_id": image_id}, {"image_id": "img_other"}]}
+    with begin() as session:
+        images.add(session, project.id, image_id, stored, width=64, height=64)
+        idempotency.remember(session, project.id, "key", b"request", Answer(201, body))
+    with begin() as session:
+        assert erasures.erase_image(session, project.id, image_id)
+    with begin() as session:
+        repeated = idempotency.recall(session, project.id, "key", b"request")
+    assert repeated is not None
+    assert repeated.body == {"id": "sub_1", "references": [{"image_id": "erased"}, {"image_id": "img_other"}]}
 
 
 def test_an_image_that_another_subject_uses_stays(begin: UnitOfWork, project: Project, subject: Subject) -> None:

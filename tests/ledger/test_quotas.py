@@ -1,7 +1,9 @@
 """The quotas of queued and running jobs, and the GPU seconds of attempts."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +14,7 @@ from ledger.database import UnitOfWork, now
 from ledger.models import Job, Project, Subject
 from ledger.quotas import MARGIN
 from ledger.settings import Settings
+from ledger.states import State
 from tests.support.rows import make_job, make_subject
 
 
@@ -111,7 +114,7 @@ def test_every_attempt_is_charged_once(
         taken = claim(job, lease_seconds=lease_seconds)
         with begin() as session:
             session.get_one(Job, job.id).claimed_at = now(session) - timedelta(seconds=100)
-        return taken
+        return replace(taken, began=taken.began - 100)
 
     def release() -> None:
         with begin() as session:
@@ -131,6 +134,36 @@ def test_every_attempt_is_charged_once(
     assert after(reap) == pytest.approx(100, abs=30)
     aged()
     assert after(erase) == pytest.approx(100, abs=30)  # an erasure does not cancel the charge
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=2), timedelta(hours=-2)])
+def test_a_jump_of_the_clock_changes_no_charge(
+    begin: UnitOfWork, project: Project, job: Job, claim: Callable[..., Claim], jump: timedelta
+) -> None:
+    """The worker measures by its monotonic clock. A reaper, which cannot, never charges less than nothing."""
+    taken = replace(claim(job), began=time.monotonic() - 100)
+    with begin() as session:
+        session.get_one(Job, job.id).claimed_at = now(session) - jump
+    with begin() as session:
+        assert attempts.release(session, taken, charge=False)
+    assert used(begin, project) == pytest.approx(100, abs=30)
+    claim(job, lease_seconds=-1)
+    with begin() as session:
+        session.get_one(Job, job.id).claimed_at = now(session) + timedelta(hours=2)
+    with begin() as session:
+        assert reaper.reap(session, max_attempts=3) == 1
+    assert used(begin, project) == pytest.approx(100, abs=30)
+
+
+def test_a_job_with_a_lease_of_another_clock_is_reaped(
+    begin: UnitOfWork, job: Job, claim: Callable[..., Claim]
+) -> None:
+    """Its worker died before the clock was set back by two hours."""
+    claim(job, lease_seconds=7260)
+    with begin() as session:
+        assert reaper.reap(session, max_attempts=3) == 0
+        assert reaper.reap(session, max_attempts=3, max_lease_seconds=300) == 1
+        assert session.get_one(Job, job.id).state == State.QUEUED
 
 
 def used(begin: UnitOfWork, project: Project) -> float:

@@ -11,7 +11,7 @@ from menagerie.scenario import user_scenario
 def test_too_few_files_are_refused_with_the_right_number(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(SystemExit, match="3 to 5 references"):
-        user_scenario("dog", str(tmp_path / "*.png"), "a sks dog", consent=False)
+        user_scenario("dog", str(tmp_path / "*.png"), "a sks dog", consent="")
 
 
 def test_a_drawn_scenario_has_a_true_result_for_each_edit(tmp_path: Path) -> None:

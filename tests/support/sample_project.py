@@ -132,7 +132,7 @@ def deliver(begin: UnitOfWork) -> None:
             assert attempt
             outcome: Outcome = "delivered" if place else "exhausted"
             status = 204 if place else 500
-            deliveries.record_outcome(session, delivery_id, attempt.attempt, outcome, None, status, None)
+            deliveries.record_outcome(session, attempt, outcome, None, status, None)
 
 
 def erase(begin: UnitOfWork, storage: Storage, subject: Subject) -> None:

@@ -1,4 +1,4 @@
-"""Violations of each of the ten invariants: the invariant, a part of the audit's message, and how to cause it."""
+"""Violations of each of the eleven invariants: the invariant, a part of the audit's message, and how to cause it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,13 +7,15 @@ from typing import Any
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
-from ledger import decisions, idempotency, jobs, priors, projects, subjects, uploads
+from ledger import consents, decisions, idempotency, images, jobs, priors, projects, subjects, uploads
 from ledger.artefacts import NewArtefact, record
 from ledger.attempts import Claim
+from ledger.consents import Receipt
 from ledger.decisions import NewDecision
 from ledger.idempotency import Answer
 from ledger.models import (
     Artefact,
+    Consent,
     Delivery,
     Edit,
     Erasure,
@@ -25,9 +27,9 @@ from ledger.models import (
     Reference,
     Subject,
     WebhookEndpoint,
+    new_id,
 )
-from ledger.storage import Storage, attempt_prefix
-from tests.support.rows import make_image
+from ledger.storage import Storage, attempt_prefix, image_prefix
 from tests.support.sample_project import SampleProject, show_preview
 
 HOUR = timedelta(hours=1)
@@ -112,8 +114,8 @@ def stores_answer(status: int, job: str) -> Cause:
 def restore_subject(session: Session, storage: Storage, sample: SampleProject) -> None:
     """Restore the row of an erased subject, as an old backup would."""
     rex = session.get_one(Subject, sample.subject)
-    images = [make_image(session, rex.project_id)]
-    subject = subjects.create(session, rex.project_id, name="Gone", class_noun="dog", token="gne", images=images)
+    rows = [put_image(session, storage, rex.project_id)]
+    subject = subjects.create(session, rex.project_id, name="Gone", class_noun="dog", token="gne", images=rows)
     session.execute(update(Reference).where(Reference.subject_id == subject.id).values(subject_id=rex.id, position=9))
     session.execute(update(Subject).where(Subject.id == subject.id).values(id=sample.erased))
 
@@ -121,8 +123,8 @@ def restore_subject(session: Session, storage: Storage, sample: SampleProject) -
 def use_foreign_prior(session: Session, storage: Storage, sample: SampleProject) -> None:
     """Let an edit refer to another project's prior."""
     other = projects.create(session, "other")
-    images = [make_image(session, other.id)]
-    subject = subjects.create(session, other.id, name="Kit", class_noun="cat", token="kit", images=images)
+    rows = [put_image(session, storage, other.id)]
+    subject = subjects.create(session, other.id, name="Kit", class_noun="cat", token="kit", images=rows)
     prior = priors.create(session, other.id, subject.id)
     session.execute(update(Edit).values(prior_id=prior.id))
 
@@ -154,12 +156,64 @@ def forge_decision(how: str) -> Cause:
     return cause
 
 
+def consent(**values: Any) -> Cause:
+    """A receipt of the sample's subject, as `values` change it."""
+
+    def cause(session: Session, storage: Storage, sample: SampleProject) -> None:
+        given = consents.give(session, session.get_one(Subject, sample.subject), Receipt("Ada", "tests"), "operator")
+        session.execute(update(Consent).where(Consent.id == given.id).values(values))
+
+    return cause
+
+
+def put_image(session: Session, storage: Storage, project_id: str) -> Image:
+    """A new image with its object."""
+    image_id = new_id("img")
+    stored = storage.put(image_prefix(project_id, image_id), "image.png", b"image", "image/png")
+    return images.add(session, project_id, image_id, stored, width=64, height=64)
+
+
+def a_reference(session: Session, sample: SampleProject) -> Image:
+    """A reference image of the sample's subject."""
+    return session.get_one(Subject, sample.subject).references[0].image
+
+
+def waits(**values: Any) -> Cause:
+    """Let the delivery of the failed job wait, and change columns of it."""
+    return lambda session, storage, sample: session.execute(
+        update(Delivery)
+        .where(Delivery.job_id == sample.failed)
+        .values({"state": "pending", "next_attempt_at": func.clock_timestamp() + HOUR, **values})
+    )
+
+
 LONG_AGO = func.clock_timestamp() - HOUR
 VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
+    "a person without consent": (
+        {11},
+        "has no receipt of consent",
+        lambda s, _, j: s.execute(update(Subject).values(category="person")),
+    ),
+    "a consent that is over": ({11}, "and no dispatcher ends it", consent(until=LONG_AGO)),
+    "an end without consequences": (
+        {11},
+        "have not been dealt with",
+        consent(ended_at=func.clock_timestamp() - 30 * HOUR, end_reason="revoked"),
+    ),
     "an answer without its job": ({1}, "job_gone, which does not exist", stores_answer(202, "job_gone")),
     "a lease that has ended": ({1}, "and no dispatcher reaps it", changed("running", lease_until=LONG_AGO)),
     "no lease": ({1}, "its lease is missing", changed("running", lease_until=None)),
     "a job without a message": ({1}, "no worker was notified", changed("retried", notified_at=LONG_AGO)),
+    "a lease of another clock": (
+        {1},
+        "was the clock set back?",
+        changed("running", lease_until=func.clock_timestamp() + 3 * HOUR),
+    ),
+    "a message of another clock": (
+        {1},
+        "which is in the future",
+        changed("retried", notified_at=func.clock_timestamp() + 3 * HOUR),
+    ),
     "an epoch without a claim": ({2}, "was claimed 1 times, but its epoch is 2", changed("failed", epoch=2)),
     "two attempts at once": (
         {2},
@@ -229,6 +283,12 @@ VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
         lambda s, _, j: s.execute(update(Prior).where(Prior.ready_at.is_not(None)).values(adapter_sha256="0" * 64)),
     ),
     "a lost object": ({4}, "has no object", lambda s, storage, j: storage.delete(files(s, j.learned)[0].key)),
+    "a lost upload": ({4}, "has no object", lambda s, storage, j: storage.delete(a_reference(s, j).key)),
+    "a damaged upload": (
+        {4},
+        "should have the SHA-256",
+        lambda s, _, j: s.execute(update(Image).where(Image.id == a_reference(s, j).id).values(sha256="0" * 64)),
+    ),
     "a longer object": ({4}, "should have 7 bytes", overwritten(b"adapters")),
     "a damaged object": ({4}, "should have the SHA-256", overwritten(b"ADAPTER")),
     "an older attempt's preview": ({2}, "shows a preview that does not belong to its attempt 1", shows(0)),
@@ -261,6 +321,12 @@ VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
             update(Delivery).where(Delivery.job_id == j.failed).values(state="pending", next_attempt_at=LONG_AGO)
         ),
     ),
+    "a delivery that never ends": ({5}, "had 62 attempts", waits(attempts=62)),
+    "a delivery that waits for ever": (
+        {5},
+        "which is longer than any wait",
+        waits(next_attempt_at=func.clock_timestamp() + 100 * HOUR),
+    ),
     "a delivery that counts too early": (
         {5},
         "although the receiver answered 500",
@@ -281,6 +347,17 @@ VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
         {8},
         "the answer to the idempotency key key reports it",
         stores_answer(201, "erased"),
+    ),
+    "an answer that names an erased subject": (
+        {8},
+        "the answer to the idempotency key key names it",
+        lambda s, _, j: idempotency.remember(
+            s,
+            s.get_one(Subject, j.subject).project_id,
+            "key",
+            b"request",
+            Answer(201, {"id": j.subject, "references": [{"image_id": j.erased}]}),
+        ),
     ),
     "an erased subject's object": (
         {8},

@@ -4,8 +4,10 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from pydantic import SecretStr
 
 from ledger.database import UnitOfWork
 from ledger.models import Artefact, Job, Project, Subject
@@ -116,3 +118,42 @@ def source_of(begin: UnitOfWork, job: Job) -> ImageRow:
     """The image that the job edits."""
     with begin() as session:
         return session.get_one(ImageRow, session.get_one(EditRow, job.edit_id).image_id)
+
+
+def test_a_published_result_is_marked_inside_the_mask_alone(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    marked = replace(context, settings=context.settings.model_copy(update={"watermark_key": SecretStr("a key")}))
+    images = []
+    for kind in ("archival", "published"):
+        job = edit(begin, storage, project, subject, None, prompts=[PROMPT])
+        with begin() as session:
+            session.get_one(Project, project.id).result_kind = kind
+        run_job(marked, job.id)
+        assert current(begin, job).resolved["result_kind"] == kind
+        images.append({file.role: opened(storage, file) for file in verified(begin, storage, job)})
+    archival, published = images
+    mask = np.asarray(published["edit_mask"]) >= 128
+    changed = (np.asarray(archival["image"]) != np.asarray(published["image"])).any(axis=2)
+    assert changed[mask].mean() > 0.3
+    assert not changed[~mask].any()
+    assert published["edit_mask"].tobytes() == archival["edit_mask"].tobytes()
+
+
+def test_a_published_result_needs_a_key(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    job = edit(begin, storage, project, subject, None, method="sdedit", prompts=[PROMPT])
+    with begin() as session:
+        row = session.get_one(Job, job.id)
+        row.parameters = row.parameters | {"result_kind": "published"}
+    run_job(context, job.id)
+    failed = current(begin, job)
+    assert (failed.error_code, "LIPE_WATERMARK_KEY" in (failed.error_detail or "")) == ("invalid_request", True)
+
+
+def opened(storage: Storage, file: Artefact) -> Image.Image:
+    """The stored image, decoded."""
+    image = Image.open(BytesIO(storage.get(file.key, file.sha256)))
+    image.load()
+    return image

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
-from ledger import deliveries, outbox, webhooks
+from ledger import deliveries, outbox, projects, webhooks
 from ledger.database import UnitOfWork
-from ledger.models import Delivery, Job, Project, WebhookEndpoint, new_id
+from ledger.models import Delivery, Job, OutboxEntry, Project, WebhookEndpoint, new_id
 from tests.support.receiver import receiving
 from tests.support.rows import make_job, make_subject
 from worker import webhooks as sender
@@ -171,7 +171,7 @@ def test_a_sender_that_died_delays_its_delivery_by_one_lease(begin: UnitOfWork, 
         assert (first.attempt, second.attempt, second.message_id) == (1, 2, first.message_id)
         assert deliveries.claim(session, delivery.id, lease=60) is None
     with begin() as session:
-        deliveries.record_outcome(session, delivery.id, first.attempt, "exhausted", None, None, "late")
+        deliveries.record_outcome(session, first, "exhausted", None, None, "late")
     assert current(begin, delivery).state == "pending"  # the first sender's outcome is ignored
 
 
@@ -224,6 +224,59 @@ def test_any_error_of_an_attempt_is_a_failed_attempt(
     ended = current(begin, delivery)
     assert (ended.state, ended.attempts) == ("exhausted", len(RETRY_SECONDS) + 1)
     assert ended.last_status == 503 if "header" in fault else ended.last_error
+
+
+def test_the_outcome_of_an_attempt_before_a_redelivery_is_ignored(begin: UnitOfWork, job: Job) -> None:
+    """Both attempts have the number 1."""
+    _, delivery = announced(begin, job, "http://127.0.0.1:1/")
+    with begin() as session:
+        before = deliveries.claim(session, delivery.id, lease=60)
+    with begin() as session:
+        assert deliveries.redeliver(session, job.project_id, delivery.id)
+    with begin() as session:
+        after = deliveries.claim(session, delivery.id, lease=60)
+        assert before is not None
+        assert after is not None
+        assert before.attempt == after.attempt == 1
+    with begin() as session:
+        deliveries.record_outcome(session, before, "exhausted", None, 500, "late")
+    assert current(begin, delivery).state == "pending"
+    with begin() as session:
+        deliveries.record_outcome(session, after, "delivered", None, 204, None)
+    assert current(begin, delivery).state == "delivered"
+
+
+def test_a_delivery_whose_senders_die_ends(begin: UnitOfWork, job: Job) -> None:
+    _, delivery = announced(begin, job, "http://127.0.0.1:1/")
+    for _ in range(deliveries.MAX_ATTEMPTS):
+        with begin() as session:
+            assert deliveries.claim(session, delivery.id, lease=60) is not None  # and then the sender dies
+        make_due(begin, delivery)
+    with begin() as session:
+        assert deliveries.claim(session, delivery.id, lease=60) is None
+    ended = current(begin, delivery)
+    assert (ended.state, ended.attempts, ended.last_error) == (
+        "exhausted", deliveries.MAX_ATTEMPTS, deliveries.NO_OUTCOME,
+    )  # fmt: skip
+    assert len(RETRY_SECONDS) + 1 == deliveries.MAX_ATTEMPTS
+    assert timedelta(seconds=max(RETRY_SECONDS) * (1 + JITTER)) < deliveries.MAX_WAIT
+
+
+def test_due_deliveries_of_another_project_are_notified_in_turn(begin: UnitOfWork, job: Job) -> None:
+    """Although the attacker's have been due for longer, and fill a whole round."""
+    with begin() as session:
+        webhooks.create_endpoint(session, job.project_id, "http://127.0.0.1:1/")
+        for _ in range(5):
+            webhooks.create_deliveries(session, job.project_id, job.id, "prior.succeeded", {}, None)
+        victim = make_job(session, make_subject(session, projects.create(session, "victim").id))
+        webhooks.create_deliveries(session, victim.project_id, victim.id, "prior.failed", {}, "http://127.0.0.1:2/")
+        session.execute(update(Delivery).values(notified_at=Delivery.created_at - timedelta(hours=1)))
+    drain_outbox(begin)
+    with begin() as session:
+        assert deliveries.notify_due(session, seconds=60, limit=2) == 2
+        notified = set(session.scalars(select(OutboxEntry.identifier)))
+        projects_of = session.scalars(select(Delivery.project_id).where(Delivery.id.in_(notified)))
+        assert set(projects_of) == {job.project_id, victim.project_id}
 
 
 def announced(begin: UnitOfWork, job: Job, url: str) -> tuple[WebhookEndpoint, Delivery]:

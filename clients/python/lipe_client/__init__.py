@@ -1,6 +1,7 @@
 """Typed Python client of the LIPE service: `Client`, and `AsyncClient` for asyncio."""
 
 from lipe_client.async_client import AsyncClient
+from lipe_client.consent import Consent, NewConsent
 from lipe_client.models import (
     ApiKey,
     Artefact,
@@ -30,6 +31,7 @@ from lipe_client.models import (
     PriorSummary,
     Progress,
     Result,
+    ResultKind,
     Scope,
     ServedModel,
     Status,
@@ -49,6 +51,7 @@ __all__ = [
     "Category",
     "Change",
     "Client",
+    "Consent",
     "Delivery",
     "DryRun",
     "Edit",
@@ -66,6 +69,7 @@ __all__ = [
     "Method",
     "Mix",
     "NewApiKey",
+    "NewConsent",
     "OutputFormat",
     "Phrase",
     "Preset",
@@ -74,6 +78,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Result",
+    "ResultKind",
     "Scope",
     "ServedModel",
     "Status",

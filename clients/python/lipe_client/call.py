@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
-from lipe_client.models import Model
+from lipe_client.model import Model
 from lipe_client.version import VERSION
 
 ResponseT = TypeVar("ResponseT")

@@ -18,6 +18,7 @@ from lipe_client.models import (
     Preset,
     PriorSummary,
     Result,
+    ResultKind,
     Status,
     Subject,
 )
@@ -53,6 +54,7 @@ class Edits:
         mask: Image | str | None = None,
         output_format: OutputFormat | None = None,
         output_quality: int | None = None,
+        result_kind: ResultKind | None = None,
         credentials_prompt: bool | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
@@ -74,7 +76,9 @@ class Edits:
         The images are PNG by default. `output_quality` is that of "jpeg", or makes "webp" lossy: such images differ
         slightly from the source outside the mask, too.
 
-        With `credentials_prompt`, the Content Credentials of the images state the prompt; by default they do not.
+        "published" results carry an invisible watermark inside the mask, and "archival" ones do not. The project has a
+        default. With `credentials_prompt`, the Content Credentials of the images state the prompt; by default they do
+        not.
 
         `deadline_seconds`: the job expires if no worker begins it in this time.
         `webhook_events`: the types of event that `webhook_url` gets, by default those of the job's end. Add
@@ -102,6 +106,7 @@ class Edits:
             "n": n,
             "output_format": output_format,
             "output_quality": output_quality,
+            "result_kind": result_kind,
             "credentials_prompt": credentials_prompt,
             "metadata": metadata,
             "webhook_url": webhook_url,

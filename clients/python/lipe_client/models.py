@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from lipe_client.consent import Consent
+from lipe_client.model import Model
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
 Kind = Literal["prior", "edit", "captions"]
@@ -26,14 +29,9 @@ OutputFormat = Literal["png", "jpeg", "webp"]
 Preset = Literal["fast", "balanced", "best"]
 Identity = Literal["low", "normal", "high"]
 Change = Literal["small", "normal", "large"]
+ResultKind = Literal["archival", "published"]
 CredentialState = Literal["absent", "valid", "untrusted", "broken"]
 TERMINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "expired"})
-
-
-class Model(BaseModel):
-    """Base of all response types: frozen, and tolerant of unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Image(Model):
@@ -46,6 +44,7 @@ class Image(Model):
     size: int
     sha256: str
     created_at: datetime
+    faces: int | None = None
     url: str | None = None
 
 
@@ -117,7 +116,8 @@ class Subject(Model):
     class_noun: str
     token: str
     category: str
-    consent: bool
+    consent: Consent | None = None
+    not_a_person: bool = False
     references: tuple[Reference, ...]
     metadata: dict[str, str]
     created_at: datetime
@@ -245,8 +245,8 @@ class ServedModel(Model):
     native_size: int
     miniature: bool
     license: str | None
-    recipe: dict[str, dict[str, Any]] = {}
-    choices: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    recipe: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    choices: dict[str, dict[str, dict[str, dict[str, Any]]]] = Field(default_factory=dict)
     kinds: tuple[Kind, ...]
     workers: int
 

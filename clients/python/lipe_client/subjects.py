@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of, without_none
+from lipe_client.consent import NewConsent
 from lipe_client.models import Category, Image, Subject
 from lipe_client.operations import list_operation, operation
 
@@ -21,11 +22,15 @@ class Subjects:
         captions: Sequence[str | None] | None = None,
         token: str | None = None,
         category: Category | None = None,
-        consent: bool = False,
+        consent: NewConsent | None = None,
+        not_a_person: bool = False,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Subject]:
-        """Create a subject with 3 to 20 reference images. A subject that is a person needs `consent=True`.
+        """Create a subject with 3 to 20 reference images.
+
+        A subject that is a person, or may be one, needs the receipt of that person's `consent`; `not_a_person` states
+        that it is none.
 
         Prompts name the subject by `token` and `class_noun`. The default token is "sks", as in "sks dog".
         """
@@ -36,7 +41,8 @@ class Subjects:
             "captions": list(captions) if captions is not None else None,
             "token": token,
             "category": category,
-            "consent": consent,
+            "consent": consent.body() if consent else None,
+            "not_a_person": not_a_person or None,
             "metadata": metadata,
         }
         return create(path_of("subjects"), Subject.model_validate_json, body, idempotency_key=idempotency_key)
@@ -73,6 +79,22 @@ class Subjects:
         """
         body = {"name": name, "metadata": metadata, "captions": captions}
         return Call("PATCH", path_of("subjects", subject), Subject.model_validate_json, {"json": without_none(body)})
+
+    @operation
+    def give_consent(
+        self, subject: Subject | str, consent: NewConsent, *, idempotency_key: str | None = None
+    ) -> Call[Subject]:
+        """Record a receipt of consent: the first one of the subject, or a new one after the last has ended."""
+        path = path_of("subjects", subject, "consent")
+        return create(path, Subject.model_validate_json, consent.body(), idempotency_key=idempotency_key)
+
+    @operation
+    def revoke_consent(self, subject: Subject | str) -> Call[Subject]:
+        """Revoke the consent of the person shown: jobs of the subject stop, and it cannot be used any more.
+
+        What the operator has set is erased then; by default the priors.
+        """
+        return Call("DELETE", path_of("subjects", subject, "consent"), Subject.model_validate_json)
 
     @operation
     def add_reference(

@@ -105,6 +105,7 @@ def test_a_real_photograph_keeps_its_bytes_outside_the_mask(models: Path, tmp_pa
     )
     assert edited.shape == photo.shape == (300, 451, 3)
     differs = (edited != photo).any(axis=2)
+    assert 0.4 < (mask == 0).mean() < 0.9
     assert differs[mask > 0].any()
     assert not differs[mask == 0].any()
 

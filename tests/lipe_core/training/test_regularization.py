@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from lipe_core import sdxl
 from lipe_core.sdxl import BaseModel
+from lipe_core.training import regularization
 from lipe_core.training.regularization import RegularizationConfig, regularization_set
 
 PROMPTS = ("a dog sitting", "a dog jumping", "a dog lying down")
@@ -59,7 +60,7 @@ def test_other_prompts_make_another_set(model: BaseModel, tmp_path: Path) -> Non
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "another file", "no metadata", "no tensors"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "another file", "no metadata", "no tensors", "a flipped bit"])
 def test_a_damaged_file_is_generated_again_once(model: BaseModel, tmp_path: Path, damage: str) -> None:
     steps: list[int] = []
 
@@ -76,12 +77,40 @@ def test_a_damaged_file_is_generated_again_once(model: BaseModel, tmp_path: Path
     elif damage == "no tensors":
         save_file({}, file, {"captions": "[]"})
     else:
-        content = {"empty": b"", "truncated": file.read_bytes()[:-9], "another file": b"not safetensors" * 9}
+        flipped = bytearray(file.read_bytes())
+        flipped[-1] ^= 1
+        content = {
+            "a flipped bit": bytes(flipped),
+            "empty": b"",
+            "truncated": file.read_bytes()[:-9],
+            "another file": b"not safetensors" * 9,
+        }
         file.unlink()  # the loaded tensors are views of the file
         file.write_bytes(content[damage])
     assert torch.equal(cached(), undamaged)
     assert torch.equal(cached(), undamaged)
     assert steps == [1, 2] * 2
+
+
+def test_the_sets_that_were_used_longest_ago_are_deleted(
+    model: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user may choose another seed for each training."""
+    monkeypatch.setattr(regularization, "MAX_SETS", 2)
+    steps: list[int] = []
+
+    def cached(seed: int) -> None:
+        config = RegularizationConfig(steps=2, seed=seed)
+        regularization_set(model, PROMPTS[:1], config, cache=tmp_path, on_step=lambda step, total: steps.append(step))
+
+    for seed in (1, 2, 1, 3):
+        cached(seed)
+    assert steps == [1, 2] * 3
+    assert len(list(tmp_path.glob("*.safetensors"))) == len(list(tmp_path.glob("*.lock"))) == 2
+    cached(1)
+    assert steps == [1, 2] * 3
+    cached(2)
+    assert steps == [1, 2] * 4
 
 
 def test_no_prompts_are_an_error(model: BaseModel) -> None:

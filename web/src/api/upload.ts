@@ -49,6 +49,8 @@ export function doubts(upload: Upload, all: Upload[], nativeSize: number | undef
     found.push(
       `It is small: ${width} × ${height} pixels. The base model works with ${nativeSize} × ${nativeSize}, so details may blur.`,
     );
+  if ((upload.image?.faces ?? 0) > 1)
+    found.push("It shows several faces. An image of the subject alone teaches more.");
   return found;
 }
 

@@ -15,7 +15,7 @@ export async function learnDrawnBear(): Promise<string> {
         name: "Bruno",
         class_noun: "bear",
         token: "sks",
-        consent: false,
+        not_a_person: false,
         references: references.map((image) => image.id),
         metadata: DRAWN,
       },

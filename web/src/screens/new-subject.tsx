@@ -3,8 +3,9 @@ import { type FormEvent, useState } from "react";
 import { ApiProblem, ask, client } from "../api/client";
 import { useModels } from "../api/queries";
 import { useUploads } from "../api/upload";
+import { ConsentFields, NO_RECEIPT, receiptBody } from "../components/consent-fields";
 import { DropZone } from "../components/drop-zone";
-import { CheckField, Choice, TextField } from "../components/fields";
+import { Choice, TextField } from "../components/fields";
 import { Notice, Refusal } from "../components/notice";
 import { UploadList } from "../components/upload-list";
 import { go } from "../lib/router";
@@ -35,7 +36,9 @@ export function NewSubject() {
   const [name, setName] = useState("");
   const [noun, setNoun] = useState("");
   const [category, setCategory] = useState<(typeof CATEGORIES)[number]["value"]>("auto");
-  const [consent, setConsent] = useState(false);
+  const [receipt, setReceipt] = useState(NO_RECEIPT);
+  const [notAPerson, setNotAPerson] = useState(false);
+  const [wasAsked, setAsked] = useState(false);
   const [token, setToken] = useState("sks");
   const [captions, setCaptions] = useState<Record<string, string>>({});
 
@@ -49,7 +52,8 @@ export function NewSubject() {
             name: name.trim(),
             class_noun: noun.trim(),
             token: token.trim(),
-            consent,
+            consent: notAPerson ? null : receiptBody(receipt),
+            not_a_person: notAPerson,
             references: ready.flatMap((upload) => (upload.image ? [upload.image.id] : [])),
             captions: ready.map((upload) => captions[upload.id]?.trim() || null),
             category: category === "auto" ? null : category,
@@ -57,13 +61,17 @@ export function NewSubject() {
           },
         }),
       ),
+    onError: (error) => {
+      if (error instanceof ApiProblem && error.document.code === "consent_required") setAsked(true);
+    },
     onSuccess: (subject) => {
       void queries.invalidateQueries({ queryKey: ["subjects"] });
       go(`subjects/${subject.id}`);
     },
   });
   const problem = create.error instanceof ApiProblem ? create.error : null;
-  const needsConsent = isPerson || problem?.document.code === "consent_required";
+  const hasFace = uploads.some((upload) => upload.image?.faces);
+  const needsConsent = isPerson || hasFace || wasAsked;
   const reason = isBusy ? "The images are on their way." : missing(ready.length, name, noun);
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -120,11 +128,12 @@ export function NewSubject() {
         </div>
         <Choice label="Kind" value={category} options={CATEGORIES} onChange={setCategory} />
         {needsConsent && (
-          <CheckField
-            label="The person in these images has agreed that I edit images of them."
-            checked={consent}
-            onChange={(event) => setConsent(event.target.checked)}
-            error={problem?.document.code === "consent_required" ? problem.message : undefined}
+          <ConsentFields
+            receipt={receipt}
+            onChange={setReceipt}
+            notAPerson={notAPerson}
+            onNotAPerson={setNotAPerson}
+            problem={problem}
           />
         )}
         <details>

@@ -3,6 +3,7 @@ import { BASE } from "../api/client";
 import { useModels } from "../api/queries";
 import { Keys } from "../components/keys";
 import { Notice, Refusal } from "../components/notice";
+import { Verify } from "../components/verify";
 import { Webhooks } from "../components/webhooks";
 
 const KINDS = { prior: "trainings", edit: "edits", captions: "captions" } as const;
@@ -74,6 +75,7 @@ export default function Service() {
         <h2>Base models and workers</h2>
         <Models />
       </section>
+      <Verify />
       <Keys />
       <Webhooks />
       <p className="hint">

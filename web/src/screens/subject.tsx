@@ -2,6 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { ask, client, type Prior, type Schemas } from "../api/client";
 import { usePrior, usePriors, useSubject } from "../api/queries";
+import { ConsentCard } from "../components/consent-card";
 import { Confirm } from "../components/dialog";
 import { Refusal } from "../components/notice";
 import { ReferenceList } from "../components/reference-list";
@@ -101,6 +102,7 @@ export function SubjectPage({ id }: { id: string }) {
         <h2>References</h2>
         <ReferenceList subject={subject.data} learned={learned} />
       </section>
+      <ConsentCard subject={subject.data} />
       {priors.length > 0 && (
         <section className="card">
           <h2>Trainings</h2>
