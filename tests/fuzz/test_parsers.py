@@ -1,4 +1,4 @@
-"""Fuzzing of what reads bytes and texts of strangers: only the documented refusals, never another exception.
+"""Fuzz the parsers of bytes and texts of strangers: only the documented refusals, never another exception.
 
 `make fuzz` runs these with a budget of time (SECONDS). Here each runs a few examples and the corpus. A failing input
 that hypothesis prints belongs into tests/fuzz/corpus, so that it stays tested.
@@ -79,7 +79,7 @@ def read_image(content: bytes) -> None:
 
 
 def read_lora(content: bytes) -> None:
-    """Check as an import does. What is accepted has tensors that end where the file ends."""
+    """Check as an import does. An accepted file has tensors that end where it ends."""
     try:
         size = header_size(content[:START_BYTES], len(content))
         check_header(content[START_BYTES : START_BYTES + size], len(content) - START_BYTES - size)
@@ -142,7 +142,7 @@ def test_webhook_urls() -> None:
 
 def test_idempotency_headers(api: TestClient) -> None:
     def send(key: bytes) -> None:
-        answer = api.post("/v1/subjects/sub_1/priors", headers={b"idempotency-key": key})  # type: ignore[dict-item]
+        answer = api.post("/v1/subjects/sub_1/priors", headers={b"idempotency-key": key})
         expected = 404 if IDEMPOTENCY_KEY.fullmatch(key) else 422
         assert answer.status_code == expected, (key, answer.text)
 
