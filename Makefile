@@ -14,7 +14,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers secrets compose-test lock dist version clean
+.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers fuzz secrets compose-test lock dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -124,6 +124,9 @@ soak: setup ## simulated users and random faults, then `lipe audit` (SECONDS=600
 
 test-servers: setup ## the integration tests on installed PostgreSQL, Redis and Ceph; skipped if they are missing (TESTS=)
 	@$(RUN)/python -m tests.servers.drive $(TESTS)
+
+fuzz: setup ## fuzz image decoder, safetensors headers, URLs and idempotency headers (SECONDS=150 for each of the four)
+	@OMP_NUM_THREADS=1 LIPE_FUZZ_SECONDS=$(or $(SECONDS),150) $(RUN)/pytest tests/fuzz -m 'slow or not slow'
 
 secrets: ## create the secrets of docker-compose.yml in secrets/, once
 	@deploy/make_secrets.sh

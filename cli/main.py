@@ -15,6 +15,7 @@ from cli import consent, content_credentials, decisions, keys, projects
 from cli.captions import captions
 from cli.check_model import check_model
 from cli.edit import edit
+from cli.embedded.workers import Workers, WorkersOption
 from cli.import_prior import import_prior
 from cli.jobs import cancel, jobs, retry
 from cli.kit import command as bench
@@ -65,6 +66,7 @@ def up(
     base_model: Annotated[
         str | None, typer.Option(help="Checkpoint folder or hub id. Default: LIPE_BASE_MODEL.")
     ] = None,
+    workers: WorkersOption = Workers.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready, for scripts.")] = False,
 ) -> None:
     """Start the whole service on this machine. Ctrl-C stops it."""
@@ -83,6 +85,7 @@ def up(
                 port=port,
                 host=host,
                 base_model=base_model,
+                workers=workers,
                 on_start=lambda name: status.update(f"starting {name}"),
             ) as service,
         ):

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     """Checkpoint folder or hub id. The workers require it."""
     base_model_revision: str = ""
     """The revision of a hub id; empty: the newest."""
+    recipe: str = ""
+    """The settings of jobs that give none: a file in the layout of `lipe.json`, whose values replace those of the base
+    model's recipe, or sdxl-base, sdxl-fine-tune or miniature; empty: by the base model."""
     device: str = "auto"
     """auto, cpu or cuda."""
     captioner: str = ""

@@ -1,4 +1,4 @@
-"""Whether bfloat16 is fast on a device."""
+"""The precision that is fast on a device."""
 
 import torch
 
@@ -12,6 +12,13 @@ def has_bfloat16(device: torch.device | str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return any(bool(capabilities.get(name)) for name in _INSTRUCTIONS)
+
+
+def network_dtype(device: torch.device | str) -> torch.dtype:
+    """The precision of a base model: bfloat16 on a GPU, float16 on one without it (before Ampere), float32 on a CPU."""
+    if torch.device(device).type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if has_bfloat16(device) else torch.float16
 
 
 def autocast(device: torch.device | str) -> torch.autocast:

@@ -1,9 +1,11 @@
 """A checkpoint's own settings, because no one default fits networks whose sizes differ by a factor of a thousand.
 
-A checkpoint's folder may hold `lipe.json`, {"prior": {...}, "regularization": {...}, "nima": {...}, ...}. It has a
-section for the training, one for the regularization set, and one for each editing method. {"categories": {"person":
-{...}}} holds the training settings that differ for a category of subjects. A request's own parameters replace those of
-its choices (`presets`), which change the recipe's, which replace the defaults.
+LIPE ships recipes, which are chosen by the base model's architecture and training (`recipes`). Single values are
+replaced by `lipe.json` in the checkpoint's folder, and these by a file or a name that an operator sets (LIPE_RECIPE).
+The layout of each is {"prior": {...}, "regularization": {...}, "nima": {...}, ...}: a section for the training, one for
+the regularization set, and one for each editing method. {"categories": {"person": {...}}} holds the training settings
+that differ for a category of subjects. A request's own parameters replace those of its choices (`presets`), which
+change the recipe's, which replace the defaults.
 
 This module stands above `methods` and `training`, because it checks a recipe against their config classes.
 """
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
+from lipe_core import recipes
 from lipe_core.errors import InvalidParameters, InvalidRecipe
 from lipe_core.methods.registry import METHODS
 from lipe_core.presets import CHOICES, changed, described
@@ -23,6 +26,7 @@ from lipe_core.training.regularization import RegularizationConfig
 
 FILE = "lipe.json"
 Config = TypeVar("Config")
+Sections = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,22 @@ class Recipe:
     regularization: Mapping[str, Any] = field(default_factory=dict)
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     categories: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def replaced_by(self, other: "Recipe") -> "Recipe":
+        """The settings of both; where both have one, that of the other recipe.
+
+        A training setting of the other recipe also replaces that of a category.
+        """
+        categories = {
+            name: {key: value for key, value in settings.items() if key not in other.prior}
+            for name, settings in self.categories.items()
+        }
+        return Recipe(
+            {**self.prior, **other.prior},
+            {**self.regularization, **other.regularization},
+            _merged(self.methods, other.methods),
+            _merged(categories, other.categories),
+        )
 
     def prior_config(
         self, category: Category, requested: Mapping[str, Any] = {}, choices: Mapping[str, str] = {}
@@ -63,17 +83,28 @@ class Recipe:
         return {name: described(name, sections[name]) for name in CHOICES}
 
 
-def load_recipe(checkpoint: str | Path) -> Recipe:
-    """Read the recipe in a checkpoint's folder. It is empty for a folder without one and for a hub id.
+def load_recipe(checkpoint: str | Path, override: str = "") -> Recipe:
+    """The recipe of a checkpoint: the shipped one, then the one in its folder, if any.
 
-    Raises InvalidRecipe.
+    `override` is the name of a shipped recipe, which replaces LIPE's choice, or a file, whose values replace those of
+    all others. Raises InvalidRecipe.
     """
-    file = Path(checkpoint) / FILE
-    if not file.is_file():
-        return Recipe()
+    is_name = override in recipes.NAMES
+    recipe = _read(recipes.shipped(override if is_name else recipes.recipe_name(checkpoint)))
+    layers = [Path(checkpoint) / FILE, *([Path(override)] if override and not is_name else [])]
+    if len(layers) > 1 and not layers[1].is_file():
+        names = ", ".join(recipes.NAMES)
+        raise InvalidRecipe(f"LIPE_RECIPE={override} is neither a file nor one of {names}: correct or unset it")
+    for file in layers:
+        if file.is_file():
+            recipe = recipe.replaced_by(_read_file(file))
+    return recipe
+
+
+def _read_file(file: Path) -> Recipe:
     try:
         return _read(json.loads(file.read_text()))
-    except (TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise InvalidRecipe(f"the recipe {file} cannot be followed: {error}; correct the file or remove it") from error
 
 
@@ -90,6 +121,10 @@ def _read(content: Any) -> Recipe:
     for method, settings in methods.items():
         configured(METHODS[method].config, {}, settings)
     return recipe
+
+
+def _merged(one: Sections, other: Sections) -> Sections:
+    return {name: {**one.get(name, {}), **other.get(name, {})} for name in {**one, **other}}
 
 
 def _sections(what: str, found: Any, names: set[str]) -> dict[str, dict[str, Any]]:

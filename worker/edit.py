@@ -85,7 +85,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     if inputs.method not in METHODS:
         raise InvalidRequest(f"there is no method {inputs.method!r}: choose {', '.join(METHODS)}")
     choices = inputs.parameters.get("choices", {})
-    recipe, requested = load_recipe(model.checkpoint), inputs.parameters.get(inputs.method, {})
+    recipe, requested = load_recipe(model.checkpoint, context.settings.recipe), inputs.parameters.get(inputs.method, {})
     config = recipe.method_config(inputs.method, requested, choices)
     check_request(model, inputs.method, inputs.request, config)
     check_images(context, attempt, [inputs.request.image])

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import torch
 
-from lipe_core import sdxl
+from lipe_core import precision, sdxl
 from lipe_core.adapters.prior import Prior, load_prior
+from lipe_core.checkpoint import sdxl_memory
 from lipe_core.memory import free_memory
 from lipe_core.model_card import model_name
 from lipe_core.sdxl import BaseModel
@@ -48,15 +49,15 @@ class Gpu:
         return model_name(self.checkpoint)
 
     def base_model(self) -> BaseModel:
-        """The base model, loaded at the first call: bf16 on CUDA, fp32 on a CPU."""
+        """The base model, loaded at the first call in `precision.network_dtype`."""
         if self._model is None:
             device = torch.device(self._device())
-            dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+            dtype = precision.network_dtype(device)
             self._model = sdxl.load(
                 self.checkpoint, revision=self.revision, device=device, dtype=dtype, hash_cache=self.hash_cache
             )
-            if device.type == "cuda":  # one image fills a GPU, so that slices cost no time
-                self._model.vae.enable_slicing()
+            if device.type == "cuda":
+                save_image_memory(self._model, torch.cuda.get_device_properties(device).total_memory)
         return self._model
 
     def prior(self, sha256: str, fetch: Callable[[Path], None]) -> Prior:
@@ -112,14 +113,27 @@ def cpu_offloaded(model: BaseModel) -> Iterator[None]:
             network.to(model.device)
 
 
+def save_image_memory(model: BaseModel, card_bytes: int) -> None:
+    """Let the VAE take one image at once, and tiles of an image on a GPU with little memory.
+
+    One image fills a GPU, so that slices cost no time.
+    """
+    model.vae.enable_slicing()
+    networks = (model.unet, model.vae, *model.text_encoders)
+    resident = sum(weight.nbytes for network in networks for weight in network.parameters())
+    if sdxl_memory.needs_tiles(card_bytes, resident, vae_bytes=model.vae.dtype.itemsize):
+        sdxl.enable_tiling(model)
+
+
 @contextmanager
 def reduced_memory(model: BaseModel) -> Iterator[None]:
-    """Context manager that saves memory and costs time: gradient checkpointing, and images decoded one by one."""
+    """Context manager that saves memory and costs time: gradient checkpointing, and images in tiles, one by one."""
     is_sliced = model.vae.use_slicing
     model.unet.enable_gradient_checkpointing()
     model.vae.enable_slicing()
     try:
-        yield
+        with sdxl.tiled(model):
+            yield
     finally:
         model.unet.disable_gradient_checkpointing()
         if not is_sliced:

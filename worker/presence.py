@@ -13,10 +13,10 @@ from ledger import workers
 from ledger.database import UNAVAILABLE
 from lipe_core.model_card import read_card
 from lipe_core.recipe import load_recipe
+from lipe_core.recipes import MINIATURE_TAG
 from lipe_core.sdxl import FAMILY, BaseModel
 from worker.context import WorkerContext
 
-MINIATURE_TAG = "lipe-miniature"
 DRAINING_CHECK_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -24,14 +24,17 @@ log = logging.getLogger(__name__)
 
 def report_presence(context: WorkerContext, kinds: Sequence[str]) -> Thread:
     """Report until the worker drains, in a thread that ends with the process. The base model must be loaded."""
-    model = describe_model(context.gpu.base_model())
+    model = describe_model(context.gpu.base_model(), context.settings.recipe)
     thread = Thread(target=_report_until_draining, args=(context, kinds, model), name="presence", daemon=True)
     thread.start()
     return thread
 
 
-def describe_model(model: BaseModel) -> dict[str, Any]:
-    """What users may know of the base model; its location on this machine is not part of it."""
+def describe_model(model: BaseModel, recipe: str = "") -> dict[str, Any]:
+    """What users may know of the base model; its location on this machine is not part of it.
+
+    `recipe` is the setting LIPE_RECIPE.
+    """
     card = read_card(model.checkpoint)
     return {
         "name": model.name,
@@ -40,17 +43,17 @@ def describe_model(model: BaseModel) -> dict[str, Any]:
         "native_size": model.native_size,
         "miniature": MINIATURE_TAG in card.tags,
         "license": card.license,
-        **_describe_recipe(model.checkpoint),
+        **_describe_recipe(model.checkpoint, recipe),
     }
 
 
-def _describe_recipe(checkpoint: str) -> dict[str, Any]:
+def _describe_recipe(checkpoint: str, override: str) -> dict[str, Any]:
     """The settings of jobs whose request gives none, by section, and those that the choices of a request replace.
 
     Nothing for a recipe that cannot be read: each job then fails with the reason.
     """
     try:
-        recipe = load_recipe(checkpoint)
+        recipe = load_recipe(checkpoint, override)
         sections = {name: asdict(settings) for name, settings in recipe.sections().items()}
         return {"recipe": sections, "choices": recipe.choices()}
     except ValueError as error:

@@ -44,7 +44,7 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
         parameters, row, images = _load(context, attempt)
     check_images(context, attempt, images)
     request = _request(context, attempt, model, row, images)
-    recipe = load_recipe(model.checkpoint)
+    recipe = load_recipe(model.checkpoint, context.settings.recipe)
     regularization = recipe.regularization_config(parameters.get("regularization", {}))
     training_set = prepare(
         model,

@@ -74,7 +74,8 @@ def check_device(partial: PartialSettings) -> Finding:
     if kind == "cuda":
         name = torch.cuda.get_device_name()
         if not torch.cuda.is_bf16_supported(including_emulation=False):
-            return failed("device", f"{name} has no bfloat16, and emulates it many times slower: use a newer GPU")
+            text = "without bfloat16: networks run in float16 and the VAE in float32; Ampere and newer are faster"
+            return fine("device", f"torch {torch.__version__}, {name}, {text}")
         return fine("device", f"torch {torch.__version__}, {name}")
     return fine(
         "device", f"torch {torch.__version__}, {kind}: enough for the miniature, an SDXL checkpoint needs a GPU"

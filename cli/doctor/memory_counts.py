@@ -48,6 +48,10 @@ class MemoryCounts:
         return self.resident + WEIGHT_BYTES * max(self.adapted, self.attention)
 
 
+SDXL = MemoryCounts(base_model=3_468_837_867, attention=955_353_600, lora=23_224_320, adapted=955_187_200, is_sdxl=True)
+"""The counts of stabilityai/stable-diffusion-xl-base-1.0 with a LoRA of rank 16, for a hub id before its download."""
+
+
 def read_counts(base_model: Path, rank: int, targets: Iterable[str]) -> MemoryCounts:
     """The counts for a folder and a LoRA on the attention projections `targets`. Raises InvalidModel."""
     unet = component_shapes(base_model, "unet")

@@ -11,7 +11,7 @@ from cli.doctor.credentials import check_credentials
 from cli.doctor.finding import Finding, Result, failed
 from cli.doctor.machine import check_device, check_disk, check_memory, check_packages, check_python
 from cli.doctor.partial_settings import PartialSettings, check_settings, read_settings
-from cli.doctor.plan import LINES, plan_phase
+from cli.doctor.plan import PARTS, plan_phase
 from cli.doctor.servers import check_broker, check_clock, check_database, check_storage
 
 NO_FAULT, FAULT = 0, 1
@@ -31,7 +31,7 @@ CHECKS: dict[str, Check] = {
     "broker": check_broker,
     "storage": check_storage,
     "credentials": check_credentials,
-    **{part: bind(plan_phase, part) for part in LINES},
+    **{part: bind(plan_phase, part) for part in PARTS},
 }
 
 

@@ -19,15 +19,16 @@ from cli.embedded.credentials import credentials_settings
 from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
 from cli.embedded.supervisor import Supervisor
+from cli.embedded.workers import PROGRAMS as WORKER_PROGRAMS
+from cli.embedded.workers import Workers, choose_workers, stop_other_workers
 from cli.settings_file import NAME as SETTINGS_FILE
 from cli.settings_file import as_exports, settings_from
 
 PROGRAMS = {
-    "prior-worker": ("worker", "--queues", "priors"),
-    "edit-worker": ("worker", "--queues", "edits"),
     "webhook-worker": ("worker", "--queues", "webhooks"),
     "dispatcher": ("dispatcher",),
 }
+"""The programs besides the API and the workers of trainings and edits."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def embedded_service(
     port: int = 0,
     host: str = "127.0.0.1",
     base_model: str | Path | None = None,
+    workers: Workers = Workers.AUTO,
     environment: Mapping[str, str] | None = None,
     on_start: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Service]:
@@ -99,8 +101,11 @@ def embedded_service(
         key = ensure_key(data_dir, settings_from(settings))  # `lipe migrate` has accepted these settings
         url = local_url(host, port)
         reserved_port.close()
+        workers = choose_workers(workers, settings)
+        stop_other_workers(workers, data_dir)
         programs = {}
-        for name, arguments in {"api": ("api", "--host", host, "--port", str(port)), **PROGRAMS}.items():
+        commands = {"api": ("api", "--host", host, "--port", str(port)), **WORKER_PROGRAMS[workers], **PROGRAMS}
+        for name, arguments in commands.items():
             on_start(name)
             is_ready = api_is_ready(url, key.token) if name == "api" else _always_ready
             program = Supervisor(

@@ -13,22 +13,35 @@ from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image
 
+from lipe_core.masks.mask_ops import distance_limit
 from lipe_core.shapes import Mask, PixelMask, Size
 
 _STRIP = 256
 """Rows of a plane that one step works on, so that its temporary arrays stay small."""
 
 
+_MOST_MASK = 0.53
+"""Share of all pixels that a mask may have with its soft edge before the edge becomes narrower."""
+
+_MOST_EDGE = 0.15
+"""Share of all pixels that a soft edge touches at most, as `_MOST_MARGIN` of NIMA's masks: both add up to a quarter."""
+
+
 def soft_mask_image(mask: Mask | PixelMask, size: Size, radius: float) -> Image.Image:
     """Scale a batch of one mask to (height, width) with soft edges: 255 inside, 0 beyond twice the radius.
 
     The radius is a fraction of the shorter side. Across a straight edge, the levels are those of the mask dilated by
-    the radius and blurred by a Gaussian that reaches the radius to both sides.
+    the radius and blurred by a Gaussian that reaches the radius to both sides. A soft edge that would touch more than
+    the share _MOST_EDGE of all pixels is narrower, unless the radius itself is large.
     """
     grey = _scaled(_bytes(mask), size, cv2.INTER_NEAREST)
-    reach = 2 * round(radius * min(size))
+    reach = 2.0 * round(radius * min(size))
     if reach > 0:
         distances = cv2.distanceTransform((grey == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        touched = float(np.nextafter(np.float32(reach), np.float32(0)))  # at the reach itself, the level is 0
+        most = max(_MOST_EDGE, 4 * radius, _MOST_MASK - float((distances == 0).mean()))
+        limit = distance_limit(distances, touched, most)
+        reach = reach if limit == touched else limit
         levels = _levels()
         for first in range(0, size[0], _STRIP):
             rows = slice(first, first + _STRIP)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from numpy.typing import NDArray
 from PIL import Image
 
 from lipe_core.shapes import Latents, Mask, PerRow, PixelMask
@@ -45,14 +46,26 @@ def resize(maps: Mask, size: tuple[int, int]) -> PixelMask:
     return F.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def dilate(mask: Mask, radius: float) -> Mask:
-    """Dilate a mask of zeros and ones by a disc. The run time does not depend on the radius."""
+def dilate(mask: Mask, radius: float, *, at_most: float = 1.0) -> Mask:
+    """Dilate a mask of zeros and ones by a disc. The run time does not depend on the radius.
+
+    Adds at most the share `at_most` of all pixels to a row, the nearest ones: around a silhouette with a long outline,
+    a disc could add as much as the silhouette itself.
+    """
     cells = _in_cells(mask, radius)
     if cells < 1:
         return mask
     outside = (mask.squeeze(1) == 0).to(torch.uint8).cpu().numpy()
     distances = np.stack([cv2.distanceTransform(plane, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for plane in outside])
-    return rearrange(torch.from_numpy(distances <= cells + 0.5), "b h w -> b 1 h w").to(mask)
+    limits = np.array([distance_limit(plane, cells + 0.5, at_most) for plane in distances])
+    return rearrange(torch.from_numpy(distances <= limits[:, None, None]), "b h w -> b 1 h w").to(mask)
+
+
+def distance_limit(distances: NDArray[np.float32], limit: float, at_most: float) -> float:
+    """The largest distance up to `limit` within which at most the share `at_most` of all pixels are, besides zeros."""
+    within = distances[(distances > 0) & (distances <= limit)]
+    most = int(at_most * distances.size)
+    return limit if len(within) <= most else float(np.nextafter(np.partition(within, most)[most], np.float32(0)))
 
 
 def otsu(maps: Mask) -> PerRow:

@@ -19,6 +19,11 @@ _GAIN = 1.5
 """A crop is used if the image has at least this many times its area. Below that, the whole image is nearly as sharp."""
 
 
+_SNAP = 0.1
+"""A crop takes the network's shape if no side changes by more than this fraction. The subject has room of half its
+longer side, so that it stays inside."""
+
+
 class Box(NamedTuple):
     """A rectangle of pixels."""
 
@@ -77,3 +82,15 @@ def crop_around(subject: Box, image: Size, native_area: int) -> Box:
     top = subject.top + subject.height // 2 - height // 2
     left = subject.left + subject.width // 2 - width // 2
     return Box(min(max(top, 0), image[0] - height), min(max(left, 0), image[1] - width), height, width)
+
+
+def snapped(crop: Box, shape: Size, image: Size) -> Box:
+    """The crop with exactly this shape around the same centre, if that changes its sides by little and fits the image.
+
+    An edit of such a crop needs no scaling: the network works on the photo's own pixels.
+    """
+    sides = zip(shape, crop.size, image, strict=True)
+    if any(abs(wanted - side) > _SNAP * side or wanted > limit for wanted, side, limit in sides):
+        return crop
+    top, left = crop.top + (crop.height - shape[0]) // 2, crop.left + (crop.width - shape[1]) // 2
+    return Box(min(max(top, 0), image[0] - shape[0]), min(max(left, 0), image[1] - shape[1]), *shape)

@@ -75,12 +75,12 @@ class EditSession:
             raise InvalidRequest("this method draws no noise: all seeds give one image, so give one seed")
         rows = tuple(product(request.target_prompts, request.seeds))
         part = crop.whole((request.image.height, request.image.width))
-        size = sdxl.working_size(model, part.size)
+        size = sdxl.native_shape(model, part.size)
         return cls(model, request, prior, part, size, rows, keeps_token or prior is not None, Clock(model.device))
 
     def cropped(self, part: Box) -> "EditSession":
         """The same session on another part of the image."""
-        return replace(self, crop=part, size=sdxl.working_size(self.model, part.size))
+        return replace(self, crop=part, size=sdxl.native_shape(self.model, part.size))
 
     def part(self, rows: range) -> "EditSession":
         """The same session for some of its rows."""

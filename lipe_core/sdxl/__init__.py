@@ -19,10 +19,11 @@ from lipe_core.sdxl.images import (
     color_change,
     decode,
     decode_pixels,
+    enable_tiling,
     encode_image,
     encode_pixels,
     native_shape,
-    working_size,
+    tiled,
 )
 from lipe_core.sdxl.text import (
     content_tokens,
@@ -47,6 +48,7 @@ __all__ = [
     "decode",
     "decode_pixels",
     "denoiser",
+    "enable_tiling",
     "encode_image",
     "encode_pixels",
     "encode_prompt",
@@ -60,7 +62,7 @@ __all__ = [
     "require_length",
     "self_attention_layers",
     "shortened",
+    "tiled",
     "token_positions",
     "use_processors",
-    "working_size",
 ]

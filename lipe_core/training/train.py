@@ -25,6 +25,7 @@ from lipe_core.training.checkpoint import Checkpoint, TrainState, Weights
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
 from lipe_core.training.loss import denoising_loss, min_snr_weight
+from lipe_core.training.loss_scale import scaled, unscale_gradients
 
 OnTrainStep = Callable[[int, int, float], None]
 """Called with (step, steps, loss) after each step."""
@@ -126,10 +127,13 @@ def training_step(
         for rows in group.split(rows_at_once or len(groups[0])):
             loss = training_loss(model, rows, config)
             # Captions encoded in this step share one graph with all parts of the batch.
-            loss.backward(retain_graph=rows.conditioning.prompt_embeds.requires_grad)  # type: ignore[no-untyped-call]
+            keeps_graph = rows.conditioning.prompt_embeds.requires_grad
+            scaled(loss, model.dtype).backward(retain_graph=keeps_graph)  # type: ignore[no-untyped-call]
             total += loss.item()
     if not math.isfinite(total):
         raise TrainingDiverged(f"the loss is {total} at step {step}: lower learning_rate")
+    if not unscale_gradients(optimizer, model.dtype):
+        return total
     for weights in optimizer.param_groups:
         weights["lr"] = weights["peak"] * learning_rate_factor(step, config)
         torch.nn.utils.clip_grad_norm_(weights["params"], config.max_gradient_norm)
@@ -167,11 +171,11 @@ def learning_rate_factor(step: int, config: PriorConfig) -> float:
 
 
 def _autocast(model: BaseModel, config: PriorConfig) -> torch.autocast:
-    """Autocast to bfloat16 if the config wants it and the network's weights have another precision."""
+    """Autocast to bfloat16 if the config wants it and the network's weights are float32."""
     wants_bfloat16 = (
         precision.has_bfloat16(model.device) if config.compute_dtype == "auto" else config.compute_dtype != "float32"
     )
-    enabled = wants_bfloat16 and model.dtype != torch.bfloat16
+    enabled = wants_bfloat16 and model.dtype == torch.float32
     return torch.autocast(model.device.type, torch.bfloat16, enabled=enabled)
 
 

@@ -12,13 +12,15 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from benchmarks import sdxl_size
 from benchmarks.sdxl_size import Scale
-from cli.doctor import plan
-from cli.doctor.memory_counts import MemoryCounts, read_counts
+from cli.doctor import plan, workers
+from cli.doctor.memory_counts import SDXL, MemoryCounts, read_counts
 from cli.doctor.memory_plan import MemoryPlan
 from cli.doctor.partial_settings import read_settings
+from cli.doctor.seconds import Work, seconds_line
 from lipe_core import sdxl
 from lipe_core.adapters import lora
 from lipe_core.adapters.full_attention import attention_weights
+from lipe_core.checkpoint import sdxl_memory
 
 RANK = 16
 LLAVA = 7_063_000_000
@@ -67,46 +69,100 @@ def test_the_counts_are_those_of_the_networks(checkpoint: Path, targets: tuple[l
     assert not counts.is_sdxl
 
 
+def test_the_constants_for_a_hub_id_are_sdxls_counts(true_size: MemoryCounts) -> None:
+    assert true_size == SDXL
+    assert true_size.resident == pytest.approx(sdxl_memory.RESIDENT, rel=0.001)
+    assert true_size.editing - true_size.resident == pytest.approx(sdxl_memory.PRIOR, rel=0.001)
+
+
 def test_at_sdxls_size_full_attention_takes_15_3_gb_beside_the_base_model(true_size: MemoryCounts) -> None:
-    assert true_size.is_sdxl
     assert true_size.attention_training - true_size.resident == 16 * 955_353_600
-    line = MemoryPlan(true_size, RANK, 0, None).training_line()
-    assert "LoRA of rank 16: 22.0 GB (measured at rank 16" in line
-    assert "of which 7.3 GB without activations" in line
-    assert "full attention: 6.9 GB base model + 15.3 GB weights and optimizer, activations come on top" in line
+    ways = sdxl_memory.TRAININGS["full_attention"]
+    assert 16 * 955_353_600 < ways["with gradient checkpointing"] < 15.8e9
+    line = plan_for(24).training_line()
+    assert "LoRA of rank 16: 18.6 GB plain, 8.3 GB with gradient checkpointing, 7.8 GB row by row; here plain" in line
+    assert "full attention: 29.7 GB plain, 22.6 GB with gradient checkpointing" in line
+    assert line.endswith("too much for this GPU")
+    assert plan_for(80).training_line().endswith("here plain")
+    assert "here with gradient checkpointing; full" in plan_for(16).training_line()
 
 
 @pytest.mark.parametrize(
     ("card", "expected"),
     [
-        (16, "run one worker for both, `lipe worker` without --queues"),
-        (24, "run one worker for both, `lipe worker` without --queues"),
-        (80, "need at least 30.8 GB together; this GPU has 80.0 GB, so that 49.2 GB remain"),
         (8, "this GPU has 8.0 GB, which is too little: use a larger one"),
+        (16, "one for both kinds, as `lipe up` starts it: 13.9 GB of 16.0 GB"),
+        (24, "one for both kinds, as `lipe up` starts it: 22.1 GB of 24.0 GB"),
+        (80, "two: a worker for trainings (LoRA) and one for edits need 36.0 GB together, and this GPU has 80.0 GB"),
     ],
 )
-def test_the_plan_says_whether_two_workers_fit(true_size: MemoryCounts, card: int, expected: str) -> None:
-    line = MemoryPlan(true_size, RANK, 0, card * 10**9).workers_line()
-    assert expected in line
-    assert ("trainings then depend on what is done if memory is full" in line) == (card == 16)
+def test_the_plan_says_whether_two_workers_fit(card: int, expected: str) -> None:
+    assert plan_for(card).workers_line().startswith(expected)
+    assert plan_for(card).fits_two_workers() == (card == 80)
 
 
-def test_what_is_not_known_is_called_unknown(true_size: MemoryCounts) -> None:
-    found = MemoryPlan(true_size, RANK, LLAVA, None)
-    assert found.captioning_line().startswith(
-        "6.9 GB base model + 14.1 GB captioner; activations come on top and are unk"
+@pytest.mark.parametrize(
+    ("card", "rows", "images"),
+    [
+        (12, None, "too small"),
+        (14, 1, "in tiles, 0.4 GB"),
+        (16, 7, "one by one, 1.6 GB"),
+        (24, 31, "one by one"),
+        (80, 200, "one by one"),
+    ],
+)  # fmt: skip
+def test_the_plan_says_how_many_rows_fit_and_how_images_are_decoded(card: int, rows: int | None, images: str) -> None:
+    line = plan_for(card).editing_line()
+    start = (
+        "6.9 GB base model + 1.9 GB weights that a prior changes + 1.2 GB features of the source + 0.3 GB for each row"
     )
-    assert found.editing_line().startswith("6.9 GB base model + 1.9 GB weights that a prior changes; activations come")
-    assert MemoryPlan(true_size, RANK, None, None).captioning_line().startswith("unknown: the captioner is a hub id")
+    assert line.startswith(start)
+    assert images in line
+    assert (f"; {rows} rows fit at once" in line) == (rows is not None), line
 
 
-def test_the_doctor_plans_for_the_card_it_finds(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_captioner_shares_the_gpu_or_has_it_alone() -> None:
+    assert (
+        plan_for(80).captioning_line().endswith("6.9 GB base model + 14.1 GB captioner + 0.5 GB for an image; both fit")
+    )
+    line = plan_for(24).captioning_line()
+    assert line.endswith("the base model moves to main memory for this time, and 14.6 GB remain, which fits")
+    assert plan_for(16).captioning_line().endswith("which does not fit: use a smaller captioner")
+    assert MemoryPlan(SDXL, RANK, None, None).captioning_line().startswith("unknown: the captioner is a hub id")
+
+
+def plan_for(card: int) -> MemoryPlan:
+    """The plan for SDXL on a GPU of so many GB."""
+    return MemoryPlan(SDXL, RANK, LLAVA, card * 10**9)
+
+
+def test_seconds_come_from_the_data_sheet() -> None:
+    work = Work(training_steps=500, training_rows=2, images=48, image_steps=30, edit_evaluations=102)
+    line = seconds_line("NVIDIA A100-SXM4-80GB", work)
+    assert line.startswith(
+        "estimate, not measured: a training 144 s, its class images 208 s, an edit 8 s, at 30% of the"
+    )
+    assert seconds_line("NVIDIA A10", work).endswith("125 TFLOP/s in the data sheet of NVIDIA A10")
+    assert seconds_line("Radeon", work).startswith("unknown: no data sheet of Radeon")
+    assert seconds_line(None, work) == "no GPU is in use here"
+
+
+def test_the_doctor_plans_for_the_card_it_finds(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("LIPE_BASE_MODEL", str(checkpoint))
     monkeypatch.setenv("LIPE_DEVICE", "auto")
-    gpu = SimpleNamespace(is_available=lambda: True, mem_get_info=lambda: (0, 24 * 10**9))
+    gpu = SimpleNamespace(
+        is_available=lambda: True, mem_get_info=lambda: (0, 24 * 10**9), get_device_name=lambda: "NVIDIA A10"
+    )
     monkeypatch.setattr(torch, "cuda", gpu)
     assert "this GPU has 24.0 GB" in plan.plan_phase("workers", read_settings()).text
-    for name, reason in (("/nope", "usable base model"), ("org/name", "a hub id")):
-        monkeypatch.setenv("LIPE_BASE_MODEL", name)
-        finding = plan.plan_phase("workers", read_settings())
-        assert (finding.result, reason in finding.text) == ("unchecked", True), finding.text
+    assert plan.plan_phase("seconds", read_settings()).text == "unknown: the FLOPs were counted for SDXL's size only"
+    monkeypatch.setenv("LIPE_BASE_MODEL", "/nope")
+    finding = plan.plan_phase("workers", read_settings())
+    assert (finding.result, "usable base model" in finding.text) == ("unchecked", True), finding.text
+    monkeypatch.setenv("LIPE_BASE_MODEL", "org/name")  # a hub id counts as SDXL base
+    assert "22.1 GB of 24.0 GB" in plan.plan_phase("workers", read_settings()).text
+    assert "data sheet of NVIDIA A10" in plan.plan_phase("seconds", read_settings()).text
+    workers.main()
+    assert capsys.readouterr().out == "one\n"

@@ -26,13 +26,10 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 
 def test_the_stack_has_exactly_our_services() -> None:
     workers = {f"{device}-{kind}-worker" for device in ("cpu", "gpu") for kind in ("prior", "edit")}
-    assert (
-        set(SERVICES)
-        == {"proxy", "api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"} | workers
-    )
-    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
-        worker: [worker[:3]] for worker in workers
-    }
+    profiles = {worker: [worker[:3]] for worker in workers} | {"gpu-worker": ["one-gpu"]}
+    others = {"proxy", "api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"}
+    assert set(SERVICES) == others | set(profiles)
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == profiles
 
 
 @each_service
@@ -109,7 +106,7 @@ def test_only_the_api_and_the_webhook_worker_reach_other_networks() -> None:
 
 def test_only_gpu_workers_reserve_a_gpu() -> None:
     reserving = {name for name, service in SERVICES.items() if "reservations" in service["deploy"]["resources"]}
-    assert reserving == {"gpu-prior-worker", "gpu-edit-worker"}
+    assert reserving == {"gpu-prior-worker", "gpu-edit-worker", "gpu-worker"}
 
 
 @pytest.mark.parametrize("file", ["Dockerfile.api", "Dockerfile.worker"])

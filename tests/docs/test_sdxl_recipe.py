@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cli.kit.systems import sweep
+from lipe_core import recipes
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.regularization import RegularizationConfig
@@ -37,6 +38,17 @@ def test_every_default_has_its_value_and_a_reason(section: str) -> None:
     expected = {field.name: as_text(field.default) for field in fields(config) if field.name != "seed"}
     assert {name: value for name, value, *_ in rows(section)} == expected
     assert all(kind in KINDS and len(reason) > 15 for _, _, kind, reason, _ in rows(section))
+
+
+@pytest.mark.parametrize("name", [recipes.SDXL_BASE, recipes.SDXL_FINE_TUNE])
+def test_the_shipped_recipes_have_the_values_of_the_page(name: str) -> None:
+    names = dict(zip(SECTIONS, ("prior", "regularization", "nima"), strict=True))
+    shipped = recipes.shipped(name)
+    assert set(shipped) == set(names.values())
+    for section, key in names.items():
+        stored = {field: tuple(value) if isinstance(value, list) else value for field, value in shipped[key].items()}
+        values = {field: as_text(value) for field, value in stored.items()}
+        assert values == {field: value for field, value, *_ in rows(section)}
 
 
 @pytest.mark.parametrize(("section", "prefix"), [("Training", "training "), ("NIMA", "")])

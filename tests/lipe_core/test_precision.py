@@ -15,3 +15,12 @@ def test_a_processor_has_bfloat16_if_one_of_its_instruction_sets_does(
     with precision.autocast("cpu"):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if has else torch.float32)
+
+
+@pytest.mark.parametrize(("has", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_a_gpu_without_bfloat16_computes_in_float16(
+    monkeypatch: pytest.MonkeyPatch, has: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
+    assert precision.network_dtype("cuda") == dtype
+    assert precision.network_dtype("cpu") == torch.float32

@@ -1,8 +1,11 @@
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lipe_core import recipes
 from lipe_core.errors import InvalidParameters, InvalidRecipe
 from lipe_core.methods.ddim_edit import DdimConfig
 from lipe_core.methods.nima.config import NimaConfig
@@ -10,6 +13,7 @@ from lipe_core.methods.sdedit import SdeditConfig
 from lipe_core.recipe import load_recipe
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.regularization import RegularizationConfig
+from menagerie.models import CHECKPOINT
 
 
 def written(folder: Path, **recipe: dict) -> Path:
@@ -68,3 +72,51 @@ def test_an_invalid_recipe_is_named(tmp_path: Path, recipe: str, message: str) -
     (tmp_path / "lipe.json").write_text(recipe)
     with pytest.raises(InvalidRecipe, match=rf"lipe\.json.*{message}"):
         load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "name"),
+    [
+        ("stabilityai/stable-diffusion-xl-base-1.0", "sdxl-base"),
+        ("/models/stable-diffusion-xl-base-1.0/", "sdxl-base"),
+        ("studio/photos-xl", "sdxl-fine-tune"),
+        (CHECKPOINT, "miniature"),
+    ],
+)
+def test_a_recipe_is_chosen_by_the_base_model(checkpoint: str | Path, name: str) -> None:
+    assert recipes.recipe_name(checkpoint) == name
+
+
+def test_the_name_in_the_index_tells_sdxl_base(tmp_path: Path) -> None:
+    index = {"_name_or_path": "stabilityai/stable-diffusion-xl-base-1.0"}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    assert recipes.recipe_name(tmp_path) == "sdxl-base"
+
+
+def test_the_miniatures_recipe_comes_from_its_tag_and_its_folder_replaces_single_values(tmp_path: Path) -> None:
+    shutil.copy(CHECKPOINT / "README.md", tmp_path)
+    assert load_recipe(tmp_path) == load_recipe(CHECKPOINT)
+    assert load_recipe(tmp_path).prior_config("animal").steps == 60
+    recipe = load_recipe(written(tmp_path, prior={"steps": 7, "mirror": True}, nima={"margin": 0.1}))
+    assert recipe.prior_config("animal") == replace(load_recipe(CHECKPOINT).prior_config("animal"), steps=7)
+    assert recipe.prior_config("person").mirror  # the folder's own word for all categories counts
+    assert recipe.method_config("nima").margin == 0.1
+
+
+def test_the_setting_stands_above_the_folder(tmp_path: Path) -> None:
+    folder = written(tmp_path, nima={"margin": 0.1, "feather": 0.1})
+    file = tmp_path / "studio.json"
+    file.write_text(json.dumps({"nima": {"margin": 0.2}}))
+    assert load_recipe(folder, str(file)).method_config("nima") == NimaConfig(margin=0.2, feather=0.1)
+    assert load_recipe("studio/sdxl", str(file)).method_config("nima") == NimaConfig(margin=0.2)
+    named = load_recipe(folder, "miniature")
+    assert (named.prior_config("animal").steps, named.method_config("nima").margin) == (60, 0.1)
+
+
+@pytest.mark.parametrize(("override", "message"), [("sdxl", "neither a file nor one of sdxl-base"), ("{}", "neither")])
+def test_a_setting_that_names_nothing_is_refused(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(InvalidRecipe, match=message):
+        load_recipe(tmp_path, override)
+    (tmp_path / "wrong.json").write_text("[]")
+    with pytest.raises(InvalidRecipe, match=r"wrong\.json.*not objects"):
+        load_recipe(tmp_path, str(tmp_path / "wrong.json"))

@@ -16,13 +16,15 @@ from tests.support.waiting import PATIENCE_SECONDS, eventually
 Program = Callable[..., Popen[bytes]]
 
 
-def test_a_draining_worker_returns_the_job_uncharged(
+def test_a_draining_worker_of_both_kinds_returns_the_job_uncharged(
     begin: UnitOfWork, storage: Storage, project: Project, program: Program, settings: Settings
 ) -> None:
-    job = learn(begin, project, make_subject(begin, storage, project), steps=100_000)  # more than it can do
+    subject = make_subject(begin, storage, project)
+    job = learn(begin, project, subject, steps=100_000)  # more than it can do
     program("dispatcher")
-    worker = program("worker", "--queues", "priors")
+    worker = program("worker", "--queues", "priors,edits")
     at_step(begin, job, 10)
+    waiting = edit(begin, storage, project, subject, None, steps=1)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE_SECONDS) == 0
     released = current(begin, job)
@@ -31,6 +33,10 @@ def test_a_draining_worker_returns_the_job_uncharged(
     with begin() as session:
         jobs.cancel(session, project.id, job.id)
     assert current(begin, job).state == State.CANCELED
+    assert (current(begin, waiting).state, current(begin, waiting).attempt) == (State.QUEUED, 0)
+    program("worker", "--queues", "priors,edits")
+    following = learn(begin, project, subject, steps=2)
+    assert [ended(begin, each).state for each in (waiting, following)] == [State.SUCCEEDED] * 2
 
 
 def test_a_cancelled_training_stops_and_leaves_no_files(

@@ -66,10 +66,24 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
 
 
 def test_its_printed_key_and_settings_give_access_and_ctrl_c_stops_it(checkpoint: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cli.main", "up", "--data", str(tmp_path / "data"), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "cli.main",
+        "up",
+        "--data",
+        str(tmp_path / "data"),
+        "--port",
+        "0",
+        "--workers",
+        "one",
+    ]
     environment = {**os.environ, "COLUMNS": "60", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
-        [*command, "--base-model", str(checkpoint)], env=environment, stderr=subprocess.PIPE, text=True
+        [*command, "--base-model", str(checkpoint)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as up:
         assert up.stderr is not None
         printed = {}
@@ -91,6 +105,8 @@ def test_its_printed_key_and_settings_give_access_and_ctrl_c_stops_it(checkpoint
             assert "lipe up" in result.stdout
             assert result.stdout.endswith('{\n  "violations": []\n}\n')
             assert key in settings.read_text()
+            folders = {folder.name for folder in (tmp_path / "data").iterdir()}
+            assert folders & {"worker", "prior-worker", "edit-worker"} == {"worker"}
         finally:
             up.send_signal(signal.SIGINT)
         assert up.wait(timeout=PATIENCE_SECONDS) == 0

@@ -11,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from ledger import workers
 from ledger.database import UnitOfWork
-from lipe_core.recipe import Recipe
+from lipe_core.recipe import Recipe, load_recipe
+from menagerie.models import CHECKPOINT
 from tests.support.waiting import eventually
 from worker import presence
 from worker.context import WorkerContext
@@ -81,7 +82,7 @@ def test_the_description_has_no_path_and_reads_the_card(checkpoint: Path, tmp_pa
     }
     card = "license: openrail++\ntags: [lipe-miniature]\nmodel_name: ' My model '"
     (folder / "README.md").write_text(f"---\n{card}\n---\nA model.\n")
-    stated = {"name": "My model", "license": "openrail++", "miniature": True}
+    stated = {"name": "My model", "license": "openrail++", "miniature": True, **settings_of(load_recipe(CHECKPOINT))}
     assert presence.describe_model(model) == plain | stated
     for unreadable in (
         "No metadata.",

@@ -14,6 +14,12 @@ from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size
 _RIM = 0.012
 """Fraction of the shorter side: the soft rim of a generated figure, which changes with it."""
 
+_MOST_MASK = 0.38
+"""Share of all pixels that a mask may have with its margin before the margin becomes narrower."""
+
+_MOST_MARGIN = 0.1
+"""Share of all pixels that the margin adds at most, unless the margin itself is large."""
+
 _CHANGED = 0.5
 """Distance between two latents above which they show different things, as a fraction of that between unrelated ones."""
 
@@ -44,7 +50,7 @@ class EditMask:
 
 def source_mask(source: Source, config: NimaConfig) -> EditMask:
     """The source's silhouette alone, grown by the margin, or the whole image: without a first pass."""
-    pixels = mask_ops.dilate(source.silhouette, config.margin)
+    pixels = _with_margin(source.silhouette, config)
     if config.mask_mode == "none":
         pixels = torch.ones_like(pixels)
     return EditMask(segmentation.to_latent_mask(pixels, source.latent_size), pixels)
@@ -59,8 +65,13 @@ def union_mask(source: Source, figure: PixelMask, x_0: Latents, config: NimaConf
     silhouettes = mask_ops.union(source.silhouette, figure)
     size = (silhouettes.shape[2], silhouettes.shape[3])
     changed = changed_region(x_0, source.trajectory.x_0.expand_as(x_0), size)
-    pixels = mask_ops.dilate(silhouettes * changed, config.margin)
+    pixels = _with_margin(silhouettes * changed, config)
     return EditMask(segmentation.to_latent_mask(pixels, source.latent_size), pixels, figure)
+
+
+def _with_margin(mask: PixelMask, config: NimaConfig) -> PixelMask:
+    most = max(_MOST_MARGIN, 2 * config.margin, _MOST_MASK - float(mask.mean(dim=(1, 2, 3)).max()))
+    return mask_ops.dilate(mask, config.margin, at_most=most)
 
 
 def changed_region(edited: Latents, source: Latents, size: Size) -> PixelMask:

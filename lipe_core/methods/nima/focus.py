@@ -1,8 +1,9 @@
 """NIMA's step 0: look for the subject in the whole image, and edit only a crop around it where that is sharper."""
 
+from lipe_core import sdxl
 from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_images import hard_mask_image
-from lipe_core.methods.crop import around, crop_around, whole
+from lipe_core.methods.crop import around, crop_around, snapped, whole
 from lipe_core.methods.session import EditSession
 
 
@@ -21,4 +22,9 @@ def focused(session: EditSession, finder: SubjectFinder) -> EditSession:
         session.inversion.evaluations += finder.evaluations
         mask = hard_mask_image(found.cpu(), image)
     subject = around(mask)
-    return session if subject is None else session.cropped(crop_around(subject, image, native_area))
+    if subject is None:
+        return session
+    part = crop_around(subject, image, native_area)
+    if part == session.crop:
+        return session
+    return session.cropped(snapped(part, sdxl.native_shape(session.model, part.size), image))

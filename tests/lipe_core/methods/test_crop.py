@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lipe_core.methods.crop import Box, around, crop_around, whole
+from lipe_core.methods.crop import Box, around, crop_around, snapped, whole
 
 SIDES = st.integers(200, 5000)
 
@@ -46,3 +46,11 @@ def test_what_was_cut_is_pasted_in_its_place() -> None:
     assert box.paste(box.cut(image), Image.new("L", (40, 30))).getbbox() == (4, 3, 24, 13)
     assert np.array_equal(np.asarray(box.paste(box.cut(image), image)), np.asarray(image))
     assert whole((30, 40)).cut(image) is image
+
+
+def test_a_crop_takes_the_networks_shape_where_that_changes_it_by_little() -> None:
+    crop, image = Box(500, 600, 900, 1170), (3024, 4032)
+    assert snapped(crop, (896, 1152), image) == Box(502, 609, 896, 1152)
+    assert snapped(Box(0, 2900, 900, 1132), (896, 1152), image) == Box(2, 2880, 896, 1152)  # it stays in the image
+    assert snapped(crop, (896, 1344), image) == crop
+    assert snapped(Box(0, 0, 900, 1100), (960, 1088), (900, 3000)) == Box(0, 0, 900, 1100)

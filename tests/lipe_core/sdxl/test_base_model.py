@@ -8,6 +8,7 @@ from PIL import Image
 from lipe_core import sdxl
 from lipe_core.errors import InvalidModel
 from lipe_core.methods.mystyle.face_generator import FOLDER
+from lipe_core.sdxl.images import bucket
 from tests.support.tiny_checkpoint import write_checkpoint
 from tests.support.toy_faces import write_toy_faces
 
@@ -73,15 +74,35 @@ def test_vae_never_runs_in_float16(tiny_checkpoint):
     [
         ((64, 64), (64, 64)),
         ((80, 48), (80, 48)),
-        ((640, 480), (72, 56)),
-        ((31, 63), (44, 92)),
+        ((640, 480), (76, 56)),
+        ((31, 63), (44, 88)),
         ((20, 20), (64, 64)),
     ],
 )
-def test_unusual_sizes_are_processed_at_the_native_area(model, size, expected):
-    working = sdxl.working_size(model, size)
+def test_sizes_become_buckets_of_the_native_area(model, size, expected):
+    working = sdxl.native_shape(model, size)
     assert working == expected
     model.latent_shape(working)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1024, 1024), (1024, 1024)),
+        ((3024, 4032), (896, 1216)),
+        ((2000, 3000), (832, 1280)),
+        ((1920, 1080), (1344, 768)),
+        ((1000, 8000), (384, 2944)),
+        ((1000, 1000), (1024, 1024)),
+    ],
+)
+def test_sdxls_buckets_have_sides_of_64_pixels(size, expected):
+    assert bucket(size, native_size=1024, grain=32) == expected
+
+
+def test_a_coarse_network_has_the_multiples_of_its_levels():
+    assert bucket((128, 128), native_size=128, grain=32) == (128, 128)
+    assert bucket((300, 400), native_size=128, grain=32) == (96, 160)
 
 
 def test_sizes_that_do_not_fit_the_latent_grid_are_refused(model):

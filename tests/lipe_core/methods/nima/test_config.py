@@ -1,9 +1,9 @@
-import json
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from lipe_core import recipes
 from lipe_core.errors import InvalidRequest
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.recipe import load_recipe
@@ -33,7 +33,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 def test_there_are_few_settings_and_the_miniature_needs_few_of_its_own() -> None:
     defaults = asdict(NimaConfig())
     assert len(defaults) <= 14
-    own = json.loads((CHECKPOINT / "lipe.json").read_text()).get("nima", {})
+    own = recipes.shipped(recipes.MINIATURE).get("nima", {})
     assert len(own) <= 4
     assert all(defaults[name] != value for name, value in own.items())
     assert asdict(load_recipe(CHECKPOINT).method_config("nima")) == defaults | own

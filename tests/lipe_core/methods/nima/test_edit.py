@@ -213,7 +213,7 @@ def test_an_image_of_another_size_keeps_its_size(model: BaseModel) -> None:
     assert edit.image.size == edit.source_mask.size == edit.edit_mask.size == (150, 100)
     kept = np.asarray(edit.edit_mask) == 0
     assert (np.asarray(edit.image)[kept] == np.asarray(wide)[kept]).all()
-    assert (edit.parameters["height"], edit.parameters["width"]) == sdxl.working_size(model, (100, 150))
+    assert (edit.parameters["height"], edit.parameters["width"]) == sdxl.native_shape(model, (100, 150))
 
 
 @pytest.mark.parametrize("stopped_at", [3, 9, 12])

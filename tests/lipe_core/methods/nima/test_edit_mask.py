@@ -1,9 +1,11 @@
 """The edit mask: what moved, to the pixel and over the latents."""
 
+import numpy as np
 import pytest
 import torch
 
 from lipe_core.masks import mask_ops
+from lipe_core.masks.mask_images import soft_mask_image
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.edit_mask import EditMask, changed_region, source_mask, trimmed, union_mask
 from lipe_core.shapes import Latents, PixelMask
@@ -101,3 +103,28 @@ def test_a_gap_that_the_figures_enclose_stays_in_the_mask() -> None:
     assert kept.pixels[..., 10:50, 10:50].all()
     unknown = EditMask(torch.ones(1, 1, 32, 32), everywhere())
     assert trimmed(unknown, source_of(ring), torch.zeros(1, 3, 64, 64)) is unknown
+
+
+def figures() -> dict[str, np.ndarray]:
+    """Silhouettes that cover 28 % of 512 x 512 pixels, from the most compact to one that is all outline."""
+    rows, columns = np.mgrid[:512, :512]
+    disc = (rows - 256) ** 2 + (columns - 256) ** 2 <= 0.28 * 512**2 / np.pi
+    limbs = np.zeros((512, 512), bool)
+    limbs[40:480, 195:315] = True
+    for top in (60, 200, 340):
+        limbs[top : top + 32, 90:420] = True
+    stripes = (columns % 51 < 14) & (rows >= 0)
+    return {"disc": disc, "limbs": limbs, "stripes": stripes}
+
+
+@pytest.mark.parametrize("shape", ["disc", "limbs", "stripes"])
+def test_margin_and_feather_never_make_a_mask_of_55_percent_from_a_silhouette_of_28(shape: str) -> None:
+    silhouette = torch.from_numpy(figures()[shape]).float()[None, None]
+    assert silhouette.mean() == pytest.approx(0.28, abs=0.01)
+    config = NimaConfig()
+    mask = source_mask(source_of(silhouette, latent_side=64), config)
+    shown = np.asarray(soft_mask_image(mask.pixels, (512, 512), config.feather))
+    assert 0.29 < (shown > 0).mean() < 0.55
+    assert (shown[silhouette[0, 0].numpy() > 0] == 255).all()
+    compact = mask_ops.dilate(silhouette, config.margin)
+    assert torch.equal(mask.pixels, compact) == (shape == "disc")
