@@ -33,14 +33,22 @@ authorityKeyIdentifier=keyid'
     chmod 444 "$1/credentials_chain.pem" "$1/credentials_key.pem"
 }
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+new_secret() {
+    case $1 in
+    lipe_policy_secret) echo "whsec_$(head -c32 /dev/urandom | base64 | tr -d '\n')" ;;
+    *) random && echo ;;
+    esac
+}
 
 if [ -e "$folder" ]; then
-    if [ -e "$folder/credentials_key.pem" ]; then
+    if [ -e "$folder/credentials_key.pem" ] && [ -e "$folder/lipe_policy_secret" ]; then
         echo "$folder exists: its secrets are unchanged"
     else
-        make_certificate "$folder"
-        printf '%s\n' "$(random)" >"$folder/lipe_watermark_key" && chmod 444 "$folder/lipe_watermark_key"
-        echo "$folder exists: it got what signs and marks results, and all else is unchanged"
+        [ -e "$folder/credentials_key.pem" ] || make_certificate "$folder"
+        for name in lipe_watermark_key lipe_policy_secret; do
+            [ -e "$folder/$name" ] || { new_secret "$name" >"$folder/$name" && chmod 444 "$folder/$name"; }
+        done
+        echo "$folder exists: it got the secrets that it lacked, and all else is unchanged"
     fi
     exit 0
 fi
@@ -61,6 +69,7 @@ keep lipe_s3_access_key_id lipe
 keep lipe_s3_secret_access_key "$storage"
 keep lipe_key_pepper "$(random)"
 keep lipe_prompt_writer_key ''
+keep lipe_policy_secret "$(new_secret lipe_policy_secret)"
 keep lipe_watermark_key "$(random)"
 make_certificate "$unfinished"
 mv "$unfinished" "$folder"

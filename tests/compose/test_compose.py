@@ -84,7 +84,7 @@ def test_the_script_makes_a_certificate_that_signs_and_adds_it_to_an_older_folde
     (folder / "lipe_key_pepper").write_text("as before")
     subprocess.run([ROOT / "deploy/make_secrets.sh", folder], check=True, capture_output=True)
     assert {file.name for file in folder.iterdir()} == {
-        "lipe_key_pepper", "lipe_watermark_key", "credentials_chain.pem", "credentials_key.pem",
+        "lipe_key_pepper", "lipe_policy_secret", "lipe_watermark_key", "credentials_chain.pem", "credentials_key.pem",
     }  # fmt: skip
     signer = load_signer(folder / "credentials_chain.pem", folder / "credentials_key.pem", "")
     assert read(signed(signer, noise()), "image/png", Trust((signer.chain,))).is_own
