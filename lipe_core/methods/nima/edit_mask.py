@@ -17,7 +17,7 @@ _RIM = 0.012
 _MOST_MASK = 0.38
 """Share of all pixels that a mask may have with its margin before the margin becomes narrower."""
 
-_MOST_MARGIN = 0.1
+_MOST_MARGIN = 0.115
 """Share of all pixels that the margin adds at most, unless the margin itself is large."""
 
 _CHANGED = 0.5
