@@ -16,6 +16,9 @@ from PIL import Image
 from lipe_core.masks.mask_ops import distance_limit
 from lipe_core.shapes import Mask, PixelMask, Size
 
+MIDDLE = 127
+"""The last grey level that counts as black."""
+
 _STRIP = 256
 """Rows of a plane that one step works on, so that its temporary arrays stay small."""
 
@@ -27,12 +30,15 @@ _MOST_EDGE = 0.15
 """Share of all pixels that a soft edge touches at most, as `_MOST_MARGIN` of NIMA's masks: both add up to a quarter."""
 
 
-def soft_mask_image(mask: Mask | PixelMask, size: Size, radius: float) -> Image.Image:
+def soft_mask_image(
+    mask: Mask | PixelMask, size: Size, radius: float, bounds: Image.Image | None = None
+) -> Image.Image:
     """Scale a batch of one mask to (height, width) with soft edges: 255 inside, 0 beyond twice the radius.
 
     The radius is a fraction of the shorter side. Across a straight edge, the levels are those of the mask dilated by
     the radius and blurred by a Gaussian that reaches the radius to both sides. A soft edge that would touch more than
-    the share _MOST_EDGE of all pixels is narrower, unless the radius itself is large.
+    the share _MOST_EDGE of all pixels is narrower, unless the radius itself is large. With `bounds` of the same size,
+    the mask is 0 where they are black, to the pixel, and its soft edge ends there.
     """
     grey = _scaled(_bytes(mask), size, cv2.INTER_NEAREST)
     reach = 2.0 * round(radius * min(size))
@@ -47,7 +53,7 @@ def soft_mask_image(mask: Mask | PixelMask, size: Size, radius: float) -> Image.
             rows = slice(first, first + _STRIP)
             share = np.minimum(distances[rows] * (255 / reach), 255).astype(np.uint8)
             np.maximum(grey[rows], levels[share], out=grey[rows])
-    return Image.fromarray(grey)
+    return Image.fromarray(grey if bounds is None else np.minimum(grey, _soft_bounds(bounds, radius)))
 
 
 def hard_mask_image(mask: PixelMask, size: Size) -> Image.Image:
@@ -74,3 +80,14 @@ def _levels() -> NDArray[np.uint8]:
     ends = math.erf(math.sqrt(2))  # the Gaussian is cut off at two standard deviations
     falloff = [(math.erf(math.sqrt(2) * (1 - 2 * step / 255)) / ends + 1) / 2 for step in range(256)]
     return (np.array(falloff) * 255).round().astype(np.uint8)
+
+
+def _soft_bounds(bounds: Image.Image, radius: float) -> NDArray[np.uint8]:
+    """The levels that a mask may have inside `bounds`: 0 in their black part, 255 from twice the radius on inside."""
+    inside = (np.asarray(bounds.convert("L")) > MIDDLE).astype(np.uint8)
+    reach = 2.0 * round(radius * min(inside.shape))
+    if reach == 0:
+        return inside * np.uint8(255)
+    distances = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    levels: NDArray[np.uint8] = 255 - _levels()[np.minimum(distances * (255 / reach), 255).astype(np.uint8)]
+    return levels * inside

@@ -176,8 +176,10 @@ class EditSession:
             return sdxl.decode(self.model, x_0)
 
     def mask_images(self, masks: Mask | PixelMask, feather: float = 0.0) -> list[MakeImage]:
-        """Masks as greyscale images of the request's size, with soft edges of the width `feather`."""
-        return [self.in_place(partial(soft_mask_image, row, self.crop.size, feather)) for row in masks.cpu()[:, None]]
+        """Masks as greyscale images of the request's size, with soft edges as wide as `feather`, in the user's mask."""
+        bounds = None if self.request.mask is None else self.crop.cut(self.request.mask)
+        make = partial(soft_mask_image, size=self.crop.size, radius=feather, bounds=bounds)
+        return [self.in_place(partial(make, row)) for row in masks.cpu()[:, None]]
 
     def in_place(self, make_mask: MakeImage) -> MakeImage:
         """A mask of the crop as a mask of the request's image: black around the crop."""

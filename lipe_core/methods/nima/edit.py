@@ -162,6 +162,8 @@ def two_passes(
         mask = union_mask(source, find_figure(session, finder, x_0, on_preview), x_0, config)
     else:
         mask = source_mask(source, config)
+    if (limit := session.user_silhouette()) is not None:
+        mask = mask.within(limit)
     return denoise_blended(denoise, schedule, x_t, source.trajectory.until(unshared), mask.latents, on_step), mask
 
 

@@ -35,6 +35,12 @@ class EditMask:
     pixels: PixelMask
     figure: PixelMask | None = None
 
+    def within(self, limit: PixelMask) -> "EditMask":
+        """The masks inside `limit`, one row for all."""
+        pixels = self.pixels * limit
+        rows, columns = self.latents.shape[2:]
+        return replace(self, latents=segmentation.to_latent_mask(pixels, (rows, columns)), pixels=pixels)
+
     def part(self, rows: range) -> "EditMask":
         """The masks of some of the rows."""
         latents, pixels = (masks[rows.start : rows.stop] for masks in (self.latents, self.pixels))

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lipe_core.masks import mask_ops
 from lipe_core.masks.mask_images import hard_mask_image, soft_mask_image
@@ -57,3 +58,16 @@ def test_a_hard_mask_is_the_resized_mask_at_one_half(size):
     assert clear.mean() > 0.95
     assert np.array_equal(hard[clear], (expected > 0.5)[clear].astype(float))
     assert math.isclose(hard.mean(), mask.mean().item(), rel_tol=0.1)
+
+
+def test_a_limit_holds_to_the_pixel_and_softens_the_edge_inside() -> None:
+    limit = Image.new("L", (150, 100))
+    limit.paste(255, (0, 0, 61, 100))
+    levels = np.asarray(soft_mask_image(torch.ones(1, 1, 16, 24), (100, 150), 0.04, limit))
+    assert levels[:, 61:].max() == 0
+    assert levels[:, :52].min() == 255
+    edge = levels[50, 52:61].astype(int)
+    assert (np.diff(edge) <= 0).all()
+    assert 0 < edge[-1] < edge[0]
+    hard = np.asarray(soft_mask_image(torch.ones(1, 1, 16, 24), (100, 150), 0.0, limit))
+    assert np.array_equal(hard > 0, np.asarray(limit) > 0)

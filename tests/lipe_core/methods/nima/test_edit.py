@@ -297,3 +297,14 @@ def test_blended_steps_follow_the_trajectory_outside_the_mask_and_the_network_in
     for t, latents in [*inputs, (0, x_0)]:
         assert torch.equal(latents[..., 2:], trajectory.at(t)[..., 2:].expand(3, -1, -1, -1))
     assert torch.equal(x_0[..., :2], sample(denoise, schedule, x_t, grid)[..., :2])
+
+
+@pytest.mark.parametrize("mode", ["union", "source", "none"])
+def test_outside_the_users_mask_nothing_changes(
+    model: BaseModel, monkeypatch: pytest.MonkeyPatch, mode: MaskMode
+) -> None:
+    find_in_turn(monkeypatch, box(slice(None), slice(None)))  # the figure is everywhere in the first pass
+    (edit,) = nima.edit(model, request(mask=half_mask()), NimaConfig(steps=5, mask_mode=mode))
+    changed = np.asarray(edit.image) != np.asarray(PHOTO)
+    assert not changed[:, 32:].any()
+    assert changed[:, :28].any()
