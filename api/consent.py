@@ -95,7 +95,7 @@ def require_valid(session: Session, *subject_ids: str) -> None:
 
 def consent_ended() -> Problem:
     """The refusal of a request that needs a person's consent, which has ended."""
-    detail = "the person shown has agreed no longer: POST a new receipt to /v1/subjects/{subject_id}/consent"
+    detail = "the consent of the person shown has ended: record a new receipt, POST /v1/subjects/{subject_id}/consent"
     return Problem("consent_ended", detail, param="subject_id")
 
 

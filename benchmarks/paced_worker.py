@@ -31,7 +31,7 @@ def install() -> None:
     gpu_class.base_model = lambda self: None
     gpu_class.prior = fetch_prior
     presence_module: Any = presence
-    presence_module.describe_model = lambda model: {"name": "paced"}
+    presence_module.describe_model = lambda model, recipe: {"name": "paced"}
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:

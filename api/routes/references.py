@@ -1,6 +1,7 @@
 """References: add an image to a subject, or remove one. Priors keep what they have learned."""
 
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
@@ -106,7 +107,8 @@ def _question(
     found = images.get_many(session, idempotent.project_id, [new_reference.image_id])
     if subject is None or not found:
         return None
-    known = {name: getattr(subject, name) for name in ("id", "class_noun", "category", "consent")}
+    known: dict[str, Any] = {name: getattr(subject, name) for name in ("id", "class_noun", "category")}
+    known["consent"] = any(consent.ended_at is None for consent in subject.consents)
     facts = [policy.image_facts(idempotent.service.storage, image) for image in found]
     return policy.about_references(idempotent.project_id, known, facts, [new_reference.caption])
 

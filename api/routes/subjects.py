@@ -173,7 +173,7 @@ def _question(idempotent: IdempotentRequest, new_subject: NewSubject, session: S
     found = _references(session, idempotent.project_id, new_subject.references)
     facts = [policy.image_facts(idempotent.service.storage, image) for image in found]
     category = new_subject.category or category_of(new_subject.class_noun)
-    subject = {"class_noun": new_subject.class_noun, "category": category, "consent": new_subject.consent}
+    subject = {"class_noun": new_subject.class_noun, "category": category, "consent": new_subject.consent is not None}
     captions = new_subject.captions or [None] * len(facts)
     return policy.about_references(idempotent.project_id, subject, facts, captions)
 

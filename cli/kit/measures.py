@@ -1,6 +1,6 @@
 """The paper's scores and LIPE's of stored runs. Photos have no true result, so every score compares with an input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from cli.kit.runs import Run
 from cli.kit.subjects import PhotoSubject, open_photo
-from lipe_core.metrics.background import outside, psnr, ssim
+from lipe_core.metrics.background import Region, RgbArray, outside, psnr, ssim
 from lipe_core.metrics.crop import subject_crop
 from lipe_core.metrics.features import Clip, ImageFeatures, load_clip, load_dinov2
 from lipe_core.metrics.similarity import directional_similarity, subject_similarity, text_similarity
@@ -81,10 +81,17 @@ def background_scores(
     grey = np.asarray(edit_mask.convert("L"))
     changed = int((result != photo).any(axis=2)[grey == 0].sum())
     background = outside(source_mask, edit_mask)
-    has_background = bool(background.any())
     return {
-        "background_psnr": psnr(decoded, photo, background) if has_background else float("nan"),
-        "background_ssim": ssim(decoded, photo, background) if has_background else float("nan"),
+        "background_psnr": _or_nan(psnr, decoded, photo, background),
+        "background_ssim": _or_nan(ssim, decoded, photo, background),
         "changed_outside": changed,
         "mask_share": float((grey > 127).mean()),
     }
+
+
+def _or_nan(score: Callable[..., float], edited: RgbArray, source: RgbArray, background: Region) -> float:
+    """The score, or NaN if too little background is left for it: SSIM needs some off the image's edge."""
+    try:
+        return score(edited, source, background)
+    except ValueError:
+        return float("nan")

@@ -40,7 +40,7 @@ def install() -> None:
         train: {"learn": learn},
         edit: {"make_edits": make_edits},
         gpu.Gpu: {"base_model": lambda self: None, "prior": load_prior},
-        presence: {"describe_model": lambda model: {"name": "engine"}},
+        presence: {"describe_model": lambda model, recipe: {"name": "engine"}},
     }
     for owner, functions in replacements.items():
         for name, function in functions.items():

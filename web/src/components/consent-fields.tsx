@@ -68,7 +68,11 @@ interface ConsentFieldsProps extends ReceiptFieldsProps {
 /** The receipt of a new subject, or the statement that it is no person. */
 export function ConsentFields({ notAPerson, onNotAPerson, ...fields }: ConsentFieldsProps) {
   const { problem } = fields;
-  const asked = problem?.document.code === "consent_required" ? problem.message : undefined;
+  // What follows the colon is for those who write the request themselves.
+  const asked =
+    problem?.document.code === "consent_required"
+      ? `Fill in the receipt, or check this: ${problem.message.split(": give")[0]}.`
+      : undefined;
   return (
     <fieldset className="consent">
       <legend>Consent</legend>

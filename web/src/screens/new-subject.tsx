@@ -147,7 +147,7 @@ export function NewSubject() {
           />
         </details>
       </section>
-      <Refusal error={create.error} />
+      <Refusal error={problem?.document.code === "consent_required" ? null : create.error} />
       <div className="actions">
         <button type="submit" className="primary" disabled={Boolean(reason) || create.isPending}>
           {create.isPending ? "Creating ..." : "Create the subject"}
