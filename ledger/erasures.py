@@ -124,7 +124,9 @@ def sweep(begin: UnitOfWork, storage: Storage, erasure_id: str, *, settle_second
     with begin() as session:
         moment = func.clock_timestamp()
         settled = (Erasure.id == erasure_id, Erasure.created_at <= moment - timedelta(seconds=settle_seconds))
-        session.execute(update(Erasure).where(*settled).values(finished_at=moment))
+        finished = session.execute(update(Erasure).where(*settled).values(finished_at=moment).returning(Erasure.id))
+        if finished.first() is not None:
+            idempotency.redact(session, erasure.project_id, erasure.erased)
 
 
 def list_unfinished(session: Session, limit: int = SWEEP_SIZE) -> list[str]:

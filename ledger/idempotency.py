@@ -141,10 +141,15 @@ def forget_expired(session: Session) -> int:
 def forget(session: Session, project_id: str, ids: Sequence[str]) -> None:
     """Delete the answers that report these rows. The same requests with the same keys then have an effect again.
 
-    An answer about a row that stays is kept. If it names one of these, it says "erased" instead.
+    An answer about a row that stays is kept, also if it names one of these: see `redact`.
     """
+    mine = (IdempotentRequest.project_id == project_id, any_(literal(list(ids), ARRAY(String))) == REPORTED)
+    session.execute(delete(IdempotentRequest).where(*mine))
+
+
+def redact(session: Session, project_id: str, ids: Sequence[str]) -> None:
+    """Let answers about rows that stay say "erased" instead of these ids. It reads all answers of the project."""
     mine = IdempotentRequest.project_id == project_id
-    session.execute(delete(IdempotentRequest).where(mine, any_(literal(list(ids), ARRAY(String))) == REPORTED))
     for answer in session.scalars(select(IdempotentRequest).where(mine, names_one_of(ids)).with_for_update()):
         text = json.dumps(answer.body)
         for erased in ids:

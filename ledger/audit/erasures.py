@@ -19,7 +19,9 @@ ERASABLE = frozenset({"subjects", "priors", "edits", "jobs", "images"})
 
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
     """Rows and answers that name something erased, jobs without their erased prior, and overdue erasures."""
-    erased = select(Erasure.project_id, func.jsonb_array_elements_text(Erasure.erased).label("id")).subquery()
+    erased = select(
+        Erasure.project_id, Erasure.finished_at, func.jsonb_array_elements_text(Erasure.erased).label("id")
+    ).subquery()
     named = union_all(*_names()).subquery()
     left = select(erased.c.id, named.c.place, named.c.row_id).join(named, named.c.name == erased.c.id)
     for gone, place, row_id in session.execute(left):
@@ -28,7 +30,8 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
     for gone, key in session.execute(select(erased.c.id, IdempotentRequest.key).where(*same)):
         yield _left(gone, f"the answer to the idempotency key {key} reports it")
     text = cast(IdempotentRequest.body, String)
-    names = (IdempotentRequest.project_id == erased.c.project_id, erased.c.id != func.coalesce(REPORTED, ""))
+    other = erased.c.id != func.coalesce(REPORTED, "")
+    names = (IdempotentRequest.project_id == erased.c.project_id, other, erased.c.finished_at.is_not(None))
     quoted = func.concat('%"', erased.c.id, '"%')
     for gone, key in session.execute(select(erased.c.id, IdempotentRequest.key).where(*names, text.like(quoted))):
         yield _left(gone, f"the answer to the idempotency key {key} names it")

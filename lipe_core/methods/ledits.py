@@ -92,7 +92,7 @@ def _edit_from_one_seed(
     model: BaseModel, request: EditRequest, config: LeditsConfig, prior: Prior | None, progress: Callable[[], None]
 ) -> list[Edit]:
     session, inverting, editing = EditSession.of(model, request, prior), EvaluationCounter(), EvaluationCounter()
-    require_support(model, session.size)
+    require_support(model)
     with (
         session.with_prior(),
         use_processors(model.unet, lambda name, old: old),  # the pipeline replaces them

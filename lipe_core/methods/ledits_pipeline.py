@@ -20,7 +20,6 @@ from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.errors import InvalidRequest
 from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel
-from lipe_core.shapes import Size
 
 
 class LeditsPipeline(LEditsPPPipelineStableDiffusionXL):  # type: ignore[misc]
@@ -70,16 +69,15 @@ class LeditsPipeline(LEditsPPPipelineStableDiffusionXL):  # type: ignore[misc]
         return torch.tensor([[*size, 0, 0, *size]], dtype=dtype)
 
 
-def require_support(model: BaseModel, size: Size) -> None:
-    """Raise InvalidRequest for a base model or a size that the pipeline cannot edit.
+def require_support(model: BaseModel) -> None:
+    """Raise InvalidRequest for a base model that the pipeline cannot edit with.
 
-    diffusers reads its masks only at the level where the latents are halved exactly twice.
+    diffusers reads its masks only at the level where the latents are halved exactly twice. Every size at which such a
+    model edits can be halved so.
     """
-    blocks, side = model.unet.config.down_block_types, 4 * model.factor
+    blocks = model.unet.config.down_block_types
     if len(blocks) < 3 or "CrossAttn" not in blocks[2]:
         raise InvalidRequest("diffusers' LEDITS++ needs a base model with cross-attention at a quarter of the latents")
-    if size[0] % side or size[1] % side:
-        raise InvalidRequest(f"LEDITS++ needs images whose sides are multiples of {side}, this one is edited at {size}")
 
 
 @contextmanager

@@ -50,7 +50,9 @@ def test_nothing_of_the_subject_remains(
     assert list(storage.keys(f"projects/{project.id}/")) == [edited.key]
 
 
-def test_an_answer_about_a_row_that_stays_does_not_name_what_was_erased(begin: UnitOfWork, project: Project) -> None:
+def test_an_answer_about_a_row_that_stays_does_not_name_what_was_erased(
+    begin: UnitOfWork, storage: Storage, project: Project
+) -> None:
     """A repeated request still gets it, and has no second effect."""
     image_id = new_id("img")
     stored = StoredObject(f"{image_prefix(project.id, image_id)}image.png", 1, "0" * 64)
@@ -59,7 +61,9 @@ def test_an_answer_about_a_row_that_stays_does_not_name_what_was_erased(begin: U
         images.add(session, project.id, image_id, stored, width=64, height=64)
         idempotency.remember(session, project.id, "key", b"request", Answer(201, body))
     with begin() as session:
-        assert erasures.erase_image(session, project.id, image_id)
+        erasure = erasures.erase_image(session, project.id, image_id)
+        assert erasure
+    erasures.sweep(begin, storage, erasure.id)
     with begin() as session:
         repeated = idempotency.recall(session, project.id, "key", b"request")
     assert repeated is not None

@@ -32,11 +32,11 @@ def test_images_of_one_shape_share_a_set_and_keep_their_shape(model: BaseModel) 
 def test_micro_conditioning_states_small_originals_and_crops(model: BaseModel) -> None:
     side = float(model.native_size)
     assert side == 64
-    (one,) = dataset.encode(model, samples((64, 64), (640, 640), (32, 32), (66, 64)))
-    time_ids = one.conditioning.time_ids.tolist()
+    square, wide = dataset.encode(model, samples((64, 64), (640, 640), (32, 32), (66, 64)))
+    time_ids = [*square.conditioning.time_ids.tolist(), *wide.conditioning.time_ids.tolist()]
     assert time_ids[0] == time_ids[1] == [side, side, 0, 0, side, side]
     assert time_ids[2] == [32, 32, 0, 0, side, side]
-    assert time_ids[3] == [side, side, 0, 1, side, side]
+    assert time_ids[3] == [side, 66, 1, 0, side, 68]
 
 
 def test_nothing_to_encode_is_an_error(model: BaseModel) -> None:
