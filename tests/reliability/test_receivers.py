@@ -25,8 +25,8 @@ from tests.support.waiting import eventually
 from worker.app import WEBHOOK_THREADS, WEBHOOK_THREADS_PER_RECEIVER
 
 UNTIL_THE_END = 600.0
-JOBS = 12
-HANGING = 12
+JOBS = 20
+HANGING = 7
 
 
 class ResponsiveReceiver(ThreadingHTTPServer):
