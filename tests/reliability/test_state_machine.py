@@ -44,7 +44,7 @@ from ledger.idempotency import Answer
 from ledger.models import Job, OutboxEntry
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage, attempt_prefix
-from tests.support.rows import make_image, make_subject
+from tests.support.factories import make_subject, put_image
 from tests.support.tables import empty
 
 MAX_ATTEMPTS = 3
@@ -99,8 +99,7 @@ class JobLives(RuleBasedStateMachine):
 
     @rule(target=subjects)
     def create_subject(self) -> str:
-        with self.begin() as session:
-            return make_subject(session, self.project.id).id
+        return make_subject(self.begin, self.storage, self.project).id
 
     @rule(target=tasks, subject=subjects, kind=st.sampled_from(["prior", "edit"]), key=st.sampled_from([None, *"abc"]))
     def submit(self, subject: str, kind: str, key: str | None) -> Any:
@@ -306,7 +305,7 @@ class JobLives(RuleBasedStateMachine):
         if kind == "prior":
             prior = priors.create(session, self.project.id, subject)
             return jobs.submit(session, self.project.id, "prior", subject_id=subject, prior_id=prior.id, parameters={})
-        image = make_image(session, self.project.id)
+        image = put_image(self.begin, self.storage, self.project, shade=0)
         inputs = edit_inputs.find(
             session, self.project.id, subject_id=subject, prior_id=None, image_id=image.id, mask_image_id=None
         )
