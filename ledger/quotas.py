@@ -6,10 +6,9 @@ few queries only. A transaction that queues a job takes it only near the limit, 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, bindparam, func, select, update
+from sqlalchemy import BindParameter, Integer, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from ledger import uploads, usage
@@ -20,7 +19,6 @@ from ledger.states import State
 
 DAY_SECONDS = 86_400
 MARGIN = 64  # more jobs than all programs of a service queue at the same time
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,13 @@ def of_jobs(session: Session, project_id: str, settings: Settings) -> list[Quota
     quota could then be exceeded only while `MARGIN` other transactions queue a job before this one commits.
     """
     session.flush()
-    ((queued, used, left),) = _OF_JOBS(session, project=project_id)
-    if queued > settings.max_queued_jobs - MARGIN:
+    defaults = {"max_queued": settings.max_queued_jobs, "max_gpu_seconds": settings.max_gpu_seconds_per_day}
+    ((queued, used, left, most, gpu),) = _OF_JOBS(session, project=project_id, **defaults)
+    if queued > most - MARGIN:
         _lock_project(session, project_id)
-        ((queued, used, left),) = _OF_JOBS(session, project=project_id)
-    gpu = settings.max_gpu_seconds_per_day
+        ((queued, used, left, most, gpu),) = _OF_JOBS(session, project=project_id, **defaults)
     return [
-        _of_count("queued-jobs", settings.max_queued_jobs, queued),
+        _of_count("queued-jobs", most, queued),
         QuotaStatus("gpu-seconds", gpu, max(gpu - int(used), 0), int(used) >= gpu, DAY_SECONDS, int(left)),
     ]
 
@@ -84,27 +82,11 @@ def of_endpoints(session: Session, project_id: str, settings: Settings) -> list[
     return [_of_count("webhook-endpoints", settings.max_webhook_endpoints, session.scalar(mine) or 0)]
 
 
-def has_room(session: Session, job_id: str, settings: Settings) -> bool:
-    """Whether the project of a queued job may run one more job. Call it in the transaction that claims.
-
-    If not, the job stays queued, and the dispatcher notifies a worker once there is room (`reaper.notify_stranded`).
-    """
-    waiting = (Job.id == job_id, Job.state == State.QUEUED)
-    project_id = session.scalar(select(Job.project_id).where(*waiting))
-    if project_id is None:
-        return True  # the claim will find no queued job
+def has_room(session: Session, project_id: str, max_running: int) -> bool:
+    """Whether the project has fewer running jobs than its quota. Call it in the transaction that claims another one."""
     _lock_project(session, project_id)
     running = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.state == State.RUNNING)
-    if (session.scalar(running) or 0) < settings.max_running_jobs:
-        return True
-    session.execute(update(Job).where(*waiting).values(notified_at=LONG_AGO))
-    return False
-
-
-def full_projects(max_running: int) -> Select[str]:
-    """The ids of the projects that have at least `max_running` running jobs."""
-    running = select(Job.project_id).where(Job.state == State.RUNNING).group_by(Job.project_id)
-    return running.having(func.count() >= max_running)
+    return (session.scalar(running) or 0) < max_running
 
 
 def _lock_project(session: Session, project_id: str) -> None:
@@ -118,7 +100,9 @@ def _of_count(name: str, quota: int, count: int) -> QuotaStatus:
 
 
 def _of_jobs() -> Select[Any]:
-    """One row: the project's queued jobs, its GPU seconds of today (with running attempts), the seconds left today."""
+    """One row: the project's queued jobs, its GPU seconds of today (with running attempts), the seconds left today,
+    and its quotas of queued jobs and GPU seconds.
+    """
     project: BindParameter[str] = bindparam("project")
     moment = func.clock_timestamp()
     queued = select(func.count()).where(Job.project_id == project, Job.state == State.QUEUED)
@@ -127,7 +111,13 @@ def _of_jobs() -> Select[Any]:
     used = func.coalesce(usage.of_today(project).scalar_subquery(), 0) + func.coalesce(running.scalar_subquery(), 0)
     midnight = func.date_trunc("day", func.timezone("UTC", moment))
     passed = func.extract("epoch", func.timezone("UTC", moment) - midnight)
-    return select(queued.scalar_subquery(), used, DAY_SECONDS - passed)
+    return select(
+        queued.scalar_subquery(),
+        used,
+        DAY_SECONDS - passed,
+        func.coalesce(Project.max_queued_jobs, bindparam("max_queued", type_=Integer)),
+        func.coalesce(Project.max_gpu_seconds_per_day, bindparam("max_gpu_seconds", type_=Integer)),
+    ).where(Project.id == project)
 
 
 _OF_JOBS = CompiledStatement(_of_jobs())

@@ -4,13 +4,16 @@ from sqlalchemy import BindParameter, Date, Double, Select, cast, func, literal,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from ledger import shares
 from ledger.models import Job, Usage
 
 TODAY = cast(func.timezone("UTC", func.clock_timestamp()), Date)
 
 
 def charge(session: Session, job: Job, seconds: float | None = None) -> None:
-    """Add the seconds since the claim of a running job to today's usage. The caller has locked the job's row.
+    """Add the seconds since the claim of a running job to today's usage and to its project's share.
+
+    The caller has locked the job's row.
 
     `seconds` is the worker's own measure. Without it, the database's clock counts, which may have been set back.
     """
@@ -18,6 +21,7 @@ def charge(session: Session, job: Job, seconds: float | None = None) -> None:
         return
     since_claim = func.extract("epoch", func.clock_timestamp() - job.claimed_at)
     taken = func.greatest(since_claim if seconds is None else literal(seconds, Double), 0.0)
+    shares.charge(session, job.project_id, taken)
     row = insert(Usage).values(project_id=job.project_id, day=TODAY, gpu_seconds=taken)
     session.execute(
         row.on_conflict_do_update(

@@ -17,7 +17,6 @@ from ledger import consent_ends, deliveries, erasures, idempotency, orphans, out
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
-from ledger.states import JOB_KINDS
 from ledger.storage import Storage, StorageError
 from worker.heartbeat import touch_heartbeat
 
@@ -67,10 +66,6 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
             if late := reaper.expire(session, deadline_seconds=settings.queue_deadline_seconds):
                 log.warning("%d jobs expired in the queue", late)
-            for kind in JOB_KINDS:
-                reaper.notify_stranded(
-                    session, kind, seconds=settings.stranded_seconds, max_running=settings.max_running_jobs
-                )
 
     def notify_deliveries() -> None:
         with begin() as session:

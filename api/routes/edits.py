@@ -160,6 +160,8 @@ def _create_job(
         request_id=request_id,
         idempotency_key=idempotent.key,
         deadline_seconds=new_edit.deadline_seconds,
+        priority=new_edit.priority,
+        base_model=inputs.base_model if prior_id else None,
     )
 
 

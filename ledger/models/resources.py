@@ -12,7 +12,8 @@ from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list
 class Project(Row):
     """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`.
 
-    `result_kind` is that of edits that do not say it: "archival" or "published". From
+    A project of twice the `weight` gets twice the GPU time while both have jobs to do. The quotas that are None are
+    those of the settings. `result_kind` is that of edits that do not say it: "archival" or "published". From
     `former_secret_expires_at` on, only the newest secret signs.
     """
 
@@ -23,6 +24,10 @@ class Project(Row):
     webhook_secrets: Mapped[list[str]]
     result_kind: Mapped[str] = mapped_column(server_default=text("'archival'"))
     former_secret_expires_at: Mapped[datetime | None]
+    weight: Mapped[float] = mapped_column(Double, server_default=text("1"))
+    max_running_jobs: Mapped[int | None]
+    max_queued_jobs: Mapped[int | None]
+    max_gpu_seconds_per_day: Mapped[int | None]
     created_at: Mapped[Moment]
 
 
@@ -214,6 +219,16 @@ class Erasure(Row):
     prefixes: Mapped[list[str]]
     finished_at: Mapped[datetime | None] = mapped_column(index=True)
     created_at: Mapped[Moment]
+
+
+class Share(Row):
+    """The GPU seconds of one project, halved for each half-life that has passed since: as of `counted_at`."""
+
+    __tablename__ = "shares"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    seconds: Mapped[float] = mapped_column(Double)
+    counted_at: Mapped[datetime]
 
 
 class Usage(Row):

@@ -19,12 +19,12 @@ from ledger.storage import Storage
 from lipe_core import subject as core
 from lipe_core.captioning import vlm
 from tests.support.factories import current, edit, learn
+from tests.support.running import run_job
 from tests.support.tiny_llava import CAPTIONS, write_llava
 from worker.attempt import Canceled
 from worker.captioner import CaptionModel
 from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu, GpuOutOfMemory
-from worker.run_job import run_job
 
 NAMED = {colour: lesson.replace("dog", "sks dog") for colour, lesson in CAPTIONS.items()}
 DOG = core.Subject("sks", "dog")

@@ -21,10 +21,10 @@ from provenance.ingredient import archive
 from provenance.reading import Credentials, Trust, read
 from provenance.signing import Signer, SigningFailed
 from tests.support.factories import current, edit, verified
+from tests.support.running import run_job
 from tests.support.signed_images import local_signer, noise, signed
 from worker import credentials
 from worker.context import WorkerContext
-from worker.run_job import run_job
 from worker.signer import result_signer
 
 PROMPT = "a photo of sks dog jumping"

@@ -17,9 +17,9 @@ from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix
 from lipe_core import sdxl
 from tests.support.factories import current, edit, learn, verified
+from tests.support.running import run_job
 from worker.context import WorkerContext
 from worker.previews import PreviewGenerator, PreviewUploader
-from worker.run_job import run_job
 
 Reports = list[Progress]
 
