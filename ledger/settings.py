@@ -33,7 +33,8 @@ class Settings(BaseSettings):
     )
 
     database_url: str
-    """SQLAlchemy URL: postgresql+psycopg://user:password@host/database."""
+    """SQLAlchemy URL: postgresql+psycopg://user:password@host/database. Behind a pooler that lends connections by
+    transaction and is older than PgBouncer 1.21, add ?prepared_statements=false."""
     broker_url: str
     """Redis protocol: redis://:password@host:port/0."""
     s3_endpoint_url: str

@@ -231,8 +231,20 @@ class Share(Row):
     counted_at: Mapped[datetime]
 
 
+class KindUsage(Row):
+    """The ended attempts and the GPU seconds of one project, day (UTC) and kind of job."""
+
+    __tablename__ = "usage_by_kind"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    attempts: Mapped[int]
+    gpu_seconds: Mapped[float] = mapped_column(Double)
+
+
 class Usage(Row):
-    """The GPU seconds of one project on one day (UTC)."""
+    """The GPU seconds of one project on one day (UTC), of all kinds: what the quota counts."""
 
     __tablename__ = "usage"
 

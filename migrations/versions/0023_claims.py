@@ -45,6 +45,14 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Double, nullable=False),
         sa.Column("counted_at", moment, nullable=False),
     )
+    op.create_table(
+        "usage_by_kind",
+        sa.Column("project_id", sa.String, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("day", sa.Date, primary_key=True),
+        sa.Column("kind", sa.String, primary_key=True),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("gpu_seconds", sa.Double, nullable=False),
+    )
     op.add_column("projects", sa.Column("weight", sa.Double, server_default=sa.text("1"), nullable=False))
     for quota in ("max_running_jobs", "max_queued_jobs", "max_gpu_seconds_per_day"):
         op.add_column("projects", sa.Column(quota, sa.Integer))
@@ -53,6 +61,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for column in ("max_gpu_seconds_per_day", "max_queued_jobs", "max_running_jobs", "weight"):
         op.drop_column("projects", column)
+    op.drop_table("usage_by_kind")
     op.drop_table("shares")
     op.execute(
         "UPDATE jobs SET lease_until = leases.until, sequence = greatest(jobs.sequence, leases.sequence) "
