@@ -1,7 +1,7 @@
 """A second reader of Content Credentials, written from the C2PA specification 2.x and without its library.
 
-It walks the JUMBF boxes (ISO 19566-5), and checks the COSE signature (RFC 9052) with the certificate of its own header,
-the certificate's issuer, the hash of each assertion, and the hash of the file. A file that fails a check raises Broken.
+It walks the JUMBF boxes (ISO 19566-5) and checks the COSE signature (RFC 9052) with the certificate of its own header.
+It also checks the certificate's issuer, the hash of each assertion, and that of the file. A failed check raises Broken.
 It covers what LIPE writes: PNG, JPEG and WebP, ECDSA with P-256, SHA-256.
 """
 
@@ -45,7 +45,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a file's newest manifest states. `assertions` are by their labels."""
+    """The content of a file's newest manifest. `assertions` are by their labels."""
 
     claim: dict[str, Any]
     assertions: dict[str, Any]
