@@ -11,7 +11,6 @@ from cli.database_session import open_session
 from cli.settings_file import Data
 from cli.whole_table import print_whole
 from ledger import projects
-from ledger.models import Project
 
 app = typer.Typer(no_args_is_help=True, help="Create and list projects; set their weight, quotas and kind of results.")
 
@@ -40,7 +39,7 @@ def create(name: Name, weight: Weight = None, data: Data = None) -> None:
 @app.command("list")
 def show(data: Data = None) -> None:
     """List the projects. A quota in brackets is that of the settings."""
-    table = Table("name", "results", "weight", "running jobs", "queued jobs", "GPU seconds a day")
+    table = Table("name", "results", "visible label", "weight", "running jobs", "queued jobs", "GPU seconds a day")
     with open_session(data) as (session, settings):
         for project in projects.listing(session):
             quotas = [
@@ -48,7 +47,8 @@ def show(data: Data = None) -> None:
                 _quota(project.max_queued_jobs, settings.max_queued_jobs),
                 _quota(project.max_gpu_seconds_per_day, settings.max_gpu_seconds_per_day),
             ]
-            table.add_row(Text(project.name), project.result_kind, f"{project.weight:g}", *map(Text, quotas))
+            label = "yes" if project.visible_label else "no"
+            table.add_row(Text(project.name), project.result_kind, label, f"{project.weight:g}", *map(Text, quotas))
     print_whole(table)
 
 
@@ -58,6 +58,10 @@ def change(
     results: Annotated[
         Literal["archival", "published"] | None,
         typer.Option(help="archival: signed, exact outside the mask. published: also with an invisible watermark."),
+    ] = None,
+    label: Annotated[
+        bool | None,
+        typer.Option("--label/--no-label", help='A visible label "AI-edited" in a corner of published results.'),
     ] = None,
     weight: Weight = None,
     max_running_jobs: Quota = None,
@@ -73,7 +77,9 @@ def change(
         "max_gpu_seconds_per_day": max_gpu_seconds_per_day,
     }
     given = {column: _parse_quota(column, text) for column, text in quotas.items() if text is not None}
-    if results is None and weight is None and not given:
+    options = {"result_kind": results, "visible_label": label, "weight": weight}
+    changes = {column: value for column, value in options.items() if value is not None} | given
+    if not changes:
         raise typer.BadParameter("give what shall change: see `lipe projects set --help`")
     with open_session(data) as (session, settings):
         project = projects.by_name(session, name)
@@ -81,14 +87,9 @@ def change(
             raise typer.BadParameter(f"there is no project {name}: `lipe projects list` shows them")
         if results == "published" and not settings.watermark_key.get_secret_value():
             raise typer.BadParameter("published results need a watermark: set LIPE_WATERMARK_KEY first")
-        _apply(project, {"result_kind": results, "weight": weight}, given)
+        for column, value in changes.items():
+            setattr(project, column, value)
     print(f"{name} is changed; `lipe projects list` shows it")
-
-
-def _apply(project: Project, options: dict[str, object], quotas: dict[str, int | None]) -> None:
-    changes = {column: value for column, value in options.items() if value is not None} | quotas
-    for column, value in changes.items():
-        setattr(project, column, value)
 
 
 def _check_weight(weight: float | None) -> None:

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Double, ForeignKey, Index, text
+from sqlalchemy import Double, ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list_index, metadata_index
@@ -13,8 +13,9 @@ class Project(Row):
     """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`.
 
     A project of twice the `weight` gets twice the GPU time while both have jobs to do. The quotas that are None are
-    those of the settings. `result_kind` is that of edits that do not say it: "archival" or "published". From
-    `former_secret_expires_at` on, only the newest secret signs.
+    those of the settings. `result_kind` is that of edits that do not say it: "archival" or "published". So is
+    `visible_label`: whether published results get one. From `former_secret_expires_at` on, only the newest secret
+    signs.
     """
 
     __tablename__ = "projects"
@@ -23,6 +24,7 @@ class Project(Row):
     name: Mapped[str]
     webhook_secrets: Mapped[list[str]]
     result_kind: Mapped[str] = mapped_column(server_default=text("'archival'"))
+    visible_label: Mapped[bool] = mapped_column(server_default=false())
     former_secret_expires_at: Mapped[datetime | None]
     weight: Mapped[float] = mapped_column(Double, server_default=text("1"))
     max_running_jobs: Mapped[int | None]

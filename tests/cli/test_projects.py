@@ -28,7 +28,7 @@ def test_a_project_is_created_changed_and_listed(begin: UnitOfWork) -> None:
         assert (project.weight, project.max_running_jobs, project.max_queued_jobs) == (0.5, 3, 0)
         assert project.max_gpu_seconds_per_day is None
     (row,) = [line for line in run("projects", "list").splitlines() if "studio" in line]
-    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["studio", "archival", "0.5", "3", "0", "[86400]"]
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["studio", "archival", "no", "0.5", "3", "0", "[86400]"]
     run("projects", "set", "studio", "--max-running-jobs", "default")
     with begin() as session:
         assert projects.listing(session)[0].max_running_jobs is None
