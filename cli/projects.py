@@ -69,7 +69,7 @@ def change(
     max_gpu_seconds_per_day: Quota = None,
     data: Data = None,
 ) -> None:
-    """Change a project. What is not given stays as it is."""
+    """Change a project: its kind of results, its weight or its quotas."""
     _check_weight(weight)
     quotas = {
         "max_running_jobs": max_running_jobs,

@@ -52,10 +52,10 @@ def test_a_change_that_makes_no_sense_says_what_to_write(
 
 def test_a_second_project_of_a_name_is_refused(begin: UnitOfWork, project: Project) -> None:
     assert "choose another name" in run("projects", "create", project.name, status=2)
-    assert "lipe projects list" in run("projects", "set", "nobody", "--weight", "1", status=2)
+    assert "lipe projects list" in run("projects", "set", "absent", "--weight", "1", status=2)
 
 
-def test_the_usage_is_told_by_day_project_and_kind(begin: UnitOfWork, project: Project) -> None:
+def test_the_usage_is_listed_by_day_project_and_kind(begin: UnitOfWork, project: Project) -> None:
     with begin() as session:
         job = make_job(session, make_subject(session, project.id))
         claim = attempts.claim(session, job.id, "worker", lease_seconds=60)

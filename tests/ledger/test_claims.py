@@ -157,7 +157,7 @@ def test_workers_that_claim_at_once_get_different_jobs(begin: UnitOfWork, subjec
     assert sorted(claim.job_id for claim in taken) == sorted(waiting)
 
 
-def test_whether_a_job_waits_is_told_without_claiming_it(begin: UnitOfWork, subject: Subject) -> None:
+def test_a_waiting_job_is_noticed_without_claiming_it(begin: UnitOfWork, subject: Subject) -> None:
     with begin() as session:
         assert not claims.is_waiting(session, ALL, max_running=MANY)
     submit(begin, subject, "prior")

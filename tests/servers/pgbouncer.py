@@ -1,6 +1,7 @@
 """PgBouncer in front of a Postgres: it lends its connections by transaction."""
 
 import os
+import pwd
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from sqlalchemy import make_url
 from cli.embedded.process import on_free_port, private_folder, running
 
 POOL_SIZE = 20
+UNPRIVILEGED = pwd.getpwuid(65534).pw_name
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def serve(folder: Path, database_url: str, program: str) -> Iterator[str]:
             f"[databases]\n{url.database} = host={url.host} port={url.port}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\n"
             f"auth_file = {users}\npool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\nmax_client_conn = 2000\n"
-            + ("user = nobody\n" if os.geteuid() == 0 else "")
+            + (f"user = {UNPRIVILEGED}\n" if os.geteuid() == 0 else "")
         )
         through = url.set(drivername="postgresql", port=port).render_as_string(hide_password=False)
         return running([program, str(settings)], folder, is_ready=lambda: _answers(through))

@@ -24,6 +24,9 @@ from worker.previews import PreviewGenerator, PreviewUploader
 Reports = list[Progress]
 
 
+pytestmark = pytest.mark.usefixtures("reports_are_written")
+
+
 @pytest.fixture
 def new_job(begin: UnitOfWork, project: Project, subject: Subject) -> Callable[..., Job]:
     """`new_job(previews=2)`: a queued training of 4 steps."""
@@ -42,7 +45,6 @@ def new_job(begin: UnitOfWork, project: Project, subject: Subject) -> Callable[.
 def previews_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     """The job waits until each preview is stored, and reports each step."""
     upload = PreviewUploader.upload
-    monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
 
     def upload_and_wait(uploader: PreviewUploader, *preview: Any) -> None:
         upload(uploader, *preview)
@@ -195,7 +197,6 @@ def test_a_cancel_during_a_preview_leaves_no_object(
         if len(calls) == 2:
             with begin() as session:
                 jobs.cancel(session, job.project_id, job.id)
-            monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
         return generate(*arguments, **options)
 
     monkeypatch.setattr(sdxl, "generate_images", cancel_and_generate)

@@ -25,6 +25,7 @@ from worker.context import WorkerContext
 from worker.output_format import OutputFormat
 from worker.results import ENCODERS, ResultStore, encode
 
+pytestmark = pytest.mark.usefixtures("reports_are_written")
 PROMPTS = [f"a photo of sks dog {action}" for action in ("jumping", "sitting", "lying", "running")]
 PHOTO = (4032, 3024)
 

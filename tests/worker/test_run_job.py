@@ -29,6 +29,8 @@ from worker import attempt, train
 from worker.context import WorkerContext
 from worker.gpu import Gpu
 
+pytestmark = pytest.mark.usefixtures("reports_are_written")
+
 
 def test_a_prior_is_learned_and_used_for_an_edit(
     context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
