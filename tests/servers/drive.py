@@ -15,8 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks import pgbouncer
 from cli.embedded import postgres, valkey
-from tests.servers import ceph, pgbouncer
+from tests.servers import ceph
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(__file__).with_name("packages.txt")
