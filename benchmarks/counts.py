@@ -114,7 +114,7 @@ def edit_flops(calls: dict[str, Counts], bare: Counts, steps: int = 20) -> dict[
 
 
 def edit_loops(model: BaseModel, steps: int = 4) -> Counts:
-    """The loops of an edit and its search for the subject, without encoding, decoding and silhouettes."""
+    """The loops of an edit, without its search for the subject, encoding and decoding."""
     image = Image.new("RGB", (model.native_size,) * 2)
     request = EditRequest(image, "a photo of sks dog", (_PROMPT,), _SUBJECT)
     session = EditSession.of(model, request, None, keeps_token=True)
@@ -124,7 +124,6 @@ def edit_loops(model: BaseModel, steps: int = 4) -> Counts:
     target = session.encode([_PROMPT])
     inversion = features.at_timestep(session.guided(session.encode([_PROMPT]), 1.0, EvaluationCounter()))
     denoise = features.at_timestep(session.guided(target, 2.0, EvaluationCounter()))
-    finder = SubjectFinder(model, _SUBJECT)
     progress: list[int] = []
 
     def on_step(step: int, steps: int) -> None:
@@ -135,10 +134,15 @@ def edit_loops(model: BaseModel, steps: int = 4) -> Counts:
             trajectory = invert(inversion, schedule, x_0, timesteps, on_step=on_step)
         with features.used(model.unet):
             x_t = sample(denoise, schedule, trajectory.x_T, timesteps[2:], on_step=on_step)
-            nima.denoise_blended(denoise, schedule, x_t, trajectory.until(2), torch.ones_like(x_0), on_step)
-        finder.base_map(x_0, [_PROMPT])
+            nima.denoise_blended(denoise, schedule, x_t, trajectory.until(2), torch.ones_like(x_0[:, :1]), on_step)
 
     return counted(loops)
+
+
+def search(model: BaseModel) -> Counts:
+    """The network's part of one search for the subject."""
+    x_0 = torch.empty(1, *model.latent_shape((model.native_size,) * 2), device=META)
+    return counted(lambda: SubjectFinder(model, _SUBJECT).base_map(x_0, [_PROMPT]))
 
 
 def training_step(model: BaseModel) -> tuple[Counts, int]:
@@ -172,10 +176,10 @@ def sampling_step(model: BaseModel) -> dict[str, float]:
 
 
 def least_training_flops(bare: Counts, rows: int = 2) -> float:
-    """FLOPs of a step that no implementation can avoid.
+    """FLOPs of forward pass and gradients of all inputs; weights are frozen, and the adapter costs nothing.
 
-    Forward pass, and the gradient of each product's input; weights are frozen. Attention's gradient is four products
-    beside the two of its forward pass, of which fused kernels compute one again.
+    Attention's gradient is four products beside the two of its forward pass, of which fused kernels compute one again.
+    A step can need a little less: what lies before the first attention layer needs no gradient.
     """
     products = bare.flops["gemm"] + bare.flops["convolution"]
     return rows * (2.0 * products + 3.5 * bare.flops["attention"])
@@ -197,7 +201,8 @@ def report(scale: Scale) -> Iterator[dict[str, Any]]:
     yield {"what": "diffusers' pipeline, a step", **sampling_step(model)}
     whole, loops = edit_flops(calls, bare), edit_loops(model)
     yield {"what": "edit, 20 steps", **whole}
-    yield {"what": "edit: loops of 4 steps", "waits": loops.waits.total(), "uploads": loops.uploads.total()}
+    for name, counts in (("loops of 4 steps", loops), ("search for the subject", search(model))):
+        yield {"what": f"edit: {name}", **counts.summary()}
     figures = {
         "training FLOPs over the least": ours.flops.total() / least_training_flops(bare),
         "kernels of a training step": ours.kernels.total(),

@@ -103,7 +103,9 @@ class DeviceCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.counts.kernels[name] += 1
         if function.overloadpacket in flop_registry:
             kind = "attention" if name in _ATTENTION else "convolution" if name in _CONVOLUTION else "gemm"
-            self.counts.flops[kind] += int(flop_registry[function.overloadpacket](*arguments, **options, out_val=result))
+            self.counts.flops[kind] += int(
+                flop_registry[function.overloadpacket](*arguments, **options, out_val=result)
+            )
 
 
 def _reads_content(name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
@@ -181,7 +183,7 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def meta_model(scale: Scale = Scale()) -> BaseModel:
+def meta_model(scale: Scale) -> BaseModel:
     """SDXL's networks in bfloat16 on the meta device, at its true size or smaller."""
     first, second = (sdxl_size.text_config(scale, 100, width, layers) for width, layers in ((768, 12), (1280, 32)))
     with META, default_dtype(torch.bfloat16):

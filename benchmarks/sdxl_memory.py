@@ -22,8 +22,8 @@ from benchmarks import sdxl_size
 from benchmarks.live_memory import flops, peak_bytes
 from benchmarks.sdxl_size import Scale
 from lipe_core import sdxl
-from lipe_core.adapters.full_attention import trainable_attention
 from lipe_core.adapters.flat import FlatWeights
+from lipe_core.adapters.full_attention import trainable_attention
 from lipe_core.adapters.low_rank import LowRank, low_rank_linear
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.schedule import NoiseSchedule

@@ -14,6 +14,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
+from lipe_core.adapters.flat import FlatWeights
 from lipe_core.adapters.full_attention import (
     AttentionTraining,
     BaseWeights,
@@ -21,7 +22,6 @@ from lipe_core.adapters.full_attention import (
     trainable_attention,
     use_attention,
 )
-from lipe_core.adapters.flat import FlatWeights
 from lipe_core.adapters.low_rank import LowRank, low_rank_linear
 from lipe_core.adapters.prior import Prior
 from lipe_core.adapters.textual_inversion import require_distinct, split_vectors, use_token

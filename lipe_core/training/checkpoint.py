@@ -72,7 +72,9 @@ class Checkpoint:
         tensors: dict[str, Tensor] = {}
         for name, weight in self.weights.items():
             for kind, value in {"weight": weight, **self.optimizer.state[weight]}.items():
-                views = self.parts(name, value.detach()) if value.ndim else dict.fromkeys(self.parts(name, weight), value)
+                views = (
+                    self.parts(name, value.detach()) if value.ndim else dict.fromkeys(self.parts(name, weight), value)
+                )
                 tensors |= {f"{kind}.{part}": view for part, view in views.items()}
         write_tensors(
             {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()},

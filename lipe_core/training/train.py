@@ -89,9 +89,7 @@ def train_adapter(
         use_token(model, token, vectors),
     ):
         optimizer = new_optimizer(trainable.weights, vectors, config)
-        checkpoint = Checkpoint(
-            run.checkpoint, asdict(config), trainable.weights | vectors, optimizer, trainable.parts
-        )
+        checkpoint = Checkpoint(run.checkpoint, asdict(config), trainable.weights | vectors, optimizer, trainable.parts)
         state = checkpoint.load()
         trainable.publish()
         while state.step < config.steps:
