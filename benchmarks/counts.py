@@ -170,7 +170,7 @@ def diffusers_step(model: BaseModel, *, with_vae: bool) -> Counts:
 
 
 def sampling_step(model: BaseModel) -> dict[str, float]:
-    """What one more step of diffusers' pipeline adds, by name of the count."""
+    """The counts of one more step of diffusers' pipeline, by name."""
     few, many = (counted(partial(counterparts.sampling, model, steps)).summary() for steps in (2, 3))
     return {name: round(many[name] - few[name], 2) for name in few}
 

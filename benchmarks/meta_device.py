@@ -1,7 +1,7 @@
 """A device without content that counts what a GPU would have to do: PyTorch's meta device under a dispatch mode.
 
-Tensors on the meta device have shapes and types only, so that SDXL runs at its true size in seconds. What stays on the
-CPU, such as random numbers and tokens, is real. Each operation that reaches the device is a kernel, a view or an
+Tensors on the meta device have shapes and types only, so that SDXL runs at its true size in seconds. Tensors on the
+CPU, such as random numbers and tokens, are real. Each operation that reaches the device is a kernel, a view or an
 allocation. A GPU splits some of them into several kernels, such as a group normalization or an operation on a list.
 Where a program asks the device for content, it would wait for the GPU: the mode counts this and answers with ones.
 """
@@ -41,7 +41,7 @@ _CONVOLUTION = {"convolution", "convolution_backward"}
 
 @dataclass
 class Counts:
-    """What one piece of work sends to the device.
+    """The operations that one piece of work sends to the device.
 
     `waits` are the places where the host waits for the device, `uploads` those where it sends it content; each with
     the name of the operation. FLOPs are multiplications and additions.

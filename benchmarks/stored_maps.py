@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from einops import einsum, rearrange
 from torch import Tensor
 
@@ -41,11 +42,12 @@ class MapStore:
             self.total[name] = self.total[name] + maps if name in self.total else maps
         masses = {name: maps.mean(dim=1).float() for name, maps in self.step.items()}
         self.step = {}
+        cross = torch.stack([masses[name] for name in self.layers.cross]).sum(dim=0)
         wanted, content = (
-            sum(einsum(masses[name], words.to(masses[name]), "b q n, b n -> b q") for name in self.layers.cross)
-            for words in (self.tokens.wanted, self.tokens.content)
+            einsum(cross, words.to(cross), "b q n, b n -> b q") for words in (self.tokens.wanted, self.tokens.content)
         )
-        affinity = sum(masses[name] for name in self.layers.own) if self.layers.own else None
+        own = [masses[name] for name in self.layers.own]
+        affinity = torch.stack(own).sum(dim=0) if own else None
         return subject_share(wanted, content, affinity, self.refine, self.layers.size)
 
 

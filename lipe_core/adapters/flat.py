@@ -36,7 +36,7 @@ class FlatWeights:
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
         """The matrices in a tensor of the master's shape, by name."""
-        parts = flat.split([shape.numel() for shape in self.shapes.values()])
+        parts = torch.split(flat, [shape.numel() for shape in self.shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     @torch.no_grad()

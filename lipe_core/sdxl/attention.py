@@ -104,11 +104,12 @@ class AttentionStore:
             raise RuntimeError("nothing was recorded: the network has not run since the last pop")
         columns = torch.stack([self.tokens.wanted, self.tokens.content], dim=-1)
         masses = [mass @ columns.to(mass) for mass in self._probabilities(self.layers.cross)]
-        affinity = [mass.sum(dim=0) for mass in self._probabilities(self.layers.own)]
+        own = [mass.sum(dim=0) for mass in self._probabilities(self.layers.own)]
+        affinity = torch.stack(own).sum(dim=0) if own else None
         self.queries.clear()
         self.keys.clear()
         wanted, content = torch.cat(masses).sum(dim=0).unbind(dim=-1)
-        return subject_share(wanted, content, sum(affinity) if affinity else None, self.refine, self.layers.size)
+        return subject_share(wanted, content, affinity, self.refine, self.layers.size)
 
     def _probabilities(self, names: Sequence[str]) -> Iterator[Float[Tensor, "layers b q k"]]:
         """The attention probabilities of the recorded rows, averaged over heads, for some layers at a time."""
@@ -174,9 +175,9 @@ def _head_mean(
     attn: Any, queries: Float[Tensor, "layers b q c"], keys: Float[Tensor, "layers b k c"]
 ) -> Float[Tensor, "layers b q k"]:
     """The attention probabilities, averaged over heads, float32."""
-    q = (queries * attn.scale).unflatten(-1, (attn.heads, -1)).transpose(2, 3)
-    k = keys.unflatten(-1, (attn.heads, -1)).permute(0, 1, 3, 4, 2)
-    return (q @ k).float().softmax(dim=-1).mean(dim=2)
+    q = rearrange(queries * attn.scale, "layers b q (head d) -> layers b head q d", head=attn.heads)
+    k = rearrange(keys, "layers b k (head d) -> layers b head d k", head=attn.heads)
+    return torch.matmul(q, k).float().softmax(dim=-1).mean(dim=2)
 
 
 def _is_cross(name: str) -> bool:

@@ -115,7 +115,7 @@ def sample_training_batch(
 
 @dataclass(frozen=True)
 class Batch:
-    """What one call of the network and its loss need, on the model's device."""
+    """The inputs of one call of the network and of its loss, on the model's device."""
 
     x_t: Latents
     t: RowTimesteps

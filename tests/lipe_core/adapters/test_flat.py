@@ -53,6 +53,7 @@ def test_the_gradient_is_that_of_the_layers_of_peft(model: BaseModel) -> None:
         trainable.publish()
         backward()
         trainable.collect()
+        assert master.grad is not None
         parameters = lora.adapter_parameters(model)
         ours: dict[str, Tensor] = trainable.parts("adapter", master.grad)
         for layer in model.unet.modules():
