@@ -1,10 +1,12 @@
 import { lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
-import { setKey, useKey } from "./api/session";
+import { setKey, useKey, useOfferedKey } from "./api/session";
 import { MiniatureBanner } from "./components/miniature-banner";
+import { KeyBadge, WritersOnly } from "./components/rights";
 import { Mark, ThemeButton } from "./components/shell";
 import { type Place, usePlace } from "./lib/router";
 import { JobPage } from "./screens/job";
 import { NewSubject } from "./screens/new-subject";
+import { OfferedKey } from "./screens/offered-key";
 import { SignIn } from "./screens/sign-in";
 import { SubjectPage } from "./screens/subject";
 import { Subjects } from "./screens/subjects";
@@ -21,10 +23,20 @@ const AREAS = [
 
 function Screen({ place }: { place: Place }): ReactNode {
   const [area, id = ""] = place.path;
-  if (area === "subjects" && id === "new") return <NewSubject />;
+  if (area === "subjects" && id === "new")
+    return (
+      <WritersOnly what="teach a subject">
+        <NewSubject />
+      </WritersOnly>
+    );
   if (area === "subjects" && id) return <SubjectPage key={id} id={id} />;
   if (area === "jobs" && id) return <JobPage key={id} id={id} />;
-  if (area === "edit") return <EditPage key={place.query.toString()} query={place.query} />;
+  if (area === "edit")
+    return (
+      <WritersOnly what="edit an image">
+        <EditPage key={place.query.toString()} query={place.query} />
+      </WritersOnly>
+    );
   if (area === "history") return <History />;
   if (area === "service") return <Service />;
   return <Subjects />;
@@ -56,6 +68,7 @@ function Shell({ isHidden }: { isHidden: boolean }) {
           ))}
         </nav>
         <div className="top-end">
+          <KeyBadge />
           <ThemeButton />
           <button type="button" className="quiet" onClick={signOut}>
             Sign out
@@ -82,10 +95,12 @@ export function App() {
   const hasKey = useKey() !== null;
   const wasOpen = useRef(false);
   wasOpen.current ||= hasKey;
+  const offered = useOfferedKey();
   return (
     <>
-      {!hasKey && <SignIn wasOpen={wasOpen.current} />}
-      {wasOpen.current && <Shell isHidden={!hasKey} />}
+      {offered && <OfferedKey offered={offered} hasKey={hasKey} />}
+      {!hasKey && !offered && <SignIn wasOpen={wasOpen.current} />}
+      {wasOpen.current && <Shell isHidden={!hasKey || offered !== null} />}
     </>
   );
 }

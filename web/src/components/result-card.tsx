@@ -10,6 +10,7 @@ import { Compare } from "./compare";
 import { CopyButton } from "./copy-button";
 import { Choice } from "./fields";
 import { Refusal } from "./notice";
+import { ForWriters } from "./rights";
 
 const VIEWS = [
   { value: "slider", text: "Slider" },
@@ -131,12 +132,14 @@ export function ResultCard({
           <a className="button" href={result.image.url} download={result.image.name}>
             Download
           </a>
-          <button type="button" disabled={further.isPending} onClick={() => further.mutate()}>
-            Edit this result further
-          </button>
-          <a className="button quiet" href={`#/edit?from=${edit.id}`}>
-            Same settings again
-          </a>
+          <ForWriters>
+            <button type="button" disabled={further.isPending} onClick={() => further.mutate()}>
+              Edit this result further
+            </button>
+            <a className="button quiet" href={`#/edit?from=${edit.id}`}>
+              Same settings again
+            </a>
+          </ForWriters>
           <CopyButton label="Copy as curl" text={asCurl(requestOf(edit, job, result))} />
         </div>
         <Refusal error={further.error} />
