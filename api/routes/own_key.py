@@ -68,7 +68,7 @@ class QuotaBody(ResponseModel):
 
 
 class UsageBody(ResponseModel):
-    """What the project uses now."""
+    """The project's active jobs and its quotas."""
 
     queued_jobs: int
     """Number of the project's jobs that wait for a worker."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 FILE = "open-studio.html"
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
-NOBODY_LOOKS = ("SSH_CONNECTION", "SSH_TTY", "CI", "PYTEST_CURRENT_TEST", "container")
-"""Variables of sessions whose display, if they have one, is of another machine or of nobody."""
+OTHER_SESSIONS = ("SSH_CONNECTION", "SSH_TTY", "CI", "PYTEST_CURRENT_TEST", "container")
+"""Variables of sessions whose display, if they have one, is not that of this machine, or is seen by no person."""
 CONTAINERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 PAGE = """\
 <!DOCTYPE html>
@@ -37,7 +37,7 @@ def is_wanted(choice: bool | None, *, is_interactive: bool, environment: Mapping
     if choice is not None:
         return choice
     has_display = sys.platform in ("darwin", "win32") or any(environment.get(name) for name in DISPLAYS)
-    is_elsewhere = any(environment.get(name) for name in NOBODY_LOOKS) or any(file.exists() for file in CONTAINERS)
+    is_elsewhere = any(environment.get(name) for name in OTHER_SESSIONS) or any(file.exists() for file in CONTAINERS)
     return is_interactive and has_display and not is_elsewhere
 
 

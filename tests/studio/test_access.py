@@ -35,7 +35,7 @@ def stranger(service: Service) -> str:
     return token
 
 
-def test_a_read_key_sees_everything_and_is_told_what_it_may_not_do(page: Page, service: Service) -> None:
+def test_a_read_key_sees_everything_and_reads_why_it_may_not_change_it(page: Page, service: Service) -> None:
     with Client(service.url, service.key.token) as lipe:
         references = [lipe.upload_image(file) for file in sorted(DRAWN.glob("reference-*.png"))]
         subject = lipe.create_subject(name="Vera", class_noun="bear", references=references)

@@ -12,6 +12,7 @@ import { SubjectPage } from "./screens/subject";
 import { Subjects } from "./screens/subjects";
 
 const EditPage = lazy(() => import("./screens/edit"));
+const ComparePage = lazy(() => import("./screens/compare"));
 const History = lazy(() => import("./screens/history"));
 const Service = lazy(() => import("./screens/service"));
 const AREAS = [
@@ -37,6 +38,7 @@ function Screen({ place }: { place: Place }): ReactNode {
         <EditPage key={place.query.toString()} query={place.query} />
       </WritersOnly>
     );
+  if (area === "compare") return <ComparePage key={place.query.toString()} query={place.query} />;
   if (area === "history") return <History />;
   if (area === "service") return <Service />;
   return <Subjects />;
@@ -53,7 +55,9 @@ function Shell({ isHidden }: { isHidden: boolean }) {
     if (!isFirst.current && address) scrollTo(0, 0);
     isFirst.current = false;
   }, [address]);
-  const current = place.path[0] === "jobs" ? "history" : (place.path[0] ?? "subjects");
+  const current = ["jobs", "compare"].includes(place.path[0] ?? "")
+    ? "history"
+    : (place.path[0] ?? "subjects");
   return (
     <div hidden={isHidden}>
       <header className="top">

@@ -1,4 +1,4 @@
-"""`lipe up` opens the studio for a person who sits before this machine, and shows the key to nobody else."""
+"""`lipe up` opens the studio for a person who sits before this machine, and shows the key to no other user."""
 
 import io
 import stat
@@ -36,7 +36,7 @@ def test_the_browser_opens_for_a_person_before_a_display(
     environment: dict[str, str],
     wanted: bool,
 ) -> None:
-    monkeypatch.setattr(browser.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr(browser, "CONTAINERS", ())  # the tests may run in one
     assert is_wanted(choice, is_interactive=is_interactive, environment=environment) is wanted
 
@@ -51,7 +51,12 @@ def test_the_key_is_in_a_private_file_and_in_no_argument(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_browser: bool
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or has_browser)
+
+    def record(url: str) -> bool:
+        opened.append(url)
+        return has_browser
+
+    monkeypatch.setattr(webbrowser, "open", record)
     service: Any = SimpleNamespace(
         data_dir=tmp_path,
         url="http://127.0.0.1:1",

@@ -17,7 +17,7 @@ interface Browser {
 
 /** Whether a person must agree before the key of a link is used. */
 export function needsQuestion(key: string, { inUse, known, isLocal }: Browser): boolean {
-  if (inUse !== null && keyId(inUse) !== keyId(key)) return true;
+  if (inUse !== null) return inUse !== key;
   if (known.includes(keyId(key))) return false;
   return !isLocal || known.length > 0;
 }
