@@ -22,6 +22,7 @@ from provenance.ingredient import archive
 from provenance.reading import Credentials, Trust, read
 from provenance.signing import Signer, SigningFailed
 from provenance.visible_label import label_region
+from tests.support import c2pa_reader
 from tests.support.factories import current, edit, verified
 from tests.support.signed_images import local_signer, noise, signed
 from worker import credentials
@@ -52,7 +53,9 @@ def test_each_result_says_what_was_done(
         box = mask.getbbox()
     shown = [(one.left, one.top, one.left + one.width, one.top + one.height) for one in edited.regions]
     assert shown == [box]
-    assert PROMPT.encode() not in storage.get(files["image"].key, files["image"].sha256)
+    content = storage.get(files["image"].key, files["image"].sha256)
+    assert c2pa_reader.verified(content).assertions["org.lipe.edit"] == found["image"].edit
+    assert PROMPT.encode() not in content
 
 
 def test_the_pixels_are_those_without_a_signature_and_the_prompt_is_stated_on_request(
