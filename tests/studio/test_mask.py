@@ -25,7 +25,9 @@ def edited(service: Service) -> Job:
         trained = lipe.train_prior(subject, previews=0, parameters=FAST, regularization={"count": 2, "steps": 2})
         lipe.wait(trained)
         image = lipe.upload_image(DRAWN / "source.png")
-        return lipe.wait(lipe.edit(trained.prior_id, image, "a photo of sks bear jumping", preset="fast"))
+        return lipe.wait(
+            lipe.edit(prior=trained.prior_id, image=image, prompt="a photo of sks bear jumping", preset="fast")
+        )
 
 
 def test_a_drawn_mask_bounds_the_edit_and_two_presets_are_compared(
@@ -36,7 +38,7 @@ def test_a_drawn_mask_bounds_the_edit_and_two_presets_are_compared(
     stage = page.get_by_role("application")
     expect(page.get_by_text("% of the image may change")).to_be_visible()  # the mask that the edit has found
     page.get_by_role("button", name="Clear").click()
-    expect(page.get_by_text("Paint what may change, or let LIPE find it.")).to_be_visible()
+    expect(page.get_by_text("Draw over what may change, or let LIPE find it.")).to_be_visible()
     box = stage.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
@@ -45,7 +47,7 @@ def test_a_drawn_mask_bounds_the_edit_and_two_presets_are_compared(
     page.mouse.up()
     drawn = page.get_by_text(re.compile(r"^\d+ % of the image may change")).inner_text()
     stage.focus()
-    for key in ("]", "ArrowDown", "Space"):  # the keyboard paints, too
+    for key in ("]", "ArrowDown", "Space"):  # the keyboard draws, too
         stage.press(key)
     expect(page.get_by_text(drawn)).to_be_hidden()
     stage.press("Control+z")
@@ -67,7 +69,8 @@ def test_a_drawn_mask_bounds_the_edit_and_two_presets_are_compared(
         jobs = [lipe.job(job_id) for job_id in page.url.split("jobs=")[1].split(",")]
         edits = [lipe.get_edit(job) for job in jobs]
     assert len({edit.results[0].seed for edit in edits}) == 1
-    assert [job.parameters["choices"]["preset"] for job in jobs] == ["fast", "balanced"]
+    presets = [job.parameters.get("choices", {}).get("preset", "balanced") for job in jobs]
+    assert presets == ["fast", "balanced"]
     for edit in edits:
         assert 0 < changed_pixels(service, edit) < 128 * 128 / 4
 
@@ -76,7 +79,8 @@ def changed_pixels(service: Service, edit: Edit) -> int:
     """The number of pixels that the edit has changed. Raises AssertionError if one of them is outside the mask."""
     with Client(service.url, service.key.token) as lipe:
         urls = [lipe.image(edit.image_id).url, edit.results[0].image.url, lipe.image(edit.mask_image_id or "").url]
-    source, result, mask = (Image.open(io.BytesIO(httpx.get(url).content)).convert("RGB") for url in urls)
+    contents = [httpx.get(url or "").raise_for_status().content for url in urls]
+    source, result, mask = (Image.open(io.BytesIO(content)).convert("RGB") for content in contents)
     changed = 0
     for before, after, may_change in zip(source.getdata(), result.getdata(), mask.getdata(), strict=True):
         if before != after:

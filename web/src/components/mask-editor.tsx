@@ -40,7 +40,7 @@ function show(canvas: HTMLCanvasElement | null, drawing: MaskDrawing, box?: Box 
   context.putImageData(new ImageData(pixelsOfCells(cells, MARKED, CLEAR), width, bottom - top), left, top);
 }
 
-/** The image with the mask over it, which pointer and keyboard paint and erase. */
+/** The image with the mask over it, which pointer and keyboard draw and erase. */
 export function MaskEditor({ drawing, url, onChange }: MaskEditorProps) {
   const { width, height } = drawing;
   const side = Math.min(width, height);
@@ -136,9 +136,9 @@ export function MaskEditor({ drawing, url, onChange }: MaskEditorProps) {
       <div
         className="mask-stage"
         role="application"
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: the keys paint here.
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: the keys draw here.
         tabIndex={0}
-        aria-label="Mask. Arrow keys move the brush, and space paints."
+        aria-label="Mask. Arrow keys move the brush, and space draws."
         onKeyDown={onKeyDown}
         onKeyUp={onKeyUp}
         onBlur={() => {
@@ -157,7 +157,7 @@ export function MaskEditor({ drawing, url, onChange }: MaskEditorProps) {
       <div className="mask-foot">
         <p className="hint" role="status">
           {drawing.isEmpty
-            ? "Paint what may change: the subject, and where it will be."
+            ? "Draw over what may change: the subject, and where it will be."
             : `${Math.max(1, Math.round(drawing.share * 100))} % of the image may change. The rest stays as it is, to the pixel.`}
         </p>
         <ZoomControls zoom={zoom} onZoom={setZoom} />

@@ -39,7 +39,7 @@ function missing(draft: EditDraft, isReady: boolean, mask: MaskDrawing | null): 
   if (!draft.subjectId) return "Choose a subject.";
   if (!isReady) return "The subject must be learned first.";
   if (!draft.imageId) return "Choose the image to edit.";
-  if (mask?.isEmpty) return "Paint what may change, or let LIPE find it.";
+  if (mask?.isEmpty) return "Draw over what may change, or let LIPE find it.";
   return draft.prompts.length === 0 ? "Say what the image should show." : null;
 }
 
