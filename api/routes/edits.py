@@ -12,7 +12,7 @@ from api import problems
 from api.auth import CallerDep, caller_of
 from api.consent import consent_ended
 from api.dry_run import DryRunBody, dry_run
-from api.edit_body import DownloadableEdit, EditBody, edit_results
+from api.edit_body import DownloadableEdit, EditBody, edit_files, edit_results
 from api.edit_prompts import prompts_of, require_subject
 from api.edit_request import NewEdit
 from api.effective_settings import GUIDED, contradiction
@@ -114,7 +114,7 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
             status=job.status if job else None,
             action=job.parameters.get("action") if job else None,
             used_source_prompt=job.resolved.get("source_prompt") if job else None,
-            results=edit_results(service, files),
+            results=edit_results(edit_files(service, job, files)),
         )
 
 
