@@ -83,6 +83,12 @@ def of_project(session: Session, project_id: str, settings: Settings) -> list[Qu
     ]
 
 
+def max_running(session: Session, project_id: str, settings: Settings) -> int:
+    """How many jobs of the project may run at once."""
+    own = session.scalar(select(Project.max_running_jobs).where(Project.id == project_id))
+    return settings.max_running_jobs if own is None else own
+
+
 def count_active(session: Session, project_id: str) -> tuple[int, int]:
     """The numbers of the project's queued and running jobs."""
     active = (Job.project_id == project_id, Job.state.in_((State.QUEUED, State.RUNNING)))
