@@ -15,6 +15,7 @@ from ledger.models import Image, Prior, Subject
 class EditInputs(NamedTuple):
     """A field is None if the project has no such row. `ready_at` is the prior's; sizes are in pixels.
 
+    `faces`: the number that was found in the image, None if the service did not look.
     `consent_ended`: the person shown had agreed, and that consent has ended. `base_model` is the fingerprint of the
     one that the prior was trained on; None for a prior of before.
     """
@@ -28,6 +29,7 @@ class EditInputs(NamedTuple):
     height: int | None
     mask_width: int | None
     mask_height: int | None
+    faces: int | None
     consent_ended: bool
     base_model: str | None
 
@@ -64,7 +66,7 @@ def _find() -> Executable:
     return (
         select(
             Subject.id, Subject.token, Subject.class_noun, chosen.id, chosen.ready_at,
-            Image.width, Image.height, mask.width, mask.height, has_ended(Subject.id), _base_model(chosen),
+            Image.width, Image.height, mask.width, mask.height, Image.faces, has_ended(Subject.id), _base_model(chosen),
         )
         .select_from(one)
         .outerjoin(chosen, mine(chosen, func.coalesce(prior, newest)))
