@@ -20,6 +20,11 @@ def get(session: Session, project_id: str) -> Project | None:
     return session.get(Project, project_id)
 
 
+def result_kind(session: Session, project_id: str) -> str:
+    """The kind of results of the project's edits that do not say it. The worker's database role may read no more."""
+    return session.scalars(select(Project.result_kind).where(Project.id == project_id)).one()
+
+
 def listing(session: Session) -> list[Project]:
     """All projects, oldest first."""
     return list(session.scalars(select(Project).order_by(Project.created_at)))

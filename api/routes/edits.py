@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
@@ -50,8 +49,7 @@ router = APIRouter(prefix="/edits", tags=["edits"])
 )
 async def create_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
     """Edit an image, once for each prompt and seed; 202 with the job."""
-    if new_edit.webhook_url is not None:
-        await run_in_threadpool(check_url, idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
+    check_url(idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
     await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_edit))
     create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
     return await submit_job(idempotent, create_job, wait)

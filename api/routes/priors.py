@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import Field, ValidationInfo, field_validator
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
@@ -128,8 +127,7 @@ async def train_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, wait: WaitDep, new_prior: OptionalNewPrior
 ) -> Response:
     """Learn a subject from its references; 202 with the job."""
-    if new_prior.webhook_url is not None:
-        await run_in_threadpool(check_url, idempotent.service.settings, new_prior.webhook_url, param="webhook_url")
+    check_url(idempotent.service.settings, new_prior.webhook_url, param="webhook_url")
     await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, subject_id))
     create_job = partial(_create_job, idempotent, subject_id, new_prior, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)

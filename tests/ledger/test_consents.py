@@ -31,10 +31,18 @@ def person(begin: UnitOfWork, subject: Subject) -> Subject:
     return subject
 
 
-def settle(begin: UnitOfWork, storage: Storage, erases: Erases) -> None:
-    """End and settle, as the dispatcher does."""
-    consent_ends.expire(begin)
-    Settling(begin, storage, erases, lease_seconds=0).next_round()
+Settle = Callable[[Erases], None]
+
+
+@pytest.fixture
+def settle(dispatcher_begin: UnitOfWork, storage: Storage) -> Settle:
+    """`settle("priors")` ends and settles as the dispatcher does."""
+
+    def end(erases: Erases) -> None:
+        consent_ends.expire(dispatcher_begin)
+        Settling(dispatcher_begin, storage, erases, lease_seconds=0).next_round()
+
+    return end
 
 
 def test_a_revocation_stops_the_jobs_at_once(
@@ -57,11 +65,11 @@ def test_a_revocation_stops_the_jobs_at_once(
             retries.retry(session, project.id, job.id)
 
 
-def test_a_date_ends_it(begin: UnitOfWork, storage: Storage, project: Project, person: Subject, job: Job) -> None:
+def test_a_date_ends_it(begin: UnitOfWork, settle: Settle, project: Project, person: Subject, job: Job) -> None:
     with begin() as session:
         session.execute(update(Consent).values(until=datetime.now(UTC) - timedelta(seconds=1)))
         assert consents.ended(session, [person.id])  # also before the dispatcher has noticed
-    settle(begin, storage, "nothing")
+    settle("nothing")
     with begin() as session:
         consent = session.scalars(select(Consent)).one()
         assert (consent.end_reason, session.get_one(Job, job.id).state) == ("expired", "canceled")
@@ -75,7 +83,7 @@ def test_a_date_ends_it(begin: UnitOfWork, storage: Storage, project: Project, p
 )
 def test_what_the_operator_wants_erased_goes_when_the_last_job_has_stopped(
     begin: UnitOfWork,
-    storage: Storage,
+    settle: Settle,
     project: Project,
     person: Subject,
     job: Job,
@@ -90,31 +98,31 @@ def test_what_the_operator_wants_erased_goes_when_the_last_job_has_stopped(
     running = claim(job)
     with begin() as session:
         consents.revoke(session, project.id, person.id, "operator")
-    settle(begin, storage, erases)
+    settle(erases)
     assert rows() == (1, 1)  # the training still runs
     with begin() as session:
         attempts.finish_canceled(session, running)
-    settle(begin, storage, erases)
+    settle(erases)
     assert rows() == left
 
 
 def test_a_job_that_was_submitted_at_the_same_moment_is_stopped_too(
-    begin: UnitOfWork, storage: Storage, project: Project, person: Subject
+    begin: UnitOfWork, settle: Settle, project: Project, person: Subject
 ) -> None:
     with begin() as session:
         consents.revoke(session, project.id, person.id, "operator")
         late = make_job(session, person)
-    settle(begin, storage, "priors")
+    settle("priors")
     with begin() as session:
         assert session.get(Job, late.id) is None or session.get_one(Job, late.id).state == "canceled"
         session.execute(update(Consent).values(ended_at=datetime.now(UTC) - timedelta(minutes=5)))
-    settle(begin, storage, "priors")
+    settle("priors")
     with begin() as session:
         assert session.scalars(select(Consent)).one().settled_at is not None
 
 
 def test_a_new_receipt_ends_the_consequences_of_the_old_one(
-    begin: UnitOfWork, storage: Storage, project: Project, person: Subject
+    begin: UnitOfWork, settle: Settle, project: Project, person: Subject
 ) -> None:
     with begin() as session:
         consents.revoke(session, project.id, person.id, "operator")
@@ -125,7 +133,7 @@ def test_a_new_receipt_ends_the_consequences_of_the_old_one(
             consents.give(session, locked, ADA, "operator")
         assert not consents.ended(session, [person.id])
         prior = priors.create(session, project.id, person.id)
-    settle(begin, storage, "subject")
+    settle("subject")
     with begin() as session:
         assert session.get(Prior, prior.id) is not None
 
@@ -145,7 +153,7 @@ def priors_of(begin: UnitOfWork, subject: Subject) -> int:
 
 
 def test_a_consent_whose_prior_a_new_job_uses_does_not_delay_another(
-    begin: UnitOfWork, storage: Storage, project: Project
+    begin: UnitOfWork, dispatcher_begin: UnitOfWork, storage: Storage, project: Project
 ) -> None:
     with begin() as session:
         used, other = revoked_person(session, project), revoked_person(session, project)
@@ -160,7 +168,7 @@ def test_a_consent_whose_prior_a_new_job_uses_does_not_delay_another(
         job = jobs.submit(session, project.id, "edit", **uses, edit_id=edit.id, related=[edit], parameters={})
         submitted.append(job.id)
 
-    settling = Settling(begin, storage, "priors", lease_seconds=0)
+    settling = Settling(dispatcher_begin, storage, "priors", lease_seconds=0)
     answer_after(begin, submit_edit, settling.next_round)
     assert (priors_of(begin, used), priors_of(begin, other)) == (1, 0)
     settling.next_round()
@@ -170,13 +178,19 @@ def test_a_consent_whose_prior_a_new_job_uses_does_not_delay_another(
 
 
 def test_consents_that_wait_for_their_jobs_do_not_delay_those_that_ended_later(
-    begin: UnitOfWork, storage: Storage, project: Project, person: Subject, job: Job, claim: Callable[..., Claim]
+    begin: UnitOfWork,
+    dispatcher_begin: UnitOfWork,
+    storage: Storage,
+    project: Project,
+    person: Subject,
+    job: Job,
+    claim: Callable[..., Claim],
 ) -> None:
     claim(job)
     with begin() as session:
         consents.revoke(session, project.id, person.id, "operator")
         later = revoked_person(session, project)
-    settling = Settling(begin, storage, "priors", lease_seconds=0, limit=1)
+    settling = Settling(dispatcher_begin, storage, "priors", lease_seconds=0, limit=1)
     settling.next_round()
     settling.next_round()
     assert (priors_of(begin, person), priors_of(begin, later)) == (1, 0)
