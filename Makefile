@@ -10,11 +10,12 @@ UV := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip install --quiet --compile-b
 COMPILE := UV_FIND_LINKS="$$PIP_FIND_LINKS" $(RUN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 LOCK := $(COMPILE) pyproject.toml --constraint constraints.txt --no-emit-package torch --no-emit-package lipe-client
+LOCK_TORCH := $(COMPILE) - --constraint constraints.txt --output-file requirements/torch-cpu.txt
 TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers fuzz secrets compose-test lock dist version clean
+.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-photos bench-service openapi docs reliability soak test-servers fuzz secrets compose-test lock digests audit-security dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -138,14 +139,26 @@ lock: setup ## write requirements/ with hashes, from pyproject.toml and constrai
 	@$(LOCK) --extra api --output-file requirements/api.txt
 	@$(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt 2>/dev/null \
 		|| $(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt --index $(TORCH_CPU_INDEX)
+	@echo 'torch==$(TORCH)' | $(COMPILE) - --constraint constraints.txt --python-platform x86_64-manylinux_2_28 \
+		--output-file requirements/torch-cuda.txt
+	@$(TORCH_CPU) $(LOCK_TORCH) --index $(TORCH_CPU_INDEX) --index-strategy unsafe-best-match 2>/dev/null \
+		|| $(TORCH_CPU) $(LOCK_TORCH) # from PIP_FIND_LINKS: the hashes of its wheels alone
+	@$(COMPILE) requirements/build.in --constraint constraints.txt --output-file requirements/build.txt
 	@grep -v '^typer=' constraints.txt | $(COMPILE) requirements/generator.in --constraint - --output-file requirements/generator.txt
+
+digests: setup ## pin the images of the container files by digest; asks their registries
+	@$(RUN)/python -m deploy.digests
+
+audit-security: setup ## security rules of code and containers, hashes, licences, advisories of a local copy, bill of materials: out/security
+	@$(RUN)/python -m deploy.audit_security --out out/security $(if $(ADVISORIES),--advisories "$(ADVISORIES)")
 
 dist: studio clients/typescript/node_modules ## build the wheels and source distributions of server and client, and the npm package: dist/
 	@rm -rf dist build *.egg-info clients/python/*.egg-info
 	@$(RUN)/uv build --quiet --out-dir dist .
 	@$(RUN)/uv build --quiet --out-dir dist clients/python
 	@cd clients/typescript && npm pack --silent --pack-destination ../../dist
-	@cd dist && sha256sum *.whl *.tar.gz *.tgz | tee SHA256SUMS
+	@$(RUN)/python -m deploy.sbom dist/sbom.cdx.json
+	@cd dist && sha256sum *.whl *.tar.gz *.tgz sbom.cdx.json licences.txt | tee SHA256SUMS
 
 version: setup ## write a version into every file that states it (VERSION=0.3.0)
 	@$(RUN)/python deploy/set_version.py $(VERSION)

@@ -1,6 +1,5 @@
 """The request body of an edit."""
 
-import re
 import secrets
 from typing import Annotated, Any, Literal
 
@@ -18,7 +17,6 @@ from api.choices import (
 from api.fields import DeadlineSeconds, Id, Metadata, RequestModel, Seed, Text, WebhookUrl
 from api.method_parameters import PARAMETERS, AnyParameters, Method
 from api.mixing import NewMix
-from api.problems import Problem
 from api.webhook_choice import require_webhook_url
 from ledger.webhooks import EditEventType
 
@@ -122,6 +120,11 @@ class NewEdit(RequestModel):
     carry an invisible watermark, which `POST /v1/verify` finds also after a screenshot. Default: that of the project,
     at first `archival`. Choose `published` for images that leave your hands."""
 
+    visible_label: bool | None = None
+    """True: published results have a small label "AI-edited" in their lower right corner, which also covers pixels
+    outside the mask. Refused for archival results, which stay exact. Default: that of the project, at first false.
+    Change it if people who see the image must be told."""
+
     credentials_prompt: bool = False
     """True: the Content Credentials of each result state its prompt, so that every viewer of the file can read it.
     Default: they state the edit without its prompt. Change it if the prompt is no secret and the readers shall see
@@ -155,6 +158,13 @@ class NewEdit(RequestModel):
         if quality is not None and info.data.get("output_format") == "png":
             raise ValueError("png has no quality: leave it out, or set output_format to jpeg or webp")
         return quality
+
+    @field_validator("visible_label")
+    @classmethod
+    def _is_published(cls, visible_label: bool | None, info: ValidationInfo) -> bool | None:
+        if visible_label and info.data.get("result_kind") == "archival":
+            raise ValueError("archival results have no visible label: leave it out, or set result_kind to published")
+        return visible_label
 
     @model_validator(mode="after")
     def _agree(self) -> "NewEdit":
@@ -216,7 +226,7 @@ class NewEdit(RequestModel):
         """The output settings that the request gave, for the job's parameters."""
         fields = {"output_format", "output_quality"}
         given = self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
-        kind = {"result_kind": self.result_kind} if self.result_kind else {}
+        kind = self.model_dump(include={"result_kind", "visible_label"}, exclude_none=True)
         return given | kind | ({"credentials_prompt": True} if self.credentials_prompt else {})
 
     def chosen_seeds(self) -> list[int]:
@@ -225,27 +235,3 @@ class NewEdit(RequestModel):
             return self.seeds
         first = self.seed if self.seed is not None else secrets.randbelow(MAX_RANDOM_SEED)
         return [first + k for k in range(self.n)]
-
-
-def require_subject(new_edit: NewEdit, phrase: str) -> None:
-    """Raise Problem unless every prompt names the subject as `phrase` ("sks dog")."""
-    named = re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)", re.IGNORECASE)
-    for param, prompt in _prompts(new_edit):
-        if not prompt:
-            raise Problem("prompt_empty", f"describe the image, naming {phrase!r}", param=param)
-        if not named.search(prompt):
-            raise Problem("prompt_without_subject", f"write {phrase!r} in the prompt {prompt!r}", param=param)
-
-
-def prompts_of(new_edit: NewEdit) -> list[tuple[str, str]]:
-    """All texts of the request that the models read, as pairs of role and text."""
-    one = {"target": new_edit.prompt, "action": new_edit.action, "source": new_edit.source_prompt}
-    others = one | {"negative": new_edit.negative_prompt}
-    targets = [("target", prompt) for prompt in new_edit.prompts or []]
-    return targets + [(role, text) for role, text in others.items() if text]
-
-
-def _prompts(new_edit: NewEdit) -> list[tuple[str, Any]]:
-    many = [(f"prompts[{position}]", prompt) for position, prompt in enumerate(new_edit.prompts or [])]
-    one = [("prompt", new_edit.prompt), ("source_prompt", new_edit.source_prompt)]
-    return many + [(param, prompt) for param, prompt in one if prompt is not None]

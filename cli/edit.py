@@ -73,6 +73,10 @@ def edit(
         ResultKind | None,
         typer.Option("--results", help="published: with an invisible watermark inside the mask; archival: without."),
     ] = None,
+    visible_label: Annotated[
+        bool | None,
+        typer.Option("--label/--no-label", help='A visible label "AI-edited" in a corner of published results.'),
+    ] = None,
     credentials_prompt: Annotated[
         bool, typer.Option("--credentials-prompt", help="State the prompt in the results' Content Credentials.")
     ] = False,
@@ -120,6 +124,7 @@ def edit(
                 "output_format": output_format,
                 "output_quality": quality,
                 "result_kind": result_kind,
+                "visible_label": visible_label,
                 "credentials_prompt": credentials_prompt or None,
             }
             if dry_run:

@@ -1,10 +1,20 @@
 """Projects: the tenants, which own all other rows. The CLI creates them."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.models import Project, new_id
 from ledger.webhook_secrets import new_secret
+
+
+@dataclass(frozen=True)
+class ResultDefaults:
+    """The kind of results, "archival" or "published", and whether published ones have a visible label."""
+
+    result_kind: str
+    visible_label: bool
 
 
 def create(session: Session, name: str) -> Project:
@@ -20,9 +30,10 @@ def get(session: Session, project_id: str) -> Project | None:
     return session.get(Project, project_id)
 
 
-def result_kind(session: Session, project_id: str) -> str:
-    """The kind of results of the project's edits that do not say it. The worker's database role may read no more."""
-    return session.scalars(select(Project.result_kind).where(Project.id == project_id)).one()
+def result_defaults(session: Session, project_id: str) -> ResultDefaults:
+    """What holds for edits of the project that do not say it. The workers' database role may read no more."""
+    query = select(Project.result_kind, Project.visible_label).where(Project.id == project_id)
+    return ResultDefaults(*session.execute(query).one())
 
 
 def listing(session: Session) -> list[Project]:

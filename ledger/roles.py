@@ -54,7 +54,7 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         **dict.fromkeys(("consents", "edits", "images", "subject_references", "subjects"), READ),
         **dict.fromkeys(("artefacts", "decisions", "events", "outbox", "webhook_deliveries"), ADD),
         **dict.fromkeys(("jobs", "priors"), "SELECT, UPDATE"),
-        "projects": f"SELECT (id, result_kind), {LOCK}",
+        "projects": f"SELECT (id, result_kind, visible_label), {LOCK}",
         "usage": CHANGE,
         "webhook_endpoints": ENDPOINT,
         "workers": ALL,

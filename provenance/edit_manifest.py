@@ -9,6 +9,7 @@ EDIT_ASSERTION = "org.lipe.edit"
 """The label of the assertion with LIPE's own facts."""
 WATERMARKED = {"action": "c2pa.watermarked.unbound", "description": "an invisible watermark in the edited region"}
 """The action for a watermark that leads to no manifest."""
+LABELLED = {"action": "c2pa.addedText", "description": "a visible label that says that the image was edited"}
 SOURCE = "source"
 """The id of the ingredient: the image that was edited."""
 UPLOADED_IMAGE = {"title": "uploaded image", "relationship": "parentOf", "instance_id": SOURCE}
@@ -29,6 +30,7 @@ class Region:
 class EditFacts:
     """The facts of one edited image. `region` is None if every pixel may have changed.
 
+    `label` is the rectangle of a visible label, if there is one.
     `prompt` is None unless the user asked to state it. `adapters` are the SHA-256 of the priors' weights, and
     `base_model` is the fingerprint of the base model's. `source_sha256` is that of the edited image's stored file.
     """
@@ -40,6 +42,7 @@ class EditFacts:
     adapters: tuple[str, ...]
     method: str
     has_watermark: bool = False
+    label: Region | None = None
     region: Region | None = None
     prompt: str | None = None
 
@@ -52,7 +55,7 @@ def definition(facts: EditFacts, name: str, content_type: str) -> dict[str, Any]
         "digitalSourceType": EDITED_BY_MODEL,
         "softwareAgent": software,
         "parameters": {"ingredientIds": [SOURCE]},
-        **({"changes": [_change(facts.region)]} if facts.region else {}),
+        **({"changes": [_change(facts.region, "the region that a model may change")]} if facts.region else {}),
     }
     opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [SOURCE]}}
     return {
@@ -60,13 +63,18 @@ def definition(facts: EditFacts, name: str, content_type: str) -> dict[str, Any]
         "title": name,
         "format": content_type,
         "assertions": [
-            {"label": "c2pa.actions.v2", "data": {"actions": [opened, edited, *([WATERMARKED] * facts.has_watermark)]}},
+            {"label": "c2pa.actions.v2", "data": {"actions": [opened, edited, *_marks(facts)]}},
             {"label": EDIT_ASSERTION, "data": _own_facts(facts)},
         ],
     }
 
 
-def _change(region: Region) -> dict[str, Any]:
+def _marks(facts: EditFacts) -> list[dict[str, Any]]:
+    labels = [{**LABELLED, "changes": [_change(facts.label, "the label")]}] if facts.label else []
+    return [WATERMARKED] * facts.has_watermark + labels
+
+
+def _change(region: Region, description: str) -> dict[str, Any]:
     rectangle = {
         "type": "rectangle",
         "unit": "pixel",
@@ -74,7 +82,7 @@ def _change(region: Region) -> dict[str, Any]:
         "width": region.width,
         "height": region.height,
     }
-    return {"region": [{"type": "spatial", "shape": rectangle}], "description": "the region that a model may change"}
+    return {"region": [{"type": "spatial", "shape": rectangle}], "description": description}
 
 
 def _own_facts(facts: EditFacts) -> dict[str, Any]:

@@ -15,7 +15,12 @@ MAX_TEXT = 200
 MAX_ITEMS = 50
 MAX_PIXEL = 1 << 20
 UNTRUSTED = "signingCredential.untrusted"
-UNREADABLE = "claim.malformed"
+UNREADABLE_REPORT: dict[str, Any] = {
+    "active_manifest": "",
+    "manifests": {"": {}},
+    "validation_state": "Invalid",
+    "validation_results": {"activeManifest": {"failure": [{"code": "claim.malformed"}]}},
+}
 
 
 @dataclass(frozen=True)
@@ -112,16 +117,12 @@ def _report(content: bytes, content_type: str, authorities: str) -> dict[str, An
             if not reader.is_embedded():
                 return None
             report: dict[str, Any] = json.loads(reader.json())
-            return report
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError:  # a manifest that cannot be read at all
-        return {
-            "active_manifest": "",
-            "manifests": {"": {}},
-            "validation_state": "Invalid",
-            "validation_results": {"activeManifest": {"failure": [{"code": UNREADABLE}]}},
-        }
+        return UNREADABLE_REPORT
+    # The library reports a manifest whose name was changed in one place as the active one, and does not list it.
+    return report if report["active_manifest"] in report["manifests"] else UNREADABLE_REPORT
 
 
 def _failures(report: dict[str, Any]) -> list[str]:

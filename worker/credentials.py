@@ -14,6 +14,7 @@ from ledger.version import VERSION
 from lipe_core.methods.request import Edit
 from provenance.edit_manifest import EditFacts, Region, definition
 from provenance.signing import Signer, SigningFailed
+from provenance.visible_label import label_region
 from worker.published import PUBLISHED
 
 SIGNED_ROLES = frozenset({"image", "uncomposited"})
@@ -61,8 +62,8 @@ def job_credentials(
     return ResultCredentials(signer, facts, archive, bool(parameters.get("credentials_prompt")))
 
 
-def edit_facts(edit_id: str, source_sha256: str, resolved: Mapping[str, Any]) -> EditFacts:
-    """The facts that all results of a job share, by its resolved settings."""
+def edit_facts(edit_id: str, source_sha256: str, resolved: Mapping[str, Any], size: tuple[int, int]) -> EditFacts:
+    """The facts that all results of a job share, by its resolved settings and the width and height of its image."""
     mix = resolved["mix"]
     adapters = [resolved["adapter_sha256"], mix["adapter_sha256"] if mix else None]
     return EditFacts(
@@ -73,6 +74,7 @@ def edit_facts(edit_id: str, source_sha256: str, resolved: Mapping[str, Any]) ->
         adapters=tuple(adapter for adapter in adapters if adapter),
         method=resolved["method"],
         has_watermark=resolved["result_kind"] == PUBLISHED,
+        label=label_region(size) if resolved["visible_label"] else None,
     )
 
 

@@ -14,6 +14,7 @@ from ledger.models import Image as ImageRow
 from ledger.models import Prior as PriorRow
 from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
+from ledger.projects import ResultDefaults
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
 from lipe_core.errors import InvalidRequest
@@ -34,7 +35,7 @@ from worker.job_result import JobResult
 from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
 from worker.previews import PreviewUploader, preview_uploads
-from worker.published import watermark_key
+from worker.published import PUBLISHED, result_marks
 from worker.results import ResultStore
 
 
@@ -58,6 +59,7 @@ class EditInputs:
     source_sha256: str
     archive: bytes | None
     result_kind: str
+    has_label: bool
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class EditRows:
     parameters: dict[str, Any]
     partial: PartialResults | None
     archive: bytes | None
-    result_kind: str
+    project: ResultDefaults
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
@@ -108,11 +110,13 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "output_format": output_format.name,
         "output_quality": output_format.quality,
         "result_kind": inputs.result_kind,
+        "visible_label": inputs.has_label,
     }
-    mark = watermark_key(inputs.result_kind, context.settings.watermark_key.get_secret_value())
-    facts = edit_facts(inputs.edit_id, inputs.source_sha256, resolved)
+    key = context.settings.watermark_key.get_secret_value()
+    marks = result_marks(inputs.result_kind, inputs.has_label, key)
+    facts = edit_facts(inputs.edit_id, inputs.source_sha256, resolved, inputs.request.image.size)
     credentials = job_credentials(context.signer, facts, inputs.archive, inputs.parameters)
-    results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials, mark)
+    results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials, marks)
     results.resume(inputs.partial)
     if results.missing:
         with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
@@ -128,6 +132,7 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         return Image.open(io.BytesIO(attempt.retry_storage(partial(context.storage.get, row.key, row.sha256))))
 
     subject = Subject(rows.subject.token, rows.subject.class_noun)
+    kind = rows.parameters.get("result_kind", rows.project.result_kind)
     source = image(rows.image).convert("RGB")
     source_prompt = (rows.edit.source_prompt or "").strip()
     references = rows.subject.references if _needs_references(rows.edit) else []
@@ -152,7 +157,8 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         rows.edit.id,
         rows.image.sha256,
         rows.archive,
-        rows.parameters.get("result_kind", rows.result_kind),
+        kind,
+        kind == PUBLISHED and rows.parameters.get("visible_label", rows.project.visible_label),
     )
 
 
@@ -165,7 +171,7 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
             raise ClaimLost
         subject = subjects.get(session, project_id, edit.subject_id)
         image = images.get(session, project_id, edit.image_id)
-        kind = projects.result_kind(session, project_id)
+        project = projects.result_defaults(session, project_id)
         archive = images.credentials(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
         uses_prior = edit.prior_id and not _needs_references(edit)
@@ -173,7 +179,7 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
         mix = priors.get(session, project_id, edit.mix_prior_id) if edit.mix_prior_id and uses_prior else None
     if subject is None or image is None:
         raise ClaimLost
-    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive, kind)
+    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive, project)
 
 
 def _needs_references(edit: EditRow) -> bool:

@@ -25,7 +25,7 @@ from worker.context import WorkerContext
 from worker.credentials import ResultCredentials, edited_region
 from worker.output_format import MASK_FORMAT, OutputFormat
 from worker.policy import require_policy
-from worker.published import published
+from worker.published import Marks, published
 
 ENCODERS = 2
 STAGE = "storing"
@@ -43,7 +43,7 @@ class ResultStore:
     """Stores the results of one attempt. `resolved` are the settings that all results of the job share.
 
     `output_format` is that of the images; masks are PNG. `credentials` is None if results are not signed,
-    and `mark`, the watermark's key, if they have none.
+    and `marks` if they are archival.
 
     A result has a number, from 1, in the order of the request's prompts and seeds.
     """
@@ -54,7 +54,7 @@ class ResultStore:
     output_format: OutputFormat
     resolved: dict[str, Any]
     credentials: ResultCredentials | None
-    mark: bytes | None
+    marks: Marks | None
     stored: dict[int, list[NewArtefact]] = field(default_factory=dict)
 
     def resume(self, partial: PartialResults | None) -> None:
@@ -115,7 +115,7 @@ class ResultStore:
 
     def _files(self, edit: Edit, names: Sequence[str], types: Sequence[str]) -> list[bytes]:
         """The contents of the edit's files, with credentials if the service signs. Raises SigningFailed."""
-        encoded = encode(edit, self.output_format, self.mark)
+        encoded = encode(edit, self.output_format, self.marks)
         if self.credentials is None:
             return encoded.contents
         sign = partial(self.credentials.sign, edit, encoded.region)
@@ -133,9 +133,9 @@ class ResultStore:
                 raise ClaimLost
 
 
-def encode(edit: Edit, output_format: OutputFormat, mark: bytes | None = None) -> Encoded:
-    """Make the edit's images, with a watermark if `mark` is its key, and encode each, ENCODERS at once."""
-    images = edit.images() if mark is None else published(edit, edit.images(), mark)
+def encode(edit: Edit, output_format: OutputFormat, marks: Marks | None = None) -> Encoded:
+    """Make the edit's images, with `marks` if they are published, and encode each, ENCODERS at once."""
+    images = edit.images() if marks is None else published(edit, edit.images(), marks)
     with ThreadPoolExecutor(ENCODERS) as encoders:
         contents = list(encoders.map(OutputFormat.encode, file_formats(output_format), images))
     return Encoded(contents, edited_region(edit, images.edit_mask))

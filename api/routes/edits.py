@@ -11,7 +11,8 @@ from api.auth import CallerDep, caller_of
 from api.consent import consent_ended
 from api.dry_run import DryRunBody, dry_run
 from api.edit_body import DownloadableEdit, EditBody, edit_results
-from api.edit_request import NewEdit, prompts_of, require_subject
+from api.edit_prompts import prompts_of, require_subject
+from api.edit_request import NewEdit
 from api.effective_settings import GUIDED, contradiction
 from api.fields import PathId, check_url
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
@@ -23,7 +24,7 @@ from api.policy import POLICY_PROBLEMS, require_policy
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
-from ledger import artefacts, edit_inputs, edits, images, jobs, policy, results
+from ledger import artefacts, edit_inputs, edits, images, jobs, policy, projects, results
 from ledger.edit_inputs import EditInputs
 from ledger.models import Job
 from ledger.policy import Question
@@ -122,8 +123,7 @@ def _question(idempotent: IdempotentRequest, new_edit: NewEdit, session: Session
 def _create_job(
     idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request_id: str, session: Session
 ) -> Job:
-    if new_edit.result_kind == "published" and not idempotent.service.settings.watermark_key.get_secret_value():
-        raise problems.invalid("this service has no watermark: choose archival", param="result_kind")
+    _check_marks(session, idempotent, new_edit)
     given, choices = new_edit.parameters.given(), new_edit.choices()
     rules = [GUIDED] if new_edit.negative_prompt else []
     if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
@@ -159,6 +159,18 @@ def _create_job(
         idempotency_key=idempotent.key,
         deadline_seconds=new_edit.deadline_seconds,
     )
+
+
+def _check_marks(session: Session, idempotent: IdempotentRequest, new_edit: NewEdit) -> None:
+    """Raise Problem if the results cannot have the watermark or the label that the request asks for."""
+    if new_edit.result_kind == "published" and not idempotent.service.settings.watermark_key.get_secret_value():
+        raise problems.invalid("this service has no watermark: choose archival", param="result_kind")
+    if not new_edit.visible_label or new_edit.result_kind is not None:
+        return
+    project = projects.get(session, idempotent.project_id)
+    if project is not None and project.result_kind == "archival":
+        detail = "the project's results are archival, without a visible label: set result_kind to published, too"
+        raise problems.invalid(detail, param="visible_label")
 
 
 def _inputs(session: Session, project_id: str, new_edit: NewEdit) -> EditInputs:

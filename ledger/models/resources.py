@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Double, ForeignKey, Index, text
+from sqlalchemy import Double, ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list_index, metadata_index
@@ -12,8 +12,8 @@ from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list
 class Project(Row):
     """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`.
 
-    `result_kind` is that of edits that do not say it: "archival" or "published". From
-    `former_secret_expires_at` on, only the newest secret signs.
+    `result_kind` is that of edits that do not say it: "archival" or "published". So is `visible_label`: whether
+    published results get one. From `former_secret_expires_at` on, only the newest secret signs.
     """
 
     __tablename__ = "projects"
@@ -22,6 +22,7 @@ class Project(Row):
     name: Mapped[str]
     webhook_secrets: Mapped[list[str]]
     result_kind: Mapped[str] = mapped_column(server_default=text("'archival'"))
+    visible_label: Mapped[bool] = mapped_column(server_default=false())
     former_secret_expires_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 

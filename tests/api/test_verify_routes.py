@@ -138,3 +138,14 @@ def test_a_request_for_a_watermark_without_a_key_is_refused(
     payload = {"prior_id": prior, "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
     body = refused(422, "invalid_request", api.post, "/v1/edits", json=payload | {"result_kind": "published"})
     assert body["param"] == "result_kind"
+
+
+def test_a_label_is_refused_where_results_are_archival(
+    api: TestClient, refused: Refuse, prior: str, upload: Callable[..., str]
+) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
+    for kind in ({}, {"result_kind": "archival"}):
+        sent = payload | {"visible_label": True} | kind
+        body = refused(422, "invalid_request", api.post, "/v1/edits", json=sent)
+        assert "archival" in str(body)
+        assert "visible_label" in str(body)

@@ -1,4 +1,4 @@
-"""A web server on loopback with files for GET."""
+"""A web server on loopback with files for GET, and functions that answer HEAD."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +36,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def log_message(self, *arguments: Any) -> None:
         """Write no log."""

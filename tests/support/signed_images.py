@@ -10,7 +10,7 @@ from cli.credential_files import CredentialFiles
 from provenance.edit_manifest import EditFacts, Region, definition
 from provenance.signing import Signer, load_signer
 
-FACTS = EditFacts("edt_1", "0.2.0", "ef" * 32, "ab" * 32, ("cd" * 32,), "nima", False, Region(3, 4, 20, 10), None)
+FACTS = EditFacts("edt_1", "0.2.0", "ef" * 32, "ab" * 32, ("cd" * 32,), "nima", region=Region(3, 4, 20, 10))
 
 
 def local_signer(folder: Path, organization: str = "Example") -> Signer:

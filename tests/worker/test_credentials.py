@@ -3,6 +3,7 @@
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from provenance.certificates import InvalidCertificates
 from provenance.ingredient import archive
 from provenance.reading import Credentials, Trust, read
 from provenance.signing import Signer, SigningFailed
+from provenance.visible_label import label_region
+from tests.support import c2pa_reader
 from tests.support.factories import current, edit, verified
 from tests.support.signed_images import local_signer, noise, signed
 from worker import credentials
@@ -50,7 +53,9 @@ def test_each_result_says_what_was_done(
         box = mask.getbbox()
     shown = [(one.left, one.top, one.left + one.width, one.top + one.height) for one in edited.regions]
     assert shown == [box]
-    assert PROMPT.encode() not in storage.get(files["image"].key, files["image"].sha256)
+    content = storage.get(files["image"].key, files["image"].sha256)
+    assert c2pa_reader.verified(content).assertions["org.lipe.edit"] == found["image"].edit
+    assert PROMPT.encode() not in content
 
 
 def test_the_pixels_are_those_without_a_signature_and_the_prompt_is_stated_on_request(
@@ -138,6 +143,41 @@ def test_a_published_result_is_marked_inside_the_mask_alone(
     assert changed[mask].mean() > 0.3
     assert not changed[~mask].any()
     assert published["edit_mask"].tobytes() == archival["edit_mask"].tobytes()
+
+
+def test_a_visible_label_is_in_published_results_alone_and_their_credentials_say_so(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, tmp_path: Path
+) -> None:
+    signer, settings = local_signer(tmp_path / "signer"), context.settings
+    signing = replace(context, signer=signer, settings=settings.model_copy(update={"watermark_key": SecretStr("key")}))
+    with begin() as session:
+        session.get_one(Project, project.id).visible_label = True
+    found = {}
+    variants: dict[str, dict[str, Any]] = {
+        "archival": {},
+        "labelled": {"result_kind": "published"},
+        "plain": {"result_kind": "published", "visible_label": False},
+    }
+    for name, parameters in variants.items():
+        job = edit(begin, storage, project, subject, None, method="sdedit", prompts=[PROMPT])
+        with begin() as session:
+            row = session.get_one(Job, job.id)
+            row.parameters = row.parameters | parameters
+        run_job(signing, job.id)
+        (image,) = [file for file in verified(begin, storage, job) if file.role == "image"]
+        found[name] = np.asarray(opened(storage, image)), credentials_of(storage, image, signer).actions
+    pixels, actions = found["labelled"]
+    assert [action.action for action in actions[2:]] == ["c2pa.watermarked.unbound", "c2pa.addedText"]
+    (label,) = actions[3].regions
+    assert label == label_region((pixels.shape[1], pixels.shape[0]))
+    corner = np.zeros(pixels.shape[:2], bool)
+    corner[label.top : label.top + label.height, label.left : label.left + label.width] = True
+    changed = (pixels != found["plain"][0]).any(axis=2)
+    assert changed[corner].mean() > 0.9
+    assert not changed[~corner].any()
+    assert [len(found[name][1]) for name in ("archival", "plain")] == [2, 3]
+    assert not np.array_equal(found["archival"][0], pixels)
+    assert (found["archival"][0][corner] != pixels[corner]).any(axis=1).mean() > 0.9
 
 
 def test_a_published_result_needs_a_key(

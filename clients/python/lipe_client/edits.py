@@ -55,6 +55,7 @@ class Edits:
         output_format: OutputFormat | None = None,
         output_quality: int | None = None,
         result_kind: ResultKind | None = None,
+        visible_label: bool | None = None,
         credentials_prompt: bool | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
@@ -77,7 +78,8 @@ class Edits:
         slightly from the source outside the mask, too.
 
         "published" results carry an invisible watermark inside the mask, and "archival" ones do not. The project has a
-        default. With `credentials_prompt`, the Content Credentials of the images state the prompt; by default they do
+        default. A `visible_label` "AI-edited" is added to published results alone, in a corner. With
+        `credentials_prompt`, the Content Credentials of the images state the prompt; by default they do
         not.
 
         `deadline_seconds`: the job expires if no worker begins it in this time.
@@ -107,6 +109,7 @@ class Edits:
             "output_format": output_format,
             "output_quality": output_quality,
             "result_kind": result_kind,
+            "visible_label": visible_label,
             "credentials_prompt": credentials_prompt,
             "metadata": metadata,
             "webhook_url": webhook_url,
