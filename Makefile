@@ -42,7 +42,7 @@ $(VENV)/.studio: $(STUDIO_SOURCES) | $(VENV)/.ready
 studio: $(VENV)/.ready ## build the web page of the service from web/ into api/studio/
 	@VENV=$(VENV) web/npm.sh build
 
-studio-check: $(VENV)/.ready ## check types, lint and format of web/
+studio-check: $(VENV)/.ready ## check types, lint and format of web/, and run its unit tests
 	@VENV=$(VENV) web/npm.sh check
 
 # In an environment of its own, as its version of typer conflicts with ours.

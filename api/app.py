@@ -24,6 +24,7 @@ from api.routes import (
     jobs,
     keys,
     models,
+    own_key,
     prior_imports,
     priors,
     references,
@@ -85,7 +86,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
         uploads, images, subjects, consents, references, captions, priors, prior_imports, edits, verify, jobs, models,
-        webhooks, webhook_secrets, keys, decisions, deletions,
+        webhooks, webhook_secrets, keys, own_key, decisions, deletions,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

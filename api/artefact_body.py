@@ -4,6 +4,7 @@ from typing import Any
 
 from api.fields import ResponseModel
 from api.service import Service
+from ledger.artefacts import NewArtefact
 from ledger.models import Artefact
 
 
@@ -31,6 +32,19 @@ class ArtefactBody(ResponseModel):
     url: str
     """Signed URL of the file, valid for a few minutes. Each answer has a new one: read it again instead of storing
     it."""
+
+
+def new_artefact_body(service: Service, file: NewArtefact) -> ArtefactBody:
+    """The body of a file that an unfinished job has stored, with a new URL."""
+    return ArtefactBody(
+        role=file.role,
+        name=file.name,
+        content_type=file.content_type,
+        size=file.stored.size,
+        sha256=file.stored.sha256,
+        details=file.details,
+        url=service.storage.presign_get(file.stored.key, filename=file.name),
+    )
 
 
 def artefact_body(service: Service, artefact: Artefact) -> ArtefactBody:

@@ -9,7 +9,7 @@ from ledger.settings import Settings
 def render() -> str:
     """The OpenAPI document as JSON. It does not depend on the settings."""
     document = make_app(Settings.model_construct()).openapi()
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
-from api.artefact_body import ArtefactBody, artefact_body
+from api.artefact_body import ArtefactBody, artefact_body, new_artefact_body
 from api.fields import Moment, ResponseModel
 from api.job_body import JobWarning
 from api.mixing import MixBody, mix_body
 from api.service import Service
-from ledger.models import Artefact, Edit
+from ledger import partial_results
+from ledger.models import Artefact, Edit, Job
 from ledger.states import State
 
 
@@ -98,15 +99,23 @@ class DownloadableEdit(EditBody):
     until the job has succeeded."""
 
     results: list[EditResult]
-    """One result for each prompt and seed. Empty until the job has succeeded."""
+    """One result for each prompt and seed. While the job runs, those that it has stored so far; a job that then ends
+    without success has none."""
 
 
-def edit_results(service: Service, files: list[Artefact]) -> list[EditResult]:
+def edit_files(service: Service, job: Job | None, stored: list[Artefact]) -> list[ArtefactBody]:
+    """The files of an edit: those that its job ended with, or those that the running job has stored so far."""
+    if job is not None and job.status is State.RUNNING and (partial := partial_results.read(job)):
+        return [new_artefact_body(service, file) for _, made in sorted(partial.files.items()) for file in made]
+    return [artefact_body(service, artefact) for artefact in stored]
+
+
+def edit_results(files: list[ArtefactBody]) -> list[EditResult]:
     """One result for each image, in the job's order, with the masks of the same prompt and seed."""
     grouped: dict[tuple[str | None, int | None], dict[str, ArtefactBody]] = {}
-    for artefact in files:
-        key = artefact.details.get("target_prompt"), artefact.details.get("seed")
-        grouped.setdefault(key, {})[artefact.role] = artefact_body(service, artefact)
+    for file in files:
+        key = file.details.get("target_prompt"), file.details.get("seed")
+        grouped.setdefault(key, {})[file.role] = file
     shared = grouped.get((None, None), {})
     return [
         EditResult.model_validate({"prompt": prompt, "seed": seed, **shared, **bodies})

@@ -238,6 +238,17 @@ RESPONSES: Mapping[str, Any] = {
     "rotate_webhook_secret": {"secrets": [SECRET, SECRET], "former_expires_at": LATER},
     "create_key": _key | {"api_key": f"lipe_{KEY}_5f0c6f0e..."},
     "list_keys": _page(_key),
+    "get_key": {
+        "id": KEY, "name": "the shop's web server", "scope": "write", "scopes": ["read", "write"],
+        "project": {"id": "prj_0198c2f15d2f4b60", "name": "default"}, "created_at": MOMENT, "expires_at": NEXT_YEAR,
+    },
+    "get_usage": {
+        "queued_jobs": 3, "running_jobs": 1, "max_running_jobs": 8,
+        "quotas": [
+            {"name": "queued-jobs", "quota": 1000, "remaining": 997, "reset_seconds": None},
+            {"name": "gpu-seconds", "quota": 86_400, "remaining": 80_000, "reset_seconds": 21_600},
+        ],
+    },
     "list_decisions": _page(_decision),
     "list_webhook_deliveries": _page(_delivery),
     "redeliver_webhook": _delivery | {"state": "pending", "delivered_at": None, "next_attempt_at": LATER},

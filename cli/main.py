@@ -1,12 +1,11 @@
 """The `lipe` command. Each command imports what it runs only when it is called, so that `lipe --help` is fast."""
 
-import json
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +14,8 @@ from cli import consent, content_credentials, decisions, keys, projects
 from cli.captions import captions
 from cli.check_model import check_model
 from cli.edit import edit
+from cli.embedded.announce import announce
+from cli.embedded.browser import is_wanted, open_studio
 from cli.embedded.workers import Workers, WorkersOption
 from cli.import_prior import import_prior
 from cli.jobs import cancel, jobs, retry
@@ -26,19 +27,21 @@ from cli.settings_file import Data
 from cli.status import status
 from cli.train import train
 from cli.verify import verify
+from cli.whoami import whoami
 from ledger.version import VERSION
-
-if TYPE_CHECKING:
-    from cli.embedded.up import Service
 
 Port = Annotated[int, typer.Option(help="The port of the API; 0 selects a free one.", min=0, max=65535)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list, for scripts.")]
+OpenOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--open/--no-open",
+        help="Open the studio in the browser. Default: in a terminal with a display, but not over SSH, in a container "
+        "or in CI.",
+        show_default=False,
+    ),
+]
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-MINIATURE_BANNER = (
-    "The base model is the miniature, which knows only its drawn world. "
-    "For photos, set LIPE_BASE_MODEL to an SDXL checkpoint."
-)
-
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
@@ -68,8 +71,9 @@ def up(
     ] = None,
     workers: WorkersOption = Workers.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready, for scripts.")] = False,
+    opens: OpenOption = None,
 ) -> None:
-    """Start the whole service on this machine. Ctrl-C stops it."""
+    """Start the whole service on this machine, and open its studio in the browser. Ctrl-C stops it."""
     with needs_packages("api,worker,embedded"):
         from cli.embedded.process import FolderInUse, StartError
         from cli.embedded.up import embedded_service
@@ -91,6 +95,8 @@ def up(
         ):
             status.stop()
             announce(console, service, as_json=as_json)
+            if is_wanted(opens, is_interactive=console.is_terminal and not as_json, environment=os.environ):
+                open_studio(service, console)
             while not (failure := service.failure()):
                 time.sleep(0.5)
             raise StartError(failure)
@@ -194,7 +200,7 @@ def doctor() -> None:
 
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
-    "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify),
+    "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify, whoami),
     "Look after it": (doctor, audit, retention, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }
@@ -207,38 +213,6 @@ app.add_typer(keys.app, name="keys", rich_help_panel="Look after it")
 app.add_typer(projects.app, name="projects", rich_help_panel="Look after it")
 app.add_typer(decisions.app, name="decisions", rich_help_panel="Look after it")
 app.add_typer(bench.app, name="bench", rich_help_panel="Models")
-
-
-def announce(console: Console, service: "Service", *, as_json: bool) -> None:
-    """Print the URL and the API key: as one JSON line on stdout, or for people on stderr."""
-    key = service.key
-    if as_json:
-        ready = {
-            "url": service.url,
-            "public_url": service.public_url,
-            "api_key": key.token,
-            "api_key_file": str(key.file),
-            "settings": str(service.settings_file),
-        }
-        print(json.dumps(ready), flush=True)
-        return
-    lines = [f"LIPE is at {service.url} (documentation: {service.url}/docs)"]
-    # A browser sends the fragment to no server. Only a terminal shows the key: the output may also be kept in a file.
-    key_fragment = f"/#key={key.token}" if console.is_terminal else "/"
-    lines.append(f"Studio: {service.url}{key_fragment}")
-    if service.public_url != service.url:
-        lines.append(f"Other machines use {service.public_url} (set LIPE_PUBLIC_URL if they need another name)")
-    if key.origin == "replaced":
-        lines.append(f"The API key in {key.file} was not valid any more: there is a new one.")
-    if key.origin == "kept":
-        lines.append(f"API key: as before, in {key.file}")
-    else:
-        lines.append(f"API key: {key.token} (kept in {key.file})")
-    lines.append(f"Settings for the other lipe commands: . {service.settings_file}")
-    if service.has_miniature:
-        lines.append(MINIATURE_BANNER)
-    for line in (*lines, "Ctrl-C stops it."):
-        console.print(line, markup=False, soft_wrap=True)
 
 
 def _configure_program() -> None:

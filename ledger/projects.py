@@ -31,7 +31,7 @@ def get(session: Session, project_id: str) -> Project | None:
 
 
 def result_defaults(session: Session, project_id: str) -> ResultDefaults:
-    """What holds for edits of the project that do not say it. The workers' database role may read no more."""
+    """The defaults of the project's edits. The database role of the workers may read no more of it."""
     query = select(Project.result_kind, Project.visible_label).where(Project.id == project_id)
     return ResultDefaults(*session.execute(query).one())
 

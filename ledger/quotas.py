@@ -46,18 +46,13 @@ def of_jobs(session: Session, project_id: str, settings: Settings) -> list[Quota
     if queued > settings.max_queued_jobs - MARGIN:
         _lock_project(session, project_id)
         ((queued, used, left),) = _OF_JOBS(session, project=project_id)
-    gpu = settings.max_gpu_seconds_per_day
-    return [
-        _of_count("queued-jobs", settings.max_queued_jobs, queued),
-        QuotaStatus("gpu-seconds", gpu, max(gpu - int(used), 0), int(used) >= gpu, DAY_SECONDS, int(left)),
-    ]
+    return _job_statuses(settings, queued, used, left)
 
 
 def of_subjects(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
     """The quota of a transaction that has created a subject."""
     _lock_project(session, project_id)
-    mine = select(func.count()).select_from(Subject).where(Subject.project_id == project_id)
-    return [_of_count("subjects", settings.max_subjects, session.scalar(mine) or 0)]
+    return [_of_count("subjects", settings.max_subjects, _count(session, Subject, project_id))]
 
 
 def of_uploads(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
@@ -69,19 +64,34 @@ def of_uploads(session: Session, project_id: str, settings: Settings) -> list[Qu
 def of_images(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
     """The quotas of a transaction that has created an image."""
     _lock_project(session, project_id)
-    mine = select(func.count(), func.coalesce(func.sum(Image.size), 0)).where(Image.project_id == project_id)
-    count, size = session.execute(mine).one()
-    return [
-        _of_count("images", settings.max_images, count),
-        _of_count("image-bytes", settings.max_image_bytes, int(size)),
-    ]
+    return _image_statuses(session, project_id, settings)
 
 
 def of_endpoints(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
     """The quota of a transaction that has created a webhook endpoint."""
     _lock_project(session, project_id)
-    mine = select(func.count()).select_from(WebhookEndpoint).where(WebhookEndpoint.project_id == project_id)
-    return [_of_count("webhook-endpoints", settings.max_webhook_endpoints, session.scalar(mine) or 0)]
+    count = _count(session, WebhookEndpoint, project_id)
+    return [_of_count("webhook-endpoints", settings.max_webhook_endpoints, count)]
+
+
+def of_project(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
+    """All quotas of the project, to show: no lock is taken, and nothing is refused."""
+    ((queued, used, left),) = _OF_JOBS(session, project=project_id)
+    return [
+        *_job_statuses(settings, queued, used, left),
+        _of_count("subjects", settings.max_subjects, _count(session, Subject, project_id)),
+        *_image_statuses(session, project_id, settings),
+        _of_count("pending-uploads", settings.max_pending_uploads, uploads.count_pending(session, project_id)),
+        _of_count("webhook-endpoints", settings.max_webhook_endpoints, _count(session, WebhookEndpoint, project_id)),
+    ]
+
+
+def count_active(session: Session, project_id: str) -> tuple[int, int]:
+    """The numbers of the project's queued and running jobs."""
+    active = (Job.project_id == project_id, Job.state.in_((State.QUEUED, State.RUNNING)))
+    rows = session.execute(select(Job.state, func.count()).where(*active).group_by(Job.state))
+    counts = {State(state): count for state, count in rows}
+    return counts.get(State.QUEUED, 0), counts.get(State.RUNNING, 0)
 
 
 def has_room(session: Session, job_id: str, settings: Settings) -> bool:
@@ -111,6 +121,27 @@ def _lock_project(session: Session, project_id: str) -> None:
     """Lock with FOR NO KEY UPDATE: other transactions can still write rows that refer to the project."""
     session.flush()
     session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
+
+
+def _job_statuses(settings: Settings, queued: int, used: float, left: float) -> list[QuotaStatus]:
+    gpu = settings.max_gpu_seconds_per_day
+    return [
+        _of_count("queued-jobs", settings.max_queued_jobs, queued),
+        QuotaStatus("gpu-seconds", gpu, max(gpu - int(used), 0), int(used) >= gpu, DAY_SECONDS, int(left)),
+    ]
+
+
+def _image_statuses(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
+    mine = select(func.count(), func.coalesce(func.sum(Image.size), 0)).where(Image.project_id == project_id)
+    count, size = session.execute(mine).one()
+    return [
+        _of_count("images", settings.max_images, count),
+        _of_count("image-bytes", settings.max_image_bytes, int(size)),
+    ]
+
+
+def _count(session: Session, table: type[Subject | WebhookEndpoint], project_id: str) -> int:
+    return session.scalar(select(func.count()).select_from(table).where(table.project_id == project_id)) or 0
 
 
 def _of_count(name: str, quota: int, count: int) -> QuotaStatus:

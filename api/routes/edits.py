@@ -1,16 +1,18 @@
 """Edits: an image of a learned subject, changed as a prompt says."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
 from api.consent import consent_ended
 from api.dry_run import DryRunBody, dry_run
-from api.edit_body import DownloadableEdit, EditBody, edit_results
+from api.edit_body import DownloadableEdit, EditBody, edit_files, edit_results
 from api.edit_prompts import prompts_of, require_subject
 from api.edit_request import NewEdit
 from api.effective_settings import GUIDED, contradiction
@@ -20,7 +22,7 @@ from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody
 from api.mixing import checked_mix
 from api.pagination import Listing, PageDep, listing
-from api.policy import POLICY_PROBLEMS, require_policy
+from api.policy import POLICY_PROBLEMS, for_dry_run, require_policy
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
@@ -68,14 +70,19 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
         "prompt_without_subject",
         "consent_ended",
         "mask_size_mismatch",
+        *POLICY_PROBLEMS,
     ),
 )
-def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
-    """Check a request for an edit, quotas included, and estimate its time. Nothing is created."""
-    service = idempotent.service
+async def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
+    """Check a request for an edit, quotas and the operator's policy included, and estimate its time.
+
+    Nothing is created.
+    """
+    service, unkeyed = idempotent.service, replace(idempotent, key=None)
     check_url(service.settings, new_edit.webhook_url, param="webhook_url")
+    await require_policy(service, caller_of(request), for_dry_run(partial(_question, unkeyed, new_edit)))
     create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
-    return dry_run(service, idempotent.project_id, "edit", new_edit.method, create_job)
+    return await run_in_threadpool(dry_run, service, idempotent.project_id, "edit", new_edit.method, create_job)
 
 
 @router.get("", operation_id="list_edits", response_model=Listing[EditBody], openapi_extra=METADATA_PARAMETER)
@@ -106,7 +113,7 @@ def get_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
             status=job.status if job else None,
             action=job.parameters.get("action") if job else None,
             used_source_prompt=job.resolved.get("source_prompt") if job else None,
-            results=edit_results(service, files),
+            results=edit_results(edit_files(service, job, files)),
         )
 
 

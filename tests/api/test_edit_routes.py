@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from ledger import workers
+from ledger import attempts, workers
+from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
 from ledger.models import Job
+from ledger.partial_results import PartialResults
+from ledger.storage import Storage, attempt_prefix
 from tests.support.api_fixtures import Refuse
 
 Upload = Callable[..., str]
@@ -218,3 +221,32 @@ def test_a_dry_run_prices_a_training(api: TestClient, refused: Refuse, subject: 
     assert (body["resolved"]["prior"]["steps"], body["images"], body["position"]) == (1000, 0, 1)
     assert api.get(path).json()["data"] == []
     refused(404, "not_found", api.post, "/v1/subjects/sub_unknown/priors/dry-run")
+
+
+def test_the_results_of_a_running_edit_appear_one_by_one(
+    api: TestClient, prior: str, upload: Upload, begin: UnitOfWork, storage: Storage
+) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": DOG, "seeds": [7, 8]}
+    job = api.post("/v1/edits", json=payload).raise_for_status().json()
+
+    def results() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = api.get(f"/v1/edits/{job['edit_id']}").raise_for_status().json()["results"]
+        return found
+
+    with begin() as session:
+        claim = attempts.claim(session, job["id"], "worker-1", lease_seconds=60)
+    assert claim
+    assert results() == []
+    prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
+    made: dict[int, list[NewArtefact]] = {}
+    for number, seed in enumerate((7, 8), start=1):
+        stored = storage.put(prefix, f"image-{number}.png", b"an image", "image/png")
+        details = {"target_prompt": DOG, "seed": seed}
+        made[number] = [NewArtefact("image", f"image-{number}.png", "image/png", stored, details)]
+        with begin() as session:
+            assert attempts.keep(session, claim, PartialResults({}, dict(made)), storage)
+        assert [result["seed"] for result in results()] == [7, 8][:number]
+        assert all("Signature" in result["image"]["url"] for result in results())
+    with begin() as session:
+        attempts.finish_failed(session, claim, "gpu_out_of_memory", "too large", {})
+    assert results() == []

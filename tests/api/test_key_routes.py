@@ -1,11 +1,13 @@
 """Keys over REST: created by an `admin` key, shown once, listed without secrets, revoked."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from api.quota import PROBLEMS
 from ledger import keys
 from ledger.database import UnitOfWork
 from ledger.models import ApiKey, Project
@@ -39,6 +41,37 @@ def test_a_new_key_works_is_shown_once_and_can_be_revoked(app: FastAPI, api: Tes
     assert api.delete(f"/v1/keys/{created['id']}").status_code == 204
     assert api.delete(f"/v1/keys/{created['id']}").json()["code"] == "not_found"
     assert api.get("/v1/keys").json()["data"][0]["revoked_at"]
+
+
+def test_every_key_sees_itself_and_its_project(
+    app: FastAPI, api: TestClient, project: Project, new_key: NewKey, begin: UnitOfWork
+) -> None:
+    viewer = client(app, new_key(project, scope="read", expires_at=NEXT_YEAR))
+    mine = viewer.get("/v1/key").json()
+    assert (mine["scope"], mine["scopes"]) == ("read", ["read"])
+    assert mine["project"] == {"id": project.id, "name": project.name}
+    assert datetime.fromisoformat(mine["expires_at"]) == NEXT_YEAR
+    assert mine["id"] == viewer.headers["authorization"].split("_")[1]
+    assert not {"digest", "api_key"} & mine.keys()
+    admin = api.get("/v1/key").json()
+    assert (admin["scopes"], admin["expires_at"]) == (["read", "write", "admin"], None)
+
+
+def test_usage_counts_the_active_jobs_and_what_is_left(
+    api: TestClient, subject: dict[str, Any], stranger: TestClient
+) -> None:
+    before = {row["name"]: row for row in api.get("/v1/usage").json()["quotas"]}
+    api.post(f"/v1/subjects/{subject['id']}/priors").raise_for_status()
+    usage = api.get("/v1/usage").json()
+    after = {row["name"]: row for row in usage["quotas"]}
+    assert (usage["queued_jobs"], usage["running_jobs"]) == (1, 0)
+    assert after["queued-jobs"]["remaining"] == before["queued-jobs"]["remaining"] - 1
+    assert after["subjects"]["remaining"] == after["subjects"]["quota"] - 1
+    assert 0 < after["gpu-seconds"]["reset_seconds"] <= 86_400
+    assert set(after) == set(PROBLEMS)  # each quota that refuses is shown
+    others = stranger.get("/v1/usage").json()
+    assert others["queued_jobs"] == 0
+    assert all(row["remaining"] == row["quota"] for row in others["quotas"])
 
 
 def test_a_key_is_not_stored_with_the_answer(api: TestClient, begin: UnitOfWork) -> None:

@@ -15,8 +15,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from cli.embedded.access_key import AccessKey
+from cli.embedded.announce import announce
 from cli.embedded.up import Service
-from cli.main import STOP_SIGNALS, announce, app
+from cli.main import STOP_SIGNALS, app
 from ledger.version import VERSION
 from tests.support.checkout import PYTHON_PATH
 

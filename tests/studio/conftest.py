@@ -17,7 +17,7 @@ OPTIONS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium of the system."""
     if CHROMIUM is None:
@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The whole service with the packaged miniature."""
     environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}

@@ -1,4 +1,4 @@
-"""The sources of the studio: types, style, and a lock file that works with every registry."""
+"""The sources of the studio: types, style, unit tests, and a lock file that works with every registry."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.checkout import ROOT
 WEB = ROOT / "web"
 
 
-def test_the_types_fit_the_contract_and_the_style_is_that_of_the_house() -> None:
+def test_the_types_fit_the_contract_and_the_unit_tests_pass() -> None:
     if not (WEB / "node_modules" / ".installed").is_file():
         pytest.skip("the packages of web/ are not installed: make studio")
     environment = {**os.environ, "VENV": sys.prefix}

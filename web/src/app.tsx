@@ -1,15 +1,18 @@
 import { lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
-import { setKey, useKey } from "./api/session";
+import { setKey, useKey, useOfferedKey } from "./api/session";
 import { MiniatureBanner } from "./components/miniature-banner";
+import { KeyBadge, WritersOnly } from "./components/rights";
 import { Mark, ThemeButton } from "./components/shell";
 import { type Place, usePlace } from "./lib/router";
 import { JobPage } from "./screens/job";
 import { NewSubject } from "./screens/new-subject";
+import { OfferedKey } from "./screens/offered-key";
 import { SignIn } from "./screens/sign-in";
 import { SubjectPage } from "./screens/subject";
 import { Subjects } from "./screens/subjects";
 
 const EditPage = lazy(() => import("./screens/edit"));
+const ComparePage = lazy(() => import("./screens/compare"));
 const History = lazy(() => import("./screens/history"));
 const Service = lazy(() => import("./screens/service"));
 const AREAS = [
@@ -21,10 +24,21 @@ const AREAS = [
 
 function Screen({ place }: { place: Place }): ReactNode {
   const [area, id = ""] = place.path;
-  if (area === "subjects" && id === "new") return <NewSubject />;
+  if (area === "subjects" && id === "new")
+    return (
+      <WritersOnly what="teach a subject">
+        <NewSubject />
+      </WritersOnly>
+    );
   if (area === "subjects" && id) return <SubjectPage key={id} id={id} />;
   if (area === "jobs" && id) return <JobPage key={id} id={id} />;
-  if (area === "edit") return <EditPage key={place.query.toString()} query={place.query} />;
+  if (area === "edit")
+    return (
+      <WritersOnly what="edit an image">
+        <EditPage key={place.query.toString()} query={place.query} />
+      </WritersOnly>
+    );
+  if (area === "compare") return <ComparePage key={place.query.toString()} query={place.query} />;
   if (area === "history") return <History />;
   if (area === "service") return <Service />;
   return <Subjects />;
@@ -41,7 +55,9 @@ function Shell({ isHidden }: { isHidden: boolean }) {
     if (!isFirst.current && address) scrollTo(0, 0);
     isFirst.current = false;
   }, [address]);
-  const current = place.path[0] === "jobs" ? "history" : (place.path[0] ?? "subjects");
+  const current = ["jobs", "compare"].includes(place.path[0] ?? "")
+    ? "history"
+    : (place.path[0] ?? "subjects");
   return (
     <div hidden={isHidden}>
       <header className="top">
@@ -56,6 +72,7 @@ function Shell({ isHidden }: { isHidden: boolean }) {
           ))}
         </nav>
         <div className="top-end">
+          <KeyBadge />
           <ThemeButton />
           <button type="button" className="quiet" onClick={signOut}>
             Sign out
@@ -82,10 +99,12 @@ export function App() {
   const hasKey = useKey() !== null;
   const wasOpen = useRef(false);
   wasOpen.current ||= hasKey;
+  const offered = useOfferedKey();
   return (
     <>
-      {!hasKey && <SignIn wasOpen={wasOpen.current} />}
-      {wasOpen.current && <Shell isHidden={!hasKey} />}
+      {offered && <OfferedKey offered={offered} hasKey={hasKey} />}
+      {!hasKey && !offered && <SignIn wasOpen={wasOpen.current} />}
+      {wasOpen.current && <Shell isHidden={!hasKey || offered !== null} />}
     </>
   );
 }

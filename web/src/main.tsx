@@ -13,6 +13,7 @@ import "./styles/images.css";
 import "./styles/results.css";
 
 takeKeyFromAddress();
+addEventListener("hashchange", takeKeyFromAddress);
 
 /** A refusal is an answer: only a lost connection or a busy server is asked again. */
 const shouldRetry = (failures: number, error: Error) =>

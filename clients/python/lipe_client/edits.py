@@ -120,22 +120,22 @@ class Edits:
 
     dry_run_edit = edit.then(
         dry_run_of,
-        """Check a request for an edit, quotas included, and estimate its time. Nothing is created.
+        """Check a request for an edit, quotas and the operator's policy included, and estimate its time.
 
-        The parameters are those of `edit`. Raises Problem as `edit` would.
+        Nothing is created. The parameters are those of `edit`. Raises Problem as `edit` would.
         """,
     )
 
     @operation
     def get_edit(self, edit: EditSummary | Job | str) -> Call[Edit]:
-        """One edit, by its id or its job. It has results once its job succeeded."""
+        """One edit, by its id or its job. While its job runs, it has the results that are stored so far."""
         return Call("GET", path_of("edits", _edit_id(edit)), Edit.model_validate_json)
 
     @operation
     def results(self, edit: EditSummary | Job | str) -> Call[tuple[Result, ...]]:
         """The results of an edit, in the order of its prompts and, for each prompt, of its seeds.
 
-        Empty until its job succeeded.
+        While its job runs, those that it has stored so far.
         """
         return Call("GET", path_of("edits", _edit_id(edit)), lambda content: Edit.model_validate_json(content).results)
 

@@ -1,14 +1,24 @@
-"""Operations on API keys, for clients with an `admin` key."""
+"""Operations on API keys: the client's own one with any key, those of the project with an `admin` key."""
 
 from datetime import datetime
 
 from lipe_client.call import Call, Listing, filters, no_content, path_of, without_none
-from lipe_client.models import ApiKey, NewApiKey, Scope
+from lipe_client.models import ApiKey, NewApiKey, OwnKey, Scope, Usage
 from lipe_client.operations import list_operation, operation
 
 
 class Keys:
     """The operations on the project's API keys."""
+
+    @operation
+    def key(self) -> Call[OwnKey]:
+        """The key of this client: its name, what it may do, its project and its expiry."""
+        return Call("GET", path_of("key"), OwnKey.model_validate_json)
+
+    @operation
+    def usage(self) -> Call[Usage]:
+        """The project's active jobs, and how much of each quota is left."""
+        return Call("GET", path_of("usage"), Usage.model_validate_json)
 
     @operation
     def create_api_key(

@@ -419,10 +419,51 @@ class NewApiKey(ApiKey):
     api_key: str
 
 
+class Project(Model):
+    """The project that a key belongs to."""
+
+    id: str
+    name: str
+
+
+class OwnKey(Model):
+    """The key of this client. `scopes` has `scope` and those before it: read, write, admin."""
+
+    id: str
+    name: str
+    scope: Scope
+    scopes: tuple[Scope, ...]
+    project: Project
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class Quota(Model):
+    """A limit of the project in the unit of its name: a number, seconds or bytes.
+
+    It is whole again after `reset_seconds`; None for a limit without a window.
+    """
+
+    name: str
+    quota: int
+    remaining: int
+    reset_seconds: int | None
+
+
+class Usage(Model):
+    """The project's active jobs and its quotas."""
+
+    queued_jobs: int
+    running_jobs: int
+    max_running_jobs: int
+    quotas: tuple[Quota, ...]
+
+
 class Decision(Model):
     """A decision of the append-only log. `number` is its place in the project's log.
 
-    `kind` is prompt, references, result or consent; `outcome` such as allowed or refused; `reason` a code.
+    `kind` is prompt, references, captions, import, result or consent; `outcome` such as allowed or refused; `reason` a
+    code.
     `digests` are the SHA-256 of prompts, and `hash` covers the decision and the hash of the one before it.
     """
 

@@ -150,6 +150,9 @@ def test_keys(lipe: Client, server: str) -> None:
     created = lipe.create_api_key("viewer", scope="read", expires_at=expires_at)
     with Client(server, created.api_key) as viewer:
         assert list(viewer.jobs()) == []
+        mine = viewer.key()
+        assert (mine.id, mine.name, mine.scopes, mine.expires_at) == (created.id, "viewer", ("read",), expires_at)
+        assert {quota.name for quota in viewer.usage().quotas} > {"queued-jobs", "subjects"}
         with pytest.raises(Problem, match="scope `admin`"):
             list(viewer.api_keys())
     lipe.revoke_api_key(created)

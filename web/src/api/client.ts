@@ -39,7 +39,7 @@ export class ConnectionLost extends Error {
 }
 
 /** The problem of an answer that is no success. A key that is not valid any more ends the session. */
-export async function problemOf(response: Response): Promise<ApiProblem> {
+export async function problemOf(response: Response, { endsSession = true } = {}): Promise<ApiProblem> {
   const text = await response.text();
   let document: ProblemDocument;
   try {
@@ -56,7 +56,7 @@ export async function problemOf(response: Response): Promise<ApiProblem> {
       request_id: null,
     };
   }
-  if (response.status === 401) setKey(null);
+  if (response.status === 401 && endsSession) setKey(null);
   return new ApiProblem(document);
 }
 

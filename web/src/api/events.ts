@@ -5,6 +5,7 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
+import { forgetLosses, type LossPoint, storedLosses, storeLosses, withPoint } from "../lib/losses";
 import { type Artefact, BASE } from "./client";
 import { currentKey } from "./session";
 
@@ -20,10 +21,6 @@ interface JobEvent {
   sequence: number;
   type: string;
   data: Record<string, unknown>;
-}
-export interface LossPoint {
-  step: number;
-  loss: number;
 }
 export interface Live {
   connected: boolean;
@@ -70,12 +67,12 @@ const ENDS = /\.(succeeded|failed|canceled|expired)$/;
 
 function withProgress(live: Live, progress: Progress): Live {
   const { loss, step, preview } = progress;
-  const isNewLoss = loss !== undefined && progress.stage === "training" && live.losses.at(-1)?.step !== step;
+  const isLoss = loss !== undefined && progress.stage === "training";
   const isNewPreview = preview && !live.previews.some((known) => known.sha256 === preview.sha256);
   return {
     ...live,
     progress,
-    losses: isNewLoss ? [...live.losses.filter((point) => point.step < step), { step, loss }] : live.losses,
+    losses: isLoss ? withPoint(live.losses, step, loss) : live.losses,
     previews: isNewPreview ? [...live.previews, preview] : live.previews,
   };
 }
@@ -97,7 +94,7 @@ export function useJobEvents(jobId: string | null, isActive: boolean): Live {
       else void queries.invalidateQueries({ queryKey: ["job", jobId] });
     };
     const follow = async () => {
-      setLive(NOTHING);
+      setLive({ ...NOTHING, losses: storedLosses(jobId) });
       for (let failures = 0; !stop.signal.aborted && !isOver; ) {
         try {
           isOver =
@@ -117,5 +114,10 @@ export function useJobEvents(jobId: string | null, isActive: boolean): Live {
     void follow();
     return () => stop.abort();
   }, [jobId, isActive, queries]);
+  useEffect(() => {
+    if (!jobId || live.losses.length === 0) return;
+    if (isActive) storeLosses(jobId, live.losses);
+    else forgetLosses(jobId);
+  }, [jobId, isActive, live.losses]);
   return live;
 }

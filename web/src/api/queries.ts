@@ -1,6 +1,6 @@
 /** The reads of the page. Signed URLs live for minutes, so what has them is read again before they expire. */
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { ask, client, type Job } from "./client";
+import { ask, client, type Job, type Schemas } from "./client";
 
 const URL_LIFE_MS = 8 * 60_000;
 const POLL_MS = 2000;
@@ -90,6 +90,14 @@ export const useEdit = (id: string | null | undefined, isReady: boolean) =>
     staleTime: URL_LIFE_MS,
     refetchInterval: URL_LIFE_MS,
     placeholderData: keepPreviousData,
+  });
+
+/** The newest edits, in one request. */
+export const useNewestEdits = <T>(select: (edits: Schemas["EditBody"][]) => T) =>
+  useQuery({
+    queryKey: ["newest-edits"],
+    queryFn: () => ask(client.GET("/v1/edits", { params: { query: { limit: 100 } } })),
+    select: ({ data }) => select(data),
   });
 
 export interface JobFilter {

@@ -5,6 +5,7 @@ import { ago } from "../lib/words";
 import { NO_RECEIPT, ReceiptFields, receiptBody } from "./consent-fields";
 import { Confirm } from "./dialog";
 import { Refusal } from "./notice";
+import { ForWriters } from "./rights";
 
 const STATES = { valid: "Valid", revoked: "Revoked", expired: "Expired" } as const;
 
@@ -90,11 +91,13 @@ export function ConsentCard({ subject }: { subject: Schemas["SubjectBody"] }) {
           <dd>{consent.evidence ?? "none stated"}</dd>
         </dl>
       )}
-      {consent?.state === "valid" ? (
-        <Revoke id={subject.id} person={consent.person} />
-      ) : (
-        <NewReceipt id={subject.id} />
-      )}
+      <ForWriters>
+        {consent?.state === "valid" ? (
+          <Revoke id={subject.id} person={consent.person} />
+        ) : (
+          <NewReceipt id={subject.id} />
+        )}
+      </ForWriters>
     </section>
   );
 }

@@ -1,21 +1,11 @@
 import { useState } from "react";
 import { useModels } from "../api/queries";
 import type { EditDraft } from "../lib/edit-draft";
+import { METHODS, NO_OTHERS } from "../lib/variants";
+import { CompareWith } from "./compare-with";
 import { Choice, SelectField, TextArea, TextField } from "./fields";
 import { type FormName, ParameterFields } from "./parameter-fields";
 
-const METHODS: Record<EditDraft["method"], string> = {
-  nima: "NIMA, the method of LIPE",
-  nima_single_pass: "NIMA in a single pass",
-  ddim: "DDIM inversion",
-  sdedit: "SDEdit",
-  prompt_to_prompt: "Prompt-to-prompt",
-  masactrl: "MasaCtrl",
-  dreamctrl: "DreamCtrl",
-  imagic: "Imagic",
-  ledits: "LEDITS++",
-  mystyle: "MyStyle",
-};
 const PRESETS = [
   { value: "fast", text: "Fast" },
   { value: "balanced", text: "Balanced" },
@@ -48,7 +38,7 @@ export function EditSettings({
         label="Time against quality"
         value={draft.preset}
         options={PRESETS}
-        onChange={(preset) => onChange({ preset })}
+        onChange={(preset) => onChange({ preset, others: NO_OTHERS })}
       />
       {draft.method === "nima" && (
         <div className="columns">
@@ -87,6 +77,12 @@ export function EditSettings({
           hint="The same seed gives the same image."
         />
       </div>
+      <CompareWith
+        preset={draft.preset}
+        method={draft.method}
+        others={draft.others}
+        onChange={(others) => onChange({ others })}
+      />
       <details onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>Advanced: prompts, method and all its settings</summary>
         {isOpen && (
@@ -106,7 +102,11 @@ export function EditSettings({
               label="Method"
               value={draft.method}
               onChange={(event) =>
-                onChange({ method: event.target.value as EditDraft["method"], parameters: {} })
+                onChange({
+                  method: event.target.value as EditDraft["method"],
+                  parameters: {},
+                  others: NO_OTHERS,
+                })
               }
               hint="The others are published methods, to compare with."
             >

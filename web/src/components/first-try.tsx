@@ -3,6 +3,7 @@ import { useEffect, useRef } from "react";
 import { editDrawnBear, learnDrawnBear, THEN_EDIT } from "../lib/first-try";
 import { go } from "../lib/router";
 import { Notice, Refusal } from "./notice";
+import { ForWriters } from "./rights";
 
 /** Learns the drawn bear and edits it, for someone without own images. */
 export function TryButton() {
@@ -15,12 +16,12 @@ export function TryButton() {
     },
   });
   return (
-    <>
+    <ForWriters>
       <button type="button" disabled={learn.isPending} onClick={() => learn.mutate()}>
         {learn.isPending ? "Sending the bear ..." : "Try it with a drawn bear"}
       </button>
       <Refusal error={learn.error} />
-    </>
+    </ForWriters>
   );
 }
 

@@ -1,5 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useImages } from "../api/queries";
+import type { ReactNode } from "react";
+import { useImages, useNewestEdits } from "../api/queries";
 import { storeImage } from "../api/upload";
 import { drawnSource } from "../lib/drawn";
 import { DropZone } from "./drop-zone";
@@ -10,11 +11,22 @@ interface ImagePickerProps {
   value: string | null;
   subjectName: string;
   offersDrawn: boolean;
+  /** Whether something else shows the image. */
+  isHidden: boolean;
+  /** What belongs to the chosen image. */
+  children?: ReactNode;
   onChange: (id: string) => void;
 }
 
 /** The image to edit: a new file, or one that the service has already. */
-export function ImagePicker({ value, subjectName, offersDrawn, onChange }: ImagePickerProps) {
+export function ImagePicker({
+  value,
+  subjectName,
+  offersDrawn,
+  isHidden,
+  children,
+  onChange,
+}: ImagePickerProps) {
   const queries = useQueryClient();
   const images = useImages();
   const upload = useMutation({
@@ -24,10 +36,12 @@ export function ImagePicker({ value, subjectName, offersDrawn, onChange }: Image
       void queries.invalidateQueries({ queryKey: ["images"] });
     },
   });
-  const stored = images.data?.pages.flatMap((page) => page.data) ?? [];
+  const masks = useNewestEdits((edits) => new Set(edits.map((edit) => edit.mask_image_id))).data;
+  const stored = images.data?.pages.flatMap((page) => page.data).filter(({ id }) => !masks?.has(id)) ?? [];
   return (
     <div className="picker">
-      {value && <Picture id={value} alt="The image to edit" className="picked" />}
+      {value && !isHidden && <Picture id={value} alt="The image to edit" className="picked" />}
+      {children}
       <DropZone
         label={
           upload.isPending

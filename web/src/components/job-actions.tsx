@@ -5,6 +5,7 @@ import { isActive } from "../api/queries";
 import { go } from "../lib/router";
 import { Confirm } from "./dialog";
 import { Refusal } from "./notice";
+import { ForWriters } from "./rights";
 
 const RETRYABLE = new Set<Job["status"]>(["failed", "canceled", "expired"]);
 
@@ -16,6 +17,14 @@ function erase(job: Job): Promise<unknown> {
 
 /** Cancel an active job; retry one that ended without a result; erase what an ended one made. */
 export function JobActions({ job }: { job: Job }) {
+  return (
+    <ForWriters>
+      <Actions job={job} />
+    </ForWriters>
+  );
+}
+
+function Actions({ job }: { job: Job }) {
   const queries = useQueryClient();
   const [isAsking, setAsking] = useState(false);
   const fresh = () => void queries.invalidateQueries();

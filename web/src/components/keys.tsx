@@ -1,6 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { ApiProblem, ask, client, type Schemas } from "../api/client";
+import { ask, client, type Schemas } from "../api/client";
+import { useMay } from "../api/own-key";
 import { ago } from "../lib/words";
 import { CopyButton } from "./copy-button";
 import { Confirm } from "./dialog";
@@ -100,22 +101,23 @@ function NewKey() {
 }
 
 export function Keys() {
+  const mayManage = useMay("admin");
   const keys = useQuery({
     queryKey: ["keys"],
     queryFn: () => ask(client.GET("/v1/keys", { params: { query: { limit: 100 } } })),
+    enabled: mayManage,
   });
-  const isForbidden = keys.error instanceof ApiProblem && keys.error.document.code === "insufficient_scope";
   return (
     <section className="card">
       <h2>API keys</h2>
-      {isForbidden ? (
+      {mayManage ? (
+        <Refusal error={keys.error} />
+      ) : (
         <p className="hint">
           Only a key with the scope <code>admin</code> can manage keys.
         </p>
-      ) : (
-        <Refusal error={keys.error} />
       )}
-      {keys.data && (
+      {mayManage && keys.data && (
         <>
           <ul className="rows">
             {keys.data.data.map((key) => (

@@ -1,4 +1,4 @@
-import type { LossPoint } from "../api/events";
+import type { LossPoint } from "../lib/losses";
 
 const WIDTH = 900;
 const HEIGHT = 200;

@@ -1,8 +1,10 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { ask, client, type Subject } from "../api/client";
+import { useMay } from "../api/own-key";
 import { Refusal } from "./notice";
 import { Picture } from "./picture";
+import { ForWriters } from "./rights";
 import { type ImageCaption, useWrittenCaptions } from "./write-captions";
 
 type Reference = Subject["references"][number];
@@ -31,6 +33,7 @@ function ReferenceCard({
       ),
     onSuccess: (changed) => queries.setQueryData(["subject", subject.id], changed),
   });
+  const mayWrite = useMay("write");
   const isChanged = caption.trim() !== (reference.caption ?? "");
   return (
     <li className="reference">
@@ -39,6 +42,7 @@ function ReferenceCard({
         rows={3}
         aria-label="Caption"
         value={caption}
+        readOnly={!mayWrite}
         placeholder={learned ?? "The service writes the caption during training"}
         onChange={(event) => setCaption(event.target.value)}
       />
@@ -60,7 +64,7 @@ export function ReferenceList({ subject, learned }: { subject: Subject; learned:
   const { written, controls } = useWrittenCaptions(subject);
   return (
     <>
-      {controls}
+      <ForWriters>{controls}</ForWriters>
       <ul className="references">
         {subject.references.map((reference) => (
           <ReferenceCard

@@ -6,54 +6,13 @@ import { countChanged } from "../lib/pixels";
 import { asCurl, requestOf } from "../lib/request";
 import { go } from "../lib/router";
 import { duration, workSeconds } from "../lib/words";
-import { Compare } from "./compare";
+import { WHOLE } from "../lib/zoom";
 import { CopyButton } from "./copy-button";
 import { Choice } from "./fields";
 import { Refusal } from "./notice";
-
-const VIEWS = [
-  { value: "slider", text: "Slider" },
-  { value: "beside", text: "Side by side" },
-  { value: "mask", text: "Mask" },
-] as const;
-type View = (typeof VIEWS)[number]["value"];
-
-function Viewer({ view, result, source }: { view: View; result: EditResult; source: Image }) {
-  const alt = `Result: ${result.prompt}`;
-  if (view === "beside")
-    return (
-      <div className="beside">
-        <figure>
-          <img className="picture" src={source.url} alt="Before the edit" />
-          <figcaption className="hint">Before</figcaption>
-        </figure>
-        <figure>
-          <img className="picture" src={result.image.url} alt={alt} />
-          <figcaption className="hint">After</figcaption>
-        </figure>
-      </div>
-    );
-  if (view === "mask" && result.edit_mask)
-    return (
-      <div className="masked">
-        <img className="picture" src={source.url} alt="Before the edit" />
-        <img
-          className="mask-overlay"
-          src={result.edit_mask.url}
-          alt="Bright: the region that the edit may change"
-        />
-      </div>
-    );
-  return (
-    <Compare
-      before={source.url}
-      after={result.image.url}
-      alt={alt}
-      width={source.width}
-      height={source.height}
-    />
-  );
-}
+import { ForWriters } from "./rights";
+import { VIEWS, type View, Viewer } from "./viewer";
+import { ZoomControls, zoomByKey } from "./zoom-frame";
 
 function Figures({ job, result, source }: { job: Job; result: EditResult; source: Image }) {
   const { sha256 } = result.image;
@@ -114,29 +73,40 @@ export function ResultCard({
   source: Image;
 }) {
   const [view, setView] = useState<View>("slider");
+  const [zoom, setZoom] = useState(WHOLE);
   const further = useMutation({
     mutationFn: async () => storeImage(await fileOf(result.image.url)),
     onSuccess: (image) =>
       go(`edit?subject=${edit.subject_id}&prior=${edit.prior_id ?? ""}&image=${image.id}`),
   });
-  const views = result.edit_mask ? VIEWS : VIEWS.slice(0, 2);
+  const views = result.edit_mask ? VIEWS : VIEWS.filter((one) => one.value !== "mask");
   return (
-    <article className="card result">
-      <Viewer view={view} result={result} source={source} />
+    <article className="card result" onKeyDown={(event) => zoomByKey(event, setZoom)}>
+      <Viewer view={view} result={result} source={source} zoom={zoom} onZoom={setZoom} />
       <div className="result-words">
         <h2>{result.prompt ?? "Result"}</h2>
-        <Choice label="View" value={view} options={views} onChange={setView} />
+        <div className="view-controls">
+          <Choice label="View" value={view} options={views} onChange={setView} />
+          <ZoomControls zoom={zoom} onZoom={setZoom} />
+        </div>
         <Figures job={job} result={result} source={source} />
         <div className="actions">
           <a className="button" href={result.image.url} download={result.image.name}>
             Download
           </a>
-          <button type="button" disabled={further.isPending} onClick={() => further.mutate()}>
-            Edit this result further
-          </button>
-          <a className="button quiet" href={`#/edit?from=${edit.id}`}>
-            Same settings again
-          </a>
+          <ForWriters>
+            <button type="button" disabled={further.isPending} onClick={() => further.mutate()}>
+              Edit this result further
+            </button>
+            {result.edit_mask && (
+              <a className="button" href={`#/edit?from=${edit.id}&mask=found`}>
+                Correct the mask
+              </a>
+            )}
+            <a className="button quiet" href={`#/edit?from=${edit.id}`}>
+              Same settings again
+            </a>
+          </ForWriters>
           <CopyButton label="Copy as curl" text={asCurl(requestOf(edit, job, result))} />
         </div>
         <Refusal error={further.error} />

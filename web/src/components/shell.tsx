@@ -1,12 +1,14 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
 const STORAGE = "lipe-theme";
 type Theme = "light" | "dark";
 
-function storedTheme(): Theme {
+const SYSTEM = matchMedia("(prefers-color-scheme: dark)");
+const systemTheme = (): Theme => (SYSTEM.matches ? "dark" : "light");
+
+function storedTheme(): Theme | null {
   const stored = localStorage.getItem(STORAGE);
-  if (stored === "light" || stored === "dark") return stored;
-  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  return stored === "light" || stored === "dark" ? stored : null;
 }
 
 export function Mark() {
@@ -19,13 +21,20 @@ export function Mark() {
   );
 }
 
-/** Light or dark; first as the system has it. */
+/** Light or dark: as the system has it, also when that changes, until the person chooses the other one. */
 export function ThemeButton() {
-  const [theme, setTheme] = useState(storedTheme);
+  const [theme, setTheme] = useState<Theme>(() => storedTheme() ?? systemTheme());
+  useEffect(() => {
+    const follow = () => setTheme(storedTheme() ?? systemTheme());
+    SYSTEM.addEventListener("change", follow);
+    return () => SYSTEM.removeEventListener("change", follow);
+  }, []);
   const other: Theme = theme === "dark" ? "light" : "dark";
   document.documentElement.dataset.theme = theme;
   const change = () => {
-    localStorage.setItem(STORAGE, other);
+    // The choice of the system is none of its own, so that the page follows the system again.
+    if (other === systemTheme()) localStorage.removeItem(STORAGE);
+    else localStorage.setItem(STORAGE, other);
     setTheme(other);
   };
   return (

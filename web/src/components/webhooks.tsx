@@ -1,9 +1,11 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { ApiProblem, ask, client, type Schemas } from "../api/client";
+import { useMay } from "../api/own-key";
 import { ago } from "../lib/words";
 import { TextField } from "./fields";
 import { Refusal } from "./notice";
+import { ForWriters } from "./rights";
 
 const STATE: Record<Schemas["DeliveryBody"]["state"], { badge: string; word: string }> = {
   pending: { badge: "queued", word: "Pending" },
@@ -36,9 +38,11 @@ function Delivery({ delivery }: { delivery: Schemas["DeliveryBody"] }) {
         {delivery.last_error && <p className="field-error">{delivery.last_error}</p>}
         <Refusal error={again.error} />
       </div>
-      <button type="button" className="quiet" disabled={again.isPending} onClick={() => again.mutate()}>
-        Send again
-      </button>
+      <ForWriters>
+        <button type="button" className="quiet" disabled={again.isPending} onClick={() => again.mutate()}>
+          Send again
+        </button>
+      </ForWriters>
     </li>
   );
 }
@@ -70,12 +74,16 @@ function Endpoint({ endpoint }: { endpoint: Schemas["EndpointBody"] }) {
         </p>
         <Refusal error={toggle.error ?? remove.error} />
       </div>
-      <button type="button" className="quiet" onClick={() => toggle.mutate()}>
-        {endpoint.disabled_at ? "Enable" : "Disable"}
-      </button>
-      <button type="button" className="quiet danger-text" onClick={() => remove.mutate()}>
-        Delete
-      </button>
+      {useMay("admin") && (
+        <>
+          <button type="button" className="quiet" onClick={() => toggle.mutate()}>
+            {endpoint.disabled_at ? "Enable" : "Disable"}
+          </button>
+          <button type="button" className="quiet danger-text" onClick={() => remove.mutate()}>
+            Delete
+          </button>
+        </>
+      )}
     </li>
   );
 }
@@ -114,6 +122,7 @@ function NewEndpoint() {
 }
 
 export function Webhooks() {
+  const mayManage = useMay("admin");
   const endpoints = useQuery({
     queryKey: ["endpoints"],
     queryFn: () => ask(client.GET("/v1/webhook-endpoints")),
@@ -136,7 +145,13 @@ export function Webhooks() {
           <Endpoint key={endpoint.id} endpoint={endpoint} />
         ))}
       </ul>
-      <NewEndpoint />
+      {mayManage ? (
+        <NewEndpoint />
+      ) : (
+        <p className="hint">
+          Only a key with the scope <code>admin</code> can change the endpoints.
+        </p>
+      )}
       {sent.length > 0 && (
         <>
           <h3>Newest deliveries</h3>

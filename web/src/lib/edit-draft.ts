@@ -2,6 +2,7 @@
 import type { Edit, Job } from "../api/client";
 import { parsed, type Texts } from "../components/parameter-fields";
 import { type NewEdit, requestOf } from "./request";
+import { NO_OTHERS, type Others } from "./variants";
 
 export interface EditDraft {
   subjectId: string;
@@ -17,6 +18,7 @@ export interface EditDraft {
   sourcePrompt: string;
   negativePrompt: string;
   parameters: Texts;
+  others: Others;
 }
 
 export function emptyDraft(query: URLSearchParams): EditDraft {
@@ -34,6 +36,7 @@ export function emptyDraft(query: URLSearchParams): EditDraft {
     sourcePrompt: "",
     negativePrompt: "",
     parameters: {},
+    others: NO_OTHERS,
   };
 }
 
@@ -56,6 +59,7 @@ export function draftOf(edit: Edit, job: Job): EditDraft {
     sourcePrompt: request.source_prompt ?? "",
     negativePrompt: request.negative_prompt ?? "",
     parameters: Object.fromEntries(given.map(([name, value]) => [name, String(value)])),
+    others: NO_OTHERS,
   };
 }
 

@@ -1,11 +1,12 @@
 /** Comparison of a result with its source, outside the mask of what may change. */
 
-async function pixelsOf(url: string, width?: number, height?: number): Promise<ImageData> {
+/** The pixels of an image file, scaled to a size if one is given. */
+export async function pixelsOf(url: string, width?: number, height?: number): Promise<ImageData> {
   const bitmap = await createImageBitmap(await (await fetch(url)).blob());
   const canvas = new OffscreenCanvas(width ?? bitmap.width, height ?? bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error("no canvas");
-  context.drawImage(bitmap, 0, 0);
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 

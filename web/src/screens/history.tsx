@@ -1,7 +1,6 @@
-import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { ask, client, type Job } from "../api/client";
-import { type JobFilter, useEdit, useJobs, useSubject } from "../api/queries";
+import type { Job } from "../api/client";
+import { type JobFilter, useEdit, useJobs, useNewestEdits, useSubject } from "../api/queries";
 import { Empty } from "../components/empty";
 import { SelectField, TextField } from "../components/fields";
 import { JobActions } from "../components/job-actions";
@@ -11,13 +10,9 @@ import { ago, duration, statusWord, waitingWords, workSeconds } from "../lib/wor
 
 const STATES: Job["status"][] = ["queued", "running", "succeeded", "failed", "canceled", "expired"];
 
-/** The prompts of the newest edits, by id, in one request. */
-const usePrompts = () =>
-  useQuery({
-    queryKey: ["prompts"],
-    queryFn: () => ask(client.GET("/v1/edits", { params: { query: { limit: 100 } } })),
-    select: ({ data }) => new Map(data.map((edit) => [edit.id, edit.target_prompts.join(" · ")])),
-  });
+/** The prompts of edits, by id. */
+const promptsOf = (edits: { id: string; target_prompts: string[] }[]) =>
+  new Map(edits.map((edit) => [edit.id, edit.target_prompts.join(" · ")]));
 
 function JobRow({ job, prompts }: { job: Job; prompts: Map<string, string> | undefined }) {
   const subject = useSubject(job.subject_id).data;
@@ -51,7 +46,7 @@ export default function History() {
   const [filter, setFilter] = useState<JobFilter>({});
   const [search, setSearch] = useState("");
   const jobs = useJobs(filter);
-  const prompts = usePrompts().data;
+  const prompts = useNewestEdits(promptsOf).data;
   const all = jobs.data?.pages.flatMap((page) => page.data) ?? [];
   const words = search.trim().toLowerCase();
   const shown = words

@@ -9,6 +9,7 @@ import { JobFigures, JobOutcome } from "../components/job-outcome";
 import { LossPlot } from "../components/loss-plot";
 import { Refusal } from "../components/notice";
 import { Picture } from "../components/picture";
+import { WritersOnly } from "../components/rights";
 import { JobProgress, StatusBadge } from "../components/status";
 import { useCaptions } from "../components/write-captions";
 import { usePlace } from "../lib/router";
@@ -112,11 +113,13 @@ export function JobPage({ id }: { id: string }) {
         <section className="card ready">
           <h2>{subject?.name ?? "The subject"} is learned</h2>
           <p>Choose an image of it and say what should change.</p>
-          <div className="actions">
-            <a className="button primary" href={`#/edit?subject=${job.subject_id}&prior=${job.prior_id}`}>
-              Edit an image
-            </a>
-          </div>
+          <WritersOnly what="edit an image">
+            <div className="actions">
+              <a className="button primary" href={`#/edit?subject=${job.subject_id}&prior=${job.prior_id}`}>
+                Edit an image
+              </a>
+            </div>
+          </WritersOnly>
         </section>
       )}
       {job.kind === "prior" && <Training job={job} live={live} />}

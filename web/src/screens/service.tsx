@@ -3,6 +3,7 @@ import { BASE } from "../api/client";
 import { useModels } from "../api/queries";
 import { Keys } from "../components/keys";
 import { Notice, Refusal } from "../components/notice";
+import { UsageCard } from "../components/usage";
 import { Verify } from "../components/verify";
 import { Webhooks } from "../components/webhooks";
 
@@ -75,6 +76,7 @@ export default function Service() {
         <h2>Base models and workers</h2>
         <Models />
       </section>
+      <UsageCard />
       <Verify />
       <Keys />
       <Webhooks />

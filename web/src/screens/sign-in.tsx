@@ -1,6 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { ApiProblem, BASE, ConnectionLost, problemOf } from "../api/client";
+import { ApiProblem } from "../api/client";
+import { readKey } from "../api/own-key";
 import { setKey } from "../api/session";
 import { TextField } from "../components/fields";
 import { Notice, Refusal } from "../components/notice";
@@ -8,11 +9,7 @@ import { Mark, ThemeButton } from "../components/shell";
 
 /** Ask the service whether it accepts the key, before the page keeps it. */
 async function check(key: string): Promise<void> {
-  const headers = { Authorization: `Bearer ${key}` };
-  const answer = await fetch(`${BASE}/v1/jobs?limit=1`, { headers }).catch(() => {
-    throw new ConnectionLost();
-  });
-  if (!answer.ok) throw await problemOf(answer);
+  await readKey(key);
   setKey(key);
 }
 

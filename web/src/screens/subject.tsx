@@ -6,6 +6,7 @@ import { ConsentCard } from "../components/consent-card";
 import { Confirm } from "../components/dialog";
 import { Refusal } from "../components/notice";
 import { ReferenceList } from "../components/reference-list";
+import { ForWriters, WritersOnly } from "../components/rights";
 import { TrainingForm } from "../components/training-form";
 import { go } from "../lib/router";
 import { ago } from "../lib/words";
@@ -26,7 +27,11 @@ function PriorRow({ prior }: { prior: Schemas["PriorBody"] }) {
       </span>
       <span className="row-main">Training of {ago(prior.created_at)}</span>
       {job && <a href={`#/jobs/${job}`}>Details</a>}
-      {prior.ready_at && <a href={`#/edit?prior=${prior.id}&subject=${prior.subject_id}`}>Edit with it</a>}
+      {prior.ready_at && (
+        <ForWriters>
+          <a href={`#/edit?prior=${prior.id}&subject=${prior.subject_id}`}>Edit with it</a>
+        </ForWriters>
+      )}
     </li>
   );
 }
@@ -90,12 +95,14 @@ export function SubjectPage({ id }: { id: string }) {
           </p>
         </div>
         <div className="actions">
-          <EraseSubject id={id} name={name} />
-          {newest && (
-            <a className="button primary" href={`#/edit?subject=${id}`}>
-              Edit an image
-            </a>
-          )}
+          <ForWriters>
+            <EraseSubject id={id} name={name} />
+            {newest && (
+              <a className="button primary" href={`#/edit?subject=${id}`}>
+                Edit an image
+              </a>
+            )}
+          </ForWriters>
         </div>
       </div>
       <section className="card">
@@ -113,7 +120,9 @@ export function SubjectPage({ id }: { id: string }) {
           </ul>
         </section>
       )}
-      <TrainingForm subject={subject.data} />
+      <WritersOnly what={`teach LIPE ${name} again`}>
+        <TrainingForm subject={subject.data} />
+      </WritersOnly>
     </>
   );
 }

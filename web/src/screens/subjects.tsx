@@ -3,6 +3,7 @@ import { useSubjects } from "../api/queries";
 import { Empty } from "../components/empty";
 import { Refusal } from "../components/notice";
 import { Picture } from "../components/picture";
+import { ForWriters, WritersOnly } from "../components/rights";
 import { ago } from "../lib/words";
 
 function SubjectCard({ subject }: { subject: Subject }) {
@@ -42,11 +43,13 @@ function FirstSteps() {
           it is.
         </li>
       </ol>
-      <div className="actions">
-        <a className="button primary" href="#/subjects/new">
-          New subject
-        </a>
-      </div>
+      <WritersOnly what="teach a subject">
+        <div className="actions">
+          <a className="button primary" href="#/subjects/new">
+            New subject
+          </a>
+        </div>
+      </WritersOnly>
     </Empty>
   );
 }
@@ -59,9 +62,11 @@ export function Subjects() {
       <div className="page-head">
         <h1>Subjects</h1>
         {all.length > 0 && (
-          <a className="button primary" href="#/subjects/new">
-            New subject
-          </a>
+          <ForWriters>
+            <a className="button primary" href="#/subjects/new">
+              New subject
+            </a>
+          </ForWriters>
         )}
       </div>
       <Refusal error={subjects.error} />

@@ -1,0 +1,89 @@
+"""A mask that a person draws over the image bounds the edit, and edits are compared beside each other."""
+
+import io
+import re
+
+import httpx
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from cli.embedded.up import Service
+from lipe_client import Client, Edit, Job
+from tests.studio.test_journey import DRAWN
+from tests.support.studio import Visit
+
+FAST = {"steps": 2, "batch_size": 1}
+
+
+@pytest.fixture(scope="module")
+def edited(service: Service) -> Job:
+    """A subject that is learned in two steps, and one edit of it."""
+    with Client(service.url, service.key.token) as lipe:
+        references = [lipe.upload_image(file) for file in sorted(DRAWN.glob("reference-*.png"))]
+        subject = lipe.create_subject(name="Mira", class_noun="bear", references=references)
+        trained = lipe.train_prior(subject, previews=0, parameters=FAST, regularization={"count": 2, "steps": 2})
+        lipe.wait(trained)
+        image = lipe.upload_image(DRAWN / "source.png")
+        return lipe.wait(
+            lipe.edit(prior=trained.prior_id, image=image, prompt="a photo of sks bear jumping", preset="fast")
+        )
+
+
+def test_a_drawn_mask_bounds_the_edit_and_two_presets_are_compared(
+    studio: Visit, service: Service, edited: Job
+) -> None:
+    page = studio.page
+    page.goto(f"{service.url}/#/edit?from={edited.edit_id}&mask=found")
+    stage = page.get_by_role("application")
+    expect(page.get_by_text("% of the image may change")).to_be_visible()  # the mask that the edit has found
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_text("Draw over what may change, or let LIPE find it.")).to_be_visible()
+    box = stage.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=5)
+    page.mouse.up()
+    drawn = page.get_by_text(re.compile(r"^\d+ % of the image may change")).inner_text()
+    stage.focus()
+    for key in ("]", "ArrowDown", "Space"):  # the keyboard draws, too
+        stage.press(key)
+    expect(page.get_by_text(drawn)).to_be_hidden()
+    stage.press("Control+z")
+    expect(page.get_by_text(drawn)).to_be_visible()
+    stage.press("Control+Shift+z")
+    assert studio.accessibility_violations() == []
+
+    page.get_by_text("Compare with other presets or methods").click()
+    page.get_by_role("button", name="Balanced", exact=True).click()
+    page.get_by_role("button", name="Edit 2 times").click()
+    results = page.get_by_role("img", name="Result: a photo of sks bear jumping")
+    expect(results).to_have_count(2)
+    page.get_by_role("button", name="Larger").click()
+    zooms = page.locator(".zoomed").evaluate_all("all => all.map((one) => getComputedStyle(one).transform)")
+    assert len(set(zooms)) == 1
+    assert "1.5" in zooms[0]
+    assert studio.accessibility_violations() == []
+    with Client(service.url, service.key.token) as lipe:
+        jobs = [lipe.job(job_id) for job_id in page.url.split("jobs=")[1].split(",")]
+        edits = [lipe.get_edit(job) for job in jobs]
+    assert len({edit.results[0].seed for edit in edits}) == 1
+    presets = [job.parameters.get("choices", {}).get("preset", "balanced") for job in jobs]
+    assert presets == ["fast", "balanced"]
+    for edit in edits:
+        assert 0 < changed_pixels(service, edit) < 128 * 128 / 4
+
+
+def changed_pixels(service: Service, edit: Edit) -> int:
+    """The number of pixels that the edit has changed. Raises AssertionError if one of them is outside the mask."""
+    with Client(service.url, service.key.token) as lipe:
+        urls = [lipe.image(edit.image_id).url, edit.results[0].image.url, lipe.image(edit.mask_image_id or "").url]
+    contents = [httpx.get(url or "").raise_for_status().content for url in urls]
+    source, result, mask = (Image.open(io.BytesIO(content)).convert("RGB") for content in contents)
+    changed = 0
+    for before, after, may_change in zip(source.getdata(), result.getdata(), mask.getdata(), strict=True):
+        if before != after:
+            assert may_change == (255, 255, 255)
+            changed += 1
+    return changed
