@@ -83,7 +83,8 @@ PROBLEMS: Mapping[str, str] = {
     "reference_count": "A subject has 3 to 20 references. Add one before you remove one of the last three.",
     "consent_required": (
         "The subject is a person, or may be one: its class noun says so or is unknown, or a reference shows a face. "
-        "Give a receipt of `consent`, or state `not_a_person`. See [consent](consent.md)."
+        "Give a receipt of `consent`, or state `not_a_person`. For an edit: the image shows other people, and the "
+        "operator wants `other_people`. See [consent](consent.md)."
     ),
     "consent_given": "Revoke the receipt that holds before you record another one.",
     "consent_ended": (
