@@ -58,6 +58,8 @@ class Settings(BaseSettings):
 
     key_pepper: SecretStr
     """HMAC key of the API keys. A new pepper makes every key invalid."""
+    file_url_secret: SecretStr = SecretStr("")
+    """HMAC key of the URLs of files with public_url, the same for all programs; empty: derived from key_pepper."""
     base_model: str = ""
     """Checkpoint folder or hub id. The workers require it."""
     base_model_revision: str = ""

@@ -75,7 +75,7 @@ def end(
     check(job.status, state)
     if job.status is State.RUNNING:
         usage.charge(session, job, seconds)
-    leases.close(session, job)
+        leases.close(session, job)
     job.state, job.finished_at = state, now(session)
     job.partial = {}
     job.progress = previews.without_preview(job.progress)

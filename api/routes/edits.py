@@ -58,8 +58,7 @@ EDIT_PROBLEMS = (
 )
 async def create_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
     """Edit an image, once for each prompt and seed; 202 with the job."""
-    if new_edit.webhook_url is not None:
-        await run_in_threadpool(check_url, idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
+    check_url(idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
     await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_edit))
     create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request)
     return await submit_job(idempotent, create_job, wait)
@@ -79,7 +78,7 @@ async def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: Idempote
     Nothing is created.
     """
     service, unkeyed = idempotent.service, replace(idempotent, key=None)
-    await run_in_threadpool(check_url, service.settings, new_edit.webhook_url, param="webhook_url")
+    check_url(service.settings, new_edit.webhook_url, param="webhook_url")
     await require_policy(service, caller_of(request), for_dry_run(partial(_question, unkeyed, new_edit)))
     create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request)
     return await run_in_threadpool(dry_run, service, idempotent.project_id, "edit", new_edit.method, create_job)
