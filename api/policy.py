@@ -4,6 +4,7 @@ Without `LIPE_POLICY_URL` nothing is asked. A policy that hangs occupies only it
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
@@ -24,6 +25,16 @@ async def require_policy(service: Service, caller: Caller, make_question: Callab
     """
     if service.settings.policy_url:
         await service.asking_policy(_require, service, caller, make_question)
+
+
+def for_dry_run(make_question: Callable[[Session], Question | None]) -> Callable[[Session], Question | None]:
+    """The same question with the mark `dry_run`: nothing is created, whatever the policy answers."""
+
+    def make(session: Session) -> Question | None:
+        question = make_question(session)
+        return replace(question, data={**question.data, "dry_run": True}) if question else None
+
+    return make
 
 
 def _require(service: Service, caller: Caller, make_question: Callable[[Session], Question | None]) -> None:

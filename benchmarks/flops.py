@@ -45,11 +45,11 @@ def training_step(model: BaseModel, data: Path, config: PriorConfig) -> int:
     """FLOPs of one training step of a LoRA, forward and backward."""
     identity = dataset.encode(model, samples(data / "references", "a photo of sks dog"))
     regularization = dataset.load(data / "regularization.safetensors")
-    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
+    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2)
     with lora.trainable_weights(model, "lora", rank=config.rank, alpha=config.alpha, seed=0) as trainable:
         optimizer = train.new_optimizer(trainable.weights, {}, config)
-        step_data = TrainingData(identity, regularization, empty)
-        return counted(lambda: train.training_step(model, step_data, config, 0, optimizer))
+        step_data = TrainingData(identity, regularization, empty).on(model)
+        return counted(lambda: train.training_step(model, step_data, config, 0, trainable, optimizer))
 
 
 def matmul_ceiling(device: str, dtype: torch.dtype) -> float:

@@ -22,8 +22,9 @@ from benchmarks import sdxl_size
 from benchmarks.live_memory import flops, peak_bytes
 from benchmarks.sdxl_size import Scale
 from lipe_core import sdxl
+from lipe_core.adapters.flat import FlatWeights
 from lipe_core.adapters.full_attention import trainable_attention
-from lipe_core.adapters.low_rank import low_rank_linear
+from lipe_core.adapters.low_rank import LowRank, low_rank_linear
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.schedule import NoiseSchedule
 from lipe_core.methods.source_features import SourceFeatures
@@ -133,51 +134,53 @@ def training_rows(model: BaseModel, count: int) -> Rows:
 
 
 @contextmanager
-def fake_lora(model: BaseModel, config: PriorConfig) -> Iterator[list[nn.Parameter]]:
-    """The LoRA of `lora.new_adapter`, without peft, which cannot convert fake weights. Yields its parameters."""
-    added: list[nn.Parameter] = []
-    layers = [layer for name, layer in model.unet.named_modules() if name.endswith(config.targets)]
-    for layer in layers:
-        down, up = (
-            nn.Parameter(torch.empty(*shape))
-            for shape in ((config.rank, layer.in_features), (layer.out_features, config.rank))
-        )
-        layer.forward = partial(
-            low_rank_linear, weight=layer.weight, bias=layer.bias, down=down, up=up, scale=config.alpha / config.rank
-        )
-        added += [down, up]
+def fake_lora(model: BaseModel, config: PriorConfig) -> Iterator[FlatWeights]:
+    """The LoRA of `lora.new_adapter`, without peft, which cannot convert fake weights. Yields its weights."""
+    layers = {name: layer for name, layer in model.unet.named_modules() if name.endswith(config.targets)}
+    matrices: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        matrices[f"{name}.down"] = torch.empty(config.rank, layer.in_features)
+        matrices[f"{name}.up"] = torch.empty(layer.out_features, config.rank)
+    flat = FlatWeights.of(matrices, model.dtype, config.alpha / config.rank)
+    values, gradients = flat.views(flat.shadow), flat.views(flat.gradient)
+    for name, layer in layers.items():
+        down, up = f"{name}.down", f"{name}.up"
+        added = LowRank(values[down], values[up], gradients[down], gradients[up], flat.scale, flat.master)
+        layer.forward = partial(low_rank_linear, weight=layer.weight, bias=layer.bias, added=added)
     try:
-        yield added
+        yield flat
     finally:
-        for layer in layers:
+        for layer in layers.values():
             del layer.forward
 
 
 @contextmanager
-def trained(model: BaseModel, config: PriorConfig) -> Iterator[list[nn.Parameter]]:
-    """The float32 weights of the tuning, in use."""
+def trained(model: BaseModel, config: PriorConfig) -> Iterator[tuple[list[Tensor], Callable[[], None]]]:
+    """The weights of the tuning, in use, and what collects their gradients. The optimizer changes the parameters."""
     if config.tuning == "lora":
-        with fake_lora(model, config) as weights:
-            yield weights
+        with fake_lora(model, config) as flat:
+            yield [flat.master, flat.shadow, flat.gradient], flat.collect
     else:
         with trainable_attention(model) as attention:
-            yield list(attention.weights.values())
+            yield list(attention.weights.values()), lambda: None
 
 
 def training_step(model: BaseModel, config: PriorConfig, rows: int, *, checkpointing: bool) -> int:
     """The peak of a step in which so many rows are computed at once, with the optimizer's weights and moments."""
     if checkpointing:
         model.unet.enable_gradient_checkpointing()
-    with trained(model, config) as parameters:
+    with trained(model, config) as (trainable, collect):
 
         def step() -> None:
             loss = train.training_loss(model, training_rows(model, rows), config)
             loss.backward()  # type: ignore[no-untyped-call]
+            collect()
 
-        peak = peak_bytes(step, [*weights(model), *parameters])
+        peak = peak_bytes(step, [*weights(model), *trainable])
     model.unet.disable_gradient_checkpointing()
     # The gradients are in the peak; the weights and both moments of AdamW are alive all the time.
-    return peak + 3 * sum(parameter.nbytes for parameter in parameters)
+    moments = 2 * sum(weight.nbytes for weight in trainable if isinstance(weight, nn.Parameter))
+    return peak + moments + sum(weight.nbytes for weight in trainable)
 
 
 def trainings(model: BaseModel) -> Measurements:

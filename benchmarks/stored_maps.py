@@ -5,16 +5,17 @@ the same maps at another cost: LIPE keeps fused attention, and here the probabil
 heads x queries x keys. It is stored for each step and summed over the steps.
 """
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from einops import rearrange
+import torch
+from einops import einsum, rearrange
 from torch import Tensor
 
-from lipe_core.sdxl import AttentionStore, Processor, Tokens, record_attention, use_processors
+from lipe_core.sdxl import Processor, RecordedLayers, Tokens, subject_share, use_processors
 from lipe_core.shapes import Mask
 
 _STORED_QUERIES = 32**2  # limit of the public code: larger maps are computed, but not stored
@@ -22,14 +23,11 @@ _STORED_QUERIES = 32**2  # limit of the public code: larger maps are computed, b
 
 @dataclass
 class MapStore:
-    """The maps (rows, heads, queries, keys) of each layer at the current step, and their sum over all steps.
+    """The maps (rows, heads, queries, keys) of each layer at the current step, and their sum over all steps."""
 
-    The maps of the layers `recorded` go to `store`.
-    """
-
-    store: AttentionStore
+    layers: RecordedLayers
     tokens: Tokens
-    recorded: Set[str]
+    refine: int
     step: dict[str, Tensor] = field(default_factory=dict)
     total: dict[str, Tensor] = field(default_factory=dict)
 
@@ -42,14 +40,15 @@ class MapStore:
         """Same as `AttentionStore.pop`, from the stored maps."""
         for name, maps in self.step.items():
             self.total[name] = self.total[name] + maps if name in self.total else maps
-            if name not in self.recorded:
-                continue
-            if ".attn2." in name:
-                self.store.add_cross(maps.mean(dim=1).float(), self.tokens)
-            else:
-                self.store.add_self(maps.mean(dim=1).float())
+        masses = {name: maps.mean(dim=1).float() for name, maps in self.step.items()}
         self.step = {}
-        return self.store.pop()
+        cross = torch.stack([masses[name] for name in self.layers.cross]).sum(dim=0)
+        wanted, content = (
+            einsum(cross, words.to(cross), "b q n, b n -> b q") for words in (self.tokens.wanted, self.tokens.content)
+        )
+        own = [masses[name] for name in self.layers.own]
+        affinity = torch.stack(own).sum(dim=0) if own else None
+        return subject_share(wanted, content, affinity, self.refine, self.layers.size)
 
 
 @dataclass(frozen=True)
@@ -90,16 +89,12 @@ def store_maps(
 
     With `cross_only`, self-attention layers that are not recorded stay fused.
     """
-    before = dict(unet.attn_processors)
-    with record_attention(
-        unet, tokens, latent_size=latent_size, attention_tokens=attention_tokens, refine=refine
-    ) as attention_store:
-        recorded = {name for name, processor in unet.attn_processors.items() if processor is not before[name]}
-        store = MapStore(attention_store, tokens.to(unet.device), recorded)
+    layers = RecordedLayers.of(unet, latent_size, attention_tokens, refine)
+    store = MapStore(layers, tokens.to(unet.device), refine)
 
-        def replace(name: str, old: Processor) -> Processor:
-            is_needed = ".attn2." in name or name in recorded
-            return UnfusedAttention(partial(store.keep, name)) if is_needed or not cross_only else old
+    def replace(name: str, old: Processor) -> Processor:
+        is_needed = ".attn2." in name or name in layers.own
+        return UnfusedAttention(partial(store.keep, name)) if is_needed or not cross_only else old
 
-        with use_processors(unet, replace):
-            yield store
+    with use_processors(unet, replace):
+        yield store

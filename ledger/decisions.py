@@ -22,8 +22,8 @@ from ledger.database import now
 from ledger.models import Decision, new_id
 from ledger.pages import Page, Window, newest
 
-Kind = Literal["prompt", "references", "result", "consent"]
-"""The subject of a decision. The operator's policy decides on the first three."""
+Kind = Literal["prompt", "references", "captions", "import", "result", "consent"]
+"""The subject of a decision. The operator's policy decides on all but the last."""
 Outcome = Literal["allowed", "refused", "failed_open", "failed_closed", "given", "changed", "revoked", "expired"]
 """`failed_open` and `failed_closed`: the policy did not answer, and the setting decided. The last four: consent."""
 KINDS: tuple[Kind, ...] = get_args(Kind)

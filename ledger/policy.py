@@ -21,7 +21,7 @@ from ledger.decisions import CODE, Kind, NewDecision, Outcome, digest
 from ledger.models import Image, new_id
 from ledger.safehttp import Unreachable, post
 from ledger.settings import Settings
-from ledger.storage import Storage
+from ledger.storage import Storage, StoredObject
 from ledger.webhook_signing import headers
 
 URL_SECONDS = 300
@@ -98,6 +98,23 @@ def about_references(
     data = {"project_id": project_id, "subject": subject, "images": described}
     ids = [*([str(subject["id"])] if "id" in subject else []), *(str(image["id"]) for image in images)]
     return Question("references", data, ids, texts)
+
+
+def about_captions(
+    project_id: str, subject_id: str, images: Sequence[Mapping[str, Any]], action: str | None
+) -> Question:
+    """A question about images that a model shall describe, with the action of a wanted image if there is one."""
+    texts = [action] if action else []
+    prompts = [{"role": "action", "text": text} for text in texts]
+    data = {"project_id": project_id, "subject_id": subject_id, "prompts": prompts, "images": images}
+    return Question("captions", data, [subject_id, *(str(image["id"]) for image in images)], texts)
+
+
+def about_import(storage: Storage, project_id: str, ids: Mapping[str, str], lora: StoredObject) -> Question:
+    """A question about a LoRA that shall become a prior: its size in bytes, SHA-256 and a signed URL."""
+    url = storage.presign_get(lora.key, seconds=URL_SECONDS)
+    data = {"project_id": project_id, **ids, "lora": {"size": lora.size, "sha256": lora.sha256, "url": url}}
+    return Question("import", data, list(ids.values()))
 
 
 def about_result(

@@ -46,11 +46,6 @@ class WorkerContext:
         """The folder where trainings keep their state for the next attempt on this machine."""
         return self.settings.data_dir / "checkpoints"
 
-    @property
-    def shows_previews(self) -> bool:
-        """Whether a running job may show images. With a policy, no image is visible before the policy allows it."""
-        return not self.settings.policy_url
-
     def warm_up(self) -> None:
         """Load the base model and connect to the storage, so that the first job does not wait for them."""
         self.gpu.base_model()

@@ -34,6 +34,7 @@ from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
 from worker.job_result import JobResult
 from worker.job_warnings import check_edits, check_images, check_subject
 from worker.output_format import OutputFormat
+from worker.policy import allows_preview
 from worker.previews import PreviewUploader, preview_uploads
 from worker.published import PUBLISHED, result_marks
 from worker.results import ResultStore
@@ -119,7 +120,8 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials, marks)
     results.resume(inputs.partial)
     if results.missing:
-        with preview_uploads(context.storage, attempt, close_seconds=0.0) as previews:  # none is kept after the job
+        may_show = partial(allows_preview, context, attempt)
+        with preview_uploads(context.storage, attempt, may_show, close_seconds=0.0) as previews:  # none is kept
             _edit(model, inputs, config, attempt, previews, results)
     return JobResult([], results.resolved, stored=results.files, partial=results.partial)
 
@@ -223,7 +225,7 @@ def _edit(
         def upload(decoded: list[Image.Image]) -> None:
             previews.upload(decoded[0], done, request.target_prompts[0])
 
-        options = {"on_preview": upload} if method.has_previews and results.context.shows_previews else {}
+        options = {"on_preview": upload} if method.has_previews else {}
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
         check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():

@@ -1,4 +1,4 @@
-"""The operator's policy on a result: asked after the files are stored and before a row makes them visible."""
+"""The operator's policy on results and previews: asked after a file is stored and before a row makes it visible."""
 
 import logging
 import time
@@ -47,6 +47,19 @@ def require_policy(context: WorkerContext, attempt: Attempt, prompt: str, files:
     if verdict.outcome == "refused":
         raise RefusedByPolicy(verdict.reason)
     raise PolicyUnavailable("the operator's policy did not answer: retry the job later")
+
+
+def allows_preview(context: WorkerContext, attempt: Attempt, preview: NewArtefact) -> bool:
+    """Whether the policy allows a stored preview, which is not visible yet. It is asked once: a preview may be lost."""
+    if not context.settings.policy_url:
+        return True
+    claim = attempt.claim
+    ids, prompt = {"job_id": claim.job_id}, str(preview.details["prompt"])
+    question = policy.about_result(context.storage, claim.project_id, ids, prompt, [preview])
+    verdict = policy.ask(context.settings, question)
+    with context.begin() as session:
+        decisions.record(session, claim.project_id, verdict.decision(question, "worker"))
+    return verdict.is_allowed
 
 
 def _ask(context: WorkerContext, attempt: Attempt, question: Question) -> Verdict:

@@ -7,7 +7,7 @@ loses that preview and never fails the job.
 import io
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock, Thread
@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from ledger.artefacts import NewArtefact
+from ledger.database import UNAVAILABLE
 from ledger.storage import Storage, StorageError, attempt_prefix
 from lipe_core import sdxl
 from lipe_core.memory import free_memory
@@ -24,6 +25,7 @@ from lipe_core.training.regularization import RegularizationConfig
 from worker.attempt import Attempt
 
 CLOSE_SECONDS = 3.0
+IsAllowed = Callable[[NewArtefact], bool]
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +34,13 @@ log = logging.getLogger(__name__)
 class PreviewUploader:
     """Uploads the previews of an attempt, one at a time; `stored` lists those whose upload was verified.
 
-    While an upload runs, further previews are dropped: a slow storage gets fewer.
+    While an upload runs, further previews are dropped: a slow storage gets fewer. `is_allowed` decides on each stored
+    preview before it is visible.
     """
 
     storage: Storage
     attempt: Attempt
+    is_allowed: IsAllowed
     stored: list[NewArtefact] = field(default_factory=list)
     _uploading: Thread | None = None
     _is_closed: bool = False
@@ -69,14 +73,22 @@ class PreviewUploader:
         except StorageError as error:
             log.warning("job %s: the preview of step %d is lost: %s", claim.job_id, step, error)
             return
+        preview = NewArtefact("preview", name, "image/png", stored, {"step": step, "prompt": prompt})
+        may_be_shown = self._may_be_shown(preview)
         with self._lock:
-            if not self._is_closed:
-                preview = NewArtefact("preview", name, "image/png", stored, {"step": step, "prompt": prompt})
+            if may_be_shown and not self._is_closed:
                 self.stored.append(preview)
                 self.attempt.preview = preview
                 return
         with suppress(StorageError):
             self.storage.delete(stored.key)
+
+    def _may_be_shown(self, preview: NewArtefact) -> bool:
+        try:
+            return self.is_allowed(preview)
+        except UNAVAILABLE as error:  # without the database there is no record of the decision
+            log.warning("job %s: the preview %s is lost: %s", self.attempt.claim.job_id, preview.name, error)
+            return False
 
 
 @dataclass(frozen=True)
@@ -121,13 +133,13 @@ class PreviewGenerator:
 
 @contextmanager
 def preview_uploads(
-    storage: Storage, attempt: Attempt, close_seconds: float = CLOSE_SECONDS
+    storage: Storage, attempt: Attempt, is_allowed: IsAllowed, close_seconds: float = CLOSE_SECONDS
 ) -> Iterator[PreviewUploader]:
     """Context manager that yields an uploader. At the end it waits `close_seconds` for the last upload.
 
     It does not wait if the block raised: the attempt must then stop.
     """
-    uploader = PreviewUploader(storage, attempt)
+    uploader = PreviewUploader(storage, attempt, is_allowed)
     try:
         yield uploader
         uploader.close(close_seconds)

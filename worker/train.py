@@ -32,6 +32,7 @@ from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
 from worker.job_result import File, JobResult
 from worker.job_warnings import check_captions, check_images
+from worker.policy import allows_preview
 from worker.previews import PreviewGenerator, preview_uploads
 
 log = logging.getLogger(__name__)
@@ -55,8 +56,9 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
         stage=partial(_stage, attempt),
     )
     check_captions(context, attempt, images, training_set.captions, request.subject)
-    with attempt.stage("training"), preview_uploads(context.storage, attempt) as previews:
-        count = parameters.get("previews", 0) if context.shows_previews else 0
+    may_show = partial(allows_preview, context, attempt)
+    with attempt.stage("training"), preview_uploads(context.storage, attempt, may_show) as previews:
+        count = parameters.get("previews", 0)
         generator = PreviewGenerator(previews, model, training_set.captions[0], regularization, count)
         prior = _train(context, attempt, model, training_set, generator)
     resolved = {

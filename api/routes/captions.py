@@ -9,17 +9,19 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
-from api.auth import CallerDep
+from api.auth import CallerDep, caller_of
 from api.edit_request import Prompt
 from api.fields import Id, Metadata, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody, JobWarning
+from api.policy import POLICY_PROBLEMS, require_policy
 from api.problems import problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from api.webhook_choice import require_webhook_url
-from ledger import images, jobs, subjects
-from ledger.models import Job
+from ledger import images, jobs, policy, subjects
+from ledger.models import Image, Job
+from ledger.policy import Question
 from ledger.states import State
 from ledger.subjects import MAX_REFERENCES
 from ledger.webhooks import CaptionsEventType
@@ -126,7 +128,7 @@ class CaptionsBody(ResponseModel):
     status_code=202,
     operation_id="create_captions",
     response_model=JobBody,
-    responses=problem_responses(*JOB_PROBLEMS),
+    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS),
 )
 async def create_captions(
     new_captions: NewCaptions, request: Request, idempotent: IdempotencyDep, wait: WaitDep
@@ -134,6 +136,7 @@ async def create_captions(
     """Describe images of a subject; 202 with the job. Its result is at `/v1/captions/{job_id}`."""
     if new_captions.webhook_url is not None:
         await run_in_threadpool(check_url, idempotent.service.settings, new_captions.webhook_url, param="webhook_url")
+    await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_captions))
     create_job = partial(_create_job, idempotent, new_captions, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
 
@@ -157,20 +160,35 @@ def get_captions(job_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
         )
 
 
-def _create_job(idempotent: IdempotentRequest, new_captions: NewCaptions, request_id: str, session: Session) -> Job:
-    subject = subjects.get(session, idempotent.project_id, new_captions.subject_id)
+def _question(idempotent: IdempotentRequest, new_captions: NewCaptions, session: Session) -> Question | None:
+    """The question about the images. A repeated request asks nothing."""
+    if idempotent.recall(session) is not None:
+        return None
+    found = _images(session, idempotent.project_id, new_captions)
+    facts = [policy.image_facts(idempotent.service.storage, image) for image in found]
+    return policy.about_captions(idempotent.project_id, new_captions.subject_id, facts, new_captions.action)
+
+
+def _images(session: Session, project_id: str, new_captions: NewCaptions) -> list[Image]:
+    """The images of the request, in its order. Raises Problem if the subject or one of them does not exist."""
+    subject = subjects.get(session, project_id, new_captions.subject_id)
     if subject is None:
         raise problems.not_found("subject", new_captions.subject_id, param="subject_id")
     image_ids = new_captions.image_ids or [reference.image_id for reference in subject.references]
-    present = {image.id for image in images.get_many(session, idempotent.project_id, image_ids)}
+    present = {image.id: image for image in images.get_many(session, project_id, image_ids)}
     for position, image_id in enumerate(image_ids):
         if image_id not in present:
             raise problems.not_found("image", image_id, param=f"image_ids[{position}]")
+    return [present[image_id] for image_id in image_ids]
+
+
+def _create_job(idempotent: IdempotentRequest, new_captions: NewCaptions, request_id: str, session: Session) -> Job:
+    image_ids = [image.id for image in _images(session, idempotent.project_id, new_captions)]
     return jobs.submit(
         session,
         idempotent.project_id,
         "captions",
-        subject_id=subject.id,
+        subject_id=new_captions.subject_id,
         parameters={
             "image_ids": image_ids,
             **({"action": new_captions.action.strip()} if new_captions.action else {}),

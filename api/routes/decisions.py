@@ -23,7 +23,8 @@ class DecisionBody(ResponseModel):
     """Place of the decision in the project's log; 1 is the first, and none is missing."""
 
     kind: decisions.Kind
-    """Subject of the decision: a `prompt`, the `references` of a subject, a `result`, or a person's `consent`."""
+    """Subject of the decision: a `prompt`, the `references` of a subject, `captions`, an `import` of a LoRA, a
+    `result`, or a person's `consent`."""
 
     outcome: decisions.Outcome
     """Result: the policy `allowed` or `refused`; it did not answer, and the setting let the request through

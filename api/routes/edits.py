@@ -1,5 +1,6 @@
 """Edits: an image of a learned subject, changed as a prompt says."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody
 from api.mixing import checked_mix
 from api.pagination import Listing, PageDep, listing
-from api.policy import POLICY_PROBLEMS, require_policy
+from api.policy import POLICY_PROBLEMS, for_dry_run, require_policy
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
@@ -70,14 +71,19 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
         "prompt_without_subject",
         "consent_ended",
         "mask_size_mismatch",
+        *POLICY_PROBLEMS,
     ),
 )
-def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
-    """Check a request for an edit, quotas included, and estimate its time. Nothing is created."""
-    service = idempotent.service
-    check_url(service.settings, new_edit.webhook_url, param="webhook_url")
+async def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
+    """Check a request for an edit, quotas and the operator's policy included, and estimate its time.
+
+    Nothing is created.
+    """
+    service, unkeyed = idempotent.service, replace(idempotent, key=None)
+    await run_in_threadpool(check_url, service.settings, new_edit.webhook_url, param="webhook_url")
+    await require_policy(service, caller_of(request), for_dry_run(partial(_question, unkeyed, new_edit)))
     create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
-    return dry_run(service, idempotent.project_id, "edit", new_edit.method, create_job)
+    return await run_in_threadpool(dry_run, service, idempotent.project_id, "edit", new_edit.method, create_job)
 
 
 @router.get("", operation_id="list_edits", response_model=Listing[EditBody], openapi_extra=METADATA_PARAMETER)

@@ -9,16 +9,18 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
+from api.auth import caller_of
 from api.consent import require_valid
 from api.fields import Id, Metadata, PathId, RequestModel, WebhookUrl, check_url
 from api.idempotency import IdempotencyDep, IdempotentRequest, json_response
 from api.image_creation import discard
 from api.job_body import JobBody
+from api.policy import POLICY_PROBLEMS, require_policy
 from api.prior_import import store_lora, use_upload
 from api.problems import Problem, problem_responses
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from api.webhook_choice import require_webhook_url
-from ledger import jobs, priors, subjects, uploads
+from ledger import jobs, policy, priors, subjects, uploads
 from ledger.idempotency import Answer
 from ledger.models import Job
 from ledger.storage import StoredObject
@@ -55,7 +57,13 @@ class NewImport(RequestModel):
     operation_id="import_prior",
     response_model=JobBody,
     responses=problem_responses(
-        *JOB_PROBLEMS, "consent_ended", "upload_incomplete", "upload_used", "lora_invalid", "storage_unavailable"
+        *JOB_PROBLEMS,
+        *POLICY_PROBLEMS,
+        "consent_ended",
+        "upload_incomplete",
+        "upload_used",
+        "lora_invalid",
+        "storage_unavailable",
     ),
 )
 async def import_prior(
@@ -68,8 +76,11 @@ async def import_prior(
     if isinstance(found, Answer):
         return json_response(found)
     prior_id, stored = found
+    ids = {"subject_id": subject_id, "upload_id": new_import.upload_id}
+    question = policy.about_import(idempotent.service.storage, idempotent.project_id, ids, stored)
     create_job = partial(_create_job, idempotent, subject_id, new_import, request.state.request_id, prior_id, stored)
     try:
+        await require_policy(idempotent.service, caller_of(request), lambda session: question)
         response = await submit_job(idempotent, create_job, wait)
     except Problem:
         await run_in_threadpool(discard, idempotent.service, stored.key)

@@ -1,6 +1,7 @@
 """Priors: the artefacts learned from a subject's references. Creating one starts a training."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody, JobWarning
 from api.pagination import Listing, PageDep, listing
-from api.policy import POLICY_PROBLEMS, require_policy
+from api.policy import POLICY_PROBLEMS, for_dry_run, require_policy
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problems import problem_responses
 from api.service import ServiceDep
@@ -139,16 +140,20 @@ async def train_prior(
     "/subjects/{subject_id}/priors/dry-run",
     operation_id="dry_run_prior",
     response_model=DryRunBody,
-    responses=problem_responses(*JOB_PROBLEMS, "consent_ended"),
+    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS, "consent_ended"),
 )
-def dry_run_prior(
+async def dry_run_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, new_prior: OptionalNewPrior
 ) -> DryRunBody:
-    """Check a request for a training, quotas included, and estimate its time. Nothing is created."""
-    service = idempotent.service
-    check_url(service.settings, new_prior.webhook_url, param="webhook_url")
+    """Check a request for a training, quotas and the operator's policy included, and estimate its time.
+
+    Nothing is created.
+    """
+    service, unkeyed = idempotent.service, replace(idempotent, key=None)
+    await run_in_threadpool(check_url, service.settings, new_prior.webhook_url, param="webhook_url")
+    await require_policy(service, caller_of(request), for_dry_run(partial(_question, unkeyed, subject_id)))
     create_job = partial(_create_job, idempotent, subject_id, new_prior, request.state.request_id)
-    return dry_run(service, idempotent.project_id, "prior", "prior", create_job)
+    return await run_in_threadpool(dry_run, service, idempotent.project_id, "prior", "prior", create_job)
 
 
 @router.get(

@@ -14,6 +14,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
+from lipe_core.adapters.flat import FlatWeights
 from lipe_core.adapters.full_attention import (
     AttentionTraining,
     BaseWeights,
@@ -21,7 +22,7 @@ from lipe_core.adapters.full_attention import (
     trainable_attention,
     use_attention,
 )
-from lipe_core.adapters.low_rank import low_rank_linear
+from lipe_core.adapters.low_rank import LowRank, low_rank_linear
 from lipe_core.adapters.prior import Prior
 from lipe_core.adapters.textual_inversion import require_distinct, split_vectors, use_token
 from lipe_core.errors import InvalidPrior
@@ -37,18 +38,22 @@ Tuning = Literal["lora", "full_attention"]
 """A low-rank addition to the projections, or all attention weights themselves (the paper)."""
 
 _PREFIX = "unet."
+_FLAT = "adapter"
 
 
 @dataclass(frozen=True)
 class TrainableWeights:
     """The weights that a training changes, float32, by name.
 
-    Call `publish` after each change of them. `export` returns them as the tensors of a prior.
+    Call `collect` after each backward pass and `publish` after each change of the weights. `export` returns them as the
+    tensors of a prior. `parts` splits a weight, or a tensor of its shape, into named tensors that share its memory.
     """
 
     weights: dict[str, torch.nn.Parameter]
+    collect: Callable[[], None]
     publish: Callable[[], None]
     export: Callable[[], dict[str, Tensor]]
+    parts: Callable[[str, Tensor], dict[str, Tensor]]
 
 
 @contextmanager
@@ -58,11 +63,20 @@ def trainable_weights(
     """Make the network trainable; it is the base model again on exit. Full attention ignores `rank` to `targets`."""
     if tuning == "full_attention":
         with trainable_attention(model) as attention:
-            yield TrainableWeights(attention.weights, attention.publish, partial(_export_attention, attention))
+            export = partial(_export_attention, attention)
+            yield TrainableWeights(
+                attention.weights, lambda: None, attention.publish, export, lambda name, weight: {name: weight}
+            )
     else:
-        with new_adapter(model, rank=rank, alpha=alpha, seed=seed, targets=targets) as name:
-            weights = adapter_parameters(model)  # the network computes with them as they are
-            yield TrainableWeights(weights, lambda: None, partial(export_adapter, model, name))
+        with _new_adapter(model, rank, alpha, seed, targets) as (name, flat):
+            export = partial(export_adapter, model, name)
+            yield TrainableWeights(
+                {_FLAT: flat.master},
+                flat.collect,
+                flat.publish,
+                export,
+                lambda name, weight: flat.views(weight) if name == _FLAT else {name: weight},
+            )
 
 
 @contextmanager
@@ -70,25 +84,37 @@ def new_adapter(
     model: BaseModel, *, rank: int, alpha: float, seed: int, targets: Sequence[Target] = TARGETS
 ) -> Iterator[str]:
     """Add a new LoRA to the network and yield its name; it is removed on exit. `seed` decides its initial weights."""
-    with _added(model, LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets))) as name:
-        draw = stream("adapter", seed)
-        for key, weight in adapter_parameters(model).items():
-            if "lora_A" in key:
-                bound = weight.shape[1] ** -0.5
-                weight.data.copy_((torch.rand(weight.shape, generator=draw) * 2 - 1) * bound)
-        _fuse_forward(model, name)
+    with _new_adapter(model, rank, alpha, seed, targets) as (name, _):
         yield name
 
 
-def _fuse_forward(model: BaseModel, name: str) -> None:
+@contextmanager
+def _new_adapter(
+    model: BaseModel, rank: int, alpha: float, seed: int, targets: Sequence[Target]
+) -> Iterator[tuple[str, FlatWeights]]:
+    with _added(model, LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets))) as name:
+        draw = stream("adapter", seed)
+        parameters = adapter_parameters(model)
+        for key, weight in parameters.items():
+            if "lora_A" in key:
+                bound = weight.shape[1] ** -0.5
+                weight.data.copy_((torch.rand(weight.shape, generator=draw) * 2 - 1) * bound)
+        flat = FlatWeights.of(parameters, model.dtype, alpha / rank)
+        for key, view in flat.views(flat.master.data).items():
+            parameters[key].data = view  # what peft exports
+        _fuse_forward(model, name, flat)
+        yield name, flat
+
+
+def _fuse_forward(model: BaseModel, name: str, flat: FlatWeights) -> None:
     """Let each LoRA layer compute its output in one operation. peft discards the layers when the adapter is removed."""
-    for layer in model.unet.modules():
+    values, gradients = flat.views(flat.shadow), flat.views(flat.gradient)
+    for path, layer in model.unet.named_modules():
         if isinstance(layer, LoraLayer):
             base: Any = layer.get_base_layer()
-            down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
-            layer.forward = partial(
-                low_rank_linear, weight=base.weight, bias=base.bias, down=down, up=up, scale=layer.scaling[name]
-            )
+            down, up = (f"{path}.lora_{part}.{name}.weight" for part in "AB")
+            added = LowRank(values[down], values[up], gradients[down], gradients[up], flat.scale, flat.master)
+            layer.forward = partial(low_rank_linear, weight=base.weight, bias=base.bias, added=added)
 
 
 @contextmanager
@@ -150,7 +176,7 @@ def _merged(weight: Tensor, tensors: Mapping[str, Tensor], layer: str) -> Tensor
 
 
 def adapter_parameters(model: BaseModel) -> dict[str, torch.nn.Parameter]:
-    """The LoRA's own parameters, float32, by name."""
+    """The LoRA's own parameters, float32, by name. Autograd does not know them: they are views of a `FlatWeights`."""
     return {name: weight for name, weight in model.unet.named_parameters() if "lora_" in name}
 
 

@@ -5,6 +5,7 @@ projection, and twice as many in the backward pass. With one image per batch the
 The backward pass needs only the layer's input and A x.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,44 +13,68 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class LowRank:
+    """A (`down`), B (`up`) and s of one layer, and where the backward pass writes the gradients of A and B.
+
+    The gradients lack the factor `scale`, which a caller multiplies into those of all layers at once. Autograd needs
+    `trained`, a tensor that requires a gradient, to run the backward pass of a layer whose input requires none.
+    """
+
+    down: Float[Tensor, "rank inputs"]
+    up: Float[Tensor, "outputs rank"]
+    d_down: Float[Tensor, "rank inputs"]
+    d_up: Float[Tensor, "outputs rank"]
+    scale: float
+    trained: Tensor
+
+
 def low_rank_linear(
     x: Float[Tensor, "*rows inputs"],
     weight: Float[Tensor, "outputs inputs"],
     bias: Float[Tensor, " outputs"] | None,
-    down: Float[Tensor, "rank inputs"],
-    up: Float[Tensor, "outputs rank"],
-    scale: float,
+    added: LowRank,
 ) -> Float[Tensor, "*rows outputs"]:
-    """W x + b + s B A x, where `down` is A and `up` is B. x, A and B get gradients, W and b do not.
+    """W x + b + s B A x. x gets a gradient, W and b do not; those of A and B overwrite `d_down` and `d_up`.
 
     Under autocast it computes in autocast's dtype, as `torch.nn.functional.linear` does.
     """
     kind = x.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-    inputs = x.to(dtype), weight.to(dtype), bias if bias is None else bias.to(dtype), down.to(dtype), up.to(dtype)
-    output: Tensor = _LowRankLinear.apply(*inputs, scale)  # type: ignore[no-untyped-call]
+    autocasts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if autocasts else x.dtype
+    inputs = x.to(dtype), weight.to(dtype), bias if bias is None else bias.to(dtype)
+    output: Tensor = _LowRankLinear.apply(*inputs, added.trained, added)  # type: ignore[no-untyped-call]
     return output
 
 
 class _LowRankLinear(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
-    ) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, trained: Tensor, added: LowRank) -> Tensor:
+        rows, down, up = x.reshape(-1, x.shape[-1]), added.down.to(x.dtype), added.up.to(x.dtype)
         inner = rows @ down.T
         output = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
-        output.addmm_(inner, up.T, alpha=scale)
+        output.addmm_(inner, up.T, alpha=added.scale)
         ctx.save_for_backward(rows, inner, weight, down, up)
-        ctx.scale = scale
+        ctx.added = added
         return output.view(*x.shape[:-1], len(weight))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         rows, inner, weight, down, up = ctx.saved_tensors
+        added: LowRank = ctx.added
         d_output = gradient.reshape(-1, gradient.shape[-1])
-        d_inner = (d_output @ up).mul_(ctx.scale)
+        d_inner = d_output @ up
         d_x = None
         if ctx.needs_input_grad[0]:
-            d_x = (d_output @ weight).addmm_(d_inner, down).view(*gradient.shape[:-1], rows.shape[-1])
-        return d_x, None, None, d_inner.T @ rows, (d_output.T @ inner).mul_(ctx.scale), None
+            d_x = (d_output @ weight).addmm_(d_inner, down, alpha=added.scale)
+            d_x = d_x.view(*gradient.shape[:-1], rows.shape[-1])
+        _write_product(d_inner.T, rows, added.d_down)
+        _write_product(d_output.T, inner, added.d_up)
+        return d_x, None, None, None, None
+
+
+def _write_product(a: Tensor, b: Tensor, into: Tensor) -> None:
+    if into.dtype == a.dtype:
+        torch.mm(a, b, out=into)
+    else:  # under autocast
+        into.copy_(a @ b)

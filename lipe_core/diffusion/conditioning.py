@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lipe_core.shapes import RowIndices
+from lipe_core.uploads import upload
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Conditioning:
 
     def select(self, rows: RowIndices) -> "Conditioning":
         """The rows with these indices, in this order; an index may repeat."""
-        return self._each(lambda tensor: tensor[rows.to(tensor.device)])
+        rows = upload(rows, self.prompt_embeds.device)
+        return self._each(lambda tensor: tensor[rows])
 
     def expand(self, batch: int) -> "Conditioning":
         """The single row, repeated `batch` times."""

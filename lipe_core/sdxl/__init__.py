@@ -7,9 +7,11 @@ backbone can be added as a package with the same names.
 from lipe_core.sdxl.attention import (
     AttentionStore,
     Processor,
+    RecordedLayers,
     Tokens,
     record_attention,
     self_attention_layers,
+    subject_share,
     use_processors,
 )
 from lipe_core.sdxl.base_model import FAMILY, BaseModel, denoiser, load, predict
@@ -40,6 +42,7 @@ __all__ = [
     "AttentionStore",
     "BaseModel",
     "Processor",
+    "RecordedLayers",
     "Tokens",
     "at_native_shape",
     "check_folder",
@@ -62,6 +65,7 @@ __all__ = [
     "require_length",
     "self_attention_layers",
     "shortened",
+    "subject_share",
     "tiled",
     "token_positions",
     "use_processors",

@@ -1,7 +1,7 @@
 """Recording of attention maps without changing the network's output.
 
-The fused attention still computes the outputs. At one level of the network, the probabilities are computed a second
-time from its queries and keys. Of cross-attention, only the sums over the wanted tokens are kept.
+The fused attention still computes the outputs. At one level of the network, queries and keys are kept, and the
+probabilities are computed a second time from them. Of cross-attention, only the sums over the wanted tokens are kept.
 
 Identity-aware maps as in LIPE, figure 4 (https://arxiv.org/abs/2406.17236); propagation along self-attention as in
 https://arxiv.org/abs/2309.02773.
@@ -9,7 +9,7 @@ https://arxiv.org/abs/2309.02773.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,6 +20,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lipe_core.shapes import AttentionMap
+
+_MOST_LOGITS = 2**25
+"""Most attention logits that exist at once, 134 MB in float32, unless one layer has more."""
 
 Processor = Callable[..., Tensor]
 """diffusers' attention processor: (attention layer, hidden states, encoder hidden states, ...) -> hidden states."""
@@ -60,72 +63,87 @@ class Tokens:
         return Tokens(self.wanted.to(device), self.content.to(device))
 
 
-@dataclass
-class AttentionStore:
-    """Attention, averaged over heads and summed over layers since the last `pop`, at one level of the network.
-
-    `size` is the level's (rows, columns).
-    """
+@dataclass(frozen=True)
+class RecordedLayers:
+    """The layers of one level of the network whose attention is recorded. `size` is the level's (rows, columns)."""
 
     size: tuple[int, int]
+    cross: tuple[str, ...]
+    own: tuple[str, ...]
+
+    @classmethod
+    def of(cls, unet: Any, latent_size: tuple[int, int], attention_tokens: int, refine: int) -> "RecordedLayers":
+        """The layers that `record_attention` records."""
+        level = _level(unet, latent_size, attention_tokens)
+        names = [name for name in unet.attn_processors if _layer_level(unet, name) == level]
+        last = _last_of_each_stack(unet) if refine else set()
+        cross = tuple(name for name in names if _is_cross(name))
+        return cls(_size(latent_size, level), cross, tuple(name for name in names if name in last))
+
+
+@dataclass(frozen=True)
+class AttentionStore:
+    """Queries and keys of the recorded layers in the first call of the network since the last `pop`, by name.
+
+    Maps are made from them in `pop`, for many layers at once: one by one, they double the operations of a call.
+    """
+
+    unet: Any
+    layers: RecordedLayers
+    tokens: Tokens
     refine: int
-    wanted: list[Float[Tensor, "b q"]] = field(default_factory=list)
-    content: list[Float[Tensor, "b q"]] = field(default_factory=list)
-    affinity: Float[Tensor, "b q q"] | None = None
+    queries: dict[str, Tensor] = field(default_factory=dict)
+    keys: dict[str, Tensor] = field(default_factory=dict)
 
     def pop(self) -> AttentionMap:
         """Return the wanted tokens' share of the attention to content since the last pop, and empty the store.
 
-        With `refine` = k the map is propagated k times along self-attention, A^k map: positions that attend to the
-        subject become part of it. Raises RuntimeError if nothing was recorded.
+        The attention is averaged over heads and summed over layers. Raises RuntimeError if nothing was recorded.
         """
-        if not self.wanted:
+        if not self.queries:
             raise RuntimeError("nothing was recorded: the network has not run since the last pop")
-        share = torch.stack(self.wanted).sum(dim=0) / torch.stack(self.content).sum(dim=0)
-        if self.affinity is not None:
-            transition = self.affinity / self.affinity.sum(dim=-1, keepdim=True)
-            for _ in range(self.refine):
-                share = einsum(transition, share, "b q k, b k -> b q")
-        self.wanted, self.content, self.affinity = [], [], None
-        return rearrange(share, "b (h w) -> b 1 h w", h=self.size[0])
+        columns = torch.stack([self.tokens.wanted, self.tokens.content], dim=-1)
+        masses = [mass @ columns.to(mass) for mass in self._probabilities(self.layers.cross)]
+        own = [mass.sum(dim=0) for mass in self._probabilities(self.layers.own)]
+        affinity = torch.stack(own).sum(dim=0) if own else None
+        self.queries.clear()
+        self.keys.clear()
+        wanted, content = torch.cat(masses).sum(dim=0).unbind(dim=-1)
+        return subject_share(wanted, content, affinity, self.refine, self.layers.size)
 
-    def add_cross(self, mass: Float[Tensor, "b q n"], tokens: Tokens) -> None:
-        """Add one cross-attention layer's probabilities, averaged over heads."""
-        self.wanted.append(einsum(mass, tokens.wanted.to(mass), "b q n, b n -> b q"))
-        self.content.append(einsum(mass, tokens.content.to(mass), "b q n, b n -> b q"))
+    def _probabilities(self, names: Sequence[str]) -> Iterator[Float[Tensor, "layers b q k"]]:
+        """The attention probabilities of the recorded rows, averaged over heads, for some layers at a time."""
+        if not names:
+            return
+        attn = self.unet.get_submodule(names[0].removesuffix(".processor"))
+        rows, queries = len(self.tokens.wanted), math.prod(self.layers.size)
+        # A processor may add keys of other images behind the image's own.
+        keys = self.keys if names == self.layers.cross else {name: self.keys[name][:, :queries] for name in names}
+        at_once = max(1, _MOST_LOGITS // (rows * attn.heads * queries * keys[names[0]].shape[1]))
+        for start in range(0, len(names), at_once):
+            part = names[start : start + at_once]
+            q, k = (torch.stack([kept[name] for name in part])[:, -rows:] for kept in (self.queries, keys))
+            yield _head_mean(attn, q, k)
 
-    def add_self(self, mass: Float[Tensor, "b q q"]) -> None:
-        """Add one self-attention layer's probabilities, averaged over heads."""
-        self.affinity = mass if self.affinity is None else self.affinity + mass
 
+def subject_share(
+    wanted: Float[Tensor, "b q"],
+    content: Float[Tensor, "b q"],
+    affinity: Float[Tensor, "b q q"] | None,
+    refine: int,
+    size: tuple[int, int],
+) -> AttentionMap:
+    """The share of the attention to `content` that goes to the wanted tokens, over `size` (rows, columns).
 
-@dataclass(frozen=True)
-class Recorder:
-    """A processor that returns the output of `inner` and passes the attention of the selected rows to `record`.
-
-    It takes queries and keys from hooks while `inner` runs, so that their projections run once.
+    With `refine` = k it is propagated k times along self-attention, A^k map: positions that attend to the subject
+    become part of it.
     """
-
-    inner: Processor
-    rows: slice
-    store: AttentionStore
-    record: Callable[[Float[Tensor, "b q k"]], None]
-
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        **kwargs: Any,
-    ) -> Tensor:
-        with _output(attn.to_q) as queries, _output(attn.to_k) as keys:
-            output = self.inner(attn, hidden_states, encoder_hidden_states, attention_mask, **kwargs)
-        recorded = keys[0][self.rows]
-        if encoder_hidden_states is None:  # `inner` may add keys of other images behind the image's own
-            recorded = recorded[:, : hidden_states.shape[1]]
-        self.record(_head_mean(attn, queries[0][self.rows], recorded))
-        return output
+    share = wanted / content
+    if affinity is not None:
+        transition = affinity / affinity.sum(dim=-1, keepdim=True)
+        for _ in range(refine):
+            share = einsum(transition, share, "b q k, b k -> b q")
+    return rearrange(share, "b (h w) -> b 1 h w", h=size[0])
 
 
 @contextmanager
@@ -139,38 +157,27 @@ def record_attention(
     has. Of self-attention, the last layer of each stack is recorded (SDXL: 6 of 60): the maps of one stack are much the
     same, and all of them cost a fifth of an edit.
     """
-    level = _level(unet, latent_size, attention_tokens)
-    store = AttentionStore(_size(latent_size, level), refine)
-    rows, tokens = slice(-len(tokens.wanted), None), tokens.to(unet.device)
-    last_layers = _last_of_each_stack(unet)
-
-    def replace(name: str, old: Processor) -> Processor:
-        if _layer_level(unet, name) != level:
-            return old
-        if _is_cross(name):
-            return Recorder(old, rows, store, partial(store.add_cross, tokens=tokens))
-        return Recorder(old, rows, store, store.add_self) if refine and name in last_layers else old
-
-    with use_processors(unet, replace):
+    layers = RecordedLayers.of(unet, latent_size, attention_tokens, refine)
+    store = AttentionStore(unet, layers, tokens.to(unet.device), refine)
+    with ExitStack() as hooks:
+        for name in (*layers.cross, *layers.own):
+            attn = unet.get_submodule(name.removesuffix(".processor"))
+            for projection, kept in ((attn.to_q, store.queries), (attn.to_k, store.keys)):
+                hooks.callback(projection.register_forward_hook(partial(_keep_first, kept, name)).remove)
         yield store
 
 
-@contextmanager
-def _output(module: torch.nn.Module) -> Iterator[list[Tensor]]:
-    """A list of the module's outputs inside."""
-    outputs: list[Tensor] = []
-    hook = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    try:
-        yield outputs
-    finally:
-        hook.remove()
+def _keep_first(kept: dict[str, Tensor], name: str, module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
+    kept.setdefault(name, output)
 
 
-def _head_mean(attn: Any, queries: Tensor, keys: Tensor) -> Float[Tensor, "b q k"]:
+def _head_mean(
+    attn: Any, queries: Float[Tensor, "layers b q c"], keys: Float[Tensor, "layers b k c"]
+) -> Float[Tensor, "layers b q k"]:
     """The attention probabilities, averaged over heads, float32."""
-    queries, keys = (rearrange(each, "b n (head d) -> b head n d", head=attn.heads) for each in (queries, keys))
-    logits: Tensor = einsum(queries * attn.scale, keys, "b head q d, b head k d -> b head q k").float()
-    return logits.softmax(dim=-1).mean(dim=1)
+    q = rearrange(queries * attn.scale, "layers b q (head d) -> layers b head q d", head=attn.heads)
+    k = rearrange(keys, "layers b k (head d) -> layers b head d k", head=attn.heads)
+    return torch.matmul(q, k).float().softmax(dim=-1).mean(dim=2)
 
 
 def _is_cross(name: str) -> bool:

@@ -11,24 +11,41 @@ from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PerRow, RowIndices, RowTimesteps
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet, reencode_captions, select_batch
-from lipe_core.training.loss import dreambooth_weights
+from lipe_core.training.loss import dreambooth_weights, min_snr_weight
+from lipe_core.uploads import upload
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """The encoded sets that a training samples from: the references, one set for each size, and the class.
 
-    `empty` is the conditioning of the empty prompt, one row; it replaces dropped captions.
+    `empty` is the conditioning of the empty prompt, one row; it replaces dropped captions. Latents are on the CPU, all
+    conditioning is on one device.
     """
 
     references: Sequence[EncodedSet]
     regularization: EncodedSet | None
     empty: Conditioning
 
+    def on(self, model: BaseModel) -> "TrainingData":
+        """The same data with its conditioning on the model's device, so that no step copies prompts."""
+
+        def placed(conditioning: Conditioning) -> Conditioning:
+            return conditioning.to(model.device, model.dtype)
+
+        def with_prompts(encoded: EncodedSet) -> EncodedSet:
+            return replace(encoded, conditioning=placed(encoded.conditioning))
+
+        of_class = None if self.regularization is None else with_prompts(self.regularization)
+        return TrainingData([with_prompts(each) for each in self.references], of_class, placed(self.empty))
+
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one size. `weight` is a row's weight in the step's loss, `emphasis` a position's in the row's loss."""
+    """Rows of one size. `weight` is a row's weight in the step's loss, `emphasis` a position's in the row's loss.
+
+    All but the conditioning is on the CPU.
+    """
 
     x_0: Latents
     conditioning: Conditioning
@@ -86,11 +103,39 @@ def sample_training_batch(
     positions = (torch.randperm(count, generator=draw) + torch.rand(count, generator=draw)) / count
     t = (positions * levels).long().clamp(1, levels - 1)
     eps = torch.randn(samples.latents.shape, generator=draw)
-    keep = torch.rand(count, generator=draw) >= caption_dropout
     captions = samples.conditioning
+    keep = upload(torch.rand(count, generator=draw) >= caption_dropout, captions.prompt_embeds.device)
     conditioning = replace(
         captions,
         prompt_embeds=torch.where(keep[:, None, None], captions.prompt_embeds, empty.prompt_embeds),
         pooled_prompt_embeds=torch.where(keep[:, None], captions.pooled_prompt_embeds, empty.pooled_prompt_embeds),
     )
     return Rows(samples.latents, conditioning, t, eps, weight, samples.loss_weights)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The inputs of one call of the network and of its loss, on the model's device."""
+
+    x_t: Latents
+    t: RowTimesteps
+    conditioning: Conditioning
+    target: Latents
+    weight: PerRow
+    emphasis: Mask
+
+
+def noised(model: BaseModel, rows: Rows, config: PriorConfig) -> Batch:
+    """Add the noise and weight the noise levels on the CPU, where their table is, and copy the batch to the device."""
+    schedule, kind = model.schedule, model.prediction_type
+    weight = rows.weight
+    if config.min_snr_gamma:
+        weight = weight * min_snr_weight(schedule, rows.t, config.min_snr_gamma, kind)
+    return Batch(
+        upload(schedule.add_noise(rows.x_0, rows.eps, rows.t), model.device),
+        upload(rows.t, model.device),
+        rows.conditioning,
+        upload(schedule.target(rows.x_0, rows.eps, rows.t, kind), model.device),
+        upload(weight, model.device),
+        upload(rows.emphasis, model.device),
+    )

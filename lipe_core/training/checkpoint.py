@@ -1,7 +1,8 @@
 """Checkpoints of a training: a stopped training resumes with exactly the weights of an unbroken one."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from lipe_core.errors import InvalidCheckpoint
+from lipe_core.errors import InvalidCheckpoint, TrainingDiverged
 from lipe_core.training.dataset import write_tensors
 
 Weights = Mapping[str, torch.nn.Parameter]
 
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+"""AdamW's tensors of a weight's shape."""
+
 
 @dataclass
 class TrainState:
-    """The progress of a training: the number of steps done, and the loss of each.
+    """The progress of a training: the number of steps done, and the loss of each; the newest are `unread`.
 
     The rest of its state is in the weights and in the optimizer's moments.
     """
@@ -26,32 +30,56 @@ class TrainState:
     step: int = 0
     losses: list[float] = field(default_factory=list)
 
-    def advance(self, loss: float) -> None:
+    unread: list[Tensor] = field(default_factory=list)
+
+    def advance(self, loss: Tensor) -> None:
         """Count one step."""
         self.step += 1
-        self.losses.append(loss)
+        self.unread.append(loss)
+
+    def read_losses(self) -> None:
+        """Read the losses of the steps since the last call. Raises TrainingDiverged for one that is not finite.
+
+        The host waits here until the device has done these steps.
+        """
+        read = torch.stack(self.unread).tolist() if self.unread else []
+        self.unread.clear()
+        for loss in read:
+            if not math.isfinite(loss):
+                raise TrainingDiverged(f"the loss is {loss} at step {len(self.losses)}: lower learning_rate")
+            self.losses.append(loss)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The checkpoint file of one training; nothing is stored without a file."""
+    """The checkpoint file of one training; nothing is stored without a file.
+
+    `parts` splits a weight, or a tensor of its shape, into the tensors that the file has, which share its memory.
+    """
 
     file: Path | None
     config: Mapping[str, Any]
     weights: Weights
     optimizer: torch.optim.Optimizer
+    parts: Callable[[str, Tensor], Mapping[str, Tensor]]
 
     def save(self, state: TrainState) -> None:
         """Write the file atomically."""
+        state.read_losses()
         if self.file is None:
             return
-        tensors: dict[str, Tensor] = {f"weight.{name}": weight for name, weight in self.weights.items()}
+        progress = {"step": state.step, "losses": state.losses}
+        tensors: dict[str, Tensor] = {}
         for name, weight in self.weights.items():
-            tensors |= {f"{moment}.{name}": value for moment, value in self.optimizer.state[weight].items()}
+            for kind, value in {"weight": weight, **self.optimizer.state[weight]}.items():
+                views = (
+                    self.parts(name, value.detach()) if value.ndim else dict.fromkeys(self.parts(name, weight), value)
+                )
+                tensors |= {f"{kind}.{part}": view for part, view in views.items()}
         write_tensors(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()},
             self.file,
-            {"config": json.dumps(dict(self.config)), "progress": json.dumps(vars(state))},
+            {"config": json.dumps(dict(self.config)), "progress": json.dumps(progress)},
         )
 
     def load(self) -> TrainState:
@@ -66,9 +94,10 @@ class Checkpoint:
             if metadata["config"] != json.dumps(dict(self.config)):
                 raise InvalidCheckpoint(f"{self.file} belongs to a training with other settings: remove it to restart")
             for name, weight in self.weights.items():
-                weight.data.copy_(stored.get_tensor(f"weight.{name}"))
-                self.optimizer.state[weight] = {
-                    moment: stored.get_tensor(f"{moment}.{name}").to(weight.device)
-                    for moment in ("step", "exp_avg", "exp_avg_sq")
-                }
+                values = {"weight": weight.data, **{kind: torch.zeros_like(weight) for kind in _MOMENTS}}
+                for kind, value in values.items():
+                    for part, view in self.parts(name, value.detach()).items():
+                        view.copy_(stored.get_tensor(f"{kind}.{part}"))
+                steps = stored.get_tensor(f"step.{next(iter(self.parts(name, weight)))}").to(weight.device)
+                self.optimizer.state[weight] = {"step": steps, **{kind: values[kind] for kind in _MOMENTS}}
             return TrainState(**json.loads(metadata["progress"]))

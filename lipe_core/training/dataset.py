@@ -108,7 +108,8 @@ def with_captions(model: BaseModel, latents: Latents, captions: Sequence[str]) -
 
 def reencode_captions(model: BaseModel, encoded: EncodedSet) -> EncodedSet:
     """The same rows with their captions encoded again, since the token's embeddings change. Gradients flow to them."""
-    conditioning = with_captions(model, encoded.latents, encoded.captions).conditioning
+    size = (encoded.latents.shape[2] * model.factor, encoded.latents.shape[3] * model.factor)
+    conditioning = sdxl.encode_prompt(model, encoded.captions, size=size)
     return replace(encoded, conditioning=replace(conditioning, time_ids=encoded.conditioning.time_ids))
 
 

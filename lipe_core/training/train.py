@@ -7,6 +7,7 @@ Noise, timesteps and samples of step i are functions of (seed, i), so that a res
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,17 +19,19 @@ from torch.optim import Optimizer
 from lipe_core import precision, sdxl
 from lipe_core.adapters import lora
 from lipe_core.adapters.textual_inversion import token_vectors, use_token
-from lipe_core.errors import TrainingDiverged
 from lipe_core.sdxl import BaseModel
-from lipe_core.training.batches import Rows, TrainingData, sample_training_step
+from lipe_core.training.batches import Rows, TrainingData, noised, sample_training_step
 from lipe_core.training.checkpoint import Checkpoint, TrainState, Weights
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
-from lipe_core.training.loss import denoising_loss, min_snr_weight
+from lipe_core.training.loss import denoising_loss
 from lipe_core.training.loss_scale import scaled, unscale_gradients
 
+_READ_EVERY = 10
+"""Steps from one reading of the losses to the next. The host waits for the device to read one."""
+
 OnTrainStep = Callable[[int, int, float], None]
-"""Called with (step, steps, loss) after each step."""
+"""Called with (step, steps, loss) after each step. The loss is the newest that was read (`_READ_EVERY`)."""
 
 OnPreview = Callable[[int], None]
 """Called with (step) while the trained weights are applied to the model, so that it can generate a preview."""
@@ -77,8 +80,8 @@ def train_adapter(
     if config.token_learning_rate and not token:
         raise ValueError("name the token to learn, or leave token_learning_rate out")
     vectors = token_vectors(model, token) if config.token_learning_rate else {}
-    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2).to("cpu", torch.float32)
-    data = TrainingData(references, regularization, empty)
+    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2)
+    data = TrainingData(references, regularization, empty).on(model)
     with (
         lora.trainable_weights(
             model, config.tuning, rank=config.rank, alpha=config.alpha, seed=config.seed, targets=config.targets
@@ -86,13 +89,13 @@ def train_adapter(
         use_token(model, token, vectors),
     ):
         optimizer = new_optimizer(trainable.weights, vectors, config)
-        checkpoint = Checkpoint(run.checkpoint, asdict(config), trainable.weights | vectors, optimizer)
+        checkpoint = Checkpoint(run.checkpoint, asdict(config), trainable.weights | vectors, optimizer, trainable.parts)
         state = checkpoint.load()
         trainable.publish()
         while state.step < config.steps:
-            loss = training_step(model, data, config, state.step, optimizer, run.rows_at_once)
-            trainable.publish()
-            state.advance(loss)
+            state.advance(training_step(model, data, config, state.step, trainable, optimizer, run.rows_at_once))
+            if state.step in (1, config.steps) or _is_due(_READ_EVERY, state.step):
+                state.read_losses()
             if _is_due(run.checkpoint_every, state.step):
                 checkpoint.save(state)
             _call_back(run, checkpoint, state, config.steps)
@@ -116,12 +119,16 @@ def training_step(
     data: TrainingData,
     config: PriorConfig,
     step: int,
+    trainable: lora.TrainableWeights,
     optimizer: Optimizer,
     rows_at_once: int | None = None,
-) -> float:
-    """Sample the batch of `step`, accumulate its gradients, and update the weights. Returns the loss."""
+) -> Float[Tensor, ""]:
+    """Sample the batch of `step`, accumulate its gradients, and update the weights. Returns the loss.
+
+    On a GPU the step is only queued, in any precision but float16: the host reads nothing from the device.
+    """
     optimizer.zero_grad()
-    total = 0.0
+    losses = []
     groups = sample_training_step(model, data, config, step)
     for group in groups:
         for rows in group.split(rows_at_once or len(groups[0])):
@@ -129,29 +136,23 @@ def training_step(
             # Captions encoded in this step share one graph with all parts of the batch.
             keeps_graph = rows.conditioning.prompt_embeds.requires_grad
             scaled(loss, model.dtype).backward(retain_graph=keeps_graph)  # type: ignore[no-untyped-call]
-            total += loss.item()
-    if not math.isfinite(total):
-        raise TrainingDiverged(f"the loss is {total} at step {step}: lower learning_rate")
-    if not unscale_gradients(optimizer, model.dtype):
-        return total
-    for weights in optimizer.param_groups:
-        weights["lr"] = weights["peak"] * learning_rate_factor(step, config)
-        torch.nn.utils.clip_grad_norm_(weights["params"], config.max_gradient_norm)
-    optimizer.step()
-    return total
+            trainable.collect()
+            losses.append(loss.detach())
+    if unscale_gradients(optimizer, model.dtype):
+        for weights in optimizer.param_groups:
+            weights["lr"] = weights["peak"] * learning_rate_factor(step, config)
+            torch.nn.utils.clip_grad_norm_(weights["params"], config.max_gradient_norm)
+        optimizer.step()
+        trainable.publish()
+    return torch.stack(losses).double().sum()
 
 
 def training_loss(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Tensor, ""]:
     """The rows' contribution to the loss of their step. Gradients flow."""
-    x_0, eps, t = rows.x_0.to(model.device), rows.eps.to(model.device), rows.t.to(model.device)
-    x_t = model.schedule.add_noise(x_0, eps, t)
+    batch = noised(model, rows, config)
     with _autocast(model, config):
-        prediction = sdxl.predict(model, x_t, t, rows.conditioning)
-    target = model.schedule.target(x_0, eps, t, model.prediction_type)
-    weight = rows.weight.to(model.device)
-    if config.min_snr_gamma:
-        weight = weight * min_snr_weight(model.schedule, t, config.min_snr_gamma, model.prediction_type)
-    return denoising_loss(prediction, target, weight, rows.emphasis.to(model.device)).sum()
+        prediction = sdxl.predict(model, batch.x_t, batch.t, batch.conditioning)
+    return denoising_loss(prediction, batch.target, batch.weight, batch.emphasis).sum()
 
 
 def new_optimizer(weights: Weights, vectors: Weights, config: PriorConfig) -> Optimizer:
@@ -170,13 +171,13 @@ def learning_rate_factor(step: int, config: PriorConfig) -> float:
     return warmup * decay
 
 
-def _autocast(model: BaseModel, config: PriorConfig) -> torch.autocast:
+def _autocast(model: BaseModel, config: PriorConfig) -> AbstractContextManager[object]:
     """Autocast to bfloat16 if the config wants it and the network's weights are float32."""
     wants_bfloat16 = (
         precision.has_bfloat16(model.device) if config.compute_dtype == "auto" else config.compute_dtype != "float32"
     )
     enabled = wants_bfloat16 and model.dtype == torch.float32
-    return torch.autocast(model.device.type, torch.bfloat16, enabled=enabled)
+    return torch.autocast(model.device.type, torch.bfloat16) if enabled else nullcontext()
 
 
 def _is_due(every: int, step: int) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from ledger import decisions
 from ledger.database import UnitOfWork
 from ledger.models import Project
 from ledger.settings import Settings
+from ledger.storage import Storage, project_prefix
+from tests.api.test_prior_imports import NAME, announced, imported, lora_file, tensor
 from tests.support.api_fixtures import NewKey
 from tests.support.policy import SECRET, asking, running, saying
 from tests.support.receiver import receiving
@@ -101,6 +104,51 @@ def test_a_question_is_signed_and_a_repeated_request_asks_nothing(
     assert message["type"] == "policy.references"
     assert [image["id"] for image in message["data"]["images"]] == new["references"]
     assert "Tom" not in body.decode()
+
+
+def test_a_dry_run_answers_what_the_policy_says_and_creates_nothing(
+    settings: Settings, client: Callable[..., Any], subject: dict[str, Any], upload: Callable[..., str], prior: str
+) -> None:
+    body = {"prior_id": prior, "image_id": upload("pink"), "prompt": "a photo of sks dog jumping"}
+    refuse = saying({"decision": "refuse", "reason": "no dogs today"})
+    path = f"/v1/subjects/{subject['id']}"
+    with receiving(ALLOW, refuse) as receiver, client(asking(settings, receiver.url)) as api:
+        api.patch(path, json={"captions": {subject["references"][0]["image_id"]: "a sks dog"}}).raise_for_status()
+        for url, sent in (("/v1/edits/dry-run", body), (f"{path}/priors/dry-run", {})):
+            refused = api.post(url, json=sent)
+            assert (refused.status_code, refused.json()["detail"]) == (403, "no dogs today")
+        receiver.answers[:] = [ALLOW]
+        assert api.post("/v1/edits/dry-run", json=body).status_code == 200
+        assert api.get("/v1/edits").json()["data"] == []
+    questions = [json.loads(content)["data"] for _, content in receiver.seen]
+    assert [question.get("dry_run") for question in questions] == [None, True, True, True]
+
+
+def test_images_are_described_and_loras_imported_only_if_the_policy_allows_it(
+    settings: Settings, client: Callable[..., Any], subject: dict[str, Any], storage: Storage, project: Project,
+    begin: UnitOfWork,
+) -> None:  # fmt: skip
+    refuse, lora = saying({"decision": "refuse", "code": "no", "policy": "stub"}), lora_file({NAME: tensor()})
+    with receiving(refuse) as receiver, client(asking(settings, receiver.url)) as api:
+        announced_lora = announced(api, lora)
+        kept = set(storage.keys(project_prefix(project.id)))
+        captions = {"subject_id": subject["id"], "action": "asleep"}
+        assert api.post("/v1/captions", json=captions).json()["code"] == "refused_by_policy"
+        assert imported(api, subject, announced_lora).json()["code"] == "refused_by_policy"
+        assert set(storage.keys(project_prefix(project.id))) == kept
+        assert api.get("/v1/jobs").json()["data"] == []
+        receiver.answers[:] = [ALLOW]
+        assert api.post("/v1/captions", json=captions).status_code == 202
+        assert imported(api, subject, announced_lora).status_code == 202
+    messages = [json.loads(content) for _, content in receiver.seen]
+    assert [message["type"] for message in messages] == ["policy.captions", "policy.import"] * 2
+    asked, file = messages[0]["data"], messages[1]["data"]["lora"]
+    assert [image["id"] for image in asked["images"]] == [one["image_id"] for one in subject["references"]]
+    assert asked["prompts"] == [{"role": "action", "text": "asleep"}]
+    assert (file["size"], file["sha256"]) == (len(lora), sha256(lora).hexdigest())
+    assert [(line["kind"], line["outcome"]) for line in log_of(begin, project)] == [
+        ("captions", "refused"), ("import", "refused"), ("captions", "allowed"), ("import", "allowed"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NO_ANSWERS)

@@ -90,15 +90,29 @@ def test_a_closed_policy_is_asked_again_and_its_answer_counts(
     assert outcomes(begin, project) == [("result", "allowed", None)]
 
 
-def test_no_preview_is_visible_with_a_policy(
-    context: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject
-) -> None:
-    job = learn(begin, project, subject, steps=2)
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (saying({"decision": "allow"}), "allowed"),
+        (saying({"decision": "refuse", "code": "no"}), "refused"),
+        (500, "failed_closed"),
+    ],
+)
+def test_a_preview_is_visible_only_if_the_policy_allows_it(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, answer: Any,
+    outcome: str,
+) -> None:  # fmt: skip
+    job = learn(begin, project, subject, steps=1)
     with begin() as session:
-        session.merge(job).parameters = job.parameters | {"previews": 2}
-    run_job(replace(context, settings=asking(context.settings, "http://127.0.0.1:9/")), job.id)
-    done = current(begin, job)
-    assert done.state == "succeeded"
+        session.merge(job).parameters = job.parameters | {"previews": 1}
+    with receiving(answer) as receiver:
+        run_job(replace(context, settings=asking(context.settings, receiver.url)), job.id)
+    assert current(begin, job).state == "succeeded"
+    ((_, body),) = receiver.seen
+    assert [image["role"] for image in json.loads(body)["data"]["images"]] == ["preview"]
     with begin() as session:
         roles = [file.role for file in artefacts.of_job(session, project.id, job.id)]
-    assert roles == ["adapter", "manifest"]
+    assert sorted(roles) == ["adapter", "manifest"] + ["preview"] * (outcome == "allowed")
+    stored = [key for key in storage.keys(job_prefix(project.id, job.id)) if "preview" in key]
+    assert len(stored) == (outcome == "allowed")
+    assert [(kind, result) for kind, result, _ in outcomes(begin, project)] == [("result", outcome)]

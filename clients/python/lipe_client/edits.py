@@ -120,9 +120,9 @@ class Edits:
 
     dry_run_edit = edit.then(
         dry_run_of,
-        """Check a request for an edit, quotas included, and estimate its time. Nothing is created.
+        """Check a request for an edit, quotas and the operator's policy included, and estimate its time.
 
-        The parameters are those of `edit`. Raises Problem as `edit` would.
+        Nothing is created. The parameters are those of `edit`. Raises Problem as `edit` would.
         """,
     )
 

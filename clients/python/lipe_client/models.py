@@ -462,7 +462,8 @@ class Usage(Model):
 class Decision(Model):
     """A decision of the append-only log. `number` is its place in the project's log.
 
-    `kind` is prompt, references, result or consent; `outcome` such as allowed or refused; `reason` a code.
+    `kind` is prompt, references, captions, import, result or consent; `outcome` such as allowed or refused; `reason` a
+    code.
     `digests` are the SHA-256 of prompts, and `hash` covers the decision and the hash of the one before it.
     """
 

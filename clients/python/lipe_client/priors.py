@@ -51,9 +51,9 @@ class Priors:
 
     dry_run_prior = train_prior.then(
         dry_run_of,
-        """Check a request for a training, quotas included, and estimate its time. Nothing is created.
+        """Check a request for a training, quotas and the operator's policy included, and estimate its time.
 
-        The parameters are those of `train_prior`. Raises Problem as `train_prior` would.
+        Nothing is created. The parameters are those of `train_prior`. Raises Problem as `train_prior` would.
         """,
     )
 

@@ -3,8 +3,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from lipe_core import sdxl
-from lipe_core.sdxl import Tokens, record_attention, use_processors
-from lipe_core.sdxl.attention import Recorder
+from lipe_core.sdxl import RecordedLayers, Tokens, record_attention, use_processors
+from lipe_core.sdxl import attention as recording
 from tests.support.editing import NaiveAttention
 
 PROMPTS = ["a photo of sks dog", "sks dog jumping in a meadow"]
@@ -77,23 +77,21 @@ def test_refinement_propagates_the_map_along_self_attention(model, call, tokens)
     torch.testing.assert_close(refined, (own @ own @ plain[..., None])[..., 0], rtol=1e-4, atol=1e-6)
 
 
-def test_the_last_self_attention_layer_of_each_stack_is_recorded(tokens):
+def test_the_last_self_attention_layer_of_each_stack_is_recorded():
     unet = UNet2DConditionModel(
         sample_size=8, block_out_channels=(32, 64), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1, transformer_layers_per_block=(1, 3),
         attention_head_dim=2, cross_attention_dim=32, norm_num_groups=8,
     )  # fmt: skip
-    with record_attention(unet, tokens, latent_size=(8, 8), attention_tokens=16, refine=1):
-        recorded = {name for name, processor in unet.attn_processors.items() if isinstance(processor, Recorder)}
-    own = {name for name in unet.attn_processors if ".attn1." in name}
-    assert recorded - own == unet.attn_processors.keys() - own
+    recorded = RecordedLayers.of(unet, (8, 8), attention_tokens=16, refine=1)
+    assert set(recorded.cross) == {name for name in unet.attn_processors if ".attn2." in name}
     stacks = (
         "down_blocks.1.attentions.0",
         "mid_block.attentions.0",
         "up_blocks.0.attentions.0",
         "up_blocks.0.attentions.1",
     )
-    assert recorded & own == {f"{stack}.transformer_blocks.2.attn1.processor" for stack in stacks}
+    assert set(recorded.own) == {f"{stack}.transformer_blocks.2.attn1.processor" for stack in stacks}
 
 
 @pytest.mark.parametrize("refine", [0, 1])
@@ -122,14 +120,24 @@ def test_pop_empties_the_store(model, call, tokens):
         assert torch.equal(store.pop(), first)
 
 
-def test_processors_come_back_after_an_exception(model, call, tokens):
-    before = dict(model.unet.attn_processors)
+def test_nothing_is_recorded_after_an_exception(model, call, tokens):
     with (
         pytest.raises(InterruptedError),
-        record_attention(model.unet, tokens, latent_size=call.latent_size),
+        record_attention(model.unet, tokens, latent_size=call.latent_size) as store,
     ):
         raise InterruptedError
-    assert model.unet.attn_processors == before
+    call()
+    assert not store.queries
+
+
+def test_maps_of_a_few_layers_at_a_time_are_those_of_all(model, call, tokens, monkeypatch):
+    maps = []
+    for most_logits in (2**25, 1):
+        monkeypatch.setattr(recording, "_MOST_LOGITS", most_logits)
+        with record_attention(model.unet, tokens, latent_size=call.latent_size, refine=1) as store:
+            call()
+        maps.append(store.pop())
+    torch.testing.assert_close(maps[0], maps[1])
 
 
 def test_maps_are_shares(model, call, tokens):
