@@ -125,6 +125,11 @@ class NewEdit(RequestModel):
     outside the mask. Refused for archival results, which stay exact. Default: that of the project, at first false.
     Change it if people who see the image must be told."""
 
+    other_people: Literal["consented"] | None = None
+    """`consented`: all other people in the image have agreed to the edit, which the decision log then says.
+    Default: none. An image that shows more faces than the subject has then gets a warning, or is refused if the
+    operator wants a statement. Give it if you have asked them."""
+
     credentials_prompt: bool = False
     """True: the Content Credentials of each result state its prompt, so that every viewer of the file can read it.
     Default: they state the edit without its prompt. Change it if the prompt is no secret and the readers shall see

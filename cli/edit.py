@@ -77,6 +77,9 @@ def edit(
         bool | None,
         typer.Option("--label/--no-label", help='A visible label "AI-edited" in a corner of published results.'),
     ] = None,
+    others_consented: Annotated[
+        bool, typer.Option("--others-consented", help="State that all other people in the image have agreed.")
+    ] = False,
     credentials_prompt: Annotated[
         bool, typer.Option("--credentials-prompt", help="State the prompt in the results' Content Credentials.")
     ] = False,
@@ -125,6 +128,7 @@ def edit(
                 "output_quality": quality,
                 "result_kind": result_kind,
                 "visible_label": visible_label,
+                "other_people": "consented" if others_consented else None,
                 "credentials_prompt": credentials_prompt or None,
             }
             if dry_run:

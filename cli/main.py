@@ -141,12 +141,20 @@ def dispatcher() -> None:
     serve()
 
 
-def migrate() -> None:
+def migrate(
+    roles: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with api_database_url, dispatcher_database_url, webhooks_database_url and "
+            "worker_database_url: create the users of these URLs, each with the rights of its program only."
+        ),
+    ] = None,
+) -> None:
     """Upgrade the database to the newest schema, create the bucket if it is missing, and set its CORS rule."""
     from cli.migrate import run_migrate
 
     with server_errors():
-        run_migrate()
+        run_migrate(roles)
 
 
 def audit(

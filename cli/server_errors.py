@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
-from psycopg.errors import UndefinedColumn, UndefinedTable
+from psycopg.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
 from pydantic import ValidationError
 from rich.console import Console
 from sqlalchemy.exc import ProgrammingError
@@ -26,6 +26,7 @@ SETTINGS_ADVICE = (
 @contextmanager
 def server_errors() -> Iterator[None]:
     """Print an error of settings, database or storage in the block, and exit with status 2."""
+    from ledger.roles import InvalidRole
     from ledger.storage import StorageError  # late: it imports boto3, for which `lipe --help` need not wait
 
     try:
@@ -33,6 +34,8 @@ def server_errors() -> Iterator[None]:
         return
     except ValidationError as error:
         reason = f"wrong or missing settings: {'; '.join(map(describe_setting, error.errors()))}: {SETTINGS_ADVICE}"
+    except InvalidRole as error:
+        reason = str(error)
     except ProgrammingError as error:
         reason = _refusal(error.orig)
     except UNAVAILABLE as error:
@@ -50,6 +53,9 @@ def _refusal(error: BaseException | None) -> str:
     if isinstance(error, UndefinedTable | UndefinedColumn):
         cause = "the database lacks this version's tables"
         advice = "stop `lipe up` and start it again, which adds them; for a database of your own, run `lipe migrate`"
+    elif isinstance(error, InsufficientPrivilege) and "role" in str(error):
+        cause = "the database refuses to create the programs' users"
+        advice = "give the user of LIPE_DATABASE_URL the right CREATEROLE"
     else:
         cause = "the database refuses a statement"
         advice = "give the user of LIPE_DATABASE_URL the right to read and change all tables of LIPE"

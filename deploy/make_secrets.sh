@@ -5,6 +5,10 @@
 # invalid. The files are readable by all users because each container reads them as a different user. Only the owner
 # can enter the folder. A folder of an older version gets the files that it lacks.
 #
+# Each program has its own database user and storage key (<program>_...): docs/production.md. The files lipe_database_url
+# and lipe_s3_... are those of the owner, which only the service `migrate` gets. The storage key of a program is for the
+# bucket LIPE_S3_BUCKET (default: lipe) alone.
+#
 # credentials_chain.pem and credentials_key.pem sign the results, by a local authority for trying out. Replace them by
 # those of your organization before you publish results: docs/content-credentials.md.
 set -eu
@@ -40,37 +44,72 @@ new_secret() {
     esac
 }
 
+keep() { printf '%s\n' "$2" >"$target/$1" && chmod 444 "$target/$1"; }
+identity() { # the name, its actions, its secret key
+    printf '{"name": "%s", "actions": [%s], "credentials": [{"accessKey": "%s", "secretKey": "%s"}]}' "$1" "$2" "$1" "$3"
+}
+make_programs() { # users and keys of the programs, by the owner's, in the folder $target
+    owner_url=$(cat "$target/lipe_database_url")
+    owner_key=$(cat "$target/lipe_s3_secret_access_key")
+    bucket=${LIPE_S3_BUCKET:-lipe}
+    identities=$(identity lipe '"Admin"' "$owner_key")
+    is_ours=$(grep -sc "$owner_key" "$target/s3.json" || true) # 0: the storage is the operator's own
+    for program in api dispatcher webhooks worker; do
+        keep "${program}_database_url" "$(echo "$owner_url" | sed "s#//[^@]*@#//lipe_$program:$(random)@#")"
+        case $program in
+        dispatcher) actions='"Write:'$bucket'", "List:'$bucket'"' ;;
+        webhooks) actions='"Read:'$bucket'", "Write:'$bucket'"' ;;
+        *) actions='"Read:'$bucket'", "Write:'$bucket'", "List:'$bucket'"' ;;
+        esac
+        if [ "${is_ours:-0}" = 0 ]; then
+            keep "${program}_s3_access_key_id" "$(cat "$target/lipe_s3_access_key_id")"
+            keep "${program}_s3_secret_access_key" "$owner_key"
+        else
+            key=$(random)
+            keep "${program}_s3_access_key_id" "lipe-$program"
+            keep "${program}_s3_secret_access_key" "$key"
+            identities="$identities, $(identity "lipe-$program" "$actions" "$key")"
+        fi
+    done
+    if [ "${is_ours:-0}" != 0 ]; then # in place, because a container has the file itself mounted
+        chmod 644 "$target/s3.json"
+        keep s3.json "{\"identities\": [$identities]}"
+    fi
+    keep lipe_file_url_secret "$(random)"
+    keep unused_pepper "$(random)"
+}
+
 if [ -e "$folder" ]; then
-    if [ -e "$folder/credentials_key.pem" ] && [ -e "$folder/lipe_policy_secret" ]; then
+    target=$folder
+    if [ -e "$folder/credentials_key.pem" ] && [ -e "$folder/lipe_policy_secret" ] && [ -e "$folder/unused_pepper" ]; then
         echo "$folder exists: its secrets are unchanged"
     else
         [ -e "$folder/credentials_key.pem" ] || make_certificate "$folder"
         for name in lipe_watermark_key lipe_policy_secret; do
             [ -e "$folder/$name" ] || { new_secret "$name" >"$folder/$name" && chmod 444 "$folder/$name"; }
         done
-        echo "$folder exists: it got the secrets that it lacked, and all else is unchanged"
+        [ -e "$folder/unused_pepper" ] || make_programs
+        echo "$folder exists: it got the secrets that it lacked, and the others are unchanged"
     fi
     exit 0
 fi
 
-keep() { printf '%s\n' "$2" >"$unfinished/$1" && chmod 444 "$unfinished/$1"; }
-
-unfinished="$folder.unfinished"
-rm -rf "$unfinished"
-mkdir -m 700 "$unfinished"
+target="$folder.unfinished"
+rm -rf "$target"
+mkdir -m 700 "$target"
 database=$(random) broker=$(random) storage=$(random)
 keep postgres_password "$database"
 keep lipe_database_url "postgresql+psycopg://lipe:$database@postgres/lipe"
 keep broker.conf "requirepass $broker"
 keep lipe_broker_url "redis://:$broker@broker:6379/0"
-keep s3.json '{"identities": [{"name": "lipe", "actions": ["Admin"],
-  "credentials": [{"accessKey": "lipe", "secretKey": "'"$storage"'"}]}]}'
+keep s3.json "{\"identities\": [$(identity lipe '"Admin"' "$storage")]}"
 keep lipe_s3_access_key_id lipe
 keep lipe_s3_secret_access_key "$storage"
 keep lipe_key_pepper "$(random)"
 keep lipe_prompt_writer_key ''
 keep lipe_policy_secret "$(new_secret lipe_policy_secret)"
 keep lipe_watermark_key "$(random)"
-make_certificate "$unfinished"
-mv "$unfinished" "$folder"
+make_programs
+make_certificate "$target"
+mv "$target" "$folder"
 echo "$folder is created: keep a copy of it with the backups"

@@ -19,6 +19,7 @@ ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214, 6.1: the upper half of the inte
 NOT_GLOBAL = (IPv4Network("192.88.99.0/24"), IPv6Network("3fff::/20"))  # RFC 7526, RFC 9637; Python calls them global
 LOW_32_BITS = 0xFFFFFFFF
 WEB_PORTS = frozenset({80, 443})
+PRIVATE_NAMES = frozenset({"localhost", "local", "internal", "alt", "onion", "test"})
 LOOKUP_SECONDS = 5.0
 
 
@@ -52,32 +53,81 @@ def normal_url(url: str) -> str:
     return normal
 
 
+def check(url: str, *, allow_private: bool = False, ports: Collection[int] = WEB_PORTS) -> None:
+    """Raise Forbidden for an http(s) URL that may not be called, as far as one sees without a name server.
+
+    A program without a way out checks a URL so, and the one that calls it resolves the host. An address in any
+    notation is checked here, and a name that never has a public address.
+    """
+    host, port = _host_and_port(url)
+    try:
+        addresses = _numeric(host, port)
+    except OSError:  # a name
+        _check_port(port, allow_private, ports)
+        _check_name(host, allow_private)
+    else:
+        _check_addresses(host, addresses, port, allow_private, ports)
+
+
 def resolve(url: str, *, allow_private: bool = False, ports: Collection[int] = WEB_PORTS) -> tuple[str, ...]:
     """Resolve the host of an http(s) URL. Connect to these addresses only: a second look-up may answer differently.
 
     Raises Forbidden for another scheme, for credentials in the URL, and for a host without an address. Unless private
     networks are allowed, it also refuses a port that is not listed, and a host with an address that is not global.
     """
+    host, port = _host_and_port(url)
+    try:
+        addresses = _look_up(host, port)
+    except TimeoutError as error:
+        raise Forbidden(f"the name server did not answer for the host {host!r}") from error
+    except (OSError, UnicodeError, ValueError) as error:
+        raise Forbidden(f"the host {host!r} has no address") from error
+    _check_addresses(host, addresses, port, allow_private, ports)
+    return addresses
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
     try:
         parts = urlsplit(normal_url(url))
+        port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:
         raise Forbidden(f"the URL cannot be parsed: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise Forbidden("the URL must start with http:// or https:// and name a host")
     if parts.username is not None or parts.password is not None:
         raise Forbidden("the URL must not carry a user name or a password")
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        addresses = _look_up(parts.hostname, port)
-    except TimeoutError as error:
-        raise Forbidden(f"the name server did not answer for the host {parts.hostname!r}") from error
-    except (OSError, UnicodeError, ValueError) as error:
-        raise Forbidden(f"the host {parts.hostname!r} has no address") from error
+    return parts.hostname, port
+
+
+def _check_addresses(
+    host: str, addresses: Collection[str], port: int, allow_private: bool, ports: Collection[int]
+) -> None:
     if not allow_private and not all(is_global(address) for address in addresses):
-        raise Forbidden(f"the host {parts.hostname!r} is not on the public Internet")
+        raise Forbidden(f"the host {host!r} is not on the public Internet")
+    _check_port(port, allow_private, ports)
+
+
+def _check_port(port: int, allow_private: bool, ports: Collection[int]) -> None:
     if not allow_private and port not in ports:
         raise Forbidden(f"the port {port} is none of {', '.join(map(str, sorted(ports)))}")
-    return addresses
+
+
+def _check_name(host: str, allow_private: bool) -> None:
+    """Refuse names that no public name server has (RFC 6761, RFC 6762, RFC 9476)."""
+    last = host.rstrip(".").rpartition(".")[2]
+    if last == "invalid":
+        raise Forbidden(f"the host {host!r} has no address")
+    if not allow_private and (last in PRIVATE_NAMES or "." not in host.rstrip(".")):
+        raise Forbidden(f"the host {host!r} is not on the public Internet")
+
+
+def _numeric(host: str, port: int) -> tuple[str, ...]:
+    """The addresses that the host names without a name server, in any notation. Raises OSError for a name."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except UnicodeError as error:
+        raise Forbidden(f"the host {host!r} has no address") from error
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _look_up(host: str, port: int) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """What follows from the end of a consent: the subject's jobs stop, and what the operator wants erased is erased.
 
-The dispatcher repeats `settle` until it is done. The subject cannot be used meanwhile.
+The dispatcher repeats rounds of `Settling` until it is done. The subject cannot be used meanwhile.
 """
 
-from datetime import timedelta
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from ledger import consents, erasures
@@ -26,18 +28,45 @@ def expire(begin: UnitOfWork) -> int:
         return len(consents.expire(session))
 
 
-def settle(begin: UnitOfWork, storage: Storage, erases: Erases, *, lease_seconds: float) -> None:
-    """Stop the jobs of all subjects whose consent has ended, and erase what `erases` says. Raises StorageError.
+@dataclass
+class Settling:
+    """Settles the ended consents again and again, `limit` a round, so that none delays the others for longer.
 
-    An erasure begins when the last of the jobs has stopped, so that the webhooks of their ends are sent.
+    `after` is the end and the id of the last consent that was tried.
     """
-    with begin() as session:
-        open_ends = (Consent.ended_at.is_not(None), Consent.settled_at.is_(None))
-        query = select(Consent.id).where(*open_ends).order_by(Consent.ended_at).limit(consents.BATCH)
-        unsettled = session.scalars(query).all()
-    for consent_id in unsettled:
-        for erasure_id in repeat_conflicts(partial(_settle, begin, erases, consent_id)):
-            erasures.sweep(begin, storage, erasure_id, settle_seconds=lease_seconds)
+
+    begin: UnitOfWork
+    storage: Storage
+    erases: Erases
+    lease_seconds: float
+    limit: int = consents.BATCH
+    after: tuple[datetime, str] | None = None
+
+    def next_round(self) -> None:
+        """Stop the jobs of subjects whose consent has ended, and erase what `erases` says. Raises StorageError.
+
+        An erasure begins when the last of the jobs has stopped, so that the webhooks of their ends are sent. A prior
+        that a job submitted at the same moment uses is left for the next round, which stops that job.
+        """
+        begun: list[str] = []
+        for ended_at, consent_id in self._next_page():
+            self.after = (ended_at, consent_id)
+            with suppress(erasures.InUse):
+                begun += repeat_conflicts(partial(_settle, self.begin, self.erases, consent_id))
+        for erasure_id in begun:
+            erasures.sweep(self.begin, self.storage, erasure_id, settle_seconds=self.lease_seconds)
+
+    def _next_page(self) -> list[tuple[datetime, str]]:
+        """The consents that follow `after`, and after the last of them those from the first on."""
+        place = (Consent.ended_at, Consent.id)
+        query = select(*place).where(Consent.ended_at.is_not(None), Consent.settled_at.is_(None)).order_by(*place)
+        with self.begin() as session:
+            rest = query.where(tuple_(*place) > tuple_(*self.after)) if self.after else query
+            page = session.execute(rest.limit(self.limit)).all()
+            if len(page) < self.limit and self.after:
+                first = query.where(tuple_(*place) <= tuple_(*self.after)).limit(self.limit - len(page))
+                page = [*page, *session.execute(first).all()]
+        return [(ended_at, consent_id) for ended_at, consent_id in page if ended_at is not None]
 
 
 def _settle(begin: UnitOfWork, erases: Erases, consent_id: str) -> list[str]:

@@ -14,6 +14,7 @@ from ledger.models import Image, Prior, Subject
 class EditInputs(NamedTuple):
     """A field is None if the project has no such row. `ready_at` is the prior's; sizes are in pixels.
 
+    `faces`: the number that was found in the image, None if the service did not look.
     `consent_ended`: the person shown had agreed, and that consent has ended.
     """
 
@@ -26,6 +27,7 @@ class EditInputs(NamedTuple):
     height: int | None
     mask_width: int | None
     mask_height: int | None
+    faces: int | None
     consent_ended: bool
 
 
@@ -57,7 +59,7 @@ def _find() -> Executable:
     return (
         select(
             Subject.id, Subject.token, Subject.class_noun, chosen.id, chosen.ready_at,
-            Image.width, Image.height, mask.width, mask.height, has_ended(Subject.id),
+            Image.width, Image.height, mask.width, mask.height, Image.faces, has_ended(Subject.id),
         )
         .select_from(one)
         .outerjoin(chosen, mine(chosen, func.coalesce(prior, newest)))

@@ -1,7 +1,7 @@
 """Warnings of a job: nothing failed, but its result will probably be poor. docs/warnings.md explains each code.
 
 A worker adds a warning as soon as it knows it, with an event, so that a user can cancel the job before it has cost
-much. A job has each code at most once: its later attempts find the same again.
+much. The API adds one to a new job. A job has each code at most once: its later attempts find the same again.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,12 @@ from sqlalchemy.orm import Session
 from ledger.models import Event, Job
 
 WarningCode = Literal[
-    "unlike_the_base_model", "subject_not_found", "mask_covers_nearly_all", "nothing_changed", "caption_doubtful"
+    "unlike_the_base_model",
+    "subject_not_found",
+    "mask_covers_nearly_all",
+    "nothing_changed",
+    "caption_doubtful",
+    "other_people",
 ]
 EVENT = "warning"
 """An event of this type, such as `prior.warning`, has the new warnings in its `data`."""

@@ -1,10 +1,20 @@
 """Projects: the tenants, which own all other rows. The CLI creates them."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.models import Project, new_id
 from ledger.webhook_secrets import new_secret
+
+
+@dataclass(frozen=True)
+class ResultDefaults:
+    """The kind of results, "archival" or "published", and whether published ones have a visible label."""
+
+    result_kind: str
+    visible_label: bool
 
 
 def create(session: Session, name: str) -> Project:
@@ -18,6 +28,12 @@ def create(session: Session, name: str) -> Project:
 def get(session: Session, project_id: str) -> Project | None:
     """The project, or None."""
     return session.get(Project, project_id)
+
+
+def result_defaults(session: Session, project_id: str) -> ResultDefaults:
+    """The defaults of the project's edits. The database role of the workers may read no more of it."""
+    query = select(Project.result_kind, Project.visible_label).where(Project.id == project_id)
+    return ResultDefaults(*session.execute(query).one())
 
 
 def listing(session: Session) -> list[Project]:

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
 
     key_pepper: SecretStr
     """HMAC key of the API keys. A new pepper makes every key invalid."""
+    file_url_secret: SecretStr = SecretStr("")
+    """HMAC key of the URLs of files with public_url, the same for all programs; empty: derived from key_pepper."""
     base_model: str = ""
     """Checkpoint folder or hub id. The workers require it."""
     base_model_revision: str = ""
@@ -106,6 +108,9 @@ class Settings(BaseSettings):
     """What the end of a person's consent erases: nothing; the priors of the subject; or subject, which is all of it."""
     find_faces: bool = True
     """Look for faces in uploaded images: a subject with a face in its references needs consent."""
+    other_people: Literal["warn", "consent"] = "warn"
+    """What follows if the image of an edit shows more faces than the subject has: its job has a warning, or the request
+    must state the consent of the others."""
     credentials_chain_file: str = ""
     """PEM file of the certificates that sign results (Content Credentials): the signer's first, then its issuers'.
     Empty: results are not signed."""

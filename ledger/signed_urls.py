@@ -68,8 +68,8 @@ class ApiUrls:
     _secret: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        pepper = self.settings.key_pepper.get_secret_value().encode()
-        object.__setattr__(self, "_secret", hmac.digest(pepper, KEY_PURPOSE, hashlib.sha256))
+        secret = self.settings.file_url_secret.get_secret_value() or self.settings.key_pepper.get_secret_value()
+        object.__setattr__(self, "_secret", hmac.digest(secret.encode(), KEY_PURPOSE, hashlib.sha256))
 
     def get(self, key: str, filename: str | None = None, seconds: int | None = None) -> str:
         """A URL to GET the object."""

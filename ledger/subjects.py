@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.categories import Category, category_of
-from ledger.models import Image, Reference, Subject, new_id
+from ledger.models import Consent, Image, Reference, Subject, new_id
 from ledger.pages import NEWEST, Page, Window, newest
 
 CLASS_NOUN_PATTERN = r"^\w[\w' -]{0,62}$"
@@ -51,6 +51,19 @@ def create(
     session.add(subject)
     session.flush()
     return subject
+
+
+def own_faces(session: Session, subject_id: str) -> int:
+    """The number of faces that an image of the subject alone may show.
+
+    One for a person. For others, such as statues, the most that one of the references shows: the subject was created
+    with a statement about them.
+    """
+    person = or_(Subject.category == "person", exists().where(Consent.subject_id == Subject.id))
+    if session.scalars(select(Subject.id).where(Subject.id == subject_id, person)).first() is not None:
+        return 1
+    references = select(func.max(Image.faces)).join(Reference, Reference.image_id == Image.id)
+    return session.scalars(references.where(Reference.subject_id == subject_id)).one() or 0
 
 
 def change(

@@ -16,12 +16,13 @@ from types import ModuleType
 
 import pytest
 from jaxtyping import install_import_hook
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 
 from cli.embedded import postgres, s3, valkey
-from ledger import projects
+from ledger import projects, roles
 from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
 from ledger.models import Project
+from ledger.roles import PROGRAMS, Program
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support import typechecker
@@ -153,6 +154,21 @@ def server_settings(server_folder: Path, database_url: str, broker_url: str, obj
 
 
 @pytest.fixture(scope="session")
+def program_urls(server_settings: Settings) -> dict[Program, str]:
+    """The database's URL for each program, whose role has that program's rights only."""
+    owner = make_url(server_settings.database_url)
+    urls = {
+        program: owner.set(username=f"{owner.database}_{program}", password=f"{program}'s").render_as_string(False)
+        for program in PROGRAMS
+    }
+    engine = make_engine(server_settings.database_url, pool_size=1)
+    with unit_of_work(engine)() as session:
+        roles.grant(session, urls)
+    engine.dispose()
+    return urls
+
+
+@pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint: random weights, 64-pixel images."""
     from tests.support.tiny_checkpoint import write_checkpoint
@@ -189,6 +205,20 @@ def engine(settings: Settings, engines: Callable[[str], Engine]) -> Engine:
 def begin(engine: Engine) -> UnitOfWork:
     """The unit of work: one transaction for each `with begin() as session:`."""
     return unit_of_work(engine)
+
+
+@pytest.fixture
+def role_begin(
+    begin: UnitOfWork, engines: Callable[[str], Engine], program_urls: dict[Program, str]
+) -> Callable[[Program], UnitOfWork]:
+    """`role_begin("webhooks")`: the unit of work under that program's database role."""
+    return lambda program: unit_of_work(engines(program_urls[program]))
+
+
+@pytest.fixture
+def dispatcher_begin(role_begin: Callable[[Program], UnitOfWork]) -> UnitOfWork:
+    """The unit of work of a dispatcher."""
+    return role_begin("dispatcher")
 
 
 @pytest.fixture(scope="session")

@@ -86,10 +86,12 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         for erasure_id in unfinished:
             erasures.sweep(begin, storage, erasure_id, settle_seconds=settings.lease_seconds)
 
+    settling = consent_ends.Settling(begin, storage, settings.consent_end_erases, settings.lease_seconds)
+
     def end_consents() -> None:
         if over := consent_ends.expire(begin):
             log.info("%d consents have ended by their date", over)
-        consent_ends.settle(begin, storage, settings.consent_end_erases, lease_seconds=settings.lease_seconds)
+        settling.next_round()
 
     def delete_expired_uploads() -> None:
         uploads.sweep(begin, storage)

@@ -8,13 +8,13 @@ from typing import Any
 
 from PIL import Image
 
-from ledger import edits, images, jobs, partial_results, priors, subjects
+from ledger import edits, images, jobs, partial_results, priors, projects, subjects
 from ledger.models import Edit as EditRow
 from ledger.models import Image as ImageRow
 from ledger.models import Prior as PriorRow
-from ledger.models import Project
 from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
+from ledger.projects import ResultDefaults
 from lipe_core.adapters.prior import Prior
 from lipe_core.captioning.captions import plain_caption
 from lipe_core.errors import InvalidRequest
@@ -76,7 +76,7 @@ class EditRows:
     parameters: dict[str, Any]
     partial: PartialResults | None
     archive: bytes | None
-    project: Project
+    project: ResultDefaults
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
@@ -173,7 +173,7 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
             raise ClaimLost
         subject = subjects.get(session, project_id, edit.subject_id)
         image = images.get(session, project_id, edit.image_id)
-        project = session.get_one(Project, project_id)
+        project = projects.result_defaults(session, project_id)
         archive = images.credentials(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
         uses_prior = edit.prior_id and not _needs_references(edit)

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationInfo, field_validator
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
@@ -134,8 +133,7 @@ async def create_captions(
     new_captions: NewCaptions, request: Request, idempotent: IdempotencyDep, wait: WaitDep
 ) -> Response:
     """Describe images of a subject; 202 with the job. Its result is at `/v1/captions/{job_id}`."""
-    if new_captions.webhook_url is not None:
-        await run_in_threadpool(check_url, idempotent.service.settings, new_captions.webhook_url, param="webhook_url")
+    check_url(idempotent.service.settings, new_captions.webhook_url, param="webhook_url")
     await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_captions))
     create_job = partial(_create_job, idempotent, new_captions, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)

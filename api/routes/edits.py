@@ -21,6 +21,7 @@ from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody
 from api.mixing import checked_mix
+from api.other_people import note_others, others_shown, require_statement
 from api.pagination import Listing, PageDep, listing
 from api.policy import POLICY_PROBLEMS, for_dry_run, require_policy
 from api.problems import Problem, problem_responses
@@ -32,6 +33,18 @@ from ledger.models import Job
 from ledger.policy import Question
 
 router = APIRouter(prefix="/edits", tags=["edits"])
+EDIT_PROBLEMS = (
+    *JOB_PROBLEMS,
+    "prior_not_ready",
+    "priors_not_mixable",
+    "prompt_empty",
+    "prompt_without_subject",
+    "consent_required",
+    "consent_ended",
+    "mask_size_mismatch",
+    *POLICY_PROBLEMS,
+)
+"""Codes that an edit and its dry run may answer with."""
 
 
 @router.post(
@@ -40,22 +53,14 @@ router = APIRouter(prefix="/edits", tags=["edits"])
     operation_id="create_edit",
     response_model=JobBody,
     responses=problem_responses(
-        *JOB_PROBLEMS,
-        "prior_not_ready",
-        "priors_not_mixable",
-        "prompt_empty",
-        "prompt_without_subject",
-        "consent_ended",
-        "mask_size_mismatch",
-        *POLICY_PROBLEMS,
+        *EDIT_PROBLEMS,
     ),
 )
 async def create_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
     """Edit an image, once for each prompt and seed; 202 with the job."""
-    if new_edit.webhook_url is not None:
-        await run_in_threadpool(check_url, idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
+    check_url(idempotent.service.settings, new_edit.webhook_url, param="webhook_url")
     await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, new_edit))
-    create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
+    create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request)
     return await submit_job(idempotent, create_job, wait)
 
 
@@ -64,14 +69,7 @@ async def create_edit(new_edit: NewEdit, request: Request, idempotent: Idempoten
     operation_id="dry_run_edit",
     response_model=DryRunBody,
     responses=problem_responses(
-        *JOB_PROBLEMS,
-        "prior_not_ready",
-        "priors_not_mixable",
-        "prompt_empty",
-        "prompt_without_subject",
-        "consent_ended",
-        "mask_size_mismatch",
-        *POLICY_PROBLEMS,
+        *EDIT_PROBLEMS,
     ),
 )
 async def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: IdempotencyDep) -> DryRunBody:
@@ -80,9 +78,9 @@ async def dry_run_edit(new_edit: NewEdit, request: Request, idempotent: Idempote
     Nothing is created.
     """
     service, unkeyed = idempotent.service, replace(idempotent, key=None)
-    await run_in_threadpool(check_url, service.settings, new_edit.webhook_url, param="webhook_url")
+    check_url(service.settings, new_edit.webhook_url, param="webhook_url")
     await require_policy(service, caller_of(request), for_dry_run(partial(_question, unkeyed, new_edit)))
-    create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request.state.request_id)
+    create_job = partial(_create_job, idempotent, new_edit, new_edit.job_parameters(), request)
     return await run_in_threadpool(dry_run, service, idempotent.project_id, "edit", new_edit.method, create_job)
 
 
@@ -129,7 +127,7 @@ def _question(idempotent: IdempotentRequest, new_edit: NewEdit, session: Session
 
 
 def _create_job(
-    idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request_id: str, session: Session
+    idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request: Request, session: Session
 ) -> Job:
     _check_marks(session, idempotent, new_edit)
     given, choices = new_edit.parameters.given(), new_edit.choices()
@@ -139,6 +137,8 @@ def _create_job(
     inputs = _inputs(session, idempotent.project_id, new_edit)
     subject_id, prior_id = inputs.subject_id, inputs.prior_id if new_edit.use_prior else None
     assert subject_id is not None  # noqa: S101 - `_inputs` has checked it
+    shown, has_statement = others_shown(session, subject_id, inputs.faces), new_edit.other_people is not None
+    require_statement(idempotent.service.settings, shown, has_statement)
     mix = checked_mix(session, idempotent.project_id, new_edit.mix, prior_id) if new_edit.mix and prior_id else None
     edit = edits.draft(
         idempotent.project_id,
@@ -151,7 +151,7 @@ def _create_job(
         source_prompt=new_edit.source_prompt,
         target_prompts=new_edit.target_prompts(f"{inputs.token} {inputs.class_noun}"),
     )
-    return jobs.submit(
+    job = jobs.submit(
         session,
         idempotent.project_id,
         "edit",
@@ -163,10 +163,12 @@ def _create_job(
         metadata=new_edit.metadata,
         webhook_url=new_edit.webhook_url,
         webhook_events=new_edit.webhook_events or (),
-        request_id=request_id,
+        request_id=request.state.request_id,
         idempotency_key=idempotent.key,
         deadline_seconds=new_edit.deadline_seconds,
     )
+    note_others(session, job, shown, has_statement, caller_of(request).actor)
+    return job
 
 
 def _check_marks(session: Session, idempotent: IdempotentRequest, new_edit: NewEdit) -> None:

@@ -70,8 +70,7 @@ async def import_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, wait: WaitDep, new_import: NewImport
 ) -> Response:
     """Make a prior from a LoRA file; 202 with the job. The file's header is checked now, its tensors by the job."""
-    if new_import.webhook_url is not None:
-        await run_in_threadpool(check_url, idempotent.service.settings, new_import.webhook_url, param="webhook_url")
+    check_url(idempotent.service.settings, new_import.webhook_url, param="webhook_url")
     found = await run_in_threadpool(store_lora, idempotent, subject_id, new_import.upload_id)
     if isinstance(found, Answer):
         return json_response(found)

@@ -129,8 +129,7 @@ async def train_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, wait: WaitDep, new_prior: OptionalNewPrior
 ) -> Response:
     """Learn a subject from its references; 202 with the job."""
-    if new_prior.webhook_url is not None:
-        await run_in_threadpool(check_url, idempotent.service.settings, new_prior.webhook_url, param="webhook_url")
+    check_url(idempotent.service.settings, new_prior.webhook_url, param="webhook_url")
     await require_policy(idempotent.service, caller_of(request), partial(_question, idempotent, subject_id))
     create_job = partial(_create_job, idempotent, subject_id, new_prior, request.state.request_id)
     return await submit_job(idempotent, create_job, wait)
@@ -150,7 +149,7 @@ async def dry_run_prior(
     Nothing is created.
     """
     service, unkeyed = idempotent.service, replace(idempotent, key=None)
-    await run_in_threadpool(check_url, service.settings, new_prior.webhook_url, param="webhook_url")
+    check_url(service.settings, new_prior.webhook_url, param="webhook_url")
     await require_policy(service, caller_of(request), for_dry_run(partial(_question, unkeyed, subject_id)))
     create_job = partial(_create_job, idempotent, subject_id, new_prior, request.state.request_id)
     return await run_in_threadpool(dry_run, service, idempotent.project_id, "prior", "prior", create_job)

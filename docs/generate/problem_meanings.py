@@ -83,7 +83,8 @@ PROBLEMS: Mapping[str, str] = {
     "reference_count": "A subject has 3 to 20 references. Add one before you remove one of the last three.",
     "consent_required": (
         "The subject is a person, or may be one: its class noun says so or is unknown, or a reference shows a face. "
-        "Give a receipt of `consent`, or state `not_a_person`. See [consent](consent.md)."
+        "Give a receipt of `consent`, or state `not_a_person`. For an edit: the image shows other people, and the "
+        "operator wants `other_people`. See [consent](consent.md)."
     ),
     "consent_given": "Revoke the receipt that holds before you record another one.",
     "consent_ended": (
@@ -96,8 +97,9 @@ PROBLEMS: Mapping[str, str] = {
     ),
     "mask_size_mismatch": "The mask must have the image's width and height (after applying its EXIF orientation).",
     "webhook_url_forbidden": (
-        "The URL is not http(s), its host name has no address, its port is not allowed "
-        "(`LIPE_WEBHOOK_PORTS`), or the address is not public (`LIPE_ALLOW_PRIVATE_URLS`)."
+        "The URL is not http(s), its port is not allowed (`LIPE_WEBHOOK_PORTS`), or its host is not public "
+        "(`LIPE_ALLOW_PRIVATE_URLS`). A host name is resolved when the webhook is sent: the delivery's `last_error` "
+        "says if it has no public address."
     ),
     "image_url_forbidden": (
         "The URL is not http(s), its host name has no address, its port is neither 80 nor 443, or the address is "

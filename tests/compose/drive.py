@@ -73,7 +73,7 @@ def _test(stack: Stack, folder: Path) -> None:
     with _timed("up and healthy"):
         stack.compose("up", "--detach", "--wait", "--scale", "cpu-edit-worker=2")
     _check_hardening(stack)
-    key = stack.compose("exec", "-T", "api", "lipe", "keys", "create", "--name", "test", "--quiet").strip()
+    key = stack.compose("run", "--rm", "-T", "migrate", "keys", "create", "--name", "test", "--quiet").strip()
     scenario = drawn_scenario(benchmark()[2], folder / "images")
     with Client(f"http://127.0.0.1:{stack.environment['LIPE_PORT']}", key) as lipe:
         references = [lipe.upload_image(path) for path in scenario.references]

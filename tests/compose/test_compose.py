@@ -1,12 +1,17 @@
 """Rules of the container files, checked without a container engine."""
 
+import json
 import subprocess
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import make_url
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 
+from ledger.roles import PROGRAMS
 from ledger.settings import Settings
 from ledger.version import VERSION
 from provenance.reading import Trust, read
@@ -20,6 +25,11 @@ ONE_SHOT = {"migrate"}
 SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_WATERMARK_KEY", "LIPE_PROMPT_WRITER_KEY"} | {
     "LIPE_S3_ACCESS_KEY_ID",
     "LIPE_S3_SECRET_ACCESS_KEY",
+    "LIPE_FILE_URL_SECRET",
+}
+OWN = ("lipe_database_url", "lipe_s3_access_key_id", "lipe_s3_secret_access_key")
+PROGRAM_OF = {"api": "api", "dispatcher": "dispatcher", "webhook-worker": "webhooks"} | {
+    name: "worker" for name in SERVICES if name.endswith("-worker") and name != "webhook-worker"
 }
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
@@ -74,6 +84,13 @@ def test_the_script_makes_every_secret_once(tmp_path: Path) -> None:
     assert made["postgres_password"].strip() in made["lipe_database_url"]
     assert made["broker.conf"].split()[1] in made["lipe_broker_url"]
     assert made["lipe_s3_secret_access_key"].strip() in made["s3.json"]
+    actions = {
+        each["credentials"][0]["secretKey"]: each["actions"] for each in json.loads(made["s3.json"])["identities"]
+    }
+    for program in PROGRAMS:
+        url = make_url(made[f"{program}_database_url"].strip())
+        assert (url.username, url.host, url.database) == (f"lipe_{program}", "postgres", "lipe")
+        assert all(action.endswith(":lipe") for action in actions[made[f"{program}_s3_secret_access_key"].strip()])
     subprocess.run([script, folder], check=True, capture_output=True)
     assert {file.name: file.read_text() for file in folder.iterdir()} == made
 
@@ -81,27 +98,94 @@ def test_the_script_makes_every_secret_once(tmp_path: Path) -> None:
 def test_the_script_makes_a_certificate_that_signs_and_adds_it_to_an_older_folder(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     folder.mkdir()
-    (folder / "lipe_key_pepper").write_text("as before")
+    before = {"lipe_key_pepper": "as before", "lipe_s3_access_key_id": "lipe", "lipe_s3_secret_access_key": "key",
+              "lipe_database_url": "postgresql+psycopg://lipe:word@postgres/lipe"}  # fmt: skip
+    for name, value in before.items():
+        (folder / name).write_text(value)
+    (folder / "s3.json").write_text('{"identities": [{"name": "lipe", "credentials": [{"secretKey": "key"}]}]}')
+    (folder / "s3.json").chmod(0o444)
     subprocess.run([ROOT / "deploy/make_secrets.sh", folder], check=True, capture_output=True)
-    assert {file.name for file in folder.iterdir()} == {
-        "lipe_key_pepper", "lipe_policy_secret", "lipe_watermark_key", "credentials_chain.pem", "credentials_key.pem",
-    }  # fmt: skip
+    made = {file.name: file.read_text().strip() for file in folder.iterdir()}
+    assert {*made, "lipe_broker_url", "broker.conf", "postgres_password", "lipe_prompt_writer_key"} == set(
+        STACK["secrets"]
+    )
+    assert before.items() <= made.items()
+    assert made["worker_database_url"].startswith("postgresql+psycopg://lipe_worker:")
+    assert [each["name"] for each in json.loads(made["s3.json"])["identities"]] == [
+        "lipe", *(f"lipe-{program}" for program in PROGRAMS)
+    ]  # fmt: skip
     signer = load_signer(folder / "credentials_chain.pem", folder / "credentials_key.pem", "")
     assert read(signed(signer, noise()), "image/png", Trust((signer.chain,))).is_own
+
+
+def secrets_of(service: dict[str, Any]) -> dict[str, str]:
+    """The file of each secret, by the name under which the container has it."""
+    given: list[dict[str, str]] = [
+        secret if isinstance(secret, dict) else {"source": secret} for secret in service["secrets"]
+    ]
+    return {secret.get("target", secret["source"]): secret["source"] for secret in given}
 
 
 def test_every_setting_reaches_the_workers() -> None:
     for name in ("cpu-edit-worker", "gpu-prior-worker"):
         worker = SERVICES[name]
-        variables = set(worker["environment"]) | {secret.upper() for secret in worker["secrets"]}
+        variables = set(worker["environment"]) | {secret.upper() for secret in secrets_of(worker)}
         assert {f"LIPE_{setting.upper()}" for setting in Settings.model_fields} <= variables
 
 
-def test_only_the_api_and_the_webhook_worker_reach_other_networks() -> None:
-    assert STACK["networks"]["inside"] == {"internal": True}
-    reaching = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert reaching == {"api", "webhook-worker"}
+def test_each_program_has_a_database_user_and_a_storage_key_of_its_own() -> None:
+    ours = {name for name, service in SERVICES.items() if service["image"].startswith("lipe-")} - ONE_SHOT
+    assert set(PROGRAM_OF) == ours
+    for name, program in PROGRAM_OF.items():
+        secrets = secrets_of(SERVICES[name])
+        assert {secrets[secret] for secret in OWN} == {secret.replace("lipe", program, 1) for secret in OWN}
+        assert not set(OWN) & set(secrets.values())
+        assert (secrets["lipe_key_pepper"] == "lipe_key_pepper") is (program == "api")
+        assert "credentials_key.pem" not in secrets or program == "worker"
+    migrate = secrets_of(SERVICES["migrate"])
+    assert SERVICES["migrate"]["command"] == ["migrate", "--roles", "/run/secrets"]
+    assert {f"{program}_database_url" for program in PROGRAMS} | set(OWN) <= set(migrate)
+
+
+def test_only_the_webhook_worker_has_a_way_out() -> None:
+    closed = {name for name, network in STACK["networks"].items() if network and network.get("internal")}
+    assert set(STACK["networks"]) - closed == {"published", "outside"}
+    masquerade = STACK["networks"]["published"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"]
+    assert masquerade == "false"
+    assert {name for name, service in SERVICES.items() if "outside" in service["networks"]} == {"webhook-worker"}
+    assert {name for name, service in SERVICES.items() if "published" in service["networks"]} == {"proxy", "s3"}
     assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy", "s3"}
+
+
+def test_no_program_reaches_another_one() -> None:
+    servers = {"postgres", "broker", "s3"}
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    neighbours = {
+        name: {other for other in networks if other != name and networks[other] & networks[name]} - servers
+        for name in set(networks) - servers
+    }
+    workers = {name for name, program in PROGRAM_OF.items() if program == "worker"}
+    assert neighbours.pop("api") == {"proxy"}
+    assert neighbours.pop("proxy") == {"api"}
+    for name in workers:
+        assert neighbours.pop(name) == workers - {name}
+    assert neighbours == {"dispatcher": set(), "webhook-worker": set(), "migrate": set()}
+
+
+def test_the_api_believes_the_proxy_alone_about_addresses() -> None:
+    (subnet,) = STACK["networks"]["front"]["ipam"]["config"]
+    assert SERVICES["api"]["environment"]["FORWARDED_ALLOW_IPS"] == subnet["subnet"]
+    network = ip_network(subnet["subnet"].partition(":-")[2].rstrip("}"))
+    trusted = _TrustedHosts(str(network))
+    assert str(network[2]) in trusted
+    assert "172.31.78.2" not in trusted
+    assert {name for name, service in SERVICES.items() if "front" in service["networks"]} == {"proxy", "api"}
+
+
+def test_a_file_in_progress_has_room() -> None:
+    api = SERVICES["api"]
+    assert api["volumes"] == [f"spool:{api['environment']['TMPDIR']}"]  # on the disk: /tmp is memory
+    assert f"-o lipe -g lipe {api['environment']['TMPDIR']}" in (ROOT / "Dockerfile.api").read_text()
 
 
 def test_only_gpu_workers_reserve_a_gpu() -> None:

@@ -1,12 +1,13 @@
 """Only addresses of the public Internet are allowed, in every notation."""
 
 import socket
+from collections.abc import Callable
 from threading import Event
 
 import pytest
 
 from ledger import addresses
-from ledger.addresses import Forbidden, is_global, normal_url, resolve
+from ledger.addresses import Forbidden, check, is_global, normal_url, resolve
 from tests.support.waiting import PATIENCE_SECONDS
 
 PRIVATE = [
@@ -50,9 +51,10 @@ def test_a_public_address_is_global(address: str) -> None:
         "http://2130706433/", "http://0x7f000001/", "http://127.1/", "http://0/", "http://169.254.169.254/latest",
     ],
 )  # fmt: skip
-def test_a_url_to_this_machine_is_refused_in_every_notation(url: str) -> None:
+@pytest.mark.parametrize("refuse", [check, resolve])
+def test_a_url_to_this_machine_is_refused_in_every_notation(url: str, refuse: Callable[[str], object]) -> None:
     with pytest.raises(Forbidden):
-        resolve(url)
+        refuse(url)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +64,10 @@ def test_a_url_to_this_machine_is_refused_in_every_notation(url: str) -> None:
         "http://8.8.8.8:99999/", "http://name.invalid/", "",
     ],
 )  # fmt: skip
-def test_other_urls_are_refused(url: str) -> None:
+@pytest.mark.parametrize("refuse", [check, resolve])
+def test_other_urls_are_refused(url: str, refuse: Callable[..., object]) -> None:
     with pytest.raises(Forbidden):
-        resolve(url, allow_private=True)
+        refuse(url, allow_private=True)
 
 
 def test_private_networks_can_be_allowed() -> None:
@@ -109,3 +112,24 @@ def test_a_name_server_that_does_not_answer_is_given_up(monkeypatch: pytest.Monk
         resolve("http://slow.example/")
     assert not over.is_set()
     over.set()
+
+
+def no_name_server(*arguments: object, flags: int = 0, **options: object) -> None:
+    """As `getaddrinfo` in a container without a way out."""
+    raise socket.gaierror(socket.EAI_NONAME if flags & socket.AI_NUMERICHOST else socket.EAI_AGAIN)
+
+
+def test_a_url_is_checked_without_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", no_name_server)
+    check("https://hooks.example.com/lipe")
+    check("http://receiver.test:8000/", allow_private=True)
+    for url, words in (
+        ("https://hooks.example.com:22/", "port 22 is none of 80, 443"),
+        ("https://name:word@hooks.example.com/", "a user name"),
+        ("http://localhost./", "not on the public Internet"),
+        ("http://broker/", "not on the public Internet"),
+        ("http://metadata.google.internal/", "not on the public Internet"),
+        ("http://host.invalid/", "has no address"),
+    ):
+        with pytest.raises(Forbidden, match=words):
+            check(url)

@@ -54,10 +54,10 @@ def erased(begin: UnitOfWork, settings: Settings) -> list[str]:
     ],
 )
 def test_only_what_is_old_enough_is_erased(
-    begin: UnitOfWork, storage: Storage, settings: Settings, sample: SampleProject, days: dict[str, float],
-    expected: list[str],
+    begin: UnitOfWork, dispatcher_begin: UnitOfWork, storage: Storage, settings: Settings, sample: SampleProject,
+    days: dict[str, float], expected: list[str],
 ) -> None:  # fmt: skip
-    assert erased(begin, kept(settings, **days)) == expected
+    assert erased(dispatcher_begin, kept(settings, **days)) == expected
     with begin() as session:
         assert len(session.scalars(select(Subject)).all()) == 1
         assert session.scalars(select(Prior).where(Prior.ready_at.is_not(None))).all()
@@ -66,13 +66,17 @@ def test_only_what_is_old_enough_is_erased(
     assert not audit(begin, storage, patience=timedelta(hours=1), key_lifetime=timedelta(days=1))
 
 
-def test_a_new_attempt_keeps_an_old_edit(begin: UnitOfWork, settings: Settings, sample: SampleProject) -> None:
+def test_a_new_attempt_keeps_an_old_edit(
+    begin: UnitOfWork, dispatcher_begin: UnitOfWork, settings: Settings, sample: SampleProject
+) -> None:
     with begin() as session:
         session.execute(update(Job).where(Job.id == sample.edited).values(finished_at=now(session)))
-    assert erased(begin, kept(settings, edit=9)) == []
+    assert erased(dispatcher_begin, kept(settings, edit=9)) == []
 
 
-def test_an_image_becomes_free_with_its_edit(begin: UnitOfWork, settings: Settings, sample: SampleProject) -> None:
+def test_an_image_becomes_free_with_its_edit(
+    begin: UnitOfWork, dispatcher_begin: UnitOfWork, settings: Settings, sample: SampleProject
+) -> None:
     every: Any = kept(settings, edit=9, image=9)
-    assert sorted(erased(begin, every)) == ["edit", "image"]
-    assert erased(begin, every) == ["image"]
+    assert sorted(erased(dispatcher_begin, every)) == ["edit", "image"]
+    assert erased(dispatcher_begin, every) == ["image"]

@@ -58,6 +58,15 @@ def test_a_url_of_another_service_is_refused(urls: ApiUrls) -> None:
         urls.check("GET", *parts(other.get(KEY)))
 
 
+def test_a_secret_of_their_own_replaces_the_pepper(urls: ApiUrls) -> None:
+    secret = {"file_url_secret": SecretStr("a secret of urls")}
+    api = ApiUrls(urls.settings.model_copy(update=secret))
+    worker = ApiUrls(urls.settings.model_copy(update=secret | {"key_pepper": SecretStr("no pepper of any key")}))
+    api.check("GET", *parts(worker.get(KEY)))
+    with pytest.raises(InvalidUrl, match="signature"):
+        urls.check("GET", *parts(worker.get(KEY)))
+
+
 def test_a_url_expires(urls: ApiUrls, monkeypatch: pytest.MonkeyPatch) -> None:
     key, query = parts(urls.get(KEY, seconds=60))
     now = int(dict(query)["expires"])

@@ -12,6 +12,7 @@ from ledger import keys
 from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.models import Project
+from ledger.roles import Program as Role
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.reliability import programs
@@ -31,12 +32,21 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def start(settings: Settings, engine: Engine, broker: None, tmp_path: Path) -> Iterator[Start]:
-    """`start(worker(["priors"]))` runs a program. The programs that still run at the end are killed."""
+def start(
+    settings: Settings, server_settings: Settings, program_urls: dict[Role, str], engine: Engine, broker: None,
+    tmp_path: Path,
+) -> Iterator[Start]:  # fmt: skip
+    """`start(worker(["priors"]))` runs a program under its database role, on a server that has the roles.
+
+    The programs that still run at the end are killed.
+    """
     running: list[Program] = []
+    has_roles = settings.database_url == server_settings.database_url
 
     def run(body: Body) -> Program:
-        running.append(programs.start(body, tmp_path / f"{len(running)}.log", settings))
+        url = program_urls[programs.role(body)] if has_roles else settings.database_url
+        own = settings.model_copy(update={"database_url": url})
+        running.append(programs.start(body, tmp_path / f"{len(running)}.log", own))
         return running[-1]
 
     yield run

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from ledger import logs
+from ledger import logs, roles
 from ledger.settings import Settings
 from tests.support.checkout import PYTHON_PATH
 from tests.support.waiting import PATIENCE_SECONDS
@@ -92,6 +92,16 @@ def dispatcher(prepare: Sequence[Body] = ()) -> Body:
 def api(port: int, prepare: Sequence[Body] = ()) -> Body:
     """`lipe api`."""
     return partial(_serve, port, prepare)
+
+
+def role(body: Body) -> roles.Program:
+    """The database role of the program that one of the functions above has made."""
+    work = getattr(body, "func", None)
+    if work is _serve:
+        return "api"
+    if work is _dispatch:
+        return "dispatcher"
+    return "webhooks" if getattr(body, "args", ([],))[0] == ["webhooks"] else "worker"
 
 
 def put(function: str, value: Any) -> Body:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from cli.embedded.process import running
 from cli.embedded.up import lipe_command
+from ledger.roles import Program
 from ledger.settings import Settings
 from tests.support.checkout import PYTHON_PATH, ROOT
 
@@ -24,18 +25,28 @@ def settings(settings: Settings, checkpoint: Path) -> Settings:
 
 
 @pytest.fixture
-def program(settings: Settings, engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Popen[bytes]]]:
-    """`program("worker", "--queues", "priors")` starts a program, which is stopped at the end of the test."""
+def program(
+    settings: Settings, engine: Engine, tmp_path: Path, program_urls: dict[Program, str]
+) -> Iterator[Callable[..., Popen[bytes]]]:
+    """`program("worker", "--queues", "priors")` starts a program under its database role, until the test ends."""
     with ExitStack() as stack:
         yield lambda *arguments: stack.enter_context(
             running(
                 lipe_command(*arguments),
                 tmp_path / "-".join((*arguments, str(len(list(tmp_path.iterdir()))))).replace("/", "_"),
-                environment=_environment(settings),
+                environment=_environment(settings) | {"LIPE_DATABASE_URL": program_urls[_role(arguments)]},
                 cwd=ROOT,
                 is_ready=lambda: True,
             )
         )
+
+
+def _role(arguments: tuple[str, ...]) -> Program:
+    """The program that a command starts."""
+    for program in ("webhooks", "api", "dispatcher"):
+        if program in arguments:
+            return program
+    return "worker"
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -20,6 +20,7 @@ from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.models import METADATA, Project, Upload
 from ledger.partial_results import PartialResults
+from ledger.roles import Program
 from ledger.settings import Settings
 from ledger.storage import Storage, attempt_prefix
 from tests.support.uploads import png
@@ -42,9 +43,9 @@ def new_key(begin: UnitOfWork, settings: Settings) -> NewKey:
 
 
 @pytest.fixture(scope="session")
-def app(server_settings: Settings) -> Iterator[FastAPI]:
-    """The application, open for all tests; the fixture `engine` empties the tables before each."""
-    opened = make_app(server_settings)
+def app(server_settings: Settings, program_urls: dict[Program, str]) -> Iterator[FastAPI]:
+    """The application under its database role, open for all tests; the fixture `engine` empties the tables."""
+    opened = make_app(server_settings.model_copy(update={"database_url": program_urls["api"]}))
     with TestClient(opened):
         yield opened
 

@@ -1,5 +1,6 @@
 """The context of a worker process on the tiny checkpoint, without Celery, and a subject."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from sqlalchemy import Engine
 
 from ledger.database import UnitOfWork
 from ledger.models import Project, Subject
+from ledger.roles import Program
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support.factories import make_subject
@@ -22,9 +24,21 @@ def gpu(checkpoint: Path) -> Gpu:
 
 
 @pytest.fixture
-def context(settings: Settings, engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
+def worker_engine(engine: Engine, engines: Callable[[str], Engine], program_urls: dict[Program, str]) -> Engine:
+    """An engine under the workers' database role, over the same empty tables."""
+    return engines(program_urls["worker"])
+
+
+@pytest.fixture
+def sender_begin(role_begin: Callable[[Program], UnitOfWork]) -> UnitOfWork:
+    """The unit of work of a worker of webhooks."""
+    return role_begin("webhooks")
+
+
+@pytest.fixture
+def context(settings: Settings, worker_engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
     """A worker process that is not draining."""
-    return replace(make_context(settings, engine, lambda: False), storage=storage, gpu=gpu)
+    return replace(make_context(settings, worker_engine, lambda: False), storage=storage, gpu=gpu)
 
 
 @pytest.fixture

@@ -26,11 +26,11 @@ def job(begin: UnitOfWork, project: Project) -> Job:
         return make_job(session, make_subject(session, project.id))
 
 
-def test_a_delivery_is_the_stored_bytes_with_a_signature(begin: UnitOfWork, job: Job) -> None:
+def test_a_delivery_is_the_stored_bytes_with_a_signature(begin: UnitOfWork, sender_begin: UnitOfWork, job: Job) -> None:
     with receiving(200) as receiver:
         endpoint, delivery = announced(begin, job, receiver.url)
-        deliver(begin, delivery.id, allow_private=True)
-        deliver(begin, delivery.id, allow_private=True)  # a second notification
+        deliver(sender_begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)  # a second notification
     (headers, body), *more = receiver.seen
     assert more == []
     assert body == delivery.body
@@ -42,29 +42,29 @@ def test_a_delivery_is_the_stored_bytes_with_a_signature(begin: UnitOfWork, job:
 
 
 def test_a_failed_delivery_is_retried_when_it_is_due_under_the_same_id(
-    begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch
+    begin: UnitOfWork, sender_begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "RETRY_SECONDS", (600,))  # longer than a slow machine needs for this test
     with receiving(500, 200) as receiver:
         _, delivery = announced(begin, job, receiver.url)
-        deliver(begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)
         failed = current(begin, delivery)
         assert (failed.state, failed.last_status) == ("pending", 500)
         wait = (failed.next_attempt_at - failed.created_at).total_seconds()
         assert 600 * (1 - JITTER) <= wait < 1200
-        deliver(begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)
         assert len(receiver.seen) == 1  # not due yet
         make_due(begin, delivery)
-        deliver(begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)
     assert current(begin, delivery).state == "delivered"
     assert len({headers["webhook-id"] for headers, _ in receiver.seen}) == 1
     assert len({body for _, body in receiver.seen}) == 1
 
 
-def test_gone_disables_the_endpoint(begin: UnitOfWork, job: Job) -> None:
+def test_gone_disables_the_endpoint(begin: UnitOfWork, sender_begin: UnitOfWork, job: Job) -> None:
     with receiving(410) as receiver:
         endpoint, delivery = announced(begin, job, receiver.url)
-        deliver(begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)
     assert current(begin, delivery).state == "disabled"
     with begin() as session:
         assert session.get_one(WebhookEndpoint, endpoint.id).disabled_at is not None
@@ -72,7 +72,7 @@ def test_gone_disables_the_endpoint(begin: UnitOfWork, job: Job) -> None:
         assert len(list(session.scalars(select(Delivery)))) == 1
 
 
-def test_a_redirect_is_not_followed(begin: UnitOfWork, job: Job) -> None:
+def test_a_redirect_is_not_followed(begin: UnitOfWork, sender_begin: UnitOfWork, job: Job) -> None:
     def redirect(request: BaseHTTPRequestHandler) -> None:
         request.send_response(307)
         request.send_header("location", target.url)
@@ -81,14 +81,14 @@ def test_a_redirect_is_not_followed(begin: UnitOfWork, job: Job) -> None:
 
     with receiving(200) as target, receiving(redirect) as receiver:
         _, delivery = announced(begin, job, receiver.url)
-        deliver(begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)
     assert target.seen == []
     assert (current(begin, delivery).state, current(begin, delivery).last_status) == ("pending", 307)
 
 
 @pytest.mark.parametrize("fault", ["sends nothing", "sends a byte at a time"])
 def test_a_slow_receiver_is_given_up_at_the_deadline(
-    begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch, fault: str
+    begin: UnitOfWork, sender_begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.setattr(sender, "TIMEOUT_SECONDS", 0.5)
     over = threading.Event()
@@ -104,7 +104,7 @@ def test_a_slow_receiver_is_given_up_at_the_deadline(
     with receiving(slow) as receiver:
         _, delivery = announced(begin, job, receiver.url)
         start = time.monotonic()
-        deliver(begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)
         elapsed = time.monotonic() - start
         over.set()
     assert elapsed < 30  # generous: without the deadline it would never end
@@ -113,14 +113,14 @@ def test_a_slow_receiver_is_given_up_at_the_deadline(
 
 
 def test_a_dead_receiver_is_retried_to_the_end_then_exhausted_and_can_be_redelivered(
-    begin: UnitOfWork, job: Job
+    begin: UnitOfWork, sender_begin: UnitOfWork, job: Job
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         _, delivery = announced(begin, job, f"http://127.0.0.1:{taken.getsockname()[1]}/")
         for _ in range(len(RETRY_SECONDS) + 1):
             assert current(begin, delivery).state == "pending"
-            deliver(begin, delivery.id, allow_private=True)
+            deliver(sender_begin, delivery.id, allow_private=True)
             make_due(begin, delivery)
     exhausted = current(begin, delivery)
     assert (exhausted.state, exhausted.attempts) == ("exhausted", len(RETRY_SECONDS) + 1)
@@ -131,15 +131,15 @@ def test_a_dead_receiver_is_retried_to_the_end_then_exhausted_and_can_be_redeliv
         assert deliveries.redeliver(session, "prj_other", delivery.id) is None
 
 
-def test_a_private_address_is_never_connected_to(begin: UnitOfWork, job: Job) -> None:
+def test_a_private_address_is_never_connected_to(begin: UnitOfWork, sender_begin: UnitOfWork, job: Job) -> None:
     with receiving(200) as receiver:
         _, delivery = announced(begin, job, receiver.url)
-        deliver(begin, delivery.id, allow_private=False)
+        deliver(sender_begin, delivery.id, allow_private=False)
     assert receiver.seen == []
     assert "public Internet" in (current(begin, delivery).last_error or "")
 
 
-def test_a_long_response_is_cut_off(begin: UnitOfWork, job: Job) -> None:
+def test_a_long_response_is_cut_off(begin: UnitOfWork, sender_begin: UnitOfWork, job: Job) -> None:
     def flood(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()
@@ -151,7 +151,7 @@ def test_a_long_response_is_cut_off(begin: UnitOfWork, job: Job) -> None:
 
     with receiving(flood) as receiver:
         _, delivery = announced(begin, job, receiver.url)
-        deliver(begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)
     assert current(begin, delivery).state == "delivered"
 
 
@@ -189,18 +189,18 @@ def test_endpoints_select_their_events_and_a_request_has_a_url_of_its_own(begin:
         assert taken.secrets == tuple(session.get_one(Project, job.project_id).webhook_secrets)
 
 
-def test_a_url_outside_ascii_is_percent_encoded(begin: UnitOfWork, job: Job) -> None:
+def test_a_url_outside_ascii_is_percent_encoded(begin: UnitOfWork, sender_begin: UnitOfWork, job: Job) -> None:
     """Also one that was stored before the API normalised them."""
     with receiving(200) as receiver:
         _, delivery = announced(begin, job, f"{receiver.url}/m\u00fcnchen?stra\u00dfe=1")
-        deliver(begin, delivery.id, allow_private=True)
+        deliver(sender_begin, delivery.id, allow_private=True)
         assert receiver.paths == ["/hook/m%C3%BCnchen?stra%C3%9Fe=1"]
     assert current(begin, delivery).state == "delivered"
 
 
 @pytest.mark.parametrize("fault", ["the sender", "a URL with a broken port", "a header of the response"])
 def test_any_error_of_an_attempt_is_a_failed_attempt(
-    begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch, fault: str
+    begin: UnitOfWork, sender_begin: UnitOfWork, job: Job, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise TypeError("unforeseen")
@@ -218,8 +218,8 @@ def test_any_error_of_an_attempt_is_a_failed_attempt(
         _, delivery = announced(begin, job, url)
         for _ in range(len(RETRY_SECONDS) + 1):
             assert current(begin, delivery).state == "pending"
-            assert sender.find_receiver(begin, delivery.id).group == job.project_id
-            deliver(begin, delivery.id, allow_private=True)
+            assert sender.find_receiver(sender_begin, delivery.id).group == job.project_id
+            deliver(sender_begin, delivery.id, allow_private=True)
             make_due(begin, delivery)
     ended = current(begin, delivery)
     assert (ended.state, ended.attempts) == ("exhausted", len(RETRY_SECONDS) + 1)
@@ -302,7 +302,9 @@ def drain_outbox(begin: UnitOfWork) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://Example.com/a", "https://example.com:443/b?c", "https://example.COM/"])
-def test_a_receiver_is_the_same_for_each_spelling_of_its_url(begin: UnitOfWork, job: Job, url: str) -> None:
+def test_a_receiver_is_the_same_for_each_spelling_of_its_url(
+    begin: UnitOfWork, sender_begin: UnitOfWork, job: Job, url: str
+) -> None:
     _, delivery = announced(begin, job, url)
-    assert sender.find_receiver(begin, delivery.id) == (job.project_id, ("example.com", 443))
-    assert sender.find_receiver(begin, new_id("dlv")) == (None, None)
+    assert sender.find_receiver(sender_begin, delivery.id) == (job.project_id, ("example.com", 443))
+    assert sender.find_receiver(sender_begin, new_id("dlv")) == (None, None)

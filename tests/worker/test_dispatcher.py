@@ -21,7 +21,9 @@ def job(begin: UnitOfWork, project: Project) -> Job:
         return make_job(session, make_subject(session, project.id))
 
 
-def test_one_round_reaps_notifies_and_sweeps(begin: UnitOfWork, settings: Settings, storage: Storage, job: Job) -> None:
+def test_one_round_reaps_notifies_and_sweeps(
+    begin: UnitOfWork, dispatcher_begin: UnitOfWork, settings: Settings, storage: Storage, job: Job
+) -> None:
     with begin() as session:
         attempts.claim(session, job.id, "a worker that dies", lease_seconds=-1)
         other = make_job(session, make_subject(session, job.project_id))
@@ -35,7 +37,7 @@ def test_one_round_reaps_notifies_and_sweeps(begin: UnitOfWork, settings: Settin
         return True
 
     settled = settings.model_copy(update={"lease_seconds": 0.0})
-    for task in periodic_tasks(settled, begin, notify, storage):
+    for task in periodic_tasks(settled, dispatcher_begin, notify, storage):
         run_if_due(task)
     assert notified == [("lipe.prior", job.id)]
     with begin() as session:
@@ -45,9 +47,14 @@ def test_one_round_reaps_notifies_and_sweeps(begin: UnitOfWork, settings: Settin
 
 
 def test_an_outage_of_the_broker_loses_no_notification(
-    begin: UnitOfWork, settings: Settings, storage: Storage, job: Job, caplog: pytest.LogCaptureFixture
+    begin: UnitOfWork,
+    dispatcher_begin: UnitOfWork,
+    settings: Settings,
+    storage: Storage,
+    job: Job,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    publish = periodic_tasks(settings, begin, lambda task, identifier: False, storage)[-1]
+    publish = periodic_tasks(settings, dispatcher_begin, lambda task, identifier: False, storage)[-1]
     run_if_due(publish)
     run_if_due(publish)  # not due yet
     assert [record.message for record in caplog.records] == ["outbox: notifications wait in the outbox"]

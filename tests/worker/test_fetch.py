@@ -30,18 +30,22 @@ def fetched(begin: UnitOfWork, storage: Storage, upload_id: str, *, allow_privat
         return session.get_one(Upload, upload_id)
 
 
-def test_the_file_is_stored_once(begin: UnitOfWork, storage: Storage, project: Project) -> None:
+def test_the_file_is_stored_once(
+    begin: UnitOfWork, sender_begin: UnitOfWork, storage: Storage, project: Project
+) -> None:
     with serving({"/photo": CONTENT}) as server:
         upload_id = wanted(begin, project, f"{server.url}/photo")
         for _ in range(2):  # the second is a repeated message
-            upload = fetched(begin, storage, upload_id)
+            upload = fetched(sender_begin, storage, upload_id)
         assert server.seen == ["/photo"]
         assert "authorization" not in {name.lower() for name in server.headers}
     assert (upload.size, upload.failure) == (len(CONTENT), None)
     assert storage.receive(file_key(project.id, upload_id), len(CONTENT)) == CONTENT
 
 
-def test_each_failure_is_recorded(begin: UnitOfWork, storage: Storage, project: Project) -> None:
+def test_each_failure_is_recorded(
+    begin: UnitOfWork, sender_begin: UnitOfWork, storage: Storage, project: Project
+) -> None:
     files: dict[str, File] = {
         "/empty": b"",
         "/large": b"x" * (LIMIT + 1),
@@ -56,11 +60,11 @@ def test_each_failure_is_recorded(begin: UnitOfWork, storage: Storage, project: 
             ("/large", "image_too_large", "more than 100000 bytes"),
             ("/endless", "image_too_large", "more than 100000 bytes"),
         ):
-            upload = fetched(begin, storage, wanted(begin, project, server.url + path))
+            upload = fetched(sender_begin, storage, wanted(begin, project, server.url + path))
             assert (upload.failure, upload.size) == (code, 0)
             assert words in str(upload.failure_detail)
         assert "/photo" not in server.seen  # no redirect is followed
-    gone = fetched(begin, storage, wanted(begin, project, f"{server.url}/photo"))
+    gone = fetched(sender_begin, storage, wanted(begin, project, f"{server.url}/photo"))
     assert gone.failure == "image_url_unreachable"
     assert list(storage.keys(f"projects/{project.id}/")) == []
 
@@ -69,22 +73,24 @@ def test_each_failure_is_recorded(begin: UnitOfWork, storage: Storage, project: 
                                  "file:///etc/passwd", "http://user:password@example.com/", "http://[::ffff:10.0.0.1]/",
                                  "https://8.8.8.8:22/"])  # fmt: skip
 def test_the_network_of_the_service_is_out_of_reach(
-    begin: UnitOfWork, storage: Storage, project: Project, url: str
+    begin: UnitOfWork, sender_begin: UnitOfWork, storage: Storage, project: Project, url: str
 ) -> None:
     with serving({"/photo": CONTENT}) as server:
         upload_id = wanted(begin, project, url.format(server.url))
-        upload = fetched(begin, storage, upload_id, allow_private=False)
+        upload = fetched(sender_begin, storage, upload_id, allow_private=False)
         assert (upload.failure, upload.size, server.seen) == ("image_url_forbidden", 0, [])
 
 
-def test_nothing_is_fetched_for_a_request_that_has_ended(begin: UnitOfWork, storage: Storage, project: Project) -> None:
+def test_nothing_is_fetched_for_a_request_that_has_ended(
+    begin: UnitOfWork, sender_begin: UnitOfWork, storage: Storage, project: Project
+) -> None:
     with serving({"/photo": CONTENT}) as server:
         late = wanted(begin, project, f"{server.url}/photo", seconds=-1.0)
         forgotten = wanted(begin, project, f"{server.url}/photo")
         with begin() as session:
             fetches.forget(session, forgotten)
         for upload_id in (late, forgotten):
-            fetch(begin, storage, upload_id, allow_private=True, max_bytes=LIMIT)
+            fetch(sender_begin, storage, upload_id, allow_private=True, max_bytes=LIMIT)
         assert server.seen == []
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of
 from lipe_client.dry_runs import dry_run_of
@@ -56,6 +56,7 @@ class Edits:
         output_quality: int | None = None,
         result_kind: ResultKind | None = None,
         visible_label: bool | None = None,
+        other_people: Literal["consented"] | None = None,
         credentials_prompt: bool | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
@@ -82,6 +83,7 @@ class Edits:
         `credentials_prompt`, the Content Credentials of the images state the prompt; by default they do
         not.
 
+        `other_people="consented"` states that the other people in the image have agreed.
         `deadline_seconds`: the job expires if no worker begins it in this time.
         `webhook_events`: the types of event that `webhook_url` gets, by default those of the job's end. Add
         "edit.output" for each result as soon as it is stored, or "edit.started".
@@ -110,6 +112,7 @@ class Edits:
             "output_quality": output_quality,
             "result_kind": result_kind,
             "visible_label": visible_label,
+            "other_people": other_people,
             "credentials_prompt": credentials_prompt,
             "metadata": metadata,
             "webhook_url": webhook_url,
