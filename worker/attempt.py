@@ -177,12 +177,12 @@ class Attempt:
 
         An attempt that must stop does not wait for the thread: the operation has to end by itself.
         """
-        future = _start(operation)
+        future = start_in_thread(operation)
         self._await([future])
         return future.result()
 
     def _retry_group(self, operations: Sequence[Callable[[], Result]]) -> list[Result]:
-        futures = self._finish([_start(operation) for operation in operations])
+        futures = self._finish([start_in_thread(operation) for operation in operations])
         for seconds in STORAGE_RETRY_SECONDS:
             errors = [future.exception() for future in futures]
             failed = [isinstance(error, StorageError) for error in errors]
@@ -194,7 +194,7 @@ class Attempt:
                 self.renew_lease()
             futures = self._finish(
                 [
-                    _start(operation) if has_failed else future
+                    start_in_thread(operation) if has_failed else future
                     for operation, future, has_failed in zip(operations, futures, failed, strict=True)
                 ]
             )
@@ -255,7 +255,7 @@ class Attempt:
         return round((now - start) / (step - first) * (total - step), 1) if step > first else None
 
 
-def _start(operation: Callable[[], Result]) -> "Future[Result]":
+def start_in_thread(operation: Callable[[], Result]) -> "Future[Result]":
     """Run the operation in a daemon thread, which does not delay the exit of the process."""
     future: Future[Result] = Future()
 

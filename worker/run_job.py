@@ -20,7 +20,7 @@ from ledger.states import JobKind
 from ledger.storage import StorageError, attempt_prefix, job_prefix
 from lipe_core.memory import free_memory
 from worker import captions, checkpoints, edit, train
-from worker.attempt import Attempt, Canceled, ClaimLost, Draining
+from worker.attempt import Attempt, Canceled, ClaimLost, Draining, start_in_thread
 from worker.context import WorkerContext
 from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
@@ -28,6 +28,7 @@ from worker.job_errors import CODES, STUCK
 from worker.job_result import JobResult
 
 DATABASE_RETRY_SECONDS = 60.0
+RELEASE_SECONDS = 4.0
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def _run(context: WorkerContext, attempt: Attempt) -> bool:
     try:
         return _succeed(context, attempt, work[claim.kind](context, attempt))
     except Draining:
-        _write(context, attempt, lambda session: attempts.release(session, claim, charge=False))
+        _release(context, attempt)
     except Canceled:
         _write(context, attempt, lambda session: attempts.finish_canceled(session, claim))
     except ClaimLost:
@@ -80,6 +81,19 @@ def _run(context: WorkerContext, attempt: Attempt) -> bool:
     except Exception as error:
         _fail(context, attempt, error)
     return False
+
+
+def _release(context: WorkerContext, attempt: Attempt) -> None:
+    """Return the job to the queue. A process that drains ends soon, even if the database does not answer."""
+    release = partial(_write, context, attempt, lambda session: attempts.release(session, attempt.claim, charge=False))
+    if not context.draining():
+        release()
+        return
+    try:
+        start_in_thread(release).result(RELEASE_SECONDS)
+    except TimeoutError:
+        log.warning("job %s: the database does not answer; the reaper requeues the job", attempt.claim.job_id)
+        os._exit(1)  # a connection that waits for an answer would keep the process
 
 
 def _succeed(context: WorkerContext, attempt: Attempt, result: JobResult) -> bool:
