@@ -40,7 +40,6 @@ def _find_violations(settings: Settings, patience: timedelta) -> list[Violation]
             Storage(settings),
             patience=patience,
             key_lifetime=lifetime,
-            max_running=settings.max_running_jobs,
             lease=timedelta(seconds=settings.lease_seconds),
         )
     finally:
