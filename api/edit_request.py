@@ -14,7 +14,7 @@ from api.choices import (
     methods_with_negative_prompt,
     methods_with_prior,
 )
-from api.fields import DeadlineSeconds, Id, Metadata, RequestModel, Seed, Text, WebhookUrl
+from api.fields import DeadlineSeconds, Id, Metadata, Priority, RequestModel, Seed, Text, WebhookUrl
 from api.method_parameters import PARAMETERS, AnyParameters, Method
 from api.mixing import NewMix
 from api.webhook_choice import require_webhook_url
@@ -136,6 +136,7 @@ class NewEdit(RequestModel):
     it."""
 
     deadline_seconds: DeadlineSeconds = None
+    priority: Priority = 0
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver

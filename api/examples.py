@@ -71,7 +71,7 @@ _prior_job: dict[str, Any] = {
     "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "webhook_events": [],
     "request_id": "req_1",
     "created_at": MOMENT, "queued_at": MOMENT, "started_at": None, "finished_at": None, "cancel_requested_at": None,
-    "expires_at": None,
+    "priority": 0, "expires_at": None,
     "urls": {**_urls, "result": f"/v1/priors/{PRIOR}"},
 }  # fmt: skip
 _edit_job = _prior_job | {

@@ -60,6 +60,16 @@ DeadlineSeconds = Annotated[
         "with its webhook. Default: the operator's limit, a week. Give it if a late result is of no use.",
     ),
 ]
+Priority = Annotated[
+    int,
+    Field(
+        ge=-1440,
+        le=1440,
+        description="Minutes by which the job goes ahead of your project's other queued jobs: it ranks as if it had "
+        "been submitted so much earlier (negative: later). Other projects are not affected. Default: 0. Raise it for a "
+        "job that a person waits for; lower it for a batch.",
+    ),
+]
 Metadata = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
     Field(

@@ -12,6 +12,16 @@ from api.image_sanitizer import MAX_SIDE
 
 FORM, FILE = "multipart/form-data", "application/octet-stream"
 """Media types of requests. The file itself may have any type, as its content decides; client generators know FILE."""
+IMAGE_FILE_PROBLEMS = (
+    "image_too_large",
+    "image_format_unsupported",
+    "image_too_many_pixels",
+    "image_sides_out_of_range",
+    "image_animated",
+    "image_unreadable",
+    "image_too_complex",
+)
+"""Codes that every route that reads an image file may answer with."""
 IMAGE_FILE = f"A {NAMES} file with sides of at most {MAX_SIDE} pixels."
 
 

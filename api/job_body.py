@@ -151,6 +151,9 @@ class JobBody(ResponseModel):
     finished_at: Moment | None
     """Time at which the job ended, in UTC; null until then."""
 
+    priority: int
+    """Minutes by which the job goes ahead of its project's others; see the request's `priority`."""
+
     expires_at: Moment | None
     """Time at which the job expires if no worker has begun it, in UTC; null without a `deadline_seconds`."""
 
@@ -164,6 +167,7 @@ class JobBody(ResponseModel):
     def of(cls, service: Service, job: Job, waiting: Waiting | None = None) -> "JobBody":
         """The body of a row; `waiting` if it is queued and that is known."""
         path = f"/v1/jobs/{job.id}"
+        _, progress = job.latest_progress
         return cls(
             id=job.id,
             kind=cast(JobKind, job.kind),
@@ -173,7 +177,7 @@ class JobBody(ResponseModel):
             edit_id=job.edit_id,
             attempt=job.attempt,
             waiting=JobWaiting(reason=waiting.reason, position=waiting.position) if waiting else None,
-            progress=JobProgress(**with_preview_url(service, job.progress)) if job.progress else None,
+            progress=JobProgress(**with_preview_url(service, progress)) if progress else None,
             error=JobError(code=job.error_code, detail=job.error_detail or "") if job.error_code else None,
             warnings=[JobWarning.model_validate(warning) for warning in job.warnings],
             parameters=job.parameters,
@@ -187,6 +191,7 @@ class JobBody(ResponseModel):
             queued_at=job.queued_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
+            priority=job.priority,
             expires_at=job.expires_at,
             cancel_requested_at=job.cancel_requested_at,
             urls=JobUrls(
@@ -202,4 +207,4 @@ class JobBody(ResponseModel):
 def etag(job: Job, waiting: Waiting | None = None) -> str:
     """The entity tag. It changes with every event, a request to cancel, and the reason and place of a queued job."""
     queue = f"-{waiting.reason}-{waiting.position}" if waiting else ""
-    return f'"{job.sequence}{"c" if job.cancel_requested_at else ""}{queue}"'
+    return f'"{job.newest_number}{"c" if job.cancel_requested_at else ""}{queue}"'

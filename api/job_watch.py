@@ -47,7 +47,7 @@ def read(begin: UnitOfWork, position: Position) -> News:
         job = jobs.get(session, position.project_id, position.job_id)
         if job is None:
             return News([], is_over=True)
-        if job.sequence <= position.after:
+        if job.newest_number <= position.after:
             return News([], job.status in TERMINAL)
         found = events.after(session, position.project_id, position.job_id, position.after)
         return News(jobs.events_after(session, job, found, position.after), job.status in TERMINAL)

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from benchmarks.finished_jobs import RARE, fill
 from benchmarks.service_stack import MANY, Stack
-from ledger import attempts, edit_inputs, jobs, outbox, quotas, reaper, results
+from ledger import claims, edit_inputs, jobs, outbox, quotas, reaper, results
 from ledger.attempts import Claim
+from ledger.claims import Abilities
 from ledger.models import Edit
 from ledger.states import State
 
@@ -75,12 +76,10 @@ def _submit(stack: Stack, session: Session) -> str:
 
 
 def _claim(stack: Stack, session: Session) -> Claim | None:
-    job_id = _submit(stack, session)
-    assert quotas.has_room(session, job_id, stack.settings)  # noqa: S101
-    return attempts.claim(session, job_id, "worker", lease_seconds=60)
+    _submit(stack, session)
+    return claims.claim_next(session, Abilities(["edit"]), "worker", lease_seconds=60, max_running=MANY)
 
 
 def _dispatch(session: Session) -> None:
     reaper.reap(session, max_attempts=3)
-    reaper.notify_stranded(session, "edit", seconds=60, max_running=MANY)
     outbox.mark_published(session, outbox.due(session))

@@ -21,17 +21,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from benchmarks import sdxl_size
 from benchmarks.sdxl_size import Scale
-from lipe_core.diffusion.schedule import NoiseSchedule
 from lipe_core.sdxl import BaseModel
-from menagerie.models import build_tokenizer
 
 META = torch.device("meta")
-
-_WORDS = ("sks", "a", "an", "photo", "of", "dog", "backpack", "bear", "cat", "sitting", "standing")
 
 _VIEWS = {"_unsafe_view", "detach", "alias", "lift_fresh", "_reshape_alias"}
 _ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
@@ -172,30 +167,9 @@ def counted(work: Callable[[], object]) -> Counts:
     return counts
 
 
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """The dtype of new networks."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
 def meta_model(scale: Scale) -> BaseModel:
     """SDXL's networks in bfloat16 on the meta device, at its true size or smaller."""
-    first, second = (sdxl_size.text_config(scale, 100, width, layers) for width, layers in ((768, 12), (1280, 32)))
-    with META, default_dtype(torch.bfloat16):
-        unet = sdxl_size.unet(scale, first.hidden_size, second.hidden_size).requires_grad_(False).eval()
-        vae = sdxl_size.vae(scale).requires_grad_(False).eval()
-        encoders = CLIPTextModel(first).eval(), CLIPTextModelWithProjection(second).eval()
-    tokenizer = build_tokenizer(_WORDS, 77)
-    return BaseModel(
-        unet=unet, vae=vae, tokenizers=(tokenizer, tokenizer), text_encoders=encoders,
-        schedule=NoiseSchedule.scaled_linear(), prediction_type="epsilon", zero_empty_prompt=True, checkpoint="meta",
-        revision=None, fingerprint="", device=META, dtype=torch.bfloat16,
-    )  # fmt: skip
+    return sdxl_size.model(scale, META, torch.bfloat16)
 
 
 def weights(model: BaseModel) -> list[Tensor]:

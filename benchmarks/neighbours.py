@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median, quantiles
@@ -120,8 +121,8 @@ class Neighbour:
         while time.perf_counter() < end or len(found["webhook"]) < 2:
             timed("upload", self.upload)
             job = str(timed("submission", self.submit))
-            timed("first event", lambda job=job: self.read_event(job))
-            timed("webhook", lambda job=job: self.get_webhook(job))
+            timed("first event", partial(self.read_event, job))
+            timed("webhook", partial(self.get_webhook, job))
         return {name: tuple(each) for name, each in found.items()}
 
 

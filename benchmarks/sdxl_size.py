@@ -13,6 +13,8 @@ import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.sdxl import BaseModel
 from menagerie.models import build_tokenizer
 from menagerie.subjects import TOKEN
 
@@ -20,7 +22,7 @@ _HEAD = 64
 _TEXT_LENGTH = 77
 _VOCABULARY = 49408
 _LARGEST_FILE = "2GB"  # a file is copied in memory while it is written
-_WORDS = (TOKEN, "a", "an", "photo", "of", "dog", "in", "the", "sitting", "standing", "asleep", "jumping")
+_WORDS = (TOKEN, "a", "an", "photo", "of", "dog", "in", "the", "sitting", "standing", "asleep", "jumping", "backpack")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,23 @@ def write_checkpoint(
         )  # fmt: skip
     pipeline.save_pretrained(folder, max_shard_size=_LARGEST_FILE)
     return folder
+
+
+def model(scale: Scale, device: torch.device, dtype: torch.dtype) -> BaseModel:
+    """The networks with random weights, made on the device."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer(_WORDS, _TEXT_LENGTH)
+    first, second = (text_config(scale, len(tokenizer), width, layers) for width, layers in ((768, 12), (1280, 32)))
+    with device, _default_dtype(dtype):
+        network, autoencoder = unet(scale, first.hidden_size, second.hidden_size), vae(scale)
+        encoders = CLIPTextModel(first), CLIPTextModelWithProjection(second)
+    for each in (network, autoencoder, *encoders):
+        each.requires_grad_(False).eval()
+    return BaseModel(
+        unet=network, vae=autoencoder, tokenizers=(tokenizer, tokenizer), text_encoders=encoders,
+        schedule=NoiseSchedule.scaled_linear(), prediction_type="epsilon", zero_empty_prompt=True, checkpoint="random",
+        revision=None, fingerprint="", device=device, dtype=dtype,
+    )  # fmt: skip
 
 
 @contextmanager

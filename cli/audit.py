@@ -46,7 +46,6 @@ def _find_violations(settings: Settings, patience: timedelta, worker_data: Seque
             Storage(settings),
             patience=patience,
             key_lifetime=lifetime,
-            max_running=settings.max_running_jobs,
             lease=timedelta(seconds=settings.lease_seconds),
             worker_data=worker_data,
         )

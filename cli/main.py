@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -141,6 +142,19 @@ def dispatcher() -> None:
     serve()
 
 
+def usage(
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day, in UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day, in UTC.")] = None,
+    data: Data = None,
+) -> None:
+    """Print the GPU seconds of each project by day and kind of job, as CSV."""
+    from cli.usage import run_usage
+
+    if since and until and since > until:
+        raise typer.BadParameter("--since is after --until: exchange them")
+    run_usage(data, since.date() if since else None, until.date() if until else None)
+
+
 def migrate(
     roles: Annotated[
         Path | None,
@@ -207,7 +221,7 @@ def doctor() -> None:
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
     "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify, whoami),
-    "Look after it": (doctor, audit, retention, check_model),
+    "Look after it": (doctor, audit, retention, usage, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }
 for panel, commands in COMMANDS.items():

@@ -8,17 +8,15 @@ answer to the renewal is the only channel from the service to the worker.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import Interval, bindparam, func, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from ledger import artefacts, job_warnings, partial_results, previews, priors, transitions, webhook_bodies
+from ledger import artefacts, job_warnings, leases, partial_results, previews, priors, transitions, webhook_bodies
 from ledger.artefacts import NewArtefact
-from ledger.compiled_statement import CompiledStatement, SessionOrConnection
+from ledger.compiled_statement import SessionOrConnection
 from ledger.job_warnings import JobWarning
 from ledger.models import Edit, Job
 from ledger.partial_results import PartialResults
@@ -31,6 +29,7 @@ class Control(StrEnum):
 
     GO_ON = "go_on"
     CANCEL = "cancel"  # the user cancelled: stop, and acknowledge with `finish_canceled`
+    GIVE_WAY = "give_way"  # a short job waits: stop, keep a checkpoint, and `release` this one
     LOST = "lost"  # another attempt has the job, or it has ended: stop, and write nothing
 
 
@@ -77,7 +76,7 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
             attempt=Job.attempt + 1,
             worker=worker,
             claimed_at=func.clock_timestamp(),
-            lease_until=func.clock_timestamp() + timedelta(seconds=lease_seconds),
+            lease_until=None,
             started_at=func.coalesce(Job.started_at, func.clock_timestamp()),
         )
         .returning(Job)
@@ -86,32 +85,26 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
         return None
     assert job.claimed_at is not None  # noqa: S101 - just written
     transitions.record(session, job, State.RUNNING)
+    leases.take(session, job, seconds=lease_seconds)
     seconds_queued = (job.claimed_at - job.queued_at).total_seconds()
     is_import = "import" in job.parameters
     return Claim(job.id, job.project_id, cast(JobKind, job.kind), job.epoch, job.attempt, seconds_queued, is_import)
-
-
-_RENEW = CompiledStatement(
-    update(Job)
-    .where(Job.id == bindparam("job"), Job.epoch == bindparam("attempt_epoch"), Job.state == State.RUNNING)
-    .values(
-        lease_until=func.clock_timestamp() + bindparam("lease", type_=Interval),
-        sequence=Job.sequence + 1,
-        progress_sequence=Job.sequence + 1,
-        progress=bindparam("report", type_=JSONB),
-    )
-    .returning(Job.cancel_requested_at)
-)
 
 
 def renew(on: SessionOrConnection, claim: Claim, progress: Progress, *, lease_seconds: float) -> Control:
     """Report progress and renew the lease; the answer says what the worker must do."""
     preview = previews.to_progress(progress.preview) if progress.preview else {}
     report = {**progress.details, "stage": progress.stage, "step": progress.step, "total": progress.total, **preview}
-    lease = timedelta(seconds=lease_seconds)
-    for (cancel_requested_at,) in _RENEW(on, job=claim.job_id, attempt_epoch=claim.epoch, lease=lease, report=report):
-        return Control.GO_ON if cancel_requested_at is None else Control.CANCEL
-    return Control.LOST
+    is_held, cancel_requested_at = leases.renew(on, claim.job_id, claim.epoch, report, seconds=lease_seconds)
+    if not is_held:
+        return Control.LOST
+    return Control.GO_ON if cancel_requested_at is None else Control.CANCEL
+
+
+def report_last(session: Session, claim: Claim, progress: Progress, *, lease_seconds: float) -> None:
+    """Write the attempt's last progress, in the transaction that ends it."""
+    if _lock_held(session, claim) is not None:  # before the lease, as every program locks the job first
+        renew(session, claim, progress, lease_seconds=lease_seconds)
 
 
 def keep(session: Session, claim: Claim, partial: PartialResults, storage: Storage) -> bool:
@@ -219,4 +212,4 @@ def release(session: Session, claim: Claim, *, charge: bool) -> bool:
 
 def _lock_held(session: Session, claim: Claim) -> Job | None:
     held = (Job.id == claim.job_id, Job.epoch == claim.epoch, Job.state == State.RUNNING)
-    return session.scalars(select(Job).where(*held).with_for_update()).first()
+    return session.scalars(select(Job).where(*held).with_for_update(of=Job)).first()

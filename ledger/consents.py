@@ -97,7 +97,7 @@ def stop_jobs(session: Session, subject_id: str) -> int:
     """Cancel the subject's jobs, and edits that mix in one of its priors; those that run stop at their next step."""
     mixing = select(Edit.id).where(Edit.mix_subject_id == subject_id)
     mine = (or_(Job.subject_id == subject_id, Job.edit_id.in_(mixing)), Job.state.not_in(TERMINAL))
-    query = select(Job).where(*mine, Job.cancel_requested_at.is_(None)).order_by(Job.id).with_for_update()
+    query = select(Job).where(*mine, Job.cancel_requested_at.is_(None)).order_by(Job.id).with_for_update(of=Job)
     jobs = session.scalars(query).all()
     for job in jobs:
         job.cancel_requested_at = now(session)

@@ -1,5 +1,6 @@
 """The engine, transactions and migrations. Only `unit_of_work` and `autocommit` commit."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -15,14 +16,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import Connection
 from psycopg.errors import DeadlockDetected, ForeignKeyViolation
-from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, select, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy import Connection as SqlConnection
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, make_url, select, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ledger.settings import Settings
 
+log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 UnitOfWork = Callable[[], AbstractContextManager[Session]]
 Autocommit = Callable[[], AbstractContextManager[Connection]]
@@ -30,6 +33,17 @@ UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout, psycopg.Operationa
 """The exceptions of a database that does not answer (in time). A later attempt may succeed."""
 CONFLICTS = (DeadlockDetected, ForeignKeyViolation)
 CONFLICT_ATTEMPTS = 3
+CONNECTION = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A server that vanished without a word is noticed within half a minute."""
+PREPARES = "prepared_statements"
+TIMEOUTS = {"lock_timeout": "10s", "statement_timeout": "30s"}
+"""Of every session of the database. `migrate` sets them there, because a pooler refuses them in a connection."""
 MIGRATION_LOCK = 0x11BE  # an arbitrary constant: it serializes programs that migrate at the same time
 
 
@@ -40,13 +54,19 @@ def now(session: Session) -> datetime:
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine for one process. Make it after the fork: connections do not survive one."""
+    """An engine for one process. Make it after the fork: connections do not survive one.
+
+    The connections set nothing for their session, so that a pooler may lend them by transaction. One that cannot keep
+    prepared statements needs `?prepared_statements=false` in the URL.
+    """
+    address = make_url(url)
+    prepares = address.query.get(PREPARES, "true") == "true"
     engine = create_engine(
-        url,
+        address.difference_update_query([PREPARES]),
         pool_size=pool_size,
         max_overflow=pool_size,
         hide_parameters=True,
-        connect_args={"connect_timeout": 5, "options": "-c lock_timeout=10000 -c statement_timeout=30000"},
+        connect_args={**CONNECTION, **({} if prepares else {"prepare_threshold": None})},
     )
     event.listen(engine, "checkout", _refuse_closed)
     event.listen(engine, "handle_error", _hide_values)
@@ -148,11 +168,29 @@ def migrate(settings: Settings | None = None) -> None:
     engine = make_engine((settings or Settings()).database_url)
     try:
         with engine.connect() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a large table takes longer
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             command.upgrade(migration_config(connection), "head")
+            _set_timeouts(connection)
             connection.commit()
     finally:
         engine.dispose()
+
+
+def _set_timeouts(connection: SqlConnection) -> None:
+    """Give the database the timeouts, except for those that its operator has set."""
+    name = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
+    known = text(
+        "SELECT split_part(unnest(setconfig), '=', 1) FROM pg_db_role_setting JOIN pg_database "
+        "ON pg_database.oid = setdatabase WHERE datname = current_database() AND setrole = 0"
+    )
+    missing = TIMEOUTS.keys() - set(connection.scalars(known))
+    try:
+        with connection.begin_nested():
+            for timeout in sorted(missing):
+                connection.execute(text(f"ALTER DATABASE {name} SET {timeout} = '{TIMEOUTS[timeout]}'"))
+    except ProgrammingError as error:
+        log.warning("the database has no %s, ask its owner to set them: %s", " or ".join(sorted(missing)), error.orig)
 
 
 def schema_revisions(engine: Engine) -> tuple[str | None, str]:

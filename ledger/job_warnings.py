@@ -10,6 +10,7 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
+from ledger import leases
 from ledger.models import Event, Job
 
 WarningCode = Literal[
@@ -39,7 +40,7 @@ def add(session: Session, job: Job, found: Sequence[JobWarning]) -> None:
     if not new:
         return
     job.warnings = [*job.warnings, *new]
-    job.sequence += 1
+    job.sequence = leases.next_number(session, job)
     session.add(
         Event(
             project_id=job.project_id,

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from ledger import bulk_insert, outbox, transitions
 from ledger.database import now
 from ledger.events import JobEvent
-from ledger.models import Edit, Job, Reference, Row, new_id
+from ledger.models import Job, Lease, Row, new_id
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.states import TERMINAL, JobKind, State
 
@@ -34,10 +35,13 @@ def submit(
     request_id: str | None = None,
     idempotency_key: str | None = None,
     deadline_seconds: float | None = None,
+    priority: int = 0,
+    base_model: str | None = None,
 ) -> Job:
     """Queue a job, with its first event and its message; the same statement writes the `related` rows.
 
     The job expires if no attempt begins within `deadline_seconds`. None: the deadline of the queue alone.
+    It ranks as if it had been submitted `priority` minutes before. Only workers with `base_model` claim it; None: all.
     """
     job = Job(
         id=new_id("job"),
@@ -62,10 +66,16 @@ def submit(
         partial={},
         warnings=[],
         metrics={},
+        priority=priority,
+        base_model=base_model,
         expires_at=now(session) + timedelta(seconds=deadline_seconds) if deadline_seconds is not None else None,
     )
+    if priority:  # otherwise the database's default, which costs no round trip
+        job.rank_at = now(session) - timedelta(minutes=priority)
     message = outbox.entry(transitions.task(job), job.id)
-    return bulk_insert.write(session, job, transitions.event(job, State.QUEUED), message, *related)
+    written = bulk_insert.write(session, job, transitions.event(job, State.QUEUED), message, *related)
+    set_committed_value(written, "lease", None)  # so that no reader asks the database
+    return written
 
 
 def get(session: Session, project_id: str, job_id: str) -> Job | None:
@@ -114,15 +124,18 @@ def listing(
 
 def events_after(session: Session, job: Job, events: list[JobEvent], sequence: int) -> list[JobEvent]:
     """Insert the job's latest progress into `events`, which follow `sequence`, unless it is older than `sequence`."""
-    if job.progress_sequence <= sequence or not job.progress:
+    number, progress = job.latest_progress
+    if number <= sequence or not progress:
         return events
-    latest = JobEvent(job.progress_sequence, f"{job.kind}.progress", now(session), dict(job.progress), terminal=False)
+    latest = JobEvent(number, f"{job.kind}.progress", now(session), dict(progress), terminal=False)
     return sorted([*events, latest], key=lambda event: event.sequence)
 
 
 def states(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, State]]:
-    """The number of the newest event and the state of each of these jobs that exists, whosever it is."""
-    found = session.execute(select(Job.id, Job.sequence, Job.state).where(Job.id.in_(job_ids)))
+    """The number of the newest event or progress, and the state, of each of these jobs that exists, whosever it is."""
+    newest = func.greatest(Job.sequence, Lease.sequence)  # it ignores NULL
+    query = select(Job.id, newest, Job.state).outerjoin(Lease, Lease.job_id == Job.id)
+    found = session.execute(query.where(Job.id.in_(job_ids)))
     return {job_id: (sequence, State(state)) for job_id, sequence, state in found}
 
 
@@ -132,27 +145,10 @@ def is_over(session: Session, job_id: str) -> bool:
     return session.scalars(unfinished).first() is None
 
 
-def needs_captions(session: Session, job_id: str) -> bool:
-    """Whether the job is queued and has captions to write.
-
-    These are the captions that were asked for, those of references, or the source prompt of an edit.
-    """
-    reference = select(Reference).where(Reference.subject_id == Job.subject_id, _is_blank(Reference.caption))
-    edited = select(Edit).where(Edit.id == Job.edit_id, _is_blank(Edit.source_prompt))
-    is_training = and_(Job.kind == "prior", ~Job.parameters.has_key("import"))
-    is_missing = or_(
-        Job.kind == "captions",
-        and_(is_training, reference.exists()),
-        and_(Job.kind == "edit", edited.exists()),
-    )
-    queued = select(Job.id).where(Job.id == job_id, Job.state == State.QUEUED, is_missing)
-    return session.scalars(queued).first() is not None
-
-
 def cancel(session: Session, project_id: str, job_id: str) -> Job | None:
     """Cancel a queued job immediately, and a running one at its next step. A job that has ended stays as it is."""
     mine = (Job.project_id == project_id, Job.id == job_id)
-    job = session.scalars(select(Job).where(*mine).with_for_update()).first()
+    job = session.scalars(select(Job).where(*mine).with_for_update(of=Job)).first()
     if job is None:
         return None
     if job.status not in TERMINAL and job.cancel_requested_at is None:
@@ -160,7 +156,3 @@ def cancel(session: Session, project_id: str, job_id: str) -> Job | None:
         if job.status is State.QUEUED:
             transitions.end(session, job, State.CANCELED)
     return job
-
-
-def _is_blank(text: InstrumentedAttribute[str | None]) -> ColumnElement[bool]:
-    return func.coalesce(func.trim(text), "") == ""

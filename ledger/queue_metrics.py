@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ledger import leases
 from ledger.models import Delivery, Job
 from ledger.states import TERMINAL, State
 
@@ -31,8 +32,8 @@ def queues(session: Session) -> list[Queue]:
 
 def expired_leases(session: Session) -> int:
     """The number of running jobs whose lease has ended and that the reaper has not handled yet."""
-    late = (Job.state == State.RUNNING, Job.lease_until < func.clock_timestamp())
-    return session.scalar(select(func.count()).select_from(Job).where(*late)) or 0
+    late = leases.of_running().where(leases.until() < func.clock_timestamp())
+    return session.scalar(late.with_only_columns(func.count())) or 0
 
 
 def undelivered_webhooks(session: Session) -> int:

@@ -6,10 +6,9 @@ few queries only. A transaction that queues a job takes it only near the limit, 
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, bindparam, func, select, update
+from sqlalchemy import BindParameter, Integer, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from ledger import uploads, usage
@@ -20,7 +19,6 @@ from ledger.states import State
 
 DAY_SECONDS = 86_400
 MARGIN = 64  # more jobs than all programs of a service queue at the same time
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,11 @@ def of_jobs(session: Session, project_id: str, settings: Settings) -> list[Quota
     quota could then be exceeded only while `MARGIN` other transactions queue a job before this one commits.
     """
     session.flush()
-    ((queued, used, left),) = _OF_JOBS(session, project=project_id)
-    if queued > settings.max_queued_jobs - MARGIN:
+    queue, gpu = _job_statuses(session, project_id, settings)
+    if queue.remaining < MARGIN:
         _lock_project(session, project_id)
-        ((queued, used, left),) = _OF_JOBS(session, project=project_id)
-    return _job_statuses(settings, queued, used, left)
+        queue, gpu = _job_statuses(session, project_id, settings)
+    return [queue, gpu]
 
 
 def of_subjects(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
@@ -76,14 +74,19 @@ def of_endpoints(session: Session, project_id: str, settings: Settings) -> list[
 
 def of_project(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
     """All quotas of the project, to show: no lock is taken, and nothing is refused."""
-    ((queued, used, left),) = _OF_JOBS(session, project=project_id)
     return [
-        *_job_statuses(settings, queued, used, left),
+        *_job_statuses(session, project_id, settings),
         _of_count("subjects", settings.max_subjects, _count(session, Subject, project_id)),
         *_image_statuses(session, project_id, settings),
         _of_count("pending-uploads", settings.max_pending_uploads, uploads.count_pending(session, project_id)),
         _of_count("webhook-endpoints", settings.max_webhook_endpoints, _count(session, WebhookEndpoint, project_id)),
     ]
+
+
+def max_running(session: Session, project_id: str, settings: Settings) -> int:
+    """How many jobs of the project may run at once."""
+    own = session.scalar(select(Project.max_running_jobs).where(Project.id == project_id))
+    return settings.max_running_jobs if own is None else own
 
 
 def count_active(session: Session, project_id: str) -> tuple[int, int]:
@@ -94,27 +97,11 @@ def count_active(session: Session, project_id: str) -> tuple[int, int]:
     return counts.get(State.QUEUED, 0), counts.get(State.RUNNING, 0)
 
 
-def has_room(session: Session, job_id: str, settings: Settings) -> bool:
-    """Whether the project of a queued job may run one more job. Call it in the transaction that claims.
-
-    If not, the job stays queued, and the dispatcher notifies a worker once there is room (`reaper.notify_stranded`).
-    """
-    waiting = (Job.id == job_id, Job.state == State.QUEUED)
-    project_id = session.scalar(select(Job.project_id).where(*waiting))
-    if project_id is None:
-        return True  # the claim will find no queued job
+def has_room(session: Session, project_id: str, max_running: int) -> bool:
+    """Whether the project has fewer running jobs than its quota. Call it in the transaction that claims another one."""
     _lock_project(session, project_id)
     running = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.state == State.RUNNING)
-    if (session.scalar(running) or 0) < settings.max_running_jobs:
-        return True
-    session.execute(update(Job).where(*waiting).values(notified_at=LONG_AGO))
-    return False
-
-
-def full_projects(max_running: int) -> Select[str]:
-    """The ids of the projects that have at least `max_running` running jobs."""
-    running = select(Job.project_id).where(Job.state == State.RUNNING).group_by(Job.project_id)
-    return running.having(func.count() >= max_running)
+    return (session.scalar(running) or 0) < max_running
 
 
 def _lock_project(session: Session, project_id: str) -> None:
@@ -123,12 +110,13 @@ def _lock_project(session: Session, project_id: str) -> None:
     session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
 
 
-def _job_statuses(settings: Settings, queued: int, used: float, left: float) -> list[QuotaStatus]:
-    gpu = settings.max_gpu_seconds_per_day
-    return [
-        _of_count("queued-jobs", settings.max_queued_jobs, queued),
+def _job_statuses(session: Session, project_id: str, settings: Settings) -> tuple[QuotaStatus, QuotaStatus]:
+    defaults = {"max_queued": settings.max_queued_jobs, "max_gpu_seconds": settings.max_gpu_seconds_per_day}
+    ((queued, used, left, most, gpu),) = _OF_JOBS(session, project=project_id, **defaults)
+    return (
+        _of_count("queued-jobs", most, queued),
         QuotaStatus("gpu-seconds", gpu, max(gpu - int(used), 0), int(used) >= gpu, DAY_SECONDS, int(left)),
-    ]
+    )
 
 
 def _image_statuses(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
@@ -149,7 +137,9 @@ def _of_count(name: str, quota: int, count: int) -> QuotaStatus:
 
 
 def _of_jobs() -> Select[Any]:
-    """One row: the project's queued jobs, its GPU seconds of today (with running attempts), the seconds left today."""
+    """One row: the project's queued jobs, its GPU seconds of today (with running attempts), the seconds left today,
+    and its quotas of queued jobs and GPU seconds.
+    """
     project: BindParameter[str] = bindparam("project")
     moment = func.clock_timestamp()
     queued = select(func.count()).where(Job.project_id == project, Job.state == State.QUEUED)
@@ -158,7 +148,13 @@ def _of_jobs() -> Select[Any]:
     used = func.coalesce(usage.of_today(project).scalar_subquery(), 0) + func.coalesce(running.scalar_subquery(), 0)
     midnight = func.date_trunc("day", func.timezone("UTC", moment))
     passed = func.extract("epoch", func.timezone("UTC", moment) - midnight)
-    return select(queued.scalar_subquery(), used, DAY_SECONDS - passed)
+    return select(
+        queued.scalar_subquery(),
+        used,
+        DAY_SECONDS - passed,
+        func.coalesce(Project.max_queued_jobs, bindparam("max_queued", type_=Integer)),
+        func.coalesce(Project.max_gpu_seconds_per_day, bindparam("max_gpu_seconds", type_=Integer)),
+    ).where(Project.id == project)
 
 
 _OF_JOBS = CompiledStatement(_of_jobs())

@@ -26,7 +26,7 @@ def retry(
 ) -> Job | None:
     """Queue a new job for the same result, with the same parameters. None: not there. Raises NotRetryable."""
     mine = (Job.project_id == project_id, Job.id == job_id)
-    job = session.scalars(select(Job).where(*mine).with_for_update()).first()
+    job = session.scalars(select(Job).where(*mine).with_for_update(of=Job)).first()
     if job is None:
         return None
     if job.status not in RETRYABLE:
@@ -52,6 +52,8 @@ def retry(
         webhook_events=job.webhook_events,
         request_id=request_id,
         idempotency_key=idempotency_key,
+        priority=job.priority,
+        base_model=job.base_model,
         deadline_seconds=(job.expires_at - job.created_at).total_seconds() if job.expires_at is not None else None,
     )
 

@@ -26,7 +26,7 @@ ENDPOINT = "SELECT (id, project_id, url, events, disabled_at)"
 
 RIGHTS: Mapping[Program, Mapping[str, str]] = {
     "api": {
-        **dict.fromkeys(("artefacts", "workers"), READ),
+        **dict.fromkeys(("artefacts", "leases", "workers"), READ),
         **dict.fromkeys(("decisions", "events"), ADD),
         **dict.fromkeys(("consents", "erasures", "jobs", "keys", "usage", "webhook_deliveries"), CHANGE),
         **dict.fromkeys(("edits", "idempotent_requests", "images", "outbox", "priors", "subject_references"), ALL),
@@ -36,10 +36,11 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
     "dispatcher": {
         **dict.fromkeys(("artefacts", "subject_references"), READ),
         **dict.fromkeys(("decisions", "events"), ADD),
-        **dict.fromkeys(("erasures", "usage", "webhook_deliveries"), CHANGE),
+        **dict.fromkeys(("erasures", "shares", "usage", "usage_by_kind", "webhook_deliveries"), CHANGE),
         **dict.fromkeys(("consents", "jobs"), "SELECT, UPDATE"),
         **dict.fromkeys(("edits", "idempotent_requests", "images", "priors"), "SELECT, UPDATE, DELETE"),
         **dict.fromkeys(("subjects", "uploads"), "SELECT, UPDATE, DELETE"),
+        "leases": "SELECT, DELETE",
         "outbox": ALL,
         "projects": f"SELECT (id), {LOCK}",
         "webhook_endpoints": ENDPOINT,
@@ -54,10 +55,10 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         **dict.fromkeys(("consents", "edits", "images", "subject_references", "subjects"), READ),
         **dict.fromkeys(("artefacts", "decisions", "events", "outbox", "webhook_deliveries"), ADD),
         **dict.fromkeys(("jobs", "priors"), "SELECT, UPDATE"),
-        "projects": f"SELECT (id, result_kind, visible_label), {LOCK}",
-        "usage": CHANGE,
+        "projects": f"SELECT (id, result_kind, visible_label, weight, max_running_jobs), {LOCK}",
+        **dict.fromkeys(("shares", "usage", "usage_by_kind"), CHANGE),
         "webhook_endpoints": ENDPOINT,
-        "workers": ALL,
+        **dict.fromkeys(("leases", "workers"), ALL),
     },
 }
 

@@ -33,7 +33,8 @@ class Settings(BaseSettings):
     )
 
     database_url: str
-    """SQLAlchemy URL: postgresql+psycopg://user:password@host/database."""
+    """SQLAlchemy URL: postgresql+psycopg://user:password@host/database. Behind a pooler that lends connections by
+    transaction and is older than PgBouncer 1.21, add ?prepared_statements=false."""
     broker_url: str
     """Redis protocol: redis://:password@host:port/0."""
     s3_endpoint_url: str
@@ -135,7 +136,7 @@ class Settings(BaseSettings):
     max_attempts: int = 3
     """A job fails as worker_lost after this many lost workers."""
     stranded_seconds: float = 15.0
-    """The dispatcher notifies the workers again of a job that was not claimed in this time."""
+    """The dispatcher notifies the webhook workers again of a delivery that none attempted in this time."""
     queue_deadline_seconds: float = Field(604_800.0, gt=0)
     """A job that stays queued for longer than this expires."""
     signed_url_seconds: int = 900

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ledger import outbox, previews, usage, webhooks
+from ledger import leases, outbox, previews, usage, webhooks
 from ledger.database import now
 from ledger.models import Event, Job
 from ledger.states import TERMINAL, State, check
@@ -49,7 +49,7 @@ def announce(session: Session, job: Job, event_type: str, facts: Mapping[str, An
 
 
 def event(job: Job, state: State) -> Event:
-    """The next event of the job, which is now in `state`; the caller writes it."""
+    """The next event of the job, which is now in `state` and has no lease; the caller writes it."""
     job.sequence += 1
     return Event(
         project_id=job.project_id,
@@ -75,7 +75,8 @@ def end(
     check(job.status, state)
     if job.status is State.RUNNING:
         usage.charge(session, job, seconds)
-    job.state, job.lease_until, job.finished_at = state, None, now(session)
+        leases.close(session, job)
+    job.state, job.finished_at = state, now(session)
     job.partial = {}
     job.progress = previews.without_preview(job.progress)
     record(session, job, state, facts)
@@ -91,7 +92,8 @@ def requeue(session: Session, job: Job, *, charge: bool, seconds: float | None =
     """Return the job to the queue, with a message to the workers. `charge`: the attempt counts."""
     check(job.status, State.QUEUED)
     usage.charge(session, job, seconds)
-    job.state, job.lease_until, job.worker = State.QUEUED, None, None
+    leases.close(session, job)
+    job.state, job.worker = State.QUEUED, None
     job.progress = previews.without_preview(job.progress)
     job.attempt = job.attempt if charge else job.attempt - 1
     job.queued_at = job.notified_at = now(session)

@@ -11,7 +11,7 @@ from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
 from ledger import workers
-from ledger.models import Job
+from ledger.models import Job, Project
 from ledger.states import JOB_KINDS, State
 
 Reason = Literal["no_worker_serves_it", "quota", "jobs_before_it", "workers_busy"]
@@ -37,15 +37,16 @@ def of_jobs(session: Session, project_id: str, jobs: Sequence[Job], *, max_runni
 
 
 def _query(project_id: str, job_ids: Sequence[str]) -> Select[Any]:
-    """Rows of id, position, whether a live worker takes the kind, and the number of the project's running jobs."""
-    mine = select(Job.id, Job.kind, Job.created_at).where(Job.project_id == project_id, Job.state == State.QUEUED)
-    first = mine.order_by(Job.created_at, Job.id).limit(MAX_POSITION).subquery()
-    place = func.row_number().over(partition_by=first.c.kind, order_by=(first.c.created_at, first.c.id))
+    """Rows: id, position, whether a live worker can do it, the project's running jobs, and its own quota of them."""
+    mine = select(Job.id, Job.kind, Job.rank_at).where(Job.project_id == project_id, Job.state == State.QUEUED)
+    first = mine.order_by(Job.rank_at, Job.id).limit(MAX_POSITION).subquery()
+    place = func.row_number().over(partition_by=first.c.kind, order_by=(first.c.rank_at, first.c.id))
     ranked = select(first.c.id, place.label("position")).subquery()
     running = select(func.count()).where(Job.project_id == project_id, Job.state == State.RUNNING).scalar_subquery()
-    is_served = case(*((Job.kind == kind, workers.is_served(kind)) for kind in JOB_KINDS))
+    quota = select(Project.max_running_jobs).where(Project.id == project_id).scalar_subquery()
+    is_served = case(*((Job.kind == kind, workers.is_served(kind, Job.base_model)) for kind in JOB_KINDS))
     return (
-        select(Job.id, ranked.c.position, is_served.label("is_served"), running.label("running"))
+        select(Job.id, ranked.c.position, is_served.label("is_served"), running.label("running"), quota.label("quota"))
         .outerjoin(ranked, ranked.c.id == Job.id)
         .where(Job.project_id == project_id, Job.id.in_(job_ids))
     )
@@ -54,6 +55,6 @@ def _query(project_id: str, job_ids: Sequence[str]) -> Select[Any]:
 def _reason(row: Any, max_running: int) -> Reason:
     if not row.is_served:
         return "no_worker_serves_it"
-    if row.running >= max_running:
+    if row.running >= (max_running if row.quota is None else row.quota):
         return "quota"
     return "workers_busy" if row.position == 1 else "jobs_before_it"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -49,9 +49,24 @@ def served_models(session: Session) -> list[ServedModel]:
     return sorted(served, key=lambda model: (str(model.description.get("name")), str(model.description)))
 
 
-def is_served(kind: JobKind) -> ColumnElement[bool]:
-    """Condition: a live worker takes jobs of this kind."""
-    return select(Worker).where(Worker.seen_at >= _oldest(), Worker.kinds.contains([kind])).exists()
+def is_served(kind: JobKind, base_model: SQLColumnExpression[str | None]) -> ColumnElement[bool]:
+    """Condition: a live worker takes jobs of this kind that need this base model (NULL: any)."""
+    fits = or_(base_model.is_(None), _fingerprint() == base_model)
+    return select(Worker).where(*_live(kind), fits).exists()
+
+
+def has_loaded(kind: JobKind, base_model: ColumnElement[str]) -> ColumnElement[bool]:
+    """Condition: a live worker takes jobs of this kind and has loaded this base model."""
+    return select(Worker).where(*_live(kind), _fingerprint() == base_model).exists()
+
+
+def _live(kind: JobKind) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return Worker.seen_at >= _oldest(), Worker.kinds.contains([kind])
+
+
+def _fingerprint() -> ColumnElement[str]:
+    fingerprint: ColumnElement[str] = Worker.model["fingerprint"].astext
+    return fingerprint
 
 
 def _served(model: dict[str, Any], workers: Sequence[Worker]) -> ServedModel:

@@ -1,7 +1,7 @@
 """The Celery application: three queues of notifications.
 
-A message carries nothing but an id. The database row is the job, so a message that is lost, duplicated or late costs
-only time: the claim refuses a job that is not queued, and the dispatcher notifies again. Hence the settings:
+A message carries nothing but an id, and that of a job is not read (`worker.work`). The database row is the job, so a
+message that is lost, duplicated or late costs only time. Hence the settings:
 
 - No result backend: the row holds the result.
 - Early acknowledgement: with a late one, the broker delivers a training again each time its visibility timeout ends.
@@ -18,16 +18,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from multiprocessing.sharedctypes import RawValue
+from typing import TYPE_CHECKING
 
 from celery import Celery
 from celery.platforms import SecurityWarning
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
 from sqlalchemy import Engine
 
 from ledger import fetches, logs
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.notify import QUEUES
 from ledger.settings import Settings
+from ledger.states import JOB_KINDS, JobKind
 from ledger.storage import Storage
 from provenance.certificates import InvalidCertificates
 from worker.broker import drop_unreadable_messages
@@ -36,6 +38,9 @@ from worker.heartbeat import heartbeat_step
 from worker.receiver_limiter import Receiver, ReceiverLimiter
 from worker.signer import result_signer
 from worker.webhooks import deliver, find_receiver
+
+if TYPE_CHECKING:
+    from worker.work import Work
 
 INVALID_MODEL_STATUS = 2  # as for the other wrong settings
 WEBHOOK_THREADS = 128
@@ -52,12 +57,12 @@ def make_app(
     draining: Callable[[], bool] = lambda: False,
     *,
     webhooks_only: bool = False,
-    kinds: Sequence[str] = (),
+    kinds: Sequence[JobKind] = (),
     on_invalid_model: Callable[[], None] = lambda: None,
 ) -> Celery:
     """The application with its five tasks. With `webhooks_only`, the worker has no model to load.
 
-    `kinds` are the kinds of jobs that the worker reports to take, see `worker.presence`.
+    `kinds` are the kinds of jobs that the worker takes, and reports to take, see `worker.presence`.
 
     The child process calls `on_invalid_model` if it refuses the base model. It must end the worker: Celery only logs
     the errors of a starting child, and each job would wait for ever in a worker that cannot run it.
@@ -95,12 +100,12 @@ def make_app(
         return unit_of_work(engine())
 
     @cache
-    def job_runner() -> Callable[[str], None]:
+    def work() -> "Work":
         # Imported here, because these modules import torch.
         from worker.checkpoints import keep_forgetting
         from worker.context import make_context
         from worker.presence import report_presence
-        from worker.run_job import run_job
+        from worker.work import Work
 
         logs.adopt("transformers", "diffusers", "huggingface_hub")
         context = make_context(settings, engine(), draining)
@@ -108,14 +113,16 @@ def make_app(
         if kinds:
             report_presence(context, kinds)
             keep_forgetting(context)
-        return partial(run_job, context)
+        jobs = Work(context, kinds)
+        jobs.start()
+        return jobs
 
     @worker_process_init.connect(weak=False)
     def load(**_: object) -> None:
         from lipe_core.errors import InvalidModel  # the image of the API, which serves webhooks, has no lipe_core
 
         try:
-            job_runner()
+            work()
         except InvalidModel as error:
             log.critical("this worker ends, because %s", error)
             on_invalid_model()
@@ -126,17 +133,22 @@ def make_app(
         gc.freeze()
         is_loaded.value = 1
 
+    @worker_process_shutdown.connect(weak=False)
+    def finish(**_: object) -> None:
+        if is_loaded.value and not webhooks_only:
+            work().finish()
+
     @app.task(name="lipe.prior")
-    def prior(job_id: str) -> None:
-        job_runner()(job_id)
+    def prior(_job_id: str) -> None:
+        work().run_waiting()
 
     @app.task(name="lipe.edit")
-    def edit(job_id: str) -> None:
-        job_runner()(job_id)
+    def edit(_job_id: str) -> None:
+        work().run_waiting()
 
     @app.task(name="lipe.captions")
-    def captions(job_id: str) -> None:
-        job_runner()(job_id)
+    def captions(_job_id: str) -> None:
+        work().run_waiting()
 
     fetch_limiter = ReceiverLimiter(FETCH_THREADS_PER_PROJECT, FETCH_THREADS, draining)
 
@@ -198,7 +210,7 @@ def serve(queues: Sequence[str]) -> None:
     # The warning about root concerns pickled messages. This worker accepts JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries are no log lines
-    kinds = [task.removeprefix("lipe.") for task, queue in QUEUES.items() if queue in queues and not webhooks_only]
+    kinds = [kind for kind in JOB_KINDS if QUEUES[f"lipe.{kind}"] in queues]
     app = make_app(
         settings, lambda: bool(flag.value), webhooks_only=webhooks_only, kinds=kinds, on_invalid_model=refuse
     )

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import Any, TypeVar
+
+from psycopg import Connection
 
 from ledger import attempts
 from ledger.artefacts import NewArtefact
@@ -22,7 +24,11 @@ from ledger.attempts import Claim, Control, Progress
 from ledger.database import UNAVAILABLE, Autocommit
 from ledger.storage import StorageError
 
-RENEW_SECONDS = 0.2
+RENEW_SECONDS = (0.2, 2.0)
+"""The shortest and the longest time between two renewals."""
+RENEW_SHARE = 0.1
+"""The time between two renewals, as a share of the attempt's age: a user watches a short job closely, and thousands of
+long ones must not load the database."""
 DATABASE_RETRY_SECONDS = 5.0
 POLL_SECONDS = 1.0
 RENEWALS_PER_LEASE = 4
@@ -41,6 +47,10 @@ class Draining(Exception):
     """This worker must stop: save a checkpoint and return the job to the queue without charging the attempt."""
 
 
+class GivingWay(Draining):
+    """A short job waits: save a checkpoint and return this one to the queue without charging the attempt."""
+
+
 class ClaimLost(Exception):
     """Another attempt has the job, or the job has ended or was erased: stop, write nothing."""
 
@@ -49,11 +59,16 @@ class OverTime(Exception):
     """The attempt runs for longer than a job may. The message says how long that is."""
 
 
+STOPS = {Control.CANCEL: Canceled, Control.GIVE_WAY: GivingWay, Control.LOST: ClaimLost}
+
+
 @dataclass
 class Attempt:
     """One attempt at one job: `report` sends its progress; `seconds` has the duration of each stage.
 
-    `preview` is the newest preview that is stored. Each report includes it. The work runs inside `lease_kept`.
+    `preview` is the newest preview that is stored. Each report includes it. The work runs inside `lease_kept`, whose
+    thread alone writes to the database, so that the work goes on while the database does not answer. The thread asks
+    `gives_way` whether the job shall return to the queue because a short one waits.
     """
 
     autocommit: Autocommit
@@ -64,6 +79,7 @@ class Attempt:
     preview: NewArtefact | None = None
     clock: Callable[[], float] = time.monotonic
     max_seconds: float = math.inf
+    gives_way: Callable[[Connection], bool] = lambda _: False
     _began: float = field(init=False)
     _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
     _stage_began: tuple[int, float] = (0, 0.0)
@@ -71,7 +87,8 @@ class Attempt:
     _has_reported: bool = False
     _control: Control = Control.GO_ON
     _is_cut_off: bool = False
-    _renewing: Lock = field(default_factory=Lock)
+    _is_over: bool = False
+    _wake: Event = field(default_factory=Event)
 
     def __post_init__(self) -> None:
         self._began = self.clock()
@@ -82,14 +99,14 @@ class Attempt:
 
         After `stuck_seconds` without a report, the thread calls `on_stuck` with the reason and renews no more.
         """
-        over = Event()
-        thread = Thread(target=self._keep_lease, args=(over, stuck_seconds, on_stuck), name="lease", daemon=True)
+        thread = Thread(target=self._keep_lease, args=(stuck_seconds, on_stuck), name="lease", daemon=True)
         thread.start()
         try:
             yield
         finally:
-            over.set()
-            thread.join()
+            self._is_over = True
+            self._wake.set()
+            thread.join(DATABASE_RETRY_SECONDS)  # it may wait for a database that does not answer
 
     @contextmanager
     def stage(self, name: str, step: int = 0, total: int = 1) -> Iterator[None]:
@@ -100,11 +117,10 @@ class Attempt:
         self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - start
 
     def report(self, stage: str, step: int, total: int, **details: Any) -> None:
-        """Report that step `step` of `total` is done.
+        """Report that step `step` of `total` is done. The lease's thread writes it, if a renewal is due.
 
-        Writes at most once in RENEW_SECONDS, and at the beginning and end of a stage. Raises Canceled, Draining or
-        ClaimLost, also if the lease's thread has received the command; a job receives no other command to stop. Raises
-        OverTime after `max_seconds`.
+        It also writes the beginning and end of a stage. Raises Canceled, Draining, GivingWay or ClaimLost if the thread
+        has received that answer; a job receives no other command to stop. Raises OverTime after `max_seconds`.
         """
         now, self._has_reported = self.clock(), True
         begins = stage != self._latest.stage
@@ -115,16 +131,28 @@ class Attempt:
         self._latest = Progress(stage, step, total, details | {"eta_seconds": eta}, self.preview)
         if self.draining():
             raise Draining
-        if self._control is Control.GO_ON and (now >= self._next_renewal or begins or ends):
-            self._renew()
+        if begins or ends:
+            self._next_renewal = now
+        if now >= self._next_renewal:
+            self._wake.set()
         if self._control is not Control.GO_ON:
-            raise Canceled if self._control is Control.CANCEL else ClaimLost
+            raise STOPS[self._control]
         if now - self._began > self.max_seconds:
             raise OverTime(f"it ran for longer than {self.max_seconds:g} seconds: request fewer steps or images")
 
     def reporter(self, stage: str) -> Callable[[int, int], None]:
         """`report` for one stage, with the signature of lipe_core's `on_step`."""
         return lambda step, total: self.report(stage, step, total)
+
+    @property
+    def has_given_way(self) -> bool:
+        """Whether the job stopped because a short one waits."""
+        return self._control is Control.GIVE_WAY
+
+    @property
+    def latest(self) -> Progress:
+        """The newest report of progress."""
+        return self._latest
 
     def renew_lease(self) -> None:
         """Report the latest progress again, as a sign of activity. Raises the same exceptions as `report`."""
@@ -183,10 +211,14 @@ class Attempt:
         while wait(futures, POLL_SECONDS).not_done:
             self.renew_lease()
 
-    def _keep_lease(self, over: Event, stuck_seconds: float, on_stuck: Callable[[str], None]) -> None:
+    def _keep_lease(self, stuck_seconds: float, on_stuck: Callable[[str], None]) -> None:
         interval = min(POLL_SECONDS, self.lease_seconds / RENEWALS_PER_LEASE)
         silent_seconds = 0.0  # counted by this thread: a process that continues after a long SIGSTOP is not stuck
-        while not over.wait(interval):
+        while True:
+            self._wake.wait(interval)
+            if self._is_over:
+                return
+            self._wake.clear()
             silent_seconds = 0.0 if self._has_reported else silent_seconds + interval
             self._has_reported = False
             if silent_seconds > stuck_seconds:
@@ -200,22 +232,23 @@ class Attempt:
                     log.exception("job %s: the lease's thread goes on", self.claim.job_id)
 
     def _renew(self) -> None:
-        with self._renewing:  # so that no older progress is written after a newer one
-            now = self.clock()
-            self._next_renewal = now + RENEW_SECONDS
-            try:
-                with self.autocommit() as connection:
-                    self._control = attempts.renew(
-                        connection, self.claim, self._latest, lease_seconds=self.lease_seconds
-                    )
-            except UNAVAILABLE as error:
-                # Continue: without the database no other worker can claim the job. The next renewal checks the claim.
-                if not self._is_cut_off:
-                    log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)
-                self._is_cut_off = True
-                self._next_renewal = now + DATABASE_RETRY_SECONDS
-            else:
-                self._is_cut_off = False
+        now = self.clock()
+        shortest, longest = RENEW_SECONDS
+        self._next_renewal = now + min(longest, max(shortest, RENEW_SHARE * (now - self._began)))
+        try:
+            with self.autocommit() as connection:
+                control = attempts.renew(connection, self.claim, self._latest, lease_seconds=self.lease_seconds)
+                if control is Control.GO_ON and self.gives_way(connection):
+                    control = Control.GIVE_WAY
+            self._control = control
+        except UNAVAILABLE as error:
+            # Continue: without the database no other worker can claim the job. The next renewal checks the claim.
+            if not self._is_cut_off:
+                log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)
+            self._is_cut_off = True
+            self._next_renewal = now + DATABASE_RETRY_SECONDS
+        else:
+            self._is_cut_off = False
 
     def _eta(self, step: int, total: int, now: float) -> float | None:
         first, start = self._stage_began

@@ -7,8 +7,9 @@ it would occupy the memory that a training needs.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 
 from PIL import Image
 
@@ -21,6 +22,7 @@ from lipe_core.memory import free_memory
 from lipe_core.pretrained import public_name
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
+from worker.attempt import Attempt
 from worker.gpu import cpu_offloaded, with_memory_fallbacks
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class CaptionModel:
     revision: str | None = None
     bits: int = 16
     _model: VisionLanguageModel | None = None
+    _loading: Lock = field(default_factory=Lock)
 
     @property
     def name(self) -> str:
@@ -46,16 +49,20 @@ class CaptionModel:
 
     def load(self, base: BaseModel) -> VisionLanguageModel:
         """The model in main memory, in the base model's precision. Raises CaptionerUnavailable."""
-        if self._model is None:
-            try:
-                self._model = vlm.load(self.checkpoint, revision=self.revision, dtype=base.dtype, bits=self.bits)
-            except InvalidModel as error:
-                log.error("LIPE_CAPTIONER cannot be loaded: %s", error)
-                raise CaptionerUnavailable(
-                    f"{self.name} cannot caption the images: give every reference a caption, and an edit its source "
-                    "prompt, or correct LIPE_CAPTIONER (the worker's log has the reason)"
-                ) from error
-        return self._model
+        with self._loading:  # a job that was cancelled leaves its thread behind
+            if self._model is None:
+                self._model = self._read(base)
+            return self._model
+
+    def _read(self, base: BaseModel) -> VisionLanguageModel:
+        try:
+            return vlm.load(self.checkpoint, revision=self.revision, dtype=base.dtype, bits=self.bits)
+        except InvalidModel as error:
+            log.error("LIPE_CAPTIONER cannot be loaded: %s", error)
+            raise CaptionerUnavailable(
+                f"{self.name} cannot caption the images: give every reference a caption, and an edit its source "
+                "prompt, or correct LIPE_CAPTIONER (the worker's log has the reason)"
+            ) from error
 
     def captions(
         self, images: Sequence[Image.Image], subject: Subject, *, base: BaseModel, on_step: OnStep
@@ -79,6 +86,12 @@ class CaptionModel:
                 return write()
 
         return with_memory_fallbacks([write, write_without_base_model])
+
+
+def load_captioner(attempt: Attempt, model: CaptionModel | None, base: BaseModel) -> None:
+    """Load the model, if there is one, and report meanwhile. Raises CaptionerUnavailable and what `report` raises."""
+    if model is not None:
+        attempt.run_in_thread(partial(model.load, base))
 
 
 def captioner(model: CaptionModel | None, base: BaseModel, on_step: OnStep) -> Captioner:

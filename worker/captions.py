@@ -12,7 +12,7 @@ from lipe_core import sdxl
 from lipe_core.errors import InvalidRequest
 from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost
-from worker.captioner import CaptionerUnavailable
+from worker.captioner import CaptionerUnavailable, load_captioner
 from worker.context import WorkerContext
 from worker.job_result import JobResult
 from worker.job_warnings import check_captions
@@ -37,6 +37,7 @@ def write_captions(context: WorkerContext, attempt: Attempt) -> JobResult:
     base = context.gpu.base_model()
     with attempt.stage("loading"):
         inputs = _load(context, attempt)
+        load_captioner(attempt, context.caption_model, base)
     loaded, subject = list(inputs.images.values()), inputs.subject
     with attempt.stage("captioning", 0, len(loaded)):
         written = context.caption_model.captions(loaded, subject, base=base, on_step=attempt.reporter("captioning"))

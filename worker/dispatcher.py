@@ -1,4 +1,4 @@
-"""The dispatcher: a loop of small periodic tasks.
+"""The dispatcher: small periodic tasks, each in a thread of its own, so that a long one does not delay the others.
 
 It publishes the outbox, requeues jobs of workers that died, ends consents, and deletes objects of erased rows and
 orphans. Each task is one or two indexed queries. Several dispatchers may run at once: they lock rows with SKIP LOCKED,
@@ -17,11 +17,13 @@ from ledger import consent_ends, deliveries, erasures, idempotency, orphans, out
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
-from ledger.states import JOB_KINDS
 from ledger.storage import Storage, StorageError
 from worker.heartbeat import touch_heartbeat
 
-TICK_SECONDS = 0.25
+HEARTBEAT_SECONDS = 1.0
+CONNECTIONS = 4
+GRACE_SECONDS = 10.0
+"""A task that runs when the dispatcher ends has so much time. Later it is rolled back."""
 RETRY_SECONDS = 5.0
 LEASES = 5
 """A lease that ends later than in so many leases is older than a change of the clock."""
@@ -33,14 +35,13 @@ class BrokerUnavailable(Exception):
     """The broker accepts no messages; the outbox keeps them."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class PeriodicTask:
-    """A function to run every `seconds`; `due` is a time of the monotonic clock."""
+    """A function to run every `seconds`."""
 
     name: str
     seconds: float
     run: Callable[[], object]
-    due: float = 0.0
 
 
 def serve() -> None:
@@ -48,17 +49,21 @@ def serve() -> None:
     settings, stop = Settings(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    begin = unit_of_work(make_engine(settings.database_url, pool_size=1))
+    begin = unit_of_work(make_engine(settings.database_url, pool_size=CONNECTIONS))
     tasks = periodic_tasks(settings, begin, make_notifier(settings), Storage(settings))
+    threads = [threading.Thread(target=repeat, args=(task, stop), name=task.name, daemon=True) for task in tasks]
+    for thread in threads:
+        thread.start()
     log.info("dispatcher ready")
-    while not stop.wait(TICK_SECONDS):
+    while not stop.wait(HEARTBEAT_SECONDS):
         touch_heartbeat(settings)
-        for task in tasks:
-            run_if_due(task)
+    deadline = time.monotonic() + GRACE_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, storage: Storage) -> list[PeriodicTask]:
-    """All tasks of a dispatcher. The outbox is last, because the other tasks write entries to it."""
+    """All tasks of a dispatcher."""
 
     def reap_jobs() -> None:
         with begin() as session:
@@ -67,10 +72,6 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
                 log.warning("reaped %d jobs whose workers stopped answering", lost)
             if late := reaper.expire(session, deadline_seconds=settings.queue_deadline_seconds):
                 log.warning("%d jobs expired in the queue", late)
-            for kind in JOB_KINDS:
-                reaper.notify_stranded(
-                    session, kind, seconds=settings.stranded_seconds, max_running=settings.max_running_jobs
-                )
 
     def notify_deliveries() -> None:
         with begin() as session:
@@ -126,21 +127,24 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         PeriodicTask("uploads", 10.0, delete_expired_uploads),
         PeriodicTask("orphans", 60.0, delete_orphans),
         PeriodicTask("retention", 60.0, erase_old),
-        PeriodicTask("outbox", 0.0, publish_outbox),
+        PeriodicTask("outbox", 0.25, publish_outbox),
     ]
 
 
-def run_if_due(task: PeriodicTask) -> None:
-    """Run the task if it is due. After an error, the task is due again in RETRY_SECONDS."""
-    if time.monotonic() < task.due:
-        return
-    wait = task.seconds
+def repeat(task: PeriodicTask, stop: threading.Event) -> None:
+    """Run the task again and again, until `stop` is set."""
+    while not stop.wait(run_once(task)):
+        pass
+
+
+def run_once(task: PeriodicTask) -> float:
+    """Run the task; return the seconds until it is due again, which are RETRY_SECONDS after an error."""
     try:
         task.run()
     except (*UNAVAILABLE, StorageError, BrokerUnavailable) as error:
         log.warning("%s: %s", task.name, error)
-        wait = RETRY_SECONDS
+        return RETRY_SECONDS
     except Exception:
         log.exception("%s", task.name)
-        wait = RETRY_SECONDS
-    task.due = time.monotonic() + wait
+        return RETRY_SECONDS
+    return task.seconds

@@ -25,7 +25,7 @@ from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost
-from worker.captioner import CaptionModel
+from worker.captioner import CaptionModel, load_captioner
 from worker.context import WorkerContext
 from worker.credentials import edit_facts, job_credentials
 from worker.edit_prior import load_prior
@@ -148,9 +148,11 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         negative_prompt=rows.parameters.get("negative_prompt", ""),
         references=tuple(image(reference.image).convert("RGB") for reference in references),
     )
+    caption_model = None if source_prompt else context.caption_model
+    load_captioner(attempt, caption_model, context.gpu.base_model())
     return EditInputs(
         request,
-        None if source_prompt else context.caption_model,
+        caption_model,
         load_prior(context, attempt, rows.edit, rows.prior, rows.mix),
         _mix_of(rows),
         rows.edit.method,

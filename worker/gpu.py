@@ -48,11 +48,22 @@ class Gpu:
         """The base model's name for users."""
         return model_name(self.checkpoint)
 
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the loaded base model; None before `base_model` was called."""
+        return self._model.fingerprint if self._model else None
+
+    @property
+    def adapters(self) -> list[str]:
+        """The SHA-256 of the adapters in memory."""
+        return list(self._priors)
+
     def base_model(self) -> BaseModel:
         """The base model, loaded at the first call in `precision.network_dtype`."""
         if self._model is None:
             device = torch.device(self._device())
             dtype = precision.network_dtype(device)
+            precision.flush_denormals()
             self._model = sdxl.load(
                 self.checkpoint, revision=self.revision, device=device, dtype=dtype, hash_cache=self.hash_cache
             )

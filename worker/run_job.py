@@ -1,4 +1,4 @@
-"""One job from the notification to its end: claim, work, store, finish. Every outcome of a job is in this file."""
+"""One job from the claim to its end: work, store, finish. Every outcome of a job is in this file."""
 
 import logging
 import os
@@ -8,10 +8,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from psycopg import Connection
 from sqlalchemy.orm import Session
 from torch import OutOfMemoryError
 
-from ledger import artefacts, attempts, jobs, partial_results, quotas
+from ledger import artefacts, attempts, jobs, partial_results
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
@@ -31,22 +32,16 @@ DATABASE_RETRY_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-def run_job(context: WorkerContext, job_id: str) -> None:
-    """Claim the job and run it to its end. Does nothing if the job cannot be claimed."""
-    start = time.monotonic()
-    _load_models(context, job_id)  # before the claim: loading cannot report, so a cancel would wait for it
-    loading = time.monotonic() - start
-    claim = _claim(context, job_id)
-    if claim is None:
-        return
-    settings = context.settings
+def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connection], bool] = lambda _: False) -> bool:
+    """Run the claimed job to its end, or until `gives_way` returns True. Returns whether it has given way."""
+    settings, job_id = context.settings, claim.job_id
     attempt = Attempt(
         context.autocommit,
         claim,
         settings.lease_seconds,
         context.draining,
-        {"loading": loading},
         max_seconds=settings.max_job_seconds,
+        gives_way=gives_way,
     )
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
@@ -59,30 +54,7 @@ def run_job(context: WorkerContext, job_id: str) -> None:
         _delete_orphans(context, claim)
     checkpoints.forget(context)
     log.info("job %s: attempt %d ends", job_id, claim.attempt)
-
-
-def _load_models(context: WorkerContext, job_id: str) -> None:
-    base = context.gpu.base_model()
-    if context.caption_model is None:
-        return
-    with context.begin() as session:
-        needs_captions = jobs.needs_captions(session, job_id)
-    if needs_captions:
-        with suppress(Exception):  # the attempt meets the error again, and then it is the job's
-            context.caption_model.load(base)
-
-
-def _claim(context: WorkerContext, job_id: str) -> Claim | None:
-    """The claim on the job. None: the worker drains, the project's quota is used up, or the job is not queued.
-
-    The dispatcher notifies again for a job that stays queued.
-    """
-    if context.draining():
-        return None
-    with context.begin() as session:
-        if not quotas.has_room(session, job_id, context.settings):
-            return None
-        return attempts.claim(session, job_id, context.name, lease_seconds=context.settings.lease_seconds)
+    return attempt.has_given_way
 
 
 def _run(context: WorkerContext, attempt: Attempt) -> bool:
@@ -96,9 +68,9 @@ def _run(context: WorkerContext, attempt: Attempt) -> bool:
     try:
         return _succeed(context, attempt, work[claim.kind](context, attempt))
     except Draining:
-        _write(context, lambda session: attempts.release(session, claim, charge=False))
+        _write(context, attempt, lambda session: attempts.release(session, claim, charge=False))
     except Canceled:
-        _write(context, lambda session: attempts.finish_canceled(session, claim))
+        _write(context, attempt, lambda session: attempts.finish_canceled(session, claim))
     except ClaimLost:
         pass
     except UNAVAILABLE:
@@ -139,7 +111,7 @@ def _succeed(context: WorkerContext, attempt: Attempt, result: JobResult) -> boo
             attempts.finish_canceled(session, claim)
         return has_succeeded
 
-    return _write(context, finish) and claim.epoch == 1 and attempt.preview is None
+    return _write(context, attempt, finish) and claim.epoch == 1 and attempt.preview is None
 
 
 def _fail(context: WorkerContext, attempt: Attempt, error: Exception) -> None:
@@ -151,7 +123,7 @@ def _fail(context: WorkerContext, attempt: Attempt, error: Exception) -> None:
         log.warning("job %s failed: %s: %s", attempt.claim.job_id, code, error)
         detail = str(error)
     metrics = _metrics(context, attempt)
-    _write(context, lambda session: attempts.finish_failed(session, attempt.claim, code, detail, metrics))
+    _write(context, attempt, lambda session: attempts.finish_failed(session, attempt.claim, code, detail, metrics))
 
 
 def _end_stuck_process(context: WorkerContext, attempt: Attempt, reason: str) -> None:
@@ -166,14 +138,15 @@ def _end_stuck_process(context: WorkerContext, attempt: Attempt, reason: str) ->
         # Without the GPU's metrics: a call to a GPU that hangs would hang as well.
         _write(
             context,
+            attempt,
             lambda session: attempts.finish_failed(session, attempt.claim, STUCK, reason, _times(context, attempt)),
         )
     finally:
         os._exit(1)
 
 
-def _write(context: WorkerContext, write: Callable[[Session], bool]) -> bool:
-    """Write the job's last change, and retry it during a short outage of the database.
+def _write(context: WorkerContext, attempt: Attempt, write: Callable[[Session], bool]) -> bool:
+    """Write the job's last change with its last progress, and retry it during a short outage of the database.
 
     After a long outage it raises; the reaper then requeues the job.
     """
@@ -181,6 +154,9 @@ def _write(context: WorkerContext, write: Callable[[Session], bool]) -> bool:
     while True:
         try:
             with context.begin() as session:
+                attempts.report_last(
+                    session, attempt.claim, attempt.latest, lease_seconds=context.settings.lease_seconds
+                )
                 written = write(session)
             return written
         except UNAVAILABLE:

@@ -27,7 +27,7 @@ from lipe_core.subject import Category, Subject
 from lipe_core.training.learn import LearnRequest, TrainingSet, prepare, train_prior
 from lipe_core.training.train import TrainingRun
 from worker.attempt import Attempt, ClaimLost
-from worker.captioner import captioner
+from worker.captioner import captioner, load_captioner
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
 from worker.job_result import File, JobResult
@@ -89,6 +89,7 @@ def _request(
     captions = tuple(reference.caption for reference in row.references)
     has_all_captions = all(caption and caption.strip() for caption in captions)
     caption_model = None if has_all_captions else context.caption_model
+    load_captioner(attempt, caption_model, model)
     return LearnRequest(
         subject=Subject(row.token, row.class_noun),
         references=tuple(images),

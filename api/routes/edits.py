@@ -166,6 +166,8 @@ def _create_job(
         request_id=request.state.request_id,
         idempotency_key=idempotent.key,
         deadline_seconds=new_edit.deadline_seconds,
+        priority=new_edit.priority,
+        base_model=inputs.base_model if prior_id else None,
     )
     note_others(session, job, shown, has_statement, caller_of(request).actor)
     return job

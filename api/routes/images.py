@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api import problems
 from api.auth import CallerDep
 from api.fields import Id, ImageUrl, PathId, RequestModel
-from api.file_body import file_request_body, read_file
+from api.file_body import IMAGE_FILE_PROBLEMS, file_request_body, read_file
 from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
 from api.image_body import DownloadableImage, ImageBody
 from api.image_creation import discard, sanitize, store_image, store_upload
@@ -57,13 +57,7 @@ REQUEST_BODY = file_request_body({JSON: {"schema": NewImage.model_json_schema()}
         "upload_incomplete",
         "upload_used",
         "idempotency_key_in_flight",
-        "image_too_large",
-        "image_format_unsupported",
-        "image_too_many_pixels",
-        "image_sides_out_of_range",
-        "image_animated",
-        "image_unreadable",
-        "image_too_complex",
+        *IMAGE_FILE_PROBLEMS,
         "idempotency_key_reused",
         "storage_unavailable",
     ),

@@ -126,8 +126,10 @@ def follow_job(
         job = jobs.get(session, caller.project_id, job_id)
     if job is None:
         raise problems.not_found("job", job_id)
-    if last_event_id > job.sequence:
-        detail = f"{job_id} has no event {last_event_id}, its newest is {job.sequence}: send the last that you received"
+    if last_event_id > job.newest_number:
+        detail = (
+            f"{job_id} has no event {last_event_id}, its newest is {job.newest_number}: send the last that you received"
+        )
         raise problems.invalid(detail, param="last-event-id")
     if job.status in TERMINAL and job.sequence == last_event_id:
         return Response(status_code=204)

@@ -103,7 +103,8 @@ def get_usage(service: ServiceDep, caller: CallerDep) -> Any:
     with service.begin() as session:
         queued, running = quotas.count_active(session, caller.project_id)
         statuses = quotas.of_project(session, caller.project_id, settings)
+        most = quotas.max_running(session, caller.project_id, settings)
     rows = [
         QuotaBody(name=one.name, quota=one.quota, remaining=one.remaining, reset_seconds=one.reset) for one in statuses
     ]
-    return UsageBody(queued_jobs=queued, running_jobs=running, max_running_jobs=settings.max_running_jobs, quotas=rows)
+    return UsageBody(queued_jobs=queued, running_jobs=running, max_running_jobs=most, quotas=rows)

@@ -16,7 +16,17 @@ from api.auth import CallerDep, caller_of
 from api.choices import Preset, chosen
 from api.consent import require_valid
 from api.dry_run import DryRunBody, dry_run
-from api.fields import DeadlineSeconds, Metadata, Moment, PathId, RequestModel, ResponseModel, WebhookUrl, check_url
+from api.fields import (
+    DeadlineSeconds,
+    Metadata,
+    Moment,
+    PathId,
+    Priority,
+    RequestModel,
+    ResponseModel,
+    WebhookUrl,
+    check_url,
+)
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
 from api.job_body import JobBody, JobWarning
@@ -54,6 +64,7 @@ class NewPrior(RequestModel):
     """Largest number of preview images during the training. Set 0 for the fastest training."""
 
     deadline_seconds: DeadlineSeconds = None
+    priority: Priority = 0
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
@@ -238,4 +249,5 @@ def _create_job(
         request_id=request_id,
         idempotency_key=idempotent.key,
         deadline_seconds=new_prior.deadline_seconds,
+        priority=new_prior.priority,
     )

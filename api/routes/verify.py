@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import CallerDep
-from api.file_body import file_request_body, read_file
+from api.file_body import IMAGE_FILE_PROBLEMS, file_request_body, read_file
 from api.problems import problem_responses
 from api.service import Service, ServiceDep
 from api.verification_body import VerificationBody
@@ -19,15 +19,7 @@ router = APIRouter(prefix="/verify", tags=["verification"])
     "",
     operation_id="verify_image",
     openapi_extra=file_request_body({}),
-    responses=problem_responses(
-        "image_too_large",
-        "image_format_unsupported",
-        "image_too_many_pixels",
-        "image_sides_out_of_range",
-        "image_animated",
-        "image_unreadable",
-        "image_too_complex",
-    ),
+    responses=problem_responses(*IMAGE_FILE_PROBLEMS),
 )
 async def verify_image(request: Request, service: ServiceDep, caller: CallerDep) -> VerificationBody:
     """Check the Content Credentials of an image file, as the body or as the field `file` of a form.

@@ -56,13 +56,14 @@ def run_bench(
         from cli.kit.runs import Bench
         from cli.kit.subjects import read_subjects
         from cli.kit.vision_judge import NoVerdict
-        from lipe_core import sdxl
+        from lipe_core import precision, sdxl
         from lipe_core.captioning.chat import ChatEndpoint
 
     try:
         subjects, chosen = read_subjects(folder), choose_systems(systems)
         judge = ChatEndpoint(judge_url, judge_key, judge_model) if judge_url else None
         chosen_device = _device(device)
+        precision.flush_denormals()
         model = sdxl.load(base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device))
         bench = Bench(model, out, seed)
         typer.echo(f"{len(subjects)} subjects, {len(chosen)} systems")

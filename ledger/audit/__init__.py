@@ -28,7 +28,7 @@ from ledger.audit import (
     uploads,
     worker_disks,
 )
-from ledger.audit.violation import UNBOUNDED, Bounds, Violation
+from ledger.audit.violation import Bounds, Violation
 from ledger.database import UnitOfWork
 from ledger.storage import Storage
 
@@ -68,18 +68,18 @@ def audit(
     *,
     patience: timedelta,
     key_lifetime: timedelta,
-    max_running: int = UNBOUNDED,
     lease: timedelta = timedelta(hours=1),
     worker_data: Sequence[Path] = (),
 ) -> list[Violation]:
     """Return every violation, sorted by invariant.
 
-    `patience`: how late a step may be. `key_lifetime`: how long idempotency keys are kept. `max_running`: how many jobs
-    of one project may run at once; its other jobs may wait. `lease`: for how long a worker takes a job at a time.
-    `worker_data`: the data folders of workers on this machine. Every artefact and every uploaded image is read back
-    from the storage. Raises StorageError, `database.UNAVAILABLE`, and OSError if a folder is unreadable.
+    `patience`: how late a step may be. `key_lifetime`: how long idempotency keys are kept. `lease`: for how long a
+    worker takes a job at a time. `worker_data`: the data folders of workers on this machine.
+
+    Every artefact and every uploaded image is read back from the storage. Raises StorageError, `database.UNAVAILABLE`,
+    and OSError if a folder is unreadable.
     """
-    bounds = Bounds(patience, key_lifetime, max_running, lease)
+    bounds = Bounds(patience, key_lifetime, lease)
     with _snapshot(begin) as session:
         found = [violation for check in CHECKS for violation in check(session, bounds)]
         found += worker_disks.violations(session, bounds, worker_data)

@@ -37,5 +37,5 @@ def _faults(job: Job, event: Event | None) -> Iterator[str]:
         yield f"went on to event number {job.sequence} after its terminal event, number {event.sequence}"
     if job.finished_at is None:
         yield f"is {job.state}, but has no `finished_at`"
-    if job.lease_until is not None:
+    if job.lease is not None or job.lease_until is not None:
         yield f"is {job.state}, but is still leased to {job.worker}"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from ledger.audit.violation import Bounds, Violation
-from ledger.models import Job
+from ledger.models import Job, Lease
 from ledger.previews import FIELD, from_progress
 from ledger.states import State
 from ledger.storage import StoredObject, attempt_prefix
@@ -29,6 +29,7 @@ def recorded(session: Session) -> dict[str, StoredObject]:
 
 
 def _shown(session: Session) -> Iterator[tuple[Job, StoredObject]]:
-    for job in session.scalars(select(Job).where(Job.progress.has_key(FIELD))):
-        if preview := from_progress(job.progress):
+    shown = or_(Job.progress.has_key(FIELD), Lease.progress.has_key(FIELD))
+    for job in session.scalars(select(Job).outerjoin(Lease, Lease.job_id == Job.id).where(shown)):
+        if preview := from_progress(job.latest_progress[1]):
             yield job, preview.stored

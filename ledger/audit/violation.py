@@ -5,7 +5,6 @@ from datetime import timedelta
 
 MOMENT = "%Y-%m-%d %H:%M:%S %Z"
 """The format of a time in a violation."""
-UNBOUNDED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -23,5 +22,4 @@ class Bounds:
 
     patience: timedelta
     key_lifetime: timedelta
-    max_running: int
     lease: timedelta = timedelta(hours=1)

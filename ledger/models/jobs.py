@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list_index, metadata_index
 from ledger.states import State
@@ -13,11 +13,14 @@ from ledger.states import State
 class Job(Row):
     """A training, an edit or captions to make. `parameters` were requested, and an attempt ran with `resolved`.
 
-    `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the
-    number of the newest event. `notified_at` is the time of the newest message to the workers about it. `partial` has
-    the results that an unfinished edit has stored (`partial_results`), `warnings` those of `job_warnings`.
-    The job expires at `expires_at` if no attempt has begun.
+    `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the number
+    of the newest event; it, `progress` and `progress_sequence` are as of the last attempt's end, and those of the
+    running one are in its lease. `rank_at` is the place in the queue (`ledger.claims`), None for jobs that had ended
+    before there were ranks. `base_model` is the fingerprint of the one that the job needs; None: any.
+    `partial` has the results that an unfinished edit has stored (`partial_results`), `warnings` those of
+    `job_warnings`. The job expires at `expires_at` if no attempt has begun.
     `webhook_events` are the types of event that `webhook_url` gets; empty: the job's end.
+    The release before this one reads `notified_at` and writes `lease_until`; a later one drops them.
     """
 
     __tablename__ = "jobs"
@@ -25,8 +28,9 @@ class Job(Row):
         list_index("jobs"),
         metadata_index("jobs"),
         Index("ix_jobs_queued", "created_at", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_waiting", "project_id", "kind", "rank_at", "id", postgresql_where=text("state = 'queued'")),
         Index("ix_jobs_expiries", "expires_at", postgresql_where=text("state = 'queued'")),
-        Index("ix_jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("ix_jobs_running", "project_id", postgresql_where=text("state = 'running'")),
         Index("ix_jobs_project_id_state_created_at", "project_id", "state", "created_at", "id"),
         Index("ix_jobs_prior_id_created_at", "prior_id", "created_at", postgresql_where=text("kind = 'prior'")),
         Index("ix_jobs_trainings", "project_id", "created_at", "id", postgresql_where=text("kind = 'prior'")),
@@ -53,6 +57,9 @@ class Job(Row):
     lease_until: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None]
     notified_at: Mapped[Moment]
+    priority: Mapped[int] = mapped_column(server_default=text("0"))
+    rank_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
+    base_model: Mapped[str | None]
     cancel_requested_at: Mapped[datetime | None]
     progress: Mapped[dict[str, Any]]
     progress_sequence: Mapped[int]
@@ -67,10 +74,27 @@ class Job(Row):
     expires_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 
+    lease: Mapped["Lease | None"] = relationship(lazy="joined", viewonly=True)
+
     @property
     def status(self) -> State:
         """The state, typed."""
         return State(self.state)
+
+    @property
+    def newest_number(self) -> int:
+        """The number of the newest event or report of progress."""
+        return max(self.sequence, self.lease.sequence) if self.lease else self.sequence
+
+    @property
+    def latest_progress(self) -> tuple[int, dict[str, Any]]:
+        """The newest report of progress with its number: that of the running attempt, or else of the one before."""
+        lease = self.lease
+        return (
+            (lease.progress_sequence, lease.progress)
+            if lease and lease.progress
+            else (self.progress_sequence, self.progress)
+        )
 
     @property
     def result_path(self) -> str:
@@ -78,6 +102,20 @@ class Job(Row):
         if self.kind == "captions":
             return f"/v1/captions/{self.id}"
         return f"/v1/edits/{self.edit_id}" if self.kind == "edit" else f"/v1/priors/{self.prior_id}"
+
+
+class Lease(Row):
+    """The lease of a running job (`ledger.leases`). No index may have a column that a renewal changes."""
+
+    __tablename__ = "leases"
+    __table_args__ = {"postgresql_with": {"fillfactor": 50}}  # noqa: RUF012 - room on the page for the next version
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int]
+    until: Mapped[datetime]
+    sequence: Mapped[int]
+    progress: Mapped[dict[str, Any]]
+    progress_sequence: Mapped[int]
 
 
 class Event(Row):

@@ -12,8 +12,10 @@ from ledger.models.base import Id, ListedProjectId, Moment, ProjectId, Row, list
 class Project(Row):
     """One tenant. `webhook_secrets` (newest first) sign the deliveries to a request's own `webhook_url`.
 
-    `result_kind` is that of edits that do not say it: "archival" or "published". So is `visible_label`: whether
-    published results get one. From `former_secret_expires_at` on, only the newest secret signs.
+    A project of twice the `weight` gets twice the GPU time while both have jobs to do. The quotas that are None are
+    those of the settings. `result_kind` is that of edits that do not say it: "archival" or "published". So is
+    `visible_label`: whether published results get one. From `former_secret_expires_at` on, only the newest secret
+    signs.
     """
 
     __tablename__ = "projects"
@@ -24,6 +26,10 @@ class Project(Row):
     result_kind: Mapped[str] = mapped_column(server_default=text("'archival'"))
     visible_label: Mapped[bool] = mapped_column(server_default=false())
     former_secret_expires_at: Mapped[datetime | None]
+    weight: Mapped[float] = mapped_column(Double, server_default=text("1"))
+    max_running_jobs: Mapped[int | None]
+    max_queued_jobs: Mapped[int | None]
+    max_gpu_seconds_per_day: Mapped[int | None]
     created_at: Mapped[Moment]
 
 
@@ -217,8 +223,30 @@ class Erasure(Row):
     created_at: Mapped[Moment]
 
 
+class Share(Row):
+    """The GPU seconds of one project, halved for each half-life that has passed since: as of `counted_at`."""
+
+    __tablename__ = "shares"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    seconds: Mapped[float] = mapped_column(Double)
+    counted_at: Mapped[datetime]
+
+
+class KindUsage(Row):
+    """The ended attempts and the GPU seconds of one project, day (UTC) and kind of job."""
+
+    __tablename__ = "usage_by_kind"
+
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    attempts: Mapped[int]
+    gpu_seconds: Mapped[float] = mapped_column(Double)
+
+
 class Usage(Row):
-    """The GPU seconds of one project on one day (UTC)."""
+    """The GPU seconds of one project on one day (UTC), of all kinds: what the quota counts."""
 
     __tablename__ = "usage"
 

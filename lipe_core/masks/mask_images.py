@@ -46,8 +46,8 @@ def soft_mask_image(
         distances = cv2.distanceTransform((grey == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         touched = float(np.nextafter(np.float32(reach), np.float32(0)))  # at the reach itself, the level is 0
         most = max(_MOST_EDGE, 4 * radius, _MOST_MASK - float((distances == 0).mean()))
-        limit = distance_limit(distances, touched, most)
-        reach = reach if limit == touched else limit
+        narrowed = distance_limit(distances, touched, most)
+        reach = reach if narrowed == touched else narrowed
         levels = _levels()
         for first in range(0, size[0], _STRIP):
             rows = slice(first, first + _STRIP)

@@ -154,9 +154,9 @@ class EditSession:
         """Expand a tensor of one row to all rows of the session."""
         return single.expand(len(self.rows), -1, -1, -1)
 
-    def guided(self, prompts: Prompts, guidance_scale: float, counter: EvaluationCounter) -> Denoiser:
+    def guided(self, prompts: Prompts, scale: float, counter: EvaluationCounter, unguided_until: int = -1) -> Denoiser:
         """The network under these prompts, with its evaluations counted."""
-        return guided(self.denoiser(counter), prompts.cond, prompts.uncond, guidance_scale)
+        return guided(self.denoiser(counter), prompts.cond, prompts.uncond, scale, unguided_until)
 
     def denoiser(self, counter: EvaluationCounter) -> Callable[[Conditioning], Denoiser]:
         """The network under any conditioning, with its evaluations counted."""

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from benchmarks.counts import BOUNDS, edit_calls, edit_loops, network_call, training_step
+from benchmarks import counts as benchmark
+from benchmarks.counts import BOUNDS, edit_calls, edit_loops, network_call
+from benchmarks.h200_parts import Bench, forward, inputs, training_step
 from benchmarks.meta_device import META, counted, meta_model
 from benchmarks.sdxl_size import Scale
 from lipe_core.sdxl import BaseModel
@@ -38,11 +40,23 @@ def test_attention_is_one_kernel_and_two_products() -> None:
 
 
 def test_a_training_step_waits_for_nothing_and_has_few_kernels(model: BaseModel) -> None:
-    counts, peak = training_step(model)
+    counts, peak = benchmark.training_step(model)
     assert counts.waits.total() == BOUNDS["waits of a training step"] == 0
     assert counts.kernels.total() < 1600  # diffusers' step: 2274; the bound at the true depth is 7500 of its 11596
     assert counts.views < 1950  # diffusers' step: 3200
     assert 1e9 < peak < 1e9 * BOUNDS["peak of a training step, GB"]
+
+
+def test_the_work_that_a_graph_records_waits_for_nothing_and_copies_nothing_from_the_host(model: BaseModel) -> None:
+    bench = Bench(Scale(depth=1), META, lambda what, **facts: None)
+    values = inputs(bench, model, 2)
+    with training_step(bench, model) as step:
+        counted(lambda: step(*values))  # the optimizer makes its state
+        recorded = counted(lambda: step(*values))
+    for counts in (recorded, counted(lambda: forward(model, *values))):
+        assert counts.kernels
+        assert not counts.waits
+        assert not counts.uploads
 
 
 def test_the_loops_of_an_edit_wait_for_nothing_and_recording_costs_little(model: BaseModel) -> None:

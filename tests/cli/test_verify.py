@@ -58,7 +58,7 @@ def test_a_project_gets_a_kind_of_result_if_there_is_a_key(
     with begin() as session:
         assert [one.result_kind for one in projects.listing(session)] == ["published"]
     labelled = CliRunner().invoke(app, ["projects", "set", project.name, "--label"])
-    assert labelled.stdout == f"the results of {project.name} are published, with a visible label if published\n"
+    assert labelled.stdout == f"{project.name} is changed; `lipe projects list` shows it\n"
     assert CliRunner().invoke(app, ["projects", "set", project.name]).exit_code == 2
     assert "published │ yes" in CliRunner().invoke(app, ["projects", "list"]).stdout
     assert CliRunner().invoke(app, ["projects", "set", "none", "--results", "archival"]).exit_code == 2

@@ -22,7 +22,7 @@ def test_the_newest_ready_prior_or_the_named_one(begin: UnitOfWork, project: Pro
         by_subject, by_prior, unready = find(subject.id, None), find(None, second.id), find(None, learning.id)
     assert (by_subject.prior_id, by_prior.prior_id) == (first.id, second.id)
     assert by_subject[:3] == by_prior[:3] == (subject.id, "sks", "dog")
-    assert by_prior[5:] == (64, 64, 64, 64, None, False)
+    assert by_prior[5:] == (64, 64, 64, 64, None, False, None)
     assert (unready.prior_id, unready.ready_at) == (learning.id, None)
 
 
@@ -36,4 +36,4 @@ def test_another_project_finds_nothing(begin: UnitOfWork, project: Project, subj
             inputs = edit_inputs.find(
                 session, other.id, subject_id=subject_id, prior_id=prior_id, image_id=image.id, mask_image_id=image.id
             )
-            assert inputs == (*[None] * 10, False)
+            assert inputs == (*[None] * 10, False, None)

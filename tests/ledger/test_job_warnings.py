@@ -9,7 +9,7 @@ from sqlalchemy import select
 from ledger import attempts
 from ledger.attempts import Claim, Progress
 from ledger.audit import attempts as invariant_2
-from ledger.audit.violation import UNBOUNDED, Bounds
+from ledger.audit.violation import Bounds
 from ledger.database import UnitOfWork
 from ledger.job_warnings import JobWarning
 from ledger.models import Delivery, Job, Subject
@@ -18,7 +18,7 @@ from tests.support.rows import make_job
 
 UNLIKE = JobWarning("unlike_the_base_model", "2 of 3 images are unlike")
 COVERS = JobWarning("mask_covers_nearly_all", "the mask of result 1 covers 93 %")
-BOUNDS = Bounds(timedelta(hours=1), timedelta(hours=1), UNBOUNDED)
+BOUNDS = Bounds(timedelta(hours=1), timedelta(hours=1))
 Claiming = Callable[..., Claim]
 
 

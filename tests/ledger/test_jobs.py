@@ -187,25 +187,6 @@ def test_submitting_and_requeueing_write_a_message(begin: UnitOfWork, job: Job, 
     assert take_outbox(begin) == [("lipe.prior", job.id)]
 
 
-def test_a_lost_message_is_repeated_once(begin: UnitOfWork, job: Job) -> None:
-    assert notify_stranded(begin, seconds=-1) == 0  # its first message is still in the outbox
-    take_outbox(begin)
-    assert notify_stranded(begin, seconds=60) == 0
-    assert notify_stranded(begin, seconds=-1) == 1
-    assert notify_stranded(begin, seconds=-1) == 0
-    assert take_outbox(begin) == [("lipe.prior", job.id)]
-
-
-def test_messages_are_repeated_for_the_oldest_of_a_long_queue(begin: UnitOfWork, subject: Subject) -> None:
-    with begin() as session:
-        queue = [make_job(session, subject).id for _ in range(5)]
-    take_outbox(begin)
-    with begin() as session:
-        assert reaper.notify_stranded(session, "prior", seconds=-1, max_running=1, limit=2) == 2
-        assert reaper.notify_stranded(session, "edit", seconds=-1, max_running=1, limit=2) == 0
-    assert [identifier for _, identifier in take_outbox(begin)] == queue[:2]
-
-
 def test_a_rolled_back_submit_leaves_nothing(begin: UnitOfWork, subject: Subject) -> None:
     def submit_and_die() -> None:
         with begin() as session:
@@ -328,11 +309,6 @@ def reap(begin: UnitOfWork) -> int:
 def expire(begin: UnitOfWork) -> int:
     with begin() as session:
         return reaper.expire(session, deadline_seconds=60)
-
-
-def notify_stranded(begin: UnitOfWork, seconds: float) -> int:
-    with begin() as session:
-        return reaper.notify_stranded(session, "prior", seconds=seconds, max_running=1)
 
 
 def take_outbox(begin: UnitOfWork) -> list[tuple[str, str]]:

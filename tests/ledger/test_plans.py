@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from benchmarks.finished_jobs import ABSENT, FEW, RARE, fill
 from ledger import (
     attempts,
+    claims,
     deliveries,
     edit_inputs,
     erasures,
@@ -31,6 +32,7 @@ from ledger import (
     waiting,
     workers,
 )
+from ledger.claims import Abilities
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.models import Job, Project, Subject
 from ledger.pages import Cursor, Window
@@ -220,9 +222,12 @@ def _daily_acts(project_id: str, subject_id: str, image_id: str, settings: Setti
 
     def claim(session: Session) -> None:
         job = submit(session)
-        assert quotas.has_room(session, job.id, settings)
-        taken = attempts.claim(session, job.id, "worker", lease_seconds=60)
+        taken = claims.claim_next(
+            session, Abilities(["edit"], "base", ["adapter"]), "worker", lease_seconds=60, max_running=1
+        )
         assert taken is not None
+        assert taken.job_id == job.id
+        assert not quotas.has_room(session, project_id, 1)
         assert attempts.renew(session, taken, attempts.Progress("editing", 1, 2), lease_seconds=60)
         assert attempts.finish(session, taken, [], resolved={}, metrics={})
 
@@ -231,7 +236,6 @@ def _daily_acts(project_id: str, subject_id: str, image_id: str, settings: Setti
         outbox.remove(session, job.id)
         reaper.reap(session, max_attempts=3)
         reaper.expire(session, deadline_seconds=3600)
-        assert reaper.notify_stranded(session, "edit", seconds=-1, max_running=8) == 1
         outbox.mark_published(session, outbox.due(session))
         deliveries.notify_due(session, seconds=1)
         erasures.list_unfinished(session)

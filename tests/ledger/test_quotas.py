@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from ledger import attempts, erasures, outbox, projects, quotas, reaper, usage
+from ledger import attempts, claims, erasures, projects, quotas, reaper, usage
 from ledger.attempts import Claim
+from ledger.claims import Abilities
 from ledger.database import UnitOfWork, now
 from ledger.models import Job, Project, Subject
 from ledger.quotas import MARGIN
@@ -18,27 +19,10 @@ from ledger.states import State
 from tests.support.rows import make_job, make_subject
 
 
-@pytest.fixture
-def narrow(settings: Settings) -> Settings:
-    """At most two running jobs for each project."""
-    return settings.model_copy(update={"max_running_jobs": 2})
-
-
-def take(begin: UnitOfWork, job_id: str, settings: Settings) -> Claim | None:
-    """Claim the job as a worker does, if there is room."""
+def take(begin: UnitOfWork) -> Claim | None:
+    """Claim a job as a worker does, where a project may run two."""
     with begin() as session:
-        if not quotas.has_room(session, job_id, settings):
-            return None
-        return attempts.claim(session, job_id, "worker", lease_seconds=60)
-
-
-def notified(begin: UnitOfWork, settings: Settings) -> list[str]:
-    """The jobs of the messages that the dispatcher sends now."""
-    with begin() as session:
-        reaper.notify_stranded(session, "prior", seconds=60, max_running=settings.max_running_jobs)
-        entries = outbox.due(session)
-        outbox.mark_published(session, entries)
-        return [entry.identifier for entry in entries]
+        return claims.claim_next(session, Abilities(["prior"]), "worker", lease_seconds=60, max_running=2)
 
 
 def queued(begin: UnitOfWork, subject: Subject, settings: Settings) -> bool:
@@ -63,43 +47,53 @@ def test_submissions_wait_for_each_other_only_near_the_limit(
         assert other.result() == (not waits)
 
 
-def test_of_many_concurrent_claims_only_the_quota_succeeds(
-    begin: UnitOfWork, subject: Subject, narrow: Settings
-) -> None:
+def test_of_many_concurrent_claims_only_the_quota_succeeds(begin: UnitOfWork, subject: Subject) -> None:
     with begin() as session:
-        waiting = [make_job(session, subject).id for _ in range(8)]
+        for _ in range(8):
+            make_job(session, subject)
     with ThreadPoolExecutor(8) as pool:
-        claims = [claim for claim in pool.map(lambda job_id: take(begin, job_id, narrow), waiting) if claim]
-    assert len(claims) == 2
+        taken = [claim for claim in pool.map(lambda _: take(begin), range(8)) if claim]
+    assert len(taken) == len({claim.job_id for claim in taken}) == 2
 
 
-def test_a_job_gets_a_message_when_there_is_room(begin: UnitOfWork, subject: Subject, narrow: Settings) -> None:
+def test_a_job_is_claimed_when_there_is_room(begin: UnitOfWork, subject: Subject) -> None:
     with begin() as session:
         waiting = [make_job(session, subject).id for _ in range(3)]
-    assert notified(begin, narrow) == waiting
-    first, second, third = (take(begin, job_id, narrow) for job_id in waiting)
+    first, second = take(begin), take(begin)
     assert first is not None
     assert second is not None
-    assert third is None
-    assert notified(begin, narrow) == []  # there is no room
+    assert take(begin) is None
     with begin() as session:
         assert attempts.finish_failed(session, first, "internal_error", "a test", {})
-    assert notified(begin, narrow) == [waiting[2]]  # immediately, not after the delay of a lost message
-    assert take(begin, waiting[2], narrow) is not None
+    third = take(begin)
+    assert third is not None
+    assert {first.job_id, second.job_id, third.job_id} == set(waiting)
 
 
-def test_a_full_project_does_not_delay_others(begin: UnitOfWork, subject: Subject, narrow: Settings) -> None:
+def test_a_full_project_does_not_delay_others(begin: UnitOfWork, subject: Subject) -> None:
     with begin() as session:
-        waiting = [make_job(session, subject).id for _ in range(12)]
+        for _ in range(12):
+            make_job(session, subject)
+    assert [take(begin) is not None for _ in range(3)] == [True, True, False]
+    with begin() as session:
         other = projects.create(session, "other")
         theirs = make_job(session, make_subject(session, other.id)).id
-    notified(begin, narrow)
-    for job_id in waiting:
-        take(begin, job_id, narrow)
+    claim = take(begin)
+    assert claim is not None
+    assert claim.job_id == theirs
+
+
+def test_a_project_may_have_quotas_of_its_own(begin: UnitOfWork, subject: Subject, settings: Settings) -> None:
     with begin() as session:
-        session.get_one(Job, theirs).notified_at = quotas.LONG_AGO  # its message was lost
-    assert notified(begin, narrow) == [theirs]
-    assert take(begin, theirs, narrow) is not None
+        project = session.get_one(Project, subject.project_id)
+        project.max_running_jobs, project.max_queued_jobs, project.max_gpu_seconds_per_day = 3, 4, 50
+        for _ in range(4):
+            make_job(session, subject)
+        queue, gpu = quotas.of_jobs(session, subject.project_id, settings)
+        assert (queue.quota, queue.is_exceeded, gpu.quota) == (4, False, 50)
+        make_job(session, subject)
+        assert quotas.of_jobs(session, subject.project_id, settings)[0].is_exceeded
+    assert [take(begin) is not None for _ in range(4)] == [True, True, True, False]
 
 
 def test_every_attempt_is_charged_once(

@@ -1,8 +1,9 @@
 """The integration tests on the servers that production uses: ``make test-servers``.
 
-Starts the machine's PostgreSQL and Redis, and a Ceph with its S3 gateway, on free loopback ports and temporary data.
-Then it runs the tests in two processes and stops what it started. If a program is not installed, it prints the packages
-to install and succeeds. Arguments go to pytest in place of the usual tests.
+Starts the machine's PostgreSQL behind a PgBouncer that lends connections by transaction, its Redis, and a Ceph with its
+S3 gateway, on free loopback ports and temporary data. Then it runs the tests in two processes and stops what it
+started. If a program is not installed, it prints the packages to install and succeeds. Arguments go to pytest in place
+of the usual tests.
 """
 
 import os
@@ -14,13 +15,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks import pgbouncer
 from cli.embedded import postgres, valkey
 from tests.servers import ceph
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(__file__).with_name("packages.txt")
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")  # not on PATH there
-PROGRAMS = ("initdb", "postgres", "redis-server", *ceph.PROGRAMS)
+PROGRAMS = ("initdb", "postgres", "pgbouncer", "redis-server", *ceph.PROGRAMS)
 PROCESSES = 2
 TESTS = (
     "tests/ledger",
@@ -54,15 +56,20 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def servers(folder: Path, programs: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Run PostgreSQL, Redis and a bucket for each test process. Yields the variables that tests/conftest.py reads."""
+    """Run PostgreSQL with its PgBouncer, Redis and a bucket for each test process.
+
+    Yields the variables that tests/conftest.py reads.
+    """
     binaries = [Path(programs["postgres"]).resolve().parent]
     with ExitStack() as running:
         store = running.enter_context(ceph.serve(folder / "ceph"))
         databases, brokers, buckets = [], [], []
         for process in range(PROCESSES):
-            databases.append(
-                running.enter_context(postgres.serve(folder / f"postgres-{process}", durable=False, programs=binaries))
+            database = running.enter_context(
+                postgres.serve(folder / f"postgres-{process}", durable=False, programs=binaries)
             )
+            pooler = pgbouncer.serve(folder / f"pgbouncer-{process}", database, programs["pgbouncer"])
+            databases.append(running.enter_context(pooler))
             brokers.append(
                 running.enter_context(valkey.serve(folder / f"redis-{process}", program=programs["redis-server"]))
             )

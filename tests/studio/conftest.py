@@ -8,8 +8,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from api.routes.studio import BUILT
 from cli.embedded.up import Service, embedded_service
+from lipe_client import Client, Job
+from tests.support.checkout import ROOT
 from tests.support.studio import Visit, visit
 
+DRAWN = ROOT / "web" / "src" / "drawn"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -50,3 +53,19 @@ def studio(page: Page, service: Service) -> Iterator[Visit]:
     """The page, opened as `lipe up` prints its address. At the end: nothing was refused or sent elsewhere."""
     with visit(page, service.url, service.key.token) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def edited(service: Service) -> Job:
+    """A subject that is learned in two steps, and one edit of it."""
+    with Client(service.url, service.key.token) as lipe:
+        references = [lipe.upload_image(file) for file in sorted(DRAWN.glob("reference-*.png"))]
+        subject = lipe.create_subject(name="Mira", class_noun="bear", references=references)
+        trained = lipe.train_prior(
+            subject, previews=0, parameters={"steps": 2, "batch_size": 1}, regularization={"count": 2, "steps": 2}
+        )
+        lipe.wait(trained)
+        image = lipe.upload_image(DRAWN / "source.png")
+        return lipe.wait(
+            lipe.edit(prior=trained.prior_id, image=image, prompt="a photo of sks bear jumping", preset="fast")
+        )

@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy import func, update
 
 from ledger.database import UnitOfWork
-from ledger.models import Job
+from ledger.models import Job, Lease
 from ledger.settings import Settings
-from ledger.states import TERMINAL, State
+from ledger.states import TERMINAL
 from ledger.storage import Storage
 from tests.reliability import engine, failpoints
 from tests.reliability.programs import Body
@@ -35,7 +35,7 @@ def expire_lease(begin: UnitOfWork, job: Job) -> None:
     """Let the lease of a dead or stopped worker expire now, as if its time had passed."""
     with begin() as session:
         expired = func.clock_timestamp() - timedelta(seconds=1)
-        session.execute(update(Job).where(Job.id == job.id, Job.state == State.RUNNING).values(lease_until=expired))
+        session.execute(update(Lease).where(Lease.job_id == job.id).values(until=expired))
 
 
 def assert_trained_once(begin: UnitOfWork, storage: Storage, settings: Settings, job: Job) -> None:

@@ -23,6 +23,7 @@ from ledger.models import (
     IdempotentRequest,
     Image,
     Job,
+    Lease,
     Prior,
     Reference,
     Subject,
@@ -40,6 +41,13 @@ def changed(job: str, **values: Any) -> Cause:
     """Change columns of the sample's job of that name."""
     return lambda session, storage, sample: session.execute(
         update(Job).where(Job.id == getattr(sample, job)).values(values)
+    )
+
+
+def leased(job: str, **values: Any) -> Cause:
+    """Change columns of the lease of the sample's job of that name."""
+    return lambda session, storage, sample: session.execute(
+        update(Lease).where(Lease.job_id == getattr(sample, job)).values(values)
     )
 
 
@@ -82,7 +90,7 @@ def shows(epoch: int, *, is_lost: bool = False) -> Cause:
 
 def keep_preview(session: Session, storage: Storage, sample: SampleProject) -> None:
     """Let a failed job show the preview of a running one."""
-    session.get_one(Job, sample.failed).progress = session.get_one(Job, sample.running).progress
+    session.get_one(Job, sample.failed).progress = session.get_one(Job, sample.running).latest_progress[1]
 
 
 def repeat(session: Session, storage: Storage, sample: SampleProject) -> None:
@@ -201,18 +209,22 @@ VIOLATIONS: dict[str, tuple[set[int], str, Cause]] = {
         consent(ended_at=func.clock_timestamp() - 30 * HOUR, end_reason="revoked"),
     ),
     "an answer without its job": ({1}, "job_gone, which does not exist", stores_answer(202, "job_gone")),
-    "a lease that has ended": ({1}, "and no dispatcher reaps it", changed("running", lease_until=LONG_AGO)),
-    "no lease": ({1}, "its lease is missing", changed("running", lease_until=None)),
-    "a job without a message": ({1}, "no worker was notified", changed("retried", notified_at=LONG_AGO)),
+    "a lease that has ended": ({1}, "and no dispatcher reaps it", leased("running", until=LONG_AGO)),
+    "no lease": (
+        {1},
+        "its lease is missing",
+        lambda s, _, j: s.execute(delete(Lease).where(Lease.job_id == j.running)),
+    ),
+    "a job without a place": ({1}, "without a place in the queue", changed("retried", rank_at=None)),
     "a lease of another clock": (
         {1},
         "was the clock set back?",
-        changed("running", lease_until=func.clock_timestamp() + 3 * HOUR),
+        leased("running", until=func.clock_timestamp() + 3 * HOUR),
     ),
-    "a message of another clock": (
+    "a queue of another clock": (
         {1},
         "which is in the future",
-        changed("retried", notified_at=func.clock_timestamp() + 3 * HOUR),
+        changed("retried", queued_at=func.clock_timestamp() + 3 * HOUR),
     ),
     "an epoch without a claim": ({2}, "was claimed 1 times, but its epoch is 2", changed("failed", epoch=2)),
     "two attempts at once": (

@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from ledger.attempts import Control
 from ledger.database import UnitOfWork
 from ledger.models import Project, Subject
 from ledger.roles import Program
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support.factories import make_subject
+from worker.attempt import STOPS, Attempt
 from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu
 
@@ -39,6 +42,23 @@ def sender_begin(role_begin: Callable[[Program], UnitOfWork]) -> UnitOfWork:
 def context(settings: Settings, worker_engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
     """A worker process that is not draining."""
     return replace(make_context(settings, worker_engine, lambda: False), storage=storage, gpu=gpu)
+
+
+@pytest.fixture
+def reports_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each report is in the database when it returns, and raises the database's answer.
+
+    The tiny model does all its steps in the time between two renewals of a lease.
+    """
+    report = Attempt.report
+
+    def report_and_renew(attempt: Attempt, *progress: Any, **details: Any) -> None:
+        report(attempt, *progress, **details)
+        attempt._renew()
+        if attempt._control is not Control.GO_ON:
+            raise STOPS[attempt._control]
+
+    monkeypatch.setattr(Attempt, "report", report_and_renew)
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from ledger.storage import Storage
 from lipe_core.captioning.phrase_check import Phrase
 from tests.support.chat import Chat, serving
 from tests.support.factories import current, edit, history
+from tests.support.running import run_job
 from tests.support.tiny_judges import write_clip
 from tests.support.tiny_llava import CAPTIONS, write_llava
 from worker.caption_checker import CaptionChecker
 from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu
 from worker.job_warnings import doubtful_captions
-from worker.run_job import run_job
 
 NAMED = {colour: lesson.replace("dog", "sks dog") for colour, lesson in CAPTIONS.items()}
 

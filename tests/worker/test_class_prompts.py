@@ -21,10 +21,10 @@ from lipe_core.captioning.class_prompts import bank_prompts
 from lipe_core.captioning.prompt_writer import MOST_PROMPTS
 from tests.support.chat import KEY, Chat, prompts, serving
 from tests.support.factories import current, history, learn, verified
+from tests.support.running import run_job
 from worker import train
 from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu
-from worker.run_job import run_job
 
 WRITTEN = ["a photo of a dog asleep", "a photo of a dog on its back"]
 AT_ONCE = {"retry-after-ms": "1"}

@@ -24,10 +24,10 @@ from provenance.signing import Signer, SigningFailed
 from provenance.visible_label import label_region
 from tests.support import c2pa_reader
 from tests.support.factories import current, edit, verified
+from tests.support.running import run_job
 from tests.support.signed_images import local_signer, noise, signed
 from worker import credentials
 from worker.context import WorkerContext
-from worker.run_job import run_job
 from worker.signer import result_signer
 
 PROMPT = "a photo of sks dog jumping"

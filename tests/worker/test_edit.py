@@ -17,8 +17,8 @@ from ledger.storage import Storage, image_prefix
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditRequest
 from tests.support.factories import current, edit
+from tests.support.running import run_job
 from worker.context import WorkerContext
-from worker.run_job import run_job
 
 
 def test_the_source_has_exactly_the_pixels_of_the_photo_that_the_user_sent(

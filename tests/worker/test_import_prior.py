@@ -17,8 +17,8 @@ from ledger.states import State
 from ledger.storage import Storage, project_prefix
 from tests.support.editing import make_prior
 from tests.support.factories import current, edit, verified
+from tests.support.running import run_job
 from worker.context import WorkerContext
-from worker.run_job import run_job
 
 
 def submitted(api: TestClient, begin: UnitOfWork, subject: Subject, tensors: dict[str, torch.Tensor]) -> Job:

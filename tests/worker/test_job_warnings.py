@@ -22,10 +22,10 @@ from menagerie.experiment import image_of
 from menagerie.models import CHECKPOINT
 from menagerie.pool import drawing_of
 from tests.support.factories import current, history, learn
+from tests.support.running import run_job
 from worker.context import WorkerContext
 from worker.gpu import Gpu
 from worker.job_warnings import poor_edit, subject_not_found
-from worker.run_job import run_job
 
 SHORT = {"steps": 1, "batch_size": 1, "preservation_batch_size": 0, "subject_emphasis": 1.0, "mirror": False}
 

@@ -16,9 +16,9 @@ from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit
 from tests.support.editing import make_prior
 from tests.support.factories import current, learn, make_subject, put_image, verified
+from tests.support.running import run_job
 from tests.worker.test_import_prior import submitted
 from worker.context import WorkerContext
-from worker.run_job import run_job
 
 WEIGHT = 0.7
 

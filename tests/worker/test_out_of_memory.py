@@ -16,10 +16,10 @@ from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.sdxl import BaseModel, base_model
 from lipe_core.training import learn as learning
 from tests.support.factories import current, edit, learn
+from tests.support.running import run_job
 from worker import edit as worker_edit
 from worker import results, train
 from worker.context import WorkerContext
-from worker.run_job import run_job
 
 
 def full(*arguments: Any, **options: Any) -> None:

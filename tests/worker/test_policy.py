@@ -16,9 +16,9 @@ from ledger.storage import Storage, job_prefix
 from tests.support.factories import current, edit, history, learn, verified
 from tests.support.policy import SECRET, asking, running, saying
 from tests.support.receiver import receiving
+from tests.support.running import run_job
 from worker import policy
 from worker.context import WorkerContext
-from worker.run_job import run_job
 
 PROMPTS = ["a photo of sks dog jumping"]
 

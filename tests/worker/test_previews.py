@@ -17,11 +17,14 @@ from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix
 from lipe_core import sdxl
 from tests.support.factories import current, edit, learn, verified
+from tests.support.running import run_job
 from worker.context import WorkerContext
 from worker.previews import PreviewGenerator, PreviewUploader
-from worker.run_job import run_job
 
 Reports = list[Progress]
+
+
+pytestmark = pytest.mark.usefixtures("reports_are_written")
 
 
 @pytest.fixture
@@ -42,7 +45,6 @@ def new_job(begin: UnitOfWork, project: Project, subject: Subject) -> Callable[.
 def previews_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     """The job waits until each preview is stored, and reports each step."""
     upload = PreviewUploader.upload
-    monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
 
     def upload_and_wait(uploader: PreviewUploader, *preview: Any) -> None:
         upload(uploader, *preview)
@@ -195,7 +197,6 @@ def test_a_cancel_during_a_preview_leaves_no_object(
         if len(calls) == 2:
             with begin() as session:
                 jobs.cancel(session, job.project_id, job.id)
-            monkeypatch.setattr("worker.attempt.RENEW_SECONDS", 0.0)
         return generate(*arguments, **options)
 
     monkeypatch.setattr(sdxl, "generate_images", cancel_and_generate)

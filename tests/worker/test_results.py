@@ -19,12 +19,13 @@ from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditImages, EditRequest
 from tests.support.factories import current, edit, verified
 from tests.support.live_images import count_images
+from tests.support.running import run_job
 from worker import attempt, output_format
 from worker.context import WorkerContext
 from worker.output_format import OutputFormat
 from worker.results import ENCODERS, ResultStore, encode
-from worker.run_job import run_job
 
+pytestmark = pytest.mark.usefixtures("reports_are_written")
 PROMPTS = [f"a photo of sks dog {action}" for action in ("jumping", "sitting", "lying", "running")]
 PHOTO = (4032, 3024)
 

@@ -23,11 +23,13 @@ from lipe_core.recipe import load_recipe
 from lipe_core.training.learn import train_prior
 from lipe_core.training.train import training_loss
 from tests.support.factories import current, edit, history, learn, put_image, verified
+from tests.support.running import run_job
 from tests.support.toy_faces import write_toy_faces
 from worker import attempt, train
 from worker.context import WorkerContext
 from worker.gpu import Gpu
-from worker.run_job import run_job
+
+pytestmark = pytest.mark.usefixtures("reports_are_written")
 
 
 def test_a_prior_is_learned_and_used_for_an_edit(

@@ -14,11 +14,14 @@ import { Subjects } from "./screens/subjects";
 const EditPage = lazy(() => import("./screens/edit"));
 const ComparePage = lazy(() => import("./screens/compare"));
 const History = lazy(() => import("./screens/history"));
+const RatePage = lazy(() => import("./screens/rate"));
 const Service = lazy(() => import("./screens/service"));
+const StudyPage = lazy(() => import("./screens/study"));
 const AREAS = [
   ["subjects", "Subjects"],
   ["edit", "Edit"],
   ["history", "History"],
+  ["study", "Study"],
   ["service", "Service"],
 ] as const;
 
@@ -40,6 +43,7 @@ function Screen({ place }: { place: Place }): ReactNode {
     );
   if (area === "compare") return <ComparePage key={place.query.toString()} query={place.query} />;
   if (area === "history") return <History />;
+  if (area === "study") return <StudyPage key={id} id={id} />;
   if (area === "service") return <Service />;
   return <Subjects />;
 }
@@ -100,6 +104,12 @@ export function App() {
   const wasOpen = useRef(false);
   wasOpen.current ||= hasKey;
   const offered = useOfferedKey();
+  if (usePlace().path[0] === "rate" && !offered)
+    return (
+      <Suspense fallback={<p className="hint">Loading ...</p>}>
+        <RatePage />
+      </Suspense>
+    );
   return (
     <>
       {offered && <OfferedKey offered={offered} hasKey={hasKey} />}

@@ -62,6 +62,7 @@ class Edits:
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
         deadline_seconds: float | None = None,
+        priority: int | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Job]:
         """Edit an image once for each prompt and seed.
@@ -84,7 +85,8 @@ class Edits:
         not.
 
         `other_people="consented"` states that the other people in the image have agreed.
-        `deadline_seconds`: the job expires if no worker begins it in this time.
+        `deadline_seconds`: the job expires if no worker begins it in this time. `priority`: minutes by which it goes
+        ahead of the project's other jobs.
         `webhook_events`: the types of event that `webhook_url` gets, by default those of the job's end. Add
         "edit.output" for each result as soon as it is stored, or "edit.started".
         """
@@ -118,6 +120,7 @@ class Edits:
             "webhook_url": webhook_url,
             "webhook_events": list(webhook_events) if webhook_events is not None else None,
             "deadline_seconds": deadline_seconds,
+            "priority": priority,
         }
         return create(path_of("edits"), Job.model_validate_json, body, idempotency_key=idempotency_key)
 

@@ -27,12 +27,14 @@ class Priors:
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
         deadline_seconds: float | None = None,
+        priority: int | None = None,
         idempotency_key: str | None = None,
     ) -> Call[Job]:
         """Train a prior for the subject. Omitted parameters take the values of the base model's recipe.
 
         `preset` trades time for likeness; parameters replace what it chooses.
-        `deadline_seconds`: the job expires if no worker begins it in this time.
+        `deadline_seconds`: the job expires if no worker begins it in this time. `priority`: minutes by which it goes
+        ahead of the project's other jobs.
         `previews`: how many preview images to generate at even intervals during the training. `webhook_events`: the
         types of event that `webhook_url` gets, by default those of the job's end; add "prior.started" for its start.
         """
@@ -45,6 +47,7 @@ class Priors:
             "webhook_url": webhook_url,
             "webhook_events": list(webhook_events) if webhook_events is not None else None,
             "deadline_seconds": deadline_seconds,
+            "priority": priority,
         }
         path = path_of("subjects", subject, "priors")
         return create(path, Job.model_validate_json, body, idempotency_key=idempotency_key)

@@ -107,7 +107,9 @@ class Rows:
         def passes(rows: range) -> Generated:
             session, source, counter = self.session.part(rows), self.source.part(rows), EvaluationCounter()
             prompts = session.encode(session.target_prompts, negative_prompt=session.source_and_negative_prompt)
-            denoise = features.at_timestep(session.guided(prompts, self.config.guidance_scale, counter))
+            unguided_until = latest_lookup(source.trajectory.timesteps, self.config.guidance_stop)
+            guided = session.guided(prompts, self.config.guidance_scale, counter, unguided_until)
+            denoise = features.at_timestep(guided)
             callbacks = steps_of_rows(on_step, steps, rows, count), no_preview if rows.start else on_preview
             x_0, mask = two_passes(session, denoise, source, finder, self.config, *callbacks)
             return Generated(x_0, mask, counter.evaluations // len(rows))

@@ -39,3 +39,17 @@ def test_both_halves_are_counted():
     for t in (9, 5):
         denoise(torch.zeros(2, 1, 2, 2), t)
     assert counter.evaluations == 2 * 2 * 2
+
+
+def test_up_to_a_timestep_there_is_no_guidance_and_half_the_cost():
+    counter = EvaluationCounter()
+    denoise = guided(
+        lambda c: counted(echo(c), counter),
+        conditioning(2.0),
+        conditioning(1.0),
+        guidance_scale=3.0,
+        unguided_until=400,
+    )
+    found = [denoise(torch.zeros(1, 1, 2, 2), t).unique().tolist() for t in (401, 400, 0)]
+    assert found == [[1 + 3 * (2 - 1)], [2.0], [2.0]]
+    assert counter.evaluations == 2 + 1 + 1

@@ -60,14 +60,14 @@ def test_a_hard_mask_is_the_resized_mask_at_one_half(size):
     assert math.isclose(hard.mean(), mask.mean().item(), rel_tol=0.1)
 
 
-def test_a_limit_holds_to_the_pixel_and_softens_the_edge_inside() -> None:
-    limit = Image.new("L", (150, 100))
-    limit.paste(255, (0, 0, 61, 100))
-    levels = np.asarray(soft_mask_image(torch.ones(1, 1, 16, 24), (100, 150), 0.04, limit))
+def test_bounds_hold_to_the_pixel_and_soften_the_edge_inside() -> None:
+    bounds = Image.new("L", (150, 100))
+    bounds.paste(255, (0, 0, 61, 100))
+    levels = np.asarray(soft_mask_image(torch.ones(1, 1, 16, 24), (100, 150), 0.04, bounds))
     assert levels[:, 61:].max() == 0
     assert levels[:, :52].min() == 255
     edge = levels[50, 52:61].astype(int)
     assert (np.diff(edge) <= 0).all()
     assert 0 < edge[-1] < edge[0]
-    hard = np.asarray(soft_mask_image(torch.ones(1, 1, 16, 24), (100, 150), 0.0, limit))
-    assert np.array_equal(hard > 0, np.asarray(limit) > 0)
+    hard = np.asarray(soft_mask_image(torch.ones(1, 1, 16, 24), (100, 150), 0.0, bounds))
+    assert np.array_equal(hard > 0, np.asarray(bounds) > 0)

@@ -5,6 +5,7 @@ import { ask, client, type Job, type Schemas } from "./client";
 const URL_LIFE_MS = 8 * 60_000;
 const POLL_MS = 2000;
 const SLOW_POLL_MS = 15_000;
+const MAX_POLLED_PAGES = 4;
 export const FINAL = new Set<Job["status"]>(["succeeded", "failed", "canceled", "expired"]);
 export const isActive = (job?: Job): boolean => job !== undefined && !FINAL.has(job.status);
 
@@ -112,6 +113,9 @@ export const useJobs = (filter: JobFilter) =>
     queryFn: ({ pageParam }) =>
       ask(client.GET("/v1/jobs", { params: { query: { ...filter, limit: 25, cursor: pageParam } } })),
     getNextPageParam: (page) => page.next_cursor ?? undefined,
-    refetchInterval: ({ state }) =>
-      state.data?.pages.some((page) => page.data.some(isActive)) ? POLL_MS : SLOW_POLL_MS,
+    // All pages are read again: of a list that a person has made long, not by itself.
+    refetchInterval: ({ state: { data } }) => {
+      if ((data?.pages.length ?? 0) > MAX_POLLED_PAGES) return false;
+      return data?.pages.some((page) => page.data.some(isActive)) ? POLL_MS : SLOW_POLL_MS;
+    },
   });

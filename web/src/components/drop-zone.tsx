@@ -7,11 +7,13 @@ export function DropZone({
   label,
   hint,
   multiple,
+  accept = ACCEPTED,
   onFiles,
 }: {
   label: string;
   hint: string;
   multiple: boolean;
+  accept?: string;
   onFiles: (files: File[]) => void;
 }) {
   const id = useId();
@@ -35,7 +37,7 @@ export function DropZone({
       <input
         id={id}
         type="file"
-        accept={ACCEPTED}
+        accept={accept}
         multiple={multiple}
         onChange={(event) => {
           onFiles([...(event.target.files ?? [])]);

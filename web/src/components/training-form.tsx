@@ -7,6 +7,7 @@ import { Estimate } from "./estimate";
 import { Choice, SelectField } from "./fields";
 import { Refusal } from "./notice";
 import { ParameterFields, parsed, type Texts } from "./parameter-fields";
+import { PhotoWarning, useIsPhotoOnMiniature } from "./photo-warning";
 
 const PRESETS = [
   { value: "fast", text: "Fast" },
@@ -19,6 +20,7 @@ type NewPrior = Schemas["NewPrior"];
 /** Starts a training. Sensible settings are chosen; the fold has all of them. */
 export function TrainingForm({ subject }: { subject: Subject }) {
   const queries = useQueryClient();
+  const isPhoto = useIsPhotoOnMiniature(subject);
   const recipe = useModels().data?.[0]?.recipe as Record<string, Record<string, unknown>> | undefined;
   const [preset, setPreset] = useState<Preset>("balanced");
   const [previews, setPreviews] = useState("4");
@@ -84,10 +86,11 @@ export function TrainingForm({ subject }: { subject: Subject }) {
           </>
         )}
       </details>
+      {isPhoto && <PhotoWarning />}
       <Refusal error={train.error} />
       <div className="actions">
         <button type="button" className="primary" disabled={train.isPending} onClick={() => train.mutate()}>
-          {train.isPending ? "Starting ..." : "Start training"}
+          {train.isPending ? "Starting ..." : isPhoto ? "Start training anyway" : "Start training"}
         </button>
         <Estimate name={`prior ${subject.id}`} body={JSON.stringify(body)} dryRun={dryRun} />
       </div>

@@ -7,7 +7,7 @@ import { type Grab, ZoomFrame } from "./zoom-frame";
 export type View = "slider" | "beside" | "hold" | "mask";
 export const VIEWS = [
   { value: "slider", text: "Slider" },
-  { value: "beside", text: "Side by side" },
+  { value: "beside", text: "Both" },
   { value: "hold", text: "Hold" },
   { value: "mask", text: "Mask" },
 ] as const satisfies { value: View; text: string }[];

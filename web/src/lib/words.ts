@@ -49,8 +49,10 @@ export function ago(moment: string, now = Date.now()): string {
   return new Date(moment).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
 }
 
-export const bytes = (size: number): string =>
-  size < 1e6 ? `${Math.max(1, Math.round(size / 1e3))} kB` : `${(size / 1e6).toFixed(1)} MB`;
+export function bytes(size: number): string {
+  if (size < 1e6) return `${Math.max(1, Math.round(size / 1e3))} kB`;
+  return size < 1e9 ? `${(size / 1e6).toFixed(1)} MB` : `${(size / 1e9).toFixed(1)} GB`;
+}
 
 /** The seconds of work on a worker, from the figures of a finished job. */
 export function workSeconds(metrics: Job["metrics"]): number {

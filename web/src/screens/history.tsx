@@ -1,6 +1,7 @@
-import { useState } from "react";
-import type { Job } from "../api/client";
-import { type JobFilter, useEdit, useJobs, useNewestEdits, useSubject } from "../api/queries";
+import { useQueries } from "@tanstack/react-query";
+import { memo, useState } from "react";
+import { ask, client, type Job, type Schemas } from "../api/client";
+import { type JobFilter, useEdit, useJobs, useSubject } from "../api/queries";
 import { Empty } from "../components/empty";
 import { SelectField, TextField } from "../components/fields";
 import { JobActions } from "../components/job-actions";
@@ -10,15 +11,34 @@ import { ago, duration, statusWord, waitingWords, workSeconds } from "../lib/wor
 
 const STATES: Job["status"][] = ["queued", "running", "succeeded", "failed", "canceled", "expired"];
 
-/** The prompts of edits, by id. */
-const promptsOf = (edits: { id: string; target_prompts: string[] }[]) =>
-  new Map(edits.map((edit) => [edit.id, edit.target_prompts.join(" · ")]));
+const promptsOf = (edits: Schemas["EditBody"][]): [string, string][] =>
+  edits.map((edit) => [edit.id, edit.target_prompts.join(" · ")]);
 
-function JobRow({ job, prompts }: { job: Job; prompts: Map<string, string> | undefined }) {
-  const subject = useSubject(job.subject_id).data;
-  const known = prompts?.get(job.edit_id ?? "");
-  const older = useEdit(prompts && !known ? job.edit_id : null, true).data;
+/** The prompts of the edits around each page of jobs, by id: one request for each page. `isWhole`: all are here. */
+function usePrompts(pages: { data: Job[] }[]): { prompts: Map<string, string>; isWhole: boolean } {
+  const starts = pages.flatMap(({ data }) => (data[0] ? [Date.parse(data[0].created_at)] : []));
+  return useQueries({
+    queries: starts.map((start) => ({
+      queryKey: ["prompts", start],
+      queryFn: () => {
+        const query = { limit: 100, created_before: new Date(start + 1000).toISOString() };
+        return ask(client.GET("/v1/edits", { params: { query } }));
+      },
+      staleTime: 60_000,
+    })),
+    combine: (found) => ({
+      prompts: new Map(found.flatMap((one) => promptsOf(one.data?.data ?? []))),
+      isWhole: found.every((one) => one.isSuccess),
+    }),
+  });
+}
+
+/** A row is drawn again only if its job has changed: the list may be long. */
+const JobRow = memo(function JobRow({ job, known }: { job: Job; known: string | null | undefined }) {
+  // The edit of a job that was tried again may be much older than the job.
+  const older = useEdit(known === null ? job.edit_id : null, true).data;
   const prompt = known ?? older?.target_prompts.join(" · ");
+  const subject = useSubject(job.subject_id).data;
   const work = workSeconds(job.metrics);
   return (
     <li className="row">
@@ -40,19 +60,19 @@ function JobRow({ job, prompts }: { job: Job; prompts: Map<string, string> | und
       <JobActions job={job} />
     </li>
   );
-}
+});
 
 export default function History() {
   const [filter, setFilter] = useState<JobFilter>({});
   const [search, setSearch] = useState("");
   const jobs = useJobs(filter);
-  const prompts = useNewestEdits(promptsOf).data;
+  const { prompts, isWhole } = usePrompts(jobs.data?.pages ?? []);
   const all = jobs.data?.pages.flatMap((page) => page.data) ?? [];
   const words = search.trim().toLowerCase();
   const shown = words
     ? all.filter((job) =>
         prompts
-          ?.get(job.edit_id ?? "")
+          .get(job.edit_id ?? "")
           ?.toLowerCase()
           .includes(words),
       )
@@ -108,7 +128,11 @@ export default function History() {
       )}
       <ul className="rows card">
         {shown.map((job) => (
-          <JobRow key={job.id} job={job} prompts={prompts} />
+          <JobRow
+            key={job.id}
+            job={job}
+            known={prompts.get(job.edit_id ?? "") ?? (isWhole ? null : undefined)}
+          />
         ))}
       </ul>
       {jobs.hasNextPage && (

@@ -1,3 +1,4 @@
+import { memo } from "react";
 import type { Subject } from "../api/client";
 import { useSubjects } from "../api/queries";
 import { Empty } from "../components/empty";
@@ -6,7 +7,7 @@ import { Picture } from "../components/picture";
 import { ForWriters, WritersOnly } from "../components/rights";
 import { ago } from "../lib/words";
 
-function SubjectCard({ subject }: { subject: Subject }) {
+const SubjectCard = memo(function SubjectCard({ subject }: { subject: Subject }) {
   const [first, ...others] = subject.references;
   return (
     <li>
@@ -26,7 +27,7 @@ function SubjectCard({ subject }: { subject: Subject }) {
       </a>
     </li>
   );
-}
+});
 
 function FirstSteps() {
   return (

@@ -1,0 +1,164 @@
+"""Which of the queued jobs a worker claims.
+
+Projects take turns: next is the project that has used the least GPU time for its weight. Its jobs follow their rank,
+which is the time of the submission, moved by the priority and the kind. A job therefore overtakes others by a fixed
+time and no more, so that none waits for ever. Among jobs of nearly equal rank, an edit goes to a worker that holds its
+prior.
+
+A claim locks one row, and skips rows that another worker is claiming. Two workers that claim at the same moment may see
+the same shares, and so differ from the exact order by one job.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from psycopg import Connection
+from sqlalchemy import ARRAY, Executable, String, bindparam, text
+from sqlalchemy.orm import Session
+
+from ledger import attempts, quotas
+from ledger.attempts import Claim
+from ledger.compiled_statement import CompiledStatement, SessionOrConnection
+from ledger.shares import HALF_LIFE_SECONDS
+from ledger.states import JobKind
+
+AFFINITY_SECONDS = 10.0
+"""A worker that holds the prior of a job may take it before jobs that rank this much earlier."""
+TRAINING_SECONDS = 600.0
+"""A training ranks as if it had been submitted so much later: people wait for edits."""
+CANDIDATES = 32
+"""So many of a project's first jobs are searched for one whose prior the worker holds."""
+MIN_RUNNING_SECONDS = 5.0
+"""A running job counts for at least so much of its project's share, so that claims of one moment differ."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a worker can do: the kinds of job, the fingerprint of its base model, and the adapters that it holds.
+
+    `adapters` are SHA-256 of adapter files. A job that needs another base model is not claimed.
+    """
+
+    kinds: Sequence[JobKind]
+    base_model: str | None = None
+    adapters: Sequence[str] = ()
+
+
+def claim_next(
+    session: Session, abilities: Abilities, worker: str, *, lease_seconds: float, max_running: int
+) -> Claim | None:
+    """Claim the job that this worker should do next. None: no job waits that it can do and that may run.
+
+    `max_running` is the quota of running jobs of the projects that have none of their own.
+    """
+    for project_id, running, quota in _turns(session, abilities, max_running):
+        if running > quota - quotas.MARGIN and not quotas.has_room(session, project_id, quota):
+            continue
+        job_id = _first(session, project_id, abilities)
+        claim = job_id and attempts.claim(session, job_id, worker, lease_seconds=lease_seconds)
+        if claim:
+            return claim
+    return None
+
+
+def is_waiting(on: Session | Connection, abilities: Abilities, *, max_running: int) -> bool:
+    """Whether `claim_next` would probably find a job."""
+    return bool(_turns(on, abilities, max_running))
+
+
+def _turns(on: SessionOrConnection, abilities: Abilities, max_running: int) -> list[tuple[str, int, int]]:
+    """The projects whose turn it is, the first one first: id, number of running jobs, and quota of them."""
+    rows = _TURNS(
+        on,
+        kinds=list(abilities.kinds),
+        base_model=abilities.base_model,
+        max_running=max_running,
+        min_running=MIN_RUNNING_SECONDS,
+        half_life=HALF_LIFE_SECONDS,
+    )
+    return [(project_id, running, quota) for project_id, running, quota in rows]
+
+
+def _first(session: Session, project_id: str, abilities: Abilities) -> str | None:
+    """Lock the project's first job that no other worker is claiming; return its id."""
+    rows = _FIRST(
+        session,
+        project=project_id,
+        kinds=list(abilities.kinds),
+        base_model=abilities.base_model,
+        adapters=list(abilities.adapters),
+        affinity=timedelta(seconds=AFFINITY_SECONDS),
+        training=timedelta(seconds=TRAINING_SECONDS),
+        candidates=CANDIDATES,
+    )
+    return next((job_id for (job_id,) in rows), None)
+
+
+def _with_lists(statement: str, *lists: str) -> Executable:
+    return text(statement).bindparams(*(bindparam(name, type_=ARRAY(String)) for name in lists))
+
+
+# `waiting` skips from project to project in the index, so that a project with a long queue costs as much as another.
+_TURNS = CompiledStatement(
+    _with_lists(
+        """
+WITH RECURSIVE waiting(id) AS (
+    (SELECT project_id FROM jobs WHERE state = 'queued' ORDER BY project_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT project_id FROM jobs WHERE state = 'queued' AND project_id > waiting.id ORDER BY project_id LIMIT 1)
+    FROM waiting WHERE waiting.id IS NOT NULL
+)
+SELECT projects.id, running.count, coalesce(projects.max_running_jobs, :max_running) AS quota
+FROM waiting
+JOIN projects ON projects.id = waiting.id
+LEFT JOIN shares ON shares.project_id = projects.id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS count,
+        coalesce(sum(greatest(extract(epoch FROM clock_timestamp() - claimed_at), :min_running)), 0) AS seconds
+    FROM jobs WHERE jobs.project_id = projects.id AND jobs.state = 'running'
+) AS running
+WHERE running.count < coalesce(projects.max_running_jobs, :max_running)
+    AND EXISTS (
+        SELECT FROM unnest(CAST(:kinds AS text[])) AS wanted(kind) CROSS JOIN LATERAL (
+            SELECT FROM jobs
+            WHERE jobs.project_id = projects.id AND jobs.state = 'queued' AND jobs.kind = wanted.kind
+                AND (jobs.base_model IS NULL OR jobs.base_model = :base_model)
+            LIMIT 1
+        ) AS job
+    )
+ORDER BY (running.seconds + coalesce(shares.seconds * power(0.5, least(50,
+        greatest(0, extract(epoch FROM clock_timestamp() - shares.counted_at)) / :half_life)), 0)) / projects.weight,
+    projects.id
+""",
+        "kinds",
+    )
+)
+
+_FIRST = CompiledStatement(
+    _with_lists(
+        """
+SELECT jobs.id
+FROM (
+    SELECT first.* FROM unnest(CAST(:kinds AS text[])) AS wanted(kind) CROSS JOIN LATERAL (
+        SELECT id, rank_at, prior_id FROM jobs
+        WHERE project_id = :project AND state = 'queued' AND jobs.kind = wanted.kind
+            AND (base_model IS NULL OR base_model = :base_model)
+        ORDER BY rank_at, id LIMIT :candidates
+    ) AS first
+) AS candidate
+JOIN jobs ON jobs.id = candidate.id
+LEFT JOIN priors ON priors.id = candidate.prior_id AND jobs.kind <> 'prior'
+WHERE jobs.state = 'queued'
+ORDER BY candidate.rank_at + CASE
+        WHEN jobs.kind = 'prior' THEN CAST(:training AS interval)
+        WHEN priors.adapter_sha256 = ANY(CAST(:adapters AS text[])) THEN - CAST(:affinity AS interval)
+        ELSE interval '0'
+    END, candidate.id
+LIMIT 1
+FOR UPDATE OF jobs SKIP LOCKED
+""",
+        "kinds",
+        "adapters",
+    )
+)

@@ -1,0 +1,167 @@
+"""Which job a worker claims: turns of projects, ranks, kinds, base models and held priors."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, update
+from sqlalchemy.orm import Session
+
+from ledger import attempts, claims, jobs, priors, projects
+from ledger.attempts import Claim
+from ledger.claims import AFFINITY_SECONDS, TRAINING_SECONDS, Abilities
+from ledger.database import UnitOfWork
+from ledger.models import Job, Project, Share, Subject
+from tests.support.rows import make_subject
+
+ALL = Abilities(["prior", "edit", "captions"])
+MANY = 1000
+
+
+def submit(begin: UnitOfWork, subject: Subject, kind: str = "edit", **options: object) -> str:
+    """Queue a job; return its id."""
+    with begin() as session:
+        job = jobs.submit(session, subject.project_id, kind, subject_id=subject.id, parameters={}, **options)  # type: ignore[arg-type]
+        return job.id
+
+
+def take(begin: UnitOfWork, able: Abilities = ALL) -> Claim | None:
+    """Claim the next job."""
+    with begin() as session:
+        return claims.claim_next(session, able, "worker", lease_seconds=60, max_running=MANY)
+
+
+def order(begin: UnitOfWork, able: Abilities = ALL) -> list[str]:
+    """Claim all jobs; return their ids in this order."""
+    taken = []
+    while claim := take(begin, able):
+        taken.append(claim.job_id)
+    return taken
+
+
+def age(begin: UnitOfWork, job_id: str, seconds: float) -> None:
+    """Let the job have been submitted so much earlier."""
+    with begin() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(rank_at=Job.rank_at - timedelta(seconds=seconds)))
+
+
+def end(begin: UnitOfWork, claim: Claim, seconds: float) -> None:
+    """End the attempt after so many GPU seconds."""
+    with begin() as session:
+        charged = Claim(claim.job_id, claim.project_id, claim.kind, claim.epoch, claim.attempt, 0.0)
+        object.__setattr__(charged, "began", charged.began - seconds)
+        assert attempts.finish_failed(session, charged, "internal_error", "a test", {})
+
+
+@pytest.fixture
+def other(begin: UnitOfWork) -> Subject:
+    """A subject of another project."""
+    with begin() as session:
+        return make_subject(session, projects.create(session, "other").id)
+
+
+def test_the_oldest_job_of_a_project_is_first(begin: UnitOfWork, subject: Subject) -> None:
+    waiting = [submit(begin, subject) for _ in range(3)]
+    assert order(begin) == waiting
+
+
+def test_a_priority_goes_ahead_by_so_many_minutes_and_not_for_ever(begin: UnitOfWork, subject: Subject) -> None:
+    old, older, urgent = (submit(begin, subject, priority=priority) for priority in (0, 0, 10))
+    age(begin, old, 9 * 60)
+    age(begin, older, 11 * 60)
+    late = submit(begin, subject, priority=-1)
+    assert order(begin) == [older, urgent, old, late]
+
+
+def test_an_edit_goes_before_a_training_that_is_not_much_older(begin: UnitOfWork, subject: Subject) -> None:
+    training, old_training = submit(begin, subject, "prior"), submit(begin, subject, "prior")
+    age(begin, old_training, TRAINING_SECONDS + 60)
+    edit = submit(begin, subject)
+    assert order(begin) == [old_training, edit, training]
+
+
+def test_a_worker_takes_only_its_kinds(begin: UnitOfWork, subject: Subject) -> None:
+    training, edit = submit(begin, subject, "prior"), submit(begin, subject)
+    assert order(begin, Abilities(["edit", "captions"])) == [edit]
+    assert order(begin, Abilities(["prior"])) == [training]
+
+
+def test_a_worker_takes_only_what_its_base_model_can_do(begin: UnitOfWork, subject: Subject) -> None:
+    sdxl, other, any_model = (submit(begin, subject, base_model=name) for name in ("sdxl", "other", None))
+    assert order(begin, Abilities(["edit"], "sdxl")) == [sdxl, any_model]
+    assert order(begin, Abilities(["edit"], "third")) == []
+    assert order(begin, Abilities(["edit"], "other")) == [other]
+
+
+def test_a_worker_prefers_edits_of_the_priors_it_holds_for_a_while(begin: UnitOfWork, subject: Subject) -> None:
+    with begin() as session:
+        made = [priors.create(session, subject.project_id, subject.id).id for _ in range(2)]
+        for prior_id in made:
+            priors.mark_ready(session, prior_id, manifest={}, adapter_key="key", adapter_sha256=prior_id)
+    cold, held, overdue = (submit(begin, subject, prior_id=made[number]) for number in (0, 1, 0))
+    age(begin, overdue, 2 * AFFINITY_SECONDS)
+    assert order(begin, Abilities(["edit"], None, [made[1]])) == [overdue, held, cold]
+
+
+def test_a_project_that_floods_the_queue_waits_for_the_others(
+    begin: UnitOfWork, subject: Subject, other: Subject
+) -> None:
+    for _ in range(20):
+        submit(begin, subject)
+    for _ in range(4):  # these run already
+        assert take(begin)
+    theirs = submit(begin, other)
+    claim = take(begin)
+    assert claim is not None
+    assert claim.job_id == theirs
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(1.0, 12), (3.0, 18)])
+def test_two_projects_share_one_worker_by_their_weights(
+    begin: UnitOfWork, subject: Subject, other: Subject, weight: float, expected: int
+) -> None:
+    with begin() as session:
+        session.get_one(Project, subject.project_id).weight = weight
+    for owner in (subject, other):
+        for _ in range(24):
+            submit(begin, owner)
+    turns = Counter[str]()
+    for _ in range(24):
+        claim = take(begin)
+        assert claim is not None
+        turns[claim.project_id] += 1
+        end(begin, claim, 10.0)
+    assert abs(turns[subject.project_id] - expected) <= 1
+
+
+def test_what_a_project_used_long_ago_does_not_count(begin: UnitOfWork, subject: Subject, other: Subject) -> None:
+    def remember(session: Session, owner: Subject, seconds: float, hours: int) -> None:
+        ago = func.clock_timestamp() - timedelta(hours=hours)
+        session.add(Share(project_id=owner.project_id, seconds=seconds, counted_at=ago))
+
+    with begin() as session:
+        remember(session, subject, 50_000.0, hours=24 * 365)
+        remember(session, other, 50.0, hours=0)
+    submit(begin, other)
+    mine = submit(begin, subject)
+    claim = take(begin)
+    assert claim is not None
+    assert claim.job_id == mine
+
+
+def test_workers_that_claim_at_once_get_different_jobs(begin: UnitOfWork, subject: Subject, other: Subject) -> None:
+    waiting = [submit(begin, owner) for owner in (subject, other) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        taken = [claim for claim in pool.map(lambda _: take(begin), range(24)) if claim]
+    assert sorted(claim.job_id for claim in taken) == sorted(waiting)
+
+
+def test_a_waiting_job_is_noticed_without_claiming_it(begin: UnitOfWork, subject: Subject) -> None:
+    with begin() as session:
+        assert not claims.is_waiting(session, ALL, max_running=MANY)
+    submit(begin, subject, "prior")
+    with begin() as session:
+        assert claims.is_waiting(session, ALL, max_running=MANY)
+        assert not claims.is_waiting(session, Abilities(["edit"]), max_running=MANY)
+        assert not claims.is_waiting(session, ALL, max_running=0)

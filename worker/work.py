@@ -1,0 +1,116 @@
+"""The jobs of a worker process: claim the one that it should do next, run it, and claim again until none waits.
+
+A message only wakes the worker, and carries no order: any message may start any job. A worker that nothing wakes looks
+for jobs by itself now and then, so that a broker that is away delays jobs by seconds and stops none.
+
+One thread runs all jobs, because settings of torch and CUDA belong to a thread.
+"""
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Condition, Thread
+
+from psycopg import Connection
+
+from ledger import claims
+from ledger.attempts import Claim
+from ledger.claims import Abilities
+from ledger.database import UNAVAILABLE
+from ledger.states import JobKind
+from worker.context import WorkerContext
+from worker.run_job import run_job
+
+POLL_SECONDS = (2.0, 4.0)
+"""The shortest and the longest time between two looks of an idle worker, which varies so that not all look at once."""
+SHORT_KINDS: tuple[JobKind, ...] = ("edit", "captions")
+MIN_TRAINING_SECONDS = 10.0
+"""A training gives way only after so long, so that it advances even under a stream of edits."""
+
+log = logging.getLogger(__name__)
+
+
+class Work:
+    """The thread that runs this process's jobs of these kinds, one at a time, until the worker drains."""
+
+    def __init__(self, context: WorkerContext, kinds: Sequence[JobKind]) -> None:
+        self.context, self.kinds = context, tuple(kinds)
+        self.short_kinds = tuple(kind for kind in SHORT_KINDS if kind in kinds)
+        self._changed = Condition()
+        self._asked = self._answered = 0
+        self._thread = Thread(target=self._serve, name="jobs", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def run_waiting(self) -> None:
+        """Wake the thread, and return when no job waits any more that this worker can do, or when it drains.
+
+        A message is held for so long: the broker gives the next ones to workers that are idle.
+        """
+        with self._changed:
+            self._asked += 1
+            mine = self._asked
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._answered >= mine or not self._thread.is_alive())
+
+    def finish(self) -> None:
+        """Wait for the end of the thread. The worker must be draining."""
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while not self.context.draining():
+            with self._changed:
+                self._changed.wait_for(lambda: self._asked > self._answered, random.uniform(*POLL_SECONDS))  # noqa: S311
+                asked = self._asked
+            try:
+                self._run_all()
+            except UNAVAILABLE as error:
+                log.warning("cannot claim a job: %s", error)
+            except SystemExit as error:
+                log.critical("%s", error)
+                os._exit(1)  # only the main thread's exit would end the process
+            except Exception:
+                log.exception("the worker goes on")
+            with self._changed:
+                self._answered = asked
+                self._changed.notify_all()
+
+    def _run_all(self) -> None:
+        has_given_way = False
+        while True:
+            claim = (self._claim(self.short_kinds) if has_given_way else None) or self._claim(self.kinds)
+            if claim is None:
+                return
+            has_given_way = run_job(self.context, claim, self._when_to_give_way(claim))
+
+    def _claim(self, kinds: Sequence[JobKind]) -> Claim | None:
+        if self.context.draining():
+            return None
+        settings = self.context.settings
+        with self.context.begin() as session:
+            return claims.claim_next(
+                session,
+                self._abilities(kinds),
+                self.context.name,
+                lease_seconds=settings.lease_seconds,
+                max_running=settings.max_running_jobs,
+            )
+
+    def _when_to_give_way(self, claim: Claim) -> Callable[[Connection], bool]:
+        if claim.kind != "prior" or not self.short_kinds:
+            return lambda _: False
+        return partial(self._short_job_waits, time.monotonic() + MIN_TRAINING_SECONDS)
+
+    def _short_job_waits(self, earliest: float, connection: Connection) -> bool:
+        if time.monotonic() < earliest:
+            return False
+        max_running = self.context.settings.max_running_jobs
+        return claims.is_waiting(connection, self._abilities(self.short_kinds), max_running=max_running)
+
+    def _abilities(self, kinds: Sequence[JobKind]) -> Abilities:
+        return Abilities(kinds, self.context.gpu.fingerprint, self.context.gpu.adapters)
