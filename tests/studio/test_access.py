@@ -60,6 +60,8 @@ def test_a_read_key_sees_everything_and_reads_why_it_may_not_change_it(page: Pag
 
 def test_a_link_with_the_key_of_another_project_asks_first(studio: Visit, service: Service, stranger: str) -> None:
     page = studio.page
+    page.get_by_role("link", name="New subject").first.click()
+    page.get_by_label("Name").fill("Typed before")
     page.goto(f"{service.url}/#key={stranger}")
     question = page.get_by_role("heading", name="Open another project?")
     expect(question).to_be_visible()
@@ -68,6 +70,7 @@ def test_a_link_with_the_key_of_another_project_asks_first(studio: Visit, servic
     assert studio.accessibility_violations() == []
     page.get_by_role("button", name="Stay in default").click()
     expect(question).to_be_hidden()
+    expect(page.get_by_label("Name")).to_have_value("Typed before")
     assert page.evaluate("sessionStorage['lipe-api-key']") == service.key.token
 
     page.goto(f"{service.url}/#key={stranger}")

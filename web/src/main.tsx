@@ -14,7 +14,8 @@ import "./styles/results.css";
 import "./styles/study.css";
 
 takeKeyFromAddress();
-addEventListener("hashchange", takeKeyFromAddress);
+// Before the router hears of it: the screen below the question stays, with what is typed there.
+addEventListener("hashchange", ({ oldURL }) => takeKeyFromAddress(new URL(oldURL).hash || undefined));
 
 /** A refusal is an answer: only a lost connection or a busy server is asked again. */
 const shouldRetry = (failures: number, error: Error) =>

@@ -29,11 +29,11 @@ function knownIds(): string[] {
   }
 }
 
-/** Take the key out of the address bar: before anything else runs, and when a link arrives later. */
-export function takeKeyFromAddress(): void {
+/** Take the key out of the address bar: before anything else runs, and when a link arrives on the screen `place`. */
+export function takeKeyFromAddress(place = "#/subjects"): void {
   if (!location.hash.startsWith("#key=")) return;
   const found = keyOfFragment(location.hash);
-  history.replaceState(null, "", `${location.pathname}${location.search}#/subjects`);
+  history.replaceState(null, "", `${location.pathname}${location.search}${place}`);
   if (!found || found === currentKey()) return;
   const known = knownIds();
   if (needsQuestion(found, { inUse: currentKey(), known, isLocal: isLoopback(location.hostname) })) {

@@ -3,7 +3,7 @@ import { useModels } from "../api/queries";
 import type { EditDraft } from "../lib/edit-draft";
 import { METHODS, NO_OTHERS } from "../lib/variants";
 import { CompareWith } from "./compare-with";
-import { Choice, SelectField, TextArea, TextField } from "./fields";
+import { CheckField, Choice, SelectField, TextArea, TextField } from "./fields";
 import { type FormName, ParameterFields } from "./parameter-fields";
 
 const PRESETS = [
@@ -83,6 +83,11 @@ export function EditSettings({
         others={draft.others}
         onChange={(others) => onChange({ others })}
       />
+      <CheckField
+        label="All other people in the image have agreed"
+        checked={draft.othersConsented}
+        onChange={(event) => onChange({ othersConsented: event.target.checked })}
+      />
       <details onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>Advanced: prompts, method and all its settings</summary>
         {isOpen && (
@@ -98,6 +103,17 @@ export function EditSettings({
               value={draft.negativePrompt}
               onChange={(event) => onChange({ negativePrompt: event.target.value })}
             />
+            <SelectField
+              label="Kind of results"
+              value={draft.results}
+              onChange={(event) => onChange({ results: event.target.value as EditDraft["results"] })}
+              hint="Published: with an invisible watermark. Choose it for images that leave your hands."
+            >
+              <option value="">As the project has it</option>
+              <option value="archival">Archival</option>
+              <option value="published">Published</option>
+              <option value="labelled">Published, with the visible label AI-edited</option>
+            </SelectField>
             <SelectField
               label="Method"
               value={draft.method}

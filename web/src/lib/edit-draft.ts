@@ -2,6 +2,7 @@
 import type { Edit, Job } from "../api/client";
 import { parsed, type Texts } from "../components/parameter-fields";
 import { type NewEdit, requestOf } from "./request";
+import { fieldsOf, kindOf, type ResultKind } from "./result-kind";
 import { NO_OTHERS, type Others } from "./variants";
 
 export interface EditDraft {
@@ -19,6 +20,8 @@ export interface EditDraft {
   negativePrompt: string;
   parameters: Texts;
   others: Others;
+  results: ResultKind;
+  othersConsented: boolean;
 }
 
 export function emptyDraft(query: URLSearchParams): EditDraft {
@@ -37,6 +40,8 @@ export function emptyDraft(query: URLSearchParams): EditDraft {
     negativePrompt: "",
     parameters: {},
     others: NO_OTHERS,
+    results: "",
+    othersConsented: false,
   };
 }
 
@@ -60,6 +65,8 @@ export function draftOf(edit: Edit, job: Job): EditDraft {
     negativePrompt: request.negative_prompt ?? "",
     parameters: Object.fromEntries(given.map(([name, value]) => [name, String(value)])),
     others: NO_OTHERS,
+    results: kindOf(request),
+    othersConsented: false,
   };
 }
 
@@ -76,6 +83,8 @@ export function requestFrom(draft: EditDraft): NewEdit {
     ...(draft.seed.trim() ? { seed: Number(draft.seed) } : {}),
     ...(draft.sourcePrompt.trim() ? { source_prompt: draft.sourcePrompt.trim() } : {}),
     ...(draft.negativePrompt.trim() ? { negative_prompt: draft.negativePrompt.trim() } : {}),
+    ...fieldsOf(draft.results),
+    ...(draft.othersConsented ? { other_people: "consented" } : {}),
     parameters: parsed(method, draft.parameters),
   };
   return body as unknown as NewEdit;

@@ -20,6 +20,9 @@ export function requestOf(edit: Edit, job: Job, result?: EditResult): NewEdit {
   if (edit.source_prompt) text.source_prompt = edit.source_prompt;
   if (negative) text.negative_prompt = negative;
   if (edit.mask_image_id) text.mask_image_id = edit.mask_image_id;
+  const { result_kind: kind, visible_label: isLabelled } = job.parameters as Record<string, unknown>;
+  if (kind) text.result_kind = kind;
+  if (isLabelled != null) text.visible_label = isLabelled;
   if (parameters && Object.keys(parameters).length > 0) text.parameters = parameters;
   return text as unknown as NewEdit;
 }

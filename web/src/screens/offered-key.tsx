@@ -9,7 +9,9 @@ import { Mark } from "../components/shell";
 function accept(key: string, hadKey: boolean): void {
   setKey(key);
   declineOffer();
-  if (hadKey) location.reload();
+  if (!hadKey) return;
+  location.hash = "/subjects"; // the screen of now belongs to the former project
+  location.reload();
 }
 
 function Facts({ found }: { found: OwnKey }) {
