@@ -15,7 +15,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-counts bench-photos bench-service bench-fleet openapi docs reliability soak test-servers fuzz secrets compose-test lock digests audit-security dist version clean
+.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-counts bench-photos bench-service bench-neighbours bench-fleet openapi docs reliability soak test-servers fuzz secrets compose-test lock digests audit-security dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -119,6 +119,9 @@ bench-photos: setup ## compare editing methods on your photos (FOLDER= MODEL= SY
 bench-service: setup ## the service's speed compared with a minimal endpoint, and with many finished jobs: out/service
 	@$(RUN)/python -m benchmarks.service --out out/service \
 		$(if $(DATABASE),--database-url "$(DATABASE)") $(if $(BROKER),--broker-url "$(BROKER)")
+
+bench-neighbours: setup ## what an attack of one project costs another: out/neighbours
+	@$(RUN)/python -m benchmarks.neighbours --out out/neighbours
 
 bench-fleet: setup ## the load of many workers on one Postgres, fairness and affinity: out/fleet (WORKERS="50 500 2000")
 	@$(RUN)/python -m benchmarks.fleet --out out/fleet $(if $(WORKERS),--workers $(WORKERS))

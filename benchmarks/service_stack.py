@@ -6,7 +6,7 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from ledger.storage import Storage, image_prefix
 ROOT = Path(__file__).resolve().parents[1]
 MANY = 10**6
 """A quota that no benchmark reaches."""
+MANY_JOBS: Mapping[str, float] = {"max_queued_jobs": MANY}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Stack:
     project_id: str
     edit: Target
     baseline: Target
+
+    def add_project(self, name: str) -> Target:
+        """An edit to submit of another project, with a key and a ready prior of its own."""
+        return _add_project(self.begin, self.settings, self.edit.url, name)[1]
 
     @contextmanager
     def program(self, name: str, *argv: str, url: str = "") -> Iterator[None]:
@@ -62,10 +67,14 @@ class Stack:
 
 
 @contextmanager
-def run_stack(folder: Path, database_url: str | None = None, broker_url: str | None = None) -> Iterator[Stack]:
+def run_stack(
+    folder: Path, database_url: str | None = None, broker_url: str | None = None, *,
+    limits: Mapping[str, float] = MANY_JOBS,
+) -> Iterator[Stack]:  # fmt: skip
     """Run the stack while the block runs, with embedded servers where no URL is given.
 
-    A given database must be empty, and as durable as in production.
+    A given database must be empty, and as durable as in production. `limits` are settings that differ from the
+    defaults.
     """
     with ExitStack() as exit_stack:
         store = exit_stack.enter_context(s3.serve(folder / "s3"))
@@ -74,8 +83,9 @@ def run_stack(folder: Path, database_url: str | None = None, broker_url: str | N
             broker_url=broker_url or exit_stack.enter_context(valkey.serve(folder / "valkey")),
             s3_endpoint_url=store.endpoint_url, s3_bucket=store.bucket, s3_access_key_id=store.access_key_id,
             s3_secret_access_key=store.secret_access_key, key_pepper="a pepper for benchmarks only",
-            base_model="none", device="cpu", data_dir=folder / "data", max_queued_jobs=MANY,
+            base_model="none", device="cpu", data_dir=folder / "data",
         )  # fmt: skip
+        settings = settings.model_copy(update=dict(limits))
         settings.data_dir.mkdir()
         migrate(settings)
         engine = make_engine(settings.database_url)
@@ -90,11 +100,19 @@ def run_stack(folder: Path, database_url: str | None = None, broker_url: str | N
 
 
 def _with_targets(folder: Path, settings: Settings, engine: Engine) -> Stack:
-    """Create a project with a subject, an image and a ready prior."""
-    begin, storage = unit_of_work(engine), Storage(settings)
+    """The stack with its project."""
+    begin, port = unit_of_work(engine), free_port()
+    project_id, edit = _add_project(begin, settings, f"http://127.0.0.1:{port}/v1/edits", "benchmark")
+    baseline = Target(f"http://127.0.0.1:{free_port()}/edits", {}, edit.body)
+    return Stack(folder, settings, engine, begin, project_id, edit, baseline)
+
+
+def _add_project(begin: UnitOfWork, settings: Settings, url: str, name: str) -> tuple[str, Target]:
+    """Create a project with a subject, an image and a ready prior. Returns its id, and an edit to submit."""
+    storage = Storage(settings)
     with begin() as session:
-        project = projects.create(session, "benchmark")
-        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, "benchmark", scope="write")[1]
+        project = projects.create(session, name)
+        key = keys.create(session, settings.key_pepper.get_secret_value(), project.id, name, scope="write")[1]
         references = [_put_image(session, storage, project.id, level) for level in (40, 120, 200)]
         subject = subjects.create(
             session, project.id, name="Rex", class_noun="dog", token="sks",  # noqa: S106 - a word of prompts
@@ -105,10 +123,7 @@ def _with_targets(folder: Path, settings: Settings, engine: Engine) -> Stack:
         prior = priors.create(session, project.id, subject.id)
         priors.mark_ready(session, prior.id, manifest={}, adapter_key=adapter.key, adapter_sha256=adapter.sha256)
         body = {"subject_id": subject.id, "image_id": image.id, "prompt": "a photo of sks dog jumping"}
-        project_id = project.id
-    edit = Target(f"http://127.0.0.1:{free_port()}/v1/edits", {"Authorization": f"Bearer {key}"}, body)
-    baseline = Target(f"http://127.0.0.1:{free_port()}/edits", {}, body)
-    return Stack(folder, settings, engine, begin, project_id, edit, baseline)
+        return project.id, Target(url, {"Authorization": f"Bearer {key}"}, body)
 
 
 def _put_image(session: Session, storage: Storage, project_id: str, level: int) -> ImageRow:

@@ -1,6 +1,7 @@
 """`lipe audit`: check the service's invariants in database and object storage. It only reads."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -20,10 +21,15 @@ from ledger.storage import Storage
 NO_VIOLATION, VIOLATION = 0, 1
 
 
-def run_audit(patience: float, data: Path | None, *, as_json: bool) -> int:
-    """Print the violations and return the exit status. `patience`: the accepted lateness of an action, in seconds."""
+def run_audit(patience: float, data: Path | None, worker_data: Sequence[Path], *, as_json: bool) -> int:
+    """Print the violations and return the exit status. `patience`: the accepted lateness of an action, in seconds.
+
+    `worker_data` are data folders of workers, beside that of the settings.
+    """
     with server_errors():
-        violations = _find_violations(find_settings(data), timedelta(seconds=patience))
+        settings = find_settings(data)
+        folders = list(dict.fromkeys([settings.data_dir, *worker_data]))
+        violations = _find_violations(settings, timedelta(seconds=patience), folders)
     if as_json:
         print(json.dumps({"violations": [asdict(violation) for violation in violations]}, indent=2))
     else:
@@ -31,7 +37,7 @@ def run_audit(patience: float, data: Path | None, *, as_json: bool) -> int:
     return VIOLATION if violations else NO_VIOLATION
 
 
-def _find_violations(settings: Settings, patience: timedelta) -> list[Violation]:
+def _find_violations(settings: Settings, patience: timedelta, worker_data: Sequence[Path]) -> list[Violation]:
     engine = make_engine(settings.database_url, pool_size=1)
     try:
         lifetime = timedelta(hours=settings.idempotency_hours)
@@ -41,6 +47,7 @@ def _find_violations(settings: Settings, patience: timedelta) -> list[Violation]
             patience=patience,
             key_lifetime=lifetime,
             lease=timedelta(seconds=settings.lease_seconds),
+            worker_data=worker_data,
         )
     finally:
         engine.dispose()

@@ -178,17 +178,23 @@ def audit(
             help="Accepted lateness of a lease, notification, webhook or erasure, in seconds.", min=0, max=1e6
         ),
     ] = 300,
+    worker_data: Annotated[
+        list[Path],
+        typer.Option(
+            exists=True, file_okay=False, help="A worker's data folder (LIPE_DATA_DIR), to check its disk. Repeatable."
+        ),
+    ] = [],  # noqa: B006
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")] = False,
     data: Data = None,
 ) -> None:
-    """Check the service's ten invariants in database and object storage. Nothing is changed.
+    """Check the service's eleven invariants in database, object storage and workers' disks. Nothing is changed.
 
     Every artefact is read from the storage. Exit status: 0 no violation, 1 violations, 2 database or storage
     unavailable.
     """
     from cli.audit import run_audit
 
-    raise typer.Exit(run_audit(patience, data, as_json=as_json))
+    raise typer.Exit(run_audit(patience, data, worker_data, as_json=as_json))
 
 
 def retention(as_json: JsonOption = False, data: Data = None) -> None:

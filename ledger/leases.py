@@ -73,7 +73,9 @@ def close(session: Session, job: Job) -> None:
 
 
 def next_number(session: Session, job: Job) -> int:
-    """The number of the job's next event."""
+    """The number of the job's next event. A job that no worker has claimed has no lease, and the API changes none."""
+    if job.epoch == 0:
+        return job.sequence + 1
     mine = (Lease.job_id == job.id, Lease.epoch == job.epoch)
     leased = session.scalar(update(Lease).where(*mine).values(sequence=Lease.sequence + 1).returning(Lease.sequence))
     return max(job.sequence + 1, leased or 0)

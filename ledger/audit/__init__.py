@@ -4,9 +4,10 @@ The rows are read in one snapshot, so a transaction of a running service is seen
 time, such as reaping a lease or sending a webhook, is a violation only after `patience`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -25,6 +26,7 @@ from ledger.audit import (
     progress,
     repeats,
     uploads,
+    worker_disks,
 )
 from ledger.audit.violation import Bounds, Violation
 from ledger.database import UnitOfWork
@@ -67,16 +69,20 @@ def audit(
     patience: timedelta,
     key_lifetime: timedelta,
     lease: timedelta = timedelta(hours=1),
+    worker_data: Sequence[Path] = (),
 ) -> list[Violation]:
     """Return every violation, sorted by invariant.
 
-    `patience`: how late a step may be. `key_lifetime`: how long idempotency keys are kept. `lease`: for how
-    long a worker takes a job at a time. Every artefact and every uploaded image is read back from the storage.
-    Raises StorageError, and `database.UNAVAILABLE`.
+    `patience`: how late a step may be. `key_lifetime`: how long idempotency keys are kept. `lease`: for how long a
+    worker takes a job at a time. `worker_data`: the data folders of workers on this machine.
+
+    Every artefact and every uploaded image is read back from the storage. Raises StorageError, `database.UNAVAILABLE`,
+    and OSError if a folder is unreadable.
     """
     bounds = Bounds(patience, key_lifetime, lease)
     with _snapshot(begin) as session:
         found = [violation for check in CHECKS for violation in check(session, bounds)]
+        found += worker_disks.violations(session, bounds, worker_data)
         recorded, erased = artefacts.recorded(session), erasures.prefixes(session)
     broken = list(artefacts.broken_objects(storage, recorded))
     with _snapshot(begin) as session:

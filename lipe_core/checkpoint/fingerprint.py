@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -30,12 +31,22 @@ def _cached_sha256(file: Path, cache: Path) -> str:
     if entry.is_file() and re.fullmatch(rb"[0-9a-f]{64}", known := entry.read_bytes()):
         return known.decode()
     sha256 = _sha256(file)
-    cache.mkdir(parents=True, exist_ok=True)
-    # Another worker may write the same entry: a reader must never see half of one.
-    with NamedTemporaryFile("w", dir=cache, delete=False) as written:
-        written.write(sha256)
-    Path(written.name).replace(entry)
+    with suppress(OSError):  # a full disk costs the time of another hash, and not the model
+        _keep(entry, sha256)
     return sha256
+
+
+def _keep(entry: Path, sha256: str) -> None:
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    # Another worker may write the same entry: a reader must never see half of one.
+    with NamedTemporaryFile("w", dir=entry.parent, delete=False) as written:
+        try:
+            written.write(sha256)
+            written.flush()
+        except OSError:
+            Path(written.name).unlink()
+            raise
+    Path(written.name).replace(entry)
 
 
 def _sha256(file: Path) -> str:

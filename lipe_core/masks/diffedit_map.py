@@ -14,7 +14,9 @@ import torch
 from einops import rearrange, reduce
 
 from lipe_core import sdxl
+from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import unit_noise
+from lipe_core.memory import in_chunks
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask
 from lipe_core.subject import Subject
@@ -28,6 +30,9 @@ _NOISE_LEVELS = (0.65, 0.85)
 _NOISE_SAMPLES = 2
 """Noise samples per level. The paper takes ten, which would cost more than the edit."""
 
+ROWS_AT_ONCE = 8
+"""Rows of the network at once: as many as four edits with guidance have. Fewer if the memory is full."""
+
 _CLIP_QUANTILE = 0.95
 """Differences are clipped at this quantile; the paper's section 3.2 removes outliers too. Those of an eye are many
 times those of a whole hat."""
@@ -37,19 +42,28 @@ def diffedit_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subjec
     """The raw map of each row, of the latents' size. Every caption must name the class noun."""
     b, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)
-    # One noun after the other: a batch of all of them would need several times the memory of an edit.
-    own, *others = (
-        sdxl.denoiser(model, sdxl.encode_prompt(model, [_with_noun(c, subject, noun) for c in captions], size=size))
-        for noun in (subject.class_noun, *other_nouns(subject))
+    nouns = (subject.class_noun, *other_nouns(subject))
+    prompts = Conditioning.concat(
+        [sdxl.encode_prompt(model, [_with_noun(c, subject, noun) for c in captions], size=size) for noun in nouns]
     )
+    draws = list(product(range(_NOISE_SAMPLES), _NOISE_LEVELS))
+    t = torch.tensor([round(level * model.schedule.levels) for _, level in draws]).repeat_interleave(b).to(x_0.device)
+    eps = torch.cat([unit_noise([sample], model.latent_shape(size)).to(x_0).expand_as(x_0) for sample, _ in draws])
+    x_t = model.schedule.add_noise(x_0.repeat(len(draws), 1, 1, 1), eps, t)
+    noised, prompt = torch.cartesian_prod(torch.arange(len(draws)), torch.arange(len(nouns) * b)).unbind(dim=1)
+    noised = noised * b + prompt % b
+
+    def some_noise(part: range) -> Latents:
+        rows = slice(part.start, part.stop)
+        own_rows = noised[rows].to(x_0.device)
+        return sdxl.predict_noise(model, x_t[own_rows], t[own_rows], prompts.select(prompt[rows]))
+
+    found = torch.cat(in_chunks(len(noised), some_noise, at_most=ROWS_AT_ONCE))
+    found = rearrange(found, "(draw noun b) c h w -> draw noun b c h w", draw=len(draws), b=b)
     differences = []
-    for sample, level in product(range(_NOISE_SAMPLES), _NOISE_LEVELS):
-        t = round(level * model.schedule.levels)
-        eps = unit_noise([sample], model.latent_shape(size)).to(x_0).expand_as(x_0)
-        x_t = model.schedule.add_noise(x_0, eps, torch.full((b,), t, device=x_0.device))
-        own_eps = own(x_t, t)
-        for other in others:
-            change = (other(x_t, t) - own_eps).norm(dim=1, keepdim=True)
+    for own_eps, *other_eps in found:
+        for other in other_eps:
+            change = (other - own_eps).norm(dim=1, keepdim=True)
             differences.append(change / reduce(change, "b 1 h w -> b 1 1 1", "mean"))
     mean = torch.stack(differences).mean(dim=0)
     highest = torch.quantile(mean.flatten(1), _CLIP_QUANTILE, dim=1)

@@ -5,12 +5,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 
 from lipe_core.adapters.full_attention import BaseWeights
 from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.masks import mask_ops, segmentation
-from lipe_core.masks.diffedit_map import diffedit_evaluations, diffedit_map
-from lipe_core.masks.recording import encode_prompts, recording_denoiser
+from lipe_core.masks.diffedit_map import ROWS_AT_ONCE, diffedit_evaluations, diffedit_map
+from lipe_core.masks.recording import attention_maps, encode_prompts
+from lipe_core.memory import in_chunks
 from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
 from lipe_core.subject import Subject
@@ -61,10 +63,14 @@ def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: 
     size = (rows * model.factor, columns * model.factor)
     eps = unit_noise([0], model.latent_shape(size)).to(x_0).expand_as(x_0)  # so that a row's map is the same alone
     prompts = encode_prompts(model, captions, subject, size, names_token=False)
-    maps = []
-    with recording_denoiser(model, prompts, 1.0, attention_tokens=256, refine=_REFINE) as denoiser:
-        for level in _NOISE_LEVELS:
-            t = round(level * model.schedule.levels)
-            x_t = model.schedule.add_noise(x_0, eps, torch.full((len(x_0),), t, device=x_0.device))
-            maps.append(mask_ops.resize(denoiser.denoise_and_record(x_t, t)[1], (rows, columns)))
-    return torch.stack(maps).mean(dim=0)
+    steps = [round(level * model.schedule.levels) for level in _NOISE_LEVELS]
+    t = torch.tensor(steps).repeat_interleave(len(x_0)).to(x_0.device)
+    x_t = model.schedule.add_noise(x_0.repeat(len(steps), 1, 1, 1), eps.repeat(len(steps), 1, 1, 1), t)
+    prompt = torch.arange(len(x_0)).repeat(len(steps))
+
+    def some_maps(part: range) -> Mask:
+        rows = slice(part.start, part.stop)
+        return attention_maps(model, prompts.select(prompt[rows]), x_t[rows], t[rows], refine=_REFINE)
+
+    maps = mask_ops.resize(torch.cat(in_chunks(len(t), some_maps, at_most=ROWS_AT_ONCE)), (rows, columns))
+    return rearrange(maps, "(level b) 1 h w -> level b 1 h w", level=len(steps)).mean(dim=0)

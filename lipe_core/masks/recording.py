@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
+
 from lipe_core import sdxl
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
 from lipe_core.errors import InvalidRequest
 from lipe_core.sdxl import BaseModel, Tokens, record_attention
-from lipe_core.shapes import AttentionMap, Latents, Size
+from lipe_core.shapes import AttentionMap, Latents, RowIndices, RowTimesteps, Size
 from lipe_core.subject import Subject
 
 
@@ -22,6 +24,11 @@ class Prompts:
     uncond: Conditioning
     tokens: Tokens
     latent_size: tuple[int, int]
+
+    def select(self, rows: RowIndices) -> "Prompts":
+        """The prompts with these indices, in this order; an index may repeat."""
+        tokens = Tokens(self.tokens.wanted[rows], self.tokens.content[rows])
+        return Prompts(self.cond.select(rows), self.uncond.select(rows), tokens, self.latent_size)
 
 
 def encode_prompts(
@@ -93,3 +100,13 @@ def recording_denoiser(
             return denoise(x_t, t), store.pop()
 
         yield RecordingDenoiser(denoise_and_record, counter)
+
+
+@torch.no_grad()
+def attention_maps(model: BaseModel, prompts: Prompts, x_t: Latents, t: RowTimesteps, *, refine: int) -> AttentionMap:
+    """The attention maps of one call of the network, each row at its own timestep."""
+    with record_attention(
+        model.unet, prompts.tokens, latent_size=prompts.latent_size, attention_tokens=256, refine=refine
+    ) as store:
+        sdxl.predict(model, x_t, t, prompts.cond)
+        return store.pop()

@@ -14,7 +14,7 @@ from lipe_core.sdxl.attention import (
     subject_share,
     use_processors,
 )
-from lipe_core.sdxl.base_model import FAMILY, BaseModel, denoiser, load, predict
+from lipe_core.sdxl.base_model import FAMILY, BaseModel, denoiser, load, predict, predict_noise
 from lipe_core.sdxl.components import check_folder
 from lipe_core.sdxl.images import (
     at_native_shape,
@@ -61,6 +61,7 @@ __all__ = [
     "load",
     "native_shape",
     "predict",
+    "predict_noise",
     "record_attention",
     "require_length",
     "self_attention_layers",

@@ -130,13 +130,17 @@ def denoiser(model: BaseModel, conditioning: Conditioning) -> Denoiser:
     """A denoiser under this conditioning, one row of x_t for each of its rows, without gradients."""
     conditioning = conditioning.to(model.device, model.dtype)
 
-    @torch.no_grad()
     def denoise(x_t: Latents, t: int) -> Latents:
-        rows = torch.full((len(x_t),), t, device=x_t.device)
-        prediction = predict(model, x_t, rows, conditioning)
-        return model.schedule.to_eps(prediction, x_t.float(), rows, model.prediction_type)
+        return predict_noise(model, x_t, torch.full((len(x_t),), t, device=x_t.device), conditioning)
 
     return denoise
+
+
+@torch.no_grad()
+def predict_noise(model: BaseModel, x_t: Latents, t: RowTimesteps, conditioning: Conditioning) -> Latents:
+    """The noise in x_t, each row at its own timestep, without gradients."""
+    prediction = predict(model, x_t, t, conditioning)
+    return model.schedule.to_eps(prediction, x_t.float(), t, model.prediction_type)
 
 
 def _schedule(scheduler: DDIMScheduler) -> NoiseSchedule:

@@ -1,20 +1,25 @@
 """`lipe audit`: its output and its exit status."""
 
 import json
+import os
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import make_url, select
+from sqlalchemy import func, make_url, select, update
 from typer.testing import CliRunner, Result
 
 from cli.main import app as lipe
+from ledger import erasures
 from ledger.audit import INVARIANTS
 from ledger.database import UnitOfWork
-from ledger.models import Job, Project
+from ledger.models import Erasure, Job, Project, Subject
 from ledger.settings import Settings
 from ledger.storage import Storage
+from tests.support.rows import make_job
 from tests.support.sample_project import make_sample_project
 from tests.support.violations import VIOLATIONS
 
@@ -79,6 +84,30 @@ def test_the_caller_sets_the_patience(begin: UnitOfWork, storage: Storage, proje
     assert run("--patience", "7200").exit_code == 0
     assert run("--patience", "60").exit_code == 1
     assert run("--patience", "-1").exit_code == 2
+
+
+def test_checkpoints_on_the_disk_of_a_worker_are_checked(
+    begin: UnitOfWork, storage: Storage, project: Project, tmp_path: Path
+) -> None:
+    sample = make_sample_project(begin, storage, project)
+    with begin() as session:
+        erased = make_job(session, session.scalars(select(Subject)).one())
+        erasures.erase_prior(session, project.id, erased.prior_id or "")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for job_id in (sample.waiting, sample.failed, erased.id, "job_unknown"):
+        (folder / f"{job_id}.0123456789ab.safetensors").write_bytes(b"weights")
+    hours = ("--worker-data", str(tmp_path), "--patience", "7200", "--json")
+    assert json.loads(run(*hours).stdout) == {"violations": []}  # a worker may still delete them
+    with begin() as session:
+        ago = func.clock_timestamp() - timedelta(hours=3)
+        session.execute(update(Erasure).values(created_at=ago, finished_at=ago))
+        session.execute(update(Job).where(Job.id == sample.failed).values(finished_at=ago))
+    os.utime(folder / "job_unknown.0123456789ab.safetensors", (0, 0))
+    found = json.loads(run(*hours).stdout)["violations"]
+    assert {each["invariant"] for each in found} == {8}
+    assert {Path(each["thing"]).name.partition(".")[0] for each in found} == {sample.failed, erased.id, "job_unknown"}
+    assert run("--worker-data", str(tmp_path / "absent")).exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -55,5 +54,5 @@ def broker(folder: Path) -> AbstractContextManager[Restartable]:
 
 
 def database(folder: Path) -> AbstractContextManager[Restartable]:
-    """A Postgres server."""
-    return _behind_a_proxy(partial(postgres.serve, durable=False), folder)
+    """A Postgres server, as durable as in production: it may be killed."""
+    return _behind_a_proxy(postgres.serve, folder)

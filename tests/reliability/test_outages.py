@@ -73,7 +73,7 @@ class TestBroker:
 class TestDatabase:
     """Postgres restarts under load: the API answers 503, never 500, and all jobs succeed afterwards."""
 
-    RESTARTS = 3
+    FAULTS = ("stop", "kill", "stop")
 
     @pytest.fixture
     def server(self, tmp_path: Path) -> Iterator[Restartable]:
@@ -89,7 +89,7 @@ class TestDatabase:
         migrate(own)
         return own
 
-    def test_restarts_under_load(
+    def test_restarts_and_a_kill_under_load(
         self, server: Restartable, start: Start, begin: UnitOfWork, storage: Storage, project: Project, key: str,
         run_audit: RunAudit,
     ) -> None:  # fmt: skip
@@ -98,9 +98,9 @@ class TestDatabase:
         start(worker(["priors"]))
         load = Load(start, key, subject.id)
         with load.running():
-            for _ in range(self.RESTARTS):
+            for fault in self.FAULTS:
                 eventually(lambda: load.answers[202] > 0)
-                server.stop()
+                server.kill() if fault == "kill" else server.stop()
                 eventually(lambda: load.answers[503] > 0)
                 server.start()
                 load.answers.clear()

@@ -43,8 +43,8 @@ def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page of a new browser window, 1280 pixels wide."""
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+    """A page of a new browser window, 1280 pixels wide. Colours change at once, so that contrasts can be measured."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce") as context:
         yield context.new_page()
 
 

@@ -29,7 +29,7 @@ class NimaConfig:
 
     guidance_stop: Share = 1.0
     """Progress after which there is no guidance, so that a step takes half the time; 1 guides every step. At 0.75 an
-    edit takes a tenth less time. Lower it for faster edits."""
+    edit takes a tenth less time, and expressions become weaker. Lower it for faster edits."""
 
     renoise: Share = 0.0
     """Share of fresh noise from the seed where the subject was. 0 keeps the layout of the old pose, 1 forgets it.

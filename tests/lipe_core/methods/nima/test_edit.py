@@ -157,8 +157,9 @@ def test_inversion_and_passes_have_one_grid_and_share_the_first_steps(
     first, second = [(2, t) for t in grid[:0:-1]], [(2, t) for t in grid[2:0:-1]]
     assert evaluated[5:10] == first
     assert evaluated[-2:] == second
-    assert all(rows == 1 for rows, _ in evaluated[10:-2])  # the search for the figure is not guided
-    assert len(evaluated) == 5 + 5 + SubjectFinder(model, SUBJECT).evaluations + 2
+    search = evaluated[10:-2]  # not guided: each row once, many in one call
+    assert sum(rows for rows, _ in search) == SubjectFinder(model, SUBJECT).evaluations
+    assert len(search) <= 3
 
 
 @pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
