@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from api.app import make_app
-from ledger import attempts
+from ledger import attempts, quotas
 from ledger.database import UnitOfWork
-from ledger.models import Usage
+from ledger.models import Project, Usage
 from ledger.settings import Settings
 from tests.support.api_fixtures import Refuse
+from tests.support.races import answer_after
+from tests.support.rows import make_image
 from tests.support.uploads import png
 
 Within = Callable[..., TestClient]
@@ -115,6 +118,19 @@ def test_images_are_counted_for_simultaneous_requests(within: Within, api: TestC
     assert limited.post("/v1/images", content=png()).json()["code"] == "too_many_images"
     assert limited.delete(f"/v1/images/{limited.get('/v1/images').json()['data'][0]['id']}").status_code == 204
     assert limited.post("/v1/images", content=png()).status_code == 201
+
+
+def test_an_image_waits_for_another_one_that_is_being_stored(
+    within: Within, begin: UnitOfWork, project: Project, settings: Settings
+) -> None:
+    limited = within(max_images=1)
+
+    def store(session: Session) -> None:
+        make_image(session, project.id)
+        quotas.of_images(session, project.id, settings)
+
+    answer = answer_after(begin, store, lambda: limited.post("/v1/images", content=png()))
+    assert (answer.status_code, answer.json()["code"]) == (409, "too_many_images")
 
 
 def test_the_bytes_of_stored_images(within: Within, api: TestClient, refused: Refuse) -> None:
