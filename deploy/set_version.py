@@ -22,7 +22,7 @@ PLACES = {  # file -> patterns, each with the version as its only group
         rf'"name": "lipe-client",\n      "version": "({NUMBER})"',
     ],
     "clients/typescript/src/version.ts": [rf'VERSION = "({NUMBER})"'],
-    "docs/openapi.json": [rf'^    "version": "({NUMBER})"'],
+    "docs/openapi.json": [rf'^  "version": "({NUMBER})"'],
 }
 SECTION = rf"^## ({NUMBER}) - (unreleased|\d{{4}}-\d\d-\d\d)$"
 """A version's heading in CHANGELOG.md."""

@@ -19,7 +19,7 @@ from ledger.artefacts import NewArtefact
 from ledger.compiled_statement import SessionOrConnection
 from ledger.job_warnings import JobWarning
 from ledger.models import Edit, Job
-from ledger.partial_results import PartialResults
+from ledger.partial_results import PartialResults, SavedCheckpoint
 from ledger.states import JobKind, State
 from ledger.storage import Storage
 
@@ -120,6 +120,15 @@ def keep(session: Session, claim: Claim, partial: PartialResults, storage: Stora
     if job.cancel_requested_at is None:
         for number, files in partial.not_in(before).items():
             transitions.announce(session, job, "edit.output", webhook_bodies.of_output(storage, number, files))
+    return True
+
+
+def keep_checkpoint(session: Session, claim: Claim, checkpoint: SavedCheckpoint) -> bool:
+    """Record the training's newest checkpoint, for the job's next attempt. False: not the effective attempt."""
+    job = _lock_held(session, claim)
+    if job is None:
+        return False
+    partial_results.write_checkpoint(job, checkpoint)
     return True
 
 

@@ -1,15 +1,16 @@
-"""Partial results: the files that an unfinished edit has stored.
+"""Partial results: the files that an unfinished edit has stored, or the checkpoint of an unfinished training.
 
-An attempt writes them to its job after each result. If it dies or is released, the next attempt generates only the
-missing results. No route reads them. When the job succeeds they become artefacts; when it ends otherwise, they are
-forgotten, and their objects are orphans.
+An attempt writes them to its job. If it dies or is released, the next attempt, on any machine, generates only the
+missing results, or resumes the training. No route reads them. When an edit succeeds its files become artefacts; what is
+left at the job's end is forgotten, and its objects are orphans.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ledger.artefacts import NewArtefact
 from ledger.models import Job
+from ledger.storage import StoredObject
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,27 @@ def read(job: Job) -> PartialResults | None:
     return PartialResults(job.partial["resolved"], files)
 
 
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A training's checkpoint: its file name on a worker's disk, and the object."""
+
+    name: str
+    stored: StoredObject
+
+
+def write_checkpoint(job: Job, checkpoint: SavedCheckpoint) -> None:
+    """Record the checkpoint in the job."""
+    job.partial = {"resolved": {}, "files": {}, "checkpoint": asdict(checkpoint)}
+
+
+def read_checkpoint(job: Job) -> SavedCheckpoint | None:
+    """The newest checkpoint that an attempt at the job stored, or None."""
+    found = job.partial.get("checkpoint")
+    return SavedCheckpoint(found["name"], StoredObject(**found["stored"])) if found else None
+
+
 def keys(job: Job) -> set[str]:
     """The keys of the stored objects."""
-    partial = read(job)
-    return {file.stored.key for made in partial.files.values() for file in made} if partial else set()
+    partial, checkpoint = read(job), read_checkpoint(job)
+    files = {file.stored.key for made in partial.files.values() for file in made} if partial else set()
+    return files | ({checkpoint.stored.key} if checkpoint else set())

@@ -28,7 +28,9 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
     "api": {
         **dict.fromkeys(("artefacts", "leases", "workers"), READ),
         **dict.fromkeys(("decisions", "events"), ADD),
-        **dict.fromkeys(("consents", "erasures", "jobs", "keys", "usage", "webhook_deliveries"), CHANGE),
+        **dict.fromkeys(
+            ("consents", "erasures", "jobs", "keys", "shares", "usage", "usage_by_kind", "webhook_deliveries"), CHANGE
+        ),
         **dict.fromkeys(("edits", "idempotent_requests", "images", "outbox", "priors", "subject_references"), ALL),
         **dict.fromkeys(("subjects", "uploads", "webhook_endpoints"), ALL),
         "projects": "SELECT, UPDATE (webhook_secrets, former_secret_expires_at)",

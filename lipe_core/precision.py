@@ -1,5 +1,8 @@
 """The precision that is fast on a device."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 _INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
@@ -26,9 +29,15 @@ def autocast(device: torch.device | str) -> torch.autocast:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
-def flush_denormals() -> None:
-    """Let this process treat the smallest numbers as zero: a CPU takes up to a hundred times as long for them.
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Context manager that treats the smallest numbers as zero in this thread, and in those that it starts.
 
-    A training step of the miniature takes a fifth less time, and its results are the same to the byte.
+    A CPU takes up to a hundred times as long for them. A training step of the miniature takes a fifth less time, and
+    its results are the same to the byte.
     """
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

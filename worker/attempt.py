@@ -66,9 +66,10 @@ STOPS = {Control.CANCEL: Canceled, Control.GIVE_WAY: GivingWay, Control.LOST: Cl
 class Attempt:
     """One attempt at one job: `report` sends its progress; `seconds` has the duration of each stage.
 
-    `preview` is the newest preview that is stored. Each report includes it. The work runs inside `lease_kept`, whose
-    thread alone writes to the database, so that the work goes on while the database does not answer. The thread asks
-    `gives_way` whether the job shall return to the queue because a short one waits.
+    `leaves_objects`: the attempt has stored some that do not become artefacts. `preview` is the newest preview that is
+    stored. Each report includes it. The work runs inside `lease_kept`, whose thread alone writes to the database, so
+    that the work goes on while the database does not answer. The thread asks `gives_way` whether the job shall return
+    to the queue because a short one waits.
     """
 
     autocommit: Autocommit
@@ -77,6 +78,7 @@ class Attempt:
     draining: Callable[[], bool]
     seconds: dict[str, float] = field(default_factory=dict)
     preview: NewArtefact | None = None
+    leaves_objects: bool = False
     clock: Callable[[], float] = time.monotonic
     max_seconds: float = math.inf
     gives_way: Callable[[Connection], bool] = lambda _: False

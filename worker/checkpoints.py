@@ -1,21 +1,37 @@
-"""Checkpoints: the state that a training keeps on this machine for its next attempt. Each name begins with a job's id.
+"""Checkpoints: the state that a training keeps for its next attempt, on this machine and in the object storage.
 
-They are deleted after their job has ended or was deleted, whichever attempt wrote them. The next job of this worker
-might come late, so a thread deletes them, too.
+Each name begins with a job's id. The files are deleted after their job has ended or was deleted, whichever attempt
+wrote them. The next job of this worker might come late, so a thread deletes them, too. Another machine, which takes
+over if this one is gone, resumes from the object.
 """
 
+import logging
 import time
-from contextlib import suppress
-from threading import Thread
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ledger import jobs
+from ledger import attempts, jobs, partial_results
 from ledger.database import UNAVAILABLE
+from ledger.partial_results import SavedCheckpoint
+from ledger.storage import NoSuchObject, StorageError, StoredObject, attempt_prefix
+from worker.attempt import Attempt, Draining, GivingWay, start_in_thread
 from worker.context import WorkerContext
 
 FORGET_SECONDS = 30.0
+UPLOAD_SECONDS = 60.0
+"""A machine that is lost loses at most so much of a training, and the steps since the last checkpoint."""
+LAST_UPLOAD_SECONDS = 30.0
+"""The most time for the last upload of a worker that drains."""
+CONTENT_TYPE = "application/octet-stream"
 DRAINING_CHECK_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 def forget(context: WorkerContext) -> None:
@@ -26,6 +42,90 @@ def forget(context: WorkerContext) -> None:
                 over = jobs.is_over(session, file.name.split(".")[0])
             if over:
                 file.unlink(missing_ok=True)
+
+
+@dataclass
+class Upload:
+    """Stores the training's checkpoint file as an object whenever it has changed, and records it in the job."""
+
+    context: WorkerContext
+    attempt: Attempt
+    file: Path
+    _stored: StoredObject | None = None
+    _written_at: float = 0.0
+
+    def store(self) -> None:
+        """Store the file if it has changed. An error is logged, and the next call tries again."""
+        try:
+            written_at = self.file.stat().st_mtime
+            if written_at != self._written_at:
+                self._replace(self.context.storage.put(self._prefix(), "checkpoint", self.file, CONTENT_TYPE))
+                self._written_at = written_at
+        except FileNotFoundError:
+            pass  # none was written yet
+        except (StorageError, SQLAlchemyError, *UNAVAILABLE) as error:
+            log.warning("job %s: its checkpoint stays on this machine for now: %s", self.attempt.claim.job_id, error)
+
+    @property
+    def has_stored(self) -> bool:
+        """Whether there is an object."""
+        return self._stored is not None
+
+    def _replace(self, stored: StoredObject) -> None:
+        checkpoint = SavedCheckpoint(self.file.name, stored)
+        with self.context.begin() as session:
+            is_kept = attempts.keep_checkpoint(session, self.attempt.claim, checkpoint)
+        old = self._stored if is_kept else stored
+        if old is not None and old.key != (stored.key if is_kept else None):
+            self.context.storage.delete(old.key)
+        self._stored = stored if is_kept else self._stored
+
+    def _prefix(self) -> str:
+        claim = self.attempt.claim
+        return attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
+
+
+@contextmanager
+def uploaded(context: WorkerContext, attempt: Attempt, file: Path) -> Iterator[None]:
+    """Context manager that stores the checkpoint every UPLOAD_SECONDS, and a last time if the worker drains."""
+    upload, is_over = Upload(context, attempt, file), Event()
+
+    def run() -> None:
+        while not is_over.wait(UPLOAD_SECONDS):
+            upload.store()
+
+    thread = Thread(target=run, name="checkpoint upload", daemon=True)
+    thread.start()
+    try:
+        yield
+    except GivingWay:
+        raise  # this worker continues the training soon
+    except Draining:
+        is_over.set()
+        thread.join(LAST_UPLOAD_SECONDS)
+        with suppress(TimeoutError):
+            start_in_thread(upload.store).result(LAST_UPLOAD_SECONDS)
+        raise
+    finally:
+        is_over.set()
+        attempt.leaves_objects = attempt.leaves_objects or upload.has_stored
+
+
+def fetch(context: WorkerContext, attempt: Attempt, file: Path) -> None:
+    """Download the checkpoint that an earlier attempt stored, unless this machine has the file."""
+    if file.exists():
+        return
+    with context.begin() as session:
+        job = jobs.get(session, attempt.claim.project_id, attempt.claim.job_id)
+        saved = partial_results.read_checkpoint(job) if job is not None else None
+    if saved is None or saved.name != file.name:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        attempt.retry_storage(partial(context.storage.download, saved.stored.key, saved.stored.sha256, file))
+        log.info("job %s: resumes from the checkpoint of another machine", attempt.claim.job_id)
+    except (StorageError, NoSuchObject) as error:
+        log.warning("job %s: starts again, because its checkpoint is lost: %s", attempt.claim.job_id, error)
 
 
 def keep_forgetting(context: WorkerContext) -> Thread:

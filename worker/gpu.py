@@ -63,7 +63,6 @@ class Gpu:
         if self._model is None:
             device = torch.device(self._device())
             dtype = precision.network_dtype(device)
-            precision.flush_denormals()
             self._model = sdxl.load(
                 self.checkpoint, revision=self.revision, device=device, dtype=dtype, hash_cache=self.hash_cache
             )

@@ -125,7 +125,9 @@ def _succeed(context: WorkerContext, attempt: Attempt, result: JobResult) -> boo
             attempts.finish_canceled(session, claim)
         return has_succeeded
 
-    return _write(context, attempt, finish) and claim.epoch == 1 and attempt.preview is None
+    return (
+        _write(context, attempt, finish) and claim.epoch == 1 and attempt.preview is None and not attempt.leaves_objects
+    )
 
 
 def _fail(context: WorkerContext, attempt: Attempt, error: Exception) -> None:

@@ -28,6 +28,7 @@ from lipe_core.training.learn import LearnRequest, TrainingSet, prepare, train_p
 from lipe_core.training.train import TrainingRun
 from worker.attempt import Attempt, ClaimLost
 from worker.captioner import captioner, load_captioner
+from worker.checkpoints import fetch, uploaded
 from worker.context import WorkerContext
 from worker.gpu import reduced_memory, with_memory_fallbacks
 from worker.job_result import File, JobResult
@@ -145,9 +146,15 @@ def _train(
             return resumed(run)
 
     row_by_row = replace(run, rows_at_once=1)
-    return with_memory_fallbacks(
-        [partial(resumed, run), partial(resumed_in_reduced_memory, run), partial(resumed_in_reduced_memory, row_by_row)]
-    )
+    fetch(context, attempt, checkpoint)
+    with uploaded(context, attempt, checkpoint):
+        return with_memory_fallbacks(
+            [
+                partial(resumed, run),
+                partial(resumed_in_reduced_memory, run),
+                partial(resumed_in_reduced_memory, row_by_row),
+            ]
+        )
 
 
 def prior_result(prior: Prior, request: dict[str, Any], previews: list[NewArtefact]) -> JobResult:

@@ -21,6 +21,7 @@ from ledger.attempts import Claim
 from ledger.claims import Abilities
 from ledger.database import UNAVAILABLE
 from ledger.states import JobKind
+from lipe_core import precision
 from worker.context import WorkerContext
 from worker.run_job import run_job
 
@@ -63,6 +64,10 @@ class Work:
         self._thread.join()
 
     def _serve(self) -> None:
+        with precision.denormals_flushed():
+            self._run_until_draining()
+
+    def _run_until_draining(self) -> None:
         while not self.context.draining():
             with self._changed:
                 self._changed.wait_for(lambda: self._asked > self._answered, random.uniform(*POLL_SECONDS))  # noqa: S311

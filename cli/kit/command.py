@@ -63,15 +63,15 @@ def run_bench(
         subjects, chosen = read_subjects(folder), choose_systems(systems)
         judge = ChatEndpoint(judge_url, judge_key, judge_model) if judge_url else None
         chosen_device = _device(device)
-        precision.flush_denormals()
-        model = sdxl.load(base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device))
-        bench = Bench(model, out, seed)
-        typer.echo(f"{len(subjects)} subjects, {len(chosen)} systems")
-        typer.echo(estimate(bench, subjects, chosen).sentence(price_per_hour))
-        if not only_estimate:
-            out.mkdir(parents=True, exist_ok=True)
-            typer.echo(_carry_out(bench, subjects, chosen, (clip, dinov2), judge))
-            typer.echo(f"the page is {out / 'index.html'}")
+        with precision.denormals_flushed():
+            model = sdxl.load(base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device))
+            bench = Bench(model, out, seed)
+            typer.echo(f"{len(subjects)} subjects, {len(chosen)} systems")
+            typer.echo(estimate(bench, subjects, chosen).sentence(price_per_hour))
+            if not only_estimate:
+                out.mkdir(parents=True, exist_ok=True)
+                typer.echo(_carry_out(bench, subjects, chosen, (clip, dinov2), judge))
+                typer.echo(f"the page is {out / 'index.html'}")
     except (ValueError, NoVerdict, OSError) as error:  # of the folder, the models, the settings, the judge or the disk
         typer.echo(str(error), err=True)
         raise typer.Exit(UNUSABLE_STATUS) from error

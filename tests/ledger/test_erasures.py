@@ -12,7 +12,7 @@ from ledger.idempotency import Answer
 from ledger.models import METADATA, Job, Project, Subject, new_id
 from ledger.storage import Storage, StoredObject, attempt_prefix, image_prefix
 
-REMAINING = {"projects": 1, "erasures": 1, "images": 1, "outbox": 1, "usage": 1}
+REMAINING = {"projects": 1, "erasures": 1, "images": 1, "outbox": 1, "shares": 1, "usage": 1, "usage_by_kind": 1}
 """The edited image, a message that finds no job, and the project's GPU seconds, which name no subject."""
 
 

@@ -1,16 +1,56 @@
-"""A checkpoint is deleted soon after its training, also if no job of this worker follows."""
+"""Checkpoints are deleted soon after their training, and another machine resumes from the stored one."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ledger import erasures
+from ledger import erasures, partial_results, transitions
 from ledger.database import UnitOfWork
-from ledger.models import Project, Subject
-from tests.support.factories import learn
+from ledger.models import Job, Project, Subject
+from ledger.states import State
+from ledger.storage import Storage, job_prefix
+from tests.support.factories import current, learn
+from tests.support.running import run_job
 from tests.support.waiting import eventually
 from worker import checkpoints
+from worker.attempt import Attempt
 from worker.context import WorkerContext
+
+
+class Killed(BaseException):
+    """The machine is gone."""
+
+
+@pytest.fixture
+def another_machine(context: WorkerContext, tmp_path: Path) -> WorkerContext:
+    """A worker with a data folder of its own."""
+    settings = context.settings.model_copy(update={"data_dir": tmp_path / "another"})
+    return replace(context, settings=settings, name="another:1")
+
+
+def at_each_step(monkeypatch: pytest.MonkeyPatch, act: Callable[[int], None]) -> None:
+    """Call `act` with each step that the training reports."""
+    report = Attempt.report
+
+    def watched(attempt: Attempt, stage: str, done: int, total: int, **details: Any) -> None:
+        report(attempt, stage, done, total, **details)
+        if stage == "training" and done:
+            act(done)
+
+    monkeypatch.setattr(Attempt, "report", watched)
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
+    """Call `act` when the training reports this step."""
+    at_each_step(monkeypatch, lambda done: act() if done == step else None)
+
+
+def objects(storage: Storage, job: Job) -> list[str]:
+    return [key.rsplit("-", 1)[1] for key in storage.keys(job_prefix(job.project_id, job.id))]
 
 
 def test_the_checkpoint_of_a_deleted_training_disappears(
@@ -32,3 +72,72 @@ def test_the_checkpoint_of_a_deleted_training_disappears(
     thread.join()
     assert files[0].exists()
     files[0].unlink()
+
+
+def test_a_training_that_drained_is_resumed_on_another_machine_with_equal_weights(
+    context: WorkerContext, another_machine: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project,
+    subject: Subject, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    unbroken, moved = learn(begin, project, subject, steps=6), learn(begin, project, subject, steps=6)
+    run_job(context, unbroken.id)
+    drains: list[bool] = []
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: drains.append(True))
+        run_job(replace(context, draining=lambda: bool(drains)), moved.id)
+    assert current(begin, moved).state == State.QUEUED
+    assert objects(storage, moved) == ["checkpoint"]
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        at_each_step(patch, steps.append)
+        run_job(another_machine, moved.id)
+    assert steps[0] > 3
+    done = current(begin, moved)
+    assert (done.state, done.partial) == (State.SUCCEEDED, {})
+    assert done.resolved["adapter_sha256"] == current(begin, unbroken).resolved["adapter_sha256"]
+    assert "checkpoint" not in objects(storage, moved)
+
+
+def test_a_machine_that_is_lost_leaves_its_newest_stored_checkpoint(
+    context: WorkerContext, another_machine: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project,
+    subject: Subject, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    job = learn(begin, project, subject, steps=60)
+
+    def stored_twice() -> bool:
+        saved = partial_results.read_checkpoint(current(begin, job))
+        return saved is not None and [saved.stored.key] == list(storage.keys(job_prefix(job.project_id, job.id)))
+
+    def die() -> None:
+        eventually(stored_twice)
+        raise Killed
+
+    monkeypatch.setattr(checkpoints, "UPLOAD_SECONDS", 0.01)
+    with monkeypatch.context() as patch:
+        at_step(patch, 55, die)
+        with pytest.raises(Killed):
+            run_job(context, job.id)
+    shutil.rmtree(context.settings.data_dir)
+    with begin() as session:
+        transitions.requeue(session, session.get_one(Job, job.id), charge=True)
+    steps: list[int] = []
+    with monkeypatch.context() as patch:
+        at_each_step(patch, steps.append)
+        run_job(another_machine, job.id)
+    assert current(begin, job).state == State.SUCCEEDED
+    assert steps[0] > 50  # a training writes its checkpoint every 50 steps
+    assert "checkpoint" not in objects(storage, job)
+
+
+def test_a_stored_checkpoint_that_is_lost_costs_the_steps_and_not_the_job(
+    context: WorkerContext, another_machine: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project,
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    job, drains = learn(begin, project, subject, steps=4), list[bool]()
+    with monkeypatch.context() as patch:
+        at_step(patch, 2, lambda: drains.append(True))
+        run_job(replace(context, draining=lambda: bool(drains)), job.id)
+    storage.delete_prefix(job_prefix(job.project_id, job.id))
+    monkeypatch.setattr("worker.attempt.STORAGE_RETRY_SECONDS", (0,))
+    run_job(another_machine, job.id)
+    assert current(begin, job).state == State.SUCCEEDED
+    assert "starts again, because its checkpoint is lost" in caplog.text
