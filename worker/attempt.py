@@ -236,6 +236,7 @@ class Attempt:
     def _renew(self) -> None:
         now = self.clock()
         shortest, longest = RENEW_SECONDS
+        longest = min(longest, self.lease_seconds / RENEWALS_PER_LEASE)
         self._next_renewal = now + min(longest, max(shortest, RENEW_SHARE * (now - self._began)))
         try:
             with self.autocommit() as connection:

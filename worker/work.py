@@ -42,6 +42,7 @@ class Work:
         self.short_kinds = tuple(kind for kind in SHORT_KINDS if kind in kinds)
         self._changed = Condition()
         self._asked = self._answered = 0
+        self._is_over = False
         self._thread = Thread(target=self._serve, name="jobs", daemon=True)
 
     def start(self) -> None:
@@ -57,15 +58,20 @@ class Work:
             self._asked += 1
             mine = self._asked
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._answered >= mine or not self._thread.is_alive())
+            self._changed.wait_for(lambda: self._answered >= mine or self._is_over)
 
     def finish(self) -> None:
         """Wait for the end of the thread. The worker must be draining."""
         self._thread.join()
 
     def _serve(self) -> None:
-        with precision.denormals_flushed():
-            self._run_until_draining()
+        try:
+            with precision.denormals_flushed():
+                self._run_until_draining()
+        finally:
+            with self._changed:
+                self._is_over = True
+                self._changed.notify_all()
 
     def _run_until_draining(self) -> None:
         while not self.context.draining():
