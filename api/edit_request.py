@@ -3,7 +3,7 @@
 import secrets
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
 
 from api.choices import (
     Change,
@@ -88,7 +88,7 @@ class NewEdit(RequestModel):
     mix: NewMix | None = None
     """A second prior to mix in with a weight, such as a style. Default: none."""
 
-    use_prior: bool = True
+    use_prior: StrictBool = True
     """False: edit with the base model, without the prior. Set it to false to see the prior's effect."""
 
     seed: Seed | None = None
@@ -120,7 +120,7 @@ class NewEdit(RequestModel):
     carry an invisible watermark, which `POST /v1/verify` finds also after a screenshot. Default: that of the project,
     at first `archival`. Choose `published` for images that leave your hands."""
 
-    visible_label: bool | None = None
+    visible_label: StrictBool | None = None
     """True: published results have a small label "AI-edited" in their lower right corner, which also covers pixels
     outside the mask. Refused for archival results, which stay exact. Default: that of the project, at first false.
     Change it if people who see the image must be told."""
@@ -130,7 +130,7 @@ class NewEdit(RequestModel):
     Default: none. An image that shows more faces than the subject has then gets a warning, or is refused if the
     operator wants a statement. Give it if you have asked them."""
 
-    credentials_prompt: bool = False
+    credentials_prompt: StrictBool = False
     """True: the Content Credentials of each result state its prompt, so that every viewer of the file can read it.
     Default: they state the edit without its prompt. Change it if the prompt is no secret and the readers shall see
     it."""

@@ -17,7 +17,7 @@ UNPRIVILEGED = pwd.getpwuid(65534).pw_name
 
 @contextmanager
 def serve(folder: Path, database_url: str, program: str) -> Iterator[str]:
-    """Run it for the database of the URL; yield the URL that leads through it."""
+    """Run it for the database of the URL, for all of its users; yield the URL that leads through it."""
     private_folder(folder)
     url = make_url(database_url)
     users = folder / "users.txt"
@@ -28,7 +28,8 @@ def serve(folder: Path, database_url: str, program: str) -> Iterator[str]:
         settings.write_text(
             f"[databases]\n{url.database} = host={url.host} port={url.port}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\n"
-            f"auth_file = {users}\npool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\nmax_client_conn = 2000\n"
+            f"auth_file = {users}\nauth_user = {url.username}\npool_mode = transaction\n"
+            f"default_pool_size = {POOL_SIZE}\nmax_client_conn = 2000\n"
             + (f"user = {UNPRIVILEGED}\n" if os.geteuid() == 0 else "")
         )
         through = url.set(drivername="postgresql", port=port).render_as_string(hide_password=False)

@@ -161,11 +161,16 @@ def program_urls(server_settings: Settings) -> dict[Program, str]:
         program: owner.set(username=f"{owner.database}_{program}", password=f"{program}'s").render_as_string(False)
         for program in PROGRAMS
     }
-    engine = make_engine(server_settings.database_url, pool_size=1)
+    grant_rights(server_settings, urls)
+    return urls
+
+
+def grant_rights(settings: Settings, urls: dict[Program, str]) -> None:
+    """Give the users of the URLs their rights; needed again after tables were dropped and made anew."""
+    engine = make_engine(settings.database_url, pool_size=1)
     with unit_of_work(engine)() as session:
         roles.grant(session, urls)
     engine.dispose()
-    return urls
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from pydantic import Field, StrictBool
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -61,7 +61,7 @@ class NewSubject(RequestModel):
     """Receipt of the person's consent. Default: none. A subject that is a person needs it, and so does one with a face
     in its references, or with a class noun that LIPE does not know, unless `not_a_person` is true."""
 
-    not_a_person: bool = False
+    not_a_person: StrictBool = False
     """Your statement that the subject is no person, though its class noun or its references may look like one: a
     statue, a drawn figure. It is kept with the subject. Set it only if it is true."""
 

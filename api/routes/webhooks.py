@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
+from pydantic import Field, StrictBool
 from sqlalchemy.orm import Session
 
 from api import problems
@@ -52,7 +52,7 @@ class EndpointChange(RequestModel):
     events: Events | None = None
     """New list of types of events. Default: unchanged. An empty list means the ends of jobs."""
 
-    disabled: bool | None = None
+    disabled: StrictBool | None = None
     """True stops all deliveries, false starts them again. Default: unchanged."""
 
 

@@ -1,5 +1,8 @@
 """The migrations make the schema that the models describe."""
 
+from collections.abc import Iterator
+
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -8,7 +11,16 @@ from sqlalchemy import Engine, inspect, text
 
 from ledger.database import migrate, migration_config
 from ledger.models import METADATA, Project
+from ledger.roles import Program
 from ledger.settings import Settings
+from tests.conftest import grant_rights
+
+
+@pytest.fixture
+def tables_are_made_anew(settings: Settings, program_urls: dict[Program, str]) -> Iterator[None]:
+    """The rights on the tables are given again after the test."""
+    yield
+    grant_rights(settings, program_urls)
 
 
 def test_the_migrated_schema_is_the_metadata(engine: Engine) -> None:
@@ -26,6 +38,7 @@ def test_metadata_indexes_have_no_list_of_pending_entries(engine: Engine) -> Non
         assert set(connection.scalars(options)) == {index.name for index in by_metadata} != set()
 
 
+@pytest.mark.usefixtures("tables_are_made_anew")
 def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
     with engine.begin() as connection:
         config = migration_config(connection)
@@ -38,6 +51,7 @@ def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
+@pytest.mark.usefixtures("tables_are_made_anew")
 def test_existing_keys_keep_all_rights(engine: Engine) -> None:
     with engine.begin() as connection:
         config = migration_config(connection)

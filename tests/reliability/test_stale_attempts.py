@@ -28,7 +28,7 @@ from tests.support.kills import assert_trained_once, ended, expire_lease
 from tests.support.waiting import eventually
 
 STEPS = 30
-STOPS = failpoints.WORKER | {"before commit": failpoints.Point("ledger.attempts:finish", before=True)}
+STOPS = failpoints.WORKER | {"before commit": failpoints.Point("worker.run_job:_write", before=True)}
 
 
 @pytest.mark.parametrize("point", ["mid step", "before commit", pytest.param("after upload", marks=pytest.mark.slow)])

@@ -31,8 +31,8 @@ def test_without_the_programs_it_prints_what_to_install(
     monkeypatch.setenv("PATH", str(postgres))
     assert drive.main([]) == 0
     printed = capsys.readouterr().out
-    assert "SKIPPED: not installed: initdb, postgres, redis-server, ceph," in printed
-    assert "apt-get install --no-install-recommends postgresql redis-server" in printed
+    assert "SKIPPED: not installed: initdb, postgres, pgbouncer, redis-server, ceph," in printed
+    assert "apt-get install --no-install-recommends postgresql pgbouncer redis-server" in printed
 
 
 def test_the_usual_tests_exist() -> None:

@@ -74,7 +74,8 @@ def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
     def reached() -> bool:
         row = current(begin, job)
         assert row.status not in TERMINAL, f"{row.error_code}: {row.error_detail}"
-        return row.progress.get("stage") == "training" and row.progress["step"] >= step
+        _, progress = row.latest_progress
+        return progress.get("stage") == "training" and progress["step"] >= step
 
     eventually(reached, seconds=300)
 

@@ -21,20 +21,26 @@ OPTIONS = (
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium of the system."""
+def chromium() -> str:
+    """The program of the system's Chromium, for a studio that is built."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
     if not (BUILT / "index.html").is_file():
         pytest.skip("the studio is not built: make studio")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A browser. Playwright keeps an event loop running, so that it must end before the next file of tests."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*OPTIONS])
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*OPTIONS])
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="session")
-def service(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The whole service with the packaged miniature."""
     environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with embedded_service(tmp_path_factory.mktemp("studio") / "data", environment=environment) as running:
