@@ -7,8 +7,8 @@ from threading import Thread
 import pytest
 
 from ledger.database import UnitOfWork
-from ledger.models import Project, Subject
-from ledger.states import State
+from ledger.models import Job, Project, Subject
+from ledger.states import JobKind, State
 from ledger.storage import Storage
 from tests.support.factories import current, edit, history, learn
 from tests.support.waiting import eventually
@@ -17,7 +17,7 @@ from worker.attempt import Attempt
 from worker.context import WorkerContext
 from worker.work import Work
 
-KINDS = ("prior", "edit", "captions")
+KINDS: tuple[JobKind, ...] = ("prior", "edit", "captions")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_training_gives_way_to_an_edit_and_ends_with_the_weights_of_an_unbroke
     running.start()
     running.run_waiting()
     monkeypatch.setattr(work, "MIN_TRAINING_SECONDS", 0.0)
-    training, edits = learn(begin, project, subject, steps=8), []
+    training, edits = learn(begin, project, subject, steps=8), list[Job]()
     report = Attempt.report
 
     def watched(attempt: Attempt, stage: str, step: int, total: int, **details: object) -> None:
