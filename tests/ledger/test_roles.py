@@ -71,7 +71,7 @@ def test_a_role_gets_its_new_password_and_loses_rights_that_it_should_not_have(
         session.execute(text("GRANT SELECT ON keys TO spare"))
         roles.grant(session, {"webhooks": other})
     for url, refusal, words in (
-        (spare_url, OperationalError, "password authentication failed"),
+        (spare_url, OperationalError, "authentication failed"),
         (other, ProgrammingError, "permission denied for table keys"),
     ):
         spare = make_engine(url, pool_size=1)
