@@ -1,7 +1,7 @@
 """Consume messages of any content from the broker: one that cannot be read or handled is dropped and logged.
 
 Without this, kombu lets the error of such a message end the worker. The service loses nothing with a dropped message:
-the dispatcher notifies again.
+workers look for jobs by themselves, and the dispatcher notifies again of deliveries.
 """
 
 import logging

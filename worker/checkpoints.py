@@ -28,6 +28,8 @@ UPLOAD_SECONDS = 60.0
 """A machine that is lost loses at most so much of a training, and the steps since the last checkpoint."""
 LAST_UPLOAD_SECONDS = 30.0
 """The most time for the last upload of a worker that drains."""
+ANSWER_SECONDS = 1.0
+"""A database that does not answer for so long is not waited for by a worker that drains."""
 CONTENT_TYPE = "application/octet-stream"
 DRAINING_CHECK_SECONDS = 1.0
 
@@ -102,13 +104,20 @@ def uploaded(context: WorkerContext, attempt: Attempt, file: Path) -> Iterator[N
         raise  # this worker continues the training soon
     except Draining:
         is_over.set()
-        thread.join(LAST_UPLOAD_SECONDS)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, SQLAlchemyError, *UNAVAILABLE):
+            # A database that does not answer could not record the object, and must not delay the end of the process.
+            start_in_thread(partial(_ask_database, context, attempt)).result(ANSWER_SECONDS)
+            thread.join(LAST_UPLOAD_SECONDS)
             start_in_thread(upload.store).result(LAST_UPLOAD_SECONDS)
         raise
     finally:
         is_over.set()
         attempt.leaves_objects = attempt.leaves_objects or upload.has_stored
+
+
+def _ask_database(context: WorkerContext, attempt: Attempt) -> bool:
+    with context.begin() as session:
+        return jobs.is_over(session, attempt.claim.job_id)
 
 
 def fetch(context: WorkerContext, attempt: Attempt, file: Path) -> None:

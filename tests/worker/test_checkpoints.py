@@ -25,6 +25,13 @@ class Killed(BaseException):
     """The machine is gone."""
 
 
+@pytest.fixture(autouse=True)
+def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine has time for the last upload."""
+    monkeypatch.setattr(checkpoints, "ANSWER_SECONDS", 300.0)
+    monkeypatch.setattr(checkpoints, "LAST_UPLOAD_SECONDS", 300.0)
+
+
 @pytest.fixture
 def another_machine(context: WorkerContext, tmp_path: Path) -> WorkerContext:
     """A worker with a data folder of its own."""
