@@ -124,4 +124,4 @@ class Work:
         return claims.is_waiting(connection, self._abilities(self.short_kinds), max_running=max_running)
 
     def _abilities(self, kinds: Sequence[JobKind]) -> Abilities:
-        return Abilities(kinds, self.context.gpu.fingerprint, self.context.gpu.adapters)
+        return Abilities(kinds, self.context.gpu.fingerprint, self.context.gpu.adapters, self.context.gpu.images)
