@@ -1,6 +1,5 @@
 """Whole edits on a random network: properties that do not depend on the weights."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
