@@ -60,6 +60,11 @@ class Work:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._answered >= mine or self._is_over)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread has ended, because the worker drained."""
+        return self._is_over
+
     def finish(self) -> None:
         """Wait for the end of the thread. The worker must be draining."""
         self._thread.join()
@@ -124,4 +129,4 @@ class Work:
         return claims.is_waiting(connection, self._abilities(self.short_kinds), max_running=max_running)
 
     def _abilities(self, kinds: Sequence[JobKind]) -> Abilities:
-        return Abilities(kinds, self.context.gpu.fingerprint, self.context.gpu.adapters)
+        return Abilities(kinds, self.context.gpu.fingerprint, self.context.gpu.adapters, self.context.gpu.images)
