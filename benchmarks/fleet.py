@@ -113,7 +113,8 @@ def _measure(url: str, through: str, way: str, count: int, seconds: float) -> Lo
         engine.dispose()
     return Load(
         count, way, *_latencies(claiming), round(len(renewing) / took, 1), round(count / EVERY, 1),
-        *_latencies(renewing), round(hot / renewals, 3), round(wal / renewals), round(per_job), round(used / took, 2), connections,
+        *_latencies(renewing), round(hot / renewals, 3), round(wal / renewals), round(per_job),
+        round(used / took, 2), connections,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ OF_THE_CHART = {
     "s3_endpoint_url",
     "s3_public_endpoint_url",
 }
-KEPT = ("description", "type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 
 
 def render() -> str:
@@ -36,7 +36,8 @@ def render() -> str:
 def _properties() -> dict[str, dict[str, Any]]:
     described = Settings.model_json_schema()["properties"]
     return {
-        f"LIPE_{name.upper()}": {key: rule[key] for key in KEPT if key in rule}
+        f"LIPE_{name.upper()}": {"description": " ".join(rule["description"].split())}
+        | {key: rule[key] for key in KEPT if key in rule}
         for name, rule in described.items()
         if name not in OF_THE_CHART and rule.get("format") != "password"
     }

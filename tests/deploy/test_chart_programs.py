@@ -59,7 +59,7 @@ def query(url: str) -> str:
 def test_the_real_pgbouncer_lets_every_program_through(
     tmp_path: Path, settings: Settings, program_urls: dict[Program, str]
 ) -> None:
-    urls = {"lipe": settings.database_url, **program_urls}
+    urls: dict[str, str] = {"lipe": settings.database_url} | {name: program_urls[name] for name in PROGRAMS}
 
     def start(port: int) -> Any:
         for name in ("secrets", "pgbouncer"):
@@ -101,8 +101,7 @@ def answers(url: str) -> bool:
 
 @needs_helm
 def test_the_owners_url_must_name_postgres_itself(tmp_path: Path) -> None:
-    urls = dict.fromkeys(PROGRAMS, "postgresql+psycopg://user:word@lipe-pgbouncer:6432/lipe")
-    done = configure(tmp_path, {"lipe": "postgresql+psycopg://lipe:word@lipe-pgbouncer:6432/lipe", **urls})
+    done = configure(tmp_path, dict.fromkeys(("lipe", *PROGRAMS), "postgresql://user:word@lipe-pgbouncer:6432/lipe"))
     assert done.returncode == 1
     assert "lipe_database_url names PgBouncer itself" in done.stderr
 

@@ -30,7 +30,7 @@ def files_of(pod: Manifest) -> dict[str, str]:
 
 
 def files_of_compose(service: dict[str, Any]) -> dict[str, str]:
-    given = [one if isinstance(one, dict) else {"source": one} for one in service["secrets"]]
+    given: list[dict[str, str]] = [one if isinstance(one, dict) else {"source": one} for one in service["secrets"]]
     return {one.get("target", one["source"]): one["source"] for one in given}
 
 
@@ -74,6 +74,6 @@ def test_a_program_reads_the_files_as_kubernetes_lays_them_out(tmp_path: Path, m
         (tmp_path / "..2026" / name).write_text(values[name])
         (tmp_path / name).symlink_to(f"..data/{name}")
     monkeypatch.setenv("LIPE_S3_ENDPOINT_URL", "https://s3.example.com")
-    settings = Settings(_secrets_dir=tmp_path)  # type: ignore[call-arg]
+    settings = Settings(_secrets_dir=tmp_path)
     assert settings.database_url == "postgresql+psycopg://lipe_api:word@db/lipe"
     assert settings.key_pepper.get_secret_value() == "0123456789abcdef"

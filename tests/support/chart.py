@@ -28,12 +28,14 @@ class RenderError(Exception):
 
 def render(values: dict[str, Any], name: str = "lipe") -> list[Manifest]:
     """All objects of the chart for these values. Raises RenderError."""
-    return json.loads(_rendered(json.dumps(values), name))["objects"]  # type: ignore[no-any-return]
+    objects: list[Manifest] = json.loads(_rendered(json.dumps(values), name))["objects"]
+    return objects
 
 
 def lint(values: dict[str, Any]) -> list[str]:
     """The warnings and errors of `helm lint`."""
-    return json.loads(_rendered(json.dumps(values), "lipe"))["messages"]  # type: ignore[no-any-return]
+    messages: list[str] = json.loads(_rendered(json.dumps(values), "lipe"))["messages"]
+    return messages
 
 
 @cache
@@ -74,7 +76,8 @@ def _validator(kind: str, version: str) -> Draft202012Validator:
 
 @cache
 def _definitions(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "_definitions.json").read_text())  # type: ignore[no-any-return]
+    definitions: dict[str, Any] = json.loads((folder / "_definitions.json").read_text())
+    return definitions
 
 
 def pods(objects: list[Manifest]) -> dict[str, Manifest]:
