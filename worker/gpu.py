@@ -105,6 +105,13 @@ class Gpu:
         if torch.cuda.is_available() and self._device() == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
+    def card(self) -> tuple[str | None, int | None]:
+        """The name of the GPU and its memory in bytes; None for both on the CPU."""
+        if self._device() != "cuda":
+            return None, None
+        properties = torch.cuda.get_device_properties(0)
+        return properties.name, properties.total_memory
+
     def _device(self) -> str:
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
 

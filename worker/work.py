@@ -60,6 +60,11 @@ class Work:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._answered >= mine or self._is_over)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread has ended, because the worker drained."""
+        return self._is_over
+
     def finish(self) -> None:
         """Wait for the end of the thread. The worker must be draining."""
         self._thread.join()
