@@ -3,7 +3,7 @@
 Projects take turns: next is the project that has used the least GPU time for its weight. Its jobs follow their rank,
 which is the time of the submission, moved by the priority and the kind. A job therefore overtakes others by a fixed
 time and no more, so that none waits for ever. Among jobs of nearly equal rank, an edit goes to a worker that holds its
-prior.
+prior, and rather to one that has inverted its image.
 
 A claim locks one row, and skips rows that another worker is claiming. Two workers that claim at the same moment may see
 the same shares, and so differ from the exact order by one job.
@@ -24,7 +24,8 @@ from ledger.shares import HALF_LIFE_SECONDS
 from ledger.states import JobKind
 
 AFFINITY_SECONDS = 10.0
-"""A worker that holds the prior of a job may take it before jobs that rank this much earlier."""
+"""A worker that holds the prior of a job may take it before jobs that rank this much earlier. If it holds the image of
+an edit as well, or the edit needs no prior, twice as much."""
 TRAINING_SECONDS = 600.0
 """A training ranks as if it had been submitted so much later: people wait for edits."""
 CANDIDATES = 32
@@ -37,14 +38,16 @@ MIN_RUNNING_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a worker can do: the kinds of job, the fingerprint of its base model, and the adapters that it holds.
+    """What a worker can do: the kinds of job, the fingerprint of its base model, and what it holds.
 
-    `adapters` are SHA-256 of adapter files. A job that needs another base model is not claimed.
+    `adapters` are SHA-256 of adapter files, and `images` of image files that are inverted. A job that needs another
+    base model is not claimed.
     """
 
     kinds: Sequence[JobKind]
     base_model: str | None = None
     adapters: Sequence[str] = ()
+    images: Sequence[str] = ()
 
 
 def claim_next(
@@ -98,6 +101,7 @@ def _first(session: Session, project_id: str, abilities: Abilities) -> str | Non
         kinds=list(abilities.kinds),
         base_model=abilities.base_model,
         adapters=list(abilities.adapters),
+        images=list(abilities.images),
         affinity=timedelta(seconds=AFFINITY_SECONDS),
         training=timedelta(seconds=TRAINING_SECONDS),
         candidates=CANDIDATES,
@@ -155,7 +159,7 @@ _FIRST = CompiledStatement(
 SELECT jobs.id
 FROM (
     SELECT first.* FROM unnest(CAST(:kinds AS text[])) AS wanted(kind) CROSS JOIN LATERAL (
-        SELECT id, rank_at, prior_id FROM jobs
+        SELECT id, rank_at, prior_id, edit_id FROM jobs
         WHERE project_id = :project AND state = 'queued' AND jobs.kind = wanted.kind
             AND (base_model IS NULL OR base_model = :base_model)
         ORDER BY rank_at, id LIMIT :candidates
@@ -163,9 +167,13 @@ FROM (
 ) AS candidate
 JOIN jobs ON jobs.id = candidate.id
 LEFT JOIN priors ON priors.id = candidate.prior_id AND jobs.kind <> 'prior'
+LEFT JOIN edits ON edits.id = candidate.edit_id
+LEFT JOIN images ON images.id = edits.image_id AND images.sha256 = ANY(CAST(:images AS text[]))
 WHERE jobs.state = 'queued'
 ORDER BY candidate.rank_at + CASE
         WHEN jobs.kind = 'prior' THEN CAST(:training AS interval)
+        WHEN images.id IS NOT NULL AND (priors.id IS NULL OR priors.adapter_sha256 = ANY(CAST(:adapters AS text[])))
+            THEN - 2 * CAST(:affinity AS interval)
         WHEN priors.adapter_sha256 = ANY(CAST(:adapters AS text[])) THEN - CAST(:affinity AS interval)
         ELSE interval '0'
     END, candidate.id
@@ -174,5 +182,6 @@ FOR UPDATE OF jobs SKIP LOCKED
 """,
         "kinds",
         "adapters",
+        "images",
     )
 )

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     """The API key of that server; empty: none."""
     prompt_writer_timeout_seconds: float = Field(60.0, gt=0)
     """The time limit of one request."""
+    kept_source_bytes: int = Field(4 * 1024**3, ge=0)
+    """Memory of each worker's device for inverted images, from which further edits of an image start: 1.2 GB for an
+    image with SDXL. A GPU gives at most a tenth of its memory, and none during a training. 0: none."""
     data_dir: Path = Path("data")
     """The folder of the workers' caches and checkpoints; it may be lost."""
     heartbeat_file: str = ""

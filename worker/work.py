@@ -131,4 +131,4 @@ class Work:
         return claims.is_waiting(connection, able, max_running=max_running, besides=training)
 
     def _abilities(self, kinds: Sequence[JobKind]) -> Abilities:
-        return Abilities(kinds, self.context.gpu.fingerprint, self.context.gpu.adapters)
+        return Abilities(kinds, self.context.gpu.fingerprint, self.context.gpu.adapters, self.context.gpu.images)

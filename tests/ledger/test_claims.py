@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from ledger import attempts, claims, jobs, priors, projects, quotas
+from ledger import attempts, claims, edits, jobs, priors, projects, quotas
 from ledger.attempts import Claim
 from ledger.claims import AFFINITY_SECONDS, TRAINING_SECONDS, Abilities
 from ledger.database import UnitOfWork
 from ledger.models import Job, Project, Share, Subject
-from tests.support.rows import make_subject
+from tests.support.rows import make_image, make_subject
 
 ALL = Abilities(["prior", "edit", "captions"])
 MANY = 1000
@@ -102,6 +102,31 @@ def test_a_worker_prefers_edits_of_the_priors_it_holds_for_a_while(begin: UnitOf
     cold, held, overdue = (submit(begin, subject, prior_id=made[number]) for number in (0, 1, 0))
     age(begin, overdue, 2 * AFFINITY_SECONDS)
     assert order(begin, Abilities(["edit"], None, [made[1]])) == [overdue, held, cold]
+
+
+def test_a_worker_prefers_edits_of_the_images_that_it_has_inverted_with_their_prior(
+    begin: UnitOfWork, subject: Subject
+) -> None:
+    with begin() as session:
+        prior, another = (priors.create(session, subject.project_id, subject.id).id for _ in range(2))
+        for prior_id in (prior, another):
+            priors.mark_ready(session, prior_id, manifest={}, adapter_key="key", adapter_sha256=prior_id)
+        images = {name: make_image(session, subject.project_id) for name in ("inverted", "new")}
+        for name, image in images.items():
+            image.sha256 = name
+
+    def of_image(name: str, prior_id: str | None) -> str:
+        row = edits.draft(
+            subject.project_id, subject_id=subject.id, prior_id=prior_id, image_id=images[name].id, target_prompts=["a"]
+        )
+        return submit(begin, subject, prior_id=prior_id, edit_id=row.id, related=[row])
+
+    other_prior, cold = of_image("inverted", another), of_image("new", None)
+    held, best, bare = of_image("new", prior), of_image("inverted", prior), of_image("inverted", None)
+    overdue = of_image("new", None)
+    age(begin, overdue, 3 * AFFINITY_SECONDS)
+    able = Abilities(["edit"], None, [prior], ["inverted"])
+    assert order(begin, able) == [overdue, best, bare, held, other_prior, cold]
 
 
 def test_a_project_that_floods_the_queue_waits_for_the_others(

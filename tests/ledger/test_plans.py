@@ -240,7 +240,7 @@ def _daily_acts(project_id: str, subject_id: str, image_id: str, settings: Setti
     def claim(session: Session) -> None:
         job = submit(session)
         taken = claims.claim_next(
-            session, Abilities(["edit"], "base", ["adapter"]), "worker", lease_seconds=60, max_running=1
+            session, Abilities(["edit"], "base", ["adapter"], ["image"]), "worker", lease_seconds=60, max_running=1
         )
         assert taken is not None
         assert taken.job_id == job.id
