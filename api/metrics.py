@@ -17,7 +17,7 @@ class ApiMetrics(ProgramMetrics):
         super().__init__("api")
         self.event_streams = self.gauge("lipe_event_streams", "Streams of events that are open.")
         self.request_seconds = self.histogram(
-            "lipe_http_request_seconds", "From a request to the end of its answer, without event streams; the route is that after /v1.",
+            "lipe_http_request_seconds", "From a request to its answered end, without event streams.",
             ("method", "route", "status"), SHORT_SECONDS,
         )  # fmt: skip
 

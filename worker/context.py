@@ -69,6 +69,7 @@ def make_context(
             settings.base_model_revision or None,
             settings.device,
             settings.data_dir / "hashes",
+            settings.kept_source_bytes,
             metrics.count_prior,
         ),
         draining,

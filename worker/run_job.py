@@ -48,6 +48,8 @@ def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connectio
     context.metrics.queue_seconds.labels(claim.kind).observe(claim.seconds_queued)
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
+    if claim.kind != "edit":
+        context.gpu.sources.clear()  # a training needs the memory
     with attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)):
         has_no_orphans = _run(context, attempt)
     context.metrics.count_attempt(claim.kind, attempt.seconds)

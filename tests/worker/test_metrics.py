@@ -32,7 +32,7 @@ def test_a_worker_counts_its_jobs(
     run_job(context, job.id)
     broken = edit(begin, storage, project, subject, job.prior_id, steps=3, no_such_parameter=1)
     run_job(context, broken.id)
-    code = current(begin, broken).error_code
+    code = str(current(begin, broken).error_code)
     seen = samples(context.metrics)
     assert seen["lipe_jobs_finished_total", "prior", "succeeded", ""] == 1
     assert seen["lipe_jobs_finished_total", "edit", "failed", code] == 1
