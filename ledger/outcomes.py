@@ -1,4 +1,4 @@
-"""What a transaction has done to jobs, for the metrics of the program that commits it.
+"""The changes of jobs that a transaction has made, for the metrics of the program that commits it.
 
 The functions that change a job note it in the session. A unit of work hands the notes to its observer after the commit,
 so that a transaction that is rolled back or repeated is never counted.

@@ -82,13 +82,13 @@ def test_requests_and_jobs_that_this_process_ended_are_counted(
     job = api.post(f"/v1/subjects/{subject['id']}/priors").raise_for_status().json()
     api.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
     api.get("/v1/subjects/sub_0123")
-    api.get("/a/secret/path")
+    api.get("/a/hidden/path")
     after = scrape()
     for key in (canceled, request, unknown):
         assert after[key] == before.get(key, 0) + 1
     assert after["lipe_job_seconds_count", "prior", "canceled"] >= 1
     assert after["lipe_database_pool_wait_seconds_count",] > before["lipe_database_pool_wait_seconds_count",]
-    assert not [key for key in after if "secret" in str(key)]
+    assert not [key for key in after if "hidden" in str(key)]
 
 
 def test_metrics_need_their_token(app: FastAPI, api: TestClient, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The port of the metrics: its token, its path, and settings that would open it to everybody."""
+"""The port of the metrics: its token, its path, and settings that would open it to other machines."""
 
 import re
 
