@@ -34,6 +34,7 @@ from api.routes import (
     verify,
     webhook_secrets,
     webhooks,
+    workers,
 )
 from api.service import lifespan
 from api.strict_query import strict_query
@@ -58,6 +59,7 @@ OPENAPI_TAGS = [
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
     {"name": "keys", "description": "The project's API keys, for those who hold an `admin` key."},
+    {"name": "workers", "description": "The processes that run jobs, for those who hold an `operator` key."},
     {"name": "decisions", "description": "The append-only log of what policy and consent allowed and refused."},
     {"name": "health", "description": "For operators of the service."},
 ]
@@ -86,7 +88,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
         uploads, images, subjects, consents, references, captions, priors, prior_imports, edits, verify, jobs, models,
-        webhooks, webhook_secrets, keys, own_key, decisions, deletions,
+        webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

@@ -26,6 +26,8 @@ READ_PATHS = frozenset({f"{API_PREFIX}/verify"})
 """Paths that change nothing by any method: POST carries a file there."""
 ADMIN_PATHS = re.compile(rf"{API_PREFIX}/(keys(/.*)?|webhook-endpoints/[^/]+/secret|webhook-secret(/.*)?)")
 """Keys give access, and a signing secret lets its reader forge webhooks."""
+OPERATOR_PATHS = re.compile(rf"{API_PREFIX}/workers(/.*)?")
+"""Workers belong to no project: the names of machines and the state of the fleet are the operator's."""
 ADMIN_CHANGES = re.compile(rf"{API_PREFIX}/webhook-endpoints(/.*)?")
 """An endpoint gets the project's events, also after the key that created it is revoked."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="lipe"'}
@@ -95,7 +97,11 @@ def authenticate(service: Service, token: str) -> Caller:
 
 
 def required_scope(method: str, path: str) -> KeyScope:
-    """The scope that a request needs: `read` to see, `write` to change, `admin` for what gives access to others."""
+    """The scope that a request needs: `read` to see, `write` to change, `admin` for what gives access to others, and
+    `operator` for what belongs to no project.
+    """
+    if OPERATOR_PATHS.fullmatch(path):
+        return "operator"
     is_change = method not in READ_METHODS and path not in READ_PATHS
     if ADMIN_PATHS.fullmatch(path) or (is_change and ADMIN_CHANGES.fullmatch(path)):
         return "admin"

@@ -135,6 +135,11 @@ _model = {
     "name": "sdxl", "fingerprint": SHA256, "family": "sdxl", "native_size": 1024, "miniature": False,
     "license": "openrail++", "kinds": ["edit", "prior"], "workers": 2,
 }  # fmt: skip
+_worker = {
+    "name": "gpu-1:4242", "host": "gpu-1", "version": "0.2.0", "gpu": "NVIDIA L40S", "gpu_memory_bytes": 47_810_936_832,
+    "kinds": ["captions", "edit"], "base_model": "sdxl", "fingerprint": SHA256, "adapters": [SHA256], "state": "busy",
+    "job_id": JOB, "seen_at": LATER,
+}  # fmt: skip
 _new_edit = {
     "subject_id": SUBJECT, "image_id": IMAGE, "prompt": PROMPT, "parameters": {"steps": 30}, "seed": 7,
     "metadata": {"order": "7"},
@@ -224,6 +229,7 @@ RESPONSES: Mapping[str, Any] = {
         ],
     },
     "list_models": _page(_model),
+    "list_workers": _page(_worker),
     "list_jobs": _page(_edit_job | {"waiting": {"reason": "jobs_before_it", "position": 3}}),
     "get_job": _running_job,
     "cancel_job": _canceled_job,

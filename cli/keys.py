@@ -27,7 +27,10 @@ def create(
     name: Annotated[str, typer.Option(help="What the key is for.")],
     scope: Annotated[
         Scope,
-        typer.Option(help="read: see everything but secrets; write: also change it; admin: also keys and webhooks."),
+        typer.Option(
+            help="read: see everything but secrets; write: also change it; admin: also keys and webhooks; operator: "
+            "also the workers, which belong to no project."
+        ),
     ] = "write",
     expires: Annotated[
         str | None, typer.Option(help="When the key stops working: 12h, 90d, or a time as 2027-01-31. Default: never.")

@@ -29,6 +29,7 @@ from cli.status import status
 from cli.train import train
 from cli.verify import verify
 from cli.whoami import whoami
+from cli.workers import workers
 from ledger.version import VERSION
 
 Port = Annotated[int, typer.Option(help="The port of the API; 0 selects a free one.", min=0, max=65535)]
@@ -221,7 +222,7 @@ def doctor() -> None:
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
     "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify, whoami),
-    "Look after it": (doctor, audit, retention, usage, check_model),
+    "Look after it": (doctor, workers, audit, retention, usage, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }
 for panel, commands in COMMANDS.items():

@@ -3,7 +3,8 @@
 The prefix lets secret scanners find a leaked key, and the checksum refuses a mistyped one without a query. The database
 stores only an HMAC, so reading the table does not give access to the API.
 
-A key has one scope, which includes those before it: `read`, `write`, `admin`.
+A key has one scope, which includes those before it: `read`, `write`, `admin`, `operator`. The first three are about the
+key's project. `operator` also sees what belongs to no project; only `lipe keys` creates such a key, never the API.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ from ledger.pages import Page, Window, newest
 ID_BYTES = 8
 SECRET_BYTES = 32
 CHECKSUM_DIGITS = 8
-Scope = Literal["read", "write", "admin"]
+ProjectScope = Literal["read", "write", "admin"]
+Scope = Literal["read", "write", "admin", "operator"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 USE_PRECISION = text("interval '1 minute'")
 """Uses within this time of the recorded one are not recorded: otherwise each request would write a row."""

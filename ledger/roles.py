@@ -42,7 +42,7 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         **dict.fromkeys(("consents", "jobs"), "SELECT, UPDATE"),
         **dict.fromkeys(("edits", "idempotent_requests", "images", "priors"), "SELECT, UPDATE, DELETE"),
         **dict.fromkeys(("subjects", "uploads"), "SELECT, UPDATE, DELETE"),
-        "leases": "SELECT, DELETE",
+        **dict.fromkeys(("leases", "workers"), "SELECT, DELETE"),
         "outbox": ALL,
         "projects": f"SELECT (id), {LOCK}",
         "webhook_endpoints": ENDPOINT,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledger.setting_values import is_http, split_list
@@ -45,9 +45,10 @@ class Settings(BaseSettings):
     """The region that requests to the object storage name."""
     s3_bucket: str = "lipe"
     """The bucket. It belongs to this service: the dispatcher deletes objects that no row references."""
-    s3_access_key_id: str
-    """The access key of the object storage."""
-    s3_secret_access_key: SecretStr
+    s3_access_key_id: str = ""
+    """The access key of the object storage. Empty, together with the secret key: boto3 finds temporary credentials by
+    itself, such as those of a container's or a machine's role."""
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), validate_default=True)
     """The secret key of the object storage."""
 
     public_url: str = ""
@@ -87,6 +88,9 @@ class Settings(BaseSettings):
     """The API key of that server; empty: none."""
     prompt_writer_timeout_seconds: float = Field(60.0, gt=0)
     """The time limit of one request."""
+    kept_source_bytes: int = Field(4 * 1024**3, ge=0)
+    """Memory of each worker's device for inverted images, from which further edits of an image start: 1.2 GB for an
+    image with SDXL. A GPU gives at most a tenth of its memory, and none during a training. 0: none."""
     data_dir: Path = Path("data")
     """The folder of the workers' caches and checkpoints; it may be lost."""
     heartbeat_file: str = ""
@@ -191,6 +195,13 @@ class Settings(BaseSettings):
         if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not colon:
             raise ValueError("must be a PostgreSQL URL: postgresql+psycopg://user:password@host/database")
         return f"postgresql+psycopg://{rest}"
+
+    @field_validator("s3_secret_access_key")
+    @classmethod
+    def _has_both_keys(cls, secret: SecretStr, others: ValidationInfo) -> SecretStr:
+        if bool(secret.get_secret_value()) != bool(others.data.get("s3_access_key_id")):
+            raise ValueError("set both s3_access_key_id and s3_secret_access_key, or none of them")
+        return secret
 
     @field_validator("key_pepper")
     @classmethod

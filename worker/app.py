@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from multiprocessing.sharedctypes import RawValue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from celery import Celery
@@ -48,6 +49,8 @@ WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block
 WEBHOOK_THREADS_PER_PROJECT = 32  # so that many of them do not block other projects
 FETCH_THREADS = 4  # each holds a file in memory
 FETCH_THREADS_PER_PROJECT = 3
+LEAVE_SECONDS = 3.0
+"""A worker that ends waits for so long until its row is deleted."""
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +102,8 @@ def make_app(
     def begin() -> UnitOfWork:
         return unit_of_work(engine())
 
+    presence: list[Thread] = []
+
     @cache
     def work() -> "Work":
         # Imported here, because these modules import torch.
@@ -110,10 +115,10 @@ def make_app(
         logs.adopt("transformers", "diffusers", "huggingface_hub")
         context = make_context(settings, engine(), draining)
         context.warm_up()
-        if kinds:
-            report_presence(context, kinds)
-            keep_forgetting(context)
         jobs = Work(context, kinds)
+        if kinds:
+            presence.append(report_presence(context, kinds, lambda: jobs.is_over))
+            keep_forgetting(context)
         jobs.start()
         return jobs
 
@@ -137,6 +142,8 @@ def make_app(
     def finish(**_: object) -> None:
         if is_loaded.value and not webhooks_only:
             work().finish()
+            for thread in presence:
+                thread.join(LEAVE_SECONDS)  # the database may not answer
 
     @app.task(name="lipe.prior")
     def prior(_job_id: str) -> None:

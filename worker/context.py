@@ -64,6 +64,7 @@ def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool
             settings.base_model_revision or None,
             settings.device,
             settings.data_dir / "hashes",
+            settings.kept_source_bytes,
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import consent_ends, deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads
+from ledger import consent_ends, deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads, workers
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
@@ -103,6 +103,10 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         if deleted := orphan_sweep.next_page():
             log.warning("deleted %d objects that no row references", deleted)
 
+    def forget_workers() -> None:
+        with begin() as session:
+            workers.forget_lost(session)
+
     def erase_old() -> None:
         if erased := retention.erase_old(begin, settings):
             log.info("the retention erased %d edits, priors and images", erased)
@@ -127,6 +131,7 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         PeriodicTask("uploads", 10.0, delete_expired_uploads),
         PeriodicTask("orphans", 60.0, delete_orphans),
         PeriodicTask("retention", 60.0, erase_old),
+        PeriodicTask("workers", 15.0, forget_workers),
         PeriodicTask("outbox", 0.25, publish_outbox),
     ]
 

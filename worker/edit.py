@@ -227,7 +227,9 @@ def _edit(
         def upload(decoded: list[Image.Image]) -> None:
             previews.upload(decoded[0], done, request.target_prompts[0])
 
-        options = {"on_preview": upload} if method.has_previews else {}
+        options: dict[str, Any] = {"on_preview": upload} if method.has_previews else {}
+        if method.keeps_sources:
+            options["kept"] = results.context.gpu.sources.of(attempt.claim.project_id, inputs.source_sha256)
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
         check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():
@@ -252,6 +254,7 @@ def _edit(
             results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
 
     def in_reduced_memory(variant: Callable[[], None]) -> None:
+        results.context.gpu.sources.clear()
         with reduced_memory(model):
             variant()
 

@@ -16,10 +16,13 @@ from lipe_core import precision, sdxl
 from lipe_core.adapters.prior import Prior, load_prior
 from lipe_core.checkpoint import sdxl_memory
 from lipe_core.memory import free_memory
+from lipe_core.methods.nima.preparation import PreparedSources
 from lipe_core.model_card import model_name
 from lipe_core.sdxl import BaseModel
 
 Result = TypeVar("Result")
+KEPT_SOURCES_SHARE = 0.1
+"""The share of a GPU's memory that inverted images may take, whatever the settings say."""
 PRIOR_CACHE_BYTES = 4 * 2**30
 """Main memory for priors. A LoRA of SDXL takes 0.1 to 0.2 GB, a full tuning 1.9 GB."""
 TOO_LARGE = "the job does not fit into the GPU's memory: ask for fewer or smaller images"
@@ -40,8 +43,11 @@ class Gpu:
     device: str = "auto"
     hash_cache: Path | None = None
     """The folder that keeps the hashes of the base model's files between starts."""
+    kept_source_bytes: int = 0
+    """Memory for inverted images, from which further edits of an image start."""
     _model: BaseModel | None = None
     _priors: OrderedDict[str, Prior] = field(default_factory=OrderedDict)
+    _sources: PreparedSources | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +75,21 @@ class Gpu:
             if device.type == "cuda":
                 save_image_memory(self._model, torch.cuda.get_device_properties(device).total_memory)
         return self._model
+
+    @property
+    def sources(self) -> PreparedSources:
+        """The inverted images, in the memory of the device."""
+        if self._sources is None:
+            most = self.kept_source_bytes
+            if self._device() == "cuda":
+                most = min(most, int(KEPT_SOURCES_SHARE * torch.cuda.get_device_properties(0).total_memory))
+            self._sources = PreparedSources(most)
+        return self._sources
+
+    @property
+    def images(self) -> list[str]:
+        """The SHA-256 of the images that are inverted."""
+        return self._sources.images if self._sources else []
 
     def prior(self, sha256: str, fetch: Callable[[Path], None]) -> Prior:
         """The prior whose adapter file has this hash. Those used last stay in memory, PRIOR_CACHE_BYTES of them.
@@ -104,6 +125,13 @@ class Gpu:
         """Start a new measurement of the GPU's peak memory. The peak of a process cannot be reset."""
         if torch.cuda.is_available() and self._device() == "cuda":
             torch.cuda.reset_peak_memory_stats()
+
+    def card(self) -> tuple[str | None, int | None]:
+        """The name of the GPU and its memory in bytes; None for both on the CPU."""
+        if self._device() != "cuda":
+            return None, None
+        properties = torch.cuda.get_device_properties(0)
+        return properties.name, properties.total_memory
 
     def _device(self) -> str:
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device

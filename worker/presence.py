@@ -1,8 +1,9 @@
 """A thread that reports this process and its base model to the database, so that the API knows what is served."""
 
 import logging
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from threading import Thread
 from typing import Any
@@ -11,6 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ledger import workers
 from ledger.database import UNAVAILABLE
+from ledger.version import VERSION
+from ledger.workers import Facts
 from lipe_core.model_card import read_card
 from lipe_core.recipe import load_recipe
 from lipe_core.recipes import MINIATURE_TAG
@@ -22,10 +25,13 @@ DRAINING_CHECK_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-def report_presence(context: WorkerContext, kinds: Sequence[str]) -> Thread:
-    """Report until the worker drains, in a thread that ends with the process. The base model must be loaded."""
+def report_presence(context: WorkerContext, kinds: Sequence[str], is_over: Callable[[], bool]) -> Thread:
+    """Report until `is_over`, in a thread that ends with the process. The base model must be loaded.
+
+    A worker that drains is listed as draining until its job has ended, and takes its row with it.
+    """
     model = describe_model(context.gpu.base_model(), context.settings.recipe)
-    thread = Thread(target=_report_until_draining, args=(context, kinds, model), name="presence", daemon=True)
+    thread = Thread(target=_report_until_over, args=(context, kinds, model, is_over), name="presence", daemon=True)
     thread.start()
     return thread
 
@@ -61,12 +67,15 @@ def _describe_recipe(checkpoint: str, override: str) -> dict[str, Any]:
         return {"recipe": {}, "choices": {}}
 
 
-def _report_until_draining(context: WorkerContext, kinds: Sequence[str], model: dict[str, Any]) -> None:
-    due = time.monotonic()
-    while not context.draining():
-        if time.monotonic() >= due:
-            _report(context, kinds, model)
-            due = time.monotonic() + workers.REPORT_SECONDS
+def _report_until_over(
+    context: WorkerContext, kinds: Sequence[str], model: dict[str, Any], is_over: Callable[[], bool]
+) -> None:
+    due, was_draining = time.monotonic(), False
+    while not is_over():
+        is_draining = context.draining()
+        if time.monotonic() >= due or is_draining != was_draining:
+            _report(context, kinds, model, _facts(context, is_draining=is_draining))
+            due, was_draining = time.monotonic() + workers.REPORT_SECONDS, is_draining
         time.sleep(DRAINING_CHECK_SECONDS)
     try:
         with context.begin() as session:
@@ -75,9 +84,14 @@ def _report_until_draining(context: WorkerContext, kinds: Sequence[str], model: 
         log.warning("cannot write that this worker leaves; it is forgotten without that")
 
 
-def _report(context: WorkerContext, kinds: Sequence[str], model: dict[str, Any]) -> None:
+def _facts(context: WorkerContext, *, is_draining: bool) -> Facts:
+    name, memory_bytes = context.gpu.card()
+    return Facts(socket.gethostname(), VERSION, name, memory_bytes, context.gpu.adapters, is_draining)
+
+
+def _report(context: WorkerContext, kinds: Sequence[str], model: dict[str, Any], facts: Facts) -> None:
     try:
         with context.begin() as session:
-            workers.report(session, context.name, kinds, model)
+            workers.report(session, context.name, kinds, model, facts)
     except (SQLAlchemyError, *UNAVAILABLE) as error:
         log.warning("cannot report this worker, which tries again: %s", error)

@@ -46,6 +46,8 @@ def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connectio
     )
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
+    if claim.kind != "edit":
+        context.gpu.sources.clear()  # a training needs the memory
     with attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)):
         has_no_orphans = _run(context, attempt)
     if not context.gpu.is_usable():

@@ -1,5 +1,6 @@
 """Endpoints for operators: liveness, readiness and metrics."""
 
+from asyncio import gather
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
@@ -19,16 +20,16 @@ METRICS_RESPONSE: dict[int | str, dict[str, Any]] = {
 
 
 class Readiness(ResponseModel):
-    """The servers that answer. Without the broker the API still accepts jobs; they start when it is back."""
+    """The servers that answer. The API is ready while the database does."""
 
     database: bool
-    """Whether Postgres answers."""
+    """Whether Postgres answers. Without it every request fails."""
 
     broker: bool
-    """Whether the broker answers."""
+    """Whether the broker answers. Without it jobs start some seconds later."""
 
     storage: bool
-    """Whether the object storage answers."""
+    """Whether the object storage answers. Without it uploads fail, and running jobs wait for it."""
 
 
 class Liveness(ResponseModel):
@@ -46,13 +47,14 @@ async def healthz() -> Liveness:
 
 @router.get("/readyz", operation_id="readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(service: ServiceDep, response: Response) -> Any:
-    """Whether database, broker and storage answer. 503 if one of them does not."""
-    ready = Readiness(
-        database=await run_in_threadpool(database.is_ready, service.engine),
-        broker=await run_in_threadpool(notify.is_ready, service.settings),
-        storage=await run_in_threadpool(service.storage.is_ready),
+    """Whether the database answers: 503 if it does not. The answer also says whether broker and storage answer."""
+    database_answers, broker_answers, storage_answers = await gather(
+        run_in_threadpool(database.is_ready, service.engine),
+        run_in_threadpool(notify.is_ready, service.settings),
+        run_in_threadpool(service.storage.is_ready),
     )
-    response.status_code = 200 if all(ready.model_dump().values()) else 503
+    response.status_code = 200 if database_answers else 503
+    ready = Readiness(database=database_answers, broker=broker_answers, storage=storage_answers)
     return ready
 
 

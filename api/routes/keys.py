@@ -14,7 +14,7 @@ from api.problems import problem_responses
 from api.service import ServiceDep
 from ledger import keys
 from ledger.database import now
-from ledger.keys import Scope
+from ledger.keys import ProjectScope, Scope
 from ledger.models import ApiKey
 
 router = APIRouter(prefix="/keys", tags=["keys"])
@@ -26,7 +26,7 @@ class NewKey(RequestModel):
     name: Name
     """Name that says where the key is used, so that you know which one to revoke."""
 
-    scope: Scope = "write"
+    scope: ProjectScope = "write"
     """Right of the key: `read` sees everything but secrets, `write` also changes it, and `admin` also manages keys,
     webhook endpoints and signing secrets. Give `read` to a program that only shows results."""
 
@@ -45,7 +45,7 @@ class KeyBody(ResponseModel):
     """Name of the key."""
 
     scope: Scope
-    """Right of the key. `write` includes `read`, and `admin` includes both."""
+    """Right of the key. `write` includes `read`, `admin` includes both, and `operator` includes all three."""
 
     created_at: Moment
     """Time at which the key was created, in UTC."""

@@ -35,7 +35,7 @@ class OwnKey(ResponseModel):
     """Name of the key."""
 
     scope: Scope
-    """Right of the key. `write` includes `read`, and `admin` includes both."""
+    """Right of the key. `write` includes `read`, `admin` includes both, and `operator` includes all three."""
 
     scopes: list[Scope]
     """All rights of the key, with those that `scope` includes. Ask `"write" in scopes` before you offer a change."""

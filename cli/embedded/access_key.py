@@ -31,7 +31,7 @@ def ensure_key(data_dir: Path, settings: Settings) -> AccessKey:
             if keys.authenticate(session, pepper, token):
                 return AccessKey(token, file, "kept")
             owner = projects.by_name(session, PROJECT) or projects.create(session, PROJECT)
-            _, token = keys.create(session, pepper, owner.id, NAME, scope="admin")
+            _, token = keys.create(session, pepper, owner.id, NAME, scope="operator")
             write_private(file, f"{token}\n")  # before the commit: no key is valid that no file holds
     finally:
         engine.dispose()

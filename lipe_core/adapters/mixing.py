@@ -33,7 +33,8 @@ def mixed(first: Prior, second: Prior, weight: float) -> Prior:
         raise InvalidRequest("a LoRA and full attention weights cannot be mixed: train both with the same `tuning`")
     add = _add_low_rank if _is_lora(one) else _add_differences
     tokens = {**first.more_tokens, **second.more_tokens, **({token: more_vectors} if more_vectors else {})}
-    return replace(first, adapter=vectors | add(one, other, weight), more_tokens=tokens)
+    mixes = (*first.mixes, (second.manifest.adapter_sha256, weight), *second.mixes)
+    return replace(first, adapter=vectors | add(one, other, weight), more_tokens=tokens, mixes=mixes)
 
 
 def _is_lora(tensors: Mapping[str, Tensor]) -> bool:

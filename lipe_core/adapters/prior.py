@@ -55,12 +55,20 @@ class Manifest:
 class Prior:
     """An adapter's tensors, named as diffusers' `load_lora_weights` expects them, and their manifest.
 
-    `more_tokens` has the embeddings of further tokens, by token, which a mix of priors (`mixing`) has.
+    `more_tokens` has the embeddings of further tokens, by token, which a mix of priors (`mixing`) has. `mixes` has the
+    hash of the adapter file and the weight of each prior that was mixed in.
     """
 
     adapter: dict[str, Tensor]
     manifest: Manifest
     more_tokens: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    mixes: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def identity(self) -> tuple[object, ...] | None:
+        """What tells this prior from others: hashes and weights. None if a part of it was never saved."""
+        hashes = (self.manifest.adapter_sha256, *(sha256 for sha256, _ in self.mixes))
+        return (self.manifest.adapter_sha256, self.manifest.token, self.mixes) if all(hashes) else None
 
 
 def save_prior(adapter: dict[str, Tensor], manifest: Manifest, folder: Path) -> Prior:

@@ -47,6 +47,7 @@ ADMIN_OPERATIONS = {
     ("DELETE", "/v1/webhook-endpoints/x_1"), ("GET", "/v1/webhook-endpoints/x_1/secret"), ("GET", "/v1/webhook-secret"),
     ("POST", "/v1/webhook-endpoints/x_1/secret/rotate"), ("POST", "/v1/webhook-secret/rotate"),
 }  # fmt: skip
+OPERATOR_OPERATIONS = {("GET", "/v1/workers")}
 """Of the others, those that change something need `write`."""
 
 
@@ -56,11 +57,13 @@ def test_every_route_needs_its_scope(
 ) -> None:
     client = TestClient(app, headers={"Authorization": f"Bearer {new_key(project, scope=scope)}"})
     operations = _operations(app)
-    assert set(operations) > ADMIN_OPERATIONS
+    assert set(operations) > ADMIN_OPERATIONS | OPERATOR_OPERATIONS
     for method, path in [*operations, ("GET", "/v1/nothing"), ("POST", "/v1/later"), ("PUT", "/v1/keys/later")]:
         needed = "read" if method in READ_METHODS or path == "/v1/verify" else "write"
         if (method, path) in ADMIN_OPERATIONS or path == "/v1/keys/later":
             needed = "admin"
+        if (method, path) in OPERATOR_OPERATIONS:
+            needed = "operator"
         answer = client.request(method, path)
         if keys.SCOPES.index(needed) <= keys.SCOPES.index(scope):
             assert answer.status_code not in {401, 403}, (method, path)

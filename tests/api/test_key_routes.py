@@ -30,7 +30,7 @@ def test_a_new_key_works_is_shown_once_and_can_be_revoked(app: FastAPI, api: Tes
     assert viewer.post("/v1/keys", json={"name": "another"}).json()["code"] == "insufficient_scope"
 
     listed = api.get("/v1/keys").json()["data"]
-    assert [row["scope"] for row in listed] == ["read", "admin"]
+    assert [row["scope"] for row in listed] == ["read", "operator"]
     assert listed[0] == {name: value for name, value in created.items() if name != "api_key"} | {
         "last_used_at": listed[0]["last_used_at"]
     }
@@ -54,7 +54,7 @@ def test_every_key_sees_itself_and_its_project(
     assert mine["id"] == viewer.headers["authorization"].split("_")[1]
     assert not {"digest", "api_key"} & mine.keys()
     admin = api.get("/v1/key").json()
-    assert (admin["scopes"], admin["expires_at"]) == (["read", "write", "admin"], None)
+    assert (admin["scopes"], admin["expires_at"]) == (["read", "write", "admin", "operator"], None)
 
 
 def test_usage_counts_the_active_jobs_and_what_is_left(
@@ -96,6 +96,7 @@ def test_a_key_that_expires_creates_none_that_lives_longer(
     ("wrong", "param"),
     [
         ({"scope": "all"}, "scope"),
+        ({"scope": "operator"}, "scope"),
         ({"scopes": ["read"]}, "scopes"),
         ({"expires_at": "2026-01-31T12:00:00Z"}, "expires_at"),
         ({"expires_at": "tomorrow"}, "expires_at"),

@@ -105,7 +105,7 @@ def test_an_id_of_another_project_in_a_filter_or_a_body_is_not_found(
 
 def test_every_list_of_another_project_is_empty(app: FastAPI, stranger: TestClient, resources: dict[str, str]) -> None:
     lists = [path for _, path, one in operations(app) if one["operationId"].startswith("list_") and "{" not in path]
-    assert len(lists) == 9
+    assert len(lists) == 10
     assert [row["name"] for row in stranger.get("/v1/keys").json()["data"]] == ["test"]  # its own
     for path in set(lists) - {"/v1/keys"}:
         assert stranger.get(path).json() == {"data": [], "has_more": False, "next_cursor": None}

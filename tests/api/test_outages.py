@@ -47,8 +47,7 @@ def test_no_job_is_lost_without_the_broker(
         assert [(entry.topic, entry.identifier) for entry in session.scalars(select(OutboxEntry))] == [
             ("lipe.prior", answer.json()["id"])
         ]
-    assert api.get("/readyz").status_code == 503
-    assert api.get("/readyz").json() == {"database": True, "broker": False, "storage": True}
+    assert api.get("/readyz").raise_for_status().json() == {"database": True, "broker": False, "storage": True}
 
 
 def test_a_silent_broker_delays_no_other_request(
@@ -87,7 +86,8 @@ def test_without_the_database(without: Callable[..., TestClient]) -> None:
     assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (503, "unavailable", True)
     assert answer.headers["retry-after"]
     assert api.get("/healthz").status_code == 200
-    assert api.get("/readyz").json()["database"] is False
+    assert api.get("/readyz").status_code == 503
+    assert api.get("/readyz").json() == {"database": False, "broker": True, "storage": True}
     assert api.get("/metrics").json()["code"] == "unavailable"
 
 
@@ -96,3 +96,15 @@ def test_without_the_storage(without: Callable[..., TestClient]) -> None:
     answer = api.post("/v1/images", content=png())
     assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (503, "storage_unavailable", True)
     assert api.get("/v1/images").json()["data"] == []
+    assert api.get("/readyz").raise_for_status().json() == {"database": True, "broker": True, "storage": False}
+
+
+def test_a_silent_storage_delays_readiness_by_little(without: Callable[..., TestClient]) -> None:
+    """A health check must not time out with the storage."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        api = without(s3_endpoint_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert api.get("/readyz").raise_for_status().json()["storage"] is False
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # it was asked once, and not again
+            silent.accept()

@@ -34,7 +34,7 @@ Refuse = Callable[..., dict[str, Any]]
 def new_key(begin: UnitOfWork, settings: Settings) -> NewKey:
     """`new_key(project, scope=...)`: the text of a new key, by default one with all rights."""
 
-    def create(project: Project, *, scope: keys.Scope = "admin", **options: Any) -> str:
+    def create(project: Project, *, scope: keys.Scope = "operator", **options: Any) -> str:
         pepper = settings.key_pepper.get_secret_value()
         with begin() as session:
             return keys.create(session, pepper, project.id, "test", scope=scope, **options)[1]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from ledger import workers
 from ledger.database import UnitOfWork
+from ledger.version import VERSION
 from lipe_core.recipe import Recipe, load_recipe
 from menagerie.models import CHECKPOINT
 from tests.support.waiting import eventually
@@ -32,19 +34,31 @@ def served(begin: UnitOfWork) -> list[workers.ServedModel]:
         return workers.served_models(session)
 
 
-def test_a_worker_is_live_until_it_drains(
+def listed_workers(begin: UnitOfWork) -> list[workers.ListedWorker]:
+    with begin() as session:
+        return workers.listing(session)
+
+
+def test_a_worker_is_live_until_it_drains_and_listed_until_it_has_ended(
     context: WorkerContext, begin: UnitOfWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "DRAINING_CHECK_SECONDS", 0.01)
-    draining: list[bool] = []
-    thread = presence.report_presence(replace(context, draining=lambda: bool(draining)), ["prior", "edit"])
+    draining, over = list[bool](), list[bool]()
+    thread = presence.report_presence(
+        replace(context, draining=lambda: bool(draining)), ["prior", "edit"], lambda: bool(over)
+    )
     eventually(lambda: bool(served(begin)))
     (model,) = served(begin)
     assert (model.kinds, model.workers) == (("edit", "prior"), 1)
     assert model.description["fingerprint"] == context.gpu.base_model().fingerprint
+    (listed,) = listed_workers(begin)
+    assert (listed.state, listed.host, listed.version, listed.gpu) == ("idle", socket.gethostname(), VERSION, None)
     draining.append(True)
+    eventually(lambda: served(begin) == [])
+    assert [worker.state for worker in listed_workers(begin)] == ["draining"]
+    over.append(True)
     thread.join()
-    assert served(begin) == []
+    assert listed_workers(begin) == []
 
 
 def test_an_outage_of_the_database_does_not_end_the_reports(
@@ -60,10 +74,10 @@ def test_an_outage_of_the_database_does_not_end_the_reports(
     monkeypatch.setattr(presence, "DRAINING_CHECK_SECONDS", 0.01)
     monkeypatch.setattr(workers, "REPORT_SECONDS", 0.01)
     monkeypatch.setattr(workers, "report", fail_once)
-    draining: list[bool] = []
-    thread = presence.report_presence(replace(context, draining=lambda: bool(draining)), ["prior"])
+    over: list[bool] = []
+    thread = presence.report_presence(context, ["prior"], lambda: bool(over))
     eventually(lambda: bool(served(begin)))
-    draining.append(True)
+    over.append(True)
     thread.join()
 
 

@@ -18,8 +18,10 @@ from ledger.database import UnitOfWork
 from ledger.models import Edit, Job, Prior, Project, Reference, Subject
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix, job_prefix
+from lipe_core.masks.localization import SubjectFinder
 from lipe_core.methods.mystyle.face_generator import FOLDER
 from lipe_core.recipe import load_recipe
+from lipe_core.subject import Subject as SubjectWords
 from lipe_core.training.learn import train_prior
 from lipe_core.training.train import training_loss
 from tests.support.factories import current, edit, history, learn, put_image, verified
@@ -115,6 +117,25 @@ def test_a_training_that_diverges_says_so(
     failed = current(begin, job)
     assert (failed.state, failed.error_code) == (State.FAILED, "training_diverged"), failed.error_detail
     assert "learning_rate" in (failed.error_detail or "")
+
+
+def test_a_further_edit_of_an_image_starts_from_its_inversion(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    roomy = replace(context, gpu=replace(context.gpu, kept_source_bytes=1 << 30, _sources=None))
+    made = [edit(begin, storage, project, subject, None, ["a photo of sks dog jumping"]) for _ in range(3)]
+    for job, used in zip(made, (roomy, roomy, context), strict=True):
+        run_job(used, job.id)
+    first, further, alone = (current(begin, job) for job in made)
+    search = SubjectFinder(context.gpu.base_model(), SubjectWords("sks", "dog")).evaluations
+    assert first.resolved["evaluations"] == alone.resolved["evaluations"]
+    assert further.resolved["evaluations"] == alone.resolved["evaluations"] - 3 - search
+    assert [file.sha256 for file in verified(begin, storage, further)] == [
+        file.sha256 for file in verified(begin, storage, alone)
+    ]
+    assert len(roomy.gpu.images) == 1
+    run_job(roomy, learn(begin, project, subject, steps=0).id)
+    assert roomy.gpu.images == []  # a training needs the memory
 
 
 @pytest.mark.parametrize("method", ["ddim", "sdedit"])

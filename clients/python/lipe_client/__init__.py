@@ -41,6 +41,8 @@ from lipe_client.models import (
     Subject,
     Usage,
     Verification,
+    Worker,
+    WorkerState,
 )
 from lipe_client.problems import JobFailed, Problem
 from lipe_client.sync_client import Client
@@ -92,6 +94,8 @@ __all__ = [
     "Subject",
     "Usage",
     "Verification",
+    "Worker",
+    "WorkerState",
     "__version__",
     "verify_webhook",
 ]

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from lipe_client.call import Call, Listing, filters, no_content, path_of, without_none
-from lipe_client.models import ApiKey, NewApiKey, OwnKey, Scope, Usage
+from lipe_client.models import ApiKey, NewApiKey, OwnKey, ProjectScope, Usage
 from lipe_client.operations import list_operation, operation
 
 
@@ -22,7 +22,7 @@ class Keys:
 
     @operation
     def create_api_key(
-        self, name: str, *, scope: Scope = "write", expires_at: datetime | None = None
+        self, name: str, *, scope: ProjectScope = "write", expires_at: datetime | None = None
     ) -> Call[NewApiKey]:
         """Create a key. Only this response has the key itself, as `api_key`.
 

@@ -223,3 +223,5 @@ def test_the_served_models(lipe: Client, begin: UnitOfWork) -> None:
         workers.report(session, "host:1", ["edit"], model)
     (served,) = lipe.models()
     assert (served.name, served.kinds, served.workers) == ("sdxl", ("edit",), 1)
+    (worker,) = lipe.workers()
+    assert (worker.name, worker.state, worker.base_model, worker.gpu) == ("host:1", "idle", "sdxl", None)

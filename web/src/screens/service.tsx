@@ -6,6 +6,7 @@ import { Notice, Refusal } from "../components/notice";
 import { UsageCard } from "../components/usage";
 import { Verify } from "../components/verify";
 import { Webhooks } from "../components/webhooks";
+import { Workers } from "../components/workers";
 
 const KINDS = { prior: "trainings", edit: "edits", captions: "captions" } as const;
 const PARTS = { database: "Database", broker: "Broker", storage: "Storage" } as const;
@@ -75,6 +76,7 @@ export default function Service() {
       <section className="card">
         <h2>Base models and workers</h2>
         <Models />
+        <Workers />
       </section>
       <UsageCard />
       <Verify />

@@ -27,6 +27,8 @@ from lipe_client.models.projects import (
     ServedModel,
     ServedModels,
     Usage,
+    Worker,
+    Workers,
 )
 from lipe_client.models.resources import Edit, EditSummary, Mix, Prior, PriorSummary, Reference, Result, Subject
 from lipe_client.models.words import (
@@ -40,9 +42,11 @@ from lipe_client.models.words import (
     Method,
     OutputFormat,
     Preset,
+    ProjectScope,
     ResultKind,
     Scope,
     Status,
+    WorkerState,
 )
 
 __all__ = [
@@ -82,6 +86,7 @@ __all__ = [
     "PriorSummary",
     "Progress",
     "Project",
+    "ProjectScope",
     "Quota",
     "Reference",
     "Region",
@@ -96,4 +101,7 @@ __all__ = [
     "Upload",
     "Usage",
     "Verification",
+    "Worker",
+    "WorkerState",
+    "Workers",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from lipe_client.model import Model
-from lipe_client.models.words import DeliveryState, Kind, Scope
+from lipe_client.models.words import DeliveryState, Kind, Scope, WorkerState
 
 
 class ServedModel(Model):
@@ -32,6 +32,32 @@ class ServedModels(Model):
     """The list of served models."""
 
     data: tuple[ServedModel, ...]
+
+
+class Worker(Model):
+    """A worker process. `adapters` are the SHA-256 of the adapters in its memory; without a GPU `gpu` is None.
+
+    A lost worker has not reported for 45 seconds.
+    """
+
+    name: str
+    host: str
+    version: str
+    gpu: str | None
+    gpu_memory_bytes: int | None
+    kinds: tuple[Kind, ...]
+    base_model: str | None
+    fingerprint: str | None
+    adapters: tuple[str, ...]
+    state: WorkerState
+    job_id: str | None
+    seen_at: datetime
+
+
+class Workers(Model):
+    """The list of workers."""
+
+    data: tuple[Worker, ...]
 
 
 class Secrets(Model):

@@ -6,7 +6,9 @@ Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expire
 Kind = Literal["prior", "edit", "captions"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
-Scope = Literal["read", "write", "admin"]
+ProjectScope = Literal["read", "write", "admin"]
+Scope = Literal["read", "write", "admin", "operator"]
+WorkerState = Literal["idle", "busy", "draining", "lost"]
 Method = Literal[
     "nima",
     "nima_single_pass",
