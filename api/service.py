@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from api.body_shares import BODIES, BodyShares
 from api.decoder import Decoder
+from api.fair_queue import FairQueue
 from api.job_watch import JobWatch
 from api.metrics import ApiMetrics
 from api.threads import Threads
@@ -38,6 +39,7 @@ class Service:
     trust: Trust
     authenticating: Threads
     submitting: Threads
+    submissions: FairQueue
     asking_policy: Threads
     body_shares: BodyShares
     job_watch: JobWatch
@@ -72,6 +74,8 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             trust=trust,
             authenticating=authenticating,
             submitting=submitting,
+            # More at once of one project would answer no more of them, and keep the interpreter from the others.
+            submissions=FairQueue(SUBMITTING_THREADS, share=1),
             asking_policy=asking_policy,
             body_shares=BodyShares(BODIES * settings.max_upload_bytes),
             job_watch=job_watch,
