@@ -30,6 +30,8 @@ TRAINING_SECONDS = 600.0
 """A training ranks as if it had been submitted so much later: people wait for edits."""
 CANDIDATES = 32
 """So many of a project's first jobs are searched for one whose prior the worker holds."""
+CLAIMS_AT_ONCE = 1000
+"""More claims than run at once: each holds a connection to Postgres."""
 MIN_RUNNING_SECONDS = 5.0
 """A running job counts for at least so much of its project's share, so that claims of one moment differ."""
 
@@ -56,22 +58,29 @@ def claim_next(
     `max_running` is the quota of running jobs of the projects that have none of their own.
     """
     for project_id, running, quota in _turns(session, abilities, max_running):
-        if running > quota - quotas.MARGIN and not quotas.has_room(session, project_id, quota):
-            continue
         job_id = _first(session, project_id, abilities)
-        claim = job_id and attempts.claim(session, job_id, worker, lease_seconds=lease_seconds)
-        if claim:
+        if job_id is None:
+            continue
+        attempt = session.begin_nested()
+        claim = attempts.claim(session, job_id, worker, lease_seconds=lease_seconds)
+        # Near the quota it is checked last, because its lock makes other claims of the project wait.
+        is_near = running > quota - CLAIMS_AT_ONCE
+        if claim and (not is_near or quotas.allows_running(session, project_id, quota)):
+            attempt.commit()
             return claim
+        attempt.rollback()
     return None
 
 
-def is_waiting(on: Session | Connection, abilities: Abilities, *, max_running: int) -> bool:
-    """Whether `claim_next` would probably find a job."""
-    return bool(_turns(on, abilities, max_running))
+def is_waiting(on: Session | Connection, abilities: Abilities, *, max_running: int, besides: str = "") -> bool:
+    """Whether `claim_next` would probably find a job if the running job `besides` were back in the queue."""
+    return bool(_turns(on, abilities, max_running, besides))
 
 
-def _turns(on: SessionOrConnection, abilities: Abilities, max_running: int) -> list[tuple[str, int, int]]:
-    """The projects whose turn it is, the first one first: id, number of running jobs, and quota of them."""
+def _turns(
+    on: SessionOrConnection, abilities: Abilities, max_running: int, besides: str = ""
+) -> list[tuple[str, int, int]]:
+    """The projects whose turn it is, the first one first: id, number of running jobs but `besides`, their quota."""
     rows = _TURNS(
         on,
         kinds=list(abilities.kinds),
@@ -79,6 +88,7 @@ def _turns(on: SessionOrConnection, abilities: Abilities, max_running: int) -> l
         max_running=max_running,
         min_running=MIN_RUNNING_SECONDS,
         half_life=HALF_LIFE_SECONDS,
+        besides=besides,
     )
     return [(project_id, running, quota) for project_id, running, quota in rows]
 
@@ -104,13 +114,17 @@ def _with_lists(statement: str, *lists: str) -> Executable:
 
 
 # `waiting` skips from project to project in the index, so that a project with a long queue costs as much as another.
+# The orders are those of the index `ix_jobs_waiting`: without them Postgres may read the whole table for one row.
 _TURNS = CompiledStatement(
     _with_lists(
         """
 WITH RECURSIVE waiting(id) AS (
-    (SELECT project_id FROM jobs WHERE state = 'queued' ORDER BY project_id LIMIT 1)
+    (SELECT project_id FROM jobs WHERE state = 'queued' ORDER BY project_id, kind, rank_at, id LIMIT 1)
     UNION ALL
-    SELECT (SELECT project_id FROM jobs WHERE state = 'queued' AND project_id > waiting.id ORDER BY project_id LIMIT 1)
+    SELECT (
+        SELECT project_id FROM jobs WHERE state = 'queued' AND project_id > waiting.id
+        ORDER BY project_id, kind, rank_at, id LIMIT 1
+    )
     FROM waiting WHERE waiting.id IS NOT NULL
 )
 SELECT projects.id, running.count, coalesce(projects.max_running_jobs, :max_running) AS quota
@@ -120,7 +134,7 @@ LEFT JOIN shares ON shares.project_id = projects.id
 CROSS JOIN LATERAL (
     SELECT count(*) AS count,
         coalesce(sum(greatest(extract(epoch FROM clock_timestamp() - claimed_at), :min_running)), 0) AS seconds
-    FROM jobs WHERE jobs.project_id = projects.id AND jobs.state = 'running'
+    FROM jobs WHERE jobs.project_id = projects.id AND jobs.state = 'running' AND jobs.id <> :besides
 ) AS running
 WHERE running.count < coalesce(projects.max_running_jobs, :max_running)
     AND EXISTS (
@@ -128,7 +142,7 @@ WHERE running.count < coalesce(projects.max_running_jobs, :max_running)
             SELECT FROM jobs
             WHERE jobs.project_id = projects.id AND jobs.state = 'queued' AND jobs.kind = wanted.kind
                 AND (jobs.base_model IS NULL OR jobs.base_model = :base_model)
-            LIMIT 1
+            ORDER BY jobs.rank_at, jobs.id LIMIT 1
         ) AS job
     )
 ORDER BY (running.seconds + coalesce(shares.seconds * power(0.5, least(50,

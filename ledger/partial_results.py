@@ -42,10 +42,14 @@ def read(job: Job) -> PartialResults | None:
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """A training's checkpoint: its file name on a worker's disk, and the object."""
+    """A training's checkpoint: its file name on a worker's disk, the object, and the number of steps done.
+
+    The release before this one recorded no steps, which read as 0.
+    """
 
     name: str
     stored: StoredObject
+    step: int
 
 
 def write_checkpoint(job: Job, checkpoint: SavedCheckpoint) -> None:
@@ -56,7 +60,7 @@ def write_checkpoint(job: Job, checkpoint: SavedCheckpoint) -> None:
 def read_checkpoint(job: Job) -> SavedCheckpoint | None:
     """The newest checkpoint that an attempt at the job stored, or None."""
     found = job.partial.get("checkpoint")
-    return SavedCheckpoint(found["name"], StoredObject(**found["stored"])) if found else None
+    return SavedCheckpoint(found["name"], StoredObject(**found["stored"]), found.get("step", 0)) if found else None
 
 
 def keys(job: Job) -> set[str]:

@@ -97,11 +97,11 @@ def count_active(session: Session, project_id: str) -> tuple[int, int]:
     return counts.get(State.QUEUED, 0), counts.get(State.RUNNING, 0)
 
 
-def has_room(session: Session, project_id: str, max_running: int) -> bool:
-    """Whether the project has fewer running jobs than its quota. Call it in the transaction that claims another one."""
+def allows_running(session: Session, project_id: str, max_running: int) -> bool:
+    """Whether the project has at most so many running jobs, with those that the session's transaction has claimed."""
     _lock_project(session, project_id)
     running = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.state == State.RUNNING)
-    return (session.scalar(running) or 0) < max_running
+    return (session.scalar(running) or 0) <= max_running
 
 
 def _lock_project(session: Session, project_id: str) -> None:

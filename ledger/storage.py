@@ -25,7 +25,7 @@ from ledger.object_stream import (
     open_object,
     storage_errors,
 )
-from ledger.s3_client import make_client
+from ledger.s3_client import PROBE, make_client
 from ledger.settings import Settings
 from ledger.signed_urls import ApiUrls, S3Urls, SignedUrls
 
@@ -75,7 +75,7 @@ class Storage:
 
     def open(self) -> None:
         """Make the clients, so that the first request does not wait for it. It does not connect."""
-        _ = self._client, self._urls
+        _ = self._client, self._urls, self._probe
 
     def put(self, prefix: str, name: str, content: bytes | Path, content_type: str) -> StoredObject:
         """Store under `<prefix><hash>-<name>` and read it back. Raises StorageError."""
@@ -208,9 +208,9 @@ class Storage:
             bucket_cors.allow_origins(self._client, self.settings.s3_bucket, origins)
 
     def is_ready(self) -> bool:
-        """Whether the storage answers and has the bucket."""
+        """Whether the storage answers within seconds and has the bucket."""
         try:
-            self._client.head_bucket(Bucket=self.settings.s3_bucket)
+            self._probe.head_bucket(Bucket=self.settings.s3_bucket)
         except (ClientError, BotoCoreError):
             return False
         return True
@@ -224,6 +224,10 @@ class Storage:
     @cached_property
     def _client(self) -> Any:
         return make_client(self.settings, self.settings.s3_endpoint_url)
+
+    @cached_property
+    def _probe(self) -> Any:
+        return make_client(self.settings, self.settings.s3_endpoint_url, PROBE)
 
     @cached_property
     def _public_client(self) -> Any:

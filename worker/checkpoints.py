@@ -2,9 +2,11 @@
 
 Each name begins with a job's id. The files are deleted after their job has ended or was deleted, whichever attempt
 wrote them. The next job of this worker might come late, so a thread deletes them, too. Another machine, which takes
-over if this one is gone, resumes from the object.
+over if this one is gone, resumes from the object. The newer of file and object wins: a machine may have an old file of
+a training that has been on another machine since.
 """
 
+import io
 import logging
 import time
 from collections.abc import Iterator
@@ -20,6 +22,8 @@ from ledger import attempts, jobs, partial_results
 from ledger.database import UNAVAILABLE
 from ledger.partial_results import SavedCheckpoint
 from ledger.storage import NoSuchObject, StorageError, StoredObject, attempt_prefix
+from lipe_core.errors import InvalidCheckpoint
+from lipe_core.training.checkpoint import saved_step
 from worker.attempt import Attempt, Draining, GivingWay, start_in_thread
 from worker.context import WorkerContext
 
@@ -61,7 +65,9 @@ class Upload:
         try:
             written_at = self.file.stat().st_mtime
             if written_at != self._written_at:
-                self._replace(self.context.storage.put(self._prefix(), "checkpoint", self.file, CONTENT_TYPE))
+                content = self.file.read_bytes()
+                stored = self.context.storage.put(self._prefix(), "checkpoint", content, CONTENT_TYPE)
+                self._replace(SavedCheckpoint(self.file.name, stored, saved_step(io.BytesIO(content))))
                 self._written_at = written_at
         except FileNotFoundError:
             pass  # none was written yet
@@ -73,8 +79,8 @@ class Upload:
         """Whether there is an object."""
         return self._stored is not None
 
-    def _replace(self, stored: StoredObject) -> None:
-        checkpoint = SavedCheckpoint(self.file.name, stored)
+    def _replace(self, checkpoint: SavedCheckpoint) -> None:
+        stored = checkpoint.stored
         with self.context.begin() as session:
             is_kept = attempts.keep_checkpoint(session, self.attempt.claim, checkpoint)
         old = self._stored if is_kept else stored
@@ -121,20 +127,28 @@ def _ask_database(context: WorkerContext, attempt: Attempt) -> bool:
 
 
 def fetch(context: WorkerContext, attempt: Attempt, file: Path) -> None:
-    """Download the checkpoint that an earlier attempt stored, unless this machine has the file."""
-    if file.exists():
-        return
+    """Download the checkpoint that an earlier attempt stored, unless this machine's file is as new."""
     with context.begin() as session:
         job = jobs.get(session, attempt.claim.project_id, attempt.claim.job_id)
         saved = partial_results.read_checkpoint(job) if job is not None else None
-    if saved is None or saved.name != file.name:
+    if saved is None or saved.name != file.name or saved.step <= _step(file):
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         attempt.retry_storage(partial(context.storage.download, saved.stored.key, saved.stored.sha256, file))
         log.info("job %s: resumes from the checkpoint of another machine", attempt.claim.job_id)
     except (StorageError, NoSuchObject) as error:
-        log.warning("job %s: starts again, because its checkpoint is lost: %s", attempt.claim.job_id, error)
+        again = "from an older checkpoint" if file.exists() else "again"
+        log.warning("job %s: starts %s, because the newest is lost: %s", attempt.claim.job_id, again, error)
+
+
+def _step(file: Path) -> int:
+    """The steps that this machine's checkpoint has done; -1 if there is none that can be read."""
+    try:
+        with file.open("rb") as content:
+            return saved_step(content)
+    except (OSError, InvalidCheckpoint):
+        return -1
 
 
 def keep_forgetting(context: WorkerContext) -> Thread:

@@ -120,13 +120,15 @@ class Work:
     def _when_to_give_way(self, claim: Claim) -> Callable[[Connection], bool]:
         if claim.kind != "prior" or not self.short_kinds:
             return lambda _: False
-        return partial(self._short_job_waits, time.monotonic() + MIN_TRAINING_SECONDS)
+        return partial(self._short_job_waits, claim.job_id, time.monotonic() + MIN_TRAINING_SECONDS)
 
-    def _short_job_waits(self, earliest: float, connection: Connection) -> bool:
+    def _short_job_waits(self, training: str, earliest: float, connection: Connection) -> bool:
         if time.monotonic() < earliest:
             return False
         max_running = self.context.settings.max_running_jobs
-        return claims.is_waiting(connection, self._abilities(self.short_kinds), max_running=max_running)
+        # The quota must not count the training: it ends its attempt if it gives way.
+        able = self._abilities(self.short_kinds)
+        return claims.is_waiting(connection, able, max_running=max_running, besides=training)
 
     def _abilities(self, kinds: Sequence[JobKind]) -> Abilities:
         return Abilities(kinds, self.context.gpu.fingerprint, self.context.gpu.adapters, self.context.gpu.images)

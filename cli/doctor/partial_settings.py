@@ -13,8 +13,6 @@ STAND_INS = {
     "database_url": "postgresql+psycopg://",
     "broker_url": "redis://",
     "s3_endpoint_url": "http://",
-    "s3_access_key_id": "-",
-    "s3_secret_access_key": "-",
     "key_pepper": "-" * 16,
 }
 """Values in place of required settings that are missing or wrong. No check reads them."""
@@ -54,6 +52,8 @@ def read_settings() -> PartialSettings:
     missing: set[str] = set()
     while True:
         stand_ins = {name: STAND_INS.get(name, Settings.model_fields[name].default) for name in faults}
+        if "s3_secret_access_key" in faults:  # it is wrong beside the other key, so both have their defaults
+            stand_ins["s3_access_key_id"] = ""
         try:
             return PartialSettings(Settings(**stand_ins), faults, frozenset(missing))
         except ValidationError as error:

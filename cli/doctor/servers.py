@@ -8,11 +8,16 @@ from sqlalchemy import Engine
 from cli.doctor.finding import Finding, failed, fine, one_line, unchecked
 from cli.doctor.partial_settings import PartialSettings
 from ledger import database, notify
+from ledger.s3_client import credentials_source
 from ledger.storage import PROJECTS, NoSuchObject, Storage, StorageError
 
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
 """Receivers refuse webhooks that are more than 5 minutes off, and storage servers refuse such requests after 15."""
 S3_SETTINGS = ("s3_endpoint_url", "s3_access_key_id", "s3_secret_access_key")
+NO_CREDENTIALS = (
+    "there are no credentials: set LIPE_S3_ACCESS_KEY_ID and LIPE_S3_SECRET_ACCESS_KEY, or give this program a role "
+    "(boto3 looks in its environment, in AWS files, and at the addresses of container and machine)"
+)
 CONTENT = b"lipe doctor"
 
 
@@ -80,8 +85,11 @@ def check_storage(partial: PartialSettings) -> Finding:
     """Whether an object can be put, read and deleted."""
     if lacking := partial.lacking(*S3_SETTINGS):
         return unchecked("storage", f"set {lacking}")
+    source = credentials_source(partial.settings)
+    if source is None:
+        return failed("storage", NO_CREDENTIALS)
     try:
-        return _round_trip(Storage(partial.settings))
+        return _round_trip(Storage(partial.settings), source)
     except (StorageError, NoSuchObject) as error:
         advice = "start it, correct the LIPE_S3_... settings, or run `lipe migrate`, which makes the bucket"
         return failed("storage", f"{advice} ({one_line(error)})")
@@ -89,7 +97,7 @@ def check_storage(partial: PartialSettings) -> Finding:
         return failed("storage", "LIPE_S3_ENDPOINT_URL is no URL: write http://host:port or https://host")
 
 
-def _round_trip(storage: Storage) -> Finding:
+def _round_trip(storage: Storage, source: str) -> Finding:
     # A prefix of its own: a check that is killed between the steps leaves an object that no project contains.
     stored = storage.put(f"{PROJECTS}doctor/{uuid4().hex}/", "check", CONTENT, "text/plain")
     try:
@@ -98,7 +106,8 @@ def _round_trip(storage: Storage) -> Finding:
         storage.delete(stored.key)
     if storage.verify(stored):
         return failed("storage", "it keeps objects after their deletion: turn off its versioning or object lock")
-    return fine("storage", f"put, get and delete work in the bucket {storage.settings.s3_bucket}")
+    keys = "the keys of the settings" if source == "settings" else f"credentials found by boto3 ({source})"
+    return fine("storage", f"put, get and delete work in the bucket {storage.settings.s3_bucket}, with {keys}")
 
 
 def _reason(error: BaseException) -> str:

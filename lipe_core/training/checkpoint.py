@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from lipe_core.training.dataset import write_tensors
 
 Weights = Mapping[str, torch.nn.Parameter]
 
+_LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its header, which has the metadata."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's tensors of a weight's shape."""
 
@@ -101,3 +104,12 @@ class Checkpoint:
                 steps = stored.get_tensor(f"step.{next(iter(self.parts(name, weight)))}").to(weight.device)
                 self.optimizer.state[weight] = {"step": steps, **{kind: values[kind] for kind in _MOMENTS}}
             return TrainState(**json.loads(metadata["progress"]))
+
+
+def saved_step(content: BufferedIOBase) -> int:
+    """The number of steps that a checkpoint's content has done. Raises InvalidCheckpoint if it is none."""
+    try:
+        header = json.loads(content.read(int.from_bytes(content.read(_LENGTH_BYTES), "little")))
+        return int(json.loads(header["__metadata__"]["progress"])["step"])
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        raise InvalidCheckpoint("the file is no checkpoint of a training") from error

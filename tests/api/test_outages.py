@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from api.app import make_app
@@ -15,7 +16,7 @@ from api.service import SUBMITTING_THREADS
 from ledger.database import UnitOfWork
 from ledger.models import OutboxEntry, Project
 from ledger.settings import Settings
-from tests.support.api_fixtures import NewKey
+from tests.support.api_fixtures import METRICS_TOKEN, NewKey
 from tests.support.uploads import png
 
 NOWHERE = "127.0.0.1:9"
@@ -27,7 +28,7 @@ def without(settings: Settings, project: Project, new_key: NewKey) -> Iterator[C
     opened: list[TestClient] = []
 
     def open_with(**changes: str) -> TestClient:
-        app = make_app(settings.model_copy(update=changes))
+        app = make_app(settings.model_copy(update=changes | {"metrics_token": SecretStr(METRICS_TOKEN)}))
         client = TestClient(app, headers={"Authorization": f"Bearer {new_key(project)}"})
         opened.append(client.__enter__())
         return client
@@ -47,8 +48,7 @@ def test_no_job_is_lost_without_the_broker(
         assert [(entry.topic, entry.identifier) for entry in session.scalars(select(OutboxEntry))] == [
             ("lipe.prior", answer.json()["id"])
         ]
-    assert api.get("/readyz").status_code == 503
-    assert api.get("/readyz").json() == {"database": True, "broker": False, "storage": True}
+    assert api.get("/readyz").raise_for_status().json() == {"database": True, "broker": False, "storage": True}
 
 
 def test_a_silent_broker_delays_no_other_request(
@@ -87,8 +87,11 @@ def test_without_the_database(without: Callable[..., TestClient]) -> None:
     assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (503, "unavailable", True)
     assert answer.headers["retry-after"]
     assert api.get("/healthz").status_code == 200
-    assert api.get("/readyz").json()["database"] is False
-    assert api.get("/metrics").json()["code"] == "unavailable"
+    assert api.get("/readyz").status_code == 503
+    assert api.get("/readyz").json() == {"database": False, "broker": True, "storage": True}
+    metrics = api.get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).raise_for_status().text
+    assert "lipe_database_up 0.0" in metrics
+    assert "lipe_jobs{" not in metrics
 
 
 def test_without_the_storage(without: Callable[..., TestClient]) -> None:
@@ -96,3 +99,15 @@ def test_without_the_storage(without: Callable[..., TestClient]) -> None:
     answer = api.post("/v1/images", content=png())
     assert (answer.status_code, answer.json()["code"], answer.json()["retryable"]) == (503, "storage_unavailable", True)
     assert api.get("/v1/images").json()["data"] == []
+    assert api.get("/readyz").raise_for_status().json() == {"database": True, "broker": True, "storage": False}
+
+
+def test_a_silent_storage_delays_readiness_by_little(without: Callable[..., TestClient]) -> None:
+    """A health check must not time out with the storage."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        api = without(s3_endpoint_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert api.get("/readyz").raise_for_status().json()["storage"] is False
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # it was asked once, and not again
+            silent.accept()

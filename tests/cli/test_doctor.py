@@ -75,7 +75,7 @@ def test_without_settings_the_machine_is_checked_and_the_rest_explained() -> Non
     assert "LIPE_KEY_PEPPER" in lines["settings"][1]
     assert "data/settings.sh" in lines["settings"][1]
     assert "for photos, set LIPE_BASE_MODEL" in lines["base model"][1]
-    assert lines["storage"][1] == "set LIPE_S3_ENDPOINT_URL, LIPE_S3_ACCESS_KEY_ID, LIPE_S3_SECRET_ACCESS_KEY"
+    assert lines["storage"][1] == "set LIPE_S3_ENDPOINT_URL"
 
 
 @pytest.mark.usefixtures("installed")
@@ -87,6 +87,7 @@ def test_without_settings_the_machine_is_checked_and_the_rest_explained() -> Non
         ("BROKER_URL", "amqp://127.0.0.1", "broker", "LIPE_BROKER_URL is no Redis URL"),
         ("S3_ENDPOINT_URL", "http://127.0.0.1:9", "storage", "start it, correct the LIPE_S3_"),
         ("S3_ENDPOINT_URL", "no url", "storage", "LIPE_S3_ENDPOINT_URL is no URL"),
+        ("S3_SECRET_ACCESS_KEY", "", "settings", "set both s3_access_key_id and s3_secret_access_key, or none"),
         ("S3_BUCKET", "no-such-bucket", "storage", "run `lipe migrate`, which makes the bucket"),
         ("BASE_MODEL", "/nope", "base model", "the base model /nope does not exist: set LIPE_"),
         ("BASE_MODEL", "", "base model", "LIPE_BASE_MODEL is not set"),

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from ledger import attempts, claims, edits, jobs, priors, projects
+from ledger import attempts, claims, edits, jobs, priors, projects, quotas
 from ledger.attempts import Claim
 from ledger.claims import AFFINITY_SECONDS, TRAINING_SECONDS, Abilities
 from ledger.database import UnitOfWork
@@ -26,10 +26,10 @@ def submit(begin: UnitOfWork, subject: Subject, kind: str = "edit", **options: o
         return job.id
 
 
-def take(begin: UnitOfWork, able: Abilities = ALL) -> Claim | None:
+def take(begin: UnitOfWork, able: Abilities = ALL, max_running: int = MANY) -> Claim | None:
     """Claim the next job."""
     with begin() as session:
-        return claims.claim_next(session, able, "worker", lease_seconds=60, max_running=MANY)
+        return claims.claim_next(session, able, "worker", lease_seconds=60, max_running=max_running)
 
 
 def order(begin: UnitOfWork, able: Abilities = ALL) -> list[str]:
@@ -180,6 +180,37 @@ def test_workers_that_claim_at_once_get_different_jobs(begin: UnitOfWork, subjec
     with ThreadPoolExecutor(8) as pool:
         taken = [claim for claim in pool.map(lambda _: take(begin), range(24)) if claim]
     assert sorted(claim.job_id for claim in taken) == sorted(waiting)
+
+
+def test_workers_that_claim_at_once_keep_to_the_quota(begin: UnitOfWork, subject: Subject, other: Subject) -> None:
+    for owner in (subject, other):
+        for _ in range(8):
+            submit(begin, owner)
+    with ThreadPoolExecutor(8) as pool:
+        taken = [claim for claim in pool.map(lambda _: take(begin, max_running=3), range(24)) if claim]
+    assert Counter(claim.project_id for claim in taken) == {subject.project_id: 3, other.project_id: 3}
+
+
+def test_a_claim_that_would_exceed_the_quota_leaves_nothing(
+    begin: UnitOfWork, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker may have claimed a job of the project since this one read the turns."""
+    monkeypatch.setattr(quotas, "allows_running", lambda *_: False)
+    job_id = submit(begin, subject)
+    assert take(begin, max_running=8) is None
+    with begin() as session:
+        job = session.get_one(Job, job_id)
+        assert (job.state, job.epoch, job.sequence, job.lease) == ("queued", 0, 1, None)
+
+
+def test_a_training_does_not_count_when_it_would_give_way(begin: UnitOfWork, subject: Subject) -> None:
+    training, edits = submit(begin, subject, "prior"), Abilities(["edit"])
+    assert take(begin)
+    submit(begin, subject)
+    with begin() as session:
+        assert not claims.is_waiting(session, edits, max_running=1)
+        assert claims.is_waiting(session, edits, max_running=1, besides=training)
+        assert not claims.is_waiting(session, edits, max_running=0, besides=training)
 
 
 def test_a_waiting_job_is_noticed_without_claiming_it(begin: UnitOfWork, subject: Subject) -> None:

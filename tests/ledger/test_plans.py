@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, event, text, update
+from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.orm import Session
 
 from benchmarks.finished_jobs import ABSENT, FEW, RARE, fill
@@ -150,6 +150,23 @@ def test_no_frequent_query_reads_the_finished_jobs(
     assert violations == [], "\n".join(violations)
 
 
+def test_a_claim_reads_few_rows_of_a_long_queue(
+    begin: UnitOfWork, watched: ExplainingEngine, past: Past, project: Project
+) -> None:
+    """Statistics that call queued jobs frequent must not lead to a scan of the table for the first of them."""
+    past(4 * SOME)
+    with begin() as session:
+        newest = select(Job.id).order_by(Job.created_at.desc()).limit(3 * SOME)
+        session.execute(update(Job).where(Job.id.in_(newest)).values(state="queued", rank_at=Job.created_at))
+        session.execute(text("ANALYZE jobs"))
+
+    def claim(session: Session) -> None:
+        able = Abilities(["prior", "edit"], "base", ["adapter"])
+        assert claims.claim_next(session, able, "worker", lease_seconds=60, max_running=8)
+
+    assert _too_many(watched, claim) == []
+
+
 def test_the_lists_are_right(begin: UnitOfWork, past: Past, project: Project) -> None:
     past(SOME)
     with begin() as session:
@@ -227,7 +244,7 @@ def _daily_acts(project_id: str, subject_id: str, image_id: str, settings: Setti
         )
         assert taken is not None
         assert taken.job_id == job.id
-        assert not quotas.has_room(session, project_id, 1)
+        assert quotas.allows_running(session, project_id, 1)
         assert attempts.renew(session, taken, attempts.Progress("editing", 1, 2), lease_seconds=60)
         assert attempts.finish(session, taken, [], resolved={}, metrics={})
 

@@ -104,6 +104,53 @@ def test_a_training_that_drained_is_resumed_on_another_machine_with_equal_weight
     assert "checkpoint" not in objects(storage, moved)
 
 
+@pytest.mark.parametrize("is_readable", [True, False], ids=["older", "unreadable"])
+def test_a_training_that_returns_to_a_machine_does_not_resume_from_its_old_file(
+    context: WorkerContext, another_machine: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch, is_readable: bool,
+) -> None:  # fmt: skip
+    job, steps = learn(begin, project, subject, steps=9), list[int]()
+
+    def run_until(machine: WorkerContext, step: int) -> None:
+        drains: list[bool] = []
+        with monkeypatch.context() as patch:
+            at_step(patch, step, lambda: drains.append(True))
+            run_job(replace(machine, draining=lambda: bool(drains)), job.id)
+
+    run_until(context, 2)
+    (old,) = context.checkpoints.glob("*.safetensors")
+    if not is_readable:
+        old.write_bytes(old.read_bytes()[:100])
+    run_until(another_machine, 6)
+    with monkeypatch.context() as patch:
+        at_each_step(patch, steps.append)
+        run_job(context, job.id)
+    assert steps[0] > 6
+    assert current(begin, job).state == State.SUCCEEDED
+
+
+def test_a_newer_file_of_this_machine_is_not_replaced(
+    context: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that gives way is not uploaded: this machine continues it soon."""
+    job, drains, steps = learn(begin, project, subject, steps=9), list[bool](), list[int]()
+    with monkeypatch.context() as patch:
+        at_step(patch, 2, lambda: drains.append(True))
+        run_job(replace(context, draining=lambda: bool(drains)), job.id)
+    (file,) = context.checkpoints.glob("*.safetensors")
+    with begin() as session:
+        row = session.get_one(Job, job.id)
+        saved = partial_results.read_checkpoint(row)
+        assert saved is not None
+        assert saved.step == checkpoints._step(file) > 0
+        partial_results.write_checkpoint(row, replace(saved, step=saved.step - 1))
+    monkeypatch.setattr(context.storage.__class__, "download", lambda *_: pytest.fail("it must not be downloaded"))
+    with monkeypatch.context() as patch:
+        at_each_step(patch, steps.append)
+        run_job(context, job.id)
+    assert steps[0] > 2
+
+
 def test_a_machine_that_is_lost_leaves_its_newest_stored_checkpoint(
     context: WorkerContext, another_machine: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project,
     subject: Subject, monkeypatch: pytest.MonkeyPatch,
@@ -147,4 +194,4 @@ def test_a_stored_checkpoint_that_is_lost_costs_the_steps_and_not_the_job(
     monkeypatch.setattr("worker.attempt.STORAGE_RETRY_SECONDS", (0,))
     run_job(another_machine, job.id)
     assert current(begin, job).state == State.SUCCEEDED
-    assert "starts again, because its checkpoint is lost" in caplog.text
+    assert "starts again, because the newest is lost" in caplog.text

@@ -59,6 +59,9 @@ def test_a_training_gives_way_to_an_edit_and_ends_with_the_weights_of_an_unbroke
     running: Work, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    """The training is the only job that its project may run at once."""
+    with begin() as session:
+        session.get_one(Project, project.id).max_running_jobs = 1
     unbroken = learn(begin, project, subject, steps=8)
     running.start()
     running.run_waiting()
