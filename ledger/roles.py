@@ -44,7 +44,7 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         **dict.fromkeys(("subjects", "uploads"), "SELECT, UPDATE, DELETE"),
         **dict.fromkeys(("leases", "workers"), "SELECT, DELETE"),
         "outbox": ALL,
-        "projects": f"SELECT (id), {LOCK}",
+        "projects": f"SELECT (id, name), {LOCK}",
         "webhook_endpoints": ENDPOINT,
     },
     "webhooks": {
