@@ -135,6 +135,9 @@ soak: setup ## simulated users and random faults, then `lipe audit` (SECONDS=600
 test-servers: setup ## the integration tests on installed PostgreSQL, Redis and Ceph; skipped if they are missing (TESTS=)
 	@$(RUN)/python -m tests.servers.drive $(TESTS)
 
+defences: setup ## remove each defence of docs/attacks.md in a copy of the project, and see its test fail (ATTACKS="1 2")
+	@$(PYTHON) -m tests.defences $(ATTACKS)
+
 fuzz: setup ## fuzz image decoder, safetensors headers, URLs and idempotency headers (SECONDS=150 for each of the four)
 	@OMP_NUM_THREADS=1 LIPE_FUZZ_SECONDS=$(or $(SECONDS),150) $(RUN)/pytest tests/fuzz -m 'slow or not slow'
 

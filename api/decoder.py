@@ -6,6 +6,7 @@ its pixels. A process can be ended in the middle of that; a thread cannot.
 
 import os
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, TimeoutError
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ class Decoder:
         self._lock, self._is_closed = Lock(), False
         self._tasks: set[Future[Any]] = set()
         self._pool = ProcessPool(
-            PROCESSES,
+            PROCESSES + 1,  # a spare: another one may have been ended and start anew
             max_tasks=IMAGES_PER_PROCESS,
             initializer=_start,
             initargs=(memory,),
@@ -113,6 +114,8 @@ def _start(memory: int) -> None:
     for library in ("OMP", "OPENBLAS"):  # each thread would reserve address space of its own
         os.environ[f"{library}_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    # A handler in Python, such as the pool's, waits for the native decoder, and all other images wait meanwhile.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
     close_ways_out()
 

@@ -11,12 +11,12 @@ from threading import Lock
 class FairQueue:
     """`async with queue.turn(owner):` holds one of `slots`.
 
-    One slot stays free for the other owners: an owner holds at most `slots - 1` of them, or the only one. The owners
-    that wait take turns, each with the request that has waited longest. It works across event loops.
+    An owner holds at most `share` of them: by default all but one, which stays free for the others. The owners that
+    wait take turns, each with the request that has waited longest. It works across event loops.
     """
 
-    def __init__(self, slots: int) -> None:
-        self._free, self._share = slots, max(slots - 1, 1)
+    def __init__(self, slots: int, share: int | None = None) -> None:
+        self._free, self._share = slots, max(slots - 1, 1) if share is None else share
         self._held: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[Future[None]]] = OrderedDict()
         self._lock = Lock()

@@ -58,7 +58,9 @@ WaitDep = Annotated[int, Depends(_wait_seconds)]
 
 async def submit_job(idempotent: IdempotentRequest, create_job: Callable[[Session], Job], wait: int) -> Response:
     """202 with the job that `create_job` adds to the session. After `wait` seconds at most, its body is up to date."""
-    answer, limits = await idempotent.service.submitting(_commit_and_notify, idempotent, create_job)
+    service = idempotent.service
+    async with service.submissions.turn(idempotent.project_id):
+        answer, limits = await service.submitting(_commit_and_notify, idempotent, create_job)
     if not wait:
         return json_response(answer, limits)
     body = await _wait_for(idempotent, answer.body["id"], wait)

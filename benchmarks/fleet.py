@@ -51,6 +51,8 @@ class Load:
     renewal_p95: float
     hot_share: float
     wal_per_renewal: float
+    wal_per_job: float
+    """Of its submission, claim and end, without renewals."""
     cores: float
     connections: int
 
@@ -94,6 +96,7 @@ def _measure(url: str, through: str, way: str, count: int, seconds: float) -> Lo
     admin, engine = make_engine(url, pool_size=1), make_engine(through, pool_size=THREADS)
     try:
         fleet = Fleet(unit_of_work(engine))
+        empty = _counters(admin)
         fleet.submit(fleet.subject(), count)
         claiming, taken = _claim_all(engine, count)
         before, start, cpu = _counters(admin), time.monotonic(), _cpu()
@@ -104,12 +107,14 @@ def _measure(url: str, through: str, way: str, count: int, seconds: float) -> Lo
         for claim in taken:
             with fleet.begin() as session:
                 attempts.finish(session, claim, [], resolved={}, metrics={})
+        per_job = (_counters(admin)[2] - empty[2] - wal) / count
     finally:
         admin.dispose()
         engine.dispose()
     return Load(
         count, way, *_latencies(claiming), round(len(renewing) / took, 1), round(count / EVERY, 1),
-        *_latencies(renewing), round(hot / renewals, 3), round(wal / renewals), round(used / took, 2), connections,
+        *_latencies(renewing), round(hot / renewals, 3), round(wal / renewals), round(per_job),
+        round(used / took, 2), connections,
     )  # fmt: skip
 
 

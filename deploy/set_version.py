@@ -22,6 +22,7 @@ PLACES = {  # file -> patterns, each with the version as its only group
         rf'"name": "lipe-client",\n      "version": "({NUMBER})"',
     ],
     "clients/typescript/src/version.ts": [rf'VERSION = "({NUMBER})"'],
+    "deploy/helm/lipe/Chart.yaml": [rf"^version: ({NUMBER})", rf'^appVersion: "({NUMBER})"'],
     "docs/openapi.json": [rf'^  "version": "({NUMBER})"'],
 }
 SECTION = rf"^## ({NUMBER}) - (unreleased|\d{{4}}-\d\d-\d\d)$"

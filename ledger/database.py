@@ -23,8 +23,10 @@ from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, mak
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
+from ledger import outcomes
+from ledger.outcomes import Observer
 from ledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,16 +61,18 @@ def now(session: Session) -> datetime:
     return moment
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+def make_engine(url: str, *, pool_size: int = 10, on_wait: Callable[[float], None] = lambda _: None) -> Engine:
     """An engine for one process. Make it after the fork: connections do not survive one.
 
     The connections set nothing for their session, so that a pooler may lend them by transaction. One that cannot keep
     prepared statements needs `?prepared_statements=false` in the URL.
+    `on_wait` gets the seconds of each wait for a connection of the pool.
     """
     address = make_url(url)
     prepares = address.query.get(PREPARES, "true") == "true"
     engine = create_engine(
         address.difference_update_query([PREPARES]),
+        poolclass=_timed_pool(on_wait),
         pool_size=pool_size,
         max_overflow=pool_size,
         hide_parameters=True,
@@ -77,6 +81,18 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     event.listen(engine, "checkout", _refuse_closed)
     event.listen(engine, "handle_error", _hide_values)
     return engine
+
+
+def _timed_pool(on_wait: Callable[[float], None]) -> type[QueuePool]:
+    class TimedPool(QueuePool):
+        def connect(self) -> PoolProxiedConnection:
+            start = time.perf_counter()
+            try:
+                return super().connect()
+            finally:
+                on_wait(time.perf_counter() - start)
+
+    return TimedPool
 
 
 def _hide_values(context: ExceptionContext) -> None:
@@ -111,13 +127,18 @@ def _refuse_closed(connection: Connection, entry: ConnectionPoolEntry, borrower:
         raise DisconnectionError
 
 
-def unit_of_work(engine: Engine) -> UnitOfWork:
-    """`with begin() as session:` is one transaction: committed at the end, rolled back on any exception."""
+def unit_of_work(engine: Engine, observe: Observer = lambda _: None) -> UnitOfWork:
+    """`with begin() as session:` is one transaction: committed at the end, rolled back on any exception.
+
+    `observe` gets what a committed transaction has done to jobs.
+    """
 
     @contextmanager
     def begin() -> Iterator[Session]:
-        with Session(engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        with Session(engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            outcomes.hand_over(session, observe)
 
     return begin
 

@@ -45,7 +45,7 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         **dict.fromkeys(("leases", "workers"), "SELECT, DELETE"),
         "known_periods": CHANGE,
         "outbox": ALL,
-        "projects": f"SELECT (id), {LOCK}",
+        "projects": f"SELECT (id, name), {LOCK}",
         "webhook_endpoints": ENDPOINT,
     },
     "webhooks": {

@@ -1,5 +1,10 @@
 """The error codes of failed jobs. docs/problems.md explains each."""
 
+import errno
+import os
+
+from safetensors import SafetensorError
+
 from ledger.storage import NoSuchObject, ObjectDamaged, StorageError
 from lipe_core.errors import (
     InvalidCaptions,
@@ -38,3 +43,24 @@ CODES: dict[type[Exception], str] = {
 
 STUCK = "stuck"
 """The error code of a job whose engine reported nothing for `stuck_seconds`."""
+
+INTERNAL = "internal_error"
+"""The error code of a job that failed by an error of the service."""
+
+DISK_FULL = "worker_disk_full"
+"""The error code of a job whose worker has no space left on its disk."""
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def code_of(error: Exception) -> str | None:
+    """The code of the error; None if it is an unexpected one."""
+    if _is_full_disk(error):
+        return DISK_FULL
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), None)
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Whether the error says that a disk is full. That of safetensors has the system's words and no number."""
+    if isinstance(error, SafetensorError):
+        return any(os.strerror(number) in str(error) for number in NO_SPACE)
+    return isinstance(error, OSError) and error.errno in NO_SPACE

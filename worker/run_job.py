@@ -24,7 +24,7 @@ from worker.attempt import Attempt, Canceled, ClaimLost, Draining, start_in_thre
 from worker.context import WorkerContext
 from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
-from worker.job_errors import CODES, STUCK
+from worker.job_errors import DISK_FULL, INTERNAL, STUCK, code_of
 from worker.job_result import JobResult
 
 DATABASE_RETRY_SECONDS = 60.0
@@ -43,13 +43,16 @@ def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connectio
         context.draining,
         max_seconds=settings.max_job_seconds,
         gives_way=gives_way,
+        on_renewal=context.metrics.count_renewal,
     )
+    context.metrics.queue_seconds.labels(claim.kind).observe(claim.seconds_queued)
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
     if claim.kind != "edit":
         context.gpu.sources.clear()  # a training needs the memory
     with attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)):
         has_no_orphans = _run(context, attempt)
+    context.metrics.count_attempt(claim.kind, attempt.seconds)
     if not context.gpu.is_usable():
         raise SystemExit("the GPU is broken for this process: a new one must take the next job")
     free_memory()
@@ -133,10 +136,13 @@ def _succeed(context: WorkerContext, attempt: Attempt, result: JobResult) -> boo
 
 
 def _fail(context: WorkerContext, attempt: Attempt, error: Exception) -> None:
-    code = next((code for kind, code in CODES.items() if isinstance(error, kind)), "internal_error")
-    if code == "internal_error":
+    code = code_of(error)
+    if code is None:
         log.exception("job %s failed", attempt.claim.job_id)
-        detail = f"an unexpected {type(error).__name__}; the worker's log has the details"
+        code, detail = INTERNAL, f"an unexpected {type(error).__name__}; the worker's log has the details"
+    elif code == DISK_FULL:
+        log.exception("job %s failed: this worker's disk is full", attempt.claim.job_id)
+        detail = "the disk of the worker is full: the operator must free space; then retry the job"
     else:
         log.warning("job %s failed: %s: %s", attempt.claim.job_id, code, error)
         detail = str(error)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.access_key import AccessKey, ensure_key
-from cli.embedded.address import is_loopback, local_url, public_url
+from cli.embedded.address import local_url, public_url
 from cli.embedded.credentials import credentials_settings
 from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
@@ -23,6 +23,7 @@ from cli.embedded.workers import PROGRAMS as WORKER_PROGRAMS
 from cli.embedded.workers import Workers, choose_workers, stop_other_workers
 from cli.settings_file import NAME as SETTINGS_FILE
 from cli.settings_file import as_exports, settings_from
+from ledger.setting_values import is_loopback
 
 PROGRAMS = {
     "webhook-worker": ("worker", "--queues", "webhooks"),

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import api_pages, commands_page, parameters_page, problems_page, settings_page
+from docs.generate import api_pages, chart_settings, commands_page, parameters_page, problems_page, settings_page
 
 DOCS = Path(__file__).parents[1]
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -18,6 +18,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "parameters.md": parameters_page.render,
     "problems.md": problems_page.render,
     "settings.md": settings_page.render,
+    "../deploy/helm/lipe/values.schema.json": chart_settings.render,
 }
 SITE_FILES = ("*.md", "*.png", "*.svg", "*.css", "decisions/*.md")
 

@@ -179,6 +179,10 @@ JOB_ERRORS: Mapping[str, str] = {
     "over_time": (
         "The job ran for longer than `LIPE_MAX_JOB_SECONDS`. Request fewer steps or images, or raise the limit."
     ),
+    "worker_disk_full": (
+        "The worker's disk is full. The operator must free space in `LIPE_DATA_DIR` and in the folder for temporary "
+        "files; then retry the job. A training continues from its last checkpoint."
+    ),
     "worker_lost": "Several workers in a row stopped responding while they ran the job: retry, and check their logs.",
     "internal_error": "An error of the service: report it with the job's id.",
 }

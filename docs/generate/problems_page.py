@@ -3,7 +3,7 @@
 from api.problem_kinds import PROBLEM_KINDS
 from docs.generate.markdown import page, table
 from docs.generate.problem_meanings import JOB_ERRORS, PROBLEMS
-from worker.job_errors import CODES, STUCK
+from worker.job_errors import CODES, DISK_FULL, INTERNAL, STUCK
 
 INTRODUCTION = """
 Every refusal of the API is an `application/problem+json` document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)):
@@ -31,7 +31,7 @@ FAILED = """
 A failed job has an `error` with a `code` and a `detail`. Retry it with `POST /v1/jobs/{id}/retry`, or correct the
 request and send it again.
 """
-JOB_CODES = (*dict.fromkeys(CODES.values()), STUCK, "worker_lost", "internal_error")
+JOB_CODES = (*dict.fromkeys(CODES.values()), STUCK, DISK_FULL, "worker_lost", INTERNAL)
 """All error codes of jobs: those of exceptions, and those that the reaper and `run_job` set."""
 
 

@@ -21,7 +21,7 @@ from api.webhook_events import EventData, LinkedResult, WebhookEvent
 from ledger.job_warnings import WarningCode
 from ledger.settings import Settings
 from ledger.webhooks import EVENT_TYPES
-from worker.job_errors import CODES, STUCK
+from worker.job_errors import CODES, DISK_FULL, INTERNAL, STUCK
 
 ROOT = Path(__file__).parents[2]
 DOCS, CONTRACT = ROOT / "docs" / "problems.md", ROOT / "docs" / "openapi.json"
@@ -37,8 +37,9 @@ def test_the_docs_list_every_error_code_of_jobs() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {
         *CODES.values(),
         STUCK,
+        DISK_FULL,
+        INTERNAL,
         "worker_lost",
-        "internal_error",
     }
 
 

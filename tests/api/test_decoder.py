@@ -7,7 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from io import BytesIO
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from PIL import Image
 from api.decoder import Decoder
 from api.problems import Problem
 from tests.api.test_image_sanitizer import HALVES, encoded
+from tests.support.waiting import eventually
 
 BOUNDS: dict[str, Any] = {"max_bytes": 32 << 20, "min_side": 64}
 SCAN, END = b"\xff\xda", b"\xff\xd9"
@@ -54,6 +58,17 @@ def test_an_image_that_takes_too_long_is_refused_and_the_next_one_accepted(decod
     assert refused.value.code == "image_too_complex"
     decoder.seconds = AMPLE_SECONDS
     assert decoder(jpeg(64), **BOUNDS).width == 64
+
+
+def test_a_process_ends_in_the_middle_of_native_code(decoder: Decoder) -> None:
+    """The pool waits for its end before it gives an image to any process."""
+    with ThreadPoolExecutor(1) as pool, closing(decoder):
+        pool.submit(decoder._run, sum, range(10**15))  # returns to the interpreter after weeks
+        eventually(lambda: any(task.running() for task in decoder._tasks))
+        running = {child.pid: child for child in active_children()}
+        for child in running.values():
+            child.terminate()
+        eventually(lambda: not running.keys() & {child.pid for child in active_children()})
 
 
 def test_an_image_that_takes_too_much_memory_is_refused_and_the_next_one_accepted() -> None:

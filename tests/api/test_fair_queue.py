@@ -66,6 +66,18 @@ def test_owners_that_wait_take_turns() -> None:
     asyncio.run(scenario())
 
 
+def test_an_owner_holds_no_more_than_its_share() -> None:
+    async def scenario() -> None:
+        users = Users(FairQueue(4, share=1))
+        await users.enter("a1", "a2", "b1", "c1")
+        assert users.admitted == ["a1", "b1", "c1"]
+        for name in ("a1", "a2", "b1", "c1"):
+            await users.leave(name)
+        assert users.admitted[-1] == "a2"
+
+    asyncio.run(scenario())
+
+
 def test_a_single_slot_is_shared_too() -> None:
     async def scenario() -> None:
         users = Users(FairQueue(1))

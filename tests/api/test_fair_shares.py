@@ -14,12 +14,13 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from api import body_limit, server
 from api.app import make_app
 from api.body_shares import BODIES
 from api.job_watch import JobWatch
+from api.service import SUBMITTING_THREADS
 from ledger import projects
 from ledger.database import UnitOfWork
 from ledger.models import Project
@@ -164,6 +165,26 @@ def job(server: str, attacker: dict[str, str]) -> str:
         body = {"name": "Rex", "class_noun": "dog", "references": images}
         subject = client.post("/v1/subjects", json=body).raise_for_status().json()["id"]
         return str(client.post(f"/v1/subjects/{subject}/priors").raise_for_status().json()["id"])
+
+
+def test_submissions_of_one_project_that_wait_for_the_database_leave_another_its_turn(
+    api: TestClient, app: FastAPI, subject: dict[str, Any], begin: UnitOfWork, project: Project,
+    stranger: TestClient,
+) -> None:  # fmt: skip
+    """The attacker's submissions wait for a lock, more of them than the API has threads for submissions."""
+    training, many = f"/v1/subjects/{subject['id']}/priors", 2 * SUBMITTING_THREADS
+    others = [stranger.post("/v1/images", content=png(color)).json()["id"] for color in ("red", "green", "blue")]
+    mine = {"name": "Rex", "class_noun": "dog", "references": others}
+    own = stranger.post("/v1/subjects", json=mine).raise_for_status().json()["id"]
+    with ThreadPoolExecutor(many) as pool:
+        with begin() as session:
+            session.scalars(select(Project.id).where(Project.id == project.id).with_for_update()).one()
+            waiting = [pool.submit(api.post, training) for _ in range(many)]
+            queue = app.state.service.submissions
+            eventually(lambda: sum(map(len, queue._waiting.values())) == many - 1)
+            assert stranger.post(f"/v1/subjects/{own}/priors").status_code == 202
+            assert not any(future.done() for future in waiting)
+        assert {future.result().status_code for future in waiting} == {202}
 
 
 @pytest.fixture

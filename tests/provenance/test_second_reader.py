@@ -40,8 +40,10 @@ def test_credentials_that_were_moved_to_another_image_do_not_fit_it(tmp_path: Pa
     one, other = (signed(signer, noise(size=(96, 80))) for _ in range(2))
     start = one.index(b"caBX") - 4
     end = start + int.from_bytes(one[start : start + 4]) + 12
+    moved = other[:start] + one[start:end] + other[end:]
     with pytest.raises(Broken, match="the file was changed"):
-        verified(other[:start] + one[start:end] + other[end:])
+        verified(moved)
+    assert read(moved, "image/png", Trust()).state == "broken"
 
 
 def test_the_manifest_of_the_upload_is_bound_by_its_hash(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_training_fails_and_the_next_one_succeeds(
     start(dispatcher())
     program = start(real_worker(["priors"]))
     failed = ended(begin, learn(begin, project, subject, steps=3))
-    assert (failed.state, failed.error_code) == (State.FAILED, "internal_error")
+    assert (failed.state, failed.error_code) == (State.FAILED, "worker_disk_full")
     filler.unlink()
     assert ended(begin, learn(begin, project, subject, steps=3)).state == State.SUCCEEDED
     assert program.process.exitcode is None

@@ -1,7 +1,10 @@
 """An engine that reports nothing: its job is kept for as long as the process lives, unless the engine is stuck."""
 
+from pathlib import Path
+
 import pytest
 
+from ledger import edits, jobs
 from ledger.database import UnitOfWork
 from ledger.models import Project
 from ledger.settings import Settings
@@ -9,8 +12,8 @@ from ledger.states import State
 from ledger.storage import Storage
 from tests.reliability import engine
 from tests.reliability.limits import RunAudit, Start
-from tests.reliability.programs import dispatcher, put, worker
-from tests.support.factories import learn, make_subject, verified
+from tests.reliability.programs import dispatcher, put, real_worker, worker
+from tests.support.factories import learn, make_subject, put_image, verified
 from tests.support.kills import ended
 
 LEASE_SECONDS = 4.0
@@ -56,4 +59,38 @@ class TestStuck:
         done = ended(begin, following)
         assert (done.state, done.attempt, program.process.exitcode) == (State.SUCCEEDED, 1, None)
         assert done.worker != failed.worker
+        run_audit()
+
+
+@pytest.mark.slow
+class TestLargeImages:
+    """The real engine: the results are composed and encoded at the size of the photo, for most of the job's time."""
+
+    RESULTS = 16
+    SIZE = (4000, 3000)
+
+    @pytest.fixture
+    def settings(self, settings: Settings, checkpoint: Path) -> Settings:
+        return settings.model_copy(update={"base_model": str(checkpoint)})
+
+    def test_sixteen_edits_of_a_photo_of_twelve_megapixels(
+        self, start: Start, begin: UnitOfWork, storage: Storage, project: Project, run_audit: RunAudit
+    ) -> None:
+        subject = make_subject(begin, storage, project)
+        photo = put_image(begin, storage, project, 0, self.SIZE)
+        with begin() as session:
+            row = edits.draft(
+                project.id, subject_id=subject.id, prior_id=None, image_id=photo.id, method="sdedit",
+                target_prompts=["a photo of sks dog jumping"],
+            )  # fmt: skip
+            job = jobs.submit(
+                session, project.id, "edit", subject_id=subject.id, edit_id=row.id, related=[row],
+                parameters={"sdedit": {"steps": 4}, "seeds": list(range(self.RESULTS))},
+            )  # fmt: skip
+        start(dispatcher())
+        start(real_worker(["edits"]))
+        done = ended(begin, job, 1800)
+        assert (done.state, done.attempt, done.error_detail) == (State.SUCCEEDED, 1, None)
+        images = [artefact for artefact in verified(begin, storage, job) if artefact.role == "image"]
+        assert len(images) == self.RESULTS
         run_audit()

@@ -22,16 +22,18 @@ def make_subject(begin: UnitOfWork, storage: Storage, project: Project) -> Subje
         )  # fmt: skip
 
 
-def put_image(begin: UnitOfWork, storage: Storage, project: Project, shade: int) -> ImageRow:
+def put_image(
+    begin: UnitOfWork, storage: Storage, project: Project, shade: int, size: tuple[int, int] = (64, 64)
+) -> ImageRow:
     """A stored image; another content for each shade."""
     content = io.BytesIO()
-    Image.linear_gradient("L").resize((64, 64)).point(lambda level: (level + shade) % 256).convert("RGB").save(
+    Image.linear_gradient("L").resize(size).point(lambda level: (level + shade) % 256).convert("RGB").save(
         content, "PNG"
     )
     image_id = new_id("img")
     stored = storage.put(image_prefix(project.id, image_id), "image.png", content.getvalue(), "image/png")
     with begin() as session:
-        return images.add(session, project.id, image_id, stored, width=64, height=64)
+        return images.add(session, project.id, image_id, stored, width=size[0], height=size[1])
 
 
 def learn(begin: UnitOfWork, project: Project, subject: Subject, **config: Any) -> Job:

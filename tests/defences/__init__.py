@@ -1,0 +1,1 @@
+"""The defences of docs/attacks.md, each with the change that removes it: ``python -m tests.defences``."""
