@@ -1,8 +1,8 @@
 """Known periods: the times in which this database worked. A dispatcher extends the newest one again and again.
 
 A database that was restored from a backup knows nothing of the time since. It ticks again at once, so the tick alone
-proves nothing; but the newest period of the backup ends before it, and a new one begins. What was stored between the
-two has no rows and is no orphan. The same holds for a standby that lost the last seconds of its primary.
+proves nothing; but the newest period of the backup ends before it, and a new one begins. Objects that were stored
+between the two have no rows and are no orphans. The same holds for a standby that lost the last seconds of its primary.
 
 A marker that each backup writes would not do: the first backup after the restore would move it over the gap.
 """
@@ -51,6 +51,6 @@ def forget_gaps(session: Session) -> int:
 def contain(periods: Sequence[KnownPeriod], moment: datetime, settled: timedelta) -> bool:
     """Whether the moment is in a period, and at least `settled` before its end.
 
-    What was stored shortly before the end may have had rows that a backup does not have.
+    Objects that were stored shortly before the end may have had rows that a backup does not have.
     """
     return any(period.begins_at <= moment < period.ends_at - settled for period in periods)

@@ -17,7 +17,7 @@ def create_index(name: str, table: str, columns: Sequence[str], **options: Any) 
     be able to run again: let it build its indexes first.
     """
     with op.get_context().autocommit_block():
-        # The build waits for older transactions, but nobody waits for it.
+        # The build waits for older transactions, but no program waits for the build.
         op.execute("SET lock_timeout = 0")
         op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
         op.create_index(name, table, list(columns), postgresql_concurrently=True, **options)

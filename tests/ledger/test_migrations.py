@@ -103,7 +103,7 @@ def test_a_migration_does_not_make_others_wait_behind_a_long_transaction(
         monkeypatch.setattr(database, "MIGRATION_LOCK_TIMEOUT", "100ms")
         monkeypatch.setattr(time, "sleep", sleep)
         migrate(settings)
-    assert reads == [0]
+    assert set(reads) == {0}
     assert "another program uses a table that the migration must change: next try in 1 s" in caplog.text
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
@@ -148,10 +148,9 @@ def test_an_index_is_built_while_another_program_writes(settings: Settings, engi
         waits = text(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INDEX CONCURRENTLY%'"
         )
-        with engine.connect() as other:
-            eventually(lambda: bool(other.scalar(waits) or other.rollback()))
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as other:
+            eventually(lambda: bool(other.scalar(waits)))
             other.execute(text("INSERT INTO large VALUES (1)"))  # it does not wait for the build
-            other.commit()
         assert not is_built.is_set()
         writer.commit()
     builder.join()

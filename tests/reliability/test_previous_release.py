@@ -44,6 +44,7 @@ def previous(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_worker_of_the_previous_release_finishes_a_job_on_the_new_schema(
     previous: Path, settings: Settings, program_urls: dict[Role, str], start: Start, begin: UnitOfWork,
     storage: Storage, project: Project, run_audit: RunAudit, tmp_path: Path,
