@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -127,11 +128,14 @@ def worker(
     ] = "priors,edits",
 ) -> None:
     """Run jobs from the queues: one at a time for priors and edits, many at a time for webhooks."""
+    from ledger.settings import Settings
     from worker.app import serve
+    from worker.gpu_choice import gpu_taken
 
     _configure_program()
     try:
-        serve(queues.split(","))
+        with nullcontext() if queues == "webhooks" else gpu_taken(Settings()):
+            serve(queues.split(","))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     model's recipe, or sdxl-base, sdxl-fine-tune or miniature; empty: by the base model."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    workers_per_gpu: int = Field(0, ge=0)
+    """The most workers of one machine that use the same GPU. Each takes one that fewer use, by locks in data_dir, which
+    they must share. 0: the first GPU that the worker sees."""
     captioner: str = ""
     """Checkpoint folder or hub id of a vision-language model; empty: captions only name the subject."""
     captioner_revision: str = ""

@@ -37,6 +37,7 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 def test_the_stack_has_exactly_our_services() -> None:
     workers = {f"{device}-{kind}-worker" for device in ("cpu", "gpu") for kind in ("prior", "edit")}
     profiles = {worker: [worker[:3]] for worker in workers} | {"gpu-worker": ["one-gpu"]}
+    profiles |= {f"gpus-{kind}-worker": ["gpus"] for kind in ("prior", "edit")}
     others = {"proxy", "api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"}
     assert set(SERVICES) == others | set(profiles)
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == profiles
@@ -190,7 +191,19 @@ def test_a_file_in_progress_has_room() -> None:
 
 def test_only_gpu_workers_reserve_a_gpu() -> None:
     reserving = {name for name, service in SERVICES.items() if "reservations" in service["deploy"]["resources"]}
-    assert reserving == {"gpu-prior-worker", "gpu-edit-worker", "gpu-worker"}
+    pool = {"gpus-prior-worker", "gpus-edit-worker"}
+    assert reserving == {"gpu-prior-worker", "gpu-edit-worker", "gpu-worker"} | pool
+    for name in pool:
+        (device,) = SERVICES[name]["deploy"]["resources"]["reservations"]["devices"]
+        assert device["count"] == "all"  # and each worker takes a free one, by locks in a folder that they share
+        assert SERVICES[name]["environment"]["LIPE_WORKERS_PER_GPU"] == "${LIPE_WORKERS_PER_GPU:-1}"
+        assert "work:/data" in SERVICES[name]["volumes"]
+
+
+@each_service
+def test_a_service_can_be_scaled(service: dict[str, Any]) -> None:
+    assert not {"container_name", "hostname"} & set(service)
+    assert all("ipv4_address" not in (network or {}) for network in dict.fromkeys(service["networks"]).values())
 
 
 @pytest.mark.parametrize("file", ["Dockerfile.api", "Dockerfile.worker"])
