@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import Connection
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 from torch import OutOfMemoryError
 
 from ledger import artefacts, attempts, jobs, partial_results
@@ -18,6 +19,7 @@ from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
 from ledger.states import JobKind
 from ledger.storage import StorageError, attempt_prefix, job_prefix
+from ledger.tracing import trace_names
 from lipe_core.memory import free_memory
 from worker import captions, checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, start_in_thread
@@ -35,6 +37,15 @@ log = logging.getLogger(__name__)
 
 def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connection], bool] = lambda _: False) -> bool:
     """Run the claimed job to its end, or until `gives_way` returns True. Returns whether it has given way."""
+    names = {"job_id": claim.job_id, "attempt": claim.attempt}
+    with bound_contextvars(**names, **trace_names(claim.traceparent)):
+        with context.tracing.span(f"job {claim.kind}", claim.traceparent, kind=claim.kind, **names):
+            attempt = _run_attempt(context, claim, gives_way)
+        log.info("job %s: attempt %d ends", claim.job_id, claim.attempt)
+        return attempt.has_given_way
+
+
+def _run_attempt(context: WorkerContext, claim: Claim, gives_way: Callable[[Connection], bool]) -> Attempt:
     settings, job_id = context.settings, claim.job_id
     attempt = Attempt(
         context.autocommit,
@@ -44,6 +55,7 @@ def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connectio
         max_seconds=settings.max_job_seconds,
         gives_way=gives_way,
         on_renewal=context.metrics.count_renewal,
+        tracing=context.tracing,
     )
     context.metrics.queue_seconds.labels(claim.kind).observe(claim.seconds_queued)
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
@@ -59,8 +71,7 @@ def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connectio
     if not has_no_orphans:
         _delete_orphans(context, claim)
     checkpoints.forget(context)
-    log.info("job %s: attempt %d ends", job_id, claim.attempt)
-    return attempt.has_given_way
+    return attempt
 
 
 def _run(context: WorkerContext, attempt: Attempt) -> bool:
