@@ -194,6 +194,8 @@ class Settings(BaseSettings):
     """The largest accepted LoRA file. A worker needs about five times as much memory to import one."""
     min_image_side: int = 64
     """In pixels; smaller uploads are refused. SDXL learns little from images below 256 pixels."""
+    delete_orphans: bool = True
+    """Whether the dispatcher deletes objects that no row references. `lipe orphans` lists them."""
     retention_edit_days: float = Field(0.0, ge=0, le=36_500)
     """Edits whose newest job ended longer ago are erased with their results; 0: never."""
     retention_image_days: float = Field(0.0, ge=0, le=36_500)
