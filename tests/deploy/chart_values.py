@@ -43,7 +43,11 @@ CASES: dict[str, dict[str, Any]] = {
         "networkPolicy": {"extraEgress": {"api": [{"to": [{"ipBlock": {"cidr": "10.9.0.1/32"}}]}]}},
     },
     "monitored": SERVERS | {
-        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+        "metrics": {
+            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+            "prometheusRule": {"enabled": True},
+            "dashboards": {"enabled": True},
+        },
         "webhooks": {"replicas": 2},
     },
     "small": SERVERS | {

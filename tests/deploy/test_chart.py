@@ -201,3 +201,15 @@ def test_prometheus_finds_every_program_at_a_port_with_the_token_of_the_secret()
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint["authorization"]["credentials"] == {"name": "lipe-secrets", "key": "lipe_metrics_token"}
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_alerts_and_dashboards_are_the_files_of_the_repository() -> None:
+    objects = render(CASES["monitored"])
+    (rule,) = [one for one in objects if one["kind"] == "PrometheusRule"]
+    assert rule["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
+    boards = {name: text for one in objects if one["kind"] == "ConfigMap" for name, text in one["data"].items()}
+    files = list((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+    assert files
+    assert {name: json.loads(text) for name, text in boards.items()} == {
+        file.name: json.loads(file.read_text()) for file in files
+    }

@@ -1,4 +1,4 @@
-"""What a running job does when its worker drains."""
+"""A running job of a worker that drains."""
 
 from dataclasses import replace
 from functools import partial
