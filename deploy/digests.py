@@ -1,4 +1,4 @@
-"""Pin the images of Dockerfiles, docker-compose.yml and the chart by digest: ``make digests``. It asks their registries.
+"""Pin the images of containers and of the chart by digest: ``make digests``. It asks their registries.
 
 An image keeps its tag for readers and for programs that renew digests: ``postgres:18@sha256:...``. A digest names one
 index of all platforms, so it holds on every architecture.
