@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from select import POLLIN, poll
@@ -16,7 +17,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import Connection
-from psycopg.errors import DeadlockDetected, ForeignKeyViolation
+from psycopg.errors import DeadlockDetected, ForeignKeyViolation, LockNotAvailable
 from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, ProgrammingError
@@ -48,6 +49,10 @@ PREPARES = "prepared_statements"
 TIMEOUTS = {"lock_timeout": "10s", "statement_timeout": "30s"}
 """Of every session of the database. `migrate` sets them there, because a pooler refuses them in a connection."""
 MIGRATION_LOCK = 0x11BE  # an arbitrary constant: it serializes programs that migrate at the same time
+MIGRATION_LOCK_TIMEOUT = "2s"
+"""A migration waits for a lock on a table for so long, and all other programs with it."""
+MIGRATION_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
+"""Seconds between the tries of a migration that gets no lock."""
 
 
 def now(session: Session) -> datetime:
@@ -186,17 +191,41 @@ def is_ready(engine: Engine) -> bool:
 
 
 def migrate(settings: Settings | None = None) -> None:
-    """Upgrade the database to the newest schema. Several programs may do so at the same time."""
-    engine = make_engine((settings or Settings()).database_url)
+    """Upgrade the database to the newest schema. Several programs may do so at the same time.
+
+    Each revision is one transaction, except for indexes that are built beside other programs (`migrations.indexes`).
+    Raises OperationalError if a long transaction of another program holds a table again and again.
+    """
+    engine = make_engine((settings or Settings()).database_url, pool_size=2)
     try:
-        with engine.connect() as connection:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a large table takes longer
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            command.upgrade(migration_config(connection), "head")
+        with engine.begin() as guard, engine.connect() as connection:
+            _limit(guard, lock_timeout="0")
+            guard.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            event.listen(connection, "begin", partial(_limit, lock_timeout=MIGRATION_LOCK_TIMEOUT))
+            _upgrade(connection)
             _set_timeouts(connection)
             connection.commit()
     finally:
         engine.dispose()
+
+
+def _limit(connection: SqlConnection, *, lock_timeout: str) -> None:
+    """Set the timeouts of the transaction: a large table takes longer than any other statement may."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout}'; SET LOCAL statement_timeout = 0")
+
+
+def _upgrade(connection: SqlConnection) -> None:
+    """Upgrade, and try again if a table is in use: a statement that waits for a lock makes all later ones wait."""
+    for pause in (*MIGRATION_PAUSES, None):
+        try:
+            command.upgrade(migration_config(connection), "head")
+            return
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable) or pause is None:
+                raise
+            connection.rollback()
+            log.warning("another program uses a table that the migration must change: next try in %g s", pause)
+            time.sleep(pause)
 
 
 def _set_timeouts(connection: SqlConnection) -> None:

@@ -13,7 +13,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import consent_ends, deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads, workers
+from ledger import (
+    consent_ends,
+    deliveries,
+    erasures,
+    idempotency,
+    known_periods,
+    orphans,
+    outbox,
+    reaper,
+    retention,
+    uploads,
+    workers,
+)
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.metrics_server import serve_metrics
 from ledger.notify import Notifier, make_notifier
@@ -108,8 +120,12 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
 
     orphan_sweep = orphans.OrphanSweep(begin, storage)
 
+    def extend_known_period() -> None:
+        with begin() as session:
+            known_periods.extend(session)
+
     def delete_orphans() -> None:
-        if deleted := orphan_sweep.next_page():
+        if settings.delete_orphans and (deleted := orphan_sweep.next_page()):
             log.warning("deleted %d objects that no row references", deleted)
 
     def forget_workers() -> None:
@@ -138,6 +154,7 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         PeriodicTask("erasures", 10.0, finish_erasures),
         PeriodicTask("consents", 1.0, end_consents),
         PeriodicTask("uploads", 10.0, delete_expired_uploads),
+        PeriodicTask("known time", known_periods.TICK_SECONDS, extend_known_period),
         PeriodicTask("orphans", 60.0, delete_orphans),
         PeriodicTask("retention", 60.0, erase_old),
         PeriodicTask("workers", 15.0, forget_workers),
