@@ -49,6 +49,8 @@ PREPARES = "prepared_statements"
 TIMEOUTS = {"lock_timeout": "10s", "statement_timeout": "30s"}
 """Of every session of the database. `migrate` sets them there, because a pooler refuses them in a connection."""
 MIGRATION_LOCK = 0x11BE  # an arbitrary constant: it serializes programs that migrate at the same time
+MIGRATION_LOCK_SECONDS = 0.5
+"""Between two looks whether another program still migrates."""
 MIGRATION_LOCK_TIMEOUT = "2s"
 """A migration waits for a lock on a table for so long, and all other programs with it."""
 MIGRATION_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
@@ -200,7 +202,9 @@ def migrate(settings: Settings | None = None) -> None:
     try:
         with engine.begin() as guard, engine.connect() as connection:
             _limit(guard, lock_timeout="0")
-            guard.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            # The build of an index waits for the snapshot of a statement that waits, or that has parameters.
+            while not guard.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({MIGRATION_LOCK})").scalar_one():
+                time.sleep(MIGRATION_LOCK_SECONDS)
             event.listen(connection, "begin", partial(_limit, lock_timeout=MIGRATION_LOCK_TIMEOUT))
             _upgrade(connection)
             _set_timeouts(connection)

@@ -75,7 +75,8 @@ def check_broker(partial: PartialSettings) -> Finding:
     try:
         answers = notify.is_ready(partial.settings)
     except ValueError:
-        return failed("broker", "LIPE_BROKER_URL is no Redis URL: write redis://:password@host:6379/0")
+        advice = "write redis://:password@host:6379/0 or sentinel://:password@host:26379,host:26379/0?primary=mymaster"
+        return failed("broker", f"LIPE_BROKER_URL is no Redis URL: {advice}")
     if not answers:
         return failed("broker", "it does not answer: start it or correct LIPE_BROKER_URL")
     return fine("broker", "it answers")

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,19 +52,20 @@ def test_metadata_indexes_have_no_list_of_pending_entries(engine: Engine) -> Non
 
 @pytest.mark.usefixtures("tables_are_made_anew")
 def test_every_revision_can_be_undone_and_done_again(engine: Engine) -> None:
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         config = migration_config(connection)
         revisions = [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()]
         for _ in revisions:
             command.downgrade(config, "-1")
         assert inspect(connection).get_table_names() == ["alembic_version"]
+        connection.rollback()
         for revision in reversed(revisions):
             command.upgrade(config, revision)
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
 @pytest.mark.usefixtures("tables_are_made_anew")
-def test_existing_keys_keep_all_rights(engine: Engine) -> None:
+def test_existing_keys_keep_all_rights(settings: Settings, engine: Engine) -> None:
     with engine.begin() as connection:
         config = migration_config(connection)
         command.downgrade(config, "0010")
@@ -71,7 +73,8 @@ def test_existing_keys_keep_all_rights(engine: Engine) -> None:
         row = "INSERT INTO keys (id, project_id, name, digest, scopes) VALUES (:id, 'prj_1', '', '', :scopes)"
         connection.execute(text(row), {"id": "all", "scopes": '["read", "write"]'})
         connection.execute(text(row), {"id": "few", "scopes": '["read"]'})
-        command.upgrade(config, "head")
+    migrate(settings)
+    with engine.connect() as connection:
         found = connection.execute(text("SELECT id, scopes, expires_at FROM keys ORDER BY id")).all()
         assert [tuple(key) for key in found] == [("all", ["read", "write", "admin"], None), ("few", ["read"], None)]
 
@@ -162,6 +165,17 @@ def test_an_index_is_built_while_another_program_writes(settings: Settings, engi
             "CREATE INDEX ix_large ON public.large USING btree (n) WHERE (n > 7)",
         )
         connection.execute(text("DROP TABLE large"))
+
+
+@pytest.mark.usefixtures("tables_are_made_anew")
+def test_several_programs_migrate_at_once(settings: Settings, engine: Engine) -> None:
+    """One builds the indexes, and the others wait without a snapshot that the build would wait for."""
+    with engine.begin() as connection:
+        command.downgrade(migration_config(connection), "0024")
+    with ThreadPoolExecutor(3) as programs:
+        list(programs.map(lambda _: migrate(settings), range(3)))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
 
 
 FIRST_CHECKED = "0026"
