@@ -22,6 +22,7 @@ from lipe_core.memory import free_memory
 from worker import captions, checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, start_in_thread
 from worker.context import WorkerContext
+from worker.drain import drain_of
 from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
 from worker.job_errors import DISK_FULL, INTERNAL, STUCK, code_of
@@ -40,7 +41,7 @@ def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connectio
         context.autocommit,
         claim,
         settings.lease_seconds,
-        context.draining,
+        drain_of(claim.kind, context.draining, settings.drain_seconds),
         max_seconds=settings.max_job_seconds,
         gives_way=gives_way,
         on_renewal=context.metrics.count_renewal,

@@ -106,17 +106,22 @@ def embedded_service(
         stop_other_workers(workers, data_dir)
         programs = {}
         commands = {"api": ("api", "--host", host, "--port", str(port)), **WORKER_PROGRAMS[workers], **PROGRAMS}
-        for name, arguments in commands.items():
+        for place, (name, arguments) in enumerate(commands.items()):
             on_start(name)
+            own = settings | _metrics_port(settings, place)
             is_ready = api_is_ready(url, key.token) if name == "api" else _always_ready
-            program = Supervisor(
-                name, lipe_command(*arguments), data_dir / name, environment=settings, is_ready=is_ready
-            )
+            program = Supervisor(name, lipe_command(*arguments), data_dir / name, environment=own, is_ready=is_ready)
             programs[name] = stack.enter_context(program.running())
         file = stack.enter_context(
             _written_settings(data_dir / SETTINGS_FILE, settings | {"LIPE_URL": url, "LIPE_API_KEY": key.token})
         )
         yield Service(url, outside_url, key, is_miniature(model), data_dir, settings, programs, servers, file)
+
+
+def _metrics_port(settings: Mapping[str, str], place: int) -> dict[str, str]:
+    """The setting of the program at this place: each has a port of its own, if LIPE_METRICS_PORT names the first."""
+    first = settings.get("LIPE_METRICS_PORT") or os.environ.get("LIPE_METRICS_PORT", "0")
+    return {"LIPE_METRICS_PORT": str(int(first) + place)} if first.isdecimal() and int(first) else {}
 
 
 @contextmanager

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 ONE_SHOT = {"migrate"}
+MONITORING = {"prometheus", "grafana"}
 SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_WATERMARK_KEY", "LIPE_PROMPT_WRITER_KEY"} | {
     "LIPE_S3_ACCESS_KEY_ID",
     "LIPE_S3_SECRET_ACCESS_KEY",
@@ -39,6 +40,7 @@ def test_the_stack_has_exactly_our_services() -> None:
     profiles = {worker: [worker[:3]] for worker in workers} | {"gpu-worker": ["one-gpu"]}
     profiles |= {f"gpus-{kind}-worker": ["gpus"] for kind in ("prior", "edit")}
     others = {"proxy", "api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"}
+    profiles |= {name: ["monitoring"] for name in MONITORING}
     assert set(SERVICES) == others | set(profiles)
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == profiles
 
@@ -154,13 +156,17 @@ def test_only_the_webhook_worker_has_a_way_out() -> None:
     masquerade = STACK["networks"]["published"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"]
     assert masquerade == "false"
     assert {name for name, service in SERVICES.items() if "outside" in service["networks"]} == {"webhook-worker"}
-    assert {name for name, service in SERVICES.items() if "published" in service["networks"]} == {"proxy", "s3"}
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy", "s3"}
+    assert {name for name, service in SERVICES.items() if "published" in service["networks"]} == {
+        "proxy",
+        "s3",
+        "grafana",
+    }
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy", "s3", "grafana"}
 
 
 def test_no_program_reaches_another_one() -> None:
     servers = {"postgres", "broker", "s3"}
-    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items() if name not in MONITORING}
     neighbours = {
         name: {other for other in networks if other != name and networks[other] & networks[name]} - servers
         for name in set(networks) - servers
@@ -171,6 +177,19 @@ def test_no_program_reaches_another_one() -> None:
     for name in workers:
         assert neighbours.pop(name) == workers - {name}
     assert neighbours == {"dispatcher": set(), "webhook-worker": set(), "migrate": set()}
+
+
+def test_prometheus_reaches_every_program_and_grafana_reaches_prometheus_alone() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    assert all(networks[program] & networks["prometheus"] for program in PROGRAM_OF)
+    assert networks["grafana"] - networks["prometheus"] == {"published"}
+    assert networks["grafana"] & networks["prometheus"] == {"monitoring"}
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+    (found,) = scraped["dns_sd_configs"]
+    assert set(found["names"]) == set(PROGRAM_OF)
+    assert f"${{LIPE_METRICS_PORT-{found['port']}}}" == SERVICES["api"]["environment"]["LIPE_METRICS_PORT"]
+    for program in PROGRAM_OF:
+        assert "lipe_metrics_token" in secrets_of(SERVICES[program])
 
 
 def test_the_api_believes_the_proxy_alone_about_addresses() -> None:
