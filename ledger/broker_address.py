@@ -42,9 +42,11 @@ def connect(broker_url: str, **timeouts: float) -> Redis:
     url = urlsplit(broker_url)
     if url.scheme != SCHEME:
         return Redis.from_url(broker_url, **timeouts)
-    sentinels = Sentinel(_sentinels(broker_url), sentinel_kwargs=_sentinel_options(broker_url) | timeouts, **timeouts)
+    options = _sentinel_options(broker_url) | timeouts
+    sentinels = Sentinel(_sentinels(broker_url), sentinel_kwargs=options, **timeouts)  # type: ignore[no-untyped-call]
     login = {"username": url.username and unquote(url.username), "password": url.password and unquote(url.password)}
-    primary: Redis = sentinels.master_for(_primary(broker_url), db=int(url.path.strip("/") or 0), **login)
+    database = int(url.path.strip("/") or 0)
+    primary: Redis = sentinels.master_for(_primary(broker_url), db=database, **login)  # type: ignore[no-untyped-call]
     return primary
 
 

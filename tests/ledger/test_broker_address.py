@@ -1,5 +1,7 @@
 """The broker's URL, for Celery and for a client of our own."""
 
+from typing import Any
+
 import pytest
 
 from ledger import broker_address
@@ -21,7 +23,7 @@ def test_sentinels_become_alternatives_of_celery() -> None:
 
 
 def test_a_client_asks_the_sentinels() -> None:
-    pool = broker_address.connect(GROUP, socket_timeout=2.0).connection_pool
+    pool: Any = broker_address.connect(GROUP, socket_timeout=2.0).connection_pool
     sentinels = [client.connection_pool.connection_kwargs for client in pool.sentinel_manager.sentinels]
     assert [(one["host"], one["port"]) for one in sentinels] == [("one", 1), ("two", 26379)]
     assert {one["password"] for one in sentinels} == {"other"}

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ledger.database import UnitOfWork, migrate
+from ledger.database import UnitOfWork
 from ledger.models import Project
+from ledger.schema import migrate
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
