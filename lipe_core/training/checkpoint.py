@@ -18,9 +18,9 @@ from lipe_core.training.dataset import write_tensors
 Weights = Mapping[str, torch.nn.Parameter]
 
 _LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its header, which has the metadata."""
 _MAX_HEADER_BYTES = 100_000_000
 """As in safetensors; the first bytes of a truncated file may spell any number."""
-"""A safetensors file begins with the length of its header, which has the metadata."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's tensors of a weight's shape."""
 
