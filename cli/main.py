@@ -25,6 +25,7 @@ from cli.logs import logs
 from cli.missing_package import needs_packages
 from cli.server_errors import server_errors
 from cli.settings_file import Data
+from cli.snapshots import snapshots
 from cli.status import status
 from cli.train import train
 from cli.verify import verify
@@ -221,7 +222,7 @@ def doctor() -> None:
 
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
-    "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify, whoami),
+    "Use a running service": (train, snapshots, captions, import_prior, edit, jobs, cancel, retry, verify, whoami),
     "Look after it": (doctor, workers, audit, retention, usage, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }

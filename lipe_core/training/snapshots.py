@@ -23,6 +23,9 @@ from lipe_core.training.loss import denoising_loss
 ROWS = 16
 """Noisy images for each score. Each is one row of a forward pass, so a snapshot costs about as much as ten steps."""
 
+ROWS_AT_ONCE = 4
+"""Without gradients they need less memory than the two rows of a training step."""
+
 TOLERANCE = 0.05
 """A snapshot is about as good as the best if its identity is at most this share lower."""
 
@@ -89,7 +92,7 @@ class Scorer:
         """Choose the rows and keep the base model's predictions for them."""
         uses_class = config.preservation_batch_size > 0
         of_class = _rows([data.regularization]) if data.regularization is not None and uses_class else ()
-        at_once = rows_at_once or config.batch_size + config.preservation_batch_size
+        at_once = rows_at_once or ROWS_AT_ONCE
         scorer = cls(model, config, predict, _rows(data.references), of_class, data.empty, at_once)
         batches = scorer._batches(scorer.references, "references") + scorer._batches(of_class, "class")
         return replace(scorer, base=tuple(scorer._predictions(batches)))
