@@ -79,7 +79,7 @@ class EditResult(ResponseModel):
     """Mask of the region that may change, white where it may, if the method makes one."""
 
     uncomposited: ArtefactBody | None = None
-    """The image before the source's background was restored, if the method restores it."""
+    """The image before the source's background was restored, if the request has it in `include`."""
 
 
 class DownloadableEdit(EditBody):

@@ -26,6 +26,7 @@ MAX_IMAGES = 16
 MAX_RANDOM_SEED = 2**31
 
 OutputFormat = Literal["png", "jpeg", "webp"]
+Included = Literal["uncomposited"]
 Prompt = Annotated[Text, Field(max_length=500)]
 
 
@@ -114,6 +115,10 @@ class NewEdit(RequestModel):
     output_quality: Annotated[int | None, Field(ge=1, le=100)] = None
     """Quality of `jpeg` or `webp`, from 1 to 100: higher is larger and closer to the exact image. Default: 90 for
     `jpeg`; `webp` without it loses nothing. Refused for `png`, which has no quality. Lower it for smaller files."""
+
+    include: list[Included] = Field(default_factory=list, max_length=1)
+    """Further files of each result. `uncomposited`: the image before the source's background was restored, as large as
+    the result itself. Default: none. Add it to measure what the network changed."""
 
     result_kind: Literal["archival", "published"] | None = None
     """`archival`: every pixel outside the mask equals the source. `published`: the same, and the pixels inside the mask
@@ -233,7 +238,8 @@ class NewEdit(RequestModel):
         fields = {"output_format", "output_quality"}
         given = self.model_dump(include=fields, exclude_none=True) if self.output_format != "png" else {}
         kind = self.model_dump(include={"result_kind", "visible_label"}, exclude_none=True)
-        return given | kind | ({"credentials_prompt": True} if self.credentials_prompt else {})
+        included = {"include": self.include} if self.include else {}
+        return given | included | kind | ({"credentials_prompt": True} if self.credentials_prompt else {})
 
     def chosen_seeds(self) -> list[int]:
         """The seeds, from `seeds` or from `seed` and `n`; drawn if the request has none."""

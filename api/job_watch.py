@@ -81,6 +81,11 @@ class JobWatch:
                 with self._changed:
                     self.streams -= Counter({project_id: 1})
 
+    def open_streams(self) -> int:
+        """The number of streams of all projects."""
+        with self._changed:
+            return sum(self.streams.values())
+
     async def news(self, position: Position) -> News:
         """Wait until the job has events after the position, or is over."""
         future: Future[News] = Future()

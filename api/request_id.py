@@ -6,10 +6,16 @@ import time
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from api.service import running_service
+
 VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+STREAMS = "/events"
+"""A stream of events lasts as long as its job."""
 
 log = logging.getLogger("api.request")
 
@@ -41,5 +47,11 @@ class RequestIdMiddleware:
             try:
                 await self.app(scope, receive, send_with_id)
             finally:
-                milliseconds = round((time.perf_counter() - start) * 1000)
-                log.info("%s %s %s %d ms", scope["method"], scope["path"], status, milliseconds)
+                seconds = time.perf_counter() - start
+                log.info("%s %s %s %d ms", scope["method"], scope["path"], status, round(seconds * 1000))
+                self._count(scope, status, seconds)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None)
+        if route is None or not route.endswith(STREAMS):
+            running_service(Request(scope)).metrics.count_request(scope["method"], route, status, seconds)

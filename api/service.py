@@ -13,8 +13,10 @@ from api.body_shares import BODIES, BodyShares
 from api.decoder import Decoder
 from api.fair_queue import FairQueue
 from api.job_watch import JobWatch
+from api.metrics import ApiMetrics
 from api.threads import Threads
 from ledger.database import Autocommit, UnitOfWork, autocommit, make_engine, unit_of_work
+from ledger.metrics_server import serve_metrics
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
 from ledger.storage import Storage
@@ -41,6 +43,7 @@ class Service:
     asking_policy: Threads
     body_shares: BodyShares
     job_watch: JobWatch
+    metrics: ApiMetrics
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
@@ -49,13 +52,17 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         trust = load_trust(settings.credentials_chains, settings.credentials_trust_file)
-        engine, storage, decoder = make_engine(settings.database_url), Storage(settings), Decoder()
+        metrics = ApiMetrics()
+        engine = make_engine(settings.database_url, on_wait=metrics.pool_wait.observe)
+        storage, decoder = Storage(settings), Decoder()
         storage.open()
         authenticating = Threads("authenticating", AUTHENTICATING_THREADS)
         submitting = Threads("submitting", SUBMITTING_THREADS)
         asking_policy = Threads("policy", POLICY_THREADS)
-        begin = unit_of_work(engine)
+        begin = unit_of_work(engine, metrics.observe)
         job_watch = JobWatch(begin, settings.max_event_streams)
+        metrics.watch(begin, job_watch.open_streams)
+        close_metrics = serve_metrics(settings, metrics.registry)
         app.state.service = Service(
             settings=settings,
             engine=engine,
@@ -72,6 +79,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             asking_policy=asking_policy,
             body_shares=BodyShares(BODIES * settings.max_upload_bytes),
             job_watch=job_watch,
+            metrics=metrics,
         )
         # The objects that exist now live as long as the process. Collecting them took an eighth of each request's time.
         gc.collect()
@@ -79,6 +87,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         try:
             yield
         finally:
+            close_metrics()
             for pool in (job_watch, authenticating, submitting, asking_policy, decoder):
                 pool.close()
             engine.dispose()

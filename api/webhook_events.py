@@ -60,7 +60,7 @@ class LinkedResult(ResponseModel):
     """Mask of the region that may change, white where it may. Only in `edit.output`."""
 
     uncomposited: LinkedFile | None = None
-    """The image before the source's background was restored. Only in `edit.output`."""
+    """The image before the source's background was restored. Only in `edit.output`, and if the request includes it."""
 
 
 class EventData(ResponseModel):

@@ -78,15 +78,20 @@ def network_call(model: BaseModel, rows: int = 1) -> Counts:
 
 
 def edit_calls(model: BaseModel) -> Iterator[tuple[str, Counts]]:
-    """The calls of one edit: inversion, guided with and without the source's features, and recorded."""
+    """The calls of one edit: inversion, guided with and without the source's features, and recorded.
+
+    Each is counted when its denoiser has been called before, as all but the first of a loop.
+    """
     size = (model.native_size,) * 2
     x_t = torch.empty(1, *model.latent_shape(size), device=META)
     features, both = SourceFeatures(latest=_T), torch.cat([x_t, x_t])
     invert = features.at_timestep(sdxl.denoiser(model, conditioning(model, 1, META)))
     guided = features.at_timestep(sdxl.denoiser(model, conditioning(model, 2, META)))
     with features.recorded(model.unet):
+        invert(x_t, _T)
         yield "inversion, features recorded", counted(partial(invert, x_t, _T))
     with features.used(model.unet):
+        guided(both, _T)
         yield "guided, features read", counted(partial(guided, both, _T))
         yield "guided, without features", counted(partial(guided, both, _T + 1))
     prompts = encode_prompts(model, [_PROMPT], _SUBJECT, size)

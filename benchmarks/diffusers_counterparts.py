@@ -61,7 +61,7 @@ def lora_training_step(model: BaseModel, *, rank: int, with_vae: bool) -> Iterat
     try:
         yield step
     finally:
-        model.unet.delete_adapters("default")
+        model.unet.unload_lora()  # leaves no layers of peft behind
         model.unet.requires_grad_(False)
 
 

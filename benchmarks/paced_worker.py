@@ -12,12 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lipe_core.methods.request import EditImages
 from worker import edit, gpu, presence
 from worker.app import serve
 from worker.attempt import Attempt
 from worker.context import WorkerContext
 from worker.job_result import File, JobResult
+from worker.results import result_roles
 
 STEP_SECONDS = 0.02
 EDIT_STEPS = 8
@@ -46,7 +46,8 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
             time.sleep(STEP_SECONDS)
             attempt.report("editing", (number - 1) * EDIT_STEPS + step, len(prompts) * EDIT_STEPS)
         details = {"target_prompt": prompt, "seed": 0}
-        files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in EditImages._fields]
+        roles = result_roles(inputs.parameters)
+        files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in roles]
     return JobResult(files, {"adapter_sha256": inputs.prior})
 
 

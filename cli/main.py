@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ from cli.jobs import cancel, jobs, retry
 from cli.kit import command as bench
 from cli.logs import logs
 from cli.missing_package import needs_packages
+from cli.orphans import orphans
 from cli.server_errors import server_errors
 from cli.settings_file import Data
 from cli.snapshots import snapshots
@@ -127,11 +129,14 @@ def worker(
     ] = "priors,edits",
 ) -> None:
     """Run jobs from the queues: one at a time for priors and edits, many at a time for webhooks."""
+    from ledger.settings import Settings
     from worker.app import serve
+    from worker.gpu_choice import gpu_taken
 
     _configure_program()
     try:
-        serve(queues.split(","))
+        with nullcontext() if queues == "webhooks" else gpu_taken(Settings()):
+            serve(queues.split(","))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -223,7 +228,7 @@ def doctor() -> None:
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
     "Use a running service": (train, snapshots, captions, import_prior, edit, jobs, cancel, retry, verify, whoami),
-    "Look after it": (doctor, workers, audit, retention, usage, check_model),
+    "Look after it": (doctor, workers, audit, retention, orphans, usage, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }
 for panel, commands in COMMANDS.items():

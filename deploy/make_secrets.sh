@@ -81,11 +81,11 @@ make_programs() { # users and keys of the programs, by the owner's, in the folde
 
 if [ -e "$folder" ]; then
     target=$folder
-    if [ -e "$folder/credentials_key.pem" ] && [ -e "$folder/lipe_policy_secret" ] && [ -e "$folder/unused_pepper" ]; then
+    if [ -e "$folder/credentials_key.pem" ] && [ -e "$folder/grafana_password" ] && [ -e "$folder/unused_pepper" ]; then
         echo "$folder exists: its secrets are unchanged"
     else
         [ -e "$folder/credentials_key.pem" ] || make_certificate "$folder"
-        for name in lipe_watermark_key lipe_policy_secret; do
+        for name in lipe_watermark_key lipe_policy_secret lipe_metrics_token grafana_password; do
             [ -e "$folder/$name" ] || { new_secret "$name" >"$folder/$name" && chmod 444 "$folder/$name"; }
         done
         [ -e "$folder/unused_pepper" ] || make_programs
@@ -109,6 +109,8 @@ keep lipe_key_pepper "$(random)"
 keep lipe_prompt_writer_key ''
 keep lipe_policy_secret "$(new_secret lipe_policy_secret)"
 keep lipe_watermark_key "$(random)"
+keep lipe_metrics_token "$(random)"
+keep grafana_password "$(random)"
 make_programs
 make_certificate "$target"
 mv "$target" "$folder"

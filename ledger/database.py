@@ -1,9 +1,11 @@
 """The engine, transactions and migrations. Only `unit_of_work` and `autocommit` commit."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from select import POLLIN, poll
@@ -15,14 +17,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import Connection
-from psycopg.errors import DeadlockDetected, ForeignKeyViolation
+from psycopg.errors import DeadlockDetected, ForeignKeyViolation, LockNotAvailable
 from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine, ExceptionContext, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
+from ledger import outcomes
+from ledger.outcomes import Observer
 from ledger.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,10 @@ PREPARES = "prepared_statements"
 TIMEOUTS = {"lock_timeout": "10s", "statement_timeout": "30s"}
 """Of every session of the database. `migrate` sets them there, because a pooler refuses them in a connection."""
 MIGRATION_LOCK = 0x11BE  # an arbitrary constant: it serializes programs that migrate at the same time
+MIGRATION_LOCK_TIMEOUT = "2s"
+"""A migration waits for a lock on a table for so long, and all other programs with it."""
+MIGRATION_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
+"""Seconds between the tries of a migration that gets no lock."""
 
 
 def now(session: Session) -> datetime:
@@ -53,16 +61,18 @@ def now(session: Session) -> datetime:
     return moment
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+def make_engine(url: str, *, pool_size: int = 10, on_wait: Callable[[float], None] = lambda _: None) -> Engine:
     """An engine for one process. Make it after the fork: connections do not survive one.
 
     The connections set nothing for their session, so that a pooler may lend them by transaction. One that cannot keep
     prepared statements needs `?prepared_statements=false` in the URL.
+    `on_wait` gets the seconds of each wait for a connection of the pool.
     """
     address = make_url(url)
     prepares = address.query.get(PREPARES, "true") == "true"
     engine = create_engine(
         address.difference_update_query([PREPARES]),
+        poolclass=_timed_pool(on_wait),
         pool_size=pool_size,
         max_overflow=pool_size,
         hide_parameters=True,
@@ -71,6 +81,18 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     event.listen(engine, "checkout", _refuse_closed)
     event.listen(engine, "handle_error", _hide_values)
     return engine
+
+
+def _timed_pool(on_wait: Callable[[float], None]) -> type[QueuePool]:
+    class TimedPool(QueuePool):
+        def connect(self) -> PoolProxiedConnection:
+            start = time.perf_counter()
+            try:
+                return super().connect()
+            finally:
+                on_wait(time.perf_counter() - start)
+
+    return TimedPool
 
 
 def _hide_values(context: ExceptionContext) -> None:
@@ -105,13 +127,18 @@ def _refuse_closed(connection: Connection, entry: ConnectionPoolEntry, borrower:
         raise DisconnectionError
 
 
-def unit_of_work(engine: Engine) -> UnitOfWork:
-    """`with begin() as session:` is one transaction: committed at the end, rolled back on any exception."""
+def unit_of_work(engine: Engine, observe: Observer = lambda _: None) -> UnitOfWork:
+    """`with begin() as session:` is one transaction: committed at the end, rolled back on any exception.
+
+    `observe` gets what a committed transaction has done to jobs.
+    """
 
     @contextmanager
     def begin() -> Iterator[Session]:
-        with Session(engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        with Session(engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            outcomes.hand_over(session, observe)
 
     return begin
 
@@ -164,17 +191,41 @@ def is_ready(engine: Engine) -> bool:
 
 
 def migrate(settings: Settings | None = None) -> None:
-    """Upgrade the database to the newest schema. Several programs may do so at the same time."""
-    engine = make_engine((settings or Settings()).database_url)
+    """Upgrade the database to the newest schema. Several programs may do so at the same time.
+
+    Each revision is one transaction, except for indexes that are built beside other programs (`migrations.indexes`).
+    Raises OperationalError if a long transaction of another program holds a table again and again.
+    """
+    engine = make_engine((settings or Settings()).database_url, pool_size=2)
     try:
-        with engine.connect() as connection:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a large table takes longer
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            command.upgrade(migration_config(connection), "head")
+        with engine.begin() as guard, engine.connect() as connection:
+            _limit(guard, lock_timeout="0")
+            guard.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            event.listen(connection, "begin", partial(_limit, lock_timeout=MIGRATION_LOCK_TIMEOUT))
+            _upgrade(connection)
             _set_timeouts(connection)
             connection.commit()
     finally:
         engine.dispose()
+
+
+def _limit(connection: SqlConnection, *, lock_timeout: str) -> None:
+    """Set the timeouts of the transaction: a large table takes longer than any other statement may."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout}'; SET LOCAL statement_timeout = 0")
+
+
+def _upgrade(connection: SqlConnection) -> None:
+    """Upgrade, and try again if a table is in use: a statement that waits for a lock makes all later ones wait."""
+    for pause in (*MIGRATION_PAUSES, None):
+        try:
+            command.upgrade(migration_config(connection), "head")
+            return
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable) or pause is None:
+                raise
+            connection.rollback()
+            log.warning("another program uses a table that the migration must change: next try in %g s", pause)
+            time.sleep(pause)
 
 
 def _set_timeouts(connection: SqlConnection) -> None:

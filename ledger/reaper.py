@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from ledger import leases, transitions
+from ledger import leases, outcomes, transitions
 from ledger.database import now
 from ledger.models import Job
 from ledger.states import State
@@ -27,6 +27,7 @@ def reap(session: Session, *, max_attempts: int, max_lease_seconds: float = math
     )
     lost = sorted(session.scalars(expired), key=lambda job: job.project_id)  # two reapers lock usage in one order
     for job in lost:
+        outcomes.note(session, outcomes.AttemptLost(job.kind))
         if job.cancel_requested_at is not None:
             transitions.end(session, job, State.CANCELED)
         elif job.attempt >= max_attempts:

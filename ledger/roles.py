@@ -43,8 +43,9 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         **dict.fromkeys(("edits", "idempotent_requests", "images", "priors"), "SELECT, UPDATE, DELETE"),
         **dict.fromkeys(("subjects", "uploads"), "SELECT, UPDATE, DELETE"),
         **dict.fromkeys(("leases", "workers"), "SELECT, DELETE"),
+        "known_periods": CHANGE,
         "outbox": ALL,
-        "projects": f"SELECT (id), {LOCK}",
+        "projects": f"SELECT (id, name), {LOCK}",
         "webhook_endpoints": ENDPOINT,
     },
     "webhooks": {

@@ -1,5 +1,6 @@
-"""Values of settings: lists and URLs."""
+"""Values of settings: lists, URLs and addresses."""
 
+import ipaddress
 from urllib.parse import urlsplit
 
 
@@ -20,3 +21,11 @@ def is_http(text: str, *, with_path: bool) -> bool:
     is_whole = not (url.query or url.fragment or "?" in rest or "#" in rest) if with_path else not rest
     is_normal = with_path or url.netloc == url.netloc.lower()
     return url.scheme in {"http", "https"} and is_named and is_whole and is_normal
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a service at this address answers this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False

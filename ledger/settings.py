@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ledger.setting_values import is_http, split_list
+from ledger.setting_values import is_http, is_loopback, split_list
 from ledger.webhook_secrets import is_secret
 
 Erases = Literal["nothing", "priors", "subject"]
@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     model's recipe, or sdxl-base, sdxl-fine-tune or miniature; empty: by the base model."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    workers_per_gpu: int = Field(0, ge=0)
+    """The most workers of one machine that use the same GPU. Each takes one that fewer use, by locks in data_dir, which
+    they must share. 0: the first GPU that the worker sees."""
     captioner: str = ""
     """Checkpoint folder or hub id of a vision-language model; empty: captions only name the subject."""
     captioner_revision: str = ""
@@ -133,6 +136,13 @@ class Settings(BaseSettings):
     """Key of the invisible watermark of published results. Empty: no result can be published. With a new key, the
     marks of older results are not found any more."""
 
+    metrics_port: int = Field(0, ge=0, le=65_535)
+    """The port at which a program serves its metrics for Prometheus; 0: none. Programs of one machine need one each."""
+    metrics_host: str = "127.0.0.1"
+    """The address of that port. Any other than this machine's own needs metrics_token."""
+    metrics_token: SecretStr = SecretStr("")
+    """The token that Prometheus sends to read metrics; it also opens /metrics of the API. Empty: that is closed."""
+
     lease_seconds: float = 60.0
     """A worker process that does not answer for this time loses its job."""
     stuck_seconds: float = Field(1800.0, gt=0)
@@ -181,6 +191,8 @@ class Settings(BaseSettings):
     """The largest accepted LoRA file. A worker needs about five times as much memory to import one."""
     min_image_side: int = 64
     """In pixels; smaller uploads are refused. SDXL learns little from images below 256 pixels."""
+    delete_orphans: bool = True
+    """Whether the dispatcher deletes objects that no row references. `lipe orphans` lists them."""
     retention_edit_days: float = Field(0.0, ge=0, le=36_500)
     """Edits whose newest job ended longer ago are erased with their results; 0: never."""
     retention_image_days: float = Field(0.0, ge=0, le=36_500)
@@ -224,6 +236,17 @@ class Settings(BaseSettings):
             raise ValueError("policy_url must be a URL without query, such as https://policy.internal:9000/decide")
         if self.policy_url and not is_secret(self.policy_secret.get_secret_value()):
             raise ValueError("policy_url needs policy_secret: whsec_ and the base64 of 24 to 64 random bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _guards_metrics(self) -> Self:
+        token = self.metrics_token.get_secret_value()
+        if token and len(token) < SHORTEST_PEPPER:
+            raise ValueError(f"metrics_token must have at least {SHORTEST_PEPPER} characters")
+        if self.metrics_port and not token and not is_loopback(self.metrics_host):
+            raise ValueError(
+                f"metrics_host {self.metrics_host} is open to other machines: set metrics_token, or use 127.0.0.1"
+            )
         return self
 
     @field_validator("webhook_ports")

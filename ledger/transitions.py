@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ledger import leases, outbox, previews, usage, webhooks
+from ledger import leases, outbox, outcomes, previews, usage, webhooks
 from ledger.database import now
 from ledger.models import Event, Job
 from ledger.states import TERMINAL, State, check
@@ -74,12 +74,13 @@ def end(
     """End the job in a terminal state; `facts` are those of its webhook alone, `seconds` those of the attempt."""
     check(job.status, state)
     if job.status is State.RUNNING:
-        usage.charge(session, job, seconds)
-        leases.close(session, job)
+        _close_attempt(session, job, seconds)
     job.state, job.finished_at = state, now(session)
     job.partial = {}
     job.progress = previews.without_preview(job.progress)
     record(session, job, state, facts)
+    age = (job.finished_at - job.created_at).total_seconds()
+    outcomes.note(session, outcomes.Ended(job.kind, state, job.error_code or "", age))
 
 
 def fail(session: Session, job: Job, code: str, detail: str, seconds: float | None = None) -> None:
@@ -91,14 +92,20 @@ def fail(session: Session, job: Job, code: str, detail: str, seconds: float | No
 def requeue(session: Session, job: Job, *, charge: bool, seconds: float | None = None) -> None:
     """Return the job to the queue, with a message to the workers. `charge`: the attempt counts."""
     check(job.status, State.QUEUED)
-    usage.charge(session, job, seconds)
-    leases.close(session, job)
+    _close_attempt(session, job, seconds)
     job.state, job.worker = State.QUEUED, None
     job.progress = previews.without_preview(job.progress)
     job.attempt = job.attempt if charge else job.attempt - 1
     job.queued_at = job.notified_at = now(session)
     record(session, job, State.QUEUED)
     outbox.add(session, task(job), job.id)
+
+
+def _close_attempt(session: Session, job: Job, seconds: float | None) -> None:
+    usage.charge(session, job, seconds)
+    leases.close(session, job)
+    if seconds is not None:
+        outcomes.note(session, outcomes.AttemptEnded(job.kind, seconds))
 
 
 def task(job: Job) -> str:

@@ -9,8 +9,8 @@ from ledger.settings import Settings
 
 
 def run(connection: Connection) -> None:
-    """Migrate the connection's database, in the caller's transaction."""
-    context.configure(connection=connection, target_metadata=METADATA)
+    """Migrate the connection's database, in the caller's transaction, or else in one for each revision."""
+    context.configure(connection=connection, target_metadata=METADATA, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -19,5 +19,5 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with make_engine(Settings().database_url).begin() as opened:  # type: ignore[call-arg]
+    with make_engine(Settings().database_url).connect() as opened:  # type: ignore[call-arg]
         run(opened)

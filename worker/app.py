@@ -7,6 +7,7 @@ message that is lost, duplicated or late costs only time. Hence the settings:
 - Early acknowledgement: with a late one, the broker delivers a training again each time its visibility timeout ends.
 - No prefetching: no message waits behind a training while another worker is idle.
 - No ETA tasks: a worker would keep them in its memory.
+- Events and inspection are on, so that Flower sees the fleet; commands that change something are off.
 """
 
 import gc
@@ -28,6 +29,7 @@ from sqlalchemy import Engine
 
 from ledger import fetches, logs
 from ledger.database import UnitOfWork, make_engine, unit_of_work
+from ledger.metrics_server import MetricsPortTaken, serve_metrics
 from ledger.notify import QUEUES
 from ledger.settings import Settings
 from ledger.states import JOB_KINDS, JobKind
@@ -36,6 +38,8 @@ from provenance.certificates import InvalidCertificates
 from worker.broker import drop_unreadable_messages
 from worker.fetch import fetch, find_project
 from worker.heartbeat import heartbeat_step
+from worker.inspection import InspectionOnly
+from worker.metrics import WebhookMetrics, WorkerMetrics
 from worker.receiver_limiter import Receiver, ReceiverLimiter
 from worker.signer import result_signer
 from worker.webhooks import deliver, find_receiver
@@ -49,6 +53,8 @@ WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block
 WEBHOOK_THREADS_PER_PROJECT = 32  # so that many of them do not block other projects
 FETCH_THREADS = 4  # each holds a file in memory
 FETCH_THREADS_PER_PROJECT = 3
+EVENT_SECONDS = 30.0
+"""A worker tells monitors of Celery that it lives so often."""
 LEAVE_SECONDS = 3.0
 """A worker that ends waits for so long until its row is deleted."""
 
@@ -62,6 +68,7 @@ def make_app(
     webhooks_only: bool = False,
     kinds: Sequence[JobKind] = (),
     on_invalid_model: Callable[[], None] = lambda: None,
+    webhook_metrics: WebhookMetrics | None = None,
 ) -> Celery:
     """The application with its five tasks. With `webhooks_only`, the worker has no model to load.
 
@@ -84,23 +91,26 @@ def make_app(
         worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        worker_send_task_events=False,
-        worker_enable_remote_control=False,
+        worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={"visibility_timeout": 3600, "socket_keepalive": True, "socket_timeout": 30},
     )
 
     is_loaded = RawValue("b", webhooks_only)  # shared with the child
+    app.steps["consumer"].add(InspectionOnly)
     app.steps["consumer"].add(heartbeat_step(settings, lambda: bool(is_loaded.value)))
+
+    worker_metrics, webhook_metrics = WorkerMetrics(), webhook_metrics or WebhookMetrics()
+    metrics = webhook_metrics if webhooks_only else worker_metrics
 
     @cache
     def engine() -> Engine:
-        return make_engine(settings.database_url)
+        return make_engine(settings.database_url, on_wait=metrics.pool_wait.observe)
 
     @cache
     def begin() -> UnitOfWork:
-        return unit_of_work(engine())
+        return unit_of_work(engine(), metrics.observe)
 
     presence: list[Thread] = []
 
@@ -113,7 +123,8 @@ def make_app(
         from worker.work import Work
 
         logs.adopt("transformers", "diffusers", "huggingface_hub")
-        context = make_context(settings, engine(), draining)
+        context = make_context(settings, engine(), draining, worker_metrics)
+        worker_metrics.show_gpu(context.gpu.memory)
         context.warm_up()
         jobs = Work(context, kinds)
         if kinds:
@@ -127,8 +138,9 @@ def make_app(
         from lipe_core.errors import InvalidModel  # the image of the API, which serves webhooks, has no lipe_core
 
         try:
+            serve_metrics(settings, worker_metrics.registry)
             work()
-        except InvalidModel as error:
+        except (InvalidModel, MetricsPortTaken) as error:
             log.critical("this worker ends, because %s", error)
             on_invalid_model()
             return
@@ -179,7 +191,11 @@ def make_app(
     @app.task(name="lipe.webhook")
     def webhook(delivery_id: str) -> None:
         send = partial(
-            deliver, begin(), allow_private=settings.allow_private_urls, ports=settings.allowed_webhook_ports
+            deliver,
+            begin(),
+            allow_private=settings.allow_private_urls,
+            ports=settings.allowed_webhook_ports,
+            metrics=webhook_metrics,
         )
         limiter.run(find_receiver(begin(), delivery_id), delivery_id, send)
 
@@ -218,8 +234,16 @@ def serve(queues: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries are no log lines
     kinds = [kind for kind in JOB_KINDS if QUEUES[f"lipe.{kind}"] in queues]
+    webhook_metrics = WebhookMetrics()
+    if webhooks_only:  # a worker of jobs serves those of its child
+        serve_metrics(settings, webhook_metrics.registry)
     app = make_app(
-        settings, lambda: bool(flag.value), webhooks_only=webhooks_only, kinds=kinds, on_invalid_model=refuse
+        settings,
+        lambda: bool(flag.value),
+        webhooks_only=webhooks_only,
+        kinds=kinds,
+        on_invalid_model=refuse,
+        webhook_metrics=webhook_metrics,
     )
     worker = app.Worker(
         queues=list(queues),
@@ -229,7 +253,7 @@ def serve(queues: Sequence[str]) -> None:
         quiet=True,  # its banner is no log line
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,
+        heartbeat_interval=EVENT_SECONDS,
     )
     worker.start()
     raise SystemExit(INVALID_MODEL_STATUS if is_refused.value else worker.exitcode)

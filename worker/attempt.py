@@ -68,7 +68,8 @@ class Attempt:
 
     `leaves_objects`: the attempt has stored some that do not become artefacts. `preview` is the newest preview that is
     stored. Each report includes it. The work runs inside `lease_kept`, whose thread alone writes to the database, so
-    that the work goes on while the database does not answer. The thread asks `gives_way` whether the job shall return
+    that the work goes on while the database does not answer. It calls `on_renewal` with the seconds of each renewal, or
+    with None if the database did not answer. The thread asks `gives_way` whether the job shall return
     to the queue because a short one waits.
     """
 
@@ -82,6 +83,7 @@ class Attempt:
     clock: Callable[[], float] = time.monotonic
     max_seconds: float = math.inf
     gives_way: Callable[[Connection], bool] = lambda _: False
+    on_renewal: Callable[[float | None], None] = lambda _: None
     _began: float = field(init=False)
     _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
     _stage_began: tuple[int, float] = (0, 0.0)
@@ -234,7 +236,7 @@ class Attempt:
                     log.exception("job %s: the lease's thread goes on", self.claim.job_id)
 
     def _renew(self) -> None:
-        now = self.clock()
+        now, start = self.clock(), time.perf_counter()
         shortest, longest = RENEW_SECONDS
         longest = min(longest, self.lease_seconds / RENEWALS_PER_LEASE)
         self._next_renewal = now + min(longest, max(shortest, RENEW_SHARE * (now - self._began)))
@@ -244,7 +246,9 @@ class Attempt:
                 if control is Control.GO_ON and self.gives_way(connection):
                     control = Control.GIVE_WAY
             self._control = control
+            self.on_renewal(time.perf_counter() - start)
         except UNAVAILABLE as error:
+            self.on_renewal(None)
             # Continue: without the database no other worker can claim the job. The next renewal checks the claim.
             if not self._is_cut_off:
                 log.warning("job %s: cannot renew the lease: %s", self.claim.job_id, error)

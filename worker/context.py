@@ -19,6 +19,7 @@ from provenance.signing import Signer
 from worker.caption_checker import CaptionChecker
 from worker.captioner import CaptionModel
 from worker.gpu import Gpu
+from worker.metrics import WorkerMetrics
 from worker.signer import result_signer
 
 
@@ -36,6 +37,7 @@ class WorkerContext:
     gpu: Gpu
     draining: Callable[[], bool]
     name: str
+    metrics: WorkerMetrics
     caption_model: CaptionModel | None = None
     prompt_writer: ChatEndpoint | None = None
     caption_checker: CaptionChecker | None = None
@@ -52,11 +54,14 @@ class WorkerContext:
         self.storage.open()
 
 
-def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool]) -> WorkerContext:
+def make_context(
+    settings: Settings, engine: Engine, draining: Callable[[], bool], metrics: WorkerMetrics | None = None
+) -> WorkerContext:
     """The context by the settings. Loads no model and opens no connection. Raises InvalidCertificates."""
+    metrics = metrics or WorkerMetrics()
     return WorkerContext(
         settings,
-        unit_of_work(engine),
+        unit_of_work(engine, metrics.observe),
         autocommit(engine),
         Storage(settings),
         Gpu(
@@ -65,9 +70,11 @@ def make_context(settings: Settings, engine: Engine, draining: Callable[[], bool
             settings.device,
             settings.data_dir / "hashes",
             settings.kept_source_bytes,
+            metrics.count_prior,
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",
+        metrics,
         CaptionModel(settings.captioner, settings.captioner_revision or None, settings.captioner_bits)
         if settings.captioner
         else None,

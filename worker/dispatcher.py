@@ -13,12 +13,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger import consent_ends, deliveries, erasures, idempotency, orphans, outbox, reaper, retention, uploads, workers
+from ledger import (
+    consent_ends,
+    deliveries,
+    erasures,
+    idempotency,
+    known_periods,
+    orphans,
+    outbox,
+    reaper,
+    retention,
+    uploads,
+    workers,
+)
 from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
+from ledger.metrics_server import serve_metrics
 from ledger.notify import Notifier, make_notifier
+from ledger.service_metrics import ServiceCollector
 from ledger.settings import Settings
 from ledger.storage import Storage, StorageError
 from worker.heartbeat import touch_heartbeat
+from worker.metrics import DispatcherMetrics
 
 HEARTBEAT_SECONDS = 1.0
 CONNECTIONS = 4
@@ -49,9 +64,15 @@ def serve() -> None:
     settings, stop = Settings(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    begin = unit_of_work(make_engine(settings.database_url, pool_size=CONNECTIONS))
+    metrics = DispatcherMetrics()
+    engine = make_engine(settings.database_url, pool_size=CONNECTIONS, on_wait=metrics.pool_wait.observe)
+    begin = unit_of_work(engine, metrics.observe)
+    metrics.registry.register(ServiceCollector(begin))
+    serve_metrics(settings, metrics.registry)
     tasks = periodic_tasks(settings, begin, make_notifier(settings), Storage(settings))
-    threads = [threading.Thread(target=repeat, args=(task, stop), name=task.name, daemon=True) for task in tasks]
+    threads = [
+        threading.Thread(target=repeat, args=(task, stop, metrics), name=task.name, daemon=True) for task in tasks
+    ]
     for thread in threads:
         thread.start()
     log.info("dispatcher ready")
@@ -99,8 +120,12 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
 
     orphan_sweep = orphans.OrphanSweep(begin, storage)
 
+    def extend_known_period() -> None:
+        with begin() as session:
+            known_periods.extend(session)
+
     def delete_orphans() -> None:
-        if deleted := orphan_sweep.next_page():
+        if settings.delete_orphans and (deleted := orphan_sweep.next_page()):
             log.warning("deleted %d objects that no row references", deleted)
 
     def forget_workers() -> None:
@@ -129,6 +154,7 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
         PeriodicTask("erasures", 10.0, finish_erasures),
         PeriodicTask("consents", 1.0, end_consents),
         PeriodicTask("uploads", 10.0, delete_expired_uploads),
+        PeriodicTask("known time", known_periods.TICK_SECONDS, extend_known_period),
         PeriodicTask("orphans", 60.0, delete_orphans),
         PeriodicTask("retention", 60.0, erase_old),
         PeriodicTask("workers", 15.0, forget_workers),
@@ -136,16 +162,17 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
     ]
 
 
-def repeat(task: PeriodicTask, stop: threading.Event) -> None:
+def repeat(task: PeriodicTask, stop: threading.Event, metrics: DispatcherMetrics) -> None:
     """Run the task again and again, until `stop` is set."""
-    while not stop.wait(run_once(task)):
+    while not stop.wait(run_once(task, metrics)):
         pass
 
 
-def run_once(task: PeriodicTask) -> float:
-    """Run the task; return the seconds until it is due again, which are RETRY_SECONDS after an error."""
+def run_once(task: PeriodicTask, metrics: DispatcherMetrics) -> float:
+    """Run and count the task; return the seconds until it is due again, which are RETRY_SECONDS after an error."""
     try:
-        task.run()
+        with metrics.chores_failed.labels(task.name).count_exceptions(), metrics.chore_seconds.labels(task.name).time():
+            task.run()
     except (*UNAVAILABLE, StorageError, BrokerUnavailable) as error:
         log.warning("%s: %s", task.name, error)
         return RETRY_SECONDS

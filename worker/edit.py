@@ -37,7 +37,7 @@ from worker.output_format import OutputFormat
 from worker.policy import allows_preview
 from worker.previews import PreviewUploader, preview_uploads
 from worker.published import PUBLISHED, result_marks
-from worker.results import ResultStore
+from worker.results import ResultStore, result_roles
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
     marks = result_marks(inputs.result_kind, inputs.has_label, key)
     facts = edit_facts(inputs.edit_id, inputs.source_sha256, resolved, inputs.request.image.size)
     credentials = job_credentials(context.signer, facts, inputs.archive, inputs.parameters)
-    results = ResultStore(context, attempt, inputs.request, output_format, resolved, credentials, marks)
+    roles = result_roles(inputs.parameters)
+    results = ResultStore(context, attempt, inputs.request, output_format, roles, resolved, credentials, marks)
     results.resume(inputs.partial)
     if results.missing:
         may_show = partial(allows_preview, context, attempt)

@@ -45,6 +45,8 @@ class Gpu:
     """The folder that keeps the hashes of the base model's files between starts."""
     kept_source_bytes: int = 0
     """Memory for inverted images, from which further edits of an image start."""
+    on_prior: Callable[[bool], None] = lambda is_hit: None
+    """Called for each prior that a job needs: whether it was in memory."""
     _model: BaseModel | None = None
     _priors: OrderedDict[str, Prior] = field(default_factory=OrderedDict)
     _sources: PreparedSources | None = None
@@ -96,6 +98,7 @@ class Gpu:
 
         `fetch` writes the prior's two files into a folder. Raises InvalidPrior and PriorMismatch.
         """
+        self.on_prior(sha256 in self._priors)
         if sha256 not in self._priors:
             with TemporaryDirectory() as folder:
                 fetch(Path(folder))
@@ -120,6 +123,13 @@ class Gpu:
         if torch.cuda.is_available() and self._device() == "cuda":
             return int(torch.cuda.max_memory_allocated())
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of the GPU: its total, and what this process has allocated and reserved. Empty on the CPU."""
+        total = self.card()[1]
+        if total is None or self._model is None:
+            return {}
+        return {"total": total, "allocated": torch.cuda.memory_allocated(), "reserved": torch.cuda.memory_reserved()}
 
     def reset_peak(self) -> None:
         """Start a new measurement of the GPU's peak memory. The peak of a process cannot be reset."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from lipe_core.errors import InvalidRequest
-from lipe_core.methods.request import Edit, EditImages
+from lipe_core.methods.request import Edit
 from provenance.visible_label import add_label
 from provenance.watermark import embed
 
@@ -32,17 +32,14 @@ def result_marks(result_kind: str, has_label: bool, key: str) -> Marks | None:
     return Marks(key.encode(), has_label)
 
 
-def published(edit: Edit, images: EditImages, marks: Marks) -> EditImages:
-    """The edit's images with the watermark: in the edit mask, or everywhere if no source pixels returned.
+def published(edit: Edit, role: str, image: Image.Image, edit_mask: Image.Image, marks: Marks) -> Image.Image:
+    """One of the edit's images with the marks; a mask unchanged.
 
-    The label comes last and lies in the corner, also outside the mask.
+    The watermark lies in the edit mask, or everywhere if no source pixels returned. The label comes last and lies in
+    the corner, also outside the mask.
     """
-    everywhere = Image.new("L", images.image.size, 255)
-    mask = images.edit_mask if edit.source is not None else everywhere
-    image, uncomposited = (
-        embed(unmarked, region, marks.key)
-        for unmarked, region in ((images.image, mask), (images.uncomposited, everywhere))
-    )
-    if marks.has_label:
-        image, uncomposited = add_label(image), add_label(uncomposited)
-    return images._replace(image=image, uncomposited=uncomposited)
+    if role.endswith("_mask"):
+        return image
+    is_composited = role == "image" and edit.source is not None
+    marked = embed(image, edit_mask if is_composited else Image.new("L", image.size, 255), marks.key)
+    return add_label(marked) if marks.has_label else marked

@@ -5,7 +5,7 @@ attempt that dies loses only what it had not stored: the next attempt generates 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,11 +28,12 @@ from worker.policy import require_policy
 from worker.published import Marks, published
 
 ENCODERS = 2
+UNCOMPOSITED = "uncomposited"
 STAGE = "storing"
 
 
 class Encoded(NamedTuple):
-    """The files of an edit's images, in the order of `EditImages`, and the region that may have changed."""
+    """The files of some of an edit's images, and the region that may have changed."""
 
     contents: list[bytes]
     region: Region | None
@@ -42,8 +43,8 @@ class Encoded(NamedTuple):
 class ResultStore:
     """Stores the results of one attempt. `resolved` are the settings that all results of the job share.
 
-    `output_format` is that of the images; masks are PNG. `credentials` is None if results are not signed,
-    and `marks` if they are archival.
+    `output_format` is that of the images; masks are PNG. `roles` are those of the files. `credentials` is None if
+    results are not signed, and `marks` if they are archival.
 
     A result has a number, from 1, in the order of the request's prompts and seeds.
     """
@@ -52,6 +53,7 @@ class ResultStore:
     attempt: Attempt
     request: EditRequest
     output_format: OutputFormat
+    roles: Sequence[str]
     resolved: dict[str, Any]
     credentials: ResultCredentials | None
     marks: Marks | None
@@ -97,8 +99,8 @@ class ResultStore:
     def _store(self, number: int, edit: Edit) -> list[NewArtefact]:
         claim, details = self.attempt.claim, {"target_prompt": edit.target_prompt, "seed": edit.seed}
         prefix = attempt_prefix(claim.project_id, claim.job_id, claim.epoch)
-        formats = file_formats(self.output_format)
-        names = [f"{role}-{number}.{file.suffix}" for role, file in zip(EditImages._fields, formats, strict=True)]
+        formats = file_formats(self.output_format, self.roles)
+        names = [f"{role}-{number}.{file.suffix}" for role, file in zip(self.roles, formats, strict=True)]
         types = [file.content_type for file in formats]
         contents = self.attempt.run_in_thread(partial(self._files, edit, names, types))
         puts = [
@@ -108,18 +110,18 @@ class ResultStore:
         stored = self.attempt.retry_storage_all(puts)
         files = [
             NewArtefact(role, name, content_type, put, details)
-            for role, name, content_type, put in zip(EditImages._fields, names, types, stored, strict=True)
+            for role, name, content_type, put in zip(self.roles, names, types, stored, strict=True)
         ]
         require_policy(self.context, self.attempt, edit.target_prompt, files)
         return files
 
     def _files(self, edit: Edit, names: Sequence[str], types: Sequence[str]) -> list[bytes]:
         """The contents of the edit's files, with credentials if the service signs. Raises SigningFailed."""
-        encoded = encode(edit, self.output_format, self.marks)
+        encoded = encode(edit, self.output_format, self.roles, self.marks)
         if self.credentials is None:
             return encoded.contents
         sign = partial(self.credentials.sign, edit, encoded.region)
-        return list(map(sign, EditImages._fields, names, encoded.contents, types))
+        return list(map(sign, self.roles, names, encoded.contents, types))
 
     def _record(self) -> None:
         """Record and announce all results so far. Without the database, the next record includes this one.
@@ -133,14 +135,27 @@ class ResultStore:
                 raise ClaimLost
 
 
-def encode(edit: Edit, output_format: OutputFormat, marks: Marks | None = None) -> Encoded:
-    """Make the edit's images, with `marks` if they are published, and encode each, ENCODERS at once."""
-    images = edit.images() if marks is None else published(edit, edit.images(), marks)
+def result_roles(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The roles of each result's files by the parameters of the job, in the order of `EditImages`.
+
+    `uncomposited` is as large as the image itself, and few read it: the request has to include it.
+    """
+    included = parameters.get("include", ())
+    return tuple(role for role in EditImages._fields if role != UNCOMPOSITED or role in included)
+
+
+def encode(edit: Edit, output_format: OutputFormat, roles: Sequence[str], marks: Marks | None = None) -> Encoded:
+    """Make the edit's images, with `marks` if they are published, and encode those of `roles`, ENCODERS at once."""
+    made = edit.images()
+    images = [made._asdict()[role] for role in roles]
+    if marks is not None:
+        mark = partial(published, edit, edit_mask=made.edit_mask, marks=marks)
+        images = list(map(mark, roles, images))
     with ThreadPoolExecutor(ENCODERS) as encoders:
-        contents = list(encoders.map(OutputFormat.encode, file_formats(output_format), images))
-    return Encoded(contents, edited_region(edit, images.edit_mask))
+        contents = list(encoders.map(OutputFormat.encode, file_formats(output_format, roles), images))
+    return Encoded(contents, edited_region(edit, made.edit_mask))
 
 
-def file_formats(output_format: OutputFormat) -> list[OutputFormat]:
-    """The format of each of the edit's images, in the order of `EditImages`."""
-    return [MASK_FORMAT if role.endswith("_mask") else output_format for role in EditImages._fields]
+def file_formats(output_format: OutputFormat, roles: Sequence[str]) -> list[OutputFormat]:
+    """The format of the images of these roles."""
+    return [MASK_FORMAT if role.endswith("_mask") else output_format for role in roles]

@@ -43,13 +43,16 @@ def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connectio
         context.draining,
         max_seconds=settings.max_job_seconds,
         gives_way=gives_way,
+        on_renewal=context.metrics.count_renewal,
     )
+    context.metrics.queue_seconds.labels(claim.kind).observe(claim.seconds_queued)
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
     if claim.kind != "edit":
         context.gpu.sources.clear()  # a training needs the memory
     with attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)):
         has_no_orphans = _run(context, attempt)
+    context.metrics.count_attempt(claim.kind, attempt.seconds)
     if not context.gpu.is_usable():
         raise SystemExit("the GPU is broken for this process: a new one must take the next job")
     free_memory()

@@ -20,6 +20,7 @@ from ledger.database import UnitOfWork
 from ledger.deliveries import DeliveryAttempt, Outcome
 from ledger.safehttp import Response, Unreachable, post
 from ledger.webhook_signing import headers
+from worker.metrics import WebhookMetrics
 from worker.receiver_limiter import Receiver
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -41,13 +42,24 @@ class Decision:
     retry_in: float | None = None
 
 
-def deliver(begin: UnitOfWork, delivery_id: str, *, allow_private: bool, ports: Collection[int] = WEB_PORTS) -> None:
-    """Make one attempt at the delivery. Does nothing if it is not due or another worker has it."""
+def deliver(
+    begin: UnitOfWork,
+    delivery_id: str,
+    *,
+    allow_private: bool,
+    ports: Collection[int] = WEB_PORTS,
+    metrics: WebhookMetrics | None = None,
+) -> None:
+    """Make one attempt at the delivery, and count it. Does nothing if it is not due or another worker has it."""
     with begin() as session:
         sending = deliveries.claim(session, delivery_id, LEASE_SECONDS)
     if sending is None:
         return
+    start = time.perf_counter()
     decision, status, error = _attempt(sending, allow_private, ports)
+    if metrics is not None:
+        metrics.attempts.labels(decision.outcome).inc()
+        metrics.attempt_seconds.observe(time.perf_counter() - start)
     log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, decision.outcome)
     with begin() as session:
         deliveries.record_outcome(session, sending, decision.outcome, decision.retry_in, status, error)

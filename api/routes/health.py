@@ -3,15 +3,15 @@
 from asyncio import gather
 from typing import Any, Literal
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 
 from api.fields import ResponseModel
-from api.problems import problem_responses
+from api.problems import Problem, problem_responses
 from api.service import ServiceDep
-from ledger import database, notify, queue_metrics
+from ledger import database, metrics_server, notify
 
 router = APIRouter(tags=["health"], responses=problem_responses("internal", common=()))
 METRICS_RESPONSE: dict[int | str, dict[str, Any]] = {
@@ -62,19 +62,17 @@ async def readyz(service: ServiceDep, response: Response) -> Any:
     "/metrics",
     operation_id="metrics",
     response_class=PlainTextResponse,
-    responses=METRICS_RESPONSE | problem_responses("unavailable", common=()),
+    responses=METRICS_RESPONSE | problem_responses("unauthenticated", common=()),
 )
-def metrics(service: ServiceDep) -> Response:
-    """Metrics for Prometheus, read from the database, so that every process reports the same."""
-    registry = CollectorRegistry()
-    depth = Gauge("lipe_jobs", "Unfinished jobs.", ["kind", "state"], registry=registry)
-    age = Gauge("lipe_jobs_oldest_seconds", "Age of the oldest unfinished job.", ["kind", "state"], registry=registry)
-    leases = Gauge("lipe_expired_leases", "Running jobs whose lease has expired.", registry=registry)
-    waiting = Gauge("lipe_undelivered_webhooks", "Webhook deliveries that are still pending.", registry=registry)
-    with service.begin() as session:
-        for queue in queue_metrics.queues(session):
-            depth.labels(queue.kind, queue.state).set(queue.depth)
-            age.labels(queue.kind, queue.state).set(queue.oldest_seconds)
-        leases.set(queue_metrics.expired_leases(session))
-        waiting.set(queue_metrics.undelivered_webhooks(session))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+def metrics(service: ServiceDep, request: Request) -> Response:
+    """Metrics of this process and of the whole service, in the format of Prometheus. Needs `LIPE_METRICS_TOKEN`.
+
+    Send the token as `Authorization: Bearer`. Without that setting this path refuses every request, and the metrics are
+    at `LIPE_METRICS_PORT`.
+    """
+    token = service.settings.metrics_token.get_secret_value()
+    if not token:
+        raise Problem("unauthenticated", "metrics are closed here: set LIPE_METRICS_TOKEN, or use LIPE_METRICS_PORT")
+    if not metrics_server.has_token(request.headers.get("authorization", ""), token):
+        raise Problem("unauthenticated", "send the header `Authorization: Bearer` with LIPE_METRICS_TOKEN")
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

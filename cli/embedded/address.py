@@ -1,6 +1,5 @@
 """The URLs of a service that listens on this machine: the local one, and the one that other machines use."""
 
-import ipaddress
 import socket
 
 WILDCARDS = {"0.0.0.0": ("127.0.0.1", "192.0.2.1"), "::": ("::1", "2001:db8::1")}  # noqa: S104
@@ -10,14 +9,6 @@ WILDCARDS = {"0.0.0.0": ("127.0.0.1", "192.0.2.1"), "::": ("::1", "2001:db8::1")
 def local_url(host: str, port: int) -> str:
     """The URL from this machine itself."""
     return _url(WILDCARDS[host][0] if host in WILDCARDS else host, port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a service at this address answers this machine alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return False
 
 
 def public_url(host: str, port: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cli.embedded import postgres, s3, valkey
 from cli.embedded.access_key import AccessKey, ensure_key
-from cli.embedded.address import is_loopback, local_url, public_url
+from cli.embedded.address import local_url, public_url
 from cli.embedded.credentials import credentials_settings
 from cli.embedded.preflight import check_base_model, check_data_folder, concurrent_check, reserve_port
 from cli.embedded.process import StartError, is_alive, secret, stop_orphan, write_private
@@ -23,6 +23,7 @@ from cli.embedded.workers import PROGRAMS as WORKER_PROGRAMS
 from cli.embedded.workers import Workers, choose_workers, stop_other_workers
 from cli.settings_file import NAME as SETTINGS_FILE
 from cli.settings_file import as_exports, settings_from
+from ledger.setting_values import is_loopback
 
 PROGRAMS = {
     "webhook-worker": ("worker", "--queues", "webhooks"),
@@ -105,17 +106,22 @@ def embedded_service(
         stop_other_workers(workers, data_dir)
         programs = {}
         commands = {"api": ("api", "--host", host, "--port", str(port)), **WORKER_PROGRAMS[workers], **PROGRAMS}
-        for name, arguments in commands.items():
+        for place, (name, arguments) in enumerate(commands.items()):
             on_start(name)
+            own = settings | _metrics_port(settings, place)
             is_ready = api_is_ready(url, key.token) if name == "api" else _always_ready
-            program = Supervisor(
-                name, lipe_command(*arguments), data_dir / name, environment=settings, is_ready=is_ready
-            )
+            program = Supervisor(name, lipe_command(*arguments), data_dir / name, environment=own, is_ready=is_ready)
             programs[name] = stack.enter_context(program.running())
         file = stack.enter_context(
             _written_settings(data_dir / SETTINGS_FILE, settings | {"LIPE_URL": url, "LIPE_API_KEY": key.token})
         )
         yield Service(url, outside_url, key, is_miniature(model), data_dir, settings, programs, servers, file)
+
+
+def _metrics_port(settings: Mapping[str, str], place: int) -> dict[str, str]:
+    """The setting of the program at this place: each has a port of its own, if LIPE_METRICS_PORT names the first."""
+    first = settings.get("LIPE_METRICS_PORT") or os.environ.get("LIPE_METRICS_PORT", "0")
+    return {"LIPE_METRICS_PORT": str(int(first) + place)} if first.isdecimal() and int(first) else {}
 
 
 @contextmanager

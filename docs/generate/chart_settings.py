@@ -22,6 +22,7 @@ OF_THE_CHART = {
     "s3_access_key_id",
     "s3_endpoint_url",
     "s3_public_endpoint_url",
+    "workers_per_gpu",  # Kubernetes gives each pod its GPU
 }
 KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 

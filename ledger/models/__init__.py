@@ -15,6 +15,7 @@ from ledger.models.jobs import (
     OutboxEntry,
     WebhookEndpoint,
 )
+from ledger.models.known_periods import KnownPeriod
 from ledger.models.resources import (
     ApiKey,
     Consent,
@@ -48,6 +49,7 @@ __all__ = [
     "Image",
     "Job",
     "KindUsage",
+    "KnownPeriod",
     "Lease",
     "OutboxEntry",
     "Prior",

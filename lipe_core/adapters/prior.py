@@ -92,7 +92,8 @@ def save_prior(adapter: dict[str, Tensor], manifest: Manifest, folder: Path) -> 
 
 def adapter_file(adapter: Mapping[str, Tensor]) -> bytes:
     """The content of an adapter's file, as `save_prior` writes it."""
-    return save({name: tensor.contiguous() for name, tensor in adapter.items()})
+    content: bytes = save({name: tensor.contiguous() for name, tensor in adapter.items()})
+    return content
 
 
 def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:

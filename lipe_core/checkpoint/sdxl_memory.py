@@ -21,8 +21,9 @@ TRAININGS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 Weights, gradients and moments of the optimizer are in it; the LoRA has rank 16.
 """
-EDIT_ROW = 331_206_000
-"""One guided evaluation of one edit, which reads the source's features. Several rows take as many times as much."""
+EDIT_ROW = 382_457_000
+"""One guided evaluation of one edit, which reads the source's features, with the keys and values of its prompts, which
+stay for all steps. Several rows take as many times as much."""
 FEATURES_STEP = 83_886_000
 """The source's features of one step, which stay for the whole edit."""
 DECODED_IMAGE = 1_617_297_000

@@ -19,6 +19,7 @@ from lipe_core.diffusion.schedule import NoiseSchedule, PredictionType
 from lipe_core.errors import InvalidModel
 from lipe_core.model_card import model_name
 from lipe_core.sdxl.components import check_folder, load_components
+from lipe_core.sdxl.prompt_projections import PromptProjections
 from lipe_core.shapes import Latents, RowTimesteps, Size
 
 FAMILY = "sdxl"
@@ -127,11 +128,16 @@ def predict(model: BaseModel, x_t: Latents, t: RowTimesteps, conditioning: Condi
 
 
 def denoiser(model: BaseModel, conditioning: Conditioning) -> Denoiser:
-    """A denoiser under this conditioning, one row of x_t for each of its rows, without gradients."""
+    """A denoiser under this conditioning, one row of x_t for each of its rows, without gradients.
+
+    Its calls share the prompts' keys and values.
+    """
     conditioning = conditioning.to(model.device, model.dtype)
+    projections = PromptProjections.of(model.unet, conditioning.prompt_embeds)
 
     def denoise(x_t: Latents, t: int) -> Latents:
-        return predict_noise(model, x_t, torch.full((len(x_t),), t, device=x_t.device), conditioning)
+        with projections.used():
+            return predict_noise(model, x_t, torch.full((len(x_t),), t, device=x_t.device), conditioning)
 
     return denoise
 

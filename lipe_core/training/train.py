@@ -86,9 +86,7 @@ def train_adapter(
     this returns or raises. Raises TrainingDiverged when the loss becomes NaN or infinite, InvalidCheckpoint, and
     ValueError for a missing token.
     """
-    if config.token_learning_rate and not token:
-        raise ValueError("name the token to learn, or leave token_learning_rate out")
-    vectors = token_vectors(model, token) if config.token_learning_rate else {}
+    vectors = _trained_vectors(model, token, config)
     empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2)
     data = TrainingData(references, regularization, empty).on(model)
     scorer = _scorer(model, data, config, run)
@@ -112,6 +110,12 @@ def train_adapter(
             _call_back(run, checkpoint, state, config.steps, take_snapshot)
         take_snapshot(config.steps)
         return TrainingResult(_export(trainable, vectors), tuple(state.losses))
+
+
+def _trained_vectors(model: BaseModel, token: str, config: PriorConfig) -> dict[str, torch.nn.Parameter]:
+    if config.token_learning_rate and not token:
+        raise ValueError("name the token to learn, or leave token_learning_rate out")
+    return token_vectors(model, token) if config.token_learning_rate else {}
 
 
 def _call_back(

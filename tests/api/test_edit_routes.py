@@ -64,6 +64,8 @@ DOG, HOOK = "a photo of sks dog jumping", "http://127.0.0.1:9/"
         ({"method": "ledits", "parameters": {"warmup_steps": 60}}, 422, "invalid_request", "parameters"),
         ({"use_prior": False}, 422, "invalid_request", "body"),
         ({"output_format": "gif"}, 422, "invalid_request", "output_format"),
+        ({"include": ["masks"]}, 422, "invalid_request", "include[0]"),
+        ({"include": ["uncomposited", "uncomposited"]}, 422, "invalid_request", "include"),
         ({"output_quality": 80}, 422, "invalid_request", "output_quality"),
         ({"output_format": "png", "output_quality": 80}, 422, "invalid_request", "output_quality"),
         ({"output_format": "jpeg", "output_quality": 0}, 422, "invalid_request", "output_quality"),
@@ -151,18 +153,20 @@ def test_another_method_on_the_base_model_alone_needs_no_prior(
 @pytest.mark.parametrize(
     ("given", "stored"),
     [
+        ({"include": ["uncomposited"]}, {"include": ["uncomposited"]}),
+        ({"include": []}, {}),
         ({"output_format": "png"}, {}),
         ({"output_format": "jpeg"}, {"output_format": "jpeg"}),
         ({"output_format": "webp", "output_quality": 80}, {"output_format": "webp", "output_quality": 80}),
     ],
 )
-def test_the_output_format_is_stored_with_the_job(
+def test_the_output_is_stored_with_the_job(
     api: TestClient, prior: str, upload: Upload, given: dict[str, Any], stored: dict[str, Any]
 ) -> None:
     answer = api.post("/v1/edits", json={"prior_id": prior, "image_id": upload("white"), "prompt": DOG, **given})
     assert answer.status_code == 202, answer.json()
     parameters = answer.json()["parameters"]
-    assert {name: value for name, value in parameters.items() if name.startswith("output")} == stored
+    assert {name: value for name, value in parameters.items() if name.startswith(("output", "include"))} == stored
 
 
 def test_a_prior_that_is_not_ready(api: TestClient, refused: Refuse, subject: dict[str, Any], upload: Upload) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from api.app import make_app
@@ -15,7 +16,7 @@ from api.service import SUBMITTING_THREADS
 from ledger.database import UnitOfWork
 from ledger.models import OutboxEntry, Project
 from ledger.settings import Settings
-from tests.support.api_fixtures import NewKey
+from tests.support.api_fixtures import METRICS_TOKEN, NewKey
 from tests.support.uploads import png
 
 NOWHERE = "127.0.0.1:9"
@@ -27,7 +28,7 @@ def without(settings: Settings, project: Project, new_key: NewKey) -> Iterator[C
     opened: list[TestClient] = []
 
     def open_with(**changes: str) -> TestClient:
-        app = make_app(settings.model_copy(update=changes))
+        app = make_app(settings.model_copy(update=changes | {"metrics_token": SecretStr(METRICS_TOKEN)}))
         client = TestClient(app, headers={"Authorization": f"Bearer {new_key(project)}"})
         opened.append(client.__enter__())
         return client
@@ -88,7 +89,9 @@ def test_without_the_database(without: Callable[..., TestClient]) -> None:
     assert api.get("/healthz").status_code == 200
     assert api.get("/readyz").status_code == 503
     assert api.get("/readyz").json() == {"database": False, "broker": True, "storage": True}
-    assert api.get("/metrics").json()["code"] == "unavailable"
+    metrics = api.get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}).raise_for_status().text
+    assert "lipe_database_up 0.0" in metrics
+    assert "lipe_jobs{" not in metrics
 
 
 def test_without_the_storage(without: Callable[..., TestClient]) -> None:

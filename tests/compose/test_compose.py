@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = STACK["services"]
 ONE_SHOT = {"migrate"}
+MONITORING = {"prometheus", "grafana"}
 SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_WATERMARK_KEY", "LIPE_PROMPT_WRITER_KEY"} | {
     "LIPE_S3_ACCESS_KEY_ID",
     "LIPE_S3_SECRET_ACCESS_KEY",
@@ -37,7 +38,9 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 def test_the_stack_has_exactly_our_services() -> None:
     workers = {f"{device}-{kind}-worker" for device in ("cpu", "gpu") for kind in ("prior", "edit")}
     profiles = {worker: [worker[:3]] for worker in workers} | {"gpu-worker": ["one-gpu"]}
+    profiles |= {f"gpus-{kind}-worker": ["gpus"] for kind in ("prior", "edit")}
     others = {"proxy", "api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"}
+    profiles |= {name: ["monitoring"] for name in MONITORING}
     assert set(SERVICES) == others | set(profiles)
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == profiles
 
@@ -153,13 +156,17 @@ def test_only_the_webhook_worker_has_a_way_out() -> None:
     masquerade = STACK["networks"]["published"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"]
     assert masquerade == "false"
     assert {name for name, service in SERVICES.items() if "outside" in service["networks"]} == {"webhook-worker"}
-    assert {name for name, service in SERVICES.items() if "published" in service["networks"]} == {"proxy", "s3"}
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy", "s3"}
+    assert {name for name, service in SERVICES.items() if "published" in service["networks"]} == {
+        "proxy",
+        "s3",
+        "grafana",
+    }
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy", "s3", "grafana"}
 
 
 def test_no_program_reaches_another_one() -> None:
     servers = {"postgres", "broker", "s3"}
-    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items() if name not in MONITORING}
     neighbours = {
         name: {other for other in networks if other != name and networks[other] & networks[name]} - servers
         for name in set(networks) - servers
@@ -170,6 +177,19 @@ def test_no_program_reaches_another_one() -> None:
     for name in workers:
         assert neighbours.pop(name) == workers - {name}
     assert neighbours == {"dispatcher": set(), "webhook-worker": set(), "migrate": set()}
+
+
+def test_prometheus_reaches_every_program_and_grafana_reaches_prometheus_alone() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    assert all(networks[program] & networks["prometheus"] for program in PROGRAM_OF)
+    assert networks["grafana"] - networks["prometheus"] == {"published"}
+    assert networks["grafana"] & networks["prometheus"] == {"monitoring"}
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+    (found,) = scraped["dns_sd_configs"]
+    assert set(found["names"]) == set(PROGRAM_OF)
+    assert f"${{LIPE_METRICS_PORT-{found['port']}}}" == SERVICES["api"]["environment"]["LIPE_METRICS_PORT"]
+    for program in PROGRAM_OF:
+        assert "lipe_metrics_token" in secrets_of(SERVICES[program])
 
 
 def test_the_api_believes_the_proxy_alone_about_addresses() -> None:
@@ -190,7 +210,19 @@ def test_a_file_in_progress_has_room() -> None:
 
 def test_only_gpu_workers_reserve_a_gpu() -> None:
     reserving = {name for name, service in SERVICES.items() if "reservations" in service["deploy"]["resources"]}
-    assert reserving == {"gpu-prior-worker", "gpu-edit-worker", "gpu-worker"}
+    pool = {"gpus-prior-worker", "gpus-edit-worker"}
+    assert reserving == {"gpu-prior-worker", "gpu-edit-worker", "gpu-worker"} | pool
+    for name in pool:
+        (device,) = SERVICES[name]["deploy"]["resources"]["reservations"]["devices"]
+        assert device["count"] == "all"  # and each worker takes a free one, by locks in a folder that they share
+        assert SERVICES[name]["environment"]["LIPE_WORKERS_PER_GPU"] == "${LIPE_WORKERS_PER_GPU:-1}"
+        assert "work:/data" in SERVICES[name]["volumes"]
+
+
+@each_service
+def test_a_service_can_be_scaled(service: dict[str, Any]) -> None:
+    assert not {"container_name", "hostname"} & set(service)
+    assert all("ipv4_address" not in (network or {}) for network in dict.fromkeys(service["networks"]).values())
 
 
 @pytest.mark.parametrize("file", ["Dockerfile.api", "Dockerfile.worker"])

@@ -35,9 +35,11 @@ def test_all_images_of_the_container_files_are_found() -> None:
     found = {image.partition(":")[0] for _, text in digests.texts() for image in images(text)}
     assert found == {
         "chrislusf/seaweedfs",
+        "grafana/grafana",
         "nginxinc/nginx-unprivileged",
         "node",
         "postgres",
+        "prom/prometheus",
         "python",
         "valkey/valkey",
     }

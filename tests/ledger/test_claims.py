@@ -204,13 +204,13 @@ def test_a_claim_that_would_exceed_the_quota_leaves_nothing(
 
 
 def test_a_training_does_not_count_when_it_would_give_way(begin: UnitOfWork, subject: Subject) -> None:
-    training, edits = submit(begin, subject, "prior"), Abilities(["edit"])
+    training, able = submit(begin, subject, "prior"), Abilities(["edit"])
     assert take(begin)
     submit(begin, subject)
     with begin() as session:
-        assert not claims.is_waiting(session, edits, max_running=1)
-        assert claims.is_waiting(session, edits, max_running=1, besides=training)
-        assert not claims.is_waiting(session, edits, max_running=0, besides=training)
+        assert not claims.is_waiting(session, able, max_running=1)
+        assert claims.is_waiting(session, able, max_running=1, besides=training)
+        assert not claims.is_waiting(session, able, max_running=0, besides=training)
 
 
 def test_a_waiting_job_is_noticed_without_claiming_it(begin: UnitOfWork, subject: Subject) -> None:

@@ -1,19 +1,30 @@
 """The migrations make the schema that the models describe."""
 
+import ast
+import re
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import OperationalError
 
+import migrations
+from ledger import database
 from ledger.database import migrate, migration_config
 from ledger.models import METADATA, Project
 from ledger.roles import Program
 from ledger.settings import Settings
+from migrations import indexes
 from tests.conftest import grant_rights
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -71,6 +82,126 @@ def test_migrating_again_changes_nothing(settings: Settings, engine: Engine, pro
     migrate(settings)
     assert written(engine) == before
     assert {name for name, _ in before} >= {"pg_class", "pg_attribute", "pg_index", "alembic_version", "projects"}
+
+
+@pytest.mark.usefixtures("tables_are_made_anew")
+def test_a_migration_does_not_make_others_wait_behind_a_long_transaction(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It gives up its place in the queue of the table's lock, and tries again."""
+    with engine.begin() as connection:
+        command.downgrade(migration_config(connection), "0023")
+    reads: list[int] = []
+    with engine.connect() as long:
+        long.execute(text("SELECT count(*) FROM jobs"))  # its lock stays until the end of the transaction
+
+        def sleep(seconds: float) -> None:
+            with engine.connect() as other:
+                reads.append(other.execute(text("SELECT count(*) FROM jobs")).scalar_one())
+            long.rollback()
+
+        monkeypatch.setattr(database, "MIGRATION_LOCK_TIMEOUT", "100ms")
+        monkeypatch.setattr(time, "sleep", sleep)
+        migrate(settings)
+    assert set(reads) == {0}
+    assert "another program uses a table that the migration must change: next try in 1 s" in caplog.text
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        assert connection.scalar(text("SHOW lock_timeout")) == "10s"
+
+
+@pytest.mark.usefixtures("tables_are_made_anew")
+def test_a_migration_that_never_gets_a_lock_fails(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.begin() as connection:
+        command.downgrade(migration_config(connection), "0023")
+    monkeypatch.setattr(database, "MIGRATION_LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(database, "MIGRATION_PAUSES", (0.01,))
+    with engine.connect() as long:
+        long.execute(text("SELECT count(*) FROM jobs"))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            migrate(settings)
+    migrate(settings)
+
+
+def test_an_index_is_built_while_another_program_writes(settings: Settings, engine: Engine) -> None:
+    """An invalid index of an interrupted migration is replaced."""
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE large AS SELECT n FROM generate_series(1, 1000) AS n"))
+        connection.execute(text("CREATE INDEX ix_large ON large (n)"))
+        connection.execute(text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_large'::regclass"))
+    is_built = threading.Event()
+
+    def build() -> None:
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
+            with Operations.context(context), context.begin_transaction():
+                indexes.create_index("ix_large", "large", ["n"], postgresql_where=text("n > 7"))
+                assert connection.scalar(text("SHOW lock_timeout")) == "10s"
+        is_built.set()
+
+    builder = threading.Thread(target=build)
+    with engine.connect() as writer:
+        writer.execute(text("INSERT INTO large VALUES (0)"))  # a transaction that the build waits for
+        builder.start()
+        waits = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INDEX CONCURRENTLY%'"
+        )
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as other:
+            eventually(lambda: bool(other.scalar(waits)))
+            other.execute(text("INSERT INTO large VALUES (1)"))  # it does not wait for the build
+        assert not is_built.is_set()
+        writer.commit()
+    builder.join()
+    assert is_built.is_set()
+    with engine.begin() as connection:
+        found = "SELECT indisvalid, pg_get_indexdef(indexrelid) FROM pg_index WHERE indexrelid = 'ix_large'::regclass"
+        assert tuple(connection.execute(text(found)).one()) == (
+            True,
+            "CREATE INDEX ix_large ON public.large USING btree (n) WHERE (n > 7)",
+        )
+        connection.execute(text("DROP TABLE large"))
+
+
+FIRST_CHECKED = "0026"
+"""Earlier migrations built indexes in their transaction."""
+BLOCKING = {"create_index", "drop_index", "create_unique_constraint", "create_exclude_constraint"}
+
+
+def test_new_migrations_block_no_table_to_build_an_index() -> None:
+    folder = Path(str(migrations.__file__)).parent / "versions"
+    for file in sorted(folder.glob("0*.py")):
+        if file.name[:4] >= FIRST_CHECKED:
+            assert blocking_calls(file.read_text()) == [], f"{file.name}: use migrations.indexes"
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("op.create_index('ix', 'jobs', ['id'])", ["create_index"]),
+        ("op.execute('CREATE UNIQUE INDEX ix ON jobs (id)')", ["execute"]),
+        ("op.create_table('new')\nop.create_index('ix', 'new', ['id'])", []),
+        ("indexes.create_index('ix', 'jobs', ['id'])", []),
+    ],
+)
+def test_the_check_of_migrations_finds_a_blocking_index(source: str, found: list[str]) -> None:
+    body = "\n".join(f"    {line}" for line in source.splitlines())
+    assert blocking_calls(f"def upgrade():\n{body}") == found
+
+
+def blocking_calls(source: str) -> list[str]:
+    """The calls of `op` in `upgrade` that lock a table for as long as an index is built."""
+    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    (upgrade,) = (node for node in functions if node.name == "upgrade")
+    calls = [
+        (node.func.attr, [arg.value for arg in node.args if isinstance(arg, ast.Constant)])
+        for node in ast.walk(upgrade)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "op"
+    ]
+    made = {names[0] for name, names in calls if name == "create_table"}
+    blocking = [name for name, names in calls if name in BLOCKING and not made & set(names)]
+    return blocking + [name for name, names in calls if name == "execute" and re.search(r"\bINDEX\b", str(names), re.I)]
 
 
 def written(engine: Engine) -> list[tuple[str, str]]:

@@ -15,11 +15,11 @@ from typing import Any
 
 from PIL import Image
 
-from lipe_core.methods.request import EditImages
 from worker import edit, gpu, presence, train
 from worker.attempt import Attempt
 from worker.context import WorkerContext
 from worker.job_result import File, JobResult
+from worker.results import result_roles
 
 STEP_SECONDS = 0.02
 CHECKPOINT_EVERY = 10
@@ -85,7 +85,8 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
             state = step(context, attempt, state)
             attempt.report("editing", (number - 1) * EDIT_STEPS + state.step, 10**6)
         content, details = state.weights.encode(), {"target_prompt": prompt, "seed": 0}
-        files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in EditImages._fields]
+        roles = result_roles(inputs.parameters)
+        files += [File(role, f"{role}-{number}.png", "image/png", content, details) for role in roles]
     return JobResult(files, {"adapter_sha256": inputs.prior})
 
 

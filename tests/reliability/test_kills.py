@@ -71,5 +71,5 @@ def test_a_dispatcher_killed_at(
     assert_trained_once(begin, storage, settings, current(begin, job))
     editing = edit(begin, storage, project, subject, job.prior_id)
     assert ended(begin, editing).state == State.SUCCEEDED
-    assert len(verified(begin, storage, editing)) == 8
+    assert len(verified(begin, storage, editing)) == 6
     run_audit()

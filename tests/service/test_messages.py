@@ -7,6 +7,7 @@ from subprocess import Popen
 from typing import Any
 
 import pytest
+from celery import Celery
 from redis import Redis
 
 from ledger import webhooks
@@ -66,6 +67,27 @@ MESSAGES: list[bytes] = [
 ]
 
 
+COMMANDS = ("shutdown", "pool_restart", "pool_shrink", "cancel_consumer", "hello", "memdump", "conf", "nothing")
+"""Commands of Celery that change or reveal something, and one that does not exist."""
+
+
+def inspect(settings: Settings, worker: Popen[bytes]) -> None:
+    """A broadcast of any shape, and any command, leaves the worker as it is; inspection works."""
+    app = Celery(broker=settings.broker_url, set_as_current=False)
+    control = app.control.inspect(timeout=20, limit=1)
+    ((queues,),) = (control.active_queues() or {}).values()
+    assert queues["name"] == "webhooks"
+    with Redis.from_url(settings.broker_url) as broker:
+        database = broker.connection_pool.connection_kwargs.get("db", 0)
+        for message in MESSAGES:
+            broker.publish(f"/{database}.celery.pidbox", message)
+    for command in COMMANDS:
+        app.control.broadcast(command, reply=False)
+    assert list((control.ping() or {}).values()) == [{"ok": "pong"}]
+    assert worker.poll() is None
+    app.close()
+
+
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Allow receivers on loopback."""
@@ -88,5 +110,6 @@ def test_a_message_of_any_shape_is_dropped_and_the_next_is_handled(
         worker = program("worker", "--queues", "webhooks")
         eventually(lambda: len(receiver.seen) == 1 or worker.poll() is not None)
         assert worker.poll() is None
+        inspect(settings, worker)
         with Redis.from_url(settings.broker_url) as broker:
             eventually(lambda: broker.llen("webhooks") == 0 and broker.hlen("unacked") == 0)

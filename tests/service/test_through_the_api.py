@@ -65,13 +65,13 @@ def test_a_job_of_a_killed_worker_succeeds_later(
         results = lipe.results(job)
         assert [(result.prompt, result.seed) for result in results] == [(prompt, 3) for prompt in prompts]
         for result in results:
-            for artefact in (result.image, result.source_mask, result.edit_mask, result.uncomposited):
+            for artefact in (result.image, result.source_mask, result.edit_mask):
                 assert artefact is not None
                 with Image.open(lipe.download(artefact, tmp_path / "file.png")) as image:
                     assert image.size == (96, 96)
         assert job.metrics.keys() >= {"seconds_queued", "seconds_inverting", "seconds_editing", "seconds_storing"}
         roles = [artefact.role for artefact in verified(begin, storage, row_of(begin, job.id))]
-        assert roles == ["image", "source_mask", "edit_mask", "uncomposited"] * 2
+        assert roles == ["image", "source_mask", "edit_mask"] * 2
 
 
 def row_of(begin: UnitOfWork, job_id: str) -> Job:

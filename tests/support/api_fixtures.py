@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 from sqlalchemy import Engine, func, select
 
 from api.app import make_app
@@ -42,10 +43,14 @@ def new_key(begin: UnitOfWork, settings: Settings) -> NewKey:
     return create
 
 
+METRICS_TOKEN = "the token of the metrics"
+
+
 @pytest.fixture(scope="session")
 def app(server_settings: Settings, program_urls: dict[Program, str]) -> Iterator[FastAPI]:
     """The application under its database role, open for all tests; the fixture `engine` empties the tables."""
-    opened = make_app(server_settings.model_copy(update={"database_url": program_urls["api"]}))
+    changes = {"database_url": program_urls["api"], "metrics_token": SecretStr(METRICS_TOKEN)}
+    opened = make_app(server_settings.model_copy(update=changes))
     with TestClient(opened):
         yield opened
 

@@ -1,10 +1,19 @@
 """Rows without objects: an image, a subject, a queued job."""
 
+from datetime import UTC, datetime
+
 from sqlalchemy.orm import Session
 
 from ledger import images, jobs, priors, subjects
-from ledger.models import Image, Job, Subject, new_id
+from ledger.database import UnitOfWork, now
+from ledger.models import Image, Job, KnownPeriod, Subject, new_id
 from ledger.storage import StoredObject, image_prefix
+
+
+def known_since_long(begin: UnitOfWork) -> None:
+    """The database has worked without a gap since 2000, so that the orphan sweep may delete all."""
+    with begin() as session:
+        session.add(KnownPeriod(begins_at=datetime(2000, 1, 1, tzinfo=UTC), ends_at=now(session)))
 
 
 def make_image(session: Session, project_id: str) -> Image:

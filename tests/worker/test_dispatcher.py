@@ -14,6 +14,7 @@ from ledger.storage import Storage
 from tests.support.rows import make_job, make_subject
 from worker import dispatcher
 from worker.dispatcher import PeriodicTask, periodic_tasks, repeat, run_once
+from worker.metrics import DispatcherMetrics
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_one_round_reaps_notifies_and_sweeps(
 
     settled = settings.model_copy(update={"lease_seconds": 0.0})
     for task in periodic_tasks(settled, dispatcher_begin, notify, storage):
-        run_once(task)
+        run_once(task, DispatcherMetrics())
     assert notified == [("lipe.prior", job.id)]
     with begin() as session:
         assert session.get_one(Job, job.id).state == State.QUEUED
@@ -57,7 +58,7 @@ def test_an_outage_of_the_broker_loses_no_notification(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     publish = periodic_tasks(settings, dispatcher_begin, lambda task, identifier: False, storage)[-1]
-    assert run_once(publish) == dispatcher.RETRY_SECONDS
+    assert run_once(publish, DispatcherMetrics()) == dispatcher.RETRY_SECONDS
     assert [record.message for record in caplog.records] == ["outbox: notifications wait in the outbox"]
     with begin() as session:
         assert session.scalar(select(func.count()).select_from(OutboxEntry)) == 1
@@ -70,15 +71,15 @@ def test_a_task_that_fails_is_logged_and_retried(
     unavailable = unit_of_work(make_engine("postgresql+psycopg://absent@127.0.0.1:1/nothing"))
     tasks = periodic_tasks(settings, unavailable, lambda *message: True, storage)
     task = tasks[0] if failing == "database" else PeriodicTask("broken", 1.0, lambda: 1 / 0)
-    assert run_once(task) == dispatcher.RETRY_SECONDS
+    assert run_once(task, DispatcherMetrics()) == dispatcher.RETRY_SECONDS
     assert [record.message.partition(":")[0] for record in caplog.records] == [task.name]
-    assert run_once(PeriodicTask("whole", 7.0, lambda: None)) == 7.0
+    assert run_once(PeriodicTask("whole", 7.0, lambda: None), DispatcherMetrics()) == 7.0
 
 
 def test_a_task_that_hangs_does_not_delay_another() -> None:
     hangs, stop, runs = threading.Event(), threading.Event(), threading.Semaphore(0)
     tasks = [PeriodicTask("erasures", 0.0, hangs.wait), PeriodicTask("reaper", 0.0, runs.release)]
-    threads = [threading.Thread(target=repeat, args=(task, stop)) for task in tasks]
+    threads = [threading.Thread(target=repeat, args=(task, stop, DispatcherMetrics())) for task in tasks]
     for thread in threads:
         thread.start()
     for _ in range(3):
@@ -95,6 +96,6 @@ def test_a_job_that_waits_for_too_long_expires(
     for deadline, state in ((3600.0, State.QUEUED), (1e-6, State.EXPIRED)):
         limited = settings.model_copy(update={"queue_deadline_seconds": deadline})
         for task in periodic_tasks(limited, begin, lambda *message: True, storage):
-            run_once(task)
+            run_once(task, DispatcherMetrics())
         with begin() as session:
             assert session.get_one(Job, job.id).state == state

@@ -49,7 +49,7 @@ def test_the_example_policy_sees_a_result_before_anyone_else(
         job = edited(context, begin, project, subject, url)
     stored = list(storage.keys(job_prefix(project.id, job.id)))
     if least == 32:
-        assert (job.state, len(verified(begin, storage, job))) == ("succeeded", 4)
+        assert (job.state, len(verified(begin, storage, job))) == ("succeeded", 3)
         assert outcomes(begin, project) == [("result", "allowed", None)]
         return
     assert (job.state, job.error_code, stored, job.partial) == ("failed", "refused_by_policy", [], {})
@@ -67,7 +67,7 @@ def test_a_question_has_all_visible_images_and_no_mask(
     with receiving(saying({"decision": "allow"})) as receiver:
         edited(context, begin, project, subject, receiver.url)
     data = json.loads(receiver.seen[0][1])["data"]
-    assert [image["role"] for image in data["images"]] == ["image", "uncomposited"]
+    assert [image["role"] for image in data["images"]] == ["image"]
     assert data["prompts"] == [{"role": "target", "text": PROMPTS[0]}]
 
 

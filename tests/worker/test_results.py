@@ -23,9 +23,10 @@ from tests.support.running import run_job
 from worker import attempt, output_format
 from worker.context import WorkerContext
 from worker.output_format import OutputFormat
-from worker.results import ENCODERS, ResultStore, encode
+from worker.results import ENCODERS, ResultStore, encode, result_roles
 
 pytestmark = pytest.mark.usefixtures("reports_are_written")
+ROLES = ("image", "source_mask", "edit_mask")
 PROMPTS = [f"a photo of sks dog {action}" for action in ("jumping", "sitting", "lying", "running")]
 PHOTO = (4032, 3024)
 
@@ -53,12 +54,12 @@ def test_after_a_death_the_next_attempt_makes_only_the_missing_results(
     assert (done.state, done.attempt, done.partial) == (State.SUCCEEDED, 2, {})
     assert [request.target_prompts for request in asked] == [tuple(PROMPTS[1:])]
     made = verified(begin, storage, job)
-    assert [file.name for file in made] == [f"{role}-{k}.png" for k in range(1, 9) for role in EditImages._fields]
-    assert [file.details for file in made[::4]] == [
+    assert [file.name for file in made] == [f"{role}-{k}.png" for k in range(1, 9) for role in ROLES]
+    assert [file.details for file in made[::3]] == [
         {"target_prompt": prompt, "seed": seed} for prompt in PROMPTS for seed in (7, 8)
     ]
     first = attempt_prefix(project.id, job.id, 1)
-    assert [file.key.startswith(first) for file in made] == [True] * 12 + [False] * 20
+    assert [file.key.startswith(first) for file in made] == [True] * 9 + [False] * 15
     assert set(storage.keys(job_prefix(project.id, job.id))) == {file.key for file in made}
     assert done.resolved["target_prompts"] == PROMPTS
     uninterrupted = edit(begin, storage, project, subject, None, method="sdedit", prompts=PROMPTS)
@@ -83,7 +84,7 @@ def test_results_of_other_settings_are_made_again(
     run_job(context, job.id)
     second = attempt_prefix(project.id, job.id, 2)
     made = verified(begin, storage, job)
-    assert [file.key.startswith(second) for file in made] == [True] * 8
+    assert [file.key.startswith(second) for file in made] == [True] * 6
     assert set(storage.keys(job_prefix(project.id, job.id))) == {file.key for file in made}
 
 
@@ -93,7 +94,7 @@ def test_the_files_have_the_requested_format(
     job = edit(begin, storage, project, subject, None, method="sdedit", prompts=PROMPTS[:1])
     with begin() as session:
         row = session.get_one(Job, job.id)
-        row.parameters = row.parameters | {"output_format": "jpeg"}
+        row.parameters = row.parameters | {"output_format": "jpeg", "include": ["uncomposited"]}
     run_job(context, job.id)
     made = verified(begin, storage, job)
     assert [(file.name, file.content_type) for file in made] == [
@@ -121,7 +122,7 @@ def test_a_draining_worker_leaves_its_results_to_the_next(
     asked = watched_requests(monkeypatch, "ddim")
     run_job(context, job.id)
     assert [request.target_prompts for request in asked] == [tuple(PROMPTS[2:])]
-    assert len(verified(begin, storage, job)) == 4 * 4
+    assert len(verified(begin, storage, job)) == 4 * 3
 
 
 def test_nothing_is_generated_if_only_the_success_was_not_written(
@@ -139,7 +140,7 @@ def test_nothing_is_generated_if_only_the_success_was_not_written(
     run_job(context, job.id)
     assert asked == []
     assert current(begin, job).resolved["evaluations"] > 0
-    assert len(verified(begin, storage, job)) == 2 * 4
+    assert len(verified(begin, storage, job)) == 2 * 3
 
 
 def test_a_cancel_between_two_results_leaves_none(
@@ -184,7 +185,7 @@ def test_the_results_of_a_photo_are_in_memory_one_at_a_time(
     run_job(context, job.id)
     assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
     assert reports == [(k, 8) for k in range(9)]
-    assert len(alive) == 8 * len(EditImages._fields)
+    assert len(alive) == 8 * len(ROLES)
     assert max(alive) == 1 + len(EditImages._fields)  # the source and one result
 
 
@@ -201,10 +202,16 @@ def test_a_photo_is_encoded_with_a_moderate_effort_by_two_threads(monkeypatch: p
 
     noisy = Edit("", 0, make("RGB"), make("L"), make("L"), None, {}, 1, {})
     monkeypatch.setattr(Image.Image, "save", watched)
-    decoded = [Image.open(io.BytesIO(content)) for content in encode(noisy, OutputFormat()).contents]
+    contents = encode(noisy, OutputFormat(), EditImages._fields).contents
+    decoded = [Image.open(io.BytesIO(content)) for content in contents]
     assert [image.mode for image in decoded] == ["RGB", "L", "L", "RGB"]
     assert levels == [output_format.PNG_COMPRESSION] * 4
     assert ENCODERS <= 2
+
+
+def test_a_result_has_what_the_request_includes() -> None:
+    assert result_roles({}) == ROLES
+    assert result_roles({"include": ["uncomposited"]}) == EditImages._fields
 
 
 def kill() -> None:

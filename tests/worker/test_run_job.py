@@ -55,7 +55,7 @@ def test_a_prior_is_learned_and_used_for_an_edit(
     run_job(context, changed.id)
     assert current(begin, changed).error_detail is None
     made = verified(begin, storage, changed)
-    assert [artefact.role for artefact in made] == ["image", "source_mask", "edit_mask", "uncomposited"]
+    assert [artefact.role for artefact in made] == ["image", "source_mask", "edit_mask"]
     assert made[0].details == {"target_prompt": "a photo of sks dog jumping", "seed": 7}
     assert all(Image.open(io.BytesIO(storage.get(artefact.key, artefact.sha256))).size == (64, 64) for artefact in made)
     assert current(begin, changed).resolved["seeds"] == [7]
@@ -147,7 +147,7 @@ def test_another_method_is_selected_by_name(
     done = current(begin, job)
     assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
     assert (done.resolved["method"], done.resolved[method]["steps"]) == (method, 3)
-    assert len(verified(begin, storage, job)) == 2 * 4
+    assert len(verified(begin, storage, job)) == 2 * 3
 
 
 def test_the_choices_and_the_negative_prompt_of_a_job_are_used_and_reported(
@@ -198,7 +198,7 @@ def test_a_method_that_needs_references_gets_them_and_names_what_the_checkpoint_
     done = current(begin, job)
     assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
     assert done.resolved["evaluations"] == 3 * 2 + 3 + 1 + (1 + 3) + 1  # three references
-    assert len(verified(begin, storage, job)) == 2 * 4
+    assert len(verified(begin, storage, job)) == 2 * 3
 
 
 def test_an_edit_with_a_prior_of_another_model_or_none_fails(

@@ -89,8 +89,7 @@ def test_snapshots_survive_an_interruption_and_the_chosen_one_is_the_prior(
     assert loaded.manifest.adapter_sha256 == made[0][0]
     (of_step_2, _) = files(begin, interrupted, "snapshot_manifest")
     assert json.loads(storage.get(of_step_2.key, of_step_2.sha256)) == row.manifest
-    hours = {"patience": timedelta(hours=1), "key_lifetime": timedelta(hours=1)}
-    assert audit(begin, storage, **hours) == []
+    assert audit(begin, storage, patience=timedelta(hours=1), key_lifetime=timedelta(hours=1)) == []
 
     with begin() as session:
         erasure = erasures.erase_prior(session, project.id, interrupted.prior_id or "")

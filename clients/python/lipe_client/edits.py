@@ -54,6 +54,7 @@ class Edits:
         mask: Image | str | None = None,
         output_format: OutputFormat | None = None,
         output_quality: int | None = None,
+        include: Sequence[Literal["uncomposited"]] | None = None,
         result_kind: ResultKind | None = None,
         visible_label: bool | None = None,
         other_people: Literal["consented"] | None = None,
@@ -77,7 +78,8 @@ class Edits:
         `mix` is a second prior, such as a style. `mix_weight` is the factor of its change, above 0 to 2, by default 1.
 
         The images are PNG by default. `output_quality` is that of "jpeg", or makes "webp" lossy: such images differ
-        slightly from the source outside the mask, too.
+        slightly from the source outside the mask, too. With "uncomposited" in `include`, each result also has the image
+        before the source's background was restored.
 
         "published" results carry an invisible watermark inside the mask, and "archival" ones do not. The project has a
         default. A `visible_label` "AI-edited" is added to published results alone, in a corner. With
@@ -112,6 +114,7 @@ class Edits:
             "n": n,
             "output_format": output_format,
             "output_quality": output_quality,
+            "include": list(include) if include is not None else None,
             "result_kind": result_kind,
             "visible_label": visible_label,
             "other_people": other_people,

@@ -4,7 +4,8 @@ import ipaddress
 
 import pytest
 
-from cli.embedded.address import is_loopback, local_url, public_url
+from cli.embedded.address import local_url, public_url
+from ledger.setting_values import is_loopback
 
 
 @pytest.mark.parametrize(
