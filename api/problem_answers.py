@@ -1,5 +1,6 @@
 """The answers to exceptions: each becomes a problem document, with its status and headers."""
 
+import errno
 import logging
 from collections.abc import Sequence
 
@@ -14,13 +15,14 @@ from ledger.database import UNAVAILABLE
 from ledger.storage import StorageError
 
 RETRY_SECONDS = "5"
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = logging.getLogger(__name__)
 
 
 def install(app: FastAPI) -> None:
     """Make the application answer every exception with a problem document."""
-    for kind in (HTTPException, RequestValidationError, StorageError, *UNAVAILABLE, Exception):
+    for kind in (HTTPException, RequestValidationError, StorageError, *UNAVAILABLE, OSError, Exception):
         app.add_exception_handler(kind, answer)
 
 
@@ -61,6 +63,9 @@ def _problem_of(request: Request, error: Exception) -> Problem:
     if isinstance(error, StorageError):
         log.warning("storage unavailable: %s", error)
         return Problem("storage_unavailable", "the object storage did not answer: send the same request again")
+    if isinstance(error, OSError) and error.errno in FULL:
+        log.error("the disk for temporary files is full: %s", error)
+        return Problem("storage_unavailable", "the service's disk is full: send the same request again later")
     log.error("unexpected failure", exc_info=error)
     return Problem("internal", "this is an error of the service: report it with the request_id")
 

@@ -60,7 +60,9 @@ async def submit_job(idempotent: IdempotentRequest, create_job: Callable[[Sessio
     """202 with the job that `create_job` adds to the session. After `wait` seconds at most, its body is up to date."""
     service = idempotent.service
     async with service.submissions.turn(idempotent.project_id):
-        answer, limits = await service.submitting(_commit_and_notify, idempotent, create_job)
+        answer, limits, job = await service.submitting(repeat_conflicts, partial(_commit, idempotent, create_job))
+    if job is not None:  # outside the turn: the broker may not answer for seconds
+        await service.submitting(outbox.publish_one, service.autocommit, service.notify, task(job), job.id)
     if not wait:
         return json_response(answer, limits)
     body = await _wait_for(idempotent, answer.body["id"], wait)
@@ -68,21 +70,10 @@ async def submit_job(idempotent: IdempotentRequest, create_job: Callable[[Sessio
     return JSONResponse(body or answer.body, answer.status, headers)
 
 
-def _commit_and_notify(
-    idempotent: IdempotentRequest, create_job: Callable[[Session], Job]
-) -> tuple[Answer, dict[str, str]]:
-    """The answer and the rate limit headers. A repeated request gets the stored answer, without headers."""
-    service = idempotent.service
-    answer, limits, job = repeat_conflicts(partial(_commit, idempotent, create_job))
-    if job is not None:
-        outbox.publish_one(service.autocommit, service.notify, task(job), job.id)
-    return answer, limits
-
-
 def _commit(
     idempotent: IdempotentRequest, create_job: Callable[[Session], Job]
 ) -> tuple[Answer, dict[str, str], Job | None]:
-    """The answer, the rate limit headers and the job, which is None if the request was repeated."""
+    """The answer, the rate limit headers and the job. A repeated request gets the stored answer alone."""
     service, limits, job = idempotent.service, dict[str, str](), None
     with service.begin() as session:
         answer = idempotent.recall(session)

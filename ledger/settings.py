@@ -36,7 +36,8 @@ class Settings(BaseSettings):
     """SQLAlchemy URL: postgresql+psycopg://user:password@host/database. Behind a pooler that lends connections by
     transaction and is older than PgBouncer 1.21, add ?prepared_statements=false."""
     broker_url: str
-    """Redis protocol: redis://:password@host:port/0."""
+    """Redis protocol: redis://:password@host:port/0, rediss:// with TLS, or a group that Sentinel watches:
+    sentinel://:password@host:26379,host:26379/0?primary=mymaster, with &sentinel_password= if they have one."""
     s3_endpoint_url: str
     """The object storage, as this service reaches it."""
     s3_public_endpoint_url: str = ""
@@ -185,6 +186,9 @@ class Settings(BaseSettings):
     """The most connections to one API process. Further requests are answered 503 at once."""
     max_job_seconds: float = Field(86_400.0, gt=0)
     """A job fails as over_time if one of its attempts runs for longer than this."""
+    drain_seconds: float = Field(0.0, ge=0)
+    """A worker that stops lets a running edit go on for this time. Then the edit returns to the queue; a training does
+    so at its next step. 0: an edit, too. The worker must have half a minute more before it is killed."""
     max_upload_bytes: int = 32 * 1024 * 1024
     """The largest accepted image file."""
     max_import_bytes: int = Field(512 * 1024 * 1024, ge=1, le=2**31 - 1)

@@ -66,6 +66,7 @@ STOPS = {Control.CANCEL: Canceled, Control.GIVE_WAY: GivingWay, Control.LOST: Cl
 class Attempt:
     """One attempt at one job: `report` sends its progress; `seconds` has the duration of each stage.
 
+    `peak_memory` is that of the part on the GPU in bytes, once it is over.
     `leaves_objects`: the attempt has stored some that do not become artefacts. `preview` is the newest preview that is
     stored. Each report includes it. The work runs inside `lease_kept`, whose thread alone writes to the database, so
     that the work goes on while the database does not answer. It calls `on_renewal` with the seconds of each renewal, or
@@ -80,6 +81,7 @@ class Attempt:
     seconds: dict[str, float] = field(default_factory=dict)
     preview: NewArtefact | None = None
     leaves_objects: bool = False
+    peak_memory: int | None = None
     clock: Callable[[], float] = time.monotonic
     max_seconds: float = math.inf
     gives_way: Callable[[Connection], bool] = lambda _: False

@@ -80,7 +80,7 @@ class EditRows:
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
-    """Make the job's edits."""
+    """Make the job's edits. They are stored later."""
     model = context.gpu.base_model()
     with attempt.stage("loading"):
         inputs = load_inputs(context, attempt)
@@ -124,7 +124,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         may_show = partial(allows_preview, context, attempt)
         with preview_uploads(context.storage, attempt, may_show, close_seconds=0.0) as previews:  # none is kept
             _edit(model, inputs, config, attempt, previews, results)
-    return JobResult([], results.resolved, stored=results.files, partial=results.partial)
+    return JobResult([], results.resolved, later=results.finish)
 
 
 def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
@@ -216,7 +216,7 @@ def _with_words(context: WorkerContext, attempt: Attempt, inputs: EditInputs) ->
 def _edit(
     model: BaseModel, inputs: EditInputs, config: Any, attempt: Attempt, previews: PreviewUploader, results: ResultStore
 ) -> None:
-    """Generate and store the missing results."""
+    """Generate the missing results."""
     method, request, done = METHODS[inputs.method], inputs.request, 0
 
     def report(step: int, steps: int) -> None:
@@ -246,13 +246,13 @@ def _edit(
         while prompts := missing_prompts()[:at_once]:
             numbers = [prompt * seeds + seed for prompt in prompts for seed in range(1, seeds + 1)]
             target_prompts = tuple(request.target_prompts[prompt] for prompt in prompts)
-            results.store(numbers, edit(replace(request, target_prompts=target_prompts)))
+            results.take(numbers, edit(replace(request, target_prompts=target_prompts)))
 
     def edit_one_by_one() -> None:
         """One row at a time, each with an inversion of its own. The rows do not depend on each other."""
         for number in results.missing:
             prompt, seed = results.rows[number - 1]
-            results.store([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
+            results.take([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
 
     def in_reduced_memory(variant: Callable[[], None]) -> None:
         results.context.gpu.sources.clear()

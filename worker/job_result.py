@@ -1,5 +1,6 @@
 """The result of an attempt at a job."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,8 @@ class File:
 class JobResult:
     """The result of an attempt: files that are not stored yet, and those that are.
 
-    Only a prior has a `manifest`, and only an edit has `partial`, its results by their numbers.
+    Only a prior has a `manifest`, and only an edit has `partial`, its results by their numbers. `later` gives the
+    result in place of this one after work that needs no GPU, and raises what the attempt's work raises.
     """
 
     files: list[File]
@@ -30,3 +32,8 @@ class JobResult:
     manifest: dict[str, Any] | None = None
     stored: list[NewArtefact] = field(default_factory=list)
     partial: PartialResults | None = None
+    later: "Callable[[], JobResult] | None" = None
+
+    def whole(self) -> "JobResult":
+        """The result after all work."""
+        return self.later() if self.later is not None else self

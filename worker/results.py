@@ -1,5 +1,7 @@
 """The results of an edit job: each is composed, encoded, stored and recorded before the next one.
 
+This needs no GPU, so that a worker runs the next job meanwhile.
+
 Memory is bounded by one result, because a photo of 48 megapixels takes 150 MB, and each result has four images. An
 attempt that dies loses only what it had not stored: the next attempt generates the missing results alone.
 """
@@ -23,6 +25,7 @@ from provenance.edit_manifest import Region
 from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
 from worker.credentials import ResultCredentials, edited_region
+from worker.job_result import JobResult
 from worker.output_format import MASK_FORMAT, OutputFormat
 from worker.policy import require_policy
 from worker.published import Marks, published
@@ -58,6 +61,7 @@ class ResultStore:
     credentials: ResultCredentials | None
     marks: Marks | None
     stored: dict[int, list[NewArtefact]] = field(default_factory=dict)
+    _taken: dict[int, Edit] = field(default_factory=dict)
 
     def resume(self, partial: PartialResults | None) -> None:
         """Take over the results of earlier attempts, unless they were made with other settings."""
@@ -73,8 +77,9 @@ class ResultStore:
 
     @property
     def missing(self) -> list[int]:
-        """The numbers of the results that are not stored."""
-        return [number for number in range(1, len(self.rows) + 1) if number not in self.stored]
+        """The numbers of the results that are not generated."""
+        made = self.stored.keys() | self._taken.keys()
+        return [number for number in range(1, len(self.rows) + 1) if number not in made]
 
     @property
     def files(self) -> list[NewArtefact]:
@@ -86,15 +91,28 @@ class ResultStore:
         """The stored results, with their settings."""
         return PartialResults(self.resolved, self.stored)
 
-    def store(self, numbers: Sequence[int], edits: Sequence[Edit]) -> None:
-        """Store the edits one by one, without those that are stored. Raises the same exceptions as `Attempt.report`."""
+    def take(self, numbers: Sequence[int], edits: Sequence[Edit]) -> None:
+        """Take edits over and store those taken before. The last ones are stored by `finish`, without the GPU.
+
+        Raises the same exceptions as `Attempt.report`.
+        """
+        self._store_taken()
+        self._taken = {n: edit for n, edit in zip(numbers, edits, strict=True) if n not in self.stored}
+
+    def finish(self) -> JobResult:
+        """Store what is left. Returns the result of the job. Raises the same exceptions as `Attempt.report`."""
+        self._store_taken()
+        return JobResult([], self.resolved, stored=self.files, partial=self.partial)
+
+    def _store_taken(self) -> None:
+        if not self._taken:
+            return
         with self.attempt.stage(STAGE, len(self.stored), len(self.rows)):
-            for number, edit in zip(numbers, edits, strict=True):
-                if number not in self.stored:
-                    self.stored[number] = self._store(number, edit)
-                    self.resolved["evaluations"] = edit.evaluations
-                    self._record()
-                    self.attempt.report(STAGE, len(self.stored), len(self.rows))
+            for number in sorted(self._taken):
+                self.stored[number] = self._store(number, self._taken[number])
+                self.resolved["evaluations"] = self._taken.pop(number).evaluations
+                self._record()
+                self.attempt.report(STAGE, len(self.stored), len(self.rows))
 
     def _store(self, number: int, edit: Edit) -> list[NewArtefact]:
         claim, details = self.attempt.claim, {"target_prompt": edit.target_prompt, "seed": edit.seed}

@@ -4,9 +4,9 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg import Connection
 from sqlalchemy.orm import Session
@@ -22,25 +22,41 @@ from lipe_core.memory import free_memory
 from worker import captions, checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, start_in_thread
 from worker.context import WorkerContext
+from worker.drain import drain_of
 from worker.gpu import TOO_LARGE, GpuOutOfMemory
 from worker.import_prior import import_prior
 from worker.job_errors import DISK_FULL, INTERNAL, STUCK, code_of
 from worker.job_result import JobResult
 
+Result = TypeVar("Result")
 DATABASE_RETRY_SECONDS = 60.0
 RELEASE_SECONDS = 4.0
 
 log = logging.getLogger(__name__)
 
 
-def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connection], bool] = lambda _: False) -> bool:
-    """Run the claimed job to its end, or until `gives_way` returns True. Returns whether it has given way."""
+def at_once(end: Callable[[], None]) -> None:
+    """Run the end of a job in this thread."""
+    end()
+
+
+def run_job(
+    context: WorkerContext,
+    claim: Claim,
+    gives_way: Callable[[Connection], bool] = lambda _: False,
+    run_end: Callable[[Callable[[], None]], None] = at_once,
+) -> bool:
+    """Run the claimed job to its end, or until `gives_way` returns True. Returns whether it has given way.
+
+    `run_end` gets the end of an edit, which needs no GPU: its results are stored, under its lease as before. It may run
+    it in another thread, while this one runs the next job.
+    """
     settings, job_id = context.settings, claim.job_id
     attempt = Attempt(
         context.autocommit,
         claim,
         settings.lease_seconds,
-        context.draining,
+        drain_of(claim.kind, context.draining, settings.drain_seconds),
         max_seconds=settings.max_job_seconds,
         gives_way=gives_way,
         on_renewal=context.metrics.count_renewal,
@@ -50,29 +66,49 @@ def run_job(context: WorkerContext, claim: Claim, gives_way: Callable[[Connectio
     context.gpu.reset_peak()
     if claim.kind != "edit":
         context.gpu.sources.clear()  # a training needs the memory
-    with attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)):
-        has_no_orphans = _run(context, attempt)
-    context.metrics.count_attempt(claim.kind, attempt.seconds)
-    if not context.gpu.is_usable():
-        raise SystemExit("the GPU is broken for this process: a new one must take the next job")
+    with ExitStack() as stack:
+        stack.enter_context(attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)))
+        made = _guarded(context, attempt, partial(_work, context, attempt))
+        attempt.peak_memory = context.gpu.peak_memory()
+        lease = stack.pop_all()
+    is_usable = context.gpu.is_usable()
     free_memory()
-    if not has_no_orphans:
-        _delete_orphans(context, claim)
-    checkpoints.forget(context)
-    log.info("job %s: attempt %d ends", job_id, claim.attempt)
+    end = partial(_end, context, attempt, lease, made)
+    (run_end if claim.kind == "edit" and is_usable else at_once)(end)
+    if not is_usable:
+        raise SystemExit("the GPU is broken for this process: a new one must take the next job")
     return attempt.has_given_way
 
 
-def _run(context: WorkerContext, attempt: Attempt) -> bool:
-    """Do the work of the attempt and write its outcome. True if it certainly left no orphaned objects."""
+def _work(context: WorkerContext, attempt: Attempt) -> JobResult:
+    """The part of the attempt that uses the GPU."""
     claim = attempt.claim
     work: dict[JobKind, Callable[[WorkerContext, Attempt], JobResult]] = {
         "prior": import_prior if claim.is_import else train.learn,
         "edit": edit.make_edits,
         "captions": captions.write_captions,
     }
+    return work[claim.kind](context, attempt)
+
+
+def _end(context: WorkerContext, attempt: Attempt, lease: ExitStack, made: JobResult | None) -> None:
+    """Store the results and write the outcome, unless it is written, and clean up."""
+    has_no_orphans: bool | None = False
+    with lease:
+        if made is not None:
+            has_no_orphans = _guarded(context, attempt, lambda: _succeed(context, attempt, made.whole()))
+    context.metrics.count_attempt(attempt.claim.kind, attempt.seconds)
+    if not has_no_orphans:
+        _delete_orphans(context, attempt.claim)
+    checkpoints.forget(context)
+    log.info("job %s: attempt %d ends", attempt.claim.job_id, attempt.claim.attempt)
+
+
+def _guarded(context: WorkerContext, attempt: Attempt, act: Callable[[], Result]) -> Result | None:
+    """The result of a part of the attempt, or None if it stopped or failed, which is then the job's outcome."""
+    claim = attempt.claim
     try:
-        return _succeed(context, attempt, work[claim.kind](context, attempt))
+        return act()
     except Draining:
         _release(context, attempt)
     except Canceled:
@@ -85,7 +121,7 @@ def _run(context: WorkerContext, attempt: Attempt) -> bool:
         _fail(context, attempt, GpuOutOfMemory(TOO_LARGE))
     except Exception as error:
         _fail(context, attempt, error)
-    return False
+    return None
 
 
 def _release(context: WorkerContext, attempt: Attempt) -> None:
@@ -190,7 +226,8 @@ def _write(context: WorkerContext, attempt: Attempt, write: Callable[[Session], 
 
 
 def _metrics(context: WorkerContext, attempt: Attempt) -> dict[str, Any]:
-    return {**_times(context, attempt), "peak_memory_bytes": context.gpu.peak_memory()}
+    peak = attempt.peak_memory if attempt.peak_memory is not None else context.gpu.peak_memory()
+    return {**_times(context, attempt), "peak_memory_bytes": peak}
 
 
 def _times(context: WorkerContext, attempt: Attempt) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 A message only wakes the worker, and carries no order: any message may start any job. A worker that nothing wakes looks
 for jobs by itself now and then, so that a broker that is away delays jobs by seconds and stops none.
 
-One thread runs all jobs, because settings of torch and CUDA belong to a thread.
+One thread runs all jobs, because settings of torch and CUDA belong to a thread. The end of an edit needs no GPU: a
+second thread stores its results while the first one runs the next job.
 """
 
 import logging
@@ -34,6 +35,41 @@ MIN_TRAINING_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
+class Ending:
+    """Runs the end of one job at a time in a thread. `on_end` is called after each."""
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._on_end = on_end
+        self._is_busy = False
+        self._thread: Thread | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an end runs."""
+        return self._is_busy
+
+    def run(self, end: Callable[[], None]) -> None:
+        """Start it when the one before has ended, so that memory holds the results of one job beside the next."""
+        self.join()
+        self._is_busy = True
+        self._thread = Thread(target=self._run, args=(end,), name="storing", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the end that runs."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self, end: Callable[[], None]) -> None:
+        try:
+            end()
+        except Exception:
+            log.exception("the worker goes on")
+        finally:
+            self._is_busy = False
+            self._on_end()
+
+
 class Work:
     """The thread that runs this process's jobs of these kinds, one at a time, until the worker drains."""
 
@@ -43,6 +79,7 @@ class Work:
         self._changed = Condition()
         self._asked = self._answered = 0
         self._is_over = False
+        self._ending = Ending(self._wake)
         self._thread = Thread(target=self._serve, name="jobs", daemon=True)
 
     def start(self) -> None:
@@ -74,6 +111,7 @@ class Work:
             with precision.denormals_flushed():
                 self._run_until_draining()
         finally:
+            self._ending.join()
             with self._changed:
                 self._is_over = True
                 self._changed.notify_all()
@@ -89,6 +127,7 @@ class Work:
                 log.warning("cannot claim a job: %s", error)
             except SystemExit as error:
                 log.critical("%s", error)
+                self._ending.join()
                 os._exit(1)  # only the main thread's exit would end the process
             except Exception:
                 log.exception("the worker goes on")
@@ -99,10 +138,23 @@ class Work:
     def _run_all(self) -> None:
         has_given_way = False
         while True:
+            asked = self._asked
             claim = (self._claim(self.short_kinds) if has_given_way else None) or self._claim(self.kinds)
-            if claim is None:
+            if claim is not None:
+                has_given_way = run_job(self.context, claim, self._when_to_give_way(claim), self._ending.run)
+            elif self._ending.is_busy:
+                has_given_way = False
+                self._wait_for_message_or_end(asked)
+            else:
                 return
-            has_given_way = run_job(self.context, claim, self._when_to_give_way(claim))
+
+    def _wait_for_message_or_end(self, asked: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._asked > asked or not self._ending.is_busy, POLL_SECONDS[0])
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _claim(self, kinds: Sequence[JobKind]) -> Claim | None:
         if self.context.draining():

@@ -18,7 +18,10 @@ OF_THE_CHART = {
     "data_dir",
     "database_url",
     "device",
+    "drain_seconds",  # by the grace period of a pool
     "heartbeat_file",
+    "metrics_host",
+    "metrics_port",
     "s3_access_key_id",
     "s3_endpoint_url",
     "s3_public_endpoint_url",

@@ -140,7 +140,7 @@ PROBLEMS: Mapping[str, str] = {
     "policy_unavailable": (
         "The operator's [policy](policy.md) did not answer, and no request passes without it. Send the request again."
     ),
-    "storage_unavailable": "The object storage did not answer.",
+    "storage_unavailable": "The object storage did not answer, or the disk for temporary files is full: see `detail`.",
 }
 JOB_ERRORS: Mapping[str, str] = {
     "invalid_request": "The base model cannot do what the request asks for; `detail` says what to change.",

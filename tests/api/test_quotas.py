@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 from api.app import make_app
-from ledger import attempts, quotas
+from ledger import attempts, jobs, priors, quotas
 from ledger.database import UnitOfWork
 from ledger.models import Project, Usage
 from ledger.settings import Settings
@@ -52,6 +52,21 @@ def test_the_queue_is_full_for_simultaneous_requests(within: Within, subject: di
     assert full.json()["code"] == "too_many_queued_jobs"
     assert full.headers["ratelimit"].startswith('"queued-jobs";r=0, ')
     assert full.headers["retry-after"] == "30"
+
+
+def test_a_job_waits_for_another_one_that_is_being_queued(
+    within: Within, subject: dict[str, Any], begin: UnitOfWork, project: Project, settings: Settings
+) -> None:
+    """The other one is of another API process: one process queues one job of a project at a time."""
+    limited = within(max_queued_jobs=1)
+
+    def queue(session: Session) -> None:
+        prior = priors.create(session, project.id, subject["id"])
+        jobs.submit(session, project.id, "prior", subject_id=subject["id"], prior_id=prior.id, parameters={})
+        quotas.of_jobs(session, project.id, settings.model_copy(update={"max_queued_jobs": 1}))
+
+    answer = answer_after(begin, queue, lambda: limited.post(f"/v1/subjects/{subject['id']}/priors"))
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_queued_jobs")
 
 
 def test_subjects_are_counted_for_simultaneous_requests(

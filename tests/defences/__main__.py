@@ -17,7 +17,7 @@ from tests.defences.table import ROOT, attacks
 
 SECONDS = 300
 """Without its defence, a test may wait without end."""
-FAILED = 1
+OUTCOMES = {0: "passes", 1: "fails"}
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "node_modules", "out", "dist", "__pycache__", ".*_cache")
 
 
@@ -32,17 +32,21 @@ def without(removal: Removal, copy: Path) -> Iterator[None]:
 
 
 def outcome(test: str, copy: Path) -> str:
-    """Run a test in the copy: "fails", "never ends" or "passes"."""
+    """Run a test in the copy: "fails", "never ends" or "passes". Raises RuntimeError if there is no such test."""
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "clients/python")])}
-    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "-p", "no:cacheprovider", test]
+    file, _, name = test.partition("::")  # its class is not in the table
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-x", "-p", "no:cacheprovider", file, "-k", name]
     with subprocess.Popen(
         command, cwd=copy, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:
         try:
-            return "fails" if process.wait(SECONDS) == FAILED else "passes"
+            status = process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             return "never ends"
+    if status not in OUTCOMES:
+        raise RuntimeError(f"{test} did not run: pytest ended with status {status}")
+    return OUTCOMES[status]
 
 
 def main(chosen: set[int]) -> int:

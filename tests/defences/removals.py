@@ -18,6 +18,10 @@ REDIRECTED = """        if response.status in REDIRECTS:
             return post(where, body, headers, allow_private=allow_private)
         return Response("""
 
+POLLING = """        for position in [each for each in positions for _ in self._waiting.get(each, ())]:
+            read(self.begin, position)
+"""
+
 REMOVALS = (
     Removal(1, "api/fair_queue.py", "max(slots - 1, 1)", "slots"),
     Removal(2, "api/fair_queue.py", "self._waiting.move_to_end(owner)", "pass"),
@@ -35,7 +39,8 @@ REMOVALS = (
             '"h11_max_incomplete_event_size": 1 << 30'),
     Removal(14, "api/server.py", '"limit_concurrency": settings.max_connections', '"backlog": 2048'),
     Removal(15, "api/job_watch.py", "self.streams[project_id] < self.max_streams", "True"),
-    Removal(16, "api/job_watch.py", "if sequence is None or sequence > position.after", "if True"),
+    Removal(16, "api/job_watch.py", "        for position in positions:\n            sequence",
+            POLLING + "            sequence"),
     Removal(17, "deploy/nginx.conf", "    limit_req zone=requests burst=200 nodelay;\n"),
     Removal(18, "ledger/quotas.py", "    _lock_project(session, project_id)\n    return _image_statuses",
             "    return _image_statuses"),

@@ -42,11 +42,20 @@ CASES: dict[str, dict[str, Any]] = {
         "serviceAccounts": {"worker": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/lipe"}},
         "networkPolicy": {"extraEgress": {"api": [{"to": [{"ipBlock": {"cidr": "10.9.0.1/32"}}]}]}},
     },
+    "monitored": SERVERS | {
+        "metrics": {
+            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+            "prometheusRule": {"enabled": True},
+            "dashboards": {"enabled": True},
+        },
+        "webhooks": {"replicas": 2},
+    },
     "small": SERVERS | {
         "api": {"replicas": 1, "autoscaling": {"enabled": False}},
         "dispatcher": {"replicas": 1},
         "networkPolicy": {"enabled": False},
         "contentCredentials": False,
+        "metrics": {"enabled": False},
         "storage": {"endpointUrl": "https://s3.example.com", "accessKeys": False},
         "models": {"existingClaim": "my-models"},
     },

@@ -14,7 +14,7 @@ from tests.support.checkout import ROOT
 
 pytestmark = needs_helm
 VERSIONS = ("1.31", "1.37")
-CUSTOM = {"keda.sh/v1alpha1"}
+CUSTOM = {"keda.sh/v1alpha1", "monitoring.coreos.com/v1"}
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVERS_OF_COMPOSE = {"postgres", "broker", "s3"}
 each_case = pytest.mark.parametrize("case", CASES)
@@ -75,7 +75,7 @@ def test_every_pod_that_runs_on_has_probes_and_time_to_end(case: str) -> None:
         (container,) = pod["spec"]["containers"]
         assert "readinessProbe" in container, component
         assert pod["spec"]["terminationGracePeriodSeconds"] >= _seconds_of_compose(component)
-        if "ports" in container:
+        if [port for port in container.get("ports") or [] if port["name"] != "metrics"]:
             assert {"startupProbe", "livenessProbe"} & set(container), component
         if component.startswith("worker-"):
             assert "livenessProbe" not in container  # a lost broker must not end a training
@@ -182,3 +182,34 @@ def test_the_ingress_leads_to_every_route_but_the_metrics() -> None:
     routes |= {"/", "/assets/app.js", "/docs", "/openapi.json", "/files/key"}  # of the studio, and not in the contract
     outside = {path for path in routes if path not in exact and not path.startswith(prefixes)}
     assert outside == {"/metrics"}
+
+
+def test_prometheus_finds_every_program_at_a_port_with_the_token_of_the_secret() -> None:
+    objects = render(CASES["monitored"])
+    (service,) = [one for one in objects if one["kind"] == "Service" and one["metadata"]["name"] == "lipe-metrics"]
+    (monitor,) = [one for one in objects if one["kind"] == "ServiceMonitor"]
+    selector, labels = service["spec"]["selector"].items(), service["metadata"]["labels"]
+    rendered = pods(objects)
+    chosen = {name for name, pod in rendered.items() if selector <= pod["metadata"]["labels"].items()}
+    assert chosen == {"api", "dispatcher", "webhooks", "worker-edits", "worker-priors"}
+    for name in chosen:
+        (container,) = rendered[name]["spec"]["containers"]
+        assert {"name": "metrics", "containerPort": 9400} in container["ports"]
+        assert _environment(rendered[name])["LIPE_METRICS_PORT"] == "9400"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert labels[monitor["spec"]["jobLabel"]] == "lipe"
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["authorization"]["credentials"] == {"name": "lipe-secrets", "key": "lipe_metrics_token"}
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_alerts_and_dashboards_are_the_files_of_the_repository() -> None:
+    objects = render(CASES["monitored"])
+    (rule,) = [one for one in objects if one["kind"] == "PrometheusRule"]
+    assert rule["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
+    boards = {name: text for one in objects if one["kind"] == "ConfigMap" for name, text in one["data"].items()}
+    files = list((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+    assert files
+    assert {name: json.loads(text) for name, text in boards.items()} == {
+        file.name: json.loads(file.read_text()) for file in files
+    }

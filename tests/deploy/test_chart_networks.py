@@ -10,6 +10,7 @@ pytestmark = needs_helm
 SERVER_ADDRESSES = {"10.1.0.5": 5432, "10.2.0.5": 6379, "10.3.0.5": 443}
 OUTSIDE, NEIGHBOUR = "93.184.215.14", "10.200.0.7"
 CLUSTER = {
+    "monitoring": {"kubernetes.io/metadata.name": "monitoring"},
     "ingress-nginx": {"kubernetes.io/metadata.name": "ingress-nginx"},
     "other": {"kubernetes.io/metadata.name": "x"},
 }
@@ -113,11 +114,16 @@ def test_no_program_reaches_another_one() -> None:
         assert not [target for target in labels if _calls_pod(objects, labels[server], labels[target], 8000)]
 
 
-def test_the_ingress_controller_reaches_the_api_alone() -> None:
+def test_the_ingress_controller_reaches_the_api_alone_and_prometheus_the_metrics_alone() -> None:
     objects = render(SERVERS)
     for component, labels in _labels(objects).items():
         rules = _rules(objects, labels, "Ingress")
         assert rules is not None
+        readers = [
+            name for name, namespace in CLUSTER.items()
+            for rule in rules if _ports(rule, 9400) and _peers(rule, "from", {}, namespace)
+        ]  # fmt: skip
+        assert readers == ([] if component in {"migrate", "operator"} else ["monitoring"])
         reached = {
             name for name, namespace in CLUSTER.items()
             for rule in rules if _ports(rule, 8000) and _peers(rule, "from", {}, namespace)

@@ -2,19 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
+from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
 from ledger.models import Job, Project, Subject
 from ledger.states import JobKind, State
 from ledger.storage import Storage
-from tests.support.factories import current, edit, history, learn
+from lipe_core.methods.request import Edit
+from tests.support.factories import current, edit, history, learn, verified
 from tests.support.waiting import eventually
+from worker import edit as work_of_edits
 from worker import work
 from worker.attempt import Attempt
 from worker.context import WorkerContext
+from worker.job_result import JobResult
+from worker.results import ResultStore
 from worker.work import Work
 
 KINDS: tuple[JobKind, ...] = ("prior", "edit", "captions")
@@ -86,6 +91,64 @@ def test_a_training_gives_way_to_an_edit_and_ends_with_the_weights_of_an_unbroke
     ended = current(begin, edits[0]).finished_at
     assert ended is not None
     assert begins[0] < ended < begins[1]
+
+
+def test_results_are_stored_while_the_next_job_runs(
+    running: Work, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    first, second = (edit(begin, storage, project, subject, None, method="sdedit") for _ in range(2))
+    begins, store, make, states = Event(), ResultStore._store, work_of_edits.make_edits, list[str]()
+
+    def stored(results: ResultStore, number: int, made: Edit) -> list[NewArtefact]:
+        if results.attempt.claim.job_id == first.id:
+            assert begins.wait(60)
+            states.append(current(begin, first).state)
+        return store(results, number, made)
+
+    def made(context: WorkerContext, attempt: Attempt) -> JobResult:
+        if attempt.claim.job_id == second.id:
+            begins.set()
+            assert current(begin, first).state == State.RUNNING
+        return make(context, attempt)
+
+    monkeypatch.setattr(ResultStore, "_store", stored)
+    monkeypatch.setattr(work_of_edits, "make_edits", made)
+    running.start()
+    running.run_waiting()
+    assert states == [State.RUNNING] * 2
+    assert [current(begin, job).state for job in (first, second)] == [State.SUCCEEDED] * 2
+    digests = [[file.sha256 for file in verified(begin, storage, job)] for job in (first, second)]
+    assert digests[0] == digests[1]
+
+
+def test_a_worker_that_drains_first_ends_what_it_stores(
+    running: Work, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, drains: list[bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    job, store, is_storing, may_go_on = (
+        edit(begin, storage, project, subject, None, method="sdedit"), ResultStore._store, Event(), Event(),
+    )  # fmt: skip
+
+    def stored(results: ResultStore, number: int, made: Edit) -> list[NewArtefact]:
+        is_storing.set()
+        assert may_go_on.wait(60)
+        return store(results, number, made)
+
+    monkeypatch.setattr(ResultStore, "_store", stored)
+    running.start()
+    assert is_storing.wait(60)
+    drains.append(True)
+    ends = Thread(target=running.finish)
+    ends.start()
+    ends.join(0.5)
+    assert ends.is_alive()
+    assert current(begin, job).state == State.RUNNING
+    may_go_on.set()
+    ends.join(60)
+    assert not ends.is_alive()
+    released = current(begin, job)  # with the result that was stored, for the next attempt
+    assert (released.state, list(released.partial["files"])) == (State.QUEUED, ["1"])
 
 
 def test_a_message_to_a_worker_that_drains_is_let_go(running: Work, drains: list[bool]) -> None:

@@ -29,12 +29,16 @@ runAsNonRoot: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* The settings of a program. Takes root and settings, which replace the values of all programs. */}}
+{{- /* The settings of a program. Takes root, settings, which replace the values of all programs, and metrics: whether
+it serves some. */}}
 {{- define "lipe.environment" -}}
 {{- $values := .root.Values -}}
 {{- $own := dict "LIPE_HEARTBEAT_FILE" "/tmp/heartbeat" -}}
 {{- $_ := set $own "LIPE_S3_ENDPOINT_URL" ($values.storage.endpointUrl | default "http://s3:8333") -}}
 {{- with $values.storage.publicEndpointUrl }}{{ $_ := set $own "LIPE_S3_PUBLIC_ENDPOINT_URL" . }}{{ end -}}
+{{- if and .metrics $values.metrics.enabled -}}
+{{- $_ := set $own "LIPE_METRICS_PORT" "9400" }}{{ $_ := set $own "LIPE_METRICS_HOST" "0.0.0.0" -}}
+{{- end -}}
 {{- range $name, $value := mergeOverwrite $own (deepCopy $values.settings) .settings }}
 - name: {{ $name }}
   value: {{ include "lipe.text" $value | quote }}
@@ -54,11 +58,13 @@ projected:
         items:
           - {key: {{ $of }}_database_url, path: lipe_database_url}
           - {key: lipe_broker_url, path: lipe_broker_url}
-          - {key: lipe_metrics_token, path: lipe_metrics_token}
           - {key: {{ has .program (list "api" "migrate") | ternary "lipe_key_pepper" "unused_pepper" }}, path: lipe_key_pepper}
           {{- if .root.Values.storage.accessKeys }}
           - {key: {{ $of }}_s3_access_key_id, path: lipe_s3_access_key_id}
           - {key: {{ $of }}_s3_secret_access_key, path: lipe_s3_secret_access_key}
+          {{- end }}
+          {{- if and .root.Values.metrics.enabled (ne .program "migrate") }}
+          - {key: lipe_metrics_token, path: lipe_metrics_token}
           {{- end }}
           {{- if eq .program "migrate" }}
           {{- range list "api" "dispatcher" "webhooks" "worker" }}
@@ -110,4 +116,10 @@ LIPE_CREDENTIALS_KEY_FILE: /run/secrets/credentials_key.pem
 exec: {command: [sh, -c, "find /tmp/heartbeat -mmin -1 | grep -q ."]}
 periodSeconds: 10
 timeoutSeconds: 10
+{{- end }}
+
+{{- define "lipe.metricsPort" -}}
+{{- if .Values.metrics.enabled }}
+- {name: metrics, containerPort: 9400}
+{{- end }}
 {{- end }}
