@@ -27,7 +27,8 @@ from cli.embedded import postgres
 from ledger import attempts, claims
 from ledger.attempts import Claim, Progress
 from ledger.claims import Abilities
-from ledger.database import autocommit, make_engine, migrate, unit_of_work
+from ledger.database import autocommit, make_engine, unit_of_work
+from ledger.schema import migrate
 from ledger.settings import Settings
 from worker.attempt import RENEW_SECONDS
 

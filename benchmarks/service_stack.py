@@ -22,9 +22,10 @@ from cli.embedded import postgres, s3, valkey
 from cli.embedded.process import free_port, running
 from cli.embedded.up import lipe_command
 from ledger import images, keys, priors, projects, subjects
-from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
+from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.models import Image as ImageRow
 from ledger.models import new_id
+from ledger.schema import migrate
 from ledger.settings import Settings
 from ledger.storage import Storage, image_prefix
 

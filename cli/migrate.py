@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ledger import database, roles
+from ledger import database, roles, schema
 from ledger.settings import Settings
 from ledger.storage import CorsUnsupported, Storage
 
@@ -17,7 +17,7 @@ def run_migrate(roles_folder: Path | None = None) -> None:
     """
     settings = Settings()
     urls = roles.read_urls(roles_folder) if roles_folder else {}
-    database.migrate(settings)
+    schema.migrate(settings)
     if urls:
         engine = database.make_engine(settings.database_url, pool_size=1)
         with database.unit_of_work(engine)() as session:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from celery import Celery
 from celery.exceptions import CeleryError
 from kombu.exceptions import KombuError
-from redis import Redis
 from redis.exceptions import RedisError
 
+from ledger import broker_address
 from ledger.settings import Settings
 
 QUEUES = {
@@ -26,11 +26,13 @@ log = logging.getLogger(__name__)
 
 def make_notifier(settings: Settings) -> Notifier:
     """Return `notify(task, id)`: it sends the id to the task's queue, or logs and returns False if it cannot."""
-    app = Celery("lipe-notifier", broker=settings.broker_url, set_as_current=False)
+    address = broker_address.read(settings.broker_url)
+    app = Celery("lipe-notifier", broker=address.url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         broker_connection_timeout=TIMEOUT_SECONDS,
         broker_transport_options={
+            **address.options,
             "socket_timeout": TIMEOUT_SECONDS,
             "socket_connect_timeout": TIMEOUT_SECONDS,
             "max_retries": 0,
@@ -53,7 +55,7 @@ def is_ready(settings: Settings) -> bool:
     """Whether the broker answers."""
     timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
     try:
-        with Redis.from_url(settings.broker_url, **timeouts) as broker:
+        with broker_address.connect(settings.broker_url, **timeouts) as broker:
             return bool(broker.ping())
     except (RedisError, OSError):
         return False

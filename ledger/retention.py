@@ -3,7 +3,8 @@
 Nothing is erased while the settings are 0. A prior that succeeded, its subject and its references stay.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,7 +21,8 @@ from ledger.settings import Settings
 from ledger.states import TERMINAL
 
 Kind = Literal["edit", "image", "prior"]
-LIMIT = 100
+LIMIT = 200
+"""Resources of one kind in a batch."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ class Old:
     since: datetime
 
 
-ERASE: Mapping[Kind, Callable[[Session, str, str], Erasure | None]] = {
-    "edit": erasures.erase_edit,
-    "image": erasures.erase_image,
-    "prior": erasures.erase_prior,
+ERASE: Mapping[Kind, Callable[[Session, str, Sequence[str]], Erasure | None]] = {
+    "edit": erasures.erase_edits,
+    "image": lambda session, project_id, ids: erasures.erase_image(session, project_id, *ids),
+    "prior": lambda session, project_id, ids: erasures.erase_prior(session, project_id, *ids),
 }
 
 
-def list_old(session: Session, settings: Settings, *, limit: int | None = LIMIT) -> list[Old]:
+def list_old(session: Session, settings: Settings, *, limit: int | None = None) -> list[Old]:
     """The resources to erase at present, the oldest of each kind first, at most `limit` of each kind."""
     queries: list[tuple[Kind, float, Callable[[datetime], Select[str, str, Any]]]] = [
         ("edit", settings.retention_edit_days, _edits),
@@ -55,22 +57,42 @@ def list_old(session: Session, settings: Settings, *, limit: int | None = LIMIT)
     return found
 
 
-def erase_old(begin: UnitOfWork, settings: Settings) -> int:
-    """Erase up to LIMIT resources of each kind. Returns their number. The erasures' objects are deleted later."""
+def erase_old(begin: UnitOfWork, settings: Settings, *, seconds: float = 0.0) -> int:
+    """Erase what is old, in batches, until nothing is left or `seconds` have passed. Returns the number of resources.
+
+    At least one batch is erased. The erasures' objects are deleted later.
+    """
     if not (settings.retention_edit_days or settings.retention_failed_prior_days or settings.retention_image_days):
         return 0
-    with begin() as session:
-        old = list_old(session, settings)
-    return sum(repeat_conflicts(partial(_erase, begin, one)) for one in old)
+    deadline, erased = time.monotonic() + seconds, 0
+    while True:
+        with begin() as session:
+            old = list_old(session, settings, limit=LIMIT)
+        batch = sum(repeat_conflicts(partial(_erase, begin, group)) for group in _groups(old))
+        erased += batch
+        # Resources that are in use again are listed and not erased.
+        if not batch or len(old) < LIMIT or time.monotonic() >= deadline:
+            return erased
 
 
-def _erase(begin: UnitOfWork, old: Old) -> bool:
-    """Erase one resource, unless it is in use by now. True if it was erased."""
+def _groups(old: Sequence[Old]) -> list[list[Old]]:
+    """What one transaction erases: the edits of a project, since there are many, or one other resource."""
+    edits: dict[str, list[Old]] = {}
+    for one in old:
+        if one.kind == "edit":
+            edits.setdefault(one.project_id, []).append(one)
+    return [*edits.values(), *([one] for one in old if one.kind != "edit")]
+
+
+def _erase(begin: UnitOfWork, group: Sequence[Old]) -> int:
+    """Erase the group, unless it is in use by now. Returns the number of erased resources."""
+    kind, project_id, ids = group[0].kind, group[0].project_id, [one.id for one in group]
     try:
         with begin() as session:
-            return ERASE[old.kind](session, old.project_id, old.id) is not None
+            erasure = ERASE[kind](session, project_id, ids)
+            return len(set(ids) & set(erasure.erased)) if erasure is not None else 0
     except InUse:
-        return False
+        return 0
 
 
 def _edits(before: datetime) -> Select[str, str, Any]:

@@ -13,7 +13,7 @@ from sqlalchemy import URL, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from ledger.database import MIGRATION_LOCK
+from ledger.schema import MIGRATION_LOCK
 
 Program = Literal["api", "dispatcher", "webhooks", "worker"]
 PROGRAMS: tuple[Program, ...] = get_args(Program)

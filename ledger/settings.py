@@ -36,7 +36,8 @@ class Settings(BaseSettings):
     """SQLAlchemy URL: postgresql+psycopg://user:password@host/database. Behind a pooler that lends connections by
     transaction and is older than PgBouncer 1.21, add ?prepared_statements=false."""
     broker_url: str
-    """Redis protocol: redis://:password@host:port/0."""
+    """Redis protocol: redis://:password@host:port/0, rediss:// with TLS, or a group that Sentinel watches:
+    sentinel://:password@host:26379,host:26379/0?primary=mymaster, with &sentinel_password= if they have one."""
     s3_endpoint_url: str
     """The object storage, as this service reaches it."""
     s3_public_endpoint_url: str = ""

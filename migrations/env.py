@@ -1,4 +1,4 @@
-"""Alembic's entry point. It uses the connection that `ledger.database.migrate` opened, or LIPE_DATABASE_URL."""
+"""Alembic's entry point. It uses the connection that `ledger.schema.migrate` opened, or LIPE_DATABASE_URL."""
 
 from alembic import context
 from sqlalchemy import Connection

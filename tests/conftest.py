@@ -20,9 +20,10 @@ from sqlalchemy import Engine, make_url
 
 from cli.embedded import postgres, s3, valkey
 from ledger import projects, roles
-from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
+from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.models import Project
 from ledger.roles import PROGRAMS, Program
+from ledger.schema import migrate
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support import typechecker

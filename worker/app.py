@@ -27,7 +27,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
 from sqlalchemy import Engine
 
-from ledger import fetches, logs
+from ledger import broker_address, fetches, logs
 from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.metrics_server import MetricsPortTaken, serve_metrics
 from ledger.notify import QUEUES
@@ -47,6 +47,7 @@ from worker.webhooks import deliver, find_receiver
 if TYPE_CHECKING:
     from worker.work import Work
 
+BROKER_OPTIONS = {"visibility_timeout": 3600, "socket_keepalive": True, "socket_timeout": 30}
 INVALID_MODEL_STATUS = 2  # as for the other wrong settings
 WEBHOOK_THREADS = 128
 WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block the others
@@ -80,7 +81,8 @@ def make_app(
     Only the child process imports torch: CUDA does not survive a fork.
     """
     drop_unreadable_messages()
-    app = Celery("lipe", broker=settings.broker_url, set_as_current=False)
+    address = broker_address.read(settings.broker_url)
+    app = Celery("lipe", broker=address.url, set_as_current=False)
     app.conf.update(
         result_backend=None,
         task_ignore_result=True,
@@ -94,7 +96,7 @@ def make_app(
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={"visibility_timeout": 3600, "socket_keepalive": True, "socket_timeout": 30},
+        broker_transport_options=address.options | BROKER_OPTIONS,
     )
 
     is_loaded = RawValue("b", webhooks_only)  # shared with the child

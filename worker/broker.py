@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 def drop_unreadable_messages() -> None:
     """Make all later connections of this process to a Redis broker drop messages that cannot be read."""
-    name = f"{__name__}:{Transport.__name__}"
-    TRANSPORT_ALIASES.update(redis=name, rediss=name)
+    own, by_sentinel = (f"{__name__}:{transport.__name__}" for transport in (Transport, SentinelTransport))
+    TRANSPORT_ALIASES.update(redis=own, rediss=own, sentinel=by_sentinel)
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
-    """A channel whose consumer survives every message."""
+class _Survives:
+    """A channel whose consumer survives every message: the part that all Redis channels share."""
 
     def basic_consume(
         self, queue: str, no_ack: bool, callback: Callable[[Any], None], *arguments: Any, **options: Any
@@ -38,26 +38,32 @@ class Channel(redis.Channel):  # type: ignore[misc]
                 if not message.acknowledged:
                     message.reject()
 
-        return super().basic_consume(queue, no_ack, handle, *arguments, **options)
-
-    def _receive_one(self, client: Any) -> Any:
-        """Read one broadcast message. One that is no message of Celery is dropped."""
-        try:
-            return super()._receive_one(client)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            log.error("dropped a broadcast that cannot be read: %s", type(error).__name__)
-            return True
+        return super().basic_consume(queue, no_ack, handle, *arguments, **options)  # type: ignore[misc]
 
     def _brpop_read(self, **options: Any) -> Any:
         """Read one message. One that is no JSON, or whose body is no base64, never gets a delivery tag: it is gone."""
         try:
-            return super()._brpop_read(**options)
+            return super()._brpop_read(**options)  # type: ignore[misc]
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             log.error("dropped a message that cannot be read: %s", type(error).__name__)
             return True
+
+
+class Channel(_Survives, redis.Channel):  # type: ignore[misc]
+    """A channel of one server."""
 
 
 class Transport(redis.Transport):  # type: ignore[misc]
     """The Redis transport with this channel."""
 
     Channel = Channel
+
+
+class SentinelChannel(_Survives, redis.SentinelChannel):  # type: ignore[misc]
+    """A channel of the present primary of a group."""
+
+
+class SentinelTransport(redis.SentinelTransport):  # type: ignore[misc]
+    """The Sentinel transport with this channel."""
+
+    Channel = SentinelChannel

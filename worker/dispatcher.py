@@ -40,6 +40,8 @@ CONNECTIONS = 4
 GRACE_SECONDS = 10.0
 """A task that runs when the dispatcher ends has so much time. Later it is rolled back."""
 RETRY_SECONDS = 5.0
+RETENTION_SECONDS = 50.0
+"""Of each minute: a large service erases all the time."""
 LEASES = 5
 """A lease that ends later than in so many leases is older than a change of the clock."""
 
@@ -133,7 +135,7 @@ def periodic_tasks(settings: Settings, begin: UnitOfWork, notify: Notifier, stor
             workers.forget_lost(session)
 
     def erase_old() -> None:
-        if erased := retention.erase_old(begin, settings):
+        if erased := retention.erase_old(begin, settings, seconds=RETENTION_SECONDS):
             log.info("the retention erased %d edits, priors and images", erased)
 
     def publish_outbox() -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from cli.doctor.finding import Finding, failed, fine, one_line, unchecked
 from cli.doctor.partial_settings import PartialSettings
-from ledger import database, notify
+from ledger import database, notify, schema
 from ledger.s3_client import credentials_source
 from ledger.storage import PROJECTS, NoSuchObject, Storage, StorageError
 
@@ -27,7 +27,7 @@ def check_database(partial: PartialSettings) -> Finding:
         return unchecked("database", f"set {lacking}")
     engine = database.make_engine(partial.settings.database_url, pool_size=1)
     try:
-        present, newest = database.schema_revisions(engine)
+        present, newest = schema.schema_revisions(engine)
     except database.UNAVAILABLE as error:
         return failed("database", f"it does not answer: start it or correct LIPE_DATABASE_URL ({_reason(error)})")
     finally:
@@ -75,7 +75,8 @@ def check_broker(partial: PartialSettings) -> Finding:
     try:
         answers = notify.is_ready(partial.settings)
     except ValueError:
-        return failed("broker", "LIPE_BROKER_URL is no Redis URL: write redis://:password@host:6379/0")
+        advice = "write redis://:password@host:6379/0 or sentinel://:password@host:26379,host:26379/0?primary=mymaster"
+        return failed("broker", f"LIPE_BROKER_URL is no Redis URL: {advice}")
     if not answers:
         return failed("broker", "it does not answer: start it or correct LIPE_BROKER_URL")
     return fine("broker", "it answers")

@@ -84,7 +84,7 @@ class Image(Row):
     """
 
     __tablename__ = "images"
-    __table_args__ = (list_index("images"),)
+    __table_args__ = (list_index("images"), Index("ix_images_created_at", "created_at"))
 
     id: Mapped[Id]
     project_id: Mapped[ListedProjectId]
@@ -169,6 +169,7 @@ class Prior(Row):
     """
 
     __tablename__ = "priors"
+    __table_args__ = (Index("ix_priors_unready", "created_at", postgresql_where=text("ready_at IS NULL")),)
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
@@ -189,7 +190,7 @@ class Edit(Row):
     """
 
     __tablename__ = "edits"
-    __table_args__ = (list_index("edits"),)
+    __table_args__ = (list_index("edits"), Index("ix_edits_created_at", "created_at"))
 
     id: Mapped[Id]
     project_id: Mapped[ListedProjectId]

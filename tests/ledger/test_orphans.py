@@ -12,9 +12,10 @@ from sqlalchemy import Engine, text
 from ledger import attempts, images, known_periods, projects, uploads
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim
-from ledger.database import UnitOfWork, make_engine, migrate, unit_of_work
+from ledger.database import UnitOfWork, make_engine, unit_of_work
 from ledger.models import Job, Project, new_id
 from ledger.orphans import OrphanSweep
+from ledger.schema import migrate
 from ledger.settings import Settings
 from ledger.storage import PROJECTS, Storage, attempt_prefix, image_prefix, job_prefix, project_prefix, upload_prefix
 from tests.support.rows import known_since_long

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from benchmarks.finished_jobs import fill
 from ledger import retention
 from ledger.audit import audit
 from ledger.database import UnitOfWork, now
-from ledger.models import Edit, Image, Job, Prior, Project, Subject
+from ledger.models import Edit, Erasure, Image, Job, Prior, Project, Subject
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support.factories import put_image
+from tests.support.rows import make_image, make_subject
 from tests.support.sample_project import SampleProject, make_sample_project
 
 AGED = (Job, Edit, Prior, Image)
@@ -80,3 +82,20 @@ def test_an_image_becomes_free_with_its_edit(
     every: Any = kept(settings, edit=9, image=9)
     assert sorted(erased(dispatcher_begin, every)) == ["edit", "image"]
     assert erased(dispatcher_begin, every) == ["image"]
+
+
+def test_edits_are_erased_in_batches_with_one_record_each(
+    begin: UnitOfWork, dispatcher_begin: UnitOfWork, settings: Settings, project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    with begin() as session:
+        subject, image = make_subject(session, project.id), make_image(session, project.id)
+        fill(session, project.id, subject.id, image.id, 25)
+    monkeypatch.setattr(retention, "LIMIT", 10)
+    old = kept(settings, edit=1e-9)
+    assert retention.erase_old(dispatcher_begin, old) == 10
+    assert retention.erase_old(dispatcher_begin, old, seconds=3600.0) == 15
+    with begin() as session:
+        assert not session.scalars(select(Edit)).all()
+        assert not session.scalars(select(Job)).all()
+        assert sorted(len(record.prefixes) for record in session.scalars(select(Erasure))) == [5, 10, 10]

@@ -5,10 +5,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from redis import Redis
 from sqlalchemy import Engine
 
-from ledger import keys
+from ledger import broker_address, keys
 from ledger.audit import audit
 from ledger.database import UnitOfWork
 from ledger.models import Project
@@ -57,7 +56,7 @@ def start(
 @pytest.fixture
 def broker(settings: Settings) -> None:
     """Delete the messages of other tests."""
-    with Redis.from_url(settings.broker_url) as broker:
+    with broker_address.connect(settings.broker_url) as broker:
         broker.flushall()
 
 

@@ -27,8 +27,9 @@ from cli.embedded import s3
 from cli.embedded.process import free_port
 from cli.embedded.up import lipe_command
 from ledger import keys, projects, webhooks
-from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, migrate, unit_of_work
+from ledger.database import UNAVAILABLE, UnitOfWork, make_engine, unit_of_work
 from ledger.models import Job
+from ledger.schema import migrate
 from ledger.settings import Settings
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage

@@ -14,8 +14,9 @@ import redis
 from sqlalchemy import select
 
 from cli.embedded.process import free_port
-from ledger.database import UnitOfWork, migrate
+from ledger.database import UnitOfWork
 from ledger.models import Job, Project
+from ledger.schema import migrate
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
