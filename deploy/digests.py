@@ -1,4 +1,4 @@
-"""Pin the images of Dockerfiles and docker-compose.yml by digest: ``make digests``. It asks their registries.
+"""Pin the images of containers and of the chart by digest: ``make digests``. It asks their registries.
 
 An image keeps its tag for readers and for programs that renew digests: ``postgres:18@sha256:...``. A digest names one
 index of all platforms, so it holds on every architecture.
@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("docker-compose.yml", "Dockerfile.api", "Dockerfile.worker")
+FILES = ("docker-compose.yml", "Dockerfile.api", "Dockerfile.worker", "deploy/helm/lipe/values.yaml")
 IMAGE = re.compile(r"(?:^ +image: |^ARG \w+_IMAGE=|\$\{\w+_IMAGE:-)(?P<image>(?!lipe-)[^\s}]+)", re.MULTILINE)
 INDEXES = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_HUB = "https://registry-1.docker.io"

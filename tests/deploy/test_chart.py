@@ -213,3 +213,24 @@ def test_alerts_and_dashboards_are_the_files_of_the_repository() -> None:
     assert {name: json.loads(text) for name, text in boards.items()} == {
         file.name: json.loads(file.read_text()) for file in files
     }
+
+
+@each_case
+def test_names_and_labels_are_short_enough_with_the_longest_release_name(case: str) -> None:
+    longest = "r" * 53
+    pools = [
+        one | {"name": "n" * 20} for one in CASES[case].get("workers", [{"queues": ["edits"], "baseModel": "sdxl"}])
+    ][:1]
+    objects = render(CASES[case] | {"workers": pools}, longest)
+    labels = [text for one in objects for text in one["metadata"]["labels"].values()]
+    assert [text for text in (*labels, *(one["metadata"]["name"] for one in objects)) if len(text) > 63] == []
+
+
+def test_a_job_that_changes_is_another_job() -> None:
+    def job(**change: object) -> tuple[str, str]:
+        objects = render(CASES["two-models"] | change)
+        (found,) = [one for one in objects if one["kind"] == "Job" and "-models-" in one["metadata"]["name"]]
+        return found["metadata"]["name"], json.dumps(found["spec"])
+
+    variants = [job(), job(), job(images={"tag": "1.2.3"}), job(existingSecret="other"), job(contentCredentials=False)]
+    assert len(dict(variants)) == len({spec for _, spec in variants}) == 3

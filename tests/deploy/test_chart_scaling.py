@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from psycopg import Connection
-from sqlalchemy import update
+from sqlalchemy import Engine, text, update
 from sqlalchemy.orm import Session
 
+from benchmarks.finished_jobs import fill
 from ledger import claims, jobs, projects
 from ledger.claims import Abilities
 from ledger.database import UnitOfWork
@@ -17,7 +18,7 @@ from ledger.settings import Settings
 from ledger.states import JobKind
 from tests.deploy.chart_values import CASES, SERVERS
 from tests.support.chart import Manifest, needs_helm, render
-from tests.support.rows import make_subject
+from tests.support.rows import make_image, make_subject
 
 pytestmark = needs_helm
 SDXL, OTHER = "a" * 64, "b" * 64
@@ -117,6 +118,18 @@ def test_a_running_training_takes_room_of_its_projects_edits(
         queue(session, project, 9)
     assert claim_all(begin, Abilities(["prior"], SDXL)) == 2
     assert (wanted("priors-a"), wanted("edits-a")) == (2, 1)
+
+
+def test_finished_jobs_are_not_read(begin: UnitOfWork, engine: Engine, project: Project) -> None:
+    with begin() as session:
+        subject = make_subject(session, project.id)
+        fill(session, project.id, subject.id, make_image(session, project.id).id, 3000)
+        queue(session, project, 3)
+        session.execute(text("ANALYZE jobs"))
+    with engine.connect() as connection:
+        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {query('edits-a')}").scalars())
+    assert "ix_jobs_running" in plan
+    assert "Seq Scan on jobs" not in plan
 
 
 def test_the_default_quota_is_that_of_the_service() -> None:

@@ -59,7 +59,7 @@ SERVICE_CHANGES: dict[str, dict[str, Any]] = {
 
 def test_our_container_files_keep_the_rules() -> None:
     assert compose_findings(yaml.safe_load((ROOT / "docker-compose.yml").read_text())) == []
-    assert [one for file in FILES if file != "docker-compose.yml" for one in dockerfile_findings(ROOT / file)] == []
+    assert [one for file in FILES if file.startswith("Dockerfile") for one in dockerfile_findings(ROOT / file)] == []
 
 
 @pytest.mark.parametrize("finding", DOCKERFILE_CHANGES)

@@ -35,6 +35,7 @@ def test_all_images_of_the_container_files_are_found() -> None:
     found = {image.partition(":")[0] for _, text in digests.texts() for image in images(text)}
     assert found == {
         "chrislusf/seaweedfs",
+        "edoburu/pgbouncer",
         "grafana/grafana",
         "nginxinc/nginx-unprivileged",
         "node",

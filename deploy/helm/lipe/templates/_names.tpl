@@ -1,5 +1,5 @@
 {{- define "lipe.name" -}}
-{{- if contains "lipe" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-lipe" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- if contains "lipe" .Release.Name }}{{ .Release.Name | trunc 30 | trimSuffix "-" }}{{ else }}{{ printf "%s-lipe" .Release.Name | trunc 30 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- /* Labels of an object. Takes root and component. */}}
