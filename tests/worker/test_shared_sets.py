@@ -35,7 +35,7 @@ def generated(monkeypatch: pytest.MonkeyPatch, storage: Storage) -> list[int]:
 
     monkeypatch.setattr(regularization, "_generate", counted)
     # The trainings of these tests ask for two images, which stand for the default.
-    monkeypatch.setattr(train, "sets_for", lambda *given: shared_sets.sets_for(*given[:3], {}))
+    monkeypatch.setattr(train, "sets_for", lambda a, b, noun, own: shared_sets.sets_for(a, b, noun, {}))
     return sizes
 
 
