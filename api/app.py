@@ -28,6 +28,7 @@ from api.routes import (
     prior_imports,
     priors,
     references,
+    snapshots,
     studio,
     subjects,
     uploads,
@@ -87,8 +88,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, consents, references, captions, priors, prior_imports, edits, verify, jobs, models,
-        webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
+        uploads, images, subjects, consents, references, captions, priors, snapshots, prior_imports, edits, verify,
+        jobs, models, webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

@@ -9,7 +9,8 @@ from ledger.models import Artefact
 
 
 class ArtefactBody(ResponseModel):
-    """One file. `role` is one of adapter, manifest, image, source_mask, edit_mask, uncomposited, preview."""
+    """One file. `role` is one of adapter, manifest, snapshot, snapshot_manifest, image, source_mask,
+    edit_mask, uncomposited, preview."""
 
     role: str
     """Purpose of the file in its job."""

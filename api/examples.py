@@ -57,6 +57,18 @@ _prior = {
     "id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "reference_ids": _references, "ready_at": LATER,
     "created_at": MOMENT, "warnings": [],
 }  # fmt: skip
+_snapshot = {
+    "step": 375, "identity": 0.34, "flexibility": 0.91, "is_chosen": True, "is_recommended": True,
+    "adapter_sha256": SHA256, "preview": _file("preview", "preview-375.png"),
+}  # fmt: skip
+_ready_prior = _prior | {
+    "job_id": JOB, "manifest": {"base_model": "sdxl", "rank": 16},
+    "artefacts": [
+        _file("adapter", "adapter.safetensors", "application/octet-stream"),
+        _file("manifest", "manifest.json", "application/json"),
+    ],
+    "snapshots": [_snapshot],
+}  # fmt: skip
 _edit = {
     "id": EDIT, "subject_id": SUBJECT, "prior_id": PRIOR, "prior_deleted_at": None,
     "mix": None, "image_id": IMAGE,
@@ -159,6 +171,7 @@ REQUESTS: Mapping[str, Any] = {
     "give_consent": {"person": "Ada Lovelace", "purpose": "images for her book", "evidence": "folder 7"},
     "train_prior": {"parameters": {"steps": 800}, "metadata": {"order": "7"}, "webhook_url": HOOK},
     "dry_run_prior": {"preset": "best"},
+    "choose_snapshot": {"step": 375},
     "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},
     "create_captions": {"subject_id": SUBJECT, "image_ids": [IMAGE], "action": "jumping"},
     "create_edit": _new_edit,
@@ -192,13 +205,8 @@ RESPONSES: Mapping[str, Any] = {
     "import_prior": _prior_job | {"parameters": {"import": {"sha256": SHA256, "size": 186046352}}},
     "dry_run_prior": _dry_run | {"resolved": {"prior": {"steps": 1000}, "choices": {"preset": "best"}}, "images": 0},
     "list_priors": _page(_prior),
-    "get_prior": _prior | {
-        "job_id": JOB, "manifest": {"base_model": "sdxl", "rank": 16},
-        "artefacts": [
-            _file("adapter", "adapter.safetensors", "application/octet-stream"),
-            _file("manifest", "manifest.json", "application/json"),
-        ],
-    },
+    "get_prior": _ready_prior,
+    "choose_snapshot": _ready_prior,
     "create_edit": _edit_job,
     "dry_run_edit": _dry_run,
     "list_edits": _page(_edit),

@@ -46,6 +46,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "image_format_unsupported": ProblemKind(415, "The file is not a JPEG, PNG, WebP, HEIC or AVIF image"),
     "range_not_satisfiable": ProblemKind(416, "The file has none of the requested bytes"),
     "invalid_request": ProblemKind(422, "The request is invalid"),
+    "snapshot_unknown": ProblemKind(422, "The prior has no such snapshot"),
     "priors_not_mixable": ProblemKind(422, "The priors cannot be mixed"),
     "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),
     "image_too_many_pixels": ProblemKind(422, "The image has too many pixels"),

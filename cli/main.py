@@ -27,6 +27,7 @@ from cli.missing_package import needs_packages
 from cli.orphans import orphans
 from cli.server_errors import server_errors
 from cli.settings_file import Data
+from cli.snapshots import snapshots
 from cli.status import status
 from cli.train import train
 from cli.verify import verify
@@ -226,7 +227,7 @@ def doctor() -> None:
 
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Run the service": (up, status, logs),
-    "Use a running service": (train, captions, import_prior, edit, jobs, cancel, retry, verify, whoami),
+    "Use a running service": (train, snapshots, captions, import_prior, edit, jobs, cancel, retry, verify, whoami),
     "Look after it": (doctor, workers, audit, retention, orphans, usage, check_model),
     "Its parts, for production": (api, worker, dispatcher, migrate),
 }

@@ -54,6 +54,12 @@ def train(
     previews: Annotated[
         Path | None, typer.Option(help="A folder for preview images, generated during the training.", file_okay=False)
     ] = None,
+    snapshots: Annotated[
+        int | None,
+        typer.Option(
+            help="Adapters of earlier steps to keep, for `lipe snapshots`. Default: 3 for a LoRA.", min=0, max=20
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="--no-wait returns before the training ends.")] = True,
     dry_run: DryRunOption = False,
     url: Url = None,
@@ -71,6 +77,7 @@ def train(
         "parameters": parse_parameters(parameter, "--parameter"),
         "regularization": parse_parameters(regularization, "--regularization"),
         "previews": None if previews else 0,
+        "snapshots": snapshots,
     }
     reference_captions, console = _read_captions(captions, references or []), Console(stderr=True)
     with connect(url, api_key, console, data) as lipe:

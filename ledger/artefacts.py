@@ -15,7 +15,8 @@ from ledger.storage import StoredObject
 class NewArtefact:
     """An object that an attempt stored; `details` has its prompt, seed and so on.
 
-    `role`: "adapter", "manifest", "image", "source_mask", "edit_mask", "uncomposited" or "preview".
+    `role`: "adapter", "manifest", "snapshot", "snapshot_manifest", "image", "source_mask", "edit_mask", "uncomposited"
+    or "preview". A prior may use a snapshot instead of its adapter (`ledger.snapshots`).
     """
 
     role: str

@@ -132,6 +132,15 @@ def keep_checkpoint(session: Session, claim: Claim, checkpoint: SavedCheckpoint)
     return True
 
 
+def keep_snapshot(session: Session, claim: Claim, training: str, snapshot: NewArtefact) -> bool:
+    """Record a snapshot of the training (`partial_results.add_snapshot`). False: not the effective attempt."""
+    job = _lock_held(session, claim)
+    if job is None:
+        return False
+    partial_results.add_snapshot(job, training, snapshot)
+    return True
+
+
 def warn(session: Session, claim: Claim, found: Sequence[JobWarning]) -> bool:
     """Add warnings to the job while it runs. False: not the effective attempt."""
     job = _lock_held(session, claim)

@@ -24,6 +24,7 @@ from lipe_core.errors import ClassPromptsError, InvalidCheckpoint
 from lipe_core.recipe import load_recipe
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Category, Subject
+from lipe_core.training.config import PriorConfig
 from lipe_core.training.learn import LearnRequest, TrainingSet, prepare, train_prior
 from lipe_core.training.train import TrainingRun
 from worker.attempt import Attempt, ClaimLost
@@ -36,6 +37,7 @@ from worker.job_warnings import check_captions, check_images
 from worker.policy import allows_preview
 from worker.previews import PreviewGenerator, preview_uploads
 from worker.shared_sets import sets_for
+from worker.snapshots import SnapshotStore, snapshot_count, training_name, with_snapshots
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +66,14 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
     with attempt.stage("training"), preview_uploads(context.storage, attempt, may_show) as previews:
         count = parameters.get("previews", 0)
         generator = PreviewGenerator(previews, model, training_set.captions[0], regularization, count)
-        prior = _train(context, attempt, model, training_set, generator)
+        snapshots = SnapshotStore(context, attempt, training_name(training_set, model))
+        run = _run(attempt, parameters, training_set.config, generator, snapshots)
+        prior = _train(context, attempt, model, training_set, run)
     resolved = {
         "choices": parameters.get("choices", {}),
         "references": [reference.image_id for reference in row.references],
     }
-    return prior_result(prior, resolved, previews.stored)
+    return with_snapshots(prior_result(prior, resolved, previews.stored), snapshots)
 
 
 def _load(context: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], SubjectRow, list[Image.Image]]:
@@ -124,18 +128,26 @@ def _stage(attempt: Attempt, name: str) -> Iterator[OnStep]:
         yield attempt.reporter(name)
 
 
+def _run(
+    attempt: Attempt, parameters: dict[str, Any], config: PriorConfig, previews: PreviewGenerator, store: SnapshotStore
+) -> TrainingRun:
+    count = snapshot_count(parameters, config)
+    return TrainingRun(
+        on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
+        on_preview=previews.generate,
+        preview_every=previews.interval(config.steps),
+        on_snapshot=partial(store.keep, steps=config.steps) if count else None,
+        snapshots=count,
+    )
+
+
 def _train(
-    context: WorkerContext, attempt: Attempt, model: BaseModel, training_set: TrainingSet, previews: PreviewGenerator
+    context: WorkerContext, attempt: Attempt, model: BaseModel, training_set: TrainingSet, run: TrainingRun
 ) -> Prior:
     # The digest in the name keeps an attempt from resuming the weights of another training set: the base model, the
     # captioner or the prompt writer may have changed since.
     checkpoint = context.checkpoints / f"{attempt.claim.job_id}.{training_set.digest(model)}.safetensors"
-    run = TrainingRun(
-        on_step=lambda step, steps, loss: attempt.report("training", step, steps, loss=round(loss, 5)),
-        on_preview=previews.generate,
-        preview_every=previews.interval(training_set.config.steps),
-        checkpoint=checkpoint,
-    )
+    run = replace(run, checkpoint=checkpoint)
 
     def resumed(run: TrainingRun) -> Prior:
         try:

@@ -1,6 +1,5 @@
 """Priors: the artefacts learned from a subject's references. Creating one starts a training."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
@@ -11,7 +10,6 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api import problems
-from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep, caller_of
 from api.choices import Preset, chosen
 from api.consent import require_valid
@@ -19,26 +17,25 @@ from api.dry_run import DryRunBody, dry_run
 from api.fields import (
     DeadlineSeconds,
     Metadata,
-    Moment,
     PathId,
     Priority,
     RequestModel,
-    ResponseModel,
     WebhookUrl,
     check_url,
 )
 from api.filters import METADATA_PARAMETER, MetadataFilter, StatusFilter
 from api.idempotency import IdempotencyDep, IdempotentRequest
-from api.job_body import JobBody, JobWarning
+from api.job_body import JobBody
 from api.pagination import Listing, PageDep, listing
 from api.policy import POLICY_PROBLEMS, for_dry_run, require_policy
+from api.prior_body import DownloadablePrior, PriorBody, downloadable_prior
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problems import problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from api.webhook_choice import require_webhook_url
-from ledger import artefacts, consents, jobs, policy, priors, results, subjects
-from ledger.models import Job, Prior
+from ledger import jobs, policy, priors, results, subjects
+from ledger.models import Job
 from ledger.policy import Question
 from ledger.webhooks import PriorEventType
 
@@ -63,6 +60,10 @@ class NewPrior(RequestModel):
     previews: Annotated[int, Field(ge=0, le=20)] = 4
     """Largest number of preview images during the training. Set 0 for the fastest training."""
 
+    snapshots: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Number of steps before the last one, evenly apart, whose adapters are kept to choose from. Default: 3 for a LoRA,
+    0 for full attention weights, whose files are large. Set 0 to save storage, which each one needs as the last."""
+
     deadline_seconds: DeadlineSeconds = None
     priority: Priority = 0
     metadata: Metadata = Field(default_factory=dict)
@@ -81,52 +82,6 @@ class NewPrior(RequestModel):
 
 
 OptionalNewPrior = Annotated[NewPrior, Body(default_factory=NewPrior)]
-
-
-class PriorBody(ResponseModel):
-    """A prior; `ready_at` and `adapter_sha256` are null until its job has succeeded."""
-
-    id: str
-    """Id of the prior."""
-
-    subject_id: str
-    """Id of the subject."""
-
-    adapter_sha256: str | None
-    """SHA-256 of the adapter file, in hexadecimal; null until the training has succeeded."""
-
-    reference_ids: list[str]
-    """Ids of the images that the prior was trained on, in the order of its captions. Some may be deleted since. Empty
-    until the training has succeeded."""
-
-    ready_at: Moment | None
-    """Time at which the training succeeded, in UTC; null until then."""
-
-    created_at: Moment
-    """Time at which the training was requested, in UTC."""
-
-    warnings: list[JobWarning]
-    """Reasons why edits with this prior will probably be poor: the warnings of its newest job."""
-
-    @classmethod
-    def of(cls, prior: Prior, warnings: Iterable[Mapping[str, str]]) -> "PriorBody":
-        """The body of a row, with the warnings of its newest job."""
-        columns = {name: getattr(prior, name) for name in PriorBody.model_fields if name != "warnings"}
-        return PriorBody.model_validate(columns | {"warnings": list(warnings)})
-
-
-class DownloadablePrior(PriorBody):
-    """A prior with its newest job and, when ready, its manifest and files: adapter, manifest, previews."""
-
-    job_id: str | None
-    """Id of the newest job; null if it was deleted."""
-
-    manifest: dict[str, Any] | None
-    """Base model and settings of the training; null until it has succeeded."""
-
-    artefacts: list[ArtefactBody]
-    """Files: adapter, manifest and previews. Empty until the training has succeeded, and after the end of the consent
-    of the person shown."""
 
 
 @router.post(
@@ -202,15 +157,7 @@ def get_prior(prior_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
         prior = priors.get(session, caller.project_id, prior_id)
         if prior is None:
             raise problems.not_found("prior", prior_id)
-        job = jobs.of_prior(session, caller.project_id, prior_id)
-        is_withheld = job is None or consents.ended(session, [prior.subject_id])
-        files = [] if job is None or is_withheld else artefacts.of_job(session, caller.project_id, job.id)
-        return DownloadablePrior(
-            **PriorBody.of(prior, job.warnings if job else ()).model_dump(),
-            job_id=job.id if job else None,
-            manifest=prior.manifest,
-            artefacts=[artefact_body(service, artefact) for artefact in files],
-        )
+        return downloadable_prior(service, session, prior)
 
 
 def _question(idempotent: IdempotentRequest, subject_id: str, session: Session) -> Question | None:
@@ -242,6 +189,7 @@ def _create_job(
             **({"choices": choices} if (choices := chosen({"preset": new_prior.preset})) else {}),
             "regularization": new_prior.regularization.given(),
             "previews": new_prior.previews,
+            "snapshots": new_prior.snapshots,
         },
         metadata=new_prior.metadata,
         webhook_url=new_prior.webhook_url,

@@ -30,6 +30,10 @@ PROBLEMS: Mapping[str, str] = {
         "The subject has no ready prior, or the training of the named prior has not succeeded. Train one and "
         "wait for its job."
     ),
+    "snapshot_unknown": (
+        "The prior has no snapshot of the step; `detail` lists those that it has. An imported prior has none. "
+        "[Snapshots](snapshots.md) explains them."
+    ),
     "priors_not_mixable": (
         "The priors have different base models, different kinds of weights, or the same token; `detail` says which. "
         "[Mixing two priors](mixing.md) lists what can be mixed."

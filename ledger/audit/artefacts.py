@@ -14,6 +14,7 @@ from ledger.models import Artefact, Edit, Image, Job, Prior
 from ledger.states import State
 from ledger.storage import NoSuchObject, Storage, StoredObject
 
+ADAPTERS = ("adapter", "snapshot")
 COUNTED = ("adapter", "manifest", "image")
 
 
@@ -81,10 +82,10 @@ def _incomplete(session: Session) -> Iterator[Violation]:
 
 
 def _priors(session: Session) -> Iterator[Violation]:
-    """A prior must be ready if and only if one of its jobs succeeded, and must name that job's adapter."""
+    """A prior must be ready if and only if one of its jobs succeeded, and must name that job's adapter or snapshot."""
     learned = select(Job.id).where(Job.prior_id == Prior.id, Job.kind == "prior", Job.state == State.SUCCEEDED)
     same = and_(Artefact.key == Prior.adapter_key, Artefact.sha256 == Prior.adapter_sha256)
-    adapter = learned.join(Artefact, Artefact.job_id == Job.id).where(Artefact.role == "adapter", same)
+    adapter = learned.join(Artefact, Artefact.job_id == Job.id).where(Artefact.role.in_(ADAPTERS), same)
     ready = Prior.ready_at.is_not(None)
     for prior_id in session.scalars(select(Prior.id).where(ready, ~adapter.exists())):
         yield Violation(4, f"prior {prior_id}", "is ready, but its adapter is not an artefact of a succeeded job")

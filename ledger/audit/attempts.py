@@ -36,11 +36,11 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
     for job_id, before, after in session.execute(illegal):
         yield Violation(2, f"job {job_id}", f"went from {before} to {after}, which is not a legal transition")
 
-    written = select(Artefact.id, Artefact.key, Job).join(Job, Job.id == Artefact.job_id)
-    for artefact_id, key, job in session.execute(written):
+    written = select(Artefact.id, Artefact.role, Artefact.key, Job).join(Job, Job.id == Artefact.job_id)
+    for artefact_id, role, key, job in session.execute(written):
         project_id, job_id, epoch = job.project_id, job.id, job.epoch
-        # An edit keeps the results that its earlier attempts stored (`partial_results`).
-        first = 1 if job.kind == "edit" else epoch
+        # An edit keeps the results that its earlier attempts stored, a training its snapshots (`partial_results`).
+        first = 1 if job.kind == "edit" or role == "snapshot" else epoch
         if not any(key.startswith(attempt_prefix(project_id, job_id, own)) for own in range(first, epoch + 1)):
             yield Violation(
                 2, f"artefact {artefact_id}", f"of job {job_id} does not belong to its attempt {epoch}: {key}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from lipe_core.errors import InvalidPrior, PriorMismatch
@@ -88,6 +88,12 @@ def save_prior(adapter: dict[str, Tensor], manifest: Manifest, folder: Path) -> 
             shutil.move(folder, Path(unfinished) / "old")
         os.replace(new, folder)
     return Prior(adapter, manifest)
+
+
+def adapter_file(adapter: Mapping[str, Tensor]) -> bytes:
+    """The content of an adapter's file, as `save_prior` writes it."""
+    content: bytes = save({name: tensor.contiguous() for name, tensor in adapter.items()})
+    return content
 
 
 def load_prior(folder: Path, fingerprint: str | None = None) -> Prior:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,12 +21,14 @@ from lipe_core import precision, sdxl
 from lipe_core.adapters import lora
 from lipe_core.adapters.textual_inversion import token_vectors, use_token
 from lipe_core.sdxl import BaseModel
-from lipe_core.training.batches import Rows, TrainingData, noised, sample_training_step
+from lipe_core.shapes import Latents
+from lipe_core.training.batches import Batch, Rows, TrainingData, noised, sample_training_step
 from lipe_core.training.checkpoint import Checkpoint, TrainState, Weights
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
 from lipe_core.training.loss import denoising_loss
 from lipe_core.training.loss_scale import scaled, unscale_gradients
+from lipe_core.training.snapshots import Scorer, Snapshot, snapshot_steps
 
 _READ_EVERY = 10
 """Steps from one reading of the losses to the next. The host waits for the device to read one."""
@@ -36,6 +39,9 @@ OnTrainStep = Callable[[int, int, float], None]
 OnPreview = Callable[[int], None]
 """Called with (step) while the trained weights are applied to the model, so that it can generate a preview."""
 
+OnSnapshot = Callable[[Snapshot], None]
+"""Called with each snapshot, in the order of the steps; the last one is the result."""
+
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -44,6 +50,7 @@ class TrainingRun:
     `on_step` and `on_preview` (every `preview_every` steps; 0 = never) may raise an error to stop the training, which
     first saves its checkpoint. An existing `checkpoint` file is resumed; it is written every `checkpoint_every` steps.
     With `rows_at_once`, a step's rows go through the network in parts whose gradients add up, to use less memory.
+    Without `on_snapshot` no snapshot is taken or scored; with it, `snapshots` of them besides the last step's.
     """
 
     on_step: OnTrainStep = lambda step, steps, loss: None
@@ -52,6 +59,8 @@ class TrainingRun:
     checkpoint: Path | None = None
     checkpoint_every: int = 50
     rows_at_once: int | None = None
+    on_snapshot: OnSnapshot | None = None
+    snapshots: int = 3
 
 
 @dataclass(frozen=True)
@@ -77,11 +86,10 @@ def train_adapter(
     this returns or raises. Raises TrainingDiverged when the loss becomes NaN or infinite, InvalidCheckpoint, and
     ValueError for a missing token.
     """
-    if config.token_learning_rate and not token:
-        raise ValueError("name the token to learn, or leave token_learning_rate out")
-    vectors = token_vectors(model, token) if config.token_learning_rate else {}
+    vectors = _trained_vectors(model, token, config)
     empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2)
     data = TrainingData(references, regularization, empty).on(model)
+    scorer = _scorer(model, data, config, run)
     with (
         lora.trainable_weights(
             model, config.tuning, rank=config.rank, alpha=config.alpha, seed=config.seed, targets=config.targets
@@ -92,20 +100,31 @@ def train_adapter(
         checkpoint = Checkpoint(run.checkpoint, asdict(config), trainable.weights | vectors, optimizer, trainable.parts)
         state = checkpoint.load()
         trainable.publish()
+        take_snapshot = partial(_take_snapshot, run, scorer, partial(_export, trainable, vectors))
         while state.step < config.steps:
             state.advance(training_step(model, data, config, state.step, trainable, optimizer, run.rows_at_once))
             if state.step in (1, config.steps) or _is_due(_READ_EVERY, state.step):
                 state.read_losses()
             if _is_due(run.checkpoint_every, state.step):
                 checkpoint.save(state)
-            _call_back(run, checkpoint, state, config.steps)
-        trained_vectors = {name: vector.detach().cpu() for name, vector in vectors.items()}
-        return TrainingResult(trainable.export() | trained_vectors, tuple(state.losses))
+            _call_back(run, checkpoint, state, config.steps, take_snapshot)
+        take_snapshot(config.steps)
+        return TrainingResult(_export(trainable, vectors), tuple(state.losses))
 
 
-def _call_back(run: TrainingRun, checkpoint: Checkpoint, state: TrainState, steps: int) -> None:
+def _trained_vectors(model: BaseModel, token: str, config: PriorConfig) -> dict[str, torch.nn.Parameter]:
+    if config.token_learning_rate and not token:
+        raise ValueError("name the token to learn, or leave token_learning_rate out")
+    return token_vectors(model, token) if config.token_learning_rate else {}
+
+
+def _call_back(
+    run: TrainingRun, checkpoint: Checkpoint, state: TrainState, steps: int, take_snapshot: Callable[[int], None]
+) -> None:
     """Call the run's callbacks. If one raises, save the checkpoint first."""
     try:
+        if state.step in snapshot_steps(steps, run.snapshots):
+            take_snapshot(state.step)
         if _is_due(run.preview_every, state.step):
             run.on_preview(state.step)
         run.on_step(state.step, steps, state.losses[-1])
@@ -150,8 +169,7 @@ def training_step(
 def training_loss(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Tensor, ""]:
     """The rows' contribution to the loss of their step. Gradients flow."""
     batch = noised(model, rows, config)
-    with _autocast(model, config):
-        prediction = sdxl.predict(model, batch.x_t, batch.t, batch.conditioning)
+    prediction = _predict(model, config, batch)
     return denoising_loss(prediction, batch.target, batch.weight, batch.emphasis).sum()
 
 
@@ -169,6 +187,27 @@ def learning_rate_factor(step: int, config: PriorConfig) -> float:
     warmup = min(1.0, (step + 1) / max(1, config.warmup))
     decay = 0.55 + 0.45 * math.cos(math.pi * step / config.steps)
     return warmup * decay
+
+
+def _predict(model: BaseModel, config: PriorConfig, batch: Batch) -> Latents:
+    with _autocast(model, config):
+        return sdxl.predict(model, batch.x_t, batch.t, batch.conditioning)
+
+
+def _export(trainable: lora.TrainableWeights, vectors: Weights) -> dict[str, Tensor]:
+    """The tensors of a prior, on the CPU. They share no memory with the weights that are trained."""
+    return trainable.export() | {name: vector.detach().to("cpu", copy=True) for name, vector in vectors.items()}
+
+
+def _scorer(model: BaseModel, data: TrainingData, config: PriorConfig, run: TrainingRun) -> Scorer | None:
+    if run.on_snapshot is None:
+        return None
+    return Scorer.of_base(model, data, config, partial(_predict, model, config), run.rows_at_once)
+
+
+def _take_snapshot(run: TrainingRun, scorer: Scorer | None, export: Callable[[], dict[str, Tensor]], step: int) -> None:
+    if run.on_snapshot is not None and scorer is not None:
+        run.on_snapshot(Snapshot(step, export(), scorer.score()))
 
 
 def _autocast(model: BaseModel, config: PriorConfig) -> AbstractContextManager[object]:

@@ -19,7 +19,8 @@ def test_from_references_to_results(
     job = answer.json()
     assert answer.headers["location"] == job["urls"]["self"] == f"/v1/jobs/{job['id']}"
     assert answer.headers["x-request-id"] == job["request_id"] == "my-request"
-    assert job["parameters"] == {"prior": {"steps": 10, "rank": 4}, "regularization": {"count": 8}, "previews": 4}
+    parameters = {"prior": {"steps": 10, "rank": 4}, "regularization": {"count": 8}, "previews": 4, "snapshots": None}
+    assert job["parameters"] == parameters
     assert (job["status"], job["kind"], job["metadata"]) == ("queued", "prior", {"order": "7"})
     work(job["id"])
 

@@ -168,6 +168,7 @@ def test_resources_of_another_project_are_not_found(
         "/v1/webhook-deliveries/dlv_1/redeliver",
     ):
         refused(404, "not_found", stranger.post, path)
+    refused(404, "not_found", stranger.post, f"/v1/priors/{prior}/choose", json={"step": 1})
     for payload, param in (
         ({"subject_id": subject["id"], "image_id": theirs}, "subject_id"),
         ({"prior_id": prior, "image_id": theirs}, "prior_id"),

@@ -88,6 +88,7 @@ def test_files_become_a_subject_with_a_prior_and_the_previews_are_saved(
         "prior": {"steps": 5, "tuning": "lora"},
         "regularization": {"count": 3},
         "previews": 4,
+        "snapshots": None,
     }
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == {"p-1.png": b"p-1.png", "p-2.png": b"p-2.png"}
 

@@ -49,6 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
             "dashboards": {"enabled": True},
         },
         "webhooks": {"replicas": 2},
+        "broker": {"cidrs": ["10.2.0.0/16"], "sentinelPort": 26379},
     },
     "small": SERVERS | {
         "api": {"replicas": 1, "autoscaling": {"enabled": False}},

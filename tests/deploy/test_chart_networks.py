@@ -92,6 +92,13 @@ def test_only_the_webhook_worker_has_a_way_out_and_not_into_private_networks() -
         assert reached == set(SERVER_ADDRESSES), component
 
 
+def test_sentinels_are_reached_beside_the_broker() -> None:
+    objects = render(CASES["monitored"])
+    labels = _labels(objects)["worker-edits"]
+    reached = [port for port in (6379, 26379, 5432) if _calls_address(objects, labels, "10.2.0.5", port)]
+    assert reached == [6379, 26379]
+
+
 def test_the_download_of_models_reaches_the_hub_and_no_server() -> None:
     objects = render(CASES["two-models"])
     labels = _labels(objects)["models"]

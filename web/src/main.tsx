@@ -11,6 +11,7 @@ import "./styles/controls.css";
 import "./styles/feedback.css";
 import "./styles/images.css";
 import "./styles/results.css";
+import "./styles/snapshots.css";
 import "./styles/study.css";
 
 takeKeyFromAddress();

@@ -1,4 +1,4 @@
-"""Operations on priors: train or import one for a subject, read its files, delete it."""
+"""Operations on priors: train or import one for a subject, read its files, choose its snapshot, delete it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 
 from lipe_client.call import Call, Listing, create, filters, no_content, path_of
 from lipe_client.dry_runs import dry_run_of
-from lipe_client.models import Job, Preset, Prior, PriorSummary, Status, Subject, Upload
+from lipe_client.models import Job, Preset, Prior, PriorSummary, Snapshot, Status, Subject, Upload
 from lipe_client.operations import list_operation, operation
 
 
@@ -23,6 +23,7 @@ class Priors:
         parameters: Mapping[str, Any] | None = None,
         regularization: Mapping[str, Any] | None = None,
         previews: int | None = None,
+        snapshots: int | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
@@ -35,7 +36,8 @@ class Priors:
         `preset` trades time for likeness; parameters replace what it chooses.
         `deadline_seconds`: the job expires if no worker begins it in this time. `priority`: minutes by which it goes
         ahead of the project's other jobs.
-        `previews`: how many preview images to generate at even intervals during the training. `webhook_events`: the
+        `previews`: how many preview images to generate at even intervals during the training. `snapshots`:
+        how many adapters of earlier steps to keep, to `choose_snapshot` from. `webhook_events`: the
         types of event that `webhook_url` gets, by default those of the job's end; add "prior.started" for its start.
         """
         body = {
@@ -43,6 +45,7 @@ class Priors:
             "parameters": parameters,
             "regularization": regularization,
             "previews": previews,
+            "snapshots": snapshots,
             "metadata": metadata,
             "webhook_url": webhook_url,
             "webhook_events": list(webhook_events) if webhook_events is not None else None,
@@ -100,6 +103,12 @@ class Priors:
     def prior(self, prior: PriorSummary | str) -> Call[Prior]:
         """One prior. It has URLs of its files once it is ready."""
         return Call("GET", path_of("priors", prior), Prior.model_validate_json)
+
+    @operation
+    def choose_snapshot(self, prior: PriorSummary | str, snapshot: Snapshot | int) -> Call[Prior]:
+        """Let edits use the prior as it was after a step of its training: a snapshot of the prior, or its step."""
+        step = snapshot if isinstance(snapshot, int) else snapshot.step
+        return Call("POST", path_of("priors", prior, "choose"), Prior.model_validate_json, {"json": {"step": step}})
 
     @operation
     def delete_prior(self, prior: PriorSummary | str) -> Call[None]:

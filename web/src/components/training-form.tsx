@@ -24,6 +24,7 @@ export function TrainingForm({ subject }: { subject: Subject }) {
   const recipe = useModels().data?.[0]?.recipe as Record<string, Record<string, unknown>> | undefined;
   const [preset, setPreset] = useState<Preset>("balanced");
   const [previews, setPreviews] = useState("4");
+  const [snapshots, setSnapshots] = useState("default");
   const [prior, setPrior] = useState<Texts>({});
   const [regularization, setRegularization] = useState<Texts>({});
   const [isOpen, setOpen] = useState(false);
@@ -31,6 +32,7 @@ export function TrainingForm({ subject }: { subject: Subject }) {
   const body: NewPrior = {
     preset,
     previews: Number(previews),
+    snapshots: snapshots === "default" ? null : Number(snapshots),
     parameters: parsed("prior", prior) as NewPrior["parameters"],
     regularization: parsed("regularization", regularization) as NewPrior["regularization"],
   };
@@ -67,6 +69,17 @@ export function TrainingForm({ subject }: { subject: Subject }) {
           hint="Each costs a little time."
         >
           {["0", "2", "4", "8"].map((number) => (
+            <option key={number}>{number}</option>
+          ))}
+        </SelectField>
+        <SelectField
+          label="Snapshots to choose from"
+          value={snapshots}
+          onChange={(event) => setSnapshots(event.target.value)}
+          hint="Earlier steps that you can use instead of the last."
+        >
+          <option value="default">As usual</option>
+          {["0", "1", "3", "7"].map((number) => (
             <option key={number}>{number}</option>
           ))}
         </SelectField>

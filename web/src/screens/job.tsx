@@ -10,6 +10,7 @@ import { LossPlot } from "../components/loss-plot";
 import { Refusal } from "../components/notice";
 import { Picture } from "../components/picture";
 import { WritersOnly } from "../components/rights";
+import { Snapshots } from "../components/snapshots";
 import { JobProgress, StatusBadge } from "../components/status";
 import { useCaptions } from "../components/write-captions";
 import { usePlace } from "../lib/router";
@@ -25,6 +26,7 @@ function Training({ job, live }: { job: Job; live: Live }) {
   const previews = prior?.artefacts.filter((artefact) => artefact.role === "preview") ?? live.previews;
   return (
     <>
+      {prior?.manifest && <Snapshots prior={prior} />}
       {points.length > 1 && (
         <section className="card">
           <h2>Loss</h2>

@@ -30,7 +30,17 @@ from lipe_client.models.projects import (
     Worker,
     Workers,
 )
-from lipe_client.models.resources import Edit, EditSummary, Mix, Prior, PriorSummary, Reference, Result, Subject
+from lipe_client.models.resources import (
+    Edit,
+    EditSummary,
+    Mix,
+    Prior,
+    PriorSummary,
+    Reference,
+    Result,
+    Snapshot,
+    Subject,
+)
 from lipe_client.models.words import (
     TERMINAL_STATUSES,
     Category,
@@ -96,6 +106,7 @@ __all__ = [
     "Secrets",
     "ServedModel",
     "ServedModels",
+    "Snapshot",
     "Status",
     "Subject",
     "Upload",

@@ -51,12 +51,28 @@ class PriorSummary(Model):
     warnings: tuple[JobWarning, ...] = ()
 
 
+class Snapshot(Model):
+    """A prior as it was after `step` of its training, with its scores. Edits use the chosen one."""
+
+    step: int
+    identity: float
+    flexibility: float | None
+    is_chosen: bool
+    is_recommended: bool
+    adapter_sha256: str
+    preview: Artefact | None = None
+
+
 class Prior(PriorSummary):
-    """A prior with its newest job and, once it is ready, its files: adapter, manifest and previews."""
+    """A prior with its newest job and, once it is ready, its files and its snapshots, first step first.
+
+    The files with the roles "adapter" and "manifest" are those of the chosen snapshot.
+    """
 
     manifest: dict[str, Any] | None
     job_id: str | None
     artefacts: tuple[Artefact, ...]
+    snapshots: tuple[Snapshot, ...] = ()
 
 
 class Result(Model):
