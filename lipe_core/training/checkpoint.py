@@ -19,6 +19,7 @@ Weights = Mapping[str, torch.nn.Parameter]
 
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, which has the metadata."""
+_MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors; a damaged file names any length
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's tensors of a weight's shape."""
 
@@ -109,7 +110,10 @@ class Checkpoint:
 def saved_step(content: BufferedIOBase) -> int:
     """The number of steps that a checkpoint's content has done. Raises InvalidCheckpoint if it is none."""
     try:
-        header = json.loads(content.read(int.from_bytes(content.read(_LENGTH_BYTES), "little")))
+        length = int.from_bytes(content.read(_LENGTH_BYTES), "little")
+        if length > _MAX_HEADER_BYTES:
+            raise InvalidCheckpoint("the file is no checkpoint of a training")
+        header = json.loads(content.read(length))
         return int(json.loads(header["__metadata__"]["progress"])["step"])
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise InvalidCheckpoint("the file is no checkpoint of a training") from error
