@@ -148,9 +148,9 @@ compose-test: setup ## build the images, start the stack and test it; skipped wi
 	@TORCH_CPU_INDEX="$(TORCH_CPU_INDEX)" $(RUN)/python -m tests.compose.drive
 
 lock: setup ## write requirements/ with hashes, from pyproject.toml and constraints.txt
-	@$(LOCK) --extra api --output-file requirements/api.txt
-	@$(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt 2>/dev/null \
-		|| $(TORCH_CPU) $(LOCK) - --extra worker --output-file requirements/worker.txt --index $(TORCH_CPU_INDEX)
+	@$(LOCK) --extra api --extra tracing --output-file requirements/api.txt
+	@$(TORCH_CPU) $(LOCK) - --extra worker --extra tracing --output-file requirements/worker.txt 2>/dev/null \
+		|| $(TORCH_CPU) $(LOCK) - --extra worker --extra tracing --output-file requirements/worker.txt --index $(TORCH_CPU_INDEX)
 	@echo 'torch==$(TORCH)' | $(COMPILE) - --constraint constraints.txt --python-platform x86_64-manylinux_2_28 \
 		--output-file requirements/torch-cuda.txt
 	@$(TORCH_CPU) $(LOCK_TORCH) --index $(TORCH_CPU_INDEX) --index-strategy unsafe-best-match 2>/dev/null \

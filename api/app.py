@@ -42,6 +42,8 @@ from api.strict_query import strict_query
 from ledger import logs
 from ledger.settings import Settings
 from ledger.signed_urls import FILES_PATH
+from ledger.trace_settings import make_tracing
+from ledger.tracing import Tracing
 from ledger.version import VERSION
 
 MAX_JSON_BYTES = 256 * 1024
@@ -66,8 +68,11 @@ OPENAPI_TAGS = [
 ]
 
 
-def make_app(settings: Settings | None = None) -> FastAPI:
-    """The API with `settings`, or with the environment's. Raises pydantic.ValidationError if one is missing."""
+def make_app(settings: Settings | None = None, tracing: Tracing | None = None) -> FastAPI:
+    """The API with `settings` and `tracing`, or with the environment's.
+
+    Raises pydantic.ValidationError if a setting is missing, and TracingMissing.
+    """
     settings = settings or Settings()
     logs.configure()
     app = FastAPI(
@@ -80,6 +85,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's pages load their scripts from a public server
         redoc_url=None,
     )
+    app.state.tracing = tracing or make_tracing("api")
     problem_answers.install(app)
     app.add_middleware(BodyShareMiddleware, max_bytes=partial(_max_bytes, settings))
     app.add_middleware(AuthMiddleware)
@@ -104,6 +110,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     if settings.public_url:
         app.include_router(files.router)
     app.webhooks.include_router(webhook_events.make_router())
+    app.state.tracing.instrument(app)
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
 

@@ -82,6 +82,7 @@ _prior_job: dict[str, Any] = {
     "parameters": {"prior": {"steps": 800}, "regularization": {}},
     "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "webhook_events": [],
     "request_id": "req_1",
+    "trace_id": None,
     "created_at": MOMENT, "queued_at": MOMENT, "started_at": None, "finished_at": None, "cancel_requested_at": None,
     "priority": 0, "expires_at": None,
     "urls": {**_urls, "result": f"/v1/priors/{PRIOR}"},

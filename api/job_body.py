@@ -9,6 +9,7 @@ from api.service import Service
 from ledger.job_warnings import WarningCode
 from ledger.models import Job
 from ledger.states import JobKind, State
+from ledger.tracing import trace_id
 from ledger.waiting import Reason, Waiting
 
 
@@ -139,6 +140,9 @@ class JobBody(ResponseModel):
     request_id: str | None
     """`X-Request-Id` of the request that created the job. Quote it in a report of an error."""
 
+    trace_id: str | None
+    """Id of the trace that began with that request, 32 hexadecimal digits; null without tracing."""
+
     created_at: Moment
     """Time at which the job was created, in UTC."""
 
@@ -187,6 +191,7 @@ class JobBody(ResponseModel):
             webhook_url=job.webhook_url,
             webhook_events=job.webhook_events,
             request_id=job.request_id,
+            trace_id=trace_id(job.traceparent),
             created_at=job.created_at,
             queued_at=job.queued_at,
             started_at=job.started_at,

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from api.service import running_service
+from ledger.tracing import trace_names
 
 VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -43,7 +44,8 @@ class RequestIdMiddleware:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        with bound_contextvars(request_id=request_id):
+        tracing = running_service(Request(scope)).tracing
+        with bound_contextvars(request_id=request_id, **trace_names(tracing.traceparent())):
             try:
                 await self.app(scope, receive, send_with_id)
             finally:

@@ -20,6 +20,7 @@ from ledger.metrics_server import serve_metrics
 from ledger.notify import Notifier, make_notifier
 from ledger.settings import Settings
 from ledger.storage import Storage
+from ledger.tracing import Tracing
 from provenance.reading import Trust, load_trust
 
 AUTHENTICATING_THREADS, SUBMITTING_THREADS, POLICY_THREADS = 2, 4, 8
@@ -44,6 +45,7 @@ class Service:
     body_shares: BodyShares
     job_watch: JobWatch
     metrics: ApiMetrics
+    tracing: Tracing
 
 
 def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
@@ -52,7 +54,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         trust = load_trust(settings.credentials_chains, settings.credentials_trust_file)
-        metrics = ApiMetrics()
+        metrics, tracing = ApiMetrics(), app.state.tracing
         engine = make_engine(settings.database_url, on_wait=metrics.pool_wait.observe)
         storage, decoder = Storage(settings), Decoder()
         storage.open()
@@ -80,6 +82,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             body_shares=BodyShares(BODIES * settings.max_upload_bytes),
             job_watch=job_watch,
             metrics=metrics,
+            tracing=tracing,
         )
         # The objects that exist now live as long as the process. Collecting them took an eighth of each request's time.
         gc.collect()
@@ -91,6 +94,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             for pool in (job_watch, authenticating, submitting, asking_policy, decoder):
                 pool.close()
             engine.dispose()
+            tracing.close()
 
     return opened
 

@@ -79,6 +79,7 @@ def _commit(
         answer = idempotent.recall(session)
         if answer is None:
             job = create_job(session)
+            job.traceparent = service.tracing.traceparent()
             limits = check_quotas(quotas.of_jobs(session, idempotent.project_id, service.settings))
             body = JobBody.of(service, job).model_dump(mode="json")
             answer = idempotent.remember(session, Answer(202, body, {"Location": f"/v1/jobs/{job.id}"}))

@@ -93,6 +93,9 @@ class EventData(ResponseModel):
     warnings: list[JobWarning]
     """Reasons why the result will probably be poor."""
 
+    trace_id: str | None = None
+    """Id of the trace that began with the request, 32 hexadecimal digits; null without tracing."""
+
     result_path: str
     """Path of the result on the service. GET it with an API key for the captions, or for new URLs of the files."""
 

@@ -246,9 +246,14 @@ def _configure_program() -> None:
     """Format the logs of a program of the service, and check its settings: an error is one sentence."""
     from ledger import logs
     from ledger.settings import Settings
+    from ledger.trace_settings import TracingMissing, check_tracing
 
     with server_errors():
         Settings()
+    try:
+        check_tracing()
+    except TracingMissing as error:
+        raise typer.BadParameter(str(error)) from error
     logs.configure()
 
 

@@ -45,6 +45,8 @@ class Claim:
     seconds_queued: float
     is_import: bool = False
     """Whether the job's prior comes from a file and not from a training."""
+    traceparent: str | None = None
+    """The span of the request, below which the attempt's span is."""
     began: float = field(default_factory=time.monotonic)
     """The time of the claim by the worker's monotonic clock, which no change of the time of day moves."""
 
@@ -88,7 +90,16 @@ def claim(session: Session, job_id: str, worker: str, *, lease_seconds: float) -
     leases.take(session, job, seconds=lease_seconds)
     seconds_queued = (job.claimed_at - job.queued_at).total_seconds()
     is_import = "import" in job.parameters
-    return Claim(job.id, job.project_id, cast(JobKind, job.kind), job.epoch, job.attempt, seconds_queued, is_import)
+    return Claim(
+        job.id,
+        job.project_id,
+        cast(JobKind, job.kind),
+        job.epoch,
+        job.attempt,
+        seconds_queued,
+        is_import,
+        job.traceparent,
+    )
 
 
 def renew(on: SessionOrConnection, claim: Claim, progress: Progress, *, lease_seconds: float) -> Control:

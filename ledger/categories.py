@@ -79,6 +79,12 @@ def is_known(class_noun: str) -> bool:
     return not _LIKENESSES.isdisjoint(words) or (bool(words) and any(form in known for form in _forms(words[-1])))
 
 
+def has_known_words_only(class_noun: str) -> bool:
+    """Whether every word of the class noun is in a list, so that it cannot be a name."""
+    words, known = _words(class_noun), _PEOPLE | _ANIMALS | _THINGS | _LIKENESSES
+    return bool(words) and all(any(form in known for form in _forms(word)) for word in words)
+
+
 def _words(class_noun: str) -> list[str]:
     return unicodedata.normalize("NFKC", class_noun).casefold().replace("-", " ").split()
 

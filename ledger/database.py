@@ -69,6 +69,8 @@ def make_engine(url: str, *, pool_size: int = 10, on_wait: Callable[[float], Non
 
 def _timed_pool(on_wait: Callable[[float], None]) -> type[QueuePool]:
     class TimedPool(QueuePool):
+        __module__ = QueuePool.__module__  # the pool logs under this name, as SQLAlchemy's other modules do
+
         def connect(self) -> PoolProxiedConnection:
             start = time.perf_counter()
             try:

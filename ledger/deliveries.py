@@ -40,6 +40,7 @@ class DeliveryAttempt:
     body: bytes
     attempt: int
     leased_until: datetime
+    traceparent: str | None = None
 
 
 def get(session: Session, project_id: str, delivery_id: str) -> Delivery | None:
@@ -125,6 +126,7 @@ def claim(session: Session, delivery_id: str, lease: float) -> DeliveryAttempt |
         delivery.body,
         delivery.attempts,
         delivery.next_attempt_at,
+        delivery.traceparent,
     )
 
 

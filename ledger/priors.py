@@ -28,6 +28,13 @@ def get(session: Session, project_id: str, prior_id: str) -> Prior | None:
     return session.scalars(select(Prior).where(Prior.project_id == project_id, Prior.id == prior_id)).first()
 
 
+def is_base_model_unused(session: Session, fingerprint: str) -> bool:
+    """Whether there are ready priors, but none of this base model."""
+    ready = select(Prior.id).where(Prior.ready_at.is_not(None))
+    of_this = ready.where(Prior.manifest["fingerprint"].astext == fingerprint)
+    return bool(session.scalar(select(ready.exists() & ~of_this.exists())))
+
+
 def mark_ready(
     session: Session,
     prior_id: str,

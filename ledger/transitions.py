@@ -15,6 +15,7 @@ from ledger import leases, outbox, outcomes, previews, usage, webhooks
 from ledger.database import now
 from ledger.models import Event, Job
 from ledger.states import TERMINAL, State, check
+from ledger.tracing import trace_id
 
 FIRST_EPOCH = 1
 NO_FACTS: Mapping[str, Any] = MappingProxyType({})
@@ -42,10 +43,11 @@ def announce(session: Session, job: Job, event_type: str, facts: Mapping[str, An
         "edit_id": job.edit_id,
         "result_path": job.result_path,
         "warnings": job.warnings,
+        "trace_id": trace_id(job.traceparent),
         "metadata": job.user_metadata,
     }
     url = job.webhook_url if webhooks.subscribes(job.webhook_events, event_type) else None
-    webhooks.create_deliveries(session, job.project_id, job.id, event_type, data, url)
+    webhooks.create_deliveries(session, job.project_id, job.id, event_type, data, url, job.traceparent)
 
 
 def event(job: Job, state: State) -> Event:

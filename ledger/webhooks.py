@@ -96,7 +96,13 @@ def delete_endpoint(session: Session, project_id: str, endpoint_id: str) -> bool
 
 
 def create_deliveries(
-    session: Session, project_id: str, job_id: str, event_type: str, data: dict[str, Any], webhook_url: str | None
+    session: Session,
+    project_id: str,
+    job_id: str,
+    event_type: str,
+    data: dict[str, Any],
+    webhook_url: str | None,
+    traceparent: str | None = None,
 ) -> None:
     """Write one delivery for each enabled endpoint that subscribes to the event, and one for the URL if it is given."""
     # Not the whole row: the database roles of most programs may not read the secrets.
@@ -126,6 +132,7 @@ def create_deliveries(
             attempts=0,
             next_attempt_at=moment,
             notified_at=moment,
+            traceparent=traceparent,
         )
         session.add(delivery)
         outbox.add(session, TASK, delivery.id)

@@ -34,6 +34,8 @@ from ledger.notify import QUEUES
 from ledger.settings import Settings
 from ledger.states import JOB_KINDS, JobKind
 from ledger.storage import Storage
+from ledger.trace_settings import make_tracing
+from ledger.tracing import Tracing
 from provenance.certificates import InvalidCertificates
 from worker.broker import drop_unreadable_messages
 from worker.fetch import fetch, find_project
@@ -107,7 +109,14 @@ def make_app(
     metrics = webhook_metrics if webhooks_only else worker_metrics
 
     @cache
+    def tracing() -> Tracing:
+        made = make_tracing("webhooks" if webhooks_only else "worker")
+        made.instrument()
+        return made
+
+    @cache
     def engine() -> Engine:
+        tracing()  # before the first connection
         return make_engine(settings.database_url, on_wait=metrics.pool_wait.observe)
 
     @cache
@@ -125,7 +134,7 @@ def make_app(
         from worker.work import Work
 
         logs.adopt("transformers", "diffusers", "huggingface_hub")
-        context = make_context(settings, engine(), draining, worker_metrics)
+        context = make_context(settings, engine(), draining, worker_metrics, tracing())
         worker_metrics.show_gpu(context.gpu.memory)
         context.warm_up()
         jobs = Work(context, kinds)
@@ -158,6 +167,7 @@ def make_app(
             work().finish()
             for thread in presence:
                 thread.join(LEAVE_SECONDS)  # the database may not answer
+            tracing().close()
 
     @app.task(name="lipe.prior")
     def prior(_job_id: str) -> None:
@@ -198,6 +208,7 @@ def make_app(
             allow_private=settings.allow_private_urls,
             ports=settings.allowed_webhook_ports,
             metrics=webhook_metrics,
+            tracing=tracing(),
         )
         limiter.run(find_receiver(begin(), delivery_id), delivery_id, send)
 

@@ -12,17 +12,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any, TypeVar
 
 from psycopg import Connection
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.attempts import Claim, Control, Progress
 from ledger.database import UNAVAILABLE, Autocommit
 from ledger.storage import StorageError
+from ledger.tracing import NO_TRACING, Tracing
 
 RENEW_SECONDS = (0.2, 2.0)
 """The shortest and the longest time between two renewals."""
@@ -86,6 +89,7 @@ class Attempt:
     max_seconds: float = math.inf
     gives_way: Callable[[Connection], bool] = lambda _: False
     on_renewal: Callable[[float | None], None] = lambda _: None
+    tracing: Tracing = NO_TRACING
     _began: float = field(init=False)
     _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
     _stage_began: tuple[int, float] = (0, 0.0)
@@ -105,7 +109,9 @@ class Attempt:
 
         After `stuck_seconds` without a report, the thread calls `on_stuck` with the reason and renews no more.
         """
-        thread = Thread(target=self._keep_lease, args=(stuck_seconds, on_stuck), name="lease", daemon=True)
+        # Its log lines name the job, too. Its statements are in no trace: a training would have thousands.
+        target = bound_contextvars(**get_contextvars())(self._keep_lease)
+        thread = Thread(target=target, args=(stuck_seconds, on_stuck), name="lease", daemon=True)
         thread.start()
         try:
             yield
@@ -119,7 +125,8 @@ class Attempt:
         """Context manager that reports the beginning of a stage and measures its duration."""
         start = self.clock()
         self.report(name, step, total)
-        yield
+        with self.tracing.span(f"stage {name}"):
+            yield
         self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - start
 
     def report(self, stage: str, step: int, total: int, **details: Any) -> None:
@@ -274,5 +281,5 @@ def start_in_thread(operation: Callable[[], Result]) -> "Future[Result]":
         except Exception as error:
             future.set_exception(error)
 
-    Thread(target=run, daemon=True).start()
+    Thread(target=copy_context().run, args=(run,), daemon=True).start()
     return future

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from ledger.database import Autocommit, UnitOfWork, autocommit, unit_of_work
 from ledger.settings import Settings
 from ledger.storage import Storage
+from ledger.tracing import NO_TRACING, Tracing
 from lipe_core.captioning.chat import ChatEndpoint
 from provenance.signing import Signer
 from worker.caption_checker import CaptionChecker
@@ -38,6 +39,7 @@ class WorkerContext:
     draining: Callable[[], bool]
     name: str
     metrics: WorkerMetrics
+    tracing: Tracing
     caption_model: CaptionModel | None = None
     prompt_writer: ChatEndpoint | None = None
     caption_checker: CaptionChecker | None = None
@@ -55,7 +57,11 @@ class WorkerContext:
 
 
 def make_context(
-    settings: Settings, engine: Engine, draining: Callable[[], bool], metrics: WorkerMetrics | None = None
+    settings: Settings,
+    engine: Engine,
+    draining: Callable[[], bool],
+    metrics: WorkerMetrics | None = None,
+    tracing: Tracing = NO_TRACING,
 ) -> WorkerContext:
     """The context by the settings. Loads no model and opens no connection. Raises InvalidCertificates."""
     metrics = metrics or WorkerMetrics()
@@ -75,6 +81,7 @@ def make_context(
         draining,
         f"{socket.gethostname()}:{os.getpid()}",
         metrics,
+        tracing,
         CaptionModel(settings.captioner, settings.captioner_revision or None, settings.captioner_bits)
         if settings.captioner
         else None,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ledger import workers
+from ledger import priors, workers
 from ledger.database import UNAVAILABLE
 from ledger.version import VERSION
 from ledger.workers import Facts
@@ -70,6 +70,7 @@ def _describe_recipe(checkpoint: str, override: str) -> dict[str, Any]:
 def _report_until_over(
     context: WorkerContext, kinds: Sequence[str], model: dict[str, Any], is_over: Callable[[], bool]
 ) -> None:
+    _warn_of_unused_model(context, kinds, model)
     due, was_draining = time.monotonic(), False
     while not is_over():
         is_draining = context.draining()
@@ -82,6 +83,21 @@ def _report_until_over(
             workers.leave(session, context.name)
     except SQLAlchemyError:
         log.warning("cannot write that this worker leaves; it is forgotten without that")
+
+
+def _warn_of_unused_model(context: WorkerContext, kinds: Sequence[str], model: dict[str, Any]) -> None:
+    """Say that a worker without trainings will wait, if no prior is of its base model."""
+    try:
+        with context.begin() as session:
+            is_unused = "prior" not in kinds and priors.is_base_model_unused(session, str(model.get("fingerprint")))
+    except (SQLAlchemyError, *UNAVAILABLE):
+        return  # the reports say so
+    if is_unused:
+        log.warning(
+            "no prior is of the base model %s: this worker has no edits of priors to do until a worker of trainings "
+            "has the same model; is LIPE_BASE_MODEL right?",
+            model.get("name"),
+        )
 
 
 def _facts(context: WorkerContext, *, is_draining: bool) -> Facts:

@@ -5,11 +5,13 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
 from psycopg import Connection
 from sqlalchemy.orm import Session
+from structlog.contextvars import bound_contextvars
 from torch import OutOfMemoryError
 
 from ledger import artefacts, attempts, jobs, partial_results
@@ -18,6 +20,7 @@ from ledger.attempts import Claim
 from ledger.database import UNAVAILABLE
 from ledger.states import JobKind
 from ledger.storage import StorageError, attempt_prefix, job_prefix
+from ledger.tracing import trace_names
 from lipe_core.memory import free_memory
 from worker import captions, checkpoints, edit, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, start_in_thread
@@ -51,6 +54,20 @@ def run_job(
     `run_end` gets the end of an edit, which needs no GPU: its results are stored, under its lease as before. It may run
     it in another thread, while this one runs the next job.
     """
+    names = {"job_id": claim.job_id, "attempt": claim.attempt}
+    with (
+        bound_contextvars(**names, **trace_names(claim.traceparent)),
+        context.tracing.span(f"job {claim.kind}", claim.traceparent, kind=claim.kind, **names),
+    ):
+        return _run_attempt(context, claim, gives_way, run_end)
+
+
+def _run_attempt(
+    context: WorkerContext,
+    claim: Claim,
+    gives_way: Callable[[Connection], bool],
+    run_end: Callable[[Callable[[], None]], None],
+) -> bool:
     settings, job_id = context.settings, claim.job_id
     attempt = Attempt(
         context.autocommit,
@@ -60,6 +77,7 @@ def run_job(
         max_seconds=settings.max_job_seconds,
         gives_way=gives_way,
         on_renewal=context.metrics.count_renewal,
+        tracing=context.tracing,
     )
     context.metrics.queue_seconds.labels(claim.kind).observe(claim.seconds_queued)
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
@@ -73,7 +91,7 @@ def run_job(
         lease = stack.pop_all()
     is_usable = context.gpu.is_usable()
     free_memory()
-    end = partial(_end, context, attempt, lease, made)
+    end = partial(copy_context().run, _end, context, attempt, lease, made)  # in any thread: the names of its log lines
     (run_end if claim.kind == "edit" and is_usable else at_once)(end)
     if not is_usable:
         raise SystemExit("the GPU is broken for this process: a new one must take the next job")

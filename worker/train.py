@@ -36,6 +36,7 @@ from worker.job_result import File, JobResult
 from worker.job_warnings import check_captions, check_images
 from worker.policy import allows_preview
 from worker.previews import PreviewGenerator, preview_uploads
+from worker.shared_sets import sets_for
 from worker.snapshots import SnapshotStore, snapshot_count, training_name, with_snapshots
 
 log = logging.getLogger(__name__)
@@ -49,13 +50,15 @@ def learn(context: WorkerContext, attempt: Attempt) -> JobResult:
     check_images(context, attempt, images)
     request = _request(context, attempt, model, row, images)
     recipe = load_recipe(model.checkpoint, context.settings.recipe)
-    regularization = recipe.regularization_config(parameters.get("regularization", {}))
+    own = parameters.get("regularization", {})
+    regularization = recipe.regularization_config(own)
     training_set = prepare(
         model,
         request,
         recipe.prior_config(request.category, parameters.get("prior", {}), parameters.get("choices", {})),
         regularization,
         cache=context.settings.data_dir / "regularization",
+        shared=sets_for(context, attempt, row.class_noun, own),
         stage=partial(_stage, attempt),
     )
     check_captions(context, attempt, images, training_set.captions, request.subject)

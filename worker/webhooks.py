@@ -14,11 +14,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from structlog.contextvars import bound_contextvars
+
 from ledger import deliveries
 from ledger.addresses import WEB_PORTS, Forbidden
 from ledger.database import UnitOfWork
 from ledger.deliveries import DeliveryAttempt, Outcome
 from ledger.safehttp import Response, Unreachable, post
+from ledger.tracing import NO_TRACING, Tracing, trace_names
 from ledger.webhook_signing import headers
 from worker.metrics import WebhookMetrics
 from worker.receiver_limiter import Receiver
@@ -49,29 +52,37 @@ def deliver(
     allow_private: bool,
     ports: Collection[int] = WEB_PORTS,
     metrics: WebhookMetrics | None = None,
+    tracing: Tracing = NO_TRACING,
 ) -> None:
     """Make one attempt at the delivery, and count it. Does nothing if it is not due or another worker has it."""
     with begin() as session:
         sending = deliveries.claim(session, delivery_id, LEASE_SECONDS)
     if sending is None:
         return
-    start = time.perf_counter()
-    decision, status, error = _attempt(sending, allow_private, ports)
-    if metrics is not None:
-        metrics.attempts.labels(decision.outcome).inc()
-        metrics.attempt_seconds.observe(time.perf_counter() - start)
-    log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, decision.outcome)
-    with begin() as session:
-        deliveries.record_outcome(session, sending, decision.outcome, decision.retry_in, status, error)
+    names = {"delivery_id": delivery_id, "attempt": sending.attempt}
+    with (
+        bound_contextvars(**names, **trace_names(sending.traceparent)),
+        tracing.span("webhook", sending.traceparent, **names),
+    ):
+        start = time.perf_counter()
+        traceparent = tracing.traceparent() or sending.traceparent
+        decision, status, error = _attempt(sending, traceparent, allow_private, ports)
+        log.info("delivery %s: attempt %d: %s: %s", delivery_id, sending.attempt, status or error, decision.outcome)
+        if metrics is not None:
+            metrics.attempts.labels(decision.outcome).inc()
+            metrics.attempt_seconds.observe(time.perf_counter() - start)
+        with begin() as session:
+            deliveries.record_outcome(session, sending, decision.outcome, decision.retry_in, status, error)
 
 
 def _attempt(
-    sending: DeliveryAttempt, allow_private: bool, ports: Collection[int]
+    sending: DeliveryAttempt, traceparent: str | None, allow_private: bool, ports: Collection[int]
 ) -> tuple[Decision, int | None, str | None]:
     """Send the delivery; what follows, the status of the response, and the error if there is no response."""
     chance = random.random()  # noqa: S311
     try:
         fields = headers(sending.secrets, sending.message_id, int(time.time()), sending.body)
+        fields |= {"traceparent": traceparent} if traceparent else {}
         response = post(
             sending.url, sending.body, fields, seconds=TIMEOUT_SECONDS, allow_private=allow_private, ports=ports
         )

@@ -19,6 +19,7 @@ class Job(Row):
     before there were ranks. `base_model` is the fingerprint of the one that the job needs; None: any.
     `partial` has the results that an unfinished edit has stored (`partial_results`), `warnings` those of
     `job_warnings`. The job expires at `expires_at` if no attempt has begun.
+    `traceparent` is the span of the request (`ledger.tracing`), None without tracing.
     `webhook_events` are the types of event that `webhook_url` gets; empty: the job's end.
     The release before this one reads `notified_at` and writes `lease_until`; a later one drops them.
     """
@@ -49,6 +50,7 @@ class Job(Row):
     webhook_url: Mapped[str | None]
     webhook_events: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     request_id: Mapped[str | None]
+    traceparent: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     epoch: Mapped[int]
     attempt: Mapped[int]
@@ -215,6 +217,7 @@ class Delivery(Row):
     notified_at: Mapped[datetime]
     last_status: Mapped[int | None]
     last_error: Mapped[str | None]
+    traceparent: Mapped[str | None]
     delivered_at: Mapped[datetime | None]
     created_at: Mapped[Moment]
 

@@ -19,7 +19,8 @@ Weights = Mapping[str, torch.nn.Parameter]
 
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, which has the metadata."""
-_MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors; a damaged file names any length
+_MAX_HEADER_BYTES = 100_000_000
+"""As in safetensors; the first bytes of a truncated file may spell any number."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 """AdamW's tensors of a weight's shape."""
 
@@ -111,9 +112,7 @@ def saved_step(content: BufferedIOBase) -> int:
     """The number of steps that a checkpoint's content has done. Raises InvalidCheckpoint if it is none."""
     try:
         length = int.from_bytes(content.read(_LENGTH_BYTES), "little")
-        if length > _MAX_HEADER_BYTES:
-            raise InvalidCheckpoint("the file is no checkpoint of a training")
-        header = json.loads(content.read(length))
+        header = json.loads(content.read(length) if length <= _MAX_HEADER_BYTES else b"")
         return int(json.loads(header["__metadata__"]["progress"])["step"])
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise InvalidCheckpoint("the file is no checkpoint of a training") from error

@@ -24,7 +24,7 @@ from lipe_core.subject import Category, Subject
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
 from lipe_core.training.references import encode_references
-from lipe_core.training.regularization import RegularizationConfig, regularization_set
+from lipe_core.training.regularization import RegularizationConfig, SharedSets, regularization_set
 from lipe_core.training.train import TrainingRun, train_adapter
 
 StageContext = Callable[[str], AbstractContextManager[OnStep]]
@@ -98,12 +98,13 @@ def prepare(
     regularization: RegularizationConfig,
     *,
     cache: Path | None = None,
+    shared: SharedSets | None = None,
     stage: StageContext = no_stage,
 ) -> TrainingSet:
     """Caption and encode the references, and generate the regularization set if the config uses one.
 
-    `cache` is a folder for regularization sets. Raises InvalidCaptions, InvalidSubject, and the errors of the
-    captioner, the prompt writer and `stage`.
+    `cache` is a folder for regularization sets, and `shared` has those of other machines. Raises InvalidCaptions,
+    InvalidSubject, and the errors of the captioner, the prompt writer and `stage`.
     """
     _check_captions(model, request)
     with stage("captioning"):
@@ -114,7 +115,9 @@ def prepare(
     if config.preservation_batch_size:
         with stage("regularizing") as on_step:
             prompts = _class_prompts(model, request, regularization)
-            encoded = regularization_set(model, prompts.prompts, regularization, cache=cache, on_step=on_step)
+            encoded = regularization_set(
+                model, prompts.prompts, regularization, cache=cache, shared=shared, on_step=on_step
+            )
     return TrainingSet(
         subject=request.subject,
         config=config,

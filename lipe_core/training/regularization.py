@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 from annotated_types import Interval
@@ -61,16 +61,29 @@ class RegularizationConfig:
         check_settings(self)
 
 
+@runtime_checkable
+class SharedSets(Protocol):
+    """Sets that several machines share. The implementation handles the errors of its storage."""
+
+    def fetch(self, file: Path) -> bool:
+        """Write the set of the file's name into the file. False: there is none."""
+
+    def store(self, file: Path, sha256: str) -> None:
+        """Keep the set for other machines; `sha256` (hex) is that of the file."""
+
+
 def regularization_set(
     model: BaseModel,
     prompts: Sequence[str],
     config: RegularizationConfig = RegularizationConfig(),
     *,
     cache: Path | None = None,
+    shared: SharedSets | None = None,
     on_step: OnStep = no_progress,
 ) -> EncodedSet:
     """Generate one image for each prompt, prompt k from seed + k, or load the set from the folder `cache`.
 
+    A set that the folder does not have comes from `shared`, or is stored there, if both are given.
     Of several processes that need the same set, one generates it. The others wait and call `on_step` with step 0
     meanwhile. A damaged file is generated again. Beyond MAX_SETS, the sets that were used longest ago are deleted.
     Raises ValueError without prompts.
@@ -84,16 +97,30 @@ def regularization_set(
     cache.mkdir(parents=True, exist_ok=True)
     total = config.steps * len(range(0, len(prompts), _ROWS_AT_ONCE))
     with _locked(file.with_suffix(".lock"), on_wait=lambda: on_step(0, total)):
-        if file.exists():
-            try:
-                return _load(file)
-            except _UNREADABLE as error:
-                log.warning("regularization set %s is damaged and generated again: %s", file.name, error)
-                file.unlink()
-        dataset.save(_generate(model, prompts, config, on_step), file)
-        _digest_file(file).write_text(_digest(file))
+        found = _read(file)
+        if found is None and shared is not None and shared.fetch(file):
+            _digest_file(file).write_text(_digest(file))
+            found = _read(file)
+        if found is None:
+            dataset.save(_generate(model, prompts, config, on_step), file)
+            _digest_file(file).write_text(_digest(file))
+            found = _load(file)
+            if shared is not None:
+                shared.store(file, _digest(file))
         _evict(cache)
+        return found
+
+
+def _read(file: Path) -> EncodedSet | None:
+    """The set in the file; None if there is no file, or if it was damaged and is deleted now."""
+    if not file.exists():
+        return None
+    try:
         return _load(file)
+    except _UNREADABLE as error:
+        log.warning("regularization set %s is damaged and generated again: %s", file.name, error)
+        file.unlink()
+        return None
 
 
 def _load(file: Path) -> EncodedSet:

@@ -54,7 +54,11 @@ def test_a_training_stopped_at_a_random_step(
 
 
 def on_a_disk_of_its_own(folder: Path) -> Body:
-    return partial(os.environ.__setitem__, "LIPE_DATA_DIR", str(folder))
+    return partial(_use_folder, str(folder))
+
+
+def _use_folder(folder: str) -> None:
+    os.environ["LIPE_DATA_DIR"] = folder
 
 
 @pytest.mark.slow

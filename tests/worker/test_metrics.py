@@ -28,7 +28,7 @@ def samples(metrics: ProgramMetrics) -> dict[tuple[str, ...], float]:
 def test_a_worker_counts_its_jobs(
     context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
 ) -> None:
-    job = learn(begin, project, subject, steps=1)
+    job = learn(begin, project, subject, steps=1, rank=3)  # a prior that no other test has
     run_job(context, job.id)
     broken = edit(begin, storage, project, subject, job.prior_id, steps=3, no_such_parameter=1)
     run_job(context, broken.id)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from ledger import workers
+from ledger import priors, workers
 from ledger.database import UnitOfWork
+from ledger.models import Project, Subject
 from ledger.version import VERSION
 from lipe_core.recipe import Recipe, load_recipe
 from menagerie.models import CHECKPOINT
@@ -125,3 +126,22 @@ def test_the_packaged_miniature_says_what_it_is() -> None:
     assert (description["name"], description["miniature"], description["license"]) == (
         "LIPE miniature", True, "apache-2.0",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "kinds", "warns"),
+    [("another", ["edit"], True), ("its own", ["edit"], False), ("another", ["edit", "prior"], False)],
+)
+def test_a_worker_whose_base_model_no_prior_has_says_so_at_its_start(
+    context: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject, caplog: pytest.LogCaptureFixture,
+    fingerprint: str, kinds: list[str], warns: bool,
+) -> None:  # fmt: skip
+    model = presence.describe_model(context.gpu.base_model())
+    presence._warn_of_unused_model(context, kinds, model)
+    assert not caplog.records  # a new installation has no priors
+    manifest = {"fingerprint": model["fingerprint"] if fingerprint == "its own" else fingerprint}
+    with begin() as session:
+        prior = priors.create(session, project.id, subject.id)
+        priors.mark_ready(session, prior.id, manifest=manifest, adapter_key="key", adapter_sha256="0")
+    presence._warn_of_unused_model(context, kinds, model)
+    assert ("no prior is of the base model" in caplog.text) == warns

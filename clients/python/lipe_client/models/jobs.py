@@ -72,6 +72,7 @@ class Job(Model):
     resolved: dict[str, Any]
     metrics: dict[str, Any]
     metadata: dict[str, str]
+    trace_id: str | None = None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
