@@ -43,8 +43,8 @@ function Card({ snapshot, all, isBusy, onChoose }: CardProps) {
       )}
       <h3>Step {step}</h3>
       <p className="snapshot-marks">
-        {isChosen && <span className="mark mark-chosen">In use</span>}
-        {snapshot.is_recommended && <span className="mark">Recommended</span>}
+        {isChosen && <span className="snapshot-mark is-chosen">In use</span>}
+        {snapshot.is_recommended && <span className="snapshot-mark">Recommended</span>}
       </p>
       <dl className="scores">
         <Score name="Identity" value={snapshot.identity} length={shareOfBest(all, snapshot.identity)} />
@@ -57,7 +57,7 @@ function Card({ snapshot, all, isBusy, onChoose }: CardProps) {
             type="button"
             disabled={isBusy}
             onClick={() => onChoose(step)}
-            aria-label={`Use step ${step}`}
+            aria-label={`Use this one: step ${step}`}
           >
             Use this one
           </button>

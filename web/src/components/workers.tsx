@@ -40,7 +40,8 @@ export function Workers() {
     <>
       <Refusal error={workers.error} />
       {workers.data && workers.data.data.length > 0 && (
-        <div className="table-scroll">
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: keys must be able to scroll it
+        <section className="table-scroll" aria-label="Workers, scrollable" tabIndex={0}>
           <table>
             <thead>
               <tr>
@@ -57,7 +58,7 @@ export function Workers() {
               ))}
             </tbody>
           </table>
-        </div>
+        </section>
       )}
     </>
   );
