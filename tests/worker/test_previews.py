@@ -108,7 +108,7 @@ def test_an_edit_has_the_first_pass_as_its_preview_and_keeps_only_its_results(
     assert {step for stage, step, _ in stages if stage == "editing"} == {6, 7, 8, 9, 10, 11, 12}
     kept = {artefact.key for artefact in verified(begin, storage, job)}
     assert set(storage.keys(f"projects/{job.project_id}/jobs/{job.id}/")) == kept
-    assert len(kept) == 8
+    assert len(kept) == 6
     assert "preview" not in current(begin, job).progress
 
 
