@@ -45,13 +45,7 @@ class Decoder:
         self.queue, self.limiter = FairQueue(PROCESSES), CapacityLimiter(PROCESSES)
         self._lock, self._is_closed = Lock(), False
         self._tasks: set[Future[Any]] = set()
-        self._pool = ProcessPool(
-            PROCESSES + 1,  # a spare: another one may have been ended and start anew
-            max_tasks=IMAGES_PER_PROCESS,
-            initializer=_start,
-            initargs=(memory,),
-            context=get_context("spawn"),  # a forked process may inherit a lock that a thread of the parent holds
-        )
+        self._pool = self._new_pool()
 
     def __call__(self, content: bytes, *, max_bytes: int, min_side: int, find_faces: bool = False) -> SanitizedImage:
         """Wait for the sanitized image. Raises Problem, with a code of its own for each kind of refusal."""
@@ -88,6 +82,9 @@ class Decoder:
         with self._lock:
             if self._is_closed:
                 raise Problem("internal", "the service is ending: send the same request again")
+            if not self._pool.active:  # one of its processes was ended from outside while it waited
+                self._end_pool()
+                self._pool = self._new_pool()
             task: Future[Result] = self._pool.schedule(function, args=args, kwargs=options, timeout=self.seconds)
             self._tasks.add(task)
         try:
@@ -102,6 +99,18 @@ class Decoder:
             self._is_closed = True
             for task in self._tasks:  # the end of the pool leaves them without a result
                 task.cancel()
+        self._end_pool()
+
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            PROCESSES + 1,  # a spare: another one may have been ended and start anew
+            max_tasks=IMAGES_PER_PROCESS,
+            initializer=_start,
+            initargs=(self.memory,),
+            context=get_context("spawn"),  # a forked process may inherit a lock that a thread of the parent holds
+        )
+
+    def _end_pool(self) -> None:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 

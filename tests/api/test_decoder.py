@@ -62,13 +62,24 @@ def test_an_image_that_takes_too_long_is_refused_and_the_next_one_accepted(decod
 
 def test_a_process_ends_in_the_middle_of_native_code(decoder: Decoder) -> None:
     """The pool waits for its end before it gives an image to any process."""
+    others = {child.pid for child in active_children()}
     with ThreadPoolExecutor(1) as pool, closing(decoder):
         pool.submit(decoder._run, sum, range(10**15))  # returns to the interpreter after weeks
         eventually(lambda: any(task.running() for task in decoder._tasks))
-        running = {child.pid: child for child in active_children()}
+        running = {child.pid: child for child in active_children() if child.pid not in others}
         for child in running.values():
             child.terminate()
         eventually(lambda: not running.keys() & {child.pid for child in active_children()})
+
+
+def test_the_next_image_is_decoded_after_all_processes_were_killed(decoder: Decoder) -> None:
+    others = {child.pid for child in active_children()}
+    assert decoder(jpeg(64), **BOUNDS).width == 64
+    for child in active_children():
+        if child.pid not in others:
+            child.kill()
+    eventually(lambda: not decoder._pool.active)
+    assert decoder(jpeg(64), **BOUNDS).width == 64
 
 
 def test_an_image_that_takes_too_much_memory_is_refused_and_the_next_one_accepted() -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli.doctor import machine
 from cli.main import app
-from ledger import database
+from ledger import database, schema
 from ledger.settings import Settings
 from ledger.storage import PROJECTS, Storage
 from tests.support.layouts import UNET, Change, edited, overwritten, truncated
@@ -168,7 +168,7 @@ def test_a_database_without_tables_needs_migrate(settings: Settings, monkeypatch
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(("present", "advice"), [("0001", "run `lipe migrate`"), ("9999", "install a newer LIPE")])
 def test_the_schema_of_another_version_is_named(present: str, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "schema_revisions", lambda engine: (present, "0008"))
+    monkeypatch.setattr(schema, "schema_revisions", lambda engine: (present, "0008"))
     _, lines = examine()
     assert lines["database"][0] == "failed"
     assert advice in lines["database"][1]

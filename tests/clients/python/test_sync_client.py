@@ -41,7 +41,7 @@ def test_from_references_to_files(lipe: Client, rex: Subject, work: Work, tmp_pa
     finished, seen = _wait_with_worker(lipe, lipe.train_prior(rex, parameters={"steps": 5}), work)
     assert [progress.type for progress in seen] == ["prior.queued", "prior.running", "prior.succeeded"]
     assert str(seen[0]) == "prior.queued"
-    assert finished.parameters == {"prior": {"steps": 5}, "regularization": {}, "previews": 4}
+    assert finished.parameters == {"prior": {"steps": 5}, "regularization": {}, "previews": 4, "snapshots": None}
     prior = lipe.prior(finished.prior_id or "")
     assert lipe.download(prior.artefacts[0], tmp_path / "adapter").read_bytes() == b"adapter"
 
