@@ -8,6 +8,7 @@ from api import openapi, problem_answers, webhook_events
 from api.auth import API_PREFIX, AuthMiddleware, bearer_scheme
 from api.body_limit import BodyLimitMiddleware, BodyShareMiddleware
 from api.cors import add_cors
+from api.metrics import ApiMetrics
 from api.problems import problem_responses
 from api.rate_limit import RateLimitMiddleware
 from api.request_id import RequestIdMiddleware
@@ -85,7 +86,7 @@ def make_app(settings: Settings | None = None, tracing: Tracing | None = None) -
         docs_url=None,  # FastAPI's pages load their scripts from a public server
         redoc_url=None,
     )
-    app.state.tracing = tracing or make_tracing("api")
+    app.state.tracing, app.state.metrics = tracing or make_tracing("api"), ApiMetrics()
     problem_answers.install(app)
     app.add_middleware(BodyShareMiddleware, max_bytes=partial(_max_bytes, settings))
     app.add_middleware(AuthMiddleware)

@@ -6,11 +6,9 @@ import time
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from api.service import running_service
 from ledger.tracing import trace_names
 
 VALID_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -44,8 +42,8 @@ class RequestIdMiddleware:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        tracing = running_service(Request(scope)).tracing
-        with bound_contextvars(request_id=request_id, **trace_names(tracing.traceparent())):
+        traceparent = scope["app"].state.tracing.traceparent()
+        with bound_contextvars(request_id=request_id, **trace_names(traceparent)):
             try:
                 await self.app(scope, receive, send_with_id)
             finally:
@@ -56,4 +54,4 @@ class RequestIdMiddleware:
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None)
         if route is None or not route.endswith(STREAMS):
-            running_service(Request(scope)).metrics.count_request(scope["method"], route, status, seconds)
+            scope["app"].state.metrics.count_request(scope["method"], route, status, seconds)

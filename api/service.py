@@ -54,7 +54,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         trust = load_trust(settings.credentials_chains, settings.credentials_trust_file)
-        metrics, tracing = ApiMetrics(), app.state.tracing
+        metrics, tracing = app.state.metrics, app.state.tracing
         engine = make_engine(settings.database_url, on_wait=metrics.pool_wait.observe)
         storage, decoder = Storage(settings), Decoder()
         storage.open()

@@ -40,6 +40,14 @@ class _Survives:
 
         return super().basic_consume(queue, no_ack, handle, *arguments, **options)  # type: ignore[misc]
 
+    def _receive_one(self, client: Any) -> Any:
+        """Read one broadcast message. One that is no message of Celery is dropped."""
+        try:
+            return super()._receive_one(client)  # type: ignore[misc]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            log.error("dropped a broadcast that cannot be read: %s", type(error).__name__)
+            return True
+
     def _brpop_read(self, **options: Any) -> Any:
         """Read one message. One that is no JSON, or whose body is no base64, never gets a delivery tag: it is gone."""
         try:
