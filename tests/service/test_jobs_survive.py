@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable
 from subprocess import Popen
 
+import pytest
+
 from ledger import jobs
 from ledger.database import UnitOfWork
 from ledger.models import Job, Project
@@ -16,6 +18,7 @@ from tests.support.waiting import PATIENCE_SECONDS, eventually
 Program = Callable[..., Popen[bytes]]
 
 
+@pytest.mark.slow
 def test_a_draining_worker_of_both_kinds_returns_the_job_uncharged(
     begin: UnitOfWork, storage: Storage, project: Project, program: Program, settings: Settings
 ) -> None:

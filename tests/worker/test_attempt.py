@@ -240,6 +240,7 @@ def test_a_cancel_does_not_wait_for_an_operation_in_a_thread(begin: UnitOfWork, 
 
 
 @pytest.mark.usefixtures("real_time")
+@pytest.mark.slow
 def test_the_lease_is_kept_while_the_engine_is_silent_for_three_lease_times(begin: UnitOfWork, silent: Attempt) -> None:
     silent.lease_seconds = 2.0
     silent.report("editing", 4, 9)
