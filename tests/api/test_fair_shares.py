@@ -222,9 +222,9 @@ def test_many_streams_cost_as_many_queries_as_one(
 
     url = f"{server}/v1/jobs/{job}/events"
     with httpx.Client(headers=attacker, timeout=60) as client, ExitStack() as streams:
-        for _ in range(8):
-            answer = streams.enter_context(client.stream("GET", url))
-            assert next(answer.iter_lines()) == "id: 1"
+        lines = [streams.enter_context(client.stream("GET", url)).iter_lines() for _ in range(8)]
+        assert [next(line) for line in lines] == ["id: 1"] * 8  # the streams end with these iterators
+        eventually(lambda: sum(map(len, watch._waiting.values())) == 8)
         monkeypatch.setattr(watch, "begin", counted)
         time.sleep(1.0)
         count = len(transactions)
