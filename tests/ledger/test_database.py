@@ -1,7 +1,6 @@
 """The pool replaces lost connections; `autocommit` commits each statement."""
 
 import logging
-import os
 
 import psycopg
 import pytest
@@ -11,11 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from ledger.database import UNAVAILABLE, UnitOfWork, autocommit, make_engine
 from ledger.models import Project
 from ledger.settings import Settings
+from tests.support.pooler import without_pooler
 
-without_pooler = pytest.mark.skipif(
-    "prepared_statements" in os.environ.get("LIPE_TEST_DATABASE_URL", ""),
-    reason="a pooler, and not this process, owns the connection to the server",
-)
 PID = text("SELECT pg_backend_pid()")
 END = text("SELECT pg_terminate_backend(:pid, 5000)")
 

@@ -25,6 +25,7 @@ from ledger.schema import migrate, migration_config
 from ledger.settings import Settings
 from migrations import indexes
 from tests.conftest import grant_rights
+from tests.support.pooler import without_pooler
 from tests.support.waiting import eventually
 
 
@@ -88,6 +89,7 @@ def test_migrating_again_changes_nothing(settings: Settings, engine: Engine, pro
 
 
 @pytest.mark.usefixtures("tables_are_made_anew")
+@without_pooler
 def test_a_migration_does_not_make_others_wait_behind_a_long_transaction(
     settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

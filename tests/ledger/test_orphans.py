@@ -18,6 +18,7 @@ from ledger.orphans import OrphanSweep
 from ledger.schema import migrate
 from ledger.settings import Settings
 from ledger.storage import PROJECTS, Storage, attempt_prefix, image_prefix, job_prefix, project_prefix, upload_prefix
+from tests.support.pooler import without_pooler
 from tests.support.rows import known_since_long
 
 AT_ONCE = timedelta(seconds=-5)
@@ -129,6 +130,7 @@ def test_the_sweep_starts_again_at_the_end(
         assert pages.next_page() == 0
 
 
+@without_pooler
 def test_a_database_restored_from_a_backup_deletes_nothing_that_was_stored_since(
     engine: Engine, settings: Settings, storage: Storage
 ) -> None:
