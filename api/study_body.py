@@ -163,7 +163,7 @@ class StudyBody(ResponseModel):
     """Largest number of raters who may answer."""
 
     exclusion: ExclusionBody
-    """Rules by which raters are left out of the results."""
+    """The rules of the results, as the study was created with them."""
 
     raters: int
     """Number of raters who have answered a question."""
