@@ -32,7 +32,7 @@ OPERATOR_PATHS = re.compile(rf"{API_PREFIX}/workers(/.*)?")
 """Workers belong to no project: the names of machines and the state of the fleet are the operator's."""
 ADMIN_CHANGES = re.compile(rf"{API_PREFIX}/webhook-endpoints(/.*)?")
 """An endpoint gets the project's events, also after the key that created it is revoked."""
-RATER_PATHS = re.compile(rf"{API_PREFIX}/ratings(/next|/pictures/[^/]+)?")
+RATER_PATHS = re.compile(rf"{API_PREFIX}/ratings(/next|/images/[^/]+)?")
 """The paths of raters, exactly: any other path below them needs a key."""
 RATER_TOKEN = "X-Study-Token"  # noqa: S105
 """The header with the token of a study's link."""

@@ -7,7 +7,7 @@ UPLOAD = "upl_7d6c5b4a39281706f5e43c2b1a09f8e7"
 IMAGE = "img_6f1d2a7c90b84f53a1e2c3d4e5f60718"
 SUBJECT, PRIOR, EDIT = (f"{kind}_3c2b1a09f8e74d6c5b4a39281706f5e4" for kind in ("sub", "pri", "edt"))
 JOB, ENDPOINT, DELIVERY = (f"{kind}_9f1c52e07b3d4c86a5f4e3d2c1b0a998" for kind in ("job", "whk", "dlv"))
-STUDY, PICTURE = (f"{kind}_5f4e3d2c1b0a9988776655443322110f" for kind in ("sty", "pic"))
+STUDY, STUDY_IMAGE = (f"{kind}_5f4e3d2c1b0a9988776655443322110f" for kind in ("sty", "pic"))
 KEY = "968621ff26b113c3"
 MOMENT, LATER, NEXT_YEAR = "2026-01-31T12:00:00Z", "2026-01-31T12:04:10Z", "2027-01-31T12:00:00Z"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -175,7 +175,7 @@ _study = {
     "rater_token": f"{STUDY}_5f0c6f0e8c0f4b6f9a3d2b1c0e9d8c7b6a594837", "created_at": MOMENT, "closed_at": None,
 }  # fmt: skip
 _closed_study = _study | {"state": "closed", "rater_token": None, "closed_at": LATER}
-_rating_picture = f"ratings/pictures/{PICTURE}?expires=1769861700&signature=5f0c6f0e8c0f4b6f9a3d2b1c0e9d8c7b6a594837"
+_rating_image = f"ratings/images/{STUDY_IMAGE}?expires=1769861700&signature=5f0c6f0e8c0f4b6f9a3d2b1c0e9d8c7b6a594837"
 _study_results = {
     "study_id": STUDY, "answers_used": 48,
     "questions": [
@@ -288,8 +288,8 @@ RESPONSES: Mapping[str, Any] = {
         "study": "Jumping dogs", "answered": 0, "total": 28,
         "questions": [
             {
-                "number": 1, "question": "identity", "prompt": PROMPT, "left": _rating_picture,
-                "right": _rating_picture, "source": _rating_picture, "references": [_rating_picture],
+                "number": 1, "question": "identity", "prompt": PROMPT, "left": _rating_image,
+                "right": _rating_image, "source": _rating_image, "references": [_rating_image],
             }
         ],
     },

@@ -15,10 +15,10 @@ class StudyEstimate(ResponseModel):
     """The value from all answers that count."""
 
     low: float | None
-    """Lower end of the interval; null with neither two raters nor two items."""
+    """Lower end of the interval; null with neither two raters nor two items, or if all answers agree."""
 
     high: float | None
-    """Upper end of the interval; null with neither two raters nor two items."""
+    """Upper end of the interval; null with neither two raters nor two items, or if all answers agree."""
 
 
 class StudySystem(ResponseModel):

@@ -65,7 +65,7 @@ class RaterFacts:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval; without one if there are neither two raters nor two items."""
+    """A value with its 95 % interval. There is none with neither two raters nor two items, or if all answers agree."""
 
     value: float
     low: float | None
@@ -119,15 +119,14 @@ def compare(answers: Sequence[Answer], question: str) -> QuestionFacts | None:
             drawn = _draws(generator, table.raters)[table.rater] * _draws(generator, table.items)[table.item]
             if drawn.any():
                 resampled.append(_estimates(table.wins(drawn), scores))
-    systems = [
-        SystemFacts(
-            name,
-            sum(name in answer.pair for answer in asked),
-            _estimate(shares[place], [one[0][place] for one in resampled]),
-            _estimate(scores[place], [one[1][place] for one in resampled]),
-        )
-        for place, name in enumerate(names)
-    ]
+    systems = []
+    for place, name in enumerate(names):
+        drawn_shares, drawn_scores = ([one[kind][place] for one in resampled] for kind in (0, 1))
+        if shares[place] in (0, 1):  # every resample agrees, too, so that the bootstrap says nothing
+            drawn_shares, drawn_scores = [], []
+        comparisons = sum(name in answer.pair for answer in asked)
+        share, score = _estimate(shares[place], drawn_shares), _estimate(scores[place], drawn_scores)
+        systems.append(SystemFacts(name, comparisons, share, score))
     systems.sort(key=lambda one: -one.score.value)
     return QuestionFacts(question, len(asked), systems, agreement(asked))
 

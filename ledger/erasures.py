@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger import idempotency, studies, usage
 from ledger.database import UnitOfWork, now
-from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Study, StudyItem, StudyPicture, Subject, new_id
+from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Study, StudyImage, StudyItem, Subject, new_id
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage, image_prefix, import_prefix, job_prefix, upload_prefix
 
@@ -122,7 +122,7 @@ def erase_image_with_users(session: Session, project_id: str, image_id: str) -> 
         return None
     users = _users(session, image_id)  # complete: the lock keeps others from adding one
     deleted = _delete_edits(session, project_id, users.edits) + _delete_subjects(session, project_id, users.subjects)
-    deleted += _delete_items(session, _is_in(StudyPicture.image_id, [image_id]))[0]
+    deleted += _delete_items(session, _is_in(StudyImage.image_id, [image_id]))[0]
     return _record(session, project_id, deleted + _delete_images(session, project_id, [image_id]))
 
 
@@ -170,7 +170,7 @@ def _delete_subjects(session: Session, project_id: str, subject_ids: Sequence[st
     imported = _Deleted([], [import_prefix(project_id, prior_id) for prior_id in priors])
     references = session.scalars(select(Reference.image_id).where(_is_in(Reference.subject_id, locked))).all()
     studied, shown = _delete_items(
-        session, or_(_is_in(StudyItem.subject_id, locked), _is_in(StudyPicture.edit_id, edits))
+        session, or_(_is_in(StudyItem.subject_id, locked), _is_in(StudyImage.edit_id, edits))
     )
     session.execute(delete(Subject).where(_is_in(Subject.id, locked)))
     deleted = _of_jobs(project_id, [*locked, *priors, *edits], jobs) + imported + studied
@@ -182,28 +182,28 @@ def _delete_edits(session: Session, project_id: str, edit_ids: Sequence[str]) ->
     locked = _lock(session, Edit, project_id, edit_ids)
     jobs = _lock_jobs(session, project_id, Job.edit_id, locked)
     _charge(session, jobs)
-    studied, _ = _delete_items(session, _is_in(StudyPicture.edit_id, locked))
+    studied, _ = _delete_items(session, _is_in(StudyImage.edit_id, locked))
     session.execute(delete(Edit).where(_is_in(Edit.id, locked)))
     return _of_jobs(project_id, locked, jobs) + studied
 
 
 def _delete_items(session: Session, condition: ColumnElement[bool]) -> tuple[_Deleted, list[str]]:
     """Delete the items of studies that match, and the studies that have no other. Returns also the items' images."""
-    items = select(StudyItem.id).outerjoin(StudyPicture, StudyPicture.item_id == StudyItem.id).where(condition)
+    items = select(StudyItem.id).outerjoin(StudyImage, StudyImage.item_id == StudyItem.id).where(condition)
     item_ids = list(session.scalars(items.distinct()))
     results = (
-        _is_in(StudyPicture.item_id, item_ids),
-        StudyPicture.role == "result",
-        StudyPicture.image_id.is_not(None),
+        _is_in(StudyImage.item_id, item_ids),
+        StudyImage.role == "result",
+        StudyImage.image_id.is_not(None),
     )
-    images = session.scalars(select(StudyPicture.image_id).where(*results)).all()
+    images = session.scalars(select(StudyImage.image_id).where(*results)).all()
     return _Deleted(studies.delete_items(session, item_ids), []), [one for one in images if one is not None]
 
 
 def _delete_images(session: Session, project_id: str, image_ids: Sequence[str]) -> _Deleted:
     """Delete those of the images that no subject, no edit and no study uses."""
     # One by one: an OR over both columns of an edit would read all edits for each image.
-    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id, StudyPicture.image_id)
+    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id, StudyImage.image_id)
     unused = [~select(column).where(column == Image.id).exists() for column in users]
     deletion = delete(Image).where(_is_in(Image.id, image_ids), *unused).returning(Image.id, Image.upload_id)
     rows = session.execute(deletion).all()
@@ -218,7 +218,7 @@ def _delete_images(session: Session, project_id: str, image_ids: Sequence[str]) 
 def _users(session: Session, image_id: str, limit: int | None = None) -> Users:
     subjects = select(Subject.id).join(Reference).where(Reference.image_id == image_id)
     edits = select(Edit.id).where(or_(Edit.image_id == image_id, Edit.mask_image_id == image_id))
-    items = select(StudyItem.study_id).join(StudyPicture).where(StudyPicture.image_id == image_id)
+    items = select(StudyItem.study_id).join(StudyImage).where(StudyImage.image_id == image_id)
     using = select(Study.id).where(Study.id.in_(items))
     return Users(
         list(session.scalars(subjects.order_by(Subject.created_at).limit(limit))),

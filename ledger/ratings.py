@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ledger import studies
-from ledger.models import Artefact, Image, Study, StudyAnswer, StudyItem, StudyPicture, StudyRater, new_id
+from ledger.models import Artefact, Image, Study, StudyAnswer, StudyImage, StudyItem, StudyRater, new_id
 from ledger.storage import StoredObject
 from ledger.study_links import StudyLinks
 from ledger.study_plan import Side, Task, plan
@@ -44,16 +44,16 @@ class UnknownQuestion(Exception):
 
 @dataclass(frozen=True)
 class Turn:
-    """A question to a rater: its number, the task, the prompt, and the pictures by role or system."""
+    """A question to a rater: its number, the task, the prompt, and the images by role or system."""
 
     number: int
     task: Task
     prompt: str
-    pictures: Sequence[StudyPicture]
+    images: Sequence[StudyImage]
 
     def ids_of(self, role: str, system: str | None = None) -> list[str]:
-        """The ids of the pictures with this role and system, in order."""
-        return [one.id for one in self.pictures if one.role == role and one.system == system]
+        """The ids of the images with this role and system, in order."""
+        return [one.id for one in self.images if one.role == role and one.system == system]
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,16 @@ def answer(session: Session, links: StudyLinks, study_id: str, rater: str, new_a
     return Progress(study, answered, len(tasks))
 
 
-def picture(session: Session, picture_id: str) -> tuple[StoredObject, str] | None:
-    """The object and media type of a picture of an open study, or None."""
+def image(session: Session, image_id: str) -> tuple[StoredObject, str] | None:
+    """The object and media type of an image of an open study, or None."""
     query = (
         select(Image, Artefact)
-        .select_from(StudyPicture)
-        .join(StudyItem, StudyItem.id == StudyPicture.item_id)
+        .select_from(StudyImage)
+        .join(StudyItem, StudyItem.id == StudyImage.item_id)
         .join(Study, Study.id == StudyItem.study_id)
-        .outerjoin(Image, Image.id == StudyPicture.image_id)
-        .outerjoin(Artefact, Artefact.id == StudyPicture.artefact_id)
-        .where(StudyPicture.id == picture_id, Study.closed_at.is_(None))
+        .outerjoin(Image, Image.id == StudyImage.image_id)
+        .outerjoin(Artefact, Artefact.id == StudyImage.artefact_id)
+        .where(StudyImage.id == image_id, Study.closed_at.is_(None))
     )
     for image, artefact in session.execute(query):
         found = image or artefact
@@ -132,7 +132,7 @@ def picture(session: Session, picture_id: str) -> tuple[StoredObject, str] | Non
 
 
 def _open_study(session: Session, study_id: str, *, lock: bool = False) -> Study:
-    """The study. With `lock` nobody closes it before the transaction ends, and new raters wait for each other."""
+    """The study. With `lock` it stays open until the transaction ends, and new raters wait for each other."""
     query = select(Study).where(Study.id == study_id)
     study = session.scalars(query.with_for_update(key_share=True) if lock else query).first()
     if study is None:
@@ -150,11 +150,11 @@ def _plan(session: Session, links: StudyLinks, study: Study, digest: bytes) -> l
 def _turns(session: Session, tasks: dict[int, Task]) -> list[Turn]:
     items = {task.item_id for task in tasks.values()}
     prompts = {row.id: row.prompt for row in session.scalars(select(StudyItem).where(StudyItem.id.in_(items)))}
-    pictures: dict[str, list[StudyPicture]] = {}
-    query = select(StudyPicture).where(StudyPicture.item_id.in_(items)).order_by(StudyPicture.position)
+    images: dict[str, list[StudyImage]] = {}
+    query = select(StudyImage).where(StudyImage.item_id.in_(items)).order_by(StudyImage.position)
     for one in session.scalars(query):
-        pictures.setdefault(one.item_id, []).append(one)
-    return [Turn(number, task, prompts[task.item_id], pictures[task.item_id]) for number, task in sorted(tasks.items())]
+        images.setdefault(one.item_id, []).append(one)
+    return [Turn(number, task, prompts[task.item_id], images[task.item_id]) for number, task in sorted(tasks.items())]
 
 
 def _rater(session: Session, study_id: str, digest: bytes) -> StudyRater | None:

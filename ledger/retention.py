@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ledger import erasures
 from ledger.database import UnitOfWork, now, repeat_conflicts
 from ledger.erasures import InUse
-from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Study, StudyPicture
+from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Study, StudyImage
 from ledger.settings import Settings
 from ledger.states import TERMINAL
 
@@ -106,7 +106,7 @@ def _edits(before: datetime) -> Select[str, str, Any]:
     newest = _newest_end(Job.edit_id == Edit.id)
     unfinished = select(Job.id).where(Job.edit_id == Edit.id, Job.state.not_in(TERMINAL))
     query = select(Edit.project_id, Edit.id, newest).where(Edit.created_at < before, newest < before)
-    studied = select(StudyPicture.id).where(StudyPicture.edit_id == Edit.id)
+    studied = select(StudyImage.id).where(StudyImage.edit_id == Edit.id)
     return query.where(~unfinished.exists(), ~studied.exists()).order_by(Edit.created_at)
 
 
@@ -118,7 +118,7 @@ def _failed_priors(before: datetime) -> Select[str, str, Any]:
 
 
 def _images(before: datetime) -> Select[str, str, Any]:
-    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id, StudyPicture.image_id)
+    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id, StudyImage.image_id)
     unused = [~select(column).where(column == Image.id).exists() for column in users]
     query: Select[str, str, Any] = select(Image.project_id, Image.id, Image.created_at)
     return query.where(Image.created_at < before, *unused).order_by(Image.created_at)

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from ledger.models import Study, StudyAnswer, StudyItem, StudyPicture, StudyRater, new_id
+from ledger.models import Study, StudyAnswer, StudyImage, StudyItem, StudyRater, new_id
 from ledger.pages import NEWEST, Page, Window, newest
-from ledger.study_items import NewItem, NewPicture
+from ledger.study_items import NewImage, NewItem
 from ledger.study_plan import Case, Shape, count
 
 
@@ -65,7 +65,7 @@ def create(
         )
     session.flush()
     for item_id, item in rows:
-        session.add_all(_pictures(project_id, item_id, item))
+        session.add_all(_images(project_id, item_id, item))
     session.flush()
     return study
 
@@ -95,9 +95,9 @@ def shape_of(study: Study) -> Shape:
 def cases(session: Session, study_ids: Sequence[str]) -> dict[str, list[Case]]:
     """The items of studies in order, with the systems of each."""
     query = (
-        select(StudyItem.study_id, StudyItem.id, func.array_agg(StudyPicture.system))
-        .join(StudyPicture, StudyPicture.item_id == StudyItem.id)
-        .where(StudyItem.study_id.in_(study_ids), StudyPicture.role == "result")
+        select(StudyItem.study_id, StudyItem.id, func.array_agg(StudyImage.system))
+        .join(StudyImage, StudyImage.item_id == StudyItem.id)
+        .where(StudyItem.study_id.in_(study_ids), StudyImage.role == "result")
         .group_by(StudyItem.id)
         .order_by(StudyItem.position)
     )
@@ -147,7 +147,7 @@ def answers(session: Session, study_id: str) -> list[tuple[StudyRater, StudyAnsw
 
 
 def delete_items(session: Session, item_ids: Sequence[str]) -> list[str]:
-    """Delete items with their pictures and answers; close their studies. Returns the studies deleted with them.
+    """Delete items with their images and answers; close their studies. Returns the studies deleted with them.
 
     A study without items is deleted.
     """
@@ -163,13 +163,13 @@ def delete_items(session: Session, item_ids: Sequence[str]) -> list[str]:
     return list(session.scalars(delete(Study).where(Study.id.in_(studies), ~has_items).returning(Study.id)))
 
 
-def _pictures(project_id: str, item_id: str, item: NewItem) -> list[StudyPicture]:
-    named: list[tuple[str, str | None, NewPicture]] = [("reference", None, one) for one in item.references]
+def _images(project_id: str, item_id: str, item: NewItem) -> list[StudyImage]:
+    named: list[tuple[str, str | None, NewImage]] = [("reference", None, one) for one in item.references]
     named += [("result", system, one) for system, one in item.results.items()]
     if item.source is not None:
         named.append(("source", None, item.source))
     return [
-        StudyPicture(
+        StudyImage(
             id=new_id("pic"),
             project_id=project_id,
             item_id=item_id,

@@ -27,7 +27,7 @@ class NotFound(Exception):
 
 
 @dataclass(frozen=True)
-class NewPicture:
+class NewImage:
     """An uploaded image, or an artefact of an edit."""
 
     image_id: str | None = None
@@ -40,10 +40,10 @@ class NewItem:
     """One case: the results of at least two systems, and what the rater sees beside them."""
 
     prompt: str
-    results: Mapping[str, NewPicture]
+    results: Mapping[str, NewImage]
     subject_id: str | None = None
-    source: NewPicture | None = None
-    references: Sequence[NewPicture] = ()
+    source: NewImage | None = None
+    references: Sequence[NewImage] = ()
     seed: int | None = None
 
 
@@ -54,7 +54,7 @@ class _Group:
     edit: Edit
     prompt: str
     seed: int | None
-    results: dict[str, NewPicture] = field(default_factory=dict)
+    results: dict[str, NewImage] = field(default_factory=dict)
 
 
 def items_of_edits(session: Session, project_id: str, systems: Mapping[str, Sequence[str]]) -> list[NewItem]:
@@ -80,14 +80,14 @@ def items_of_edits(session: Session, project_id: str, systems: Mapping[str, Sequ
                 prompt, seed = str(artefact.details.get("target_prompt") or ""), artefact.details.get("seed")
                 edit = edits[edit_id]
                 group = groups.setdefault((edit.subject_id, edit.image_id, prompt, seed), _Group(edit, prompt, seed))
-                group.results.setdefault(system, NewPicture(edit_id=edit_id, artefact_id=artefact.id))
+                group.results.setdefault(system, NewImage(edit_id=edit_id, artefact_id=artefact.id))
     subjects = _references(session, {group.edit.subject_id for group in groups.values()})
     return [
         NewItem(
             prompt=group.prompt,
             results=group.results,
             subject_id=group.edit.subject_id,
-            source=NewPicture(image_id=group.edit.image_id),
+            source=NewImage(image_id=group.edit.image_id),
             references=subjects[group.edit.subject_id],
             seed=group.seed,
         )
@@ -132,12 +132,12 @@ def _lock_subjects(session: Session, project_id: str, subject_ids: set[str]) -> 
     return set(session.scalars(mine.order_by(Subject.id).with_for_update(read=True, key_share=True)))
 
 
-def _references(session: Session, subject_ids: set[str]) -> dict[str, list[NewPicture]]:
+def _references(session: Session, subject_ids: set[str]) -> dict[str, list[NewImage]]:
     """The first references of subjects, locked."""
     found = session.scalars(select(Subject).where(Subject.id.in_(subject_ids)))
     ids = {one.id: [reference.image_id for reference in one.references[:MAX_REFERENCES]] for one in found}
     images = select(Image.id).where(Image.id.in_({image_id for images in ids.values() for image_id in images}))
     kept = set(session.scalars(images.order_by(Image.id).with_for_update(read=True, key_share=True)))
     return {
-        one: [NewPicture(image_id=image_id) for image_id in images if image_id in kept] for one, images in ids.items()
+        one: [NewImage(image_id=image_id) for image_id in images if image_id in kept] for one, images in ids.items()
     }

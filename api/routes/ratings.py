@@ -1,6 +1,6 @@
 """Ratings: the raters' side of a study. The token of its link takes the place of an API key.
 
-No answer says which system made a picture, and the path of a picture does not either.
+No answer says which system made an image, and the path of an image does not either.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from pydantic import Field
 
 from api.auth import RATER_TOKEN
 from api.fields import PathId, RequestModel, ResponseModel
-from api.plain_picture import UnknownFormat, plain
+from api.plain_image import UnknownFormat, plain
 from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from ledger import ratings
 from ledger.database import repeat_conflicts
 from ledger.ratings import NewAnswer, Progress, Turn
-from ledger.study_links import InvalidPicture, StudyLinks
+from ledger.study_links import InvalidImage, StudyLinks
 from ledger.study_plan import Question, Side
 
 router = APIRouter(prefix="/ratings", tags=["ratings"])
 AHEAD = 4
-"""Questions in one answer, so that the page can load the next pictures."""
+"""Questions in one answer, so that the page can load the next images."""
 MAX_SECONDS = 3600.0
 COMMON = ("malformed_request", "body_too_slow", "too_many_requests", "body_too_large", "invalid_request", "internal",
           "unavailable")  # fmt: skip
@@ -37,7 +37,7 @@ rater_scheme = APIKeyHeader(
 
 
 class RatingQuestion(ResponseModel):
-    """One question. The two pictures are at random sides."""
+    """One question. The two images are at random sides."""
 
     number: int
     """Number of the question, to answer it."""
@@ -47,13 +47,13 @@ class RatingQuestion(ResponseModel):
     answer to the prompt (`satisfaction`)."""
 
     prompt: str
-    """Text that the pictures were made for; may be empty."""
+    """Text that the images were made for; may be empty."""
 
     left: str
-    """URL of the left picture, relative to that of the API's `/v1`, valid for some minutes."""
+    """URL of the left image, relative to that of the API's `/v1`, valid for some minutes."""
 
     right: str
-    """URL of the right picture."""
+    """URL of the right image."""
 
     source: str | None
     """URL of the image before the edit; null if there is none."""
@@ -89,7 +89,7 @@ class NewRating(RequestModel):
     """Number of the question."""
 
     answer: Side
-    """The better picture: `left`, `right`, or `tie` if neither is."""
+    """The better image: `left`, `right`, or `tie` if neither is."""
 
     seconds: Annotated[float, Field(ge=0, le=MAX_SECONDS)]
     """Time from the question's appearance to the answer, in seconds."""
@@ -138,33 +138,33 @@ def create_rating(rating: NewRating, service: ServiceDep, study_id: StudyDep, ra
 
 
 @router.get(
-    "/pictures/{picture_id}",
-    operation_id="get_rating_picture",
+    "/images/{image_id}",
+    operation_id="get_rating_image",
     response_class=Response,
     responses=problem_responses("signed_url_invalid", "not_found", "storage_unavailable", common=COMMON)
-    | {200: {"description": "The picture without metadata.", "content": {"image/*": {}}}},
+    | {200: {"description": "The image without metadata.", "content": {"image/*": {}}}},
 )
-def get_rating_picture(
-    picture_id: PathId,
+def get_rating_image(
+    image_id: PathId,
     service: ServiceDep,
     expires: Annotated[int, Query(ge=0, le=2**53, description="Part of the signed URL.")],
     signature: Annotated[str, Query(max_length=64, description="Part of the signed URL.")],
 ) -> Response:
-    """A picture of a question, by the signed URL of the question. It needs no header."""
+    """A image of a question, by the signed URL of the question. It needs no header."""
     try:
-        StudyLinks(service.settings).check_picture(picture_id, expires, signature)
-    except InvalidPicture as error:
+        StudyLinks(service.settings).check_image(image_id, expires, signature)
+    except InvalidImage as error:
         raise Problem("signed_url_invalid", str(error)) from error
     with service.begin() as session:
-        found = ratings.picture(session, picture_id)
+        found = ratings.image(session, image_id)
     if found is None:
-        raise Problem("not_found", "the study of this picture is closed or erased")
+        raise Problem("not_found", "the study of this image is closed or erased")
     stored, content_type = found
     content = service.storage.get(stored.key, stored.sha256)
     try:
         content = plain(content)
     except UnknownFormat as error:
-        raise Problem("not_found", "this picture has no format that a study can show") from error
+        raise Problem("not_found", "this image has no format that a study can show") from error
     headers = {
         "Cache-Control": "private, max-age=600",
         "X-Content-Type-Options": "nosniff",
@@ -187,10 +187,10 @@ def _question(links: StudyLinks, turn: Turn) -> RatingQuestion:
             "number": turn.number,
             "question": turn.task.question,
             "prompt": turn.prompt,
-            "left": links.picture(left),
-            "right": links.picture(right),
-            "source": links.picture(source[0]) if source else None,
-            "references": [links.picture(one) for one in turn.ids_of("reference")],
+            "left": links.image(left),
+            "right": links.image(right),
+            "source": links.image(source[0]) if source else None,
+            "references": [links.image(one) for one in turn.ids_of("reference")],
         }
     )
 

@@ -23,7 +23,7 @@ from ledger import erasures, quotas, studies, study_items
 from ledger.database import repeat_conflicts
 from ledger.idempotency import Answer
 from ledger.models import Erasure, Study, StudyAnswer, StudyItem, StudyRater
-from ledger.study_items import NewItem, NewPicture
+from ledger.study_items import NewImage, NewItem
 from ledger.study_links import StudyLinks
 from ledger.study_plan import Shape
 
@@ -161,10 +161,10 @@ def _uploaded_items(session: Session, project_id: str, given: list[NewStudyItem]
     return [
         NewItem(
             prompt=item.prompt,
-            results={system: NewPicture(image_id=image_id) for system, image_id in item.results.items()},
+            results={system: NewImage(image_id=image_id) for system, image_id in item.results.items()},
             subject_id=item.subject_id,
-            source=NewPicture(image_id=item.source_image_id) if item.source_image_id else None,
-            references=[NewPicture(image_id=image_id) for image_id in item.reference_image_ids],
+            source=NewImage(image_id=item.source_image_id) if item.source_image_id else None,
+            references=[NewImage(image_id=image_id) for image_id in item.reference_image_ids],
         )
         for item in given
     ]

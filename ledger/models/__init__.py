@@ -31,7 +31,7 @@ from ledger.models.resources import (
     Upload,
     Usage,
 )
-from ledger.models.studies import Study, StudyAnswer, StudyItem, StudyPicture, StudyRater
+from ledger.models.studies import Study, StudyAnswer, StudyImage, StudyItem, StudyRater
 from ledger.models.workers import Worker
 
 METADATA = Row.metadata
@@ -60,8 +60,8 @@ __all__ = [
     "Share",
     "Study",
     "StudyAnswer",
+    "StudyImage",
     "StudyItem",
-    "StudyPicture",
     "StudyRater",
     "Subject",
     "Upload",

@@ -49,13 +49,13 @@ class StudyItem(Row):
     seed: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class StudyPicture(Row):
+class StudyImage(Row):
     """An image of an item: `role` is "source", "reference" or "result", and a result has its `system`.
 
     It is an uploaded image, or an artefact of an edit. No foreign key has a cascade: `erasures` deletes the item first.
     """
 
-    __tablename__ = "study_pictures"
+    __tablename__ = "study_images"
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]

@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.Column("seed", sa.BigInteger),
     )
     op.create_table(
-        "study_pictures",
+        "study_images",
         sa.Column("id", sa.String(40), primary_key=True),
         _owner("project_id", "projects"),
         _owner("item_id", "study_items"),
@@ -79,11 +79,11 @@ def upgrade() -> None:
         ("study_items", "project_id"),
         ("study_items", "study_id"),
         ("study_items", "subject_id"),
-        ("study_pictures", "project_id"),
-        ("study_pictures", "item_id"),
-        ("study_pictures", "image_id"),
-        ("study_pictures", "edit_id"),
-        ("study_pictures", "artefact_id"),
+        ("study_images", "project_id"),
+        ("study_images", "item_id"),
+        ("study_images", "image_id"),
+        ("study_images", "edit_id"),
+        ("study_images", "artefact_id"),
         ("study_raters", "project_id"),
         ("study_answers", "item_id"),
     ):
@@ -91,7 +91,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("study_answers", "study_raters", "study_pictures", "study_items", "studies"):
+    for table in ("study_answers", "study_raters", "study_images", "study_items", "studies"):
         op.drop_table(table)
 
 

@@ -16,7 +16,7 @@ from ledger.models import METADATA
 from tests.support.api_fixtures import Refuse
 from tests.support.uploads import png
 
-RATERS = {"/v1/ratings", "/v1/ratings/next", "/v1/ratings/pictures/{picture_id}"}
+RATERS = {"/v1/ratings", "/v1/ratings/next", "/v1/ratings/images/{image_id}"}
 """The paths of raters, who have the token of a study's link: tests/api/test_study_routes.py."""
 OPEN = RATERS | {"/", "/assets/{name}", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{name}"}
 """The paths that need no key."""

@@ -9,15 +9,17 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydantic import SecretStr
 from sqlalchemy import select
 
-from ledger import attempts, keys
+from ledger import attempts
 from ledger.artefacts import NewArtefact
 from ledger.database import UnitOfWork
-from ledger.models import Project, Study, StudyAnswer, StudyPicture
+from ledger.models import Project, Study, StudyAnswer, StudyImage
 from ledger.partial_results import PartialResults
 from ledger.settings import Settings
 from ledger.storage import Storage, attempt_prefix
+from ledger.study_links import StudyLinks
 from tests.support.api_fixtures import NewKey, Refuse
 from tests.support.uploads import png
 
@@ -40,11 +42,11 @@ class Rater:
         payload = {"number": number, "answer": answer, "seconds": seconds}
         return self.client.post("/v1/ratings", json=payload).raise_for_status().json()
 
-    def colour(self, path: str) -> tuple[int, int, int]:
-        """The colour of a picture, which a browser gets without any header."""
+    def colour(self, path: str) -> Any:
+        """The colour of an image, which a browser gets without any header."""
         answer = TestClient(self.client.app).get(f"/v1/{path}").raise_for_status()
-        picture = Image.open(io.BytesIO(answer.content)).convert("RGB")
-        return picture.getpixel((0, 0))
+        image = Image.open(io.BytesIO(answer.content)).convert("RGB")
+        return image.getpixel((0, 0))
 
     def finish(self, choose: Callable[[dict[str, Any]], str]) -> int:
         """Answer every question; return their number."""
@@ -53,7 +55,7 @@ class Rater:
         return self.next()["total"]
 
     def prefer(self, colour: tuple[int, int, int]) -> Callable[[dict[str, Any]], str]:
-        """Choose the picture of this colour, or a tie."""
+        """Choose the image of this colour, or a tie."""
 
         def choose(question: dict[str, Any]) -> str:
             matching = [side for side in ("left", "right") if self.colour(question[side]) == colour]
@@ -191,19 +193,19 @@ def test_a_closed_and_an_erased_study_say_so(
     app: FastAPI, api: TestClient, study: dict[str, Any], refused: Refuse, begin: UnitOfWork
 ) -> None:
     rater = Rater(app, study)
-    picture = rater.next()["questions"][0]["left"]
+    image = rater.next()["questions"][0]["left"]
     payload = {"number": 1, "answer": "left", "seconds": 1}
     for _ in range(2):  # to close it again changes nothing
         assert api.post(f"/v1/studies/{study['id']}/close").json()["state"] == "closed"
     refused(409, "study_closed", rater.client.get, "/v1/ratings/next")
     refused(409, "study_closed", rater.client.post, "/v1/ratings", json=payload)
-    refused(404, "not_found", rater.client.get, f"/v1/{picture}")
+    refused(404, "not_found", rater.client.get, f"/v1/{image}")
     assert api.delete(f"/v1/studies/{study['id']}").status_code == 204
     assert api.delete(f"/v1/studies/{study['id']}").status_code == 404
     refused(410, "study_erased", rater.client.get, "/v1/ratings/next")
     refused(410, "study_erased", rater.client.post, "/v1/ratings", json=payload)
     with begin() as session:
-        assert session.scalars(select(StudyPicture)).all() == []
+        assert session.scalars(select(StudyImage)).all() == []
 
 
 def test_an_open_study_has_no_results(api: TestClient, study: dict[str, Any], refused: Refuse) -> None:
@@ -257,7 +259,7 @@ def test_a_wrong_session_is_refused(app: FastAPI, study: dict[str, Any], refused
     refused(422, "invalid_request", TestClient(app).get, "/v1/ratings/next", headers=headers)
 
 
-def test_a_changed_or_late_picture_is_refused(
+def test_a_changed_or_late_image_is_refused(
     app: FastAPI, study: dict[str, Any], refused: Refuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rater = Rater(app, study)
@@ -291,7 +293,7 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     one, other, waiting = edit("red"), edit("green", seed=2), edit("green", finish=False)
 
-    def problem(status: int, code: str, call: Callable[..., Any] = api.post, **fields: Any) -> str:
+    def problem(status: int, code: str, call: Callable[..., Any] = api.post, /, **fields: Any) -> str:
         return refused(status, code, call, "/v1/studies", json={"name": "Dogs"} | fields)["param"]
 
     assert problem(422, "invalid_request", systems={"a": [one], "b": [other]}) == "systems"
@@ -300,11 +302,14 @@ def test_what_cannot_be_compared_is_refused(
     assert problem(404, "not_found", stranger.post, systems={"a": [one], "b": [other]}) == "systems.a[0]"
     assert problem(422, "invalid_request", systems={"a": [one]}) == "systems"
     assert problem(422, "invalid_request") == "body"
-    both = {"systems": {"a": [one], "b": [other]}, "items": [{"results": {"a": images["red"], "b": images["green"]}}]}
+    both: dict[str, Any] = {
+        "systems": {"a": [one], "b": [other]},
+        "items": [{"results": {"a": images["red"], "b": images["green"]}}],
+    }
     assert problem(422, "invalid_request", **both) == "body"
     assert problem(422, "invalid_request", items=[]) == "items"
     assert problem(422, "invalid_request", items=[{"results": {"a": images["red"]}}]) == "items[0].results"
-    item = {"results": {"a": images["red"], "b": "img_1"}}
+    item: dict[str, Any] = {"results": {"a": images["red"], "b": "img_1"}}
     assert problem(404, "not_found", items=[item]) == "items[0].results.b"
     item = {"results": {"a": images["red"], "b": images["green"]}, "subject_id": "sub_1"}
     assert problem(404, "not_found", items=[item]) == "items[0].subject_id"
@@ -442,11 +447,6 @@ def test_the_table_cannot_run_as_a_formula(app: FastAPI, api: TestClient, images
 
 
 def test_a_new_pepper_makes_links_invalid(settings: Settings, study: dict[str, Any]) -> None:
-    from pydantic import SecretStr
-
-    from ledger.study_links import StudyLinks
-
     assert StudyLinks(settings).study_of(study["rater_token"]) == study["id"]
     other = settings.model_copy(update={"key_pepper": SecretStr("another pepper of some length")})
     assert StudyLinks(other).study_of(study["rater_token"]) is None
-    assert keys.SCOPES  # the owner's keys are a matter of their own

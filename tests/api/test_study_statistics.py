@@ -6,10 +6,11 @@ from dataclasses import replace
 from itertools import combinations
 from math import exp, log, sqrt
 from statistics import NormalDist, mean
+from typing import Any
 
 import pytest
 
-from api.study_statistics import Answer, agreement, compare, raters
+from api.study_statistics import Answer, Estimate, agreement, compare, raters
 
 OPEN = {
     "min_answers": 0, "max_failed_checks": 99, "min_repeat_agreement": 0, "min_median_seconds": 0,
@@ -21,10 +22,17 @@ SPREAD = 1.2
 """Standard deviation of a system's score between items."""
 
 
-def answered(rater: int, item: str, winner: str | None, left: str = "a", right: str = "b", **facts: object) -> Answer:
+def answered(rater: int, item: str, winner: str | None, left: str = "a", right: str = "b", **facts: Any) -> Answer:
     """An answer of a rater who prefers `winner`; None: a tie."""
     side = "tie" if winner is None else ("left" if winner == left else "right")
     return replace(Answer(rater, item, "identity", "question", left, right, side, 2.0), **facts)
+
+
+def is_inside(value: float, estimate: Estimate) -> bool:
+    """Whether the value is inside the interval."""
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low < value < estimate.high
 
 
 def simulated(
@@ -48,11 +56,11 @@ def test_known_scores_are_found() -> None:
     assert [one.system for one in found.systems] == ["best", "middle", "worst"]
     for system in found.systems:
         assert system.score.value == pytest.approx(scores[system.system], abs=0.15)
-        assert system.score.low < system.score.value < system.score.high
+        assert is_inside(system.score.value, system.score)
         others = [other for name, other in scores.items() if name != system.system]
         share = sum(1 / (1 + exp(other - scores[system.system])) for other in others) / 2
         assert system.share.value == pytest.approx(share, abs=0.04)
-        assert system.share.low < system.share.value < system.share.high
+        assert is_inside(system.share.value, system.share)
 
 
 def test_the_intervals_hold_the_true_share_where_those_of_independent_answers_do_not() -> None:
@@ -66,7 +74,7 @@ def test_the_intervals_hold_the_true_share_where_those_of_independent_answers_do
         found = compare(answers, "identity")
         assert found is not None
         share = next(one.share for one in found.systems if one.system == "a")
-        held += share.low < true < share.high
+        held += is_inside(true, share)
         held_by_naive += abs(share.value - true) < 1.96 * sqrt(share.value * (1 - share.value) / len(answers))
     assert held >= 14
     assert held_by_naive <= 12
@@ -93,7 +101,8 @@ def test_a_tie_is_half_a_win_for_each() -> None:
 def test_a_system_that_always_wins_has_a_finite_score() -> None:
     found = compare([answered(rater, f"item{item}", "a") for rater in range(4) for item in range(4)], "identity")
     assert found is not None
-    assert found.systems[0].share.value == 1
+    assert [one.share.value for one in found.systems] == [1, 0]
+    assert all(one.share.low is None and one.score.high is None for one in found.systems)  # not an interval of width 0
     assert 0 < found.systems[0].score.value < 10
 
 

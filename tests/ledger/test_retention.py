@@ -14,7 +14,7 @@ from ledger.database import UnitOfWork, now
 from ledger.models import Artefact, Edit, Erasure, Image, Job, Prior, Project, Study, Subject
 from ledger.settings import Settings
 from ledger.storage import Storage
-from ledger.study_items import NewItem, NewPicture
+from ledger.study_items import NewImage, NewItem
 from ledger.study_plan import Shape
 from tests.support.factories import put_image
 from tests.support.rows import make_image, make_subject
@@ -109,7 +109,7 @@ def make_study(session: Session, project_id: str, edit_id: str, image_id: str) -
     artefact = session.scalars(
         select(Artefact.id).join(Job, Job.id == Artefact.job_id).where(Job.edit_id == edit_id, Artefact.role == "image")
     ).first()
-    results = {"a": NewPicture(edit_id=edit_id, artefact_id=artefact), "b": NewPicture(image_id=image_id)}
+    results = {"a": NewImage(edit_id=edit_id, artefact_id=artefact), "b": NewImage(image_id=image_id)}
     return studies.create(
         session, project_id, "Dogs", [NewItem("a dog", results)], questions=["identity"], shape=Shape(1, 0, 0),
         max_raters=1, exclusion={},

@@ -90,7 +90,7 @@ def test_a_folder_of_images_becomes_a_study(studio: Visit, browser: Browser, tmp
     page.get_by_role("link", name="Study", exact=True).click()
     page.get_by_label("Name").fill("Folders")
     page.get_by_label("Identity").uncheck()
-    page.get_by_text("A folder of images").click()
+    page.get_by_role("radio", name="A folder of images").check()
     page.get_by_label("Folder", exact=True).set_input_files(folder / "ours")
     expect(page.get_by_text("a folder with images for each system")).to_be_visible()
     page.get_by_label("Folder", exact=True).set_input_files(folder)

@@ -269,7 +269,7 @@ export function NewStudy({ onMade }: { onMade: (study: Study) => void }) {
       <details>
         <summary>Length, checks and rules</summary>
         <div className="columns">{entries(SHAPE).map(([key, fact]) => field(key, fact as never))}</div>
-        <fieldset>
+        <fieldset className="study-rules">
           <legend>
             A rater is left out of the results with one of these, and nobody can change it later
           </legend>

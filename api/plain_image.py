@@ -1,4 +1,4 @@
-"""The file of a picture without anything but its pixels and colours, for the raters of a study.
+"""The file of an image without anything but its pixels and colours, for the raters of a study.
 
 Content Credentials name the method that made a result, so a rater who reads them would know the system.
 Formats: PNG (ISO/IEC 15948), JPEG (T.81), and WebP (RFC 9649).
@@ -22,7 +22,7 @@ class UnknownFormat(ValueError):
 
 
 def plain(content: bytes) -> bytes:
-    """The same picture without metadata. Raises UnknownFormat."""
+    """The same image without metadata. Raises UnknownFormat."""
     if content.startswith(PNG_SIGNATURE):
         return PNG_SIGNATURE + b"".join(_png(content))
     if content.startswith(b"\xff\xd8"):
@@ -61,7 +61,7 @@ def _jpeg(content: bytes) -> Iterator[bytes]:
     place = 2
     while place + 4 <= len(content):
         marker = content[place + 1]
-        if marker == JPEG_SCAN:  # what follows is the picture
+        if marker == JPEG_SCAN:  # what follows is the image
             yield content[place:]
             return
         (size,) = struct.unpack_from(">H", content, place + 2)

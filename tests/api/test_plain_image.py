@@ -1,16 +1,16 @@
-"""Pictures for raters: the same pixels and colours, and no metadata."""
+"""Images for raters: the same pixels and colours, and no metadata."""
 
 import io
 
 import pytest
 from PIL import Image, PngImagePlugin
 
-from api.plain_picture import UnknownFormat, plain
+from api.plain_image import UnknownFormat, plain
 
 SECRET = b"the method is NIMA"
 
 
-def picture(mode: str = "RGB") -> Image.Image:
+def image(mode: str = "RGB") -> Image.Image:
     image = Image.effect_noise((40, 30), 80).convert(mode)
     image.info.clear()
     return image
@@ -32,17 +32,17 @@ def png_with_text(mode: str) -> bytes:
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", SECRET.decode())
     text.add(b"caBX", SECRET)  # the chunk of Content Credentials
-    return saved(picture(mode), "PNG", pnginfo=text, exif=exif(), icc_profile=b"a profile")
+    return saved(image(mode), "PNG", pnginfo=text, exif=exif(), icc_profile=b"a profile")
 
 
 @pytest.mark.parametrize(
     "content",
     [
         *(png_with_text(mode) for mode in ("RGB", "RGBA", "L", "P")),
-        saved(picture(), "JPEG", exif=exif(), comment=SECRET, icc_profile=b"a profile", xmp=SECRET),
-        saved(picture("CMYK"), "JPEG", exif=exif(), progressive=True),
-        saved(picture(), "WEBP", exif=exif(), xmp=SECRET, icc_profile=b"a profile", lossless=True),
-        saved(picture("RGBA"), "WEBP", exif=exif(), quality=60),
+        saved(image(), "JPEG", exif=exif(), comment=SECRET, icc_profile=b"a profile", xmp=SECRET),
+        saved(image("CMYK"), "JPEG", exif=exif(), progressive=True),
+        saved(image(), "WEBP", exif=exif(), xmp=SECRET, icc_profile=b"a profile", lossless=True),
+        saved(image("RGBA"), "WEBP", exif=exif(), quality=60),
     ],
     ids=["PNG", "PNG with alpha", "grey PNG", "PNG with a palette", "JPEG", "CMYK", "WebP", "WebP with alpha"],
 )
@@ -58,7 +58,7 @@ def test_metadata_is_removed_and_the_pixels_stay(content: bytes) -> None:
 
 
 def test_a_jpeg_keeps_no_application_segment_of_content_credentials() -> None:
-    content = saved(picture(), "JPEG")
+    content = saved(image(), "JPEG")
     segment = b"\xff\xeb" + (len(SECRET) + 2).to_bytes(2, "big") + SECRET
     assert plain(content[:2] + segment + content[2:]) == plain(content) == content
 
@@ -71,6 +71,6 @@ def test_other_formats_are_refused(content: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_shortened_file_ends(kind: str) -> None:
-    content = saved(picture(), kind)
+    content = saved(image(), kind)
     for length in range(12, len(content), 7):
         assert len(plain(content[:length])) <= length + 12
