@@ -86,7 +86,7 @@ def train_decoder(pipeline: StableDiffusionXLPipeline, settings: Settings) -> Au
 def predicted_latents(
     pipeline: StableDiffusionXLPipeline, latents: Tensor, captions: list[str], rng: np.random.Generator
 ) -> Tensor:
-    """What the UNet predicts in 1 to 3 steps from noised latents (b, c, h, w); a quarter of the rows stay as they are."""
+    """The latents (b, c, h, w) that the UNet predicts from noised ones in 1 to 3 steps. A quarter of the rows stay."""
     device, table = latents.device, NoiseTable(pipeline.scheduler.alphas_cumprod.to(latents.device))
     limit, steps = _NOISIEST * len(table.alphas_cumprod), int(rng.integers(1, _STEPS + 1))
     noisiest = torch.from_numpy(rng.uniform(steps, limit, size=len(latents)).astype(np.int64)).to(device)
