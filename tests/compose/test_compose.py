@@ -202,6 +202,19 @@ def test_the_api_believes_the_proxy_alone_about_addresses() -> None:
     assert {name for name, service in SERVICES.items() if "front" in service["networks"]} == {"proxy", "api"}
 
 
+def test_the_storage_answers_to_keys_alone() -> None:
+    storage = SERVICES["s3"]
+    # Master, volumes and filer read and write every file without a key; so do the two catalogs.
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=0.0.0.0", "-s3.port.iceberg=0", "-s3.port.lance=0"} <= {
+        *storage["command"]
+    }
+    assert "-s3.config=/run/secrets/s3.json" in storage["command"]
+    # S3's gRPC port, which gives rights to keys, is bound where S3 is: it needs a certificate that no program has.
+    assert set(storage["environment"].values()) == {"/run/secrets/s3_internal.pem"}
+    assert set(storage["environment"]) == {"WEED_GRPC_CA", "WEED_GRPC_S3_CERT", "WEED_GRPC_S3_KEY"}
+    assert [name for name in SERVICES if "s3_internal.pem" in SERVICES[name].get("secrets", ())] == ["s3"]
+
+
 def test_a_file_in_progress_has_room() -> None:
     api = SERVICES["api"]
     assert api["volumes"] == [f"spool:{api['environment']['TMPDIR']}"]  # on the disk: /tmp is memory
