@@ -29,7 +29,7 @@ HERE = Path("tests/compose")
 SERVERS = ("postgres", "broker", "s3")
 NODE = "node:22-slim"
 UP = ("up", "--detach", "--wait", "--scale", "cpu-edit-worker=2")
-SUBNET = "172.31.78.0/28"  # not that of a stack which runs beside this one
+SUBNET = "10.213.78.0/28"  # not that of a stack which runs beside this one
 S3_PORT = 8333
 INNER_PORTS = (8888, 18888, 9333, 19333, 8080, 18080, 8181, 9101)
 """The ports of SeaweedFS's filer, master, volumes and catalogs, which ask for no key."""
