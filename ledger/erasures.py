@@ -169,9 +169,7 @@ def _delete_subjects(session: Session, project_id: str, subject_ids: Sequence[st
     ).all()
     imported = _Deleted([], [import_prefix(project_id, prior_id) for prior_id in priors])
     references = session.scalars(select(Reference.image_id).where(_is_in(Reference.subject_id, locked))).all()
-    studied, shown = _delete_items(
-        session, or_(_is_in(StudyItem.subject_id, locked), _is_in(StudyImage.edit_id, edits))
-    )
+    studied, shown = _delete_items(session, _is_in(StudyItem.subject_id, locked), _is_in(StudyImage.edit_id, edits))
     session.execute(delete(Subject).where(_is_in(Subject.id, locked)))
     deleted = _of_jobs(project_id, [*locked, *priors, *edits], jobs) + imported + studied
     return deleted + _delete_images(session, project_id, [*references, *shown])
@@ -187,15 +185,15 @@ def _delete_edits(session: Session, project_id: str, edit_ids: Sequence[str]) ->
     return _of_jobs(project_id, locked, jobs) + studied
 
 
-def _delete_items(session: Session, condition: ColumnElement[bool]) -> tuple[_Deleted, list[str]]:
-    """Delete the items of studies that match, and the studies that have no other. Returns also the items' images."""
-    items = select(StudyItem.id).outerjoin(StudyImage, StudyImage.item_id == StudyItem.id).where(condition)
-    item_ids = list(session.scalars(items.distinct()))
-    results = (
-        _is_in(StudyImage.item_id, item_ids),
-        StudyImage.role == "result",
-        StudyImage.image_id.is_not(None),
-    )
+def _delete_items(session: Session, *conditions: ColumnElement[bool]) -> tuple[_Deleted, list[str]]:
+    """Delete the items of studies that match one condition, and the studies that have no other.
+
+    Returns also the uploaded results of the items.
+    """
+    items = select(StudyItem.id).join(StudyImage, StudyImage.item_id == StudyItem.id)
+    # One query for each condition: an OR over both tables would read all items.
+    item_ids = sorted({item_id for one in conditions for item_id in session.scalars(items.where(one))})
+    results = (_is_in(StudyImage.item_id, item_ids), StudyImage.role == "result", StudyImage.image_id.is_not(None))
     images = session.scalars(select(StudyImage.image_id).where(*results)).all()
     return _Deleted(studies.delete_items(session, item_ids), []), [one for one in images if one is not None]
 

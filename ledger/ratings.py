@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from ledger import studies
+from ledger import consents, studies
 from ledger.models import Artefact, Image, Study, StudyAnswer, StudyImage, StudyItem, StudyRater, new_id
 from ledger.storage import StoredObject
 from ledger.study_links import StudyLinks
@@ -19,7 +19,7 @@ from ledger.study_plan import Side, Task, plan
 
 
 class Closed(Exception):
-    """The study takes no answers any more."""
+    """The study takes no answers: its owner closed it, or the consent of a person shown has ended."""
 
 
 class Erased(Exception):
@@ -117,7 +117,7 @@ def answer(session: Session, links: StudyLinks, study_id: str, rater: str, new_a
 def image(session: Session, image_id: str) -> tuple[StoredObject, str] | None:
     """The object and media type of an image of an open study, or None."""
     query = (
-        select(Image, Artefact)
+        select(Study.id, Image, Artefact)
         .select_from(StudyImage)
         .join(StudyItem, StudyItem.id == StudyImage.item_id)
         .join(Study, Study.id == StudyItem.study_id)
@@ -125,9 +125,10 @@ def image(session: Session, image_id: str) -> tuple[StoredObject, str] | None:
         .outerjoin(Artefact, Artefact.id == StudyImage.artefact_id)
         .where(StudyImage.id == image_id, Study.closed_at.is_(None))
     )
-    for image, artefact in session.execute(query):
-        found = image or artefact
-        return StoredObject(found.key, found.size, found.sha256), found.content_type
+    for study_id, upload, artefact in session.execute(query):
+        found = upload or artefact
+        if not consents.ended(session, studies.subjects(session, study_id)):
+            return StoredObject(found.key, found.size, found.sha256), found.content_type
     return None
 
 
@@ -137,7 +138,7 @@ def _open_study(session: Session, study_id: str, *, lock: bool = False) -> Study
     study = session.scalars(query.with_for_update(key_share=True) if lock else query).first()
     if study is None:
         raise Erased
-    if study.closed_at is not None:
+    if study.closed_at is not None or consents.ended(session, studies.subjects(session, study_id)):
         raise Closed
     return study
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, union, update
 from sqlalchemy.orm import Session
 
-from ledger.models import Study, StudyAnswer, StudyImage, StudyItem, StudyRater, new_id
+from ledger.models import Edit, Study, StudyAnswer, StudyImage, StudyItem, StudyRater, new_id
 from ledger.pages import NEWEST, Page, Window, newest
 from ledger.study_items import NewImage, NewItem
 from ledger.study_plan import Case, Shape, count
@@ -132,6 +132,14 @@ def counts(session: Session, studies: Sequence[Study]) -> dict[str, Counts]:
             questions=total,
         )
     return found
+
+
+def subjects(session: Session, study_id: str) -> list[str]:
+    """The subjects that the study shows, also those that an edit mixed in."""
+    items = select(StudyItem.subject_id).where(StudyItem.study_id == study_id)
+    mixed = select(Edit.mix_subject_id).join(StudyImage, StudyImage.edit_id == Edit.id)
+    mixed = mixed.join(StudyItem, StudyItem.id == StudyImage.item_id).where(StudyItem.study_id == study_id)
+    return [one for one in session.scalars(union(items, mixed)) if one is not None]
 
 
 def answers(session: Session, study_id: str) -> list[tuple[StudyRater, StudyAnswer, StudyItem]]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from api import problems, study_statistics
 from api.auth import Caller, CallerDep
+from api.consent import require_valid
 from api.fields import PathId
 from api.idempotency import IdempotencyDep, IdempotentRequest, json_response
 from api.pagination import Listing, PageDep, listing
@@ -41,7 +42,9 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
     status_code=201,
     operation_id="create_study",
     response_model=StudyBody,
-    responses=problem_responses("too_many_studies", "idempotency_key_in_flight", "not_found", "idempotency_key_reused"),
+    responses=problem_responses(
+        "too_many_studies", "idempotency_key_in_flight", "not_found", "consent_ended", "idempotency_key_reused"
+    ),
 )
 def create_study(new_study: NewStudy, idempotent: IdempotencyDep, caller: CallerDep) -> Response:
     """Create a study of edits or of uploaded images; 201 with the token of the raters' link."""
@@ -133,6 +136,7 @@ def _create(new_study: NewStudy, idempotent: IdempotentRequest, caller: Caller) 
                 max_raters=new_study.max_raters,
                 exclusion=new_study.exclusion.model_dump(),
             )
+            require_valid(session, *studies.subjects(session, study.id))
             limits = check_quotas(quotas.of_studies(session, caller.project_id, service.settings))
             body = _bodies(service, caller, session, [study])(study).model_dump(mode="json")
             answer = idempotent.remember(session, Answer(201, body, {"Location": f"/v1/studies/{study.id}"}))

@@ -50,7 +50,7 @@ PROBLEMS: Mapping[str, str] = {
     ),
     "too_many_studies": "The project has `LIPE_MAX_STUDIES` studies. Delete those that it no longer needs.",
     "study_open": "A study has results once it is closed: `POST /v1/studies/{id}/close`. Raters cannot answer it then.",
-    "study_closed": "The owner has closed the study, or something that it showed was erased. It takes no answers.",
+    "study_closed": "The owner closed the study, an item of it was erased, or the consent of a person shown has ended.",
     "study_full": "The study has all the raters that it may have. Those can finish, and no others can begin.",
     "study_erased": "The study was deleted with all of its answers.",
     "study_link_invalid": "The token of the link was changed or cut off. Ask the study's owner for the whole link.",

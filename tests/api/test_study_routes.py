@@ -450,3 +450,22 @@ def test_a_new_pepper_makes_links_invalid(settings: Settings, study: dict[str, A
     assert StudyLinks(settings).study_of(study["rater_token"]) == study["id"]
     other = settings.model_copy(update={"key_pepper": SecretStr("another pepper of some length")})
     assert StudyLinks(other).study_of(study["rater_token"]) is None
+
+
+def test_a_study_shows_a_person_only_with_consent(app: FastAPI, api: TestClient, images: dict[str, str]) -> None:
+    references = [images[color] for color in ("red", "green", "blue")]
+    receipt = {"person": "Ada", "purpose": "a study"}
+    person = {"name": "Ada", "class_noun": "woman", "references": references, "consent": receipt}
+    subject = api.post("/v1/subjects", json=person).raise_for_status().json()
+    item = {"results": {"a": images["red"], "b": images["green"]}, "subject_id": subject["id"]}
+    payload = UPLOADED | {"items": [item]}
+    rater = Rater(app, api.post("/v1/studies", json=payload).raise_for_status().json())
+    path = rater.next()["questions"][0]["left"]
+    assert rater.client.get(f"/v1/{path}").status_code == 200
+    api.delete(f"/v1/subjects/{subject['id']}/consent").raise_for_status()
+    assert rater.client.get("/v1/ratings/next").json()["code"] == "study_closed"
+    assert rater.client.get(f"/v1/{path}").json()["code"] == "not_found"
+    refusal = api.post("/v1/studies", json=payload)
+    assert (refusal.status_code, refusal.json()["code"]) == (409, "consent_ended")
+    api.post(f"/v1/subjects/{subject['id']}/consent", json=receipt).raise_for_status()
+    assert rater.next()["total"] == 1
