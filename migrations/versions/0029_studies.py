@@ -75,19 +75,16 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Double, nullable=False),
         sa.Column("created_at", moment, server_default=sa.func.clock_timestamp(), nullable=False),
     )
-    for table, column in (
-        ("study_items", "project_id"),
-        ("study_items", "study_id"),
-        ("study_items", "subject_id"),
-        ("study_images", "project_id"),
-        ("study_images", "item_id"),
-        ("study_images", "image_id"),
-        ("study_images", "edit_id"),
-        ("study_images", "artefact_id"),
-        ("study_raters", "project_id"),
-        ("study_answers", "item_id"),
-    ):
-        op.create_index(f"ix_{table}_{column}", table, [column])
+    op.create_index("ix_study_items_project_id", "study_items", ["project_id"])
+    op.create_index("ix_study_items_study_id", "study_items", ["study_id"])
+    op.create_index("ix_study_items_subject_id", "study_items", ["subject_id"])
+    op.create_index("ix_study_images_project_id", "study_images", ["project_id"])
+    op.create_index("ix_study_images_item_id", "study_images", ["item_id"])
+    op.create_index("ix_study_images_image_id", "study_images", ["image_id"])
+    op.create_index("ix_study_images_edit_id", "study_images", ["edit_id"])
+    op.create_index("ix_study_images_artefact_id", "study_images", ["artefact_id"])
+    op.create_index("ix_study_raters_project_id", "study_raters", ["project_id"])
+    op.create_index("ix_study_answers_item_id", "study_answers", ["item_id"])
 
 
 def downgrade() -> None:
