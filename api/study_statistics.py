@@ -2,13 +2,13 @@
 
 Strengths are those of the Bradley and Terry model (1952), where a tie is half a win for each. The intervals come from a
 bootstrap that draws raters and items anew, both with replacement (the pigeonhole bootstrap of Owen, 2007), because
-answers by one rater, and answers about one item, depend on each other. Agreement is Krippendorff's alpha (nominal).
+answers by one rater, and answers about one item, depend on each other. Agreement is Krippendorff's alpha (2011).
 
-NumPy, choix and krippendorff are imported at the first use: they would slow the start of the API.
+NumPy and choix are imported at the first use: they would slow the start of the API.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -132,22 +132,29 @@ def compare(answers: Sequence[Answer], question: str) -> QuestionFacts | None:
 
 
 def agreement(answers: Sequence[Answer]) -> float | None:
-    """Krippendorff's alpha over the same pair of results of the same item."""
-    import krippendorff
-    import numpy as np
+    """Krippendorff's alpha of the raters, over the same pair of results of the same item."""
+    units: dict[tuple[str, tuple[str, str]], list[str | None]] = {}
+    for answer in answers:
+        units.setdefault((answer.item, answer.pair), []).append(answer.preferred)
+    return nominal_alpha(list(units.values()))
 
-    numbers = {number: place for place, number in enumerate(sorted({answer.rater for answer in answers}))}
-    units: dict[tuple[str, tuple[str, str]], int] = {}
-    for answer in answers:
-        units.setdefault((answer.item, answer.pair), len(units))
-    data = np.full((len(numbers), len(units)), np.nan)
-    for answer in answers:
-        value = 2 if answer.preferred is None else answer.pair.index(answer.preferred)
-        data[numbers[answer.rater], units[answer.item, answer.pair]] = value
-    shared = data[:, np.sum(~np.isnan(data), axis=0) > 1]
-    if len(np.unique(shared[~np.isnan(shared)])) < 2:
+
+def nominal_alpha(units: Sequence[Sequence[Hashable]]) -> float | None:
+    """Krippendorff's alpha for nominal values: 1 is perfect agreement, 0 is chance.
+
+    A unit has the values that different raters gave it. Units with a single value say nothing and are left out. None if
+    no unit is left, or if all values are the same: then chance cannot be told from agreement.
+    """
+    shared = [unit for unit in units if len(unit) > 1]
+    values = Counter(value for unit in shared for value in unit)
+    total = sum(values.values())
+    by_chance = total**2 - sum(count**2 for count in values.values())
+    if by_chance == 0:
         return None
-    return float(krippendorff.alpha(shared, level_of_measurement="nominal"))
+    disagreeing = sum(
+        (len(unit) ** 2 - sum(count**2 for count in Counter(unit).values())) / (len(unit) - 1) for unit in shared
+    )
+    return 1 - (total - 1) * disagreeing / by_chance
 
 
 def _rater(number: int, answers: Sequence[Answer], rules: Mapping[str, float]) -> RaterFacts:

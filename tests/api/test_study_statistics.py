@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from api.study_statistics import Answer, Estimate, agreement, compare, raters
+from api.study_statistics import Answer, Estimate, agreement, compare, nominal_alpha, raters
 
 OPEN = {
     "min_answers": 0, "max_failed_checks": 99, "min_repeat_agreement": 0, "min_median_seconds": 0,
@@ -135,7 +135,14 @@ def test_the_result_does_not_depend_on_the_order_and_the_sides() -> None:
     assert compare(answers, "identity") == compare(turned, "identity")
 
 
-def test_agreement_is_that_of_krippendorff() -> None:
+def test_alpha_is_that_of_the_published_example() -> None:
+    """Four raters and twelve units, some without a value: Krippendorff (2011), nominal data, alpha 0.743."""
+    rows = ("1 2 3 3 2 1 4 1 2 * * *", "1 2 3 3 2 2 4 1 2 5 * 3", "* 3 3 3 2 3 4 2 2 5 1 *", "1 2 3 3 2 4 4 1 2 5 1 *")
+    units = [[value for value in unit if value != "*"] for unit in zip(*map(str.split, rows), strict=True)]
+    assert nominal_alpha(units) == pytest.approx(0.743, abs=0.0005)
+
+
+def test_agreement_is_between_chance_and_perfect() -> None:
     same = [answered(rater, f"item{item}", "ab"[item % 2]) for rater in range(3) for item in range(6)]
     assert agreement(same) == pytest.approx(1)
     chance = random.Random(3)
