@@ -77,6 +77,7 @@ def make_context(
             settings.data_dir / "hashes",
             settings.kept_source_bytes,
             metrics.count_prior,
+            uses_graphs=settings.cuda_graphs == "auto",
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",
