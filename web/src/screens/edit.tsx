@@ -98,7 +98,6 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
             value={draft.imageId}
             subjectName={subject?.name ?? "the subject"}
             offersDrawn={subject?.metadata.studio === "drawn-bear"}
-            isHidden={mask !== null}
             onChange={(imageId) => {
               change({ imageId });
               if (imageId !== draft.imageId) setMask(null);
@@ -107,7 +106,8 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
             {draft.imageId && (
               <MaskSection
                 key={draft.imageId}
-                imageId={draft.imageId}
+                wanted={{ subjectId: draft.subjectId, priorId: draft.priorId, imageId: draft.imageId }}
+                subjectName={subject?.name ?? "the subject"}
                 drawing={mask?.drawing ?? null}
                 start={draft.imageId === initial.imageId ? maskStart : null}
                 onDrawing={(drawing) => setMask(drawing && { drawing })}

@@ -93,6 +93,7 @@ export default function History() {
           <option value="prior">Trainings</option>
           <option value="edit">Edits</option>
           <option value="captions">Captions</option>
+          <option value="mask">Masks</option>
         </SelectField>
         <SelectField
           label="State"

@@ -11,6 +11,7 @@ from lipe_client.models.jobs import (
     JobProgress,
     JobWaiting,
     JobWarning,
+    Mask,
     Phrase,
     Progress,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "JobWaiting",
     "JobWarning",
     "Kind",
+    "Mask",
     "Method",
     "Mix",
     "NewApiKey",
