@@ -1,9 +1,10 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef } from "react";
-import { ask, client, type Image, type Job, type Schemas } from "../api/client";
+import { type CSSProperties, useEffect, useRef } from "react";
+import { ask, client, type Image, type Job, type Schemas, type Subject } from "../api/client";
 import { isActive, useImage, useJob, useModels } from "../api/queries";
+import { sourceDoubt } from "../lib/cut-off";
 import { MaskDrawing } from "../lib/mask";
-import { showMask, takeMask } from "../lib/mask-image";
+import { takeMask, veilAround } from "../lib/mask-image";
 import { JobProgress } from "./status";
 
 /** Nobody waits longer for a mask: the person draws it, or leaves it to the edit. */
@@ -105,10 +106,10 @@ export function FoundPicture({
 }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
-    if (drawing) showMask(canvas.current, drawing);
+    if (drawing && !drawing.isEmpty) veilAround(canvas.current, drawing);
   }, [drawing]);
   return (
-    <div className="found-picture">
+    <div className="found-picture" style={{ "--ratio": image.width / image.height } as CSSProperties}>
       <img
         src={image.url}
         width={image.width}
@@ -122,10 +123,9 @@ export function FoundPicture({
   );
 }
 
-const inWords = (sides: string[]) => sides.join(" and the ");
-
 /** What was found, in words: what the mask means, and what is doubtful about it. */
-export function FoundWords({ found, name }: { found: FoundMask; name: string }) {
+export function FoundWords({ found, subject }: { found: FoundMask; subject: Subject }) {
+  const { name } = subject;
   const { job, mask, problem, again } = found;
   if (problem)
     return (
@@ -143,19 +143,16 @@ export function FoundWords({ found, name }: { found: FoundMask; name: string }) 
   if (!job) return null;
   if (isActive(job)) return <JobProgress job={job} live={null} />;
   if (!mask) return null;
+  const doubt = sourceDoubt(mask, subject, name);
   const percent = Math.max(1, Math.round((mask.share ?? 0) * 100));
   return (
     <div className="found-words">
       <p className="hint" role="status">
         {mask.share
-          ? `Marked: ${name}, ${percent} % of the image. The edit finds this itself, and may also change the place where ${name} will be. Nothing is sent.`
+          ? `Bright: ${name}, ${percent} % of the image. The edit finds this itself, and it may also change the place where ${name} will be.`
           : `LIPE does not find ${name} in this image.`}
       </p>
-      {mask.cut_off.length > 0 && (
-        <p className="doubt">
-          {name} reaches the {inWords(mask.cut_off)} of the image. An edit cannot show what is outside.
-        </p>
-      )}
+      {doubt && <p className="doubt">{doubt}</p>}
       {mask.warnings.map((warning) => (
         <p key={warning.code} className="doubt">
           {warning.message}
@@ -166,7 +163,7 @@ export function FoundWords({ found, name }: { found: FoundMask; name: string }) 
 }
 
 /** The result of a job that finds a mask. */
-export function MaskResult({ job, name }: { job: Job; name: string }) {
+export function MaskResult({ job, subject }: { job: Job; subject: Subject }) {
   const image = useImage(String(job.parameters.image_id)).data;
   const { mask, drawing } = useMaskOf(job.id, image);
   if (!image || !mask.data) return null;
@@ -175,7 +172,7 @@ export function MaskResult({ job, name }: { job: Job; name: string }) {
       <FoundPicture image={image} drawing={drawing.data} onExpired={() => undefined} />
       <FoundWords
         found={{ job, mask: mask.data, drawing: drawing.data, problem: null, again: null }}
-        name={name}
+        subject={subject}
       />
     </section>
   );

@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
-import { ask, client, type Image } from "../api/client";
+import { ask, client, type Image, type Subject } from "../api/client";
 import { useImage, useNewestEdits } from "../api/queries";
 import { MaskDrawing } from "../lib/mask";
 import { takeMask } from "../lib/mask-image";
@@ -21,7 +21,7 @@ const ROOM = 0.1; // share of the shorter side: what a found mask grows by, so t
 
 interface MaskSectionProps {
   wanted: Wanted;
-  subjectName: string;
+  subject: Subject | undefined;
   drawing: MaskDrawing | null;
   start: MaskStart;
   onDrawing: (drawing: MaskDrawing | null) => void;
@@ -44,7 +44,7 @@ async function drawingOf(image: Image, start: MaskStart): Promise<MaskDrawing> {
 }
 
 /** Who decides what may change: the method, or a mask that the person draws over the image. */
-export function MaskSection({ wanted, subjectName, drawing, start, onDrawing }: MaskSectionProps) {
+export function MaskSection({ wanted, subject, drawing, start, onDrawing }: MaskSectionProps) {
   const { imageId } = wanted;
   const queries = useQueryClient();
   const stored = useImage(imageId);
@@ -92,7 +92,7 @@ export function MaskSection({ wanted, subjectName, drawing, start, onDrawing }: 
             : "LIPE finds the subject and where it will be. Draw it if that goes wrong."
         }
       />
-      {!drawing && <FoundWords found={found} name={subjectName} />}
+      {!drawing && subject && <FoundWords found={found} subject={subject} />}
       {!drawing && found.drawing && !found.drawing.isEmpty && (
         <button type="button" onClick={correct}>
           Correct this mask

@@ -4,6 +4,7 @@ import { pixelsOf } from "./pixels";
 
 const MARKED = [255, 64, 129, 140] as const;
 const CLEAR = [0, 0, 0, 0] as const;
+const VEIL = [16, 20, 24, 150] as const;
 const WHITE = [255, 255, 255, 255] as const;
 const BLACK = [0, 0, 0, 255] as const;
 
@@ -31,6 +32,12 @@ export function showMask(canvas: HTMLCanvasElement | null, drawing: MaskDrawing,
     cells.set(drawing.cells.subarray(start, start + width), (y - top) * width);
   }
   context.putImageData(new ImageData(pixelsOfCells(cells, MARKED, CLEAR), width, bottom - top), left, top);
+}
+
+/** Darken what is outside the mask. A colour over the subject could be its own. */
+export function veilAround(canvas: HTMLCanvasElement | null, { cells, width, height }: MaskDrawing): void {
+  const pixels = pixelsOfCells(cells, CLEAR, VEIL);
+  canvas?.getContext("2d")?.putImageData(new ImageData(pixels, width, height), 0, 0);
 }
 
 /** The drawing as a PNG: white where the edit may change the image. */

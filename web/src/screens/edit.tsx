@@ -107,7 +107,7 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
               <MaskSection
                 key={draft.imageId}
                 wanted={{ subjectId: draft.subjectId, priorId: draft.priorId, imageId: draft.imageId }}
-                subjectName={subject?.name ?? "the subject"}
+                subject={subject}
                 drawing={mask?.drawing ?? null}
                 start={draft.imageId === initial.imageId ? maskStart : null}
                 onDrawing={(drawing) => setMask(drawing && { drawing })}

@@ -128,7 +128,7 @@ export function JobPage({ id }: { id: string }) {
       {job.kind === "prior" && <Training job={job} live={live} />}
       {job.kind === "edit" && <EditResults job={job} live={live} />}
       {job.kind === "captions" && <Captions job={job} />}
-      {job.kind === "mask" && <MaskResult job={job} name={subject?.name ?? "the subject"} />}
+      {job.kind === "mask" && subject && <MaskResult job={job} subject={subject} />}
       <JobFigures job={job} />
     </>
   );
