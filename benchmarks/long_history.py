@@ -59,8 +59,8 @@ def main() -> None:
         devtools = page.context.new_cdp_session(page)
         devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
         pages = -(-arguments.jobs // PAGE_SIZE)
-        measure(page, devtools, "all pages but one", lambda: load(page, pages - 1))
-        measure(page, devtools, "the last page", lambda: load(page, pages))
+        measure(page, devtools, "all pages but one", lambda: load(page, 1, pages - 1))
+        measure(page, devtools, "the last page", lambda: load(page, pages - 1, pages))
         measure(page, devtools, "scrolling to the top", lambda: scroll(page))
         print(f"elements in the page: {page.evaluate('document.querySelectorAll(`*`).length')}")
         browser.close()
@@ -81,15 +81,15 @@ def metrics(devtools: CDPSession) -> dict[str, float]:
     return {one["name"]: one["value"] for one in devtools.send("Performance.getMetrics")["metrics"]}
 
 
-def load(page: Page, pages: int) -> None:
-    """Show more, until so many pages are here."""
-    button = "[...document.querySelectorAll('button')].find((one) => one.textContent === 'Show more')"
-    page.wait_for_function("document.querySelectorAll('.row').length > 0")
-    while (shown := page.evaluate("window.asked ?? 1")) < pages:
-        page.wait_for_function(f"{button} && !{button}.disabled")
-        page.evaluate(f"window.asked = {shown + 1}; {button}.click()")
-    page.wait_for_function(f"!{button} || !{button}.disabled")
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+def load(page: Page, first: int, last: int) -> None:
+    """Show more, from this number of pages to that one."""
+    more = page.get_by_role("button", name="Show more")
+    page.locator(".row").first.wait_for()
+    for shown in range(first, last):
+        cursor = f"cursor={shown * PAGE_SIZE}"
+        with page.expect_response(lambda response, cursor=cursor: response.url.endswith(cursor)):  # type: ignore[misc]
+            more.click()
+    page.evaluate("new Promise((done) => setTimeout(done, 500))")
 
 
 def scroll(page: Page) -> None:

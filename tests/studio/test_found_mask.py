@@ -112,6 +112,8 @@ def test_the_results_of_a_set_appear_one_by_one(studio: Visit, service: Service,
         prompts = ["a photo of sks bear jumping", "a photo of sks bear sitting"]
         job = lipe.wait(lipe.edit(subject=edited.subject_id, image=image, prompts=prompts, preset="fast"))
     page, is_held = studio.page, True
+    page.goto(f"{service.url}/#/edit?from={job.edit_id}")
+    expect(page.get_by_text(re.compile(r"^Takes about .* of work for 2 images\."))).to_be_visible()
 
     def hold_state(route: Route) -> None:
         body = route.fetch().json()
