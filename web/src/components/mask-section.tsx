@@ -49,13 +49,13 @@ export function MaskSection({ wanted, subject, drawing, start, onDrawing }: Mask
   const queries = useQueryClient();
   const stored = useImage(imageId);
   const image = stored.data;
-  const found = useFoundMask(wanted, image, !drawing && !start);
+  const hasStarted = useRef(false);
+  const found = useFoundMask(wanted, image, !drawing && (!start || hasStarted.current));
   const newest = useNewestEdits((edits) => edits.find((edit) => edit.image_id === imageId)?.id).data;
   const begin = useMutation({
     mutationFn: (from: MaskStart) => drawingOf(image as Image, from),
     onSuccess: onDrawing,
   });
-  const hasStarted = useRef(false);
   const { mutate } = begin;
   useEffect(() => {
     if (!image || !start || hasStarted.current) return;
