@@ -30,7 +30,7 @@ class Method(NamedTuple):
     With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `needs_references`, it uses the
     request's references and ignores a prior. With `has_negative_prompt`, its guidance leads away from the request's.
     With `has_chunks`, it takes fewer rows at once by itself if the memory is full, with one inversion for all.
-    With `keeps_sources`, `edit` also takes `kept`, from which a further edit of an image starts.
+    With `has_resources`, `edit` also takes `resources.Resources`.
     """
 
     config: type[Any]
@@ -39,12 +39,12 @@ class Method(NamedTuple):
     needs_references: bool = False
     has_negative_prompt: bool = True
     has_chunks: bool = False
-    keeps_sources: bool = False
+    has_resources: bool = False
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "nima": Method(NimaConfig, nima.edit, has_previews=True, has_chunks=True, keeps_sources=True),
+        "nima": Method(NimaConfig, nima.edit, has_previews=True, has_chunks=True, has_resources=True),
         "nima_single_pass": Method(nima_single_pass.NimaSinglePassConfig, nima_single_pass.edit),
         "ddim": Method(ddim_edit.DdimConfig, ddim_edit.edit),
         "sdedit": Method(sdedit.SdeditConfig, sdedit.edit),
