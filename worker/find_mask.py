@@ -28,7 +28,7 @@ def find_mask(context: WorkerContext, attempt: Attempt) -> JobResult:
         image, subject = _load(context, attempt)
     prompt = plain_caption(image, subject)
     check_subject(context, attempt, EditRequest(image, prompt, (prompt,), subject))
-    find = partial(find_subject, model, image, subject, prompt)
+    find = partial(find_subject, model, image, subject, prompt, context.gpu.segmenter())
 
     def find_in_reduced_memory() -> Image.Image:
         context.gpu.sources.clear()
@@ -41,6 +41,7 @@ def find_mask(context: WorkerContext, attempt: Attempt) -> JobResult:
         "base_model": context.gpu.name,
         "fingerprint": model.fingerprint,
         "source_prompt": prompt,
+        "segmenter": context.gpu.segmenter_name,
         "share": round(float(np.asarray(mask).mean()) / 255, 4),
         "cut_off": cut_off_sides(to_mask(mask)),
     }
