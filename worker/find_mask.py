@@ -28,7 +28,9 @@ def find_mask(context: WorkerContext, attempt: Attempt) -> JobResult:
         image, subject = _load(context, attempt)
     prompt = plain_caption(image, subject)
     check_subject(context, attempt, EditRequest(image, prompt, (prompt,), subject))
-    find = partial(find_subject, model, image, subject, prompt, context.gpu.segmenter())
+
+    def find() -> Image.Image:
+        return find_subject(model, image, subject, prompt, context.gpu.segmenter())
 
     def find_in_reduced_memory() -> Image.Image:
         context.gpu.sources.clear()
