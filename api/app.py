@@ -29,8 +29,10 @@ from api.routes import (
     own_key,
     prior_imports,
     priors,
+    ratings,
     references,
     snapshots,
+    studies,
     studio,
     subjects,
     uploads,
@@ -61,6 +63,11 @@ OPENAPI_TAGS = [
         "name": "verification",
         "description": "The claims of an image file about itself, and whether this service made it.",
     },
+    {
+        "name": "studies",
+        "description": "People compare the results of systems, without knowing which system made which.",
+    },
+    {"name": "ratings", "description": "The raters' side of a study: by the token of its link, without an API key."},
     {"name": "jobs", "description": "Trainings and edits in progress: follow, cancel and retry them."},
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
@@ -98,8 +105,7 @@ def make_app(settings: Settings | None = None, tracing: Tracing | None = None) -
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
         uploads, images, subjects, consents, references, captions, priors, snapshots, prior_imports, masks, edits,
-        verify,
-        jobs, models, webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
+        verify, studies, jobs, models, webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
@@ -108,6 +114,7 @@ def make_app(settings: Settings | None = None, tracing: Tracing | None = None) -
             dependencies=[bearer_scheme, strict_query],
             responses=problem_responses(),
         )
+    app.include_router(ratings.router, prefix=API_PREFIX, dependencies=[strict_query])
     app.include_router(health.router)
     app.include_router(docs.router)
     app.include_router(studio.make_router(settings))

@@ -83,7 +83,7 @@ def _run_attempt(
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
     if claim.kind not in ("edit", "mask"):
-        context.gpu.sources.clear()  # a training and a captioner need the memory
+        context.gpu.free_kept()  # a training and a captioner need the memory
     with ExitStack() as stack:
         stack.enter_context(attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)))
         made = _guarded(context, attempt, partial(_work, context, attempt))
