@@ -86,8 +86,8 @@ def test_a_corrected_mask_is_sent_as_a_drawn_one(studio: Visit, service: Service
 
 def test_without_a_worker_or_a_mask_the_person_draws(studio: Visit, service: Service, source: Image) -> None:
     page = studio.page
-    nobody = {"data": [], "has_more": False, "next_cursor": None}
-    page.route("**/v1/models", lambda route: route.fulfill(json=nobody))
+    no_models = {"data": [], "has_more": False, "next_cursor": None}
+    page.route("**/v1/models", lambda route: route.fulfill(json=no_models))
     page.reload()
     expect(page.get_by_text("No worker runs that could look for it now.")).to_be_visible()
     assert studio.accessibility_violations() == []
