@@ -24,6 +24,7 @@ from api.routes import (
     images,
     jobs,
     keys,
+    masks,
     models,
     own_key,
     prior_imports,
@@ -56,6 +57,7 @@ OPENAPI_TAGS = [
     {"name": "subjects", "description": "The people, animals and things to be learned from reference images."},
     {"name": "captions", "description": "Descriptions of images, to be read and corrected before they are used."},
     {"name": "priors", "description": "Trainings, and the priors that they produce."},
+    {"name": "masks", "description": "The subject in an image, found by the service before an edit."},
     {"name": "edits", "description": "Edits of an image that shows the subject."},
     {
         "name": "verification",
@@ -102,8 +104,8 @@ def make_app(settings: Settings | None = None, tracing: Tracing | None = None) -
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, consents, references, captions, priors, snapshots, prior_imports, edits, verify,
-        studies, jobs, models, webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
+        uploads, images, subjects, consents, references, captions, priors, snapshots, prior_imports, masks, edits,
+        verify, studies, jobs, models, webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(

@@ -105,6 +105,10 @@ _captions_job = _prior_job | {
     "kind": "captions", "prior_id": None, "parameters": {"image_ids": [IMAGE], "action": "jumping"},
     "urls": {**_urls, "result": f"/v1/captions/{JOB}"},
 }  # fmt: skip
+_mask_job = _prior_job | {
+    "kind": "mask", "prior_id": None, "parameters": {"image_id": IMAGE},
+    "urls": {**_urls, "result": f"/v1/masks/{JOB}"},
+}  # fmt: skip
 _caption = {
     "image_id": IMAGE, "caption": "a photo of a sks dog sitting in a meadow",
     "phrases": [{"text": "sitting in a meadow", "score": 2.4, "is_doubtful": False}],
@@ -135,6 +139,10 @@ _event_facts: Mapping[str, Mapping[str, Any]] = {
     "edit.succeeded": {"results": [_result], "urls_expire_at": LATER},
     "prior.succeeded": {
         "files": [{"role": "manifest", **_linked("manifest", "manifest.json", "application/json")}],
+        "urls_expire_at": LATER,
+    },
+    "mask.succeeded": {
+        "files": [{"role": "source_mask", **_linked("source_mask", "mask.png")}],
         "urls_expire_at": LATER,
     },
 }
@@ -211,6 +219,7 @@ REQUESTS: Mapping[str, Any] = {
     "choose_snapshot": {"step": 375},
     "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},
     "create_captions": {"subject_id": SUBJECT, "image_ids": [IMAGE], "action": "jumping"},
+    "create_mask": {"subject_id": SUBJECT, "image_id": IMAGE},
     "create_edit": _new_edit,
     "dry_run_edit": _new_edit,
     "create_study": {
@@ -243,6 +252,11 @@ RESPONSES: Mapping[str, Any] = {
     "get_captions": {
         "id": JOB, "subject_id": SUBJECT, "status": "succeeded", "captioner": "llava-1.5-7b-hf", "captions": [_caption],
         "warnings": [],
+    },
+    "create_mask": _mask_job,
+    "get_mask": {
+        "id": JOB, "subject_id": SUBJECT, "image_id": IMAGE, "status": "succeeded",
+        "mask": _file("source_mask", "mask.png"), "share": 0.214, "cut_off": ["bottom"], "warnings": [],
     },
     "train_prior": _prior_job,
     "import_prior": _prior_job | {"parameters": {"import": {"sha256": SHA256, "size": 186046352}}},
@@ -339,6 +353,8 @@ def event(event_type: str) -> dict[str, Any]:
         data |= {"edit_id": None, "result_path": f"/v1/priors/{PRIOR}"}
     if kind == "captions":
         data |= {"edit_id": None, "prior_id": None, "result_path": f"/v1/captions/{JOB}"}
+    if kind == "mask":
+        data |= {"edit_id": None, "prior_id": None, "result_path": f"/v1/masks/{JOB}"}
     if state == "failed":
         data["error"] = {"code": "gpu_out_of_memory", "detail": "request fewer or smaller images"}
     return {"type": event_type, "timestamp": LATER, "data": data}

@@ -199,18 +199,23 @@ def _delete_items(session: Session, *conditions: ColumnElement[bool]) -> tuple[_
 
 
 def _delete_images(session: Session, project_id: str, image_ids: Sequence[str]) -> _Deleted:
-    """Delete those of the images that no subject, no edit and no study uses."""
+    """Delete those of the images that no subject, no edit and no study uses, with the masks found in them."""
     # One by one: an OR over both columns of an edit would read all edits for each image.
     users = (Reference.image_id, Edit.image_id, Edit.mask_image_id, StudyImage.image_id)
     unused = [~select(column).where(column == Image.id).exists() for column in users]
-    deletion = delete(Image).where(_is_in(Image.id, image_ids), *unused).returning(Image.id, Image.upload_id)
+    found = select(Image.id).where(_is_in(Image.id, image_ids), *unused)
+    locked = list(session.scalars(found.order_by(Image.id).with_for_update()))
+    jobs = _lock_jobs(session, project_id, Job.image_id, locked)
+    _charge(session, jobs)
+    deletion = delete(Image).where(_is_in(Image.id, locked)).returning(Image.id, Image.upload_id)
     rows = session.execute(deletion).all()
     uploads = [upload_id for _, upload_id in rows if upload_id is not None]
-    return _Deleted(
+    files = _Deleted(
         [image_id for image_id, _ in rows] + uploads,
         [image_prefix(project_id, image_id) for image_id, _ in rows]
         + [upload_prefix(project_id, upload_id) for upload_id in uploads],
     )
+    return files + _of_jobs(project_id, [], jobs)
 
 
 def _users(session: Session, image_id: str, limit: int | None = None) -> Users:

@@ -83,6 +83,7 @@ def test_every_property_and_every_parameter_has_a_description(app: FastAPI) -> N
 
 def test_every_optional_field_of_a_request_says_its_default(app: FastAPI) -> None:
     one_of_several = {f"NewEdit.{name}" for name in ("subject_id", "prior_id", "prompt", "prompts", "action")}
+    one_of_several |= {"NewMask.subject_id", "NewMask.prior_id"}
     schemas = app.openapi()["components"]["schemas"]
     optional = [
         (f"{name}.{field}", schema["properties"][field]["description"])

@@ -11,6 +11,7 @@ from lipe_client.models.jobs import (
     JobProgress,
     JobWaiting,
     JobWarning,
+    Mask,
     Phrase,
     Progress,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "JobWaiting",
     "JobWarning",
     "Kind",
+    "Mask",
     "Method",
     "Mix",
     "NewApiKey",
