@@ -1,8 +1,8 @@
 """CUDA graphs: the work of a function of tensors, recorded once and replayed by one call of the host.
 
 https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs. A replay repeats the same operations at the same
-places in memory, and runs no Python. Work can be recorded if it waits for nothing, copies nothing from the host, and if
-all that changes from call to call are its inputs and the content of its weights.
+places in memory, and runs no Python. Work can be recorded if it waits for nothing and copies nothing from the host.
+From call to call, only its inputs and the content of its weights may change.
 """
 
 import logging
