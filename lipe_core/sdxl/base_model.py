@@ -3,7 +3,7 @@
 https://arxiv.org/abs/2307.01952. `components` loads the networks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.schedule import NoiseSchedule, PredictionType
 from lipe_core.errors import InvalidModel
+from lipe_core.graphs import Graphs
 from lipe_core.model_card import model_name
 from lipe_core.sdxl.components import check_folder, load_components
 from lipe_core.sdxl.prompt_projections import PromptProjections
@@ -28,7 +29,11 @@ FAMILY = "sdxl"
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A loaded checkpoint. `fingerprint` is the SHA-256 over its weight files; a prior fits only one fingerprint."""
+    """A loaded checkpoint. `fingerprint` is the SHA-256 over its weight files; a prior fits only one fingerprint.
+
+    With `graphs`, training steps and the loops of an edit are recorded and replayed. Priors are then copied into the
+    network's weights, which stay where they are.
+    """
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
@@ -42,6 +47,7 @@ class BaseModel:
     fingerprint: str
     device: torch.device
     dtype: torch.dtype
+    graphs: Graphs | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
