@@ -7,16 +7,14 @@ states that enter the later self-attention layers (SDXL at 1024 pixels in half p
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-import torch
 from torch import Tensor
 
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import Denoiser
-from lipe_core.sdxl import Processor, self_attention_layers, use_processors
 from lipe_core.shapes import Latents, Timesteps
 
 LATE = 10 / 16
@@ -45,46 +43,24 @@ class SourceFeatures:
         return timed
 
     @contextmanager
-    def recorded(self, unet: Any) -> Iterator[None]:
+    def recorded(self, model: BaseModel) -> Iterator[None]:
         """Context manager in which the late layers record the batch's last row."""
-        with self._late_layers(unet, self._recording):
+        with model.visited_attention(LATE, self._record):
             yield
 
     @contextmanager
-    def used(self, unet: Any) -> Iterator[None]:
+    def used(self, model: BaseModel) -> Iterator[None]:
         """Context manager in which the late layers read the recorded features beside the image's own."""
-        with self._late_layers(unet, self._reading):
+        with model.visited_attention(LATE, self._read):
             yield
 
-    @contextmanager
-    def _late_layers(self, unet: Any, wrap: Callable[[str, Processor], Processor]) -> Iterator[None]:
-        late = set(late_layers(unet, LATE))
-        with use_processors(unet, lambda name, old: wrap(name, old) if name in late else old):
-            yield
+    def _record(self, name: str, hidden_states: Tensor) -> None:
+        if self._timestep is not None:
+            self.states[name, self._timestep] = hidden_states[-1:].clone()  # a view would keep all rows
 
-    def _recording(self, name: str, inner: Processor) -> Processor:
-        def attend(attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            if self._timestep is not None:
-                self.states[name, self._timestep] = hidden_states[-1:].clone()  # a view would keep all rows
-            return inner(attn, hidden_states, *args, **kwargs)
-
-        return attend
-
-    def _reading(self, name: str, inner: Processor) -> Processor:
-        def attend(attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            source = self.states.get((name, self._timestep)) if self._timestep is not None else None
-            if source is None:
-                return inner(attn, hidden_states, *args, **kwargs)
-            both = torch.cat([hidden_states, source.expand(len(hidden_states), -1, -1)], dim=1)
-            return inner(attn, hidden_states, both)
-
-        return attend
-
-
-def late_layers(unet: Any, share: float) -> list[str]:
-    """The self-attention layers that follow the first `share` of them, in the order of execution."""
-    names = self_attention_layers(unet)
-    return names[round(share * len(names)) :]
+    def _read(self, name: str, hidden_states: Tensor) -> Tensor | None:
+        source = self.states.get((name, self._timestep)) if self._timestep is not None else None
+        return None if source is None else source.expand(len(hidden_states), -1, -1)
 
 
 def latest_lookup(timesteps: Timesteps, start: float) -> int:

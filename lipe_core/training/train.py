@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lipe_core import precision, sdxl
+from lipe_core import precision
 from lipe_core.adapters import lora
 from lipe_core.adapters.textual_inversion import token_vectors, use_token
-from lipe_core.sdxl import BaseModel
+from lipe_core.backbone import BaseModel
 from lipe_core.shapes import Latents
 from lipe_core.training.batches import Batch, Rows, TrainingData, noised, sample_training_step
 from lipe_core.training.checkpoint import Checkpoint, TrainState, Weights
@@ -87,7 +87,7 @@ def train_adapter(
     ValueError for a missing token.
     """
     vectors = _trained_vectors(model, token, config)
-    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2)
+    empty = model.encode_prompt([""], size=(model.native_size,) * 2)
     data = TrainingData(references, regularization, empty).on(model)
     scorer = _scorer(model, data, config, run)
     with (
@@ -191,7 +191,7 @@ def learning_rate_factor(step: int, config: PriorConfig) -> float:
 
 def _predict(model: BaseModel, config: PriorConfig, batch: Batch) -> Latents:
     with _autocast(model, config):
-        return sdxl.predict(model, batch.x_t, batch.t, batch.conditioning)
+        return model.predict(batch.x_t, batch.t, batch.conditioning)
 
 
 def _export(trainable: lora.TrainableWeights, vectors: Weights) -> dict[str, Tensor]:

@@ -1,0 +1,32 @@
+"""Loading of a base model by the backbone that knows its family."""
+
+from pathlib import Path
+
+import torch
+
+from lipe_core import sdxl
+from lipe_core.backbone import BaseModel
+
+
+def load(
+    checkpoint: str | Path,
+    *,
+    revision: str | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    hash_cache: Path | None = None,
+) -> BaseModel:
+    """Check and load a folder, or a repository of the model hub, from safetensors files only.
+
+    `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
+    files. Raises InvalidModel, whose message says what to do.
+    """
+    return sdxl.load(checkpoint, revision=revision, device=device, dtype=dtype, hash_cache=hash_cache)
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Check that the folder holds a base model with every tensor in its shape, without reading the tensors.
+
+    `name` is what the user called the base model. Raises InvalidModel with one sentence that says what to do.
+    """
+    sdxl.check_folder(folder, name)
