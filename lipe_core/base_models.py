@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from lipe_core import sdxl
+from lipe_core import flux2, sdxl
 from lipe_core.backbone import BaseModel
+from lipe_core.checkpoint.flux2_layout import is_flux
 
 
 def load(
@@ -21,7 +22,8 @@ def load(
     `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
     files. Raises InvalidModel, whose message says what to do.
     """
-    return sdxl.load(checkpoint, revision=revision, device=device, dtype=dtype, hash_cache=hash_cache)
+    backbone = flux2 if _is_flux(str(checkpoint)) else sdxl
+    return backbone.load(checkpoint, revision=revision, device=device, dtype=dtype, hash_cache=hash_cache)
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -29,4 +31,9 @@ def check_folder(folder: Path, name: str) -> None:
 
     `name` is what the user called the base model. Raises InvalidModel with one sentence that says what to do.
     """
-    sdxl.check_folder(folder, name)
+    (flux2 if is_flux(folder) else sdxl).check_folder(folder, name)
+
+
+def _is_flux(checkpoint: str) -> bool:
+    """Whether a folder's index, or else the hub id, names a model of the FLUX family."""
+    return is_flux(Path(checkpoint)) if Path(checkpoint).exists() else "flux" in checkpoint.lower()

@@ -23,9 +23,9 @@ def no_progress(step: int, steps: int) -> None:
 
 
 def ddim_step(schedule: Schedule, x_t: Latents, eps: Latents, t: int, s: int) -> Latents:
-    """Move x_t from noise level t to s, in either direction, with eps held constant."""
+    """Move x_t from noise level t to s, in either direction, with eps held constant. A finer eps is not rounded."""
     x_0 = (x_t - schedule.sigma(t) * eps) / schedule.alpha(t)
-    return schedule.alpha(s) * x_0 + schedule.sigma(s) * eps
+    return (schedule.alpha(s) * x_0 + schedule.sigma(s) * eps).to(x_t.dtype)
 
 
 @dataclass(frozen=True)

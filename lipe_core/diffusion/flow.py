@@ -17,8 +17,9 @@ from lipe_core.shapes import Latents, PerRow, RowTimesteps, Timesteps
 LEVELS = 2**16 + 1
 """Timesteps 0 .. 65536 for s = 0 .. 1. They are so fine that rounding a grid to them changes no image visibly."""
 
-_LEAST_ALPHA = 2.0**-12
-"""alpha at s = 1, where it would be 0 and divide by 0; as for SDXL's zero terminal SNR."""
+_LEAST_ALPHA = 2.0**-24
+"""alpha at s = 1, where it would be 0 and divide by 0; as for SDXL's zero terminal SNR. In x_0 it then divides a small
+difference of x_t and eps, so that eps has to be float64 (`to_eps`)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class FlowSchedule(Schedule):
 
     def sigma(self, t: int) -> float:
         """Weight of eps in x_t."""
-        return t / (LEVELS - 1)
+        return 1 - self.alpha(t)
 
     def snr(self, t: RowTimesteps) -> PerRow:
         """Signal-to-noise ratio (1 - s)^2 / s^2; infinite at the clean end."""
@@ -63,13 +64,13 @@ class FlowSchedule(Schedule):
         return eps - x_0
 
     def to_eps(self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:
-        """The noise in x_t according to a velocity: eps = x_t + (1 - s) v."""
+        """The noise in x_t according to a velocity: eps = x_t + (1 - s) v, in the precision of x_t."""
         alpha, _ = self._weights(t, x_t)
         return x_t + alpha * prediction
 
     def _weights(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        s = rearrange(t.double() / (LEVELS - 1), "b -> b 1 1 1")
-        return (1 - s).clamp(min=_LEAST_ALPHA).to(like), s.to(like)
+        alpha = rearrange((1 - t.double() / (LEVELS - 1)).clamp(min=_LEAST_ALPHA), "b -> b 1 1 1")
+        return alpha.to(like), (1 - alpha).to(like)
 
 
 def empirical_mu(steps: int, tokens: int) -> float:

@@ -84,6 +84,7 @@ def _encode_bucket(model: BaseModel, size: Size, samples: Sequence[Sample]) -> E
     latents = torch.cat(in_chunks(len(images), encode_rows, at_most=_ROWS_AT_ONCE))
     encoded = with_captions(model, latents, [sample.caption for sample in samples])
     originals = [(sample.image.height, sample.image.width) for sample in samples]
+    originals = [(sample.image.height, sample.image.width) for sample in samples]
     time_ids = torch.tensor([model.size_conditioning(original, size) for original in originals])
     return replace(encoded, conditioning=replace(encoded.conditioning, time_ids=time_ids))
 
