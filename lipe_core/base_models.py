@@ -7,6 +7,7 @@ import torch
 from lipe_core import flux2, sdxl
 from lipe_core.backbone import BaseModel
 from lipe_core.checkpoint.flux2_layout import is_flux
+from lipe_core.checkpoint.layout import check_base_model
 
 
 def load(
@@ -22,6 +23,7 @@ def load(
     `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
     files. Raises InvalidModel, whose message says what to do.
     """
+    check_base_model(str(checkpoint))
     backbone = flux2 if _is_flux(str(checkpoint)) else sdxl
     return backbone.load(checkpoint, revision=revision, device=device, dtype=dtype, hash_cache=hash_cache)
 

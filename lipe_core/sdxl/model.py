@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler, StableDiffusionXLPipeline
 
 from lipe_core.backbone import Tokens, TokenTable, Visit
 from lipe_core.checkpoint.fingerprint import fingerprint
-from lipe_core.checkpoint.layout import check_base_model
+from lipe_core.checkpoint.layout import is_hub_id
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.schedule import NoiseSchedule
@@ -150,8 +150,7 @@ def load(
     `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
     files. Raises InvalidModel, whose message says what to do.
     """
-    check_base_model(str(checkpoint))
-    is_folder = Path(checkpoint).exists()
+    is_folder = Path(checkpoint).exists() or not is_hub_id(str(checkpoint))
     folder = Path(checkpoint) if is_folder else _download(str(checkpoint), revision)
     check_folder(folder, str(checkpoint))
     parts = load_components(folder, str(checkpoint), dtype)
