@@ -1,12 +1,13 @@
 """Loading of a base model by the backbone that knows its family."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from lipe_core import flux2, sdxl
 from lipe_core.backbone import BaseModel
-from lipe_core.checkpoint.flux2_layout import is_flux
+from lipe_core.checkpoint.flux2_layout import is_flux, names_flux
 from lipe_core.checkpoint.layout import check_base_model
 
 
@@ -24,8 +25,8 @@ def load(
     files. Raises InvalidModel, whose message says what to do.
     """
     check_base_model(str(checkpoint))
-    backbone = flux2 if _is_flux(str(checkpoint)) else sdxl
-    return backbone.load(checkpoint, revision=revision, device=device, dtype=dtype, hash_cache=hash_cache)
+    load_family: Callable[..., BaseModel] = flux2.load if names_flux(str(checkpoint)) else sdxl.load
+    return load_family(checkpoint, revision=revision, device=device, dtype=dtype, hash_cache=hash_cache)
 
 
 def check_folder(folder: Path, name: str) -> None:
@@ -34,8 +35,3 @@ def check_folder(folder: Path, name: str) -> None:
     `name` is what the user called the base model. Raises InvalidModel with one sentence that says what to do.
     """
     (flux2 if is_flux(folder) else sdxl).check_folder(folder, name)
-
-
-def _is_flux(checkpoint: str) -> bool:
-    """Whether a folder's index, or else the hub id, names a model of the FLUX family."""
-    return is_flux(Path(checkpoint)) if Path(checkpoint).exists() else "flux" in checkpoint.lower()

@@ -38,6 +38,11 @@ def is_flux(folder: Path) -> bool:
     return folder.exists() and bool(folder.suffix == ".gguf" or _FLUX_NAME.search(folder.name))
 
 
+def names_flux(checkpoint: str) -> bool:
+    """Whether a folder's index, or else the hub id, names a model of the FLUX family."""
+    return is_flux(Path(checkpoint)) if Path(checkpoint).exists() else _FLUX_NAME.search(checkpoint) is not None
+
+
 def check_name(base_model: str) -> None:
     """Refuse the hub id of a distilled klein before it is downloaded."""
     if _DISTILLED_NAME.search(base_model):
