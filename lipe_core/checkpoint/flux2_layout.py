@@ -5,6 +5,7 @@ free; the way in which they fit together is not.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,6 +48,17 @@ def check_name(base_model: str) -> None:
     """Refuse the hub id of a distilled klein before it is downloaded."""
     if _DISTILLED_NAME.search(base_model):
         _refuse_distilled(base_model)
+
+
+def adapter_targets(projections: Sequence[str], single_blocks: int) -> list[str]:
+    """The ends of the names of the layers that have these projections, in double-stream and single-stream blocks.
+
+    Single-stream blocks have fused layers, which contain the block's MLP, too. Without their outputs, users got generic
+    subjects.
+    """
+    fused = ["to_qkv_mlp_proj"] if {"to_q", "to_k", "to_v"} & set(projections) else []
+    blocks = range(single_blocks) if "to_out.0" in projections else range(0)
+    return [*projections, *fused, *(f"single_transformer_blocks.{number}.attn.to_out" for number in blocks)]
 
 
 def check_layout(folder: Path, name: str) -> None:

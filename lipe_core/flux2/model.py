@@ -10,6 +10,7 @@ from diffusers import Flux2KleinPipeline
 
 from lipe_core.backbone import Tokens, TokenTable, Visit, bucket
 from lipe_core.checkpoint.fingerprint import fingerprint
+from lipe_core.checkpoint.flux2_layout import adapter_targets
 from lipe_core.checkpoint.layout import is_hub_id
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
@@ -123,13 +124,8 @@ class BaseModel(Networks):
         return "transformer."
 
     def adapter_targets(self, projections: Sequence[str]) -> list[str]:
-        """The projections in double-stream blocks, and the fused layers that contain them in single-stream blocks.
-
-        A fused layer also has the block's MLP. Without the single blocks' outputs, users got generic subjects.
-        """
-        fused = ["to_qkv_mlp_proj"] if {"to_q", "to_k", "to_v"} & set(projections) else []
-        blocks = range(len(self.transformer.single_transformer_blocks)) if "to_out.0" in projections else range(0)
-        return [*projections, *fused, *(f"single_transformer_blocks.{number}.attn.to_out" for number in blocks)]
+        """The projections in double-stream blocks, and the fused layers that contain them in single-stream blocks."""
+        return adapter_targets(projections, len(self.transformer.single_transformer_blocks))
 
     def is_adaptable(self, layer: str) -> bool:
         """Whether a linear layer is one of the transformer blocks."""
