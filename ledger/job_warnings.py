@@ -21,6 +21,8 @@ WarningCode = Literal[
     "caption_doubtful",
     "other_people",
 ]
+OF_REQUESTS: frozenset[WarningCode] = frozenset({"other_people"})
+"""The codes that the API finds in a request. A worker does not find them again."""
 EVENT = "warning"
 """An event of this type, such as `prior.warning`, has the new warnings in its `data`."""
 
@@ -52,3 +54,8 @@ def add(session: Session, job: Job, found: Sequence[JobWarning]) -> None:
         )
     )
     session.flush()  # a renewal in the same transaction continues the sequence by a statement of its own
+
+
+def carry_over(session: Session, former: Job, job: Job) -> None:
+    """Give the retry of a job the warnings of its request. The caller has locked the retry's row, or just made it."""
+    add(session, job, [JobWarning(**warning) for warning in former.warnings if warning["code"] in OF_REQUESTS])

@@ -5,7 +5,7 @@ from typing import cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger import consents, jobs
+from ledger import consents, job_warnings, jobs
 from ledger.models import Edit, Job
 from ledger.states import JobKind, State
 
@@ -39,7 +39,7 @@ def retry(
     newest = _newest(session, job)
     if newest is not None and newest.id != job.id:
         raise NotRetryable(f"it was retried before, as {newest.id}")
-    return jobs.submit(
+    retried = jobs.submit(
         session,
         project_id,
         cast(JobKind, job.kind),
@@ -56,6 +56,8 @@ def retry(
         base_model=job.base_model,
         deadline_seconds=(job.expires_at - job.created_at).total_seconds() if job.expires_at is not None else None,
     )
+    job_warnings.carry_over(session, job, retried)
+    return retried
 
 
 def _newest(session: Session, job: Job) -> Job | None:

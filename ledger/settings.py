@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     """Checkpoint folder or hub id of a CLIP that compares each phrase of a caption with its image; empty: none."""
     caption_checker_revision: str = ""
     """The revision of a hub id; empty: the newest."""
+    segmenter: str = ""
+    """Checkpoint folder or hub id of a SAM 2, which finds the outlines of subjects in photos; empty: attention and
+    colors find them."""
+    segmenter_revision: str = ""
+    """The revision of a hub id; empty: the newest."""
     prompt_writer_url: str = ""
     """OpenAI-compatible URL up to /v1 of the model that writes the class prompts; empty: a built-in list of prompts."""
     prompt_writer_model: str = ""

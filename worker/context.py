@@ -51,8 +51,9 @@ class WorkerContext:
         return self.settings.data_dir / "checkpoints"
 
     def warm_up(self) -> None:
-        """Load the base model and connect to the storage, so that the first job does not wait for them."""
+        """Load the networks of every edit and connect to the storage, so that the first job does not wait for them."""
         self.gpu.base_model()
+        self.gpu.segmenter()
         self.storage.open()
 
 
@@ -77,6 +78,8 @@ def make_context(
             settings.data_dir / "hashes",
             settings.kept_source_bytes,
             metrics.count_prior,
+            settings.segmenter,
+            settings.segmenter_revision or None,
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",

@@ -107,6 +107,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "source_prompt": inputs.request.source_prompt,
         "negative_prompt": inputs.request.negative_prompt or None,
         "captioner": inputs.captioner.name if inputs.captioner else None,
+        "segmenter": context.gpu.segmenter_name if METHODS[inputs.method].has_resources else None,
         "target_prompts": list(inputs.request.target_prompts),
         "output_format": output_format.name,
         "output_quality": output_format.quality,
@@ -229,8 +230,8 @@ def _edit(
             previews.upload(decoded[0], done, request.target_prompts[0])
 
         options: dict[str, Any] = {"on_preview": upload} if method.has_previews else {}
-        if method.keeps_sources:
-            options["kept"] = results.context.gpu.sources.of(attempt.claim.project_id, inputs.source_sha256)
+        if method.has_resources:
+            options["resources"] = results.context.gpu.resources(attempt.claim.project_id, inputs.source_sha256)
         made = method.edit(model, request, config, prior=inputs.prior, on_step=report, **options)
         check_edits(results.context, attempt, made)
         for stage, seconds in made[0].timings.items():

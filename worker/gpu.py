@@ -15,9 +15,13 @@ import torch
 from lipe_core import base_models, precision
 from lipe_core.adapters.prior import Prior, load_prior
 from lipe_core.backbone import BaseModel
+from lipe_core.masks import segmenter
+from lipe_core.masks.segmenter import Segmenter
 from lipe_core.memory import free_memory
 from lipe_core.methods.nima.preparation import PreparedSources
+from lipe_core.methods.resources import Resources
 from lipe_core.model_card import model_name
+from lipe_core.pretrained import public_name
 
 Result = TypeVar("Result")
 KEPT_SOURCES_SHARE = 0.1
@@ -46,9 +50,13 @@ class Gpu:
     """Memory for inverted images, from which further edits of an image start."""
     on_prior: Callable[[bool], None] = lambda is_hit: None
     """Called for each prior that a job needs: whether it was in memory."""
+    segmenter_checkpoint: str = ""
+    """A SAM 2 that finds outlines; empty: none."""
+    segmenter_revision: str | None = None
     _model: BaseModel | None = None
     _priors: OrderedDict[str, Prior] = field(default_factory=OrderedDict)
     _sources: PreparedSources | None = None
+    _segmenter: Segmenter | None = None
 
     @property
     def name(self) -> str:
@@ -76,6 +84,25 @@ class Gpu:
             if device.type == "cuda":
                 self._model.fit_gpu(torch.cuda.get_device_properties(device).total_memory)
         return self._model
+
+    @property
+    def segmenter_name(self) -> str | None:
+        """The segmenter's name for users; None without one."""
+        return public_name(self.segmenter_checkpoint) if self.segmenter_checkpoint else None
+
+    def segmenter(self) -> Segmenter | None:
+        """The network that finds outlines, loaded at the first call. It stays on the device. Raises InvalidModel."""
+        if self._segmenter is None and self.segmenter_checkpoint:
+            device = torch.device(self._device())
+            dtype = precision.network_dtype(device)
+            self._segmenter = segmenter.load(
+                self.segmenter_checkpoint, revision=self.segmenter_revision, device=device, dtype=dtype
+            )
+        return self._segmenter
+
+    def resources(self, scope: str, image: str) -> Resources:
+        """The resources that edits of one scope, such as a project, and of one image share with earlier ones."""
+        return Resources(self.sources.of(scope, image), self.segmenter())
 
     @property
     def sources(self) -> PreparedSources:

@@ -13,6 +13,7 @@ from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.masks import mask_ops, segmentation
 from lipe_core.masks.diffedit_map import ROWS_AT_ONCE, diffedit_evaluations, diffedit_map
 from lipe_core.masks.recording import attention_maps, encode_prompts
+from lipe_core.masks.segmenter import Segmenter
 from lipe_core.memory import in_chunks
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
 from lipe_core.subject import Subject
@@ -25,18 +26,23 @@ _REFINE = 3
 
 @dataclass(frozen=True)
 class SubjectFinder:
-    """Finds one subject's silhouette in images. `base_weights` disables a prior that is in use: training blurs maps."""
+    """Finds one subject's silhouette in images. `base_weights` disables a prior that is in use: training blurs maps.
+
+    A `segmenter` has the last word on outlines.
+    """
 
     model: BaseModel
     subject: Subject
     base_weights: BaseWeights | None = None
+    segmenter: Segmenter | None = None
 
     def silhouette(self, images: Pixels, x_0: Latents, captions: Sequence[str]) -> PixelMask:
         """The subject in each image, to the pixel; zeros and ones.
 
         `x_0` are the images' latents. Each caption must name the class noun.
         """
-        return segmentation.silhouette(self.base_map(x_0, captions), images)
+        found = segmentation.silhouette(self.base_map(x_0, captions), images)
+        return self.segmenter.refine(found, images) if self.segmenter else found
 
     def base_map(self, x_0: Latents, captions: Sequence[str]) -> Mask:
         """The union of the base model's `class_map` and `diffedit_map` for each row, of the latents' size.

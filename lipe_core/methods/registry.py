@@ -30,8 +30,8 @@ class Method(NamedTuple):
     With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `needs_references`, it uses the
     request's references and ignores a prior. With `has_negative_prompt`, its guidance leads away from the request's.
     With `has_chunks`, it takes fewer rows at once by itself if the memory is full, with one inversion for all.
-    With `keeps_sources`, `edit` also takes `kept`, from which a further edit of an image starts. `families` are those
-    of the base models that it is made for; None means all.
+    With `has_resources`, `edit` also takes `resources.Resources`. `families` are those of the base models that it is
+    made for; None means all.
     """
 
     config: type[Any]
@@ -40,7 +40,7 @@ class Method(NamedTuple):
     needs_references: bool = False
     has_negative_prompt: bool = True
     has_chunks: bool = False
-    keeps_sources: bool = False
+    has_resources: bool = False
     families: tuple[str, ...] | None = None
 
 
@@ -49,7 +49,7 @@ _SDXL = ("sdxl",)
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "nima": Method(NimaConfig, nima.edit, has_previews=True, has_chunks=True, keeps_sources=True),
+        "nima": Method(NimaConfig, nima.edit, has_previews=True, has_chunks=True, has_resources=True),
         "nima_single_pass": Method(nima_single_pass.NimaSinglePassConfig, nima_single_pass.edit),
         "ddim": Method(ddim_edit.DdimConfig, ddim_edit.edit),
         "sdedit": Method(sdedit.SdeditConfig, sdedit.edit),

@@ -69,6 +69,16 @@ def test_a_face_beside_a_dog_is_a_warning_and_a_statement_is_logged(api: TestCli
     assert logged["actor"].startswith("key:")
 
 
+def test_a_retry_keeps_the_warning_or_the_statement(api: TestClient, edit: dict[str, Any]) -> None:
+    for given, codes in (({}, ["other_people"]), (STATEMENT, [])):
+        job = api.post("/v1/edits", json=edit | given).raise_for_status().json()
+        api.post(f"/v1/jobs/{job['id']}/cancel").raise_for_status()
+        retried = api.post(f"/v1/jobs/{job['id']}/retry").raise_for_status().json()
+        assert (retried["edit_id"], [one["code"] for one in retried["warnings"]]) == (job["edit_id"], codes)
+        logged = api.get("/v1/decisions", params={"concerning": retried["edit_id"]}).json()["data"]
+        assert len(logged) == (1 if given else 0)
+
+
 @pytest.mark.usefixtures("requiring")
 def test_an_operator_may_require_the_statement(api: TestClient, refused: Refuse, edit: dict[str, Any]) -> None:
     for path in ("/v1/edits", "/v1/edits/dry-run"):

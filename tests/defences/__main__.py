@@ -27,8 +27,10 @@ def without(removal: Removal, copy: Path) -> Iterator[None]:
     file = copy / removal.file
     text = file.read_text()
     file.write_text(text.replace(removal.old, removal.new))
-    yield
-    file.write_text(text)
+    try:
+        yield
+    finally:
+        file.write_text(text)
 
 
 def outcome(test: str, copy: Path) -> str:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lipe_core import sdxl
+from lipe_core import backbone, sdxl
 from lipe_core.adapters.prior import Manifest, save_prior
 from tests.support.tiny_checkpoint import write_checkpoint
+from tests.support.tiny_klein import write_klein
 from worker import gpu
-from worker.gpu import Gpu, GpuOutOfMemory, reduced_memory, with_memory_fallbacks
+from worker.gpu import Gpu, GpuOutOfMemory, cpu_offloaded, reduced_memory, with_memory_fallbacks
 
 
 def full() -> str:
@@ -54,6 +55,18 @@ def test_reduced_memory_takes_slices_and_tiles_and_is_undone(device: Gpu) -> Non
         assert [image.size for image in tiled] == [(64, 64)] * 2
     assert not model.network.is_gradient_checkpointing
     assert {name: vars(model.vae)[name] for name in before} == before
+
+
+def test_a_klein_works_with_less_memory_and_leaves_the_gpu(tmp_path: Path) -> None:
+    write_klein(tmp_path)
+    model = Gpu(str(tmp_path), device="cpu").base_model()
+    with reduced_memory(model):
+        assert model.network.is_gradient_checkpointing
+        (image,) = backbone.decode(model, torch.zeros(1, *model.latent_shape((64, 64))))
+        assert image.size == (64, 64)
+    assert not model.network.is_gradient_checkpointing
+    with cpu_offloaded(model):
+        assert {network.device.type for network in model.networks} == {"cpu"}
 
 
 def test_the_priors_used_last_stay_in_memory(device: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,11 +24,12 @@ from lipe_core.memory import in_chunks
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.edit_mask import EditMask, source_mask, union_mask
 from lipe_core.methods.nima.measures import measured
-from lipe_core.methods.nima.preparation import PreparedSources, prepare
+from lipe_core.methods.nima.preparation import prepare
 from lipe_core.methods.nima.reconstruction import restore_source
 from lipe_core.methods.nima.source import Source, renoised
 from lipe_core.methods.progress import counted_steps, steps_of_rows
 from lipe_core.methods.request import Edit, EditRequest, OnPreview, no_preview
+from lipe_core.methods.resources import NO_RESOURCES, Resources
 from lipe_core.methods.session import EditSession
 from lipe_core.methods.source_features import SourceFeatures, latest_lookup
 from lipe_core.pixels import to_images
@@ -47,22 +48,22 @@ def edit(
     prior: Prior | None = None,
     on_step: OnStep = no_progress,
     on_preview: OnPreview = no_preview,
-    kept: PreparedSources | None = None,
+    resources: Resources = NO_RESOURCES,
 ) -> list[Edit]:
     """One edit for each target prompt and seed, prompts outermost; all share one inversion.
 
     All rows are one batch if the memory holds it, or else chunks of rows (`lipe_core.memory`). `on_step` counts the
     steps of inversion and passes; each reconstruction step reports the last one again. It may raise: the model is then
     left unchanged. `on_preview` gets the images of the first pass, of the first chunk alone. An edit of an
-    image that is in `kept` starts from its inversion, and others are kept there.
+    image that is in `resources.kept` starts from its inversion, and others are kept there.
     """
     if len(request.seeds) > 1 and config.renoise == 0:
         raise InvalidRequest("without renoise all seeds give one image: give one seed, or set renoise")
     session = EditSession.of(model, request, prior, keeps_token=True)
     total = step_count(config)
     with session.with_prior() as base_weights:
-        finder = SubjectFinder(model, request.subject, base_weights)
-        session, source, features = prepare(session, finder, config, counted_steps(on_step, total), kept)
+        finder = SubjectFinder(model, request.subject, base_weights, resources.segmenter)
+        session, source, features = prepare(session, finder, config, counted_steps(on_step, total), resources.kept)
         rows = Rows(session, source, config)
         generated = rows.generate(features, finder, lambda step, _: on_step(config.steps + step, total), on_preview)
     images, mask = rows.finish(generated, lambda step, _: on_step(total, total))

@@ -15,6 +15,7 @@ from lipe_core.methods.nima import preparation
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.preparation import PreparedSources
 from lipe_core.methods.request import Edit, EditRequest
+from lipe_core.methods.resources import Resources
 from lipe_core.methods.session import EditSession
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
@@ -41,9 +42,9 @@ def test_a_further_edit_of_an_image_has_the_same_bytes_and_fewer_evaluations(
     mask = half_mask().resize(image.size) if has_mask else None
     first, further = request(image=image, mask=mask), request(OTHER, image=image, mask=mask)
     prior, kept = saved(make_prior(model), "a" * 64), PreparedSources(1 << 30)
-    nima.edit(model, first, CONFIG, prior=prior, kept=kept)
+    nima.edit(model, first, CONFIG, prior=prior, resources=Resources(kept))
     (alone,) = nima.edit(model, further, CONFIG, prior=prior)
-    (continued,) = nima.edit(model, further, CONFIG, prior=prior, kept=kept)
+    (continued,) = nima.edit(model, further, CONFIG, prior=prior, resources=Resources(kept))
     assert contents(continued) == contents(alone)
     searches = 0 if has_mask else SubjectFinder(model, SUBJECT).evaluations
     looks = 2 if image is LARGE else 1
@@ -81,22 +82,23 @@ def test_all_that_a_source_depends_on_tells_it_from_others(model: BaseModel) -> 
 def test_a_project_gets_nothing_that_another_one_left(model: BaseModel) -> None:
     kept = PreparedSources(1 << 30)
     counts = [
-        nima.edit(model, request(), CONFIG, kept=kept.of(project))[0].evaluations for project in ("one", "two", "one")
+        nima.edit(model, request(), CONFIG, resources=Resources(kept.of(project)))[0].evaluations
+        for project in ("one", "two", "one")
     ]
     assert counts[0] == counts[1] > counts[2]
 
 
 def test_the_sources_that_were_not_used_for_longest_leave(model: BaseModel) -> None:
     measured = PreparedSources(1 << 30)
-    nima.edit(model, request(), CONFIG, kept=measured)
+    nima.edit(model, request(), CONFIG, resources=Resources(measured))
     ((_, one),) = measured._kept.values()
     assert one.nbytes > sum(x.nbytes for x in one.features.states.values()) > 0
     kept = PreparedSources(2 * one.nbytes)
     images = {name: Image.fromarray(np.roll(np.asarray(PHOTO), k, axis=0)) for k, name in enumerate("abc")}
     for name in "abac":  # b leaves for c
-        nima.edit(model, request(image=images[name]), CONFIG, kept=kept.of("project", name))
+        nima.edit(model, request(image=images[name]), CONFIG, resources=Resources(kept.of("project", name)))
     assert kept.images == ["a", "c"]
-    nima.edit(model, request(), CONFIG, kept=(small := PreparedSources(one.nbytes - 1)))
+    nima.edit(model, request(), CONFIG, resources=Resources(small := PreparedSources(one.nbytes - 1)))
     assert not small._kept
     kept.clear()
     assert not kept.images
@@ -109,5 +111,5 @@ def test_an_edit_that_was_stopped_keeps_nothing(model: BaseModel) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        nima.edit(model, request(), CONFIG, on_step=stop, kept=kept)
+        nima.edit(model, request(), CONFIG, on_step=stop, resources=Resources(kept))
     assert not kept._kept
