@@ -36,6 +36,7 @@ class Size:
     vae: int
     lora: int
     adapted: int
+    attention: int
     evaluation: int
     encoding_of_a_prompt: int
     features: int
@@ -72,6 +73,7 @@ def true_size() -> Size:
         vae=sum(weight.numel() for weight in vae.parameters()),
         lora=sum(RANK * sum(weight.shape) for weight in layers),
         adapted=sum(weight.numel() for weight in layers),
+        attention=sum(weight.numel() for name, weight in transformer.named_parameters() if ".attn." in name),
         evaluation=evaluation.get_total_flops(),
         encoding_of_a_prompt=encoding.get_total_flops(),
         features=(blocks - round(LATE * blocks)) * tokens * width,

@@ -28,9 +28,8 @@ def check_model(
         if not Path(base_model).exists():
             print(f"{base_model} is a hub id: the workers check it after the download")
             return
-        from lipe_core import (
-            base_models,  # late: it imports torch, and the first check refuses most mistakes without it
-        )
+        # Late: it imports torch, and the first check refuses most mistakes without it.
+        from lipe_core import base_models
 
         base_models.check_folder(Path(base_model), base_model)
     except InvalidModel as error:

@@ -55,6 +55,15 @@ class MemoryCounts:
 
 SDXL = MemoryCounts(base_model=3_468_837_867, attention=955_353_600, lora=23_224_320, adapted=955_187_200, is_sdxl=True)
 """The counts of stabilityai/stable-diffusion-xl-base-1.0 with a LoRA of rank 16, for a hub id before its download."""
+KLEIN = MemoryCounts(
+    base_model=7_982_058_787,
+    attention=2_831_162_880,
+    lora=16_711_680,
+    adapted=2_642_411_520,
+    is_sdxl=False,
+    text_encoder=4_022_468_096,
+)
+"""The same of black-forest-labs/FLUX.2-klein-base-4B, as ``python -m benchmarks.flux2_size`` counts them."""
 
 
 def read_counts(base_model: Path, rank: int, targets: Iterable[str]) -> MemoryCounts:
