@@ -13,7 +13,12 @@ from lipe_core.methods.registry import METHODS
 from tests.support.editing import TARGET, make_prior
 from tests.support.nima_requests import PHOTO, half_mask, request
 
-STEPS = {"nima_single_pass": 2, "ddim": 2, "sdedit": 2}
+SETTINGS = {
+    "nima_single_pass": {},
+    "ddim": {},
+    "sdedit": {},
+    "imagic": {"embedding_steps": 1, "model_steps": 1},
+}
 
 
 def test_a_nima_edit_keeps_every_byte_outside_its_mask(klein: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +47,9 @@ def test_a_users_mask_bounds_the_edit(klein: BaseModel) -> None:
     assert not changed[:, 32:].any()
 
 
-@pytest.mark.parametrize("method", STEPS)
+@pytest.mark.parametrize("method", SETTINGS)
 def test_methods_that_need_no_u_net_edit(klein: BaseModel, method: str) -> None:
-    config = METHODS[method].config(steps=STEPS[method])
+    config = METHODS[method].config(steps=2, **SETTINGS[method])
     (edit,) = lipe_core.edit(klein, request(TARGET), method, config)
     assert isinstance(edit.image, Image.Image)
     assert edit.image.size == PHOTO.size
