@@ -47,7 +47,7 @@ class Tokens:
 
 
 class AttentionStore(Protocol):
-    """What the network's first call since the last `pop` left behind."""
+    """The recording of the network's first call since the last `pop`."""
 
     def pop(self) -> AttentionMap:
         """Return the wanted tokens' share of the attention to content since the last pop, and empty the store.

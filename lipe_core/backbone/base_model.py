@@ -122,7 +122,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def size_conditioning(self, original: Size, size: Size) -> tuple[float, ...]:
-        """What `Conditioning.time_ids` has for an image that was resized and cropped from `original` to `size`."""
+        """The values of `Conditioning.time_ids` for an image that was resized and cropped from `original` to `size`."""
 
     @abstractmethod
     def content_positions(self, prompt: str) -> range:
@@ -186,7 +186,7 @@ class BaseModel(ABC):
     @property
     @abstractmethod
     def adapter_prefix(self) -> str:
-        """What diffusers' `load_lora_weights` expects before the names of the network's layers."""
+        """The prefix that diffusers' `load_lora_weights` expects before the names of the network's layers."""
 
     @abstractmethod
     def adapter_targets(self, projections: Sequence[str]) -> list[str]:

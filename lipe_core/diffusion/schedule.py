@@ -24,7 +24,7 @@ Spacing = Literal["leading", "trailing", "linspace"]
 class Schedule(ABC):
     """Noise levels by integer timestep: x_t = alpha_t x_0 + sigma_t eps. Timestep 0 is the clean end.
 
-    What a network predicts, and the spacing of a coarse grid, are the subclasses'.
+    Subclasses define the network's prediction and the spacing of a coarse grid.
     """
 
     @property

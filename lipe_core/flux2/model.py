@@ -120,7 +120,7 @@ class BaseModel(Networks):
 
     @property
     def adapter_prefix(self) -> str:
-        """What diffusers writes before the names of the transformer's layers."""
+        """The prefix that diffusers writes before the names of the transformer's layers."""
         return "transformer."
 
     def adapter_targets(self, projections: Sequence[str]) -> list[str]:

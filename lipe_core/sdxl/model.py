@@ -108,7 +108,7 @@ class BaseModel(Networks):
 
     @property
     def adapter_prefix(self) -> str:
-        """What diffusers writes before the names of the U-Net's layers."""
+        """The prefix that diffusers writes before the names of the U-Net's layers."""
         return "unet."
 
     def adapter_targets(self, projections: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the VAE does on a GPU with little memory."""
+"""The VAE's slices and tiles on a GPU with little memory."""
 
 import pytest
 
