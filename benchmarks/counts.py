@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 from benchmarks import diffusers_counterparts as counterparts
+from benchmarks.empty_data import conditioning, training_data
 from benchmarks.live_memory import peak_bytes
 from benchmarks.meta_device import META, Counts, DeviceCounter, as_gpu, counted, meta_model, weights
 from benchmarks.sdxl_size import Scale
 from lipe_core import sdxl
 from lipe_core.adapters import lora
-from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import invert, sample
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.masks.localization import SubjectFinder
@@ -33,9 +33,7 @@ from lipe_core.methods.source_features import SourceFeatures, latest_lookup
 from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from lipe_core.training import train
-from lipe_core.training.batches import TrainingData
 from lipe_core.training.config import PriorConfig
-from lipe_core.training.dataset import EncodedSet
 
 _T = 500
 _SUBJECT = Subject("sks", "dog")
@@ -52,23 +50,6 @@ BOUNDS = {
     "waits of an edit's loops": 0,
 }
 """The most that each figure may be, at SDXL's true size."""
-
-
-def conditioning(model: BaseModel, rows: int, device: torch.device) -> Conditioning:
-    """Embeddings of so many prompts."""
-    width, pooled = int(model.unet.config.cross_attention_dim), model.text_encoders[1].config.projection_dim
-    shapes = (rows, 77, width), (rows, pooled), (rows, 6)
-    return Conditioning(*(torch.zeros(shape, device=device) for shape in shapes))
-
-
-def training_data(model: BaseModel) -> TrainingData:
-    """Three encoded references and four images of the class, on the CPU."""
-    latents = model.latent_shape((model.native_size,) * 2)
-    cpu = torch.device("cpu")
-    own, of_class = (
-        EncodedSet(torch.zeros(count, *latents), conditioning(model, count, cpu), ("",) * count) for count in (3, 4)
-    )
-    return TrainingData([own], of_class, conditioning(model, 1, cpu))
 
 
 def network_call(model: BaseModel, rows: int = 1) -> Counts:
@@ -127,7 +108,7 @@ def edit_loops(model: BaseModel, steps: int = 4) -> Counts:
     features, schedule = SourceFeatures(latest_lookup(timesteps, 0.3)), model.schedule
     x_0 = torch.empty(1, *model.latent_shape(session.size), device=META)
     target = session.encode([_PROMPT])
-    inversion = features.at_timestep(session.guided(session.encode([_PROMPT]), 1.0, EvaluationCounter()))
+    inversion = features.network(model)(session.encode([_PROMPT]).cond)
     denoise = features.at_timestep(session.guided(target, 2.0, EvaluationCounter()))
     progress: list[int] = []
 

@@ -7,6 +7,7 @@ matrix on its own. Its autocast is left out, because the meta device has none: i
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,10 @@ _SCHEDULE = {
 
 
 @contextmanager
-def lora_training_step(model: BaseModel, *, rank: int, with_vae: bool) -> Iterator[Callable[[], float]]:
-    """The function that makes one step with one image of the subject and one of its class, and returns its loss.
+def lora_training_step(model: BaseModel, *, rank: int, with_vae: bool, batch: int = 1) -> Iterator[Callable[[], float]]:
+    """The function that makes one step with `batch` images of the subject and of its class, and returns its loss.
 
-    Without `with_vae` the latents are given, as LIPE has them.
+    Without `with_vae` the latents are given, as LIPE has them. Images and prompts are random.
     """
     model.unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS)))
     parameters = [weight for name, weight in model.unet.named_parameters() if "lora_" in name]
@@ -34,10 +35,10 @@ def lora_training_step(model: BaseModel, *, rank: int, with_vae: bool) -> Iterat
         weight.data = weight.data.float()
     side, device = model.native_size, model.device
     scheduler, optimizer = DDPMScheduler(**_SCHEDULE), torch.optim.AdamW(parameters, lr=1e-4)
-    pixels = torch.empty(2, 3, side, side, dtype=model.dtype, device=device)
-    latents = torch.empty(2, *model.latent_shape((side, side)), dtype=model.dtype, device=device)
-    prompts = torch.empty(2, 77, int(model.unet.config.cross_attention_dim), dtype=model.dtype, device=device)
-    pooled = torch.empty(2, model.text_encoders[1].config.projection_dim, dtype=model.dtype, device=device)
+    length, width = model.tokenizers[0].model_max_length, int(model.unet.config.cross_attention_dim)
+    draw = partial(torch.randn, 2 * batch, dtype=model.dtype, device=device)
+    pixels, latents = draw(3, side, side), draw(*model.latent_shape((side, side)))
+    prompts, pooled = draw(length, width), draw(model.text_encoders[1].config.projection_dim)
 
     def step() -> float:
         x_0 = latents
@@ -45,7 +46,7 @@ def lora_training_step(model: BaseModel, *, rank: int, with_vae: bool) -> Iterat
             with torch.no_grad():
                 x_0 = model.vae.encode(pixels).latent_dist.sample() * model.vae.config.scaling_factor
         noise = torch.randn_like(x_0)
-        t = torch.randint(0, scheduler.config.num_train_timesteps, (2,), device=device)
+        t = torch.randint(0, scheduler.config.num_train_timesteps, (2 * batch,), device=device)
         noised = scheduler.add_noise(x_0, noise, t)
         time_ids = torch.cat([torch.tensor([[side, side, 0, 0, side, side]]).to(device, model.dtype) for _ in x_0])
         conditions = {"time_ids": time_ids, "text_embeds": pooled}

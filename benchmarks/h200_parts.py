@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 
@@ -18,15 +19,18 @@ from torch import Tensor
 
 from benchmarks import sdxl_size
 from benchmarks.editing import ATTENTION_RECORDERS, fresh_prior, request_of
-from benchmarks.graphs import Graphed, copy_weights
+from benchmarks.empty_data import training_data
 from benchmarks.sdxl_size import Scale
 from lipe_core import sdxl
 from lipe_core.adapters import lora
 from lipe_core.diffusion.conditioning import Conditioning
+from lipe_core.graphs import Graphs, copy_weights
 from lipe_core.methods import masactrl
 from lipe_core.methods.nima import edit as nima
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.sdxl import BaseModel
+from lipe_core.training import train
+from lipe_core.training.config import PriorConfig
 
 _RANK = 16
 _KERNELS_EXPLAIN = 0.25
@@ -113,24 +117,29 @@ def kernels(bench: Bench, work: Callable[[], object]) -> dict[str, Any]:
 
 
 @contextmanager
-def training_step(bench: Bench, model: BaseModel, rows: int = 2) -> Iterator[Callable[..., Tensor]]:
-    """The device's part of a training step, a function of tensors on the device that returns the loss."""
+def training_step(model: BaseModel) -> Iterator[Callable[[], Tensor]]:
+    """The function that makes LIPE's next training step, with one image of the subject and one of its class."""
+    config, data, numbers = PriorConfig(rank=_RANK, alpha=_RANK), training_data(model).on(model), count()
     with lora.trainable_weights(model, "lora", rank=_RANK, alpha=_RANK, seed=0) as trainable:
-        weights = list(trainable.weights.values())
-        rate: Any = torch.tensor(1e-4, device=bench.device) if bench.is_gpu else 1e-4
-        optimizer = torch.optim.AdamW(weights, lr=rate, fused=True, capturable=bench.is_gpu)
+        optimizer = train.new_optimizer(trainable.weights, {}, config)
+        yield lambda: train.training_step(model, data, config, next(numbers), trainable, optimizer)
 
-        def step(x_t: Tensor, t: Tensor, *conditioning: Tensor) -> Tensor:
-            optimizer.zero_grad()
-            loss = sdxl.predict(model, x_t, t, Conditioning(*conditioning)).square().mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            trainable.collect()
-            torch.nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
-            trainable.publish()
-            return loss.detach()
 
-        yield step
+def with_graphs(model: BaseModel) -> tuple[BaseModel, Graphs]:
+    """The same model with CUDA graphs, and these."""
+    graphs = Graphs(tuple(model.unet.parameters()))
+    return replace(model, graphs=graphs), graphs
+
+
+def graphed(work: Callable[..., Tensor]) -> tuple[Callable[..., Tensor], Graphs]:
+    """The function of tensors as CUDA graphs, and these."""
+    graphs = Graphs()
+
+    def run(*values: Tensor) -> Tensor:
+        named = {str(number): value for number, value in enumerate(values)}
+        return graphs.run("", lambda inputs: {"result": work(*inputs.values())}, named)["result"]
+
+    return run, graphs
 
 
 @contextmanager
@@ -198,9 +207,8 @@ def eager(bench: Bench) -> None:
     for rows in (1, 2):
         call = partial(forward, model, *inputs(bench, model, rows))
         bench.say("eager evaluation", rows=rows, wall_ms=bench.ms(call), **kernels(bench, call))
-    with training_step(bench, model) as step:
-        call = partial(step, *inputs(bench, model, 2))
-        found = {"wall_ms": bench.ms(call, 5), **kernels(bench, call)}
+    with training_step(model) as step:
+        found = {"wall_ms": bench.ms(step, 5), **kernels(bench, step)}
     peak = {"peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 1)} if bench.is_gpu else {}
     bench.say("eager training step", **found, **peak)
     if found.get("kernel_ms", 0) > 1000 * _KERNELS_EXPLAIN:
@@ -211,10 +219,10 @@ def graphs(bench: Bench) -> None:
     """CUDA graphs of the training step and of an evaluation, by rows, attention kernel and memory format."""
     model = bench.model()
     for kernel in ("default", "cudnn") if bench.is_gpu else ("default",):
-        with training_step(bench, model) as step, attention_by(kernel):
-            graphed, values = Graphed(step), inputs(bench, model, 2)
-            bench.say("graph of a training step", attention=kernel, ms=bench.ms(partial(graphed, *values), 20),
-                      eager_because=graphed.eager_because)  # fmt: skip
+        recording, recorded = with_graphs(model)
+        with recorded.only_inside(), training_step(recording) as step, attention_by(kernel):
+            bench.say("graph of a training step", attention=kernel, ms=bench.ms(step, 20),
+                      eager_because=recorded.eager_because)  # fmt: skip
     for layout in (torch.contiguous_format, torch.channels_last):
         model.unet.to(memory_format=layout)
         for rows, kernel in [(1, "default"), (2, "default"), (2, "cudnn"), (8, "default"), (8, "cudnn")]:
@@ -223,11 +231,11 @@ def graphs(bench: Bench) -> None:
             values = inputs(bench, model, rows)
             wanted = forward(model, *values)
             with attention_by(kernel):
-                graphed = Graphed(partial(forward, model))
-                error = (graphed(*values) - wanted).norm() / wanted.norm()
+                run, recorded = graphed(partial(forward, model))
+                error = (run(*values) - wanted).norm() / wanted.norm()
                 bench.say("graph of an evaluation", rows=rows, attention=kernel, layout=str(layout),
-                          ms=bench.ms(partial(graphed, *values), 20), relative_error=float(error),
-                          eager_because=graphed.eager_because)  # fmt: skip
+                          ms=bench.ms(partial(run, *values), 20), relative_error=float(error),
+                          eager_because=recorded.eager_because)  # fmt: skip
 
 
 def compiled(bench: Bench) -> None:
@@ -245,9 +253,9 @@ def compiled(bench: Bench) -> None:
         forward(model, *values)
         bench.wait()
         seconds = round(time.perf_counter() - begin, 1)
-        graphed = Graphed(partial(forward, model))
+        run, recorded = graphed(partial(forward, model))
         bench.say("compiled evaluation", start=start, compile_s=seconds, ms=bench.ms(partial(forward, model, *values)),
-                  graph_ms=bench.ms(partial(graphed, *values), 20), eager_because=graphed.eager_because)  # fmt: skip
+                  graph_ms=bench.ms(partial(run, *values), 20), eager_because=recorded.eager_because)  # fmt: skip
     return None
 
 
@@ -259,11 +267,15 @@ def edits(bench: Bench) -> None:
     if bench.is_gpu:
         nima.edit(model, first, replace(config, steps=1), prior=prior)
     requests = {"first prompt": first, "four prompts": four} if bench.is_gpu else {"first prompt": first}
+    recording, recorded = with_graphs(model)
     for name, request in requests.items():
-        start = time.perf_counter()
-        made = nima.edit(model, request, config, prior=prior)
-        bench.wait()
-        bench.say(f"an edit, {name}", seconds=round(time.perf_counter() - start, 3), stages=made[0].timings)
+        for kind, each in {"": model, ", recording graphs": recording, ", replaying graphs": recording}.items():
+            start = time.perf_counter()
+            made = nima.edit(each, request, config, prior=prior)
+            bench.wait()
+            bench.say(f"an edit, {name}{kind}", seconds=round(time.perf_counter() - start, 3), stages=made[0].timings,
+                      eager_because=recorded.eager_because if kind else "")  # fmt: skip
+    recorded.clear()
     if bench.is_gpu:
         with patch("lipe_core.sdxl.attention.record_attention", ATTENTION_RECORDERS["stored maps"]):
             bench.say("an edit, stored maps", ms=bench.ms(lambda: nima.edit(model, first, config, prior=prior), 1))
@@ -288,8 +300,8 @@ def fp8(bench: Bench) -> None:
     for m, n, k in ((2048, 1280, 1280), (2048, 10240, 1280), (2048, 1280, 5120), (8192, 640, 640), (16384, 1280, 1280)):
         x, w = (torch.randn(rows, k, device=bench.device, dtype=bench.dtype) for rows in (m, n))
         x8, w8 = x.to(kind), w.to(kind)
-        half = Graphed(lambda x, w: [x @ w.T for _ in range(20)][-1])
-        eighth = Graphed(lambda x, w: [scaled(x, w.T) for _ in range(20)][-1])
+        half, _ = graphed(lambda x, w: [x @ w.T for _ in range(20)][-1])
+        eighth, recorded = graphed(lambda x, w: [scaled(x, w.T) for _ in range(20)][-1])
         bench.say("a product", shape=[m, n, k], bf16_us=50 * bench.ms(partial(half, x, w)),
-                  fp8_us=50 * bench.ms(partial(eighth, x8, w8)), eager_because=eighth.eager_because)  # fmt: skip
+                  fp8_us=50 * bench.ms(partial(eighth, x8, w8)), eager_because=recorded.eager_because)  # fmt: skip
     return None

@@ -26,7 +26,7 @@ from lipe_core.training.config import PriorConfig
 from menagerie.experiment import image_of
 from menagerie.subjects import benchmark
 
-_INSTANCE, _CLASS = "a photo of sks dog", "a photo of a dog"
+INSTANCE, _CLASS = "a photo of sks dog", "a photo of a dog"
 _WARM_UP = 2
 
 
@@ -59,7 +59,7 @@ def lipe(options: argparse.Namespace) -> None:
     """Train a prior with `lipe_core`."""
     dtype = torch.float32 if torch.device(options.device).type == "cpu" else getattr(torch, options.dtype)
     model = sdxl.load(options.checkpoint, device=options.device, dtype=dtype)
-    identity = dataset.encode(model, samples(options.data / "references", _INSTANCE))
+    identity = dataset.encode(model, samples(options.data / "references", INSTANCE))
     regularization = dataset.load(options.data / "regularization.safetensors")
     train.train_adapter(model, identity, regularization, config_of(options))
 
@@ -72,7 +72,7 @@ def example(options: argparse.Namespace) -> None:
     sys.argv = [
         str(options.example), "--with_prior_preservation", "--seed=0",
         f"--pretrained_model_name_or_path={options.checkpoint}", f"--output_dir={options.data / 'example'}",
-        f"--instance_data_dir={options.data / 'references'}", f"--instance_prompt={_INSTANCE}",
+        f"--instance_data_dir={options.data / 'references'}", f"--instance_prompt={INSTANCE}",
         f"--class_data_dir={classes}", f"--class_prompt={_CLASS}", f"--num_class_images={len(list(classes.iterdir()))}",
         f"--resolution={options.side}", f"--train_batch_size={options.batch}", f"--rank={options.rank}",
         f"--max_train_steps={options.steps}",

@@ -80,6 +80,7 @@ def make_context(
             metrics.count_prior,
             settings.segmenter,
             settings.segmenter_revision or None,
+            uses_graphs=settings.cuda_graphs == "auto",
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",

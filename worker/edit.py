@@ -256,7 +256,7 @@ def _edit(
             results.take([number], edit(replace(request, target_prompts=(prompt,), seeds=(seed,))))
 
     def in_reduced_memory(variant: Callable[[], None]) -> None:
-        results.context.gpu.sources.clear()
+        results.context.gpu.free_kept()
         with reduced_memory(model):
             variant()
 

@@ -5,7 +5,7 @@ import resource
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -15,6 +15,7 @@ import torch
 from lipe_core import base_models, precision
 from lipe_core.adapters.prior import Prior, load_prior
 from lipe_core.backbone import BaseModel
+from lipe_core.graphs import Graphs
 from lipe_core.masks import segmenter
 from lipe_core.masks.segmenter import Segmenter
 from lipe_core.memory import free_memory
@@ -53,6 +54,8 @@ class Gpu:
     segmenter_checkpoint: str = ""
     """A SAM 2 that finds outlines; empty: none."""
     segmenter_revision: str | None = None
+    uses_graphs: bool = False
+    """Whether a GPU records trainings and edits as CUDA graphs."""
     _model: BaseModel | None = None
     _priors: OrderedDict[str, Prior] = field(default_factory=OrderedDict)
     _sources: PreparedSources | None = None
@@ -83,6 +86,8 @@ class Gpu:
             )
             if device.type == "cuda":
                 self._model.fit_gpu(torch.cuda.get_device_properties(device).total_memory)
+                if self.uses_graphs and self._model.records_graphs:
+                    self._model = replace(self._model, graphs=Graphs(tuple(self._model.network.parameters())))
         return self._model
 
     @property
@@ -113,6 +118,12 @@ class Gpu:
                 most = min(most, int(KEPT_SOURCES_SHARE * torch.cuda.get_device_properties(0).total_memory))
             self._sources = PreparedSources(most)
         return self._sources
+
+    def free_kept(self) -> None:
+        """Free the memory of the device that only speeds up later jobs: inverted images, and recorded graphs."""
+        self.sources.clear()
+        if self._model is not None and self._model.graphs is not None:
+            self._model.graphs.clear()
 
     @property
     def images(self) -> list[str]:
@@ -177,6 +188,8 @@ class Gpu:
 def cpu_offloaded(model: BaseModel) -> Iterator[None]:
     """Context manager that moves the base model to main memory, so that another model has the GPU."""
     places = [(network, network.device) for network in model.networks]
+    if model.graphs is not None:
+        model.graphs.clear()
     try:
         for network, _ in places:
             network.to("cpu")

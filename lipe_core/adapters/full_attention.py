@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
+from lipe_core.graphs import copy_weights
 
 BaseWeights = Callable[[], AbstractContextManager[None]]
 """Makes a context manager that disables the prior: inside it, the network is the base model."""
@@ -105,8 +106,16 @@ def difference_name(weight: str) -> str:
 def replace_weights(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
     """Replace the network's weights that `tensors` names; restores them on exit. Yields a `BaseWeights`."""
     weights = {name: weight for name, weight in model.network.named_parameters() if name in tensors}
-    base = {name: weight.data for name, weight in weights.items()}
     replacements = {name: tensors[name].to(weight.device, weight.dtype) for name, weight in weights.items()}
+    exchange = _exchanged if model.graphs is None else _overwritten
+    with exchange(weights, replacements) as base_weights:
+        yield base_weights
+
+
+@contextmanager
+def _exchanged(weights: Mapping[str, nn.Parameter], replacements: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
+    """Let the parameters refer to other memory, which copies nothing."""
+    base = {name: weight.data for name, weight in weights.items()}
 
     @contextmanager
     def assigned(values: Mapping[str, Tensor]) -> Iterator[None]:
@@ -121,6 +130,28 @@ def replace_weights(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator
 
     with assigned(replacements):
         yield lambda: assigned(base)
+
+
+@contextmanager
+def _overwritten(weights: Mapping[str, nn.Parameter], replacements: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
+    """Copy other values into the parameters' memory, which recorded graphs read."""
+    places = list(weights.values())
+    base, values = [weight.detach().clone() for weight in places], [replacements[name] for name in weights]
+    present = base
+
+    @contextmanager
+    def written(content: list[Tensor]) -> Iterator[None]:
+        nonlocal present
+        before, present = present, content
+        try:
+            copy_weights(places, content)
+            yield
+        finally:
+            present = before
+            copy_weights(places, before)
+
+    with written(values):
+        yield lambda: written(base)
 
 
 def attention_weights(model: BaseModel) -> dict[str, torch.nn.Parameter]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from lipe_core.backbone.attention import AttentionStore, Tokens, Visit
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.schedule import PredictionType, Schedule
+from lipe_core.graphs import Graphs
 from lipe_core.model_card import model_name
 from lipe_core.shapes import Latents, Pixels, RowTimesteps, Size, Timesteps
 
@@ -33,11 +34,15 @@ class TokenTable(NamedTuple):
 class BaseModel(ABC):
     """A loaded checkpoint. `fingerprint` is the SHA-256 over its weight files; a prior fits only one fingerprint.
 
-    The network predicts what `prediction_type` says, at the noise levels of `schedule`.
+    The network predicts what `prediction_type` says, at the noise levels of `schedule`. With `graphs`, training steps
+    and the loops of an edit are recorded and replayed. Priors are then copied into the network's weights, which stay
+    where they are.
     """
 
     family: ClassVar[str]
     """The family of the checkpoints that a backbone loads."""
+    records_graphs: ClassVar[bool] = False
+    """Whether the network's work can be recorded as a CUDA graph: it copies nothing from the host."""
 
     vae: Any
     """The autoencoder: a module of diffusers that can work on slices and tiles."""
@@ -48,6 +53,7 @@ class BaseModel(ABC):
     fingerprint: str
     device: torch.device
     dtype: torch.dtype
+    graphs: Graphs | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:

@@ -35,9 +35,8 @@ from lipe_core.methods.request import Edit, EditRequest, MakeImage
 from lipe_core.pixels import resized, to_mask, to_pixels, to_rgb
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size, Timesteps
 
-
-def _as_it_is(denoise: Denoiser) -> Denoiser:
-    return denoise
+Network = Callable[[Conditioning], Denoiser]
+"""The network under any conditioning."""
 
 
 @dataclass(frozen=True)
@@ -154,21 +153,20 @@ class EditSession:
         """Expand a tensor of one row to all rows of the session."""
         return single.expand(len(self.rows), -1, -1, -1)
 
-    def guided(self, prompts: Prompts, scale: float, counter: EvaluationCounter, unguided_until: int = -1) -> Denoiser:
+    def guided(self, prompts: Prompts, scale: float, counter: EvaluationCounter) -> Denoiser:
         """The network under these prompts, with its evaluations counted."""
-        return guided(self.denoiser(counter), prompts.cond, prompts.uncond, scale, unguided_until)
+        return guided(self.denoiser(counter), prompts.cond, prompts.uncond, scale)
 
-    def denoiser(self, counter: EvaluationCounter) -> Callable[[Conditioning], Denoiser]:
-        """The network under any conditioning, with its evaluations counted."""
-        return lambda conditioning: counted(self.model.denoiser(conditioning), counter)
+    def denoiser(self, counter: EvaluationCounter, network: Network | None = None) -> Network:
+        """The network, by default that of the model, with its evaluations counted."""
+        network = network or self.model.denoiser
+        return lambda conditioning: counted(network(conditioning), counter)
 
-    def invert(
-        self, timesteps: Timesteps, on_step: OnStep = no_progress, wrap: Callable[[Denoiser], Denoiser] = _as_it_is
-    ) -> Trajectory:
+    def invert(self, timesteps: Timesteps, on_step: OnStep = no_progress, network: Network | None = None) -> Trajectory:
         """Invert the image with DDIM under the source prompt. There is no guidance, because it does not invert."""
         with self.clock.stage("inverting"):
-            denoise = self.guided(self.encode([self.source_prompt]), 1.0, self.inversion)
-            return invert(wrap(denoise), self.model.schedule, self.x_0(), timesteps, on_step=on_step)
+            denoise = self.denoiser(self.inversion, network)(self.encode([self.source_prompt]).cond)
+            return invert(denoise, self.model.schedule, self.x_0(), timesteps, on_step=on_step)
 
     def decode(self, x_0: Latents) -> list[Image.Image]:
         """Decode latents to images."""

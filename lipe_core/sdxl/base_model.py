@@ -28,6 +28,7 @@ class Networks(backbone.BaseModel):
     """The parts of a loaded checkpoint. `zero_empty_prompt` is the pipeline's `force_zeros_for_empty_prompt`."""
 
     family: ClassVar[str] = FAMILY
+    records_graphs: ClassVar[bool] = True
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL

@@ -28,6 +28,7 @@ from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
 from lipe_core.training.loss import denoising_loss
 from lipe_core.training.loss_scale import scaled, unscale_gradients
+from lipe_core.training.replayed import replayed_backward
 from lipe_core.training.snapshots import Scorer, Snapshot, snapshot_steps
 
 _READ_EVERY = 10
@@ -95,6 +96,7 @@ def train_adapter(
             model, config.tuning, rank=config.rank, alpha=config.alpha, seed=config.seed, targets=config.targets
         ) as trainable,
         use_token(model, token, vectors),
+        model.graphs.only_inside() if model.graphs is not None else nullcontext(),
     ):
         optimizer = new_optimizer(trainable.weights, vectors, config)
         checkpoint = Checkpoint(run.checkpoint, asdict(config), trainable.weights | vectors, optimizer, trainable.parts)
@@ -151,12 +153,8 @@ def training_step(
     groups = sample_training_step(model, data, config, step)
     for group in groups:
         for rows in group.split(rows_at_once or len(groups[0])):
-            loss = training_loss(model, rows, config)
-            # Captions encoded in this step share one graph with all parts of the batch.
-            keeps_graph = rows.conditioning.prompt_embeds.requires_grad
-            scaled(loss, model.dtype).backward(retain_graph=keeps_graph)  # type: ignore[no-untyped-call]
+            losses.append(_backward(model, rows, config))
             trainable.collect()
-            losses.append(loss.detach())
     if unscale_gradients(optimizer, model.dtype):
         for weights in optimizer.param_groups:
             weights["lr"] = weights["peak"] * learning_rate_factor(step, config)
@@ -166,9 +164,25 @@ def training_step(
     return torch.stack(losses).double().sum()
 
 
+def _backward(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Tensor, ""]:
+    """Compute the gradients of the rows' contribution to the loss of their step, which is returned."""
+    # Captions encoded in this step share one graph of autograd with all parts of the batch.
+    trains_captions = rows.conditioning.prompt_embeds.requires_grad
+    # Only a LoRA's gradients have fixed places, and checkpointing reads the state of the random numbers.
+    can_replay = config.tuning == "lora" and not trains_captions and not model.network.is_gradient_checkpointing
+    if model.graphs is not None and can_replay:
+        return replayed_backward(model, model.graphs, noised(model, rows, config), partial(_batch_loss, model, config))
+    loss = training_loss(model, rows, config)
+    scaled(loss, model.dtype).backward(retain_graph=trains_captions)  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
 def training_loss(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Tensor, ""]:
     """The rows' contribution to the loss of their step. Gradients flow."""
-    batch = noised(model, rows, config)
+    return _batch_loss(model, config, noised(model, rows, config))
+
+
+def _batch_loss(model: BaseModel, config: PriorConfig, batch: Batch) -> Float[Tensor, ""]:
     prediction = _predict(model, config, batch)
     return denoising_loss(prediction, batch.target, batch.weight, batch.emphasis).sum()
 

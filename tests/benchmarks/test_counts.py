@@ -1,13 +1,20 @@
 """The counts of a step and an edit stay within their bounds, at SDXL's width and a tenth of its depth."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
 import pytest
 import torch
 
 from benchmarks import counts as benchmark
 from benchmarks.counts import BOUNDS, edit_calls, edit_loops, network_call
-from benchmarks.h200_parts import Bench, forward, inputs, training_step
-from benchmarks.meta_device import META, counted, meta_model
+from benchmarks.empty_data import conditioning
+from benchmarks.h200_parts import training_step
+from benchmarks.meta_device import META, Counts, as_gpu, counted, meta_model
 from benchmarks.sdxl_size import Scale
+from lipe_core.graphs import Graphs, Tensors
+from lipe_core.methods.source_features import SourceFeatures
 from lipe_core.sdxl import BaseModel
 
 
@@ -48,12 +55,25 @@ def test_a_training_step_waits_for_nothing_and_has_few_kernels(model: BaseModel)
 
 
 def test_the_work_that_a_graph_records_waits_for_nothing_and_copies_nothing_from_the_host(model: BaseModel) -> None:
-    bench = Bench(Scale(depth=1), META, lambda what, **facts: None)
-    values = inputs(bench, model, 2)
-    with training_step(bench, model) as step:
-        counted(lambda: step(*values))  # the optimizer makes its state
-        recorded = counted(lambda: step(*values))
-    for counts in (recorded, counted(lambda: forward(model, *values))):
+    recorded: list[Counts] = []
+
+    def record(work: Callable[[], Tensors]) -> NoReturn:
+        recorded.append(counted(work))
+        raise RuntimeError("this device records nothing")
+
+    def with_graphs() -> BaseModel:
+        return replace(model, graphs=Graphs(record=record))
+
+    training, inverting, editing = with_graphs(), with_graphs(), with_graphs()
+    with as_gpu(), training_step(training) as step:
+        step()
+    features, x_t = SourceFeatures(latest=500), torch.empty(1, *model.latent_shape((1024, 1024)), device=META)
+    with as_gpu(), features.recorded(model):
+        features.network(inverting)(conditioning(model, 1, META))(x_t, 500)
+    with as_gpu(), features.used(model):
+        features.network(editing)(conditioning(model, 2, META))(torch.cat([x_t, x_t]), 500)
+    assert len(recorded) == 3
+    for counts in recorded:
         assert counts.kernels
         assert not counts.waits
         assert not counts.uploads

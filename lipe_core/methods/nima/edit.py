@@ -15,7 +15,7 @@ from PIL import Image
 from lipe_core.adapters.prior import Prior
 from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, ddim_step, no_progress, sample
-from lipe_core.diffusion.guidance import EvaluationCounter
+from lipe_core.diffusion.guidance import EvaluationCounter, guided
 from lipe_core.diffusion.schedule import Schedule
 from lipe_core.errors import InvalidRequest
 from lipe_core.masks.localization import SubjectFinder
@@ -102,8 +102,8 @@ class Rows:
             session, source, counter = self.session.part(rows), self.source.part(rows), EvaluationCounter()
             prompts = session.encode(session.target_prompts, negative_prompt=session.source_and_negative_prompt)
             unguided_until = latest_lookup(source.trajectory.timesteps, self.config.guidance_stop)
-            guided = session.guided(prompts, self.config.guidance_scale, counter, unguided_until)
-            denoise = features.at_timestep(guided)
+            network = session.denoiser(counter, features.network(session.model))
+            denoise = guided(network, prompts.cond, prompts.uncond, self.config.guidance_scale, unguided_until)
             callbacks = steps_of_rows(on_step, steps, rows, count), no_preview if rows.start else on_preview
             x_0, mask = two_passes(session, denoise, source, finder, self.config, *callbacks)
             return Generated(x_0, mask, counter.evaluations // len(rows))

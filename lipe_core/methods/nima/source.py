@@ -46,7 +46,7 @@ def read_source(
 ) -> Source:
     """Invert the image under the source prompt and find the subject in it. The user's mask replaces the finder."""
     with features.recorded(session.model):
-        trajectory = session.invert(timesteps, on_step, features.at_timestep)
+        trajectory = session.invert(timesteps, on_step, features.network(session.model))
     silhouette = session.user_silhouette()
     if silhouette is not None:
         return Source(trajectory, session.for_rows(silhouette), session.inversion.evaluations)
