@@ -16,7 +16,18 @@ from lipe_client.verification import Verifications
 
 
 class Resources(
-    Images, Subjects, CaptionOperations, Masks, Priors, Edits, Jobs, Served, Endpoints, Keys, Decisions, Verifications,
+    Images,
+    Subjects,
+    CaptionOperations,
+    Masks,
+    Priors,
+    Edits,
+    Jobs,
+    Served,
+    Endpoints,
+    Keys,
+    Decisions,
+    Verifications,
     Studies,
 ):
     """The operations of both clients.
