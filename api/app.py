@@ -24,12 +24,15 @@ from api.routes import (
     images,
     jobs,
     keys,
+    masks,
     models,
     own_key,
     prior_imports,
     priors,
+    ratings,
     references,
     snapshots,
+    studies,
     studio,
     subjects,
     uploads,
@@ -54,11 +57,17 @@ OPENAPI_TAGS = [
     {"name": "subjects", "description": "The people, animals and things to be learned from reference images."},
     {"name": "captions", "description": "Descriptions of images, to be read and corrected before they are used."},
     {"name": "priors", "description": "Trainings, and the priors that they produce."},
+    {"name": "masks", "description": "The subject in an image, found by the service before an edit."},
     {"name": "edits", "description": "Edits of an image that shows the subject."},
     {
         "name": "verification",
         "description": "The claims of an image file about itself, and whether this service made it.",
     },
+    {
+        "name": "studies",
+        "description": "People compare the results of systems, without knowing which system made which.",
+    },
+    {"name": "ratings", "description": "The raters' side of a study: by the token of its link, without an API key."},
     {"name": "jobs", "description": "Trainings and edits in progress: follow, cancel and retry them."},
     {"name": "models", "description": "The base models that the workers have loaded."},
     {"name": "webhooks", "description": "Signed events, sent to your own server."},
@@ -95,8 +104,8 @@ def make_app(settings: Settings | None = None, tracing: Tracing | None = None) -
     add_cors(app, settings)
     app.add_middleware(RequestIdMiddleware)  # the outermost, so that every refusal carries the id
     for resource in (
-        uploads, images, subjects, consents, references, captions, priors, snapshots, prior_imports, edits, verify,
-        jobs, models, webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
+        uploads, images, subjects, consents, references, captions, priors, snapshots, prior_imports, masks, edits,
+        verify, studies, jobs, models, webhooks, webhook_secrets, keys, own_key, decisions, deletions, workers,
     ):  # fmt: skip
         # No router around these: FastAPI searches every level of nested routers at each request.
         app.include_router(
@@ -105,6 +114,7 @@ def make_app(settings: Settings | None = None, tracing: Tracing | None = None) -
             dependencies=[bearer_scheme, strict_query],
             responses=problem_responses(),
         )
+    app.include_router(ratings.router, prefix=API_PREFIX, dependencies=[strict_query])
     app.include_router(health.router)
     app.include_router(docs.router)
     app.include_router(studio.make_router(settings))

@@ -1,5 +1,7 @@
 """Authentication by API key. Every path under /v1 needs a valid key; a middleware checks it before the routes.
 
+The raters of a study have a link instead of a key: the routes of `RATER_PATHS` check its token themselves.
+
 `required_scope` is the one rule that says which scope a request needs. It also holds for paths without a route.
 """
 
@@ -30,6 +32,10 @@ OPERATOR_PATHS = re.compile(rf"{API_PREFIX}/workers(/.*)?")
 """Workers belong to no project: the names of machines and the state of the fleet are the operator's."""
 ADMIN_CHANGES = re.compile(rf"{API_PREFIX}/webhook-endpoints(/.*)?")
 """An endpoint gets the project's events, also after the key that created it is revoked."""
+RATER_PATHS = re.compile(rf"{API_PREFIX}/ratings(/next|/images/[^/]+)?")
+"""The paths of raters, exactly: any other path below them needs a key."""
+RATER_TOKEN = "X-Study-Token"  # noqa: S105
+"""The header with the token of a study's link."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="lipe"'}
 
 
@@ -60,7 +66,7 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a path under /v1 without a valid key of the right scope."""
-        if scope["type"] == "http" and (scope["path"] + "/").startswith(f"{API_PREFIX}/"):
+        if scope["type"] == "http" and needs_key(scope["path"]):
             request = Request(scope)
             try:
                 caller = await self._caller(request)
@@ -81,6 +87,11 @@ class AuthMiddleware:
             service = running_service(request)
             caller = self._callers[token] = await service.authenticating(authenticate, service, token)
         return caller
+
+
+def needs_key(path: str) -> bool:
+    """Whether requests to this path need an API key: all under /v1, except those of raters."""
+    return f"{path}/".startswith(f"{API_PREFIX}/") and RATER_PATHS.fullmatch(path) is None
 
 
 def authenticate(service: Service, token: str) -> Caller:

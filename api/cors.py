@@ -19,7 +19,9 @@ REQUEST_HEADERS = (
     "Last-Event-ID",
     "Prefer",
     "Range",
+    "X-Rater-Session",
     "X-Request-Id",
+    "X-Study-Token",
 )
 ANSWER_HEADERS = (
     "Allow",

@@ -7,6 +7,7 @@ UPLOAD = "upl_7d6c5b4a39281706f5e43c2b1a09f8e7"
 IMAGE = "img_6f1d2a7c90b84f53a1e2c3d4e5f60718"
 SUBJECT, PRIOR, EDIT = (f"{kind}_3c2b1a09f8e74d6c5b4a39281706f5e4" for kind in ("sub", "pri", "edt"))
 JOB, ENDPOINT, DELIVERY = (f"{kind}_9f1c52e07b3d4c86a5f4e3d2c1b0a998" for kind in ("job", "whk", "dlv"))
+STUDY, STUDY_IMAGE = (f"{kind}_5f4e3d2c1b0a9988776655443322110f" for kind in ("sty", "pic"))
 KEY = "968621ff26b113c3"
 MOMENT, LATER, NEXT_YEAR = "2026-01-31T12:00:00Z", "2026-01-31T12:04:10Z", "2027-01-31T12:00:00Z"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -104,6 +105,10 @@ _captions_job = _prior_job | {
     "kind": "captions", "prior_id": None, "parameters": {"image_ids": [IMAGE], "action": "jumping"},
     "urls": {**_urls, "result": f"/v1/captions/{JOB}"},
 }  # fmt: skip
+_mask_job = _prior_job | {
+    "kind": "mask", "prior_id": None, "parameters": {"image_id": IMAGE},
+    "urls": {**_urls, "result": f"/v1/masks/{JOB}"},
+}  # fmt: skip
 _caption = {
     "image_id": IMAGE, "caption": "a photo of a sks dog sitting in a meadow",
     "phrases": [{"text": "sitting in a meadow", "score": 2.4, "is_doubtful": False}],
@@ -136,6 +141,10 @@ _event_facts: Mapping[str, Mapping[str, Any]] = {
         "files": [{"role": "manifest", **_linked("manifest", "manifest.json", "application/json")}],
         "urls_expire_at": LATER,
     },
+    "mask.succeeded": {
+        "files": [{"role": "source_mask", **_linked("source_mask", "mask.png")}],
+        "urls_expire_at": LATER,
+    },
 }
 _delivery = {
     "id": DELIVERY, "endpoint_id": ENDPOINT, "job_id": JOB, "message_id": "msg_1c2d3e4f",
@@ -163,6 +172,41 @@ _dry_run = {
     "images": 1, "seconds": 21.5, "based_on_jobs": 12, "reason": None, "position": 1,
 }  # fmt: skip
 
+_rules = {
+    "min_answers": 1, "max_failed_checks": 1, "min_repeat_agreement": 0.0, "min_median_seconds": 0.5,
+    "max_same_answer_share": 0.95,
+}  # fmt: skip
+_study = {
+    "id": STUDY, "name": "Jumping dogs", "state": "open", "questions": ["identity", "satisfaction"],
+    "systems": ["ddim", "lipe"], "items": 12, "attention_checks": 2, "repeats": 2, "questions_per_rater": 28,
+    "max_raters": 50, "exclusion": _rules, "raters": 3, "finished_raters": 2, "answers": 61,
+    "rater_token": f"{STUDY}_5f0c6f0e8c0f4b6f9a3d2b1c0e9d8c7b6a594837", "created_at": MOMENT, "closed_at": None,
+}  # fmt: skip
+_closed_study = _study | {"state": "closed", "rater_token": None, "closed_at": LATER}
+_rating_image = f"ratings/images/{STUDY_IMAGE}?expires=1769861700&signature=5f0c6f0e8c0f4b6f9a3d2b1c0e9d8c7b6a594837"
+_study_results = {
+    "study_id": STUDY, "answers_used": 48,
+    "questions": [
+        {
+            "question": "identity", "comparisons": 24, "agreement": 0.41,
+            "systems": [
+                {
+                    "system": system, "comparisons": 24,
+                    "share": {"value": share, "low": share - 0.1, "high": share + 0.1},
+                    "score": {"value": score, "low": score - 0.3, "high": score + 0.3},
+                }
+                for system, share, score in (("lipe", 0.75, 0.5), ("ddim", 0.25, -0.5))
+            ],
+        }
+    ],
+    "raters": [
+        {
+            "number": 1, "answers": 28, "median_seconds": 4.2, "repeats": 2, "repeats_agreed": 2, "checks": 2,
+            "checks_failed": 0, "same_answer_share": 0.46, "excluded": [],
+        }
+    ],
+}  # fmt: skip
+
 REQUESTS: Mapping[str, Any] = {
     "create_upload": {"content_type": "image/jpeg", "size": 2318404},
     "upload_image": {"upload_id": UPLOAD},
@@ -175,8 +219,15 @@ REQUESTS: Mapping[str, Any] = {
     "choose_snapshot": {"step": 375},
     "import_prior": {"upload_id": UPLOAD, "metadata": {"order": "7"}},
     "create_captions": {"subject_id": SUBJECT, "image_ids": [IMAGE], "action": "jumping"},
+    "create_mask": {"subject_id": SUBJECT, "image_id": IMAGE},
     "create_edit": _new_edit,
     "dry_run_edit": _new_edit,
+    "create_study": {
+        "name": "Jumping dogs",
+        "systems": {"lipe": [EDIT], "ddim": ["edt_1a2b3c4d5e6f40718293a4b5c6d7e8f9"]},
+        "questions": ["identity", "satisfaction"],
+    },
+    "create_rating": {"number": 1, "answer": "left", "seconds": 4.2},
     "create_webhook_endpoint": {"url": HOOK, "events": ["edit.succeeded"]},
     "rotate_webhook_endpoint_secret": {"keep_hours": 24},
     "rotate_webhook_secret": {"keep_hours": 24},
@@ -201,6 +252,11 @@ RESPONSES: Mapping[str, Any] = {
     "get_captions": {
         "id": JOB, "subject_id": SUBJECT, "status": "succeeded", "captioner": "llava-1.5-7b-hf", "captions": [_caption],
         "warnings": [],
+    },
+    "create_mask": _mask_job,
+    "get_mask": {
+        "id": JOB, "subject_id": SUBJECT, "image_id": IMAGE, "status": "succeeded",
+        "mask": _file("source_mask", "mask.png"), "share": 0.214, "cut_off": ["bottom"], "warnings": [],
     },
     "train_prior": _prior_job,
     "import_prior": _prior_job | {"parameters": {"import": {"sha256": SHA256, "size": 186046352}}},
@@ -237,6 +293,21 @@ RESPONSES: Mapping[str, Any] = {
             }
         ],
     },
+    "create_study": _study,
+    "list_studies": _page(_study),
+    "get_study": _study,
+    "close_study": _closed_study,
+    "get_study_results": _study_results,
+    "get_next_ratings": {
+        "study": "Jumping dogs", "answered": 0, "total": 28,
+        "questions": [
+            {
+                "number": 1, "question": "identity", "prompt": PROMPT, "left": _rating_image,
+                "right": _rating_image, "source": _rating_image, "references": [_rating_image],
+            }
+        ],
+    },
+    "create_rating": {"answered": 1, "total": 28},
     "list_models": _page(_model),
     "list_workers": _page(_worker),
     "list_jobs": _page(_edit_job | {"waiting": {"reason": "jobs_before_it", "position": 3}}),
@@ -282,6 +353,8 @@ def event(event_type: str) -> dict[str, Any]:
         data |= {"edit_id": None, "result_path": f"/v1/priors/{PRIOR}"}
     if kind == "captions":
         data |= {"edit_id": None, "prior_id": None, "result_path": f"/v1/captions/{JOB}"}
+    if kind == "mask":
+        data |= {"edit_id": None, "prior_id": None, "result_path": f"/v1/masks/{JOB}"}
     if state == "failed":
         data["error"] = {"code": "gpu_out_of_memory", "detail": "request fewer or smaller images"}
     return {"type": event_type, "timestamp": LATER, "data": data}

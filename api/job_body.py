@@ -77,11 +77,11 @@ class JobUrls(ResponseModel):
     """Path of the stream of events: GET it to follow the job."""
 
     result: str
-    """Path of the edit, the prior or the captions that the job makes."""
+    """Path of the edit, the prior, the captions or the mask that the job makes."""
 
 
 class JobBody(ResponseModel):
-    """A training, an edit or captions to write.
+    """A training, an edit, captions to write or a mask to find.
 
     `parameters` are those of the request, `resolved` all settings that the job ran with."""
 
@@ -89,7 +89,8 @@ class JobBody(ResponseModel):
     """Id of the job."""
 
     kind: JobKind
-    """`prior` for a training, `edit` for an edit, `captions` for descriptions of images."""
+    """`prior` for a training, `edit` for an edit, `captions` for descriptions of images, `mask` for the subject's
+    mask."""
 
     status: State
     """State of the job. `succeeded`, `failed`, `canceled` and `expired` are final."""
@@ -98,8 +99,8 @@ class JobBody(ResponseModel):
     """Id of the subject that the job learns, edits or describes."""
 
     prior_id: str | None
-    """Id of the prior that the job learns or uses; null for captions, and for an edit with the base model alone or
-    whose prior was deleted."""
+    """Id of the prior that the job learns or uses; null for captions and masks, and for an edit with the
+    base model alone or whose prior was deleted."""
 
     edit_id: str | None
     """Id of the edit; null for the other kinds."""

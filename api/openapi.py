@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import examples, quota
-from api.auth import API_PREFIX, required_scope
+from api.auth import needs_key, required_scope
 from api.problems import MEDIA_TYPE
 
 JSON = "application/json"
@@ -52,7 +52,7 @@ def _add_scopes(document: dict[str, Any]) -> None:
     """Name the scope of each operation, in words and as a role, which OpenAPI 3.1 allows with HTTP schemes."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            if path.startswith(f"{API_PREFIX}/"):
+            if needs_key(path) and "security" in operation:
                 scope = required_scope(method.upper(), path)
                 operation["security"] = [{scheme: [scope] for scheme in entry} for entry in operation["security"]]
                 operation["description"] += f"\n\nNeeds a key with the scope `{scope}`."

@@ -43,6 +43,9 @@ class UsedBy(BaseModel, use_attribute_docstrings=True):
     edits: list[str]
     """Ids of the edits."""
 
+    studies: list[str]
+    """Ids of the studies."""
+
 
 class ProblemDocument(BaseModel, use_attribute_docstrings=True):
     """A problem document (RFC 9457) with a stable `code`. `retryable`: the same request may succeed later."""

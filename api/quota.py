@@ -28,6 +28,7 @@ PROBLEMS: Mapping[str, tuple[str, str]] = {
         "too_many_endpoints",
         "the project has {} webhook endpoints: delete those that it no longer needs",
     ),
+    "studies": ("too_many_studies", "the project has {} studies: delete those that it no longer needs"),
 }
 """For each quota: the code of its refusal and the detail."""
 

@@ -1,4 +1,6 @@
-"""Rate limits by address and by API key, before the database is asked. Each API process counts for itself.
+"""Rate limits by address and by API key or link of a study, before the database is asked.
+
+Each API process counts for itself.
 
 A bucket holds up to BURST_SECONDS of requests and fills at the rate of its limit (a token bucket). At most MAX_BUCKETS
 are kept: the one that was used longest ago is dropped first, and a dropped bucket starts full again.
@@ -20,6 +22,8 @@ from api.problems import Problem
 BURST_SECONDS = 10
 MAX_BUCKETS = 10_000
 LIMITED_PATHS = "/v1/"
+CREDENTIALS = (("API key", "authorization"), ("study", "x-study-token"))
+"""What a request may be counted for, beside its address: the name, and the header that has it."""
 
 
 @dataclass
@@ -67,10 +71,11 @@ class RateLimitMiddleware:
     def _refusal(self, request: Request) -> Problem | None:
         address = request.client.host if request.client else ""
         limits = [("address", self._addresses, address.encode())]
-        if authorization := request.headers.get("authorization"):
-            # A digest, so that long headers take no memory and no key stays in it.
-            digest = hashlib.sha256(authorization.encode("latin-1", "replace")).digest()
-            limits.append(("API key", self._keys, digest))
+        for name, header in CREDENTIALS:
+            if sent := request.headers.get(header):
+                # A digest, so that long headers take no memory and no key stays in it.
+                digest = hashlib.sha256(sent.encode("latin-1", "replace")).digest()
+                limits.append((name, self._keys, digest))
         for name, buckets, key in limits:
             if seconds := buckets.wait(key):
                 detail = f"at most {buckets.rate:g} requests a second of one {name} are answered: send fewer"

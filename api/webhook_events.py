@@ -20,7 +20,7 @@ class LinkedFile(ResponseModel):
     """A file with a signed URL, which needs no API key."""
 
     role: str | None = None
-    """`adapter` or `manifest`, for the files of a prior; absent for the files of an edit."""
+    """`adapter`, `manifest` or `source_mask`, for the files of a prior or a mask; absent for those of an edit."""
 
     name: str
     """File name that a download gets."""
@@ -79,13 +79,14 @@ class EventData(ResponseModel):
     """Reason of the failure; absent unless the job has failed."""
 
     kind: JobKind
-    """`prior` for a training, `edit` for an edit, `captions` for descriptions of images."""
+    """`prior` for a training, `edit` for an edit, `captions` for descriptions of images, `mask` for the subject's
+    mask."""
 
     subject_id: str
     """Id of the subject."""
 
     prior_id: str | None
-    """Id of the prior; null for captions, and for an edit with the base model alone."""
+    """Id of the prior; null for captions and masks, and for an edit with the base model alone."""
 
     edit_id: str | None
     """Id of the edit; null for the other kinds."""
@@ -106,7 +107,7 @@ class EventData(ResponseModel):
     """All results, in `edit.succeeded`; absent if the body would be too long."""
 
     files: list[LinkedFile] | None = None
-    """Adapter and manifest, in `prior.succeeded`."""
+    """Adapter and manifest, in `prior.succeeded`; the mask, in `mask.succeeded`."""
 
     urls_expire_at: Moment | None = None
     """Time at which the URLs of this body become invalid, in UTC: an hour after the event, unless the operator chose
@@ -154,7 +155,7 @@ def _receiver(event: str) -> Callable[..., None]:
     return receive
 
 
-SUBJECTS = {"prior": "a prior", "edit": "an edit", "captions": "captions"}
+SUBJECTS = {"prior": "a prior", "edit": "an edit", "captions": "captions", "mask": "a mask"}
 PHRASES = {
     "started": "been claimed by a worker for the first time; only sent to those that subscribe to this type",
     "output": "stored one of its results; only sent to those that subscribe to this type",

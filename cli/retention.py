@@ -38,4 +38,5 @@ def _kept(settings: Settings) -> list[tuple[retention.Kind, str, float]]:
         ("edit", "edits with their results (LIPE_RETENTION_EDIT_DAYS)", settings.retention_edit_days),
         ("prior", "priors that failed (LIPE_RETENTION_FAILED_PRIOR_DAYS)", settings.retention_failed_prior_days),
         ("image", "images that nothing uses (LIPE_RETENTION_IMAGE_DAYS)", settings.retention_image_days),
+        ("study", "studies that are closed (LIPE_RETENTION_STUDY_DAYS)", settings.retention_study_days),
     ]

@@ -36,6 +36,10 @@ authorityKeyIdentifier=keyid'
     cp "$scratch/signer.key" "$1/credentials_key.pem"
     chmod 444 "$1/credentials_chain.pem" "$1/credentials_key.pem"
 }
+make_internal_certificate() { # key and certificate in one file, which guards a port of the storage: docker-compose.yml
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/O=LIPE/CN=s3" \
+        -keyout - 2>/dev/null >"$1/s3_internal.pem" && chmod 444 "$1/s3_internal.pem"
+}
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 new_secret() {
     case $1 in
@@ -81,10 +85,12 @@ make_programs() { # users and keys of the programs, by the owner's, in the folde
 
 if [ -e "$folder" ]; then
     target=$folder
-    if [ -e "$folder/credentials_key.pem" ] && [ -e "$folder/grafana_password" ] && [ -e "$folder/unused_pepper" ]; then
+    if [ -e "$folder/credentials_key.pem" ] && [ -e "$folder/grafana_password" ] && [ -e "$folder/unused_pepper" ] \
+        && [ -e "$folder/s3_internal.pem" ]; then
         echo "$folder exists: its secrets are unchanged"
     else
         [ -e "$folder/credentials_key.pem" ] || make_certificate "$folder"
+        [ -e "$folder/s3_internal.pem" ] || make_internal_certificate "$folder"
         for name in lipe_watermark_key lipe_policy_secret lipe_metrics_token grafana_password; do
             [ -e "$folder/$name" ] || { new_secret "$name" >"$folder/$name" && chmod 444 "$folder/$name"; }
         done
@@ -113,5 +119,6 @@ keep lipe_metrics_token "$(random)"
 keep grafana_password "$(random)"
 make_programs
 make_certificate "$target"
+make_internal_certificate "$target"
 mv "$target" "$folder"
 echo "$folder is created: keep a copy of it with the backups"

@@ -1,4 +1,4 @@
-"""Erasures: delete subjects, priors, edits or images with everything derived from them, and keep a record.
+"""Erasures: delete subjects, priors, edits, images or studies with everything derived from them, and keep a record.
 
 One transaction deletes the rows and writes the record; the objects are deleted after its commit. A program that dies in
 between leaves the record unfinished, and the dispatcher deletes the objects.
@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, String, any_, delete, func, literal, or_, select, union_all, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ledger import idempotency, usage
+from ledger import idempotency, studies, usage
 from ledger.database import UnitOfWork, now
-from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Subject, new_id
+from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Study, StudyImage, StudyItem, Subject, new_id
 from ledger.states import TERMINAL, State
 from ledger.storage import Storage, image_prefix, import_prefix, job_prefix, upload_prefix
 
@@ -31,17 +31,19 @@ PARALLEL_DELETIONS = 8
 
 @dataclass(frozen=True)
 class Users:
-    """The ids of the subjects and edits that use a resource, oldest first."""
+    """The ids of the subjects, edits and studies that use a resource, oldest first."""
 
     subjects: list[str]
     edits: list[str]
+    studies: list[str]
 
 
 class InUse(Exception):
     """Other resources need this one. `users` are at most MAX_SHOWN of each kind."""
 
     def __init__(self, users: Users) -> None:
-        super().__init__(f"{len(users.subjects)} subjects and {len(users.edits)} edits use it")
+        numbers = f"{len(users.subjects)} subjects, {len(users.edits)} edits and {len(users.studies)} studies"
+        super().__init__(f"{numbers} use it")
         self.users = users
 
 
@@ -59,7 +61,8 @@ class _Deleted:
 def erase_subject(session: Session, project_id: str, subject_id: str) -> Erasure | None:
     """Delete the subject with its priors, edits and jobs, and references that nothing else uses. None: not there.
 
-    Edits of other subjects that mixed in one of its priors show it, and are deleted, too.
+    Edits of other subjects that mixed in one of its priors show it, and are deleted, too. So are the items of studies
+    that show it, with their images that nothing else uses.
     """
     deleted = _delete_subjects(session, project_id, [subject_id])
     return _record(session, project_id, deleted) if deleted.ids else None
@@ -77,7 +80,7 @@ def erase_prior(session: Session, project_id: str, prior_id: str) -> Erasure | N
     of_edits = (_is_in(Job.id, jobs), Job.kind == "edit")
     waiting = select(Job.edit_id).where(*of_edits, Job.state.not_in(TERMINAL)).order_by(Job.created_at)
     if users := list(session.scalars(waiting.limit(MAX_SHOWN))):
-        raise InUse(Users([], [edit_id for edit_id in users if edit_id is not None]))
+        raise InUse(Users([], [edit_id for edit_id in users if edit_id is not None], []))
     session.execute(update(Job).where(*of_edits, Job.prior_id == prior_id).values(prior_id=None))
     for column in (Edit.prior_id, Edit.mix_prior_id):
         used = update(Edit).where(column == prior_id)
@@ -105,18 +108,29 @@ def erase_image(session: Session, project_id: str, image_id: str) -> Erasure | N
     if not _lock(session, Image, project_id, [image_id]):
         return None
     users = _users(session, image_id, MAX_SHOWN)
-    if users.subjects or users.edits:
+    if users.subjects or users.edits or users.studies:
         raise InUse(users)
     return _record(session, project_id, _delete_images(session, project_id, [image_id]))
 
 
 def erase_image_with_users(session: Session, project_id: str, image_id: str) -> Erasure | None:
-    """Delete the image with the edits that use it, and the subjects that it is a reference of. None: not there."""
+    """Delete the image with the edits and items of studies that use it, and the subjects that it is a reference of.
+
+    None: not there.
+    """
     if not _lock(session, Image, project_id, [image_id]):
         return None
     users = _users(session, image_id)  # complete: the lock keeps others from adding one
     deleted = _delete_edits(session, project_id, users.edits) + _delete_subjects(session, project_id, users.subjects)
+    deleted += _delete_items(session, _is_in(StudyImage.image_id, [image_id]))[0]
     return _record(session, project_id, deleted + _delete_images(session, project_id, [image_id]))
+
+
+def erase_study(session: Session, project_id: str, study_id: str) -> Erasure | None:
+    """Delete the study with its raters and answers. Its images stay and can be deleted. None: not there."""
+    mine = delete(Study).where(Study.project_id == project_id, Study.id == study_id).returning(Study.id)
+    deleted = list(session.scalars(mine))
+    return _record(session, project_id, _Deleted(deleted, [])) if deleted else None
 
 
 def sweep(begin: UnitOfWork, storage: Storage, erasure_id: str, *, settle_seconds: float = 0.0) -> None:
@@ -155,9 +169,10 @@ def _delete_subjects(session: Session, project_id: str, subject_ids: Sequence[st
     ).all()
     imported = _Deleted([], [import_prefix(project_id, prior_id) for prior_id in priors])
     references = session.scalars(select(Reference.image_id).where(_is_in(Reference.subject_id, locked))).all()
+    studied, shown = _delete_items(session, _is_in(StudyItem.subject_id, locked), _is_in(StudyImage.edit_id, edits))
     session.execute(delete(Subject).where(_is_in(Subject.id, locked)))
-    deleted = _of_jobs(project_id, [*locked, *priors, *edits], jobs) + imported
-    return deleted + _delete_images(session, project_id, references)
+    deleted = _of_jobs(project_id, [*locked, *priors, *edits], jobs) + imported + studied
+    return deleted + _delete_images(session, project_id, [*references, *shown])
 
 
 def _delete_edits(session: Session, project_id: str, edit_ids: Sequence[str]) -> _Deleted:
@@ -165,31 +180,53 @@ def _delete_edits(session: Session, project_id: str, edit_ids: Sequence[str]) ->
     locked = _lock(session, Edit, project_id, edit_ids)
     jobs = _lock_jobs(session, project_id, Job.edit_id, locked)
     _charge(session, jobs)
+    studied, _ = _delete_items(session, _is_in(StudyImage.edit_id, locked))
     session.execute(delete(Edit).where(_is_in(Edit.id, locked)))
-    return _of_jobs(project_id, locked, jobs)
+    return _of_jobs(project_id, locked, jobs) + studied
+
+
+def _delete_items(session: Session, *conditions: ColumnElement[bool]) -> tuple[_Deleted, list[str]]:
+    """Delete the items of studies that match one condition, and the studies that have no other.
+
+    Returns also the uploaded results of the items.
+    """
+    items = select(StudyItem.id).join(StudyImage, StudyImage.item_id == StudyItem.id)
+    # One query for each condition: an OR over both tables would read all items.
+    item_ids = sorted({item_id for one in conditions for item_id in session.scalars(items.where(one))})
+    results = (_is_in(StudyImage.item_id, item_ids), StudyImage.role == "result", StudyImage.image_id.is_not(None))
+    images = session.scalars(select(StudyImage.image_id).where(*results)).all()
+    return _Deleted(studies.delete_items(session, item_ids), []), [one for one in images if one is not None]
 
 
 def _delete_images(session: Session, project_id: str, image_ids: Sequence[str]) -> _Deleted:
-    """Delete those of the images that no subject and no edit uses."""
+    """Delete those of the images that no subject, no edit and no study uses, with the masks found in them."""
     # One by one: an OR over both columns of an edit would read all edits for each image.
-    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id)
+    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id, StudyImage.image_id)
     unused = [~select(column).where(column == Image.id).exists() for column in users]
-    deletion = delete(Image).where(_is_in(Image.id, image_ids), *unused).returning(Image.id, Image.upload_id)
+    found = select(Image.id).where(_is_in(Image.id, image_ids), *unused)
+    locked = list(session.scalars(found.order_by(Image.id).with_for_update()))
+    jobs = _lock_jobs(session, project_id, Job.image_id, locked)
+    _charge(session, jobs)
+    deletion = delete(Image).where(_is_in(Image.id, locked)).returning(Image.id, Image.upload_id)
     rows = session.execute(deletion).all()
     uploads = [upload_id for _, upload_id in rows if upload_id is not None]
-    return _Deleted(
+    files = _Deleted(
         [image_id for image_id, _ in rows] + uploads,
         [image_prefix(project_id, image_id) for image_id, _ in rows]
         + [upload_prefix(project_id, upload_id) for upload_id in uploads],
     )
+    return files + _of_jobs(project_id, [], jobs)
 
 
 def _users(session: Session, image_id: str, limit: int | None = None) -> Users:
     subjects = select(Subject.id).join(Reference).where(Reference.image_id == image_id)
     edits = select(Edit.id).where(or_(Edit.image_id == image_id, Edit.mask_image_id == image_id))
+    items = select(StudyItem.study_id).join(StudyImage).where(StudyImage.image_id == image_id)
+    using = select(Study.id).where(Study.id.in_(items))
     return Users(
         list(session.scalars(subjects.order_by(Subject.created_at).limit(limit))),
         list(session.scalars(edits.order_by(Edit.created_at).limit(limit))),
+        list(session.scalars(using.order_by(Study.created_at).limit(limit))),
     )
 
 

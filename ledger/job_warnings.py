@@ -58,4 +58,5 @@ def add(session: Session, job: Job, found: Sequence[JobWarning]) -> None:
 
 def carry_over(session: Session, former: Job, job: Job) -> None:
     """Give the retry of a job the warnings of its request. The caller has locked the retry's row, or just made it."""
-    add(session, job, [JobWarning(**warning) for warning in former.warnings if warning["code"] in OF_REQUESTS])
+    found = {warning["code"]: warning["message"] for warning in former.warnings}
+    add(session, job, [JobWarning(code, found[code]) for code in OF_REQUESTS if code in found])

@@ -27,6 +27,7 @@ def submit(
     subject_id: str,
     prior_id: str | None = None,
     edit_id: str | None = None,
+    image_id: str | None = None,
     related: Sequence[Row] = (),
     parameters: dict[str, Any],
     metadata: dict[str, str] | None = None,
@@ -50,6 +51,7 @@ def submit(
         subject_id=subject_id,
         prior_id=prior_id,
         edit_id=edit_id,
+        image_id=image_id,
         state=str(State.QUEUED),
         parameters=parameters,
         resolved={},
@@ -95,9 +97,9 @@ def of_edit(session: Session, project_id: str, edit_id: str) -> Job | None:
     return session.scalars(select(Job).where(*mine).order_by(Job.created_at.desc()).limit(1)).first()
 
 
-def newest_captions(session: Session, job: Job) -> Job | None:
-    """The newest job for the same captions as this one."""
-    same = (Job.project_id == job.project_id, Job.subject_id == job.subject_id, Job.kind == "captions")
+def newest_alike(session: Session, job: Job) -> Job | None:
+    """The newest job for the same captions, or the same mask, as this one."""
+    same = (Job.project_id == job.project_id, Job.subject_id == job.subject_id, Job.kind == job.kind)
     query = select(Job).where(*same, Job.parameters == job.parameters)
     return session.scalars(query.order_by(Job.created_at.desc()).limit(1)).first()
 

@@ -14,7 +14,8 @@ from ledger.settings import Settings
 QUEUES = {
     "lipe.prior": "priors",
     "lipe.edit": "edits",
-    "lipe.captions": "edits",  # a person waits for them, so they must not wait behind trainings
+    "lipe.captions": "edits",  # a person waits for these two, so they must not wait behind trainings
+    "lipe.mask": "edits",
     "lipe.webhook": "webhooks",
     "lipe.fetch": "webhooks",
 }

@@ -1,4 +1,4 @@
-"""Quotas: limits on the jobs, subjects, uploads, images, webhook endpoints and GPU seconds of one project.
+"""Quotas: limits on the jobs, subjects, uploads, images, webhook endpoints, studies and GPU seconds of one project.
 
 A quota is checked in the transaction that creates the row, after the row is written. The project's row is locked first,
 so that the second of two concurrent transactions counts the row of the first. The lock is taken last and is held for a
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ledger import uploads, usage
 from ledger.compiled_statement import CompiledStatement
-from ledger.models import Image, Job, Project, Subject, WebhookEndpoint
+from ledger.models import Image, Job, Project, Study, Subject, WebhookEndpoint
 from ledger.settings import Settings
 from ledger.states import State
 
@@ -72,6 +72,12 @@ def of_endpoints(session: Session, project_id: str, settings: Settings) -> list[
     return [_of_count("webhook-endpoints", settings.max_webhook_endpoints, count)]
 
 
+def of_studies(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
+    """The quota of a transaction that has created a study."""
+    _lock_project(session, project_id)
+    return [_of_count("studies", settings.max_studies, _count(session, Study, project_id))]
+
+
 def of_project(session: Session, project_id: str, settings: Settings) -> list[QuotaStatus]:
     """All quotas of the project, to show: no lock is taken, and nothing is refused."""
     return [
@@ -80,6 +86,7 @@ def of_project(session: Session, project_id: str, settings: Settings) -> list[Qu
         *_image_statuses(session, project_id, settings),
         _of_count("pending-uploads", settings.max_pending_uploads, uploads.count_pending(session, project_id)),
         _of_count("webhook-endpoints", settings.max_webhook_endpoints, _count(session, WebhookEndpoint, project_id)),
+        _of_count("studies", settings.max_studies, _count(session, Study, project_id)),
     ]
 
 
@@ -128,7 +135,7 @@ def _image_statuses(session: Session, project_id: str, settings: Settings) -> li
     ]
 
 
-def _count(session: Session, table: type[Subject | WebhookEndpoint], project_id: str) -> int:
+def _count(session: Session, table: type[Subject | WebhookEndpoint | Study], project_id: str) -> int:
     return session.scalar(select(func.count()).select_from(table).where(table.project_id == project_id)) or 0
 
 

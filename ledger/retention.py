@@ -1,6 +1,7 @@
 """Retention: rows that are older than the operator keeps them. They are erased as a user would erase them.
 
-Nothing is erased while the settings are 0. A prior that succeeded, its subject and its references stay.
+Nothing is erased while the settings are 0. A prior that succeeded, its subject and its references stay. A study keeps
+its edits and images until it is erased itself.
 """
 
 import time
@@ -16,18 +17,21 @@ from sqlalchemy.orm import Session
 from ledger import erasures
 from ledger.database import UnitOfWork, now, repeat_conflicts
 from ledger.erasures import InUse
-from ledger.models import Edit, Erasure, Image, Job, Prior, Reference
+from ledger.models import Edit, Erasure, Image, Job, Prior, Reference, Study, StudyImage
 from ledger.settings import Settings
 from ledger.states import TERMINAL
 
-Kind = Literal["edit", "image", "prior"]
+Kind = Literal["edit", "image", "prior", "study"]
 LIMIT = 200
 """Resources of one kind in a batch."""
 
 
 @dataclass(frozen=True)
 class Old:
-    """A resource to erase; `since` is the end of its newest job, or the time of its upload."""
+    """A resource to erase.
+
+    `since` is the end of its newest job, the time of its upload, or that at which a study was closed.
+    """
 
     kind: Kind
     project_id: str
@@ -39,12 +43,14 @@ ERASE: Mapping[Kind, Callable[[Session, str, Sequence[str]], Erasure | None]] = 
     "edit": erasures.erase_edits,
     "image": lambda session, project_id, ids: erasures.erase_image(session, project_id, *ids),
     "prior": lambda session, project_id, ids: erasures.erase_prior(session, project_id, *ids),
+    "study": lambda session, project_id, ids: erasures.erase_study(session, project_id, *ids),
 }
 
 
 def list_old(session: Session, settings: Settings, *, limit: int | None = None) -> list[Old]:
     """The resources to erase at present, the oldest of each kind first, at most `limit` of each kind."""
     queries: list[tuple[Kind, float, Callable[[datetime], Select[str, str, Any]]]] = [
+        ("study", settings.retention_study_days, _studies),
         ("edit", settings.retention_edit_days, _edits),
         ("prior", settings.retention_failed_prior_days, _failed_priors),
         ("image", settings.retention_image_days, _images),
@@ -62,7 +68,8 @@ def erase_old(begin: UnitOfWork, settings: Settings, *, seconds: float = 0.0) ->
 
     At least one batch is erased. The erasures' objects are deleted later.
     """
-    if not (settings.retention_edit_days or settings.retention_failed_prior_days or settings.retention_image_days):
+    days = (settings.retention_edit_days, settings.retention_failed_prior_days, settings.retention_image_days)
+    if not any((*days, settings.retention_study_days)):
         return 0
     deadline, erased = time.monotonic() + seconds, 0
     while True:
@@ -99,7 +106,8 @@ def _edits(before: datetime) -> Select[str, str, Any]:
     newest = _newest_end(Job.edit_id == Edit.id)
     unfinished = select(Job.id).where(Job.edit_id == Edit.id, Job.state.not_in(TERMINAL))
     query = select(Edit.project_id, Edit.id, newest).where(Edit.created_at < before, newest < before)
-    return query.where(~unfinished.exists()).order_by(Edit.created_at)
+    studied = select(StudyImage.id).where(StudyImage.edit_id == Edit.id)
+    return query.where(~unfinished.exists(), ~studied.exists()).order_by(Edit.created_at)
 
 
 def _failed_priors(before: datetime) -> Select[str, str, Any]:
@@ -110,10 +118,15 @@ def _failed_priors(before: datetime) -> Select[str, str, Any]:
 
 
 def _images(before: datetime) -> Select[str, str, Any]:
-    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id)
+    users = (Reference.image_id, Edit.image_id, Edit.mask_image_id, StudyImage.image_id)
     unused = [~select(column).where(column == Image.id).exists() for column in users]
     query: Select[str, str, Any] = select(Image.project_id, Image.id, Image.created_at)
     return query.where(Image.created_at < before, *unused).order_by(Image.created_at)
+
+
+def _studies(before: datetime) -> Select[str, str, Any]:
+    query: Select[str, str, Any] = select(Study.project_id, Study.id, Study.closed_at)
+    return query.where(Study.closed_at < before).order_by(Study.closed_at)
 
 
 def _newest_end(*mine: Any) -> Any:

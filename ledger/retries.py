@@ -46,6 +46,7 @@ def retry(
         subject_id=job.subject_id,
         prior_id=job.prior_id,
         edit_id=job.edit_id,
+        image_id=job.image_id,
         parameters=job.parameters,
         metadata=job.user_metadata,
         webhook_url=job.webhook_url,
@@ -61,8 +62,8 @@ def retry(
 
 
 def _newest(session: Session, job: Job) -> Job | None:
-    if job.kind == "captions":
-        return jobs.newest_captions(session, job)
+    if job.kind in ("captions", "mask"):
+        return jobs.newest_alike(session, job)
     if job.edit_id is not None:
         return jobs.of_edit(session, job.project_id, job.edit_id)
     return jobs.of_prior(session, job.project_id, job.prior_id) if job.prior_id is not None else None

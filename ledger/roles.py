@@ -32,7 +32,9 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
             ("consents", "erasures", "jobs", "keys", "shares", "usage", "usage_by_kind", "webhook_deliveries"), CHANGE
         ),
         **dict.fromkeys(("edits", "idempotent_requests", "images", "outbox", "priors", "subject_references"), ALL),
-        **dict.fromkeys(("subjects", "uploads", "webhook_endpoints"), ALL),
+        **dict.fromkeys(("studies", "subjects", "uploads", "webhook_endpoints"), ALL),
+        **dict.fromkeys(("study_answers", "study_images", "study_raters"), ADD),
+        "study_items": "SELECT, INSERT, DELETE",
         "projects": "SELECT, UPDATE (webhook_secrets, former_secret_expires_at)",
     },
     "dispatcher": {
@@ -41,7 +43,9 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         **dict.fromkeys(("erasures", "shares", "usage", "usage_by_kind", "webhook_deliveries"), CHANGE),
         **dict.fromkeys(("consents", "jobs"), "SELECT, UPDATE"),
         **dict.fromkeys(("edits", "idempotent_requests", "images", "priors"), "SELECT, UPDATE, DELETE"),
-        **dict.fromkeys(("subjects", "uploads"), "SELECT, UPDATE, DELETE"),
+        **dict.fromkeys(("studies", "subjects", "uploads"), "SELECT, UPDATE, DELETE"),
+        "study_items": "SELECT, DELETE",
+        "study_images": READ,
         **dict.fromkeys(("leases", "workers"), "SELECT, DELETE"),
         "known_periods": CHANGE,
         "outbox": ALL,

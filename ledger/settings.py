@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     """The origins of web pages that may call the API from a browser, separated by commas; empty: none."""
 
     key_pepper: SecretStr
-    """HMAC key of the API keys. A new pepper makes every key invalid."""
+    """HMAC key of the API keys and of the links of studies. A new pepper makes every key and link invalid."""
     file_url_secret: SecretStr = SecretStr("")
     """HMAC key of the URLs of files with public_url, the same for all programs; empty: derived from key_pepper."""
     base_model: str = ""
@@ -184,6 +184,8 @@ class Settings(BaseSettings):
     """The most bytes of the images of one project, as they are stored."""
     max_webhook_endpoints: int = Field(20, ge=1)
     """The most webhook endpoints of one project. Each gets a delivery of every event."""
+    max_studies: int = Field(100, ge=1)
+    """The most studies of one project."""
     rate_per_key: float = Field(200.0, ge=0)
     """The most requests a second with one API key, for each API process, on average of 10 seconds; 0: no limit."""
     rate_per_address: float = Field(400.0, ge=0)
@@ -208,9 +210,12 @@ class Settings(BaseSettings):
     retention_edit_days: float = Field(0.0, ge=0, le=36_500)
     """Edits whose newest job ended longer ago are erased with their results; 0: never."""
     retention_image_days: float = Field(0.0, ge=0, le=36_500)
-    """Images that are older, and that no subject and no edit uses, are erased; 0: never."""
+    """Images that are older, and that no subject, no edit and no study uses, are erased; 0: never."""
     retention_failed_prior_days: float = Field(0.0, ge=0, le=36_500)
     """Priors whose newest job ended longer ago without success are erased; 0: never."""
+    retention_study_days: float = Field(0.0, ge=0, le=36_500)
+    """Studies that were closed longer ago are erased with their answers; 0: never. Until then they keep their images
+    and edits."""
 
     @field_validator("database_url")
     @classmethod

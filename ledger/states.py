@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Literal, get_args
 
-JobKind = Literal["prior", "edit", "captions"]
+JobKind = Literal["prior", "edit", "captions", "mask"]
 JOB_KINDS: tuple[JobKind, ...] = get_args(JobKind)
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 

@@ -14,7 +14,8 @@ from ledger.storage import Storage
 
 LARGEST_BODY = 20_000
 LONGEST_DETAIL = 1000
-PRIOR_FILES = ("adapter", "manifest")
+LISTED = ("adapter", "manifest", "source_mask")
+"""The roles of the files of a prior or a mask that a webhook lists. A prior may also have snapshots."""
 
 
 def encode(event_type: str, moment: datetime, data: Mapping[str, Any]) -> bytes:
@@ -34,7 +35,7 @@ def of_end(storage: Storage, kind: str, files: Sequence[NewArtefact]) -> dict[st
     """The facts of a job that succeeded, by its kind. Captions have no files."""
     if kind == "captions":
         return {}
-    return of_prior(storage, files) if kind == "prior" else of_edit(storage, files)
+    return of_edit(storage, files) if kind == "edit" else of_files(storage, files)
 
 
 def of_edit(storage: Storage, files: Sequence[NewArtefact]) -> dict[str, Any]:
@@ -44,9 +45,9 @@ def of_edit(storage: Storage, files: Sequence[NewArtefact]) -> dict[str, Any]:
     return {"results": results, "urls_expire_at": _expiry(storage)}
 
 
-def of_prior(storage: Storage, files: Sequence[NewArtefact]) -> dict[str, Any]:
-    """The facts of a prior that succeeded: its adapter and its manifest."""
-    found = [{"role": file.role, **_file(storage, file)} for file in files if file.role in PRIOR_FILES]
+def of_files(storage: Storage, files: Sequence[NewArtefact]) -> dict[str, Any]:
+    """The facts of a prior or a mask that succeeded: its files."""
+    found = [{"role": file.role, **_file(storage, file)} for file in files if file.role in LISTED]
     return {"files": found, "urls_expire_at": _expiry(storage)}
 
 

@@ -40,7 +40,14 @@ CaptionsEventType = Literal[
     "captions.canceled",
     "captions.expired",
 ]
-WebhookEventType = Literal[PriorEventType, EditEventType, CaptionsEventType]
+MaskEventType = Literal[
+    "mask.started",
+    "mask.succeeded",
+    "mask.failed",
+    "mask.canceled",
+    "mask.expired",
+]
+WebhookEventType = Literal[PriorEventType, EditEventType, CaptionsEventType, MaskEventType]
 """The kind of a job, and what happened: its first attempt began, one result of an edit was stored, or it ended."""
 EVENT_TYPES: tuple[str, ...] = get_args(WebhookEventType)
 ENDS = frozenset(kind for kind in EVENT_TYPES if kind.partition(".")[2] in TERMINAL)

@@ -73,7 +73,7 @@ def make_app(
     on_invalid_model: Callable[[], None] = lambda: None,
     webhook_metrics: WebhookMetrics | None = None,
 ) -> Celery:
-    """The application with its five tasks. With `webhooks_only`, the worker has no model to load.
+    """The application with its six tasks. With `webhooks_only`, the worker has no model to load.
 
     `kinds` are the kinds of jobs that the worker takes, and reports to take, see `worker.presence`.
 
@@ -179,6 +179,10 @@ def make_app(
 
     @app.task(name="lipe.captions")
     def captions(_job_id: str) -> None:
+        work().run_waiting()
+
+    @app.task(name="lipe.mask")
+    def mask(_job_id: str) -> None:
         work().run_waiting()
 
     fetch_limiter = ReceiverLimiter(FETCH_THREADS_PER_PROJECT, FETCH_THREADS, draining)

@@ -22,7 +22,7 @@ from ledger.states import JobKind
 from ledger.storage import StorageError, attempt_prefix, job_prefix
 from ledger.tracing import trace_names
 from lipe_core.memory import free_memory
-from worker import captions, checkpoints, edit, train
+from worker import captions, checkpoints, edit, find_mask, train
 from worker.attempt import Attempt, Canceled, ClaimLost, Draining, start_in_thread
 from worker.context import WorkerContext
 from worker.drain import drain_of
@@ -82,8 +82,8 @@ def _run_attempt(
     context.metrics.queue_seconds.labels(claim.kind).observe(claim.seconds_queued)
     log.info("job %s: attempt %d begins", job_id, claim.attempt)
     context.gpu.reset_peak()
-    if claim.kind != "edit":
-        context.gpu.free_kept()  # a training needs the memory
+    if claim.kind not in ("edit", "mask"):
+        context.gpu.free_kept()  # a training and a captioner need the memory
     with ExitStack() as stack:
         stack.enter_context(attempt.lease_kept(settings.stuck_seconds, partial(_end_stuck_process, context, attempt)))
         made = _guarded(context, attempt, partial(_work, context, attempt))
@@ -105,6 +105,7 @@ def _work(context: WorkerContext, attempt: Attempt) -> JobResult:
         "prior": import_prior if claim.is_import else train.learn,
         "edit": edit.make_edits,
         "captions": captions.write_captions,
+        "mask": find_mask.find_mask,
     }
     return work[claim.kind](context, attempt)
 

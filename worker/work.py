@@ -28,7 +28,7 @@ from worker.run_job import run_job
 
 POLL_SECONDS = (2.0, 4.0)
 """The shortest and the longest time between two looks of an idle worker, which varies so that not all look at once."""
-SHORT_KINDS: tuple[JobKind, ...] = ("edit", "captions")
+SHORT_KINDS: tuple[JobKind, ...] = ("edit", "captions", "mask")
 MIN_TRAINING_SECONDS = 10.0
 """A training gives way only after so long, so that it advances even under a stream of edits."""
 

@@ -38,18 +38,20 @@ def delete_image(
     cascade: Annotated[
         bool,
         Query(
-            description="Delete also the edits that use the image, and the subjects that it is a reference of, with "
-            "everything derived from them. Default: false, then an image in use is refused. Set it to true to erase "
-            "every trace of the image."
+            description="Delete also the edits and the items of studies that use the image, and the subjects that it "
+            "is a reference of, with everything derived from them. Default: false, then an image in use is refused. "
+            "Set it to true to erase every trace of the image."
         ),
     ] = False,
 ) -> None:
-    """Delete an image. If subjects or edits use it, the refusal lists them in `used_by`."""
+    """Delete an image. If subjects, edits or studies use it, the refusal lists them in `used_by`."""
     erase = erasures.erase_image_with_users if cascade else erasures.erase_image
     try:
         _erase(service, erase, "image", caller.project_id, image_id)
     except erasures.InUse as error:
-        detail = "delete the subjects and edits in `used_by` first, remove the reference, or add `?cascade=true`"
+        detail = (
+            "delete the subjects, edits and studies in `used_by` first, remove the reference, or add `?cascade=true`"
+        )
         raise _in_use("image_in_use", detail, error) from error
 
 
@@ -61,9 +63,9 @@ def delete_image(
     responses=problem_responses("not_found"),
 )
 def delete_subject(subject_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
-    """Erase a subject and everything derived from it: priors, edits, jobs, their files, and references that nothing
-    else uses. Edits of other subjects that mixed in one of its priors are erased, too. Its queued jobs never start, and
-    running ones stop."""
+    """Erase a subject and everything derived from it: priors, edits, jobs, their files, items of studies that show it,
+    and references that nothing else uses. Edits of other subjects that mixed in one of its priors are erased, too. Its
+    queued jobs never start, and running ones stop. A study that loses an item is closed."""
     _erase(service, erasures.erase_subject, "subject", caller.project_id, subject_id)
 
 
@@ -92,8 +94,8 @@ def delete_prior(prior_id: PathId, service: ServiceDep, caller: CallerDep) -> No
     responses=problem_responses("not_found"),
 )
 def delete_edit(edit_id: PathId, service: ServiceDep, caller: CallerDep) -> None:
-    """Erase an edit, its jobs and its files. A queued job never starts, and a running one stops. The source image and
-    the mask of the request stay."""
+    """Erase an edit, its jobs, its files and the items of studies that show it. A queued job never starts, and a
+    running one stops. The source image and the mask of the request stay."""
     _erase(service, erasures.erase_edit, "edit", caller.project_id, edit_id)
 
 
@@ -114,4 +116,6 @@ def _commit(service: Service, erase: Erase, project_id: str, resource_id: str) -
 
 
 def _in_use(code: str, detail: str, error: erasures.InUse) -> Problem:
-    return Problem(code, detail, used_by=UsedBy(subjects=error.users.subjects, edits=error.users.edits))
+    users = error.users
+    used_by = UsedBy(subjects=users.subjects, edits=users.edits, studies=users.studies)
+    return Problem(code, detail, used_by=used_by)

@@ -20,7 +20,7 @@ PROBLEMS: Mapping[str, str] = {
     "not_found": "The resource does not exist in this project. Resources of other projects are not found either.",
     "method_not_allowed": "The path does not support this method; `Allow` lists those that it supports.",
     "image_in_use": (
-        "Subjects or edits use the image: `used_by` lists up to 100 of each. Delete those first, remove the "
+        "Subjects, edits or studies use the image: `used_by` lists up to 100 of each. Delete those first, remove the "
         "reference, or add `?cascade=true`."
     ),
     "prior_in_use": (
@@ -48,6 +48,12 @@ PROBLEMS: Mapping[str, str] = {
         "The project's images have `LIPE_MAX_IMAGE_BYTES` bytes in all, as they are stored. Delete those that it no "
         "longer needs."
     ),
+    "too_many_studies": "The project has `LIPE_MAX_STUDIES` studies. Delete those that it no longer needs.",
+    "study_open": "A study has results once it is closed: `POST /v1/studies/{id}/close`. Raters cannot answer it then.",
+    "study_closed": "The owner closed the study, an item of it was erased, or the consent of a person shown has ended.",
+    "study_full": "The study has all the raters that it may have. Those can finish, and no others can begin.",
+    "study_erased": "The study was deleted with all of its answers.",
+    "study_link_invalid": "The token of the link was changed or cut off. Ask the study's owner for the whole link.",
     "too_many_endpoints": (
         "The project has `LIPE_MAX_WEBHOOK_ENDPOINTS` webhook endpoints. Delete those that it no longer needs."
     ),

@@ -15,7 +15,7 @@ from ledger.states import State
 from ledger.storage import NoSuchObject, Storage, StoredObject
 
 ADAPTERS = ("adapter", "snapshot")
-COUNTED = ("adapter", "manifest", "image")
+COUNTED = ("adapter", "manifest", "image", "source_mask")
 
 
 def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
@@ -61,9 +61,10 @@ def still_recorded(
 
 
 def _incomplete(session: Session) -> Iterator[Violation]:
-    """Succeeded jobs must have an adapter and a manifest (priors), or one image for each prompt and seed (edits).
+    """Succeeded jobs must have all their artefacts.
 
-    Captions have no artefacts.
+    They are an adapter and a manifest (priors), one image for each prompt and seed (edits), or a mask. Captions have
+    none.
     """
     counts = [func.count(Artefact.id).filter(Artefact.role == role) for role in COUNTED]
     succeeded = (
@@ -75,7 +76,12 @@ def _incomplete(session: Session) -> Iterator[Violation]:
     )
     for job, prompts, *found in session.execute(succeeded):
         images = len(prompts or ()) * len(job.parameters.get("seeds") or (0,))
-        wanted = {"prior": [1, 1, 0], "edit": [0, 0, images], "captions": [0, 0, 0]}[job.kind]
+        wanted = {
+            "prior": [1, 1, 0, 0],
+            "edit": [0, 0, images, 0],
+            "captions": [0, 0, 0, 0],
+            "mask": [0, 0, 0, 1],
+        }[job.kind]
         for role, present, due in zip(COUNTED, found, wanted, strict=True):
             if present < due:
                 yield Violation(4, f"job {job.id}", f"succeeded with {present} of {due} artefacts of the role {role}")

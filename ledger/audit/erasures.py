@@ -13,7 +13,7 @@ from ledger.models import METADATA, Edit, Erasure, IdempotentRequest, Job
 from ledger.states import TERMINAL
 from ledger.storage import Storage
 
-ERASABLE = frozenset({"subjects", "priors", "edits", "jobs", "images"})
+ERASABLE = frozenset({"subjects", "priors", "edits", "jobs", "images", "studies"})
 """The tables whose rows an erasure deletes."""
 
 

@@ -31,6 +31,7 @@ from ledger.models.resources import (
     Upload,
     Usage,
 )
+from ledger.models.studies import Study, StudyAnswer, StudyImage, StudyItem, StudyRater
 from ledger.models.workers import Worker
 
 METADATA = Row.metadata
@@ -57,6 +58,11 @@ __all__ = [
     "Reference",
     "Row",
     "Share",
+    "Study",
+    "StudyAnswer",
+    "StudyImage",
+    "StudyItem",
+    "StudyRater",
     "Subject",
     "Upload",
     "Usage",

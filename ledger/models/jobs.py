@@ -11,7 +11,7 @@ from ledger.states import State
 
 
 class Job(Row):
-    """A training, an edit or captions to make. `parameters` were requested, and an attempt ran with `resolved`.
+    """A training, an edit, captions or a mask to make. `parameters` were requested, and an attempt ran with `resolved`.
 
     `epoch` fences writes. `attempt` counts the charged claims; the newest was at `claimed_at`. `sequence` is the number
     of the newest event; it, `progress` and `progress_sequence` are as of the last attempt's end, and those of the
@@ -19,6 +19,7 @@ class Job(Row):
     before there were ranks. `base_model` is the fingerprint of the one that the job needs; None: any.
     `partial` has the results that an unfinished edit has stored (`partial_results`), `warnings` those of
     `job_warnings`. The job expires at `expires_at` if no attempt has begun.
+    `image_id` is the image in which a mask is to be found; None for the other kinds.
     `traceparent` is the span of the request (`ledger.tracing`), None without tracing.
     `webhook_events` are the types of event that `webhook_url` gets; empty: the job's end.
     The release before this one reads `notified_at` and writes `lease_until`; a later one drops them.
@@ -43,6 +44,7 @@ class Job(Row):
     subject_id: Mapped[str] = mapped_column(ForeignKey("subjects.id", ondelete="CASCADE"), index=True)
     prior_id: Mapped[str | None] = mapped_column(ForeignKey("priors.id", ondelete="CASCADE"), index=True)
     edit_id: Mapped[str | None] = mapped_column(ForeignKey("edits.id", ondelete="CASCADE"), index=True)
+    image_id: Mapped[str | None] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), index=True)
     state: Mapped[str]
     parameters: Mapped[dict[str, Any]]
     resolved: Mapped[dict[str, Any]]
@@ -101,8 +103,8 @@ class Job(Row):
     @property
     def result_path(self) -> str:
         """The path of the job's result in the API."""
-        if self.kind == "captions":
-            return f"/v1/captions/{self.id}"
+        if self.kind in ("captions", "mask"):
+            return f"/v1/{'masks' if self.kind == 'mask' else 'captions'}/{self.id}"
         return f"/v1/edits/{self.edit_id}" if self.kind == "edit" else f"/v1/priors/{self.prior_id}"
 
 

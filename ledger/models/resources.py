@@ -211,7 +211,7 @@ class Edit(Row):
 class Erasure(Row):
     """The record of an erasure: the ids of the deleted rows, and the prefixes of their objects.
 
-    The ids are those of subjects, priors, edits, jobs, images and uploads. Each prefix ends with a slash.
+    The ids are those of subjects, priors, edits, jobs, images, uploads and studies. Each prefix ends with a slash.
     """
 
     __tablename__ = "erasures"

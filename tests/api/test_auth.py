@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api.auth import READ_METHODS, required_scope
+from api.auth import READ_METHODS, needs_key, required_scope
 from ledger import keys
 from ledger.database import UnitOfWork
 from ledger.models import Project
@@ -21,7 +21,7 @@ def _operations(app: FastAPI) -> list[tuple[str, str]]:
         (method.upper(), re.sub(r"\{\w+\}", "x_1", path))
         for path, methods in paths.items()
         for method in methods
-        if path.startswith("/v1/")
+        if needs_key(path)
     ]
 
 
@@ -38,7 +38,17 @@ def test_every_route_needs_a_key(app: FastAPI, api: TestClient) -> None:
 def test_every_route_is_documented_as_needing_a_key(app: FastAPI) -> None:
     for path, methods in app.openapi()["paths"].items():
         for operation in methods.values():
-            assert bool(operation.get("security")) == path.startswith("/v1/")
+            schemes = {name for one in operation.get("security", ()) for name in one}
+            assert ("HTTPBearer" in schemes) == needs_key(path)
+
+
+def test_only_the_paths_of_raters_need_no_key(app: FastAPI) -> None:
+    """Their routes check the token of the study's link, or the signature of a image."""
+    open_paths = {path for path in app.openapi()["paths"] if path.startswith("/v1/") and not needs_key(path)}
+    assert open_paths == {"/v1/ratings", "/v1/ratings/next", "/v1/ratings/images/{image_id}"}
+    for path in ("/v1/ratings/", "/v1/ratings/next/", "/v1/ratings/other", "/v1/ratings/images/x/y", "/v1/ratingss"):
+        assert needs_key(path)
+        assert TestClient(app).get(path).status_code == 401
 
 
 ADMIN_OPERATIONS = {
@@ -76,7 +86,7 @@ def test_every_route_needs_its_scope(
 def test_every_route_documents_its_scope(app: FastAPI) -> None:
     for path, methods in app.openapi()["paths"].items():
         for method, operation in methods.items():
-            if path.startswith("/v1/"):
+            if needs_key(path):
                 scope = required_scope(method.upper(), path)
                 assert operation["security"] == [{"HTTPBearer": [scope]}]
                 assert operation["description"].endswith(f"Needs a key with the scope `{scope}`.")

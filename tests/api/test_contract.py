@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from api import contract, examples, openapi
 from api.app import MAX_JSON_BYTES, make_app
+from api.auth import needs_key
 from api.method_parameters import PARAMETERS
 from api.prior_parameters import PriorParameters, RegularizationParameters
 from api.problem_kinds import PROBLEM_KINDS
@@ -82,6 +83,7 @@ def test_every_property_and_every_parameter_has_a_description(app: FastAPI) -> N
 
 def test_every_optional_field_of_a_request_says_its_default(app: FastAPI) -> None:
     one_of_several = {f"NewEdit.{name}" for name in ("subject_id", "prior_id", "prompt", "prompts", "action")}
+    one_of_several |= {"NewMask.subject_id", "NewMask.prior_id"}
     schemas = app.openapi()["components"]["schemas"]
     optional = [
         (f"{name}.{field}", schema["properties"][field]["description"])
@@ -118,7 +120,8 @@ def test_openapi_names_every_operation_and_every_problem(app: FastAPI) -> None:
         assert operation["tags"]
         assert operation["description"]
         refusals = {status for status in operation["responses"] if status >= "4"}
-        assert not path.startswith("/v1") or {"401", "403", "422", "500", "503"} <= refusals
+        assert not path.startswith("/v1") or {"403", "422", "500", "503"} <= refusals
+        assert not needs_key(path) or "401" in refusals
         for status in refusals - ({"503"} if path == "/readyz" else set()):
             assert list(operation["responses"][status]["content"]) == ["application/problem+json"]
             content = operation["responses"][status]["content"]["application/problem+json"]

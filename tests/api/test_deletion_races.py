@@ -49,6 +49,39 @@ def test_an_image_is_deleted_while_an_edit_of_it_is_requested(
     assert api.get("/v1/edits").json()["data"] == []
 
 
+def test_an_image_is_deleted_while_its_mask_is_requested(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], upload: Upload, project: Project
+) -> None:
+    image = upload("white")
+    body = {"subject_id": subject["id"], "image_id": image}
+    answer = answer_after(
+        begin, lambda s: erasures.erase_image(s, project.id, image), lambda: api.post("/v1/masks", json=body)
+    )
+    assert (answer.status_code, answer.json()["param"]) == (404, "image_id")
+    assert api.get("/v1/jobs").json()["data"] == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_mask_is_requested_while_its_image_is_deleted(
+    begin: UnitOfWork, api: TestClient, subject: dict[str, Any], upload: Upload, project: Project, again: bool
+) -> None:
+    image = upload("white")
+    first = api.post("/v1/masks", json={"subject_id": subject["id"], "image_id": image}).json()
+    api.post(first["urls"]["cancel"]).raise_for_status()
+
+    def add(session: Session) -> None:
+        if again:
+            retries.retry(session, project.id, first["id"])
+        else:
+            parameters = {"image_id": image}
+            jobs.submit(session, project.id, "mask", subject_id=subject["id"], image_id=image, parameters=parameters)
+
+    answer = answer_after(begin, add, lambda: api.delete(f"/v1/images/{image}"))
+    assert answer.status_code == 204
+    with begin() as session:
+        assert session.scalars(select(Job)).all() == []
+
+
 @pytest.mark.parametrize("cascade", [False, True])
 def test_an_edit_is_requested_while_its_image_is_deleted(
     begin: UnitOfWork, api: TestClient, subject: dict[str, Any], prior: str, upload: Upload, project: Project,

@@ -103,7 +103,7 @@ def test_a_prior_that_waiting_edits_need_is_not_deleted(
     done, waiting = edit(api, prior, upload("white")), edit(api, prior, upload("white"))
     work(done["id"], IMAGE)
     body = refused(409, "prior_in_use", api.delete, f"/v1/priors/{prior}")
-    assert body["used_by"] == {"subjects": [], "edits": [waiting["edit_id"]]}
+    assert body["used_by"] == {"subjects": [], "edits": [waiting["edit_id"]], "studies": []}
     assert api.delete(f"/v1/edits/{waiting['edit_id']}").status_code == 204
     assert api.delete(f"/v1/priors/{prior}").status_code == 204
 
@@ -130,7 +130,8 @@ def test_the_refusal_lists_what_uses_an_image(
     shared = subject["references"][0]["image_id"]
     as_source, as_mask = edit(api, prior, shared), edit(api, prior, upload("white"), mask_image_id=shared)
     body = refused(409, "image_in_use", api.delete, f"/v1/images/{shared}")
-    assert body["used_by"] == {"subjects": [subject["id"]], "edits": [as_source["edit_id"], as_mask["edit_id"]]}
+    edits = [as_source["edit_id"], as_mask["edit_id"]]
+    assert body["used_by"] == {"subjects": [subject["id"]], "edits": edits, "studies": []}
     assert "?cascade=true" in body["detail"]
 
 

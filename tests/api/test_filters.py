@@ -22,6 +22,7 @@ LISTS: dict[str, set[str]] = {
     "/v1/decisions": {"created_after", "created_before", "concerning"},
     "/v1/models": set(),
     "/v1/workers": set(),
+    "/v1/studies": {"created_after", "created_before"},
     "/v1/webhook-endpoints": {"created_after", "created_before"},
     "/v1/webhook-deliveries": {"created_after", "created_before", "endpoint_id", "job_id", "state"},
 }

@@ -1,9 +1,11 @@
 """A test of the running containers: ``make compose-test``.
 
-Builds the images and starts docker-compose.yml with CPU workers, one of them twice, as a separate project. As a client
-it learns a subject, edits an image that was uploaded to the storage directly, and receives the webhooks. It kills a
-worker during an edit and recreates the servers' containers. Finally it removes everything. If the servers' images can
-neither be found nor pulled, it builds stand-ins. Without a Docker engine it prints a notice and succeeds.
+Builds the images and starts docker-compose.yml with CPU workers, one of them twice, as a separate project. It checks
+the privileges of the containers and what they reach. As a client it learns a subject, edits an image that was uploaded
+to the storage directly, and receives the webhooks. It kills a worker during an edit and recreates the servers'
+containers. Then it removes all containers and starts them on their data. Finally it removes everything. If the images
+that the container files name can neither be found nor pulled, it builds stand-ins. Without a Docker engine it prints a
+notice and succeeds.
 """
 
 import json
@@ -25,6 +27,14 @@ from menagerie.subjects import TOKEN, benchmark
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path("tests/compose")
 SERVERS = ("postgres", "broker", "s3")
+NODE = "node:22-slim"
+UP = ("up", "--detach", "--wait", "--scale", "cpu-edit-worker=2")
+SUBNET = "10.213.78.0/28"  # not that of a stack which runs beside this one
+S3_PORT = 8333
+INNER_PORTS = (8888, 18888, 9333, 19333, 8080, 18080, 8181, 9101)
+"""The ports of SeaweedFS's filer, master, volumes and catalogs, which ask for no key."""
+S3_GRPC_PORT = 18333
+"""It asks for a certificate: without one the handshake fails."""
 WEBHOOKS = "http://receiver:8000/webhooks"
 PATIENCE = 120.0  # seconds for everything that is not a job
 LEASE_SECONDS = 10
@@ -36,6 +46,7 @@ class Stack:
 
     command: tuple[str, ...]
     environment: dict[str, str]
+    has_stand_ins: bool
 
     def compose(self, *arguments: str) -> str:
         """Run a compose command and return its output. Raises CalledProcessError."""
@@ -69,11 +80,15 @@ def main() -> None:
 
 def _test(stack: Stack, folder: Path) -> None:
     with _timed("built"):
+        if stack.has_stand_ins:
+            stack.compose("build", "--quiet", "node")
         stack.compose("build", "--quiet")
     with _timed("up and healthy"):
-        stack.compose("up", "--detach", "--wait", "--scale", "cpu-edit-worker=2")
+        stack.compose(*UP)
     _check_hardening(stack)
-    key = stack.compose("run", "--rm", "-T", "migrate", "keys", "create", "--name", "test", "--quiet").strip()
+    _check_networks(stack)
+    options = ("--name", "test", "--scope", "admin", "--quiet")
+    key = stack.compose("run", "--rm", "-T", "migrate", "keys", "create", *options).strip()
     scenario = drawn_scenario(benchmark()[2], folder / "images")
     with Client(f"http://127.0.0.1:{stack.environment['LIPE_PORT']}", key) as lipe:
         references = [lipe.upload_image(path) for path in scenario.references]
@@ -98,6 +113,11 @@ def _test(stack: Stack, folder: Path) -> None:
         assert after == before, "the stored image has changed"
         with _timed("an edit afterwards"):
             _done(lipe, _edit(lipe, subject, image, scenario))
+        with _timed("all containers removed and started on their data"):
+            stack.compose("down")
+            stack.compose(*UP)
+        kept = lipe.download(lipe.results(edit)[0].image, folder / "kept.png").read_bytes()
+        assert kept == before, "the stored image has changed"
     print("all container tests passed")
 
 
@@ -152,6 +172,24 @@ def _check_hardening(stack: Stack) -> None:
     )
 
 
+def _check_networks(stack: Stack) -> None:
+    """Of the storage only S3 is open, and only the webhook worker reaches the receiver, which stands for the world."""
+    receiver = stack.compose("exec", "-T", "receiver", "hostname", "-i").split()[0]
+    places = [("s3", port) for port in (S3_PORT, *INNER_PORTS)] + [(receiver, 8000)]
+    program = (
+        "import socket\n"
+        f"for place in {places}:\n"
+        "  try: print(place[1], socket.create_connection(place, 2))\n"
+        "  except OSError: pass"
+    )
+    for service in ("api", "dispatcher", "webhook-worker", "cpu-prior-worker", "cpu-edit-worker"):
+        lines = stack.compose("exec", "-T", service, "python", "-c", program).splitlines()
+        reached = {int(line.split()[0]) for line in lines}
+        assert reached == ({S3_PORT, 8000} if service == "webhook-worker" else {S3_PORT}), (service, reached)
+    handshake = f"import ssl; print(ssl.get_server_certificate(('s3', {S3_GRPC_PORT})))"
+    assert "BEGIN CERTIFICATE" in stack.compose("exec", "-T", "api", "python", "-c", handshake)
+
+
 def _stack(folder: Path, *, stand_ins: bool) -> Stack:
     """The project with its own secrets, models and ports, without an .env file or the caller's settings."""
     _output(str(ROOT / "deploy/make_secrets.sh"), str(folder / "secrets"))
@@ -159,7 +197,7 @@ def _stack(folder: Path, *, stand_ins: bool) -> Stack:
     _output("chmod", "-R", "a+rX", str(folder / "models"))
     files = [Path("docker-compose.yml"), HERE / "test.yml"]
     if stand_ins:
-        print("The servers are stand-ins: their images cannot be pulled.")
+        print("Servers and Node are stand-ins: their images cannot be pulled.")
         files.append(HERE / "stand-ins.yml")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIPE_")}
     if Path(os.environ.get("PIP_FIND_LINKS") or "?").is_dir():
@@ -172,17 +210,18 @@ def _stack(folder: Path, *, stand_ins: bool) -> Stack:
         "LIPE_S3_PORT": str(free_port()),
         "LIPE_WORKER_CPUS": "1",
         "LIPE_LEASE_SECONDS": str(LEASE_SECONDS),
+        "LIPE_FRONT_SUBNET": SUBNET,
     }
     named = [argument for file in files for argument in ("--file", str(file))]
     options = ("--project-name", "lipe-test", "--env-file", os.devnull, "--profile", "cpu")
-    return Stack(("docker", "compose", *options, *named), environment)
+    return Stack(("docker", "compose", *options, *named), environment, stand_ins)
 
 
 def _images() -> list[str]:
-    """The servers' images."""
+    """The images of the servers and the proxy, and of Node, which builds the studio."""
     environment = {**os.environ, "LIPE_SECRETS_DIR": os.devnull}
     config = json.loads(_output("docker", "compose", "config", "--format", "json", environment=environment))
-    return [config["services"][server]["image"] for server in SERVERS]
+    return [NODE, *(config["services"][server]["image"] for server in (*SERVERS, "proxy"))]
 
 
 def _has(image: str) -> bool:

@@ -32,6 +32,8 @@ OWN = ("lipe_database_url", "lipe_s3_access_key_id", "lipe_s3_secret_access_key"
 PROGRAM_OF = {"api": "api", "dispatcher": "dispatcher", "webhook-worker": "webhooks"} | {
     name: "worker" for name in SERVICES if name.endswith("-worker") and name != "webhook-worker"
 }
+DOCKERS_OWN = ("172.17.0.0/16", "172.18.0.0/15", "172.20.0.0/14", "172.24.0.0/13", "192.168.0.0/16")
+"""The subnets that Docker gives to networks without one, in turn."""
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
 
@@ -196,10 +198,24 @@ def test_the_api_believes_the_proxy_alone_about_addresses() -> None:
     (subnet,) = STACK["networks"]["front"]["ipam"]["config"]
     assert SERVICES["api"]["environment"]["FORWARDED_ALLOW_IPS"] == subnet["subnet"]
     network = ip_network(subnet["subnet"].partition(":-")[2].rstrip("}"))
+    assert not [pool for pool in DOCKERS_OWN if network.overlaps(ip_network(pool))]
     trusted = _TrustedHosts(str(network))
     assert str(network[2]) in trusted
-    assert "172.31.78.2" not in trusted
+    assert "10.213.78.2" not in trusted
     assert {name for name, service in SERVICES.items() if "front" in service["networks"]} == {"proxy", "api"}
+
+
+def test_the_storage_answers_to_keys_alone() -> None:
+    storage = SERVICES["s3"]
+    # Master, volumes and filer read and write every file without a key; so do the two catalogs.
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=0.0.0.0", "-s3.port.iceberg=0", "-s3.port.lance=0"} <= {
+        *storage["command"]
+    }
+    assert "-s3.config=/run/secrets/s3.json" in storage["command"]
+    # S3's gRPC port, which gives rights to keys, is bound where S3 is: it needs a certificate that no program has.
+    assert set(storage["environment"].values()) == {"/run/secrets/s3_internal.pem"}
+    assert set(storage["environment"]) == {"WEED_GRPC_CA", "WEED_GRPC_S3_CERT", "WEED_GRPC_S3_KEY"}
+    assert [name for name in SERVICES if "s3_internal.pem" in SERVICES[name].get("secrets", ())] == ["s3"]
 
 
 def test_a_file_in_progress_has_room() -> None:

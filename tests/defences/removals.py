@@ -97,7 +97,7 @@ REMOVALS = (
             "- {source: dispatcher_database_url, target: lipe_database_url}", "- lipe_database_url"),
     Removal(56, "docker-compose.yml", "    networks: [dispatcher]\n", "    networks: [dispatcher, outside]\n"),
     Removal(57, "docker-compose.yml", "    networks: [dispatcher]\n", "    networks: [dispatcher, workers]\n"),
-    Removal(58, "docker-compose.yml", "FORWARDED_ALLOW_IPS: ${LIPE_FRONT_SUBNET:-172.31.77.0/28}",
+    Removal(58, "docker-compose.yml", "FORWARDED_ALLOW_IPS: ${LIPE_FRONT_SUBNET:-10.213.77.0/28}",
             'FORWARDED_ALLOW_IPS: "*"'),
     Removal(59, "provenance/reading.py", 'if broken or report["validation_state"] == "Invalid":', "if False:"),
     Removal(60, "provenance/reading.py", 'if broken or report["validation_state"] == "Invalid":', "if False:"),
@@ -123,4 +123,5 @@ REMOVALS = (
     Removal(73, "api/service.py", "FairQueue(SUBMITTING_THREADS, share=1)",
             "FairQueue(SUBMITTING_THREADS, share=SUBMITTING_THREADS)"),
     Removal(74, "api/decoder.py", "    signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"),
+    Removal(75, "docker-compose.yml", "- -ip.bind=127.0.0.1", "- -ip.bind=0.0.0.0"),
 )  # fmt: skip

@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from benchmarks.finished_jobs import fill
-from ledger import retention
+from ledger import erasures, retention, studies
 from ledger.audit import audit
 from ledger.database import UnitOfWork, now
-from ledger.models import Edit, Erasure, Image, Job, Prior, Project, Subject
+from ledger.models import Artefact, Edit, Erasure, Image, Job, Prior, Project, Study, Subject
 from ledger.settings import Settings
 from ledger.storage import Storage
+from ledger.study_items import NewImage, NewItem
+from ledger.study_plan import Shape
 from tests.support.factories import put_image
 from tests.support.rows import make_image, make_subject
 from tests.support.sample_project import SampleProject, make_sample_project
@@ -99,3 +102,54 @@ def test_edits_are_erased_in_batches_with_one_record_each(
         assert not session.scalars(select(Edit)).all()
         assert not session.scalars(select(Job)).all()
         assert sorted(len(record.prefixes) for record in session.scalars(select(Erasure))) == [5, 10, 10]
+
+
+def make_study(session: Session, project_id: str, edit_id: str, image_id: str) -> Study:
+    """A study that shows a result of an edit and an image."""
+    artefact = session.scalars(
+        select(Artefact.id).join(Job, Job.id == Artefact.job_id).where(Job.edit_id == edit_id, Artefact.role == "image")
+    ).first()
+    results = {"a": NewImage(edit_id=edit_id, artefact_id=artefact), "b": NewImage(image_id=image_id)}
+    return studies.create(
+        session, project_id, "Dogs", [NewItem("a dog", results)], questions=["identity"], shape=Shape(1, 0, 0),
+        max_raters=1, exclusion={},
+    )  # fmt: skip
+
+
+def test_a_study_keeps_its_edits_and_images_until_it_is_erased(
+    begin: UnitOfWork, dispatcher_begin: UnitOfWork, storage: Storage, settings: Settings, sample: SampleProject,
+    project: Project,
+) -> None:  # fmt: skip
+    with begin() as session:
+        edit_id = session.get_one(Job, sample.edited).edit_id
+        assert edit_id is not None
+        image_id = next(one.id for one in retention.list_old(session, kept(settings, image=9)))
+        study_id = make_study(session, project.id, edit_id, image_id).id
+    days = {"edit": 9, "image": 9, "study": 9}
+    assert erased(dispatcher_begin, kept(settings, **days)) == []
+    with begin() as session:
+        studies.close(session, project.id, study_id)
+    assert erased(dispatcher_begin, kept(settings, **days)) == []  # it was closed just now
+    with begin() as session:
+        session.execute(update(Study).values(closed_at=Study.closed_at - timedelta(days=10)))
+    assert erased(dispatcher_begin, kept(settings, **days)) == ["study"]
+    assert sorted(erased(dispatcher_begin, kept(settings, **days))) == ["edit", "image"]
+    assert not audit(begin, storage, patience=timedelta(hours=1), key_lifetime=timedelta(days=1))
+
+
+def test_the_dispatcher_erases_an_item_with_the_subject_that_it_shows(
+    begin: UnitOfWork, dispatcher_begin: UnitOfWork, sample: SampleProject, project: Project
+) -> None:
+    """It erases subjects when a consent has ended, under a role of few rights."""
+    with begin() as session:
+        job = session.get_one(Job, sample.edited)
+        assert job.edit_id is not None
+        subject_id = job.subject_id
+        image_id = make_image(session, project.id).id
+        study_id = make_study(session, project.id, job.edit_id, image_id).id
+    with dispatcher_begin() as session:
+        erasure = erasures.erase_subject(session, project.id, subject_id)
+        assert erasure is not None
+        assert {study_id, image_id} <= set(erasure.erased)
+    with begin() as session:
+        assert session.scalars(select(Study)).all() == []

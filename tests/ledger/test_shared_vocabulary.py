@@ -34,7 +34,7 @@ def test_the_clients_scopes_are_the_ledgers() -> None:
 
 def test_every_end_of_a_job_is_a_webhook_event() -> None:
     ends = [state for state in State if state in TERMINAL]
-    extra = {"prior": ["started"], "edit": ["started", "output"], "captions": ["started"]}
+    extra = {"prior": ["started"], "edit": ["started", "output"], "captions": ["started"], "mask": ["started"]}
     assert list(EVENT_TYPES) == [f"{kind}.{name}" for kind in JOB_KINDS for name in [*extra[kind], *ends]]
     assert {f"{kind}.{state}" for kind in JOB_KINDS for state in ends} == ENDS
 

@@ -40,7 +40,7 @@ def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) ->
         )
         assert lipe.wait(editing).status == "succeeded"
         (model,) = lipe.models()
-        assert (model.kinds, model.workers, model.miniature) == (("captions", "edit", "prior"), 2, False)
+        assert (model.kinds, model.workers, model.miniature) == (("captions", "edit", "mask", "prior"), 2, False)
         results = lipe.results(editing)
         assert all(result.image.url.startswith(f"{service.public_url}/files/") for result in results)
         files = [lipe.download(result.image, tmp_path / f"{number}.png") for number, result in enumerate(results)]

@@ -104,10 +104,11 @@ export function App() {
   const wasOpen = useRef(false);
   wasOpen.current ||= hasKey;
   const offered = useOfferedKey();
-  if (usePlace().path[0] === "rate" && !offered)
+  const [area, token = ""] = usePlace().path;
+  if (area === "rate" && !offered)
     return (
       <Suspense fallback={<p className="hint">Loading ...</p>}>
-        <RatePage />
+        <RatePage token={token} />
       </Suspense>
     );
   return (

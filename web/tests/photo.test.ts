@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { flatShare, looksLikePhoto, PHOTO_SIDE } from "../src/lib/photo";
-import { randomNumbers } from "../src/lib/random";
+import { randomNumbers } from "./random";
 
 function image(colour: (x: number, y: number) => number): Uint8ClampedArray {
   const pixels = new Uint8ClampedArray(4 * PHOTO_SIDE * PHOTO_SIDE);

@@ -1,7 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import type { Schemas } from "../api/client";
-import { duration } from "../lib/words";
+import { type Cost, costWords } from "../lib/estimate";
 
 /** A value that follows `value` once that rests for a moment, so that no request is sent for each letter. */
 function useRested<T>(value: T): T {
@@ -13,7 +12,7 @@ function useRested<T>(value: T): T {
   return rested;
 }
 
-/** The time that a job would take, from a dry run; or what is wrong with the request before it is sent. */
+/** The time that a job, or a set of them, would take, from dry runs; or what is wrong with the request before it is sent. */
 export function Estimate({
   name,
   body,
@@ -21,7 +20,7 @@ export function Estimate({
 }: {
   name: string;
   body: string;
-  dryRun: (body: string) => Promise<Schemas["DryRunBody"]>;
+  dryRun: (body: string) => Promise<Cost>;
 }) {
   const rested = useRested(body);
   const run = useQuery({
@@ -32,13 +31,5 @@ export function Estimate({
   });
   if (rested === "" || run.isPending) return null;
   if (run.error) return <span className="field-error">{run.error.message}</span>;
-  const { seconds, position } = run.data;
-  return (
-    <span className="hint">
-      {seconds === null
-        ? "The first job of its kind: the time is not known yet."
-        : `Takes about ${duration(seconds)} of work.`}
-      {position !== null && position > 1 ? ` ${position - 1} of your jobs come first.` : ""}
-    </span>
-  );
+  return <span className="hint">{costWords(run.data)}</span>;
 }

@@ -11,22 +11,13 @@ interface ImagePickerProps {
   value: string | null;
   subjectName: string;
   offersDrawn: boolean;
-  /** Whether something else shows the image. */
-  isHidden: boolean;
-  /** What belongs to the chosen image. */
+  /** The chosen image, with what belongs to it. */
   children?: ReactNode;
   onChange: (id: string) => void;
 }
 
 /** The image to edit: a new file, or one that the service has already. */
-export function ImagePicker({
-  value,
-  subjectName,
-  offersDrawn,
-  isHidden,
-  children,
-  onChange,
-}: ImagePickerProps) {
+export function ImagePicker({ value, subjectName, offersDrawn, children, onChange }: ImagePickerProps) {
   const queries = useQueryClient();
   const images = useImages();
   const upload = useMutation({
@@ -40,7 +31,6 @@ export function ImagePicker({
   const stored = images.data?.pages.flatMap((page) => page.data).filter(({ id }) => !masks?.has(id)) ?? [];
   return (
     <div className="picker">
-      {value && !isHidden && <Picture id={value} alt="The image to edit" className="picked" />}
       {children}
       <DropZone
         label={

@@ -1,11 +1,13 @@
 import { type CSSProperties, type KeyboardEvent, useEffect, useReducer, useRef, useState } from "react";
-import { type Box, type MaskDrawing, pixelsOfCells } from "../lib/mask";
+import type { Box, MaskDrawing } from "../lib/mask";
+import { showMask } from "../lib/mask-image";
+import { pixelsOf } from "../lib/pixels";
+import { regionAt, regionSize } from "../lib/region";
 import { WHOLE } from "../lib/zoom";
 import { MaskTools, type Tool } from "./mask-tools";
 import { type Grab, ZoomControls, ZoomFrame, zoomByKey } from "./zoom-frame";
 
-const MARKED = [255, 64, 129, 140] as const;
-const CLEAR = [0, 0, 0, 0] as const;
+const [REACH, MAX_REACH] = [32, 128];
 const ARROWS: Record<string, [number, number]> = {
   ArrowLeft: [-1, 0],
   ArrowRight: [1, 0],
@@ -20,24 +22,28 @@ interface MaskEditorProps {
   onChange: () => void;
 }
 
-/** Put the drawing, or a part of it that has changed, onto the canvas. */
-function show(canvas: HTMLCanvasElement | null, drawing: MaskDrawing, box?: Box | null): void {
-  const context = canvas?.getContext("2d");
-  if (!context) return;
-  const { left, top, right, bottom } = box ?? {
-    left: 0,
-    top: 0,
-    right: drawing.width,
-    bottom: drawing.height,
+/** What a click does: it marks the region of one colour under it, or takes its mark away. */
+function useClicks(drawing: MaskDrawing, url: string) {
+  const pixels = useRef<Promise<ImageData> | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const toggle = async (at: { x: number; y: number }, reach: number): Promise<Box | null> => {
+    const { width, height } = regionSize(drawing.width, drawing.height);
+    try {
+      pixels.current ??= pixelsOf(url, width, height);
+      const image = await pixels.current;
+      const x = Math.min(width - 1, Math.max(0, Math.floor((at.x / drawing.width) * width)));
+      const y = Math.min(height - 1, Math.max(0, Math.floor((at.y / drawing.height) * height)));
+      const marks = drawing.scaled(width, height);
+      const isMarked = marks[y * width + x] === 1;
+      const open = isMarked ? marks : marks.map((mark) => 1 - mark);
+      return drawing.fill({ cells: regionAt(image, open, x, y, reach), width, height }, isMarked ? 0 : 1);
+    } catch {
+      pixels.current = null; // the signed URL may have expired
+      setError("The page cannot read the pixels of the image. Try again, or use the brush.");
+      return null;
+    }
   };
-  const width = right - left;
-  if (width <= 0 || bottom <= top) return;
-  const cells = new Uint8Array(width * (bottom - top));
-  for (let y = top; y < bottom; y += 1) {
-    const start = y * drawing.width + left;
-    cells.set(drawing.cells.subarray(start, start + width), (y - top) * width);
-  }
-  context.putImageData(new ImageData(pixelsOfCells(cells, MARKED, CLEAR), width, bottom - top), left, top);
+  return { toggle, error };
 }
 
 /** The image with the mask over it, which pointer and keyboard draw and erase. */
@@ -53,38 +59,46 @@ export function MaskEditor({ drawing, url, onChange }: MaskEditorProps) {
   const last = useRef(brush);
   const isKeyDown = useRef(false);
   const maxSize = Math.round(side / 3);
+  const [reach, setReach] = useState(REACH);
+  const clicks = useClicks(drawing, url);
 
-  useEffect(() => show(canvas.current, drawing), [drawing, drawing.revision]);
+  useEffect(() => showMask(canvas.current, drawing), [drawing, drawing.revision]);
   const finish = () => {
     drawing.endStroke();
     refresh();
     onChange();
   };
   const paint = (to: { x: number; y: number }, value: 0 | 1 = tool === "brush" ? 1 : 0) => {
-    show(canvas.current, drawing, drawing.stroke(last.current, to, size / 2, value));
+    showMask(canvas.current, drawing, drawing.stroke(last.current, to, size / 2, value));
     last.current = to;
     setBrush(to);
+  };
+  const click = async (at: { x: number; y: number }) => {
+    const box = await clicks.toggle(at, reach);
+    if (box) change(() => undefined);
   };
   const pixel = (x: number, y: number) => ({ x: x * width, y: y * height });
   const grab: Grab = {
     onStart: (x, y) => {
       last.current = pixel(x, y);
-      paint(last.current);
+      if (tool !== "click") paint(last.current);
       return true;
     },
-    onMove: (x, y) => paint(pixel(x, y)),
-    onEnd: finish,
-    onCancel: () => show(canvas.current, drawing, drawing.cancelStroke()),
+    onMove: (x, y) => (tool === "click" ? setBrush(pixel(x, y)) : paint(pixel(x, y))),
+    onEnd: () => (tool === "click" ? void click(last.current) : finish()),
+    onCancel: () => showMask(canvas.current, drawing, drawing.cancelStroke()),
     onHover: (x, y) => setBrush(pixel(x, y)),
   };
   const change = (act: (mask: MaskDrawing) => void) => {
     act(drawing);
-    show(canvas.current, drawing);
+    showMask(canvas.current, drawing);
     refresh();
     onChange();
   };
-  const resize = (by: number) =>
-    setSize((now) => Math.min(maxSize, Math.max(1, Math.round(now * by + by - 1))));
+  const resize = (by: number) => {
+    const [set, most] = tool === "click" ? ([setReach, MAX_REACH] as const) : ([setSize, maxSize] as const);
+    set((now) => Math.min(most, Math.max(1, Math.round(now * by + by - 1))));
+  };
 
   const onKeyDown = (event: KeyboardEvent) => {
     const arrow = ARROWS[event.key];
@@ -98,16 +112,18 @@ export function MaskEditor({ drawing, url, onChange }: MaskEditorProps) {
         x: Math.min(width, Math.max(0, brush.x + arrow[0] * step)),
         y: Math.min(height, Math.max(0, brush.y + arrow[1] * step)),
       };
-      if (isKeyDown.current) paint(to);
+      if (isKeyDown.current && tool !== "click") paint(to);
       else setBrush(to);
     } else if (event.key === " " && !isKeyDown.current) {
       event.preventDefault();
       isKeyDown.current = true;
       last.current = brush;
-      paint(brush);
+      if (tool === "click") void click(brush);
+      else paint(brush);
     } else if (event.key === " ") event.preventDefault();
     else if (event.key.toLowerCase() === "b") setTool("brush");
     else if (event.key.toLowerCase() === "e") setTool("eraser");
+    else if (event.key.toLowerCase() === "c") setTool("click");
     else if (event.key === "[") resize(1 / 1.25);
     else if (event.key === "]") resize(1.25);
     else zoomByKey(event, setZoom);
@@ -115,22 +131,22 @@ export function MaskEditor({ drawing, url, onChange }: MaskEditorProps) {
   const onKeyUp = (event: KeyboardEvent) => {
     if (event.key !== " ") return;
     isKeyDown.current = false;
-    finish();
+    if (tool !== "click") finish();
   };
   const cursor = {
     "--brush-x": `${(brush.x / width) * 100}%`,
     "--brush-y": `${(brush.y / height) * 100}%`,
-    "--brush": `${(size / width) * 100}%`,
+    "--brush": `${((tool === "click" ? side / 40 : size) / width) * 100}%`,
   } as CSSProperties;
   return (
     <div className="mask-editor">
       <MaskTools
         drawing={drawing}
         tool={tool}
-        size={size}
-        maxSize={maxSize}
+        reach={{ value: tool === "click" ? reach : size, most: tool === "click" ? MAX_REACH : maxSize }}
+        side={side}
         onTool={setTool}
-        onSize={setSize}
+        onReach={tool === "click" ? setReach : setSize}
         onChange={change}
       />
       <div
@@ -138,7 +154,7 @@ export function MaskEditor({ drawing, url, onChange }: MaskEditorProps) {
         role="application"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the keys draw here.
         tabIndex={0}
-        aria-label="Mask. Arrow keys move the brush, and space draws."
+        aria-label="Mask. Arrow keys move the tool, and space uses it."
         onKeyDown={onKeyDown}
         onKeyUp={onKeyUp}
         onBlur={() => {
@@ -154,6 +170,7 @@ export function MaskEditor({ drawing, url, onChange }: MaskEditorProps) {
           </div>
         </ZoomFrame>
       </div>
+      {clicks.error && <p className="field-error">{clicks.error}</p>}
       <div className="mask-foot">
         <p className="hint" role="status">
           {drawing.isEmpty

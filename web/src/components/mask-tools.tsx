@@ -1,24 +1,29 @@
 import type { MaskDrawing } from "../lib/mask";
 
-export type Tool = "brush" | "eraser";
+export type Tool = "brush" | "eraser" | "click";
+const GROWTH = 0.03; // share of the shorter side
 const TOOLS: { value: Tool; text: string; key: string }[] = [
   { value: "brush", text: "Brush", key: "B" },
   { value: "eraser", text: "Eraser", key: "E" },
+  { value: "click", text: "Click", key: "C" },
 ];
 
 interface MaskToolsProps {
   drawing: MaskDrawing;
   tool: Tool;
-  size: number;
-  maxSize: number;
+  /** The diameter of the brush in pixels, or the difference in colour that a click accepts. */
+  reach: { value: number; most: number };
+  /** The shorter side of the image in pixels. */
+  side: number;
   onTool: (tool: Tool) => void;
-  onSize: (size: number) => void;
+  onReach: (reach: number) => void;
   /** Do something to the drawing, and show it. */
   onChange: (change: (drawing: MaskDrawing) => void) => void;
 }
 
-/** Brush, eraser and size of the brush; undo, redo, clear and swap. */
-export function MaskTools({ drawing, tool, size, maxSize, onTool, onSize, onChange }: MaskToolsProps) {
+/** Brush, eraser and click, and how far they reach; undo and redo; changes of the whole mask. */
+export function MaskTools({ drawing, tool, reach, side, onTool, onReach, onChange }: MaskToolsProps) {
+  const step = Math.max(1, Math.round(GROWTH * side));
   return (
     <div className="mask-tools">
       <div className="segments" role="radiogroup" aria-label="Tool">
@@ -30,13 +35,13 @@ export function MaskTools({ drawing, tool, size, maxSize, onTool, onSize, onChan
         ))}
       </div>
       <label className="mask-size" title="Keys [ and ]">
-        <span>Size</span>
+        <span>{tool === "click" ? "Reach" : "Size"}</span>
         <input
           type="range"
           min={1}
-          max={maxSize}
-          value={size}
-          onChange={(event) => onSize(Number(event.target.value))}
+          max={reach.most}
+          value={reach.value}
+          onChange={(event) => onReach(Number(event.target.value))}
         />
       </label>
       <div className="mask-steps">
@@ -57,6 +62,22 @@ export function MaskTools({ drawing, tool, size, maxSize, onTool, onSize, onChan
           onClick={() => onChange((mask) => mask.redo())}
         >
           Redo
+        </button>
+        <button
+          type="button"
+          className="quiet"
+          disabled={drawing.isEmpty}
+          onClick={() => onChange((mask) => mask.grow(step))}
+        >
+          Grow
+        </button>
+        <button
+          type="button"
+          className="quiet"
+          disabled={drawing.isEmpty}
+          onClick={() => onChange((mask) => mask.shrink(step))}
+        >
+          Shrink
         </button>
         <button
           type="button"

@@ -1,19 +1,66 @@
 import { useMutation } from "@tanstack/react-query";
-import { useState } from "react";
-import type { Schemas } from "../api/client";
+import { type ComponentProps, useId, useState } from "react";
+import { ApiProblem, type Schemas } from "../api/client";
 import { useEdit, useJob, useNewestEdits } from "../api/queries";
-import { candidatesOf, systemOf } from "../api/study-file";
-import { itemsOf, type Mode, QUESTIONS, type Study } from "../lib/study";
-import { storeStudy } from "../lib/study-store";
+import { type Study, type StudyFacts, studyOfEdits, studyOfFolders, systemOf } from "../api/studies";
+import { type Folders, readFolders } from "../lib/folders";
 import { ago } from "../lib/words";
-import { Empty } from "./empty";
-import { Choice, TextField } from "./fields";
-import { Refusal } from "./notice";
+import { CheckField, Choice, TextField } from "./fields";
+import { Notice, Refusal } from "./notice";
 
-const MODES = [
-  { value: "ab", text: "Two beside each other" },
-  { value: "keep", text: "One at a time" },
+const SOURCES = [
+  { value: "edits", text: "Edits of this project" },
+  { value: "folder", text: "A folder of images" },
 ] as const;
+const QUESTIONS = [
+  { value: "identity", text: "Identity: which one is more like the subject?" },
+  { value: "background", text: "Background: which one keeps it better?" },
+  { value: "satisfaction", text: "Satisfaction: which one answers the request better?" },
+] as const;
+type Question = (typeof QUESTIONS)[number]["value"];
+
+/** Numbers with their defaults, which are those of the contract. */
+const SHAPE = {
+  questions_per_rater: { label: "Questions to each rater", value: 60, min: 1, max: 200, step: 1 },
+  attention_checks: { label: "Attention checks: the same image twice", value: 2, min: 0, max: 20, step: 1 },
+  repeats: {
+    label: "Questions that come again, with the sides exchanged",
+    value: 2,
+    min: 0,
+    max: 20,
+    step: 1,
+  },
+  max_raters: { label: "Raters at most", value: 50, min: 1, max: 1000, step: 1 },
+} as const;
+const RULES = {
+  min_answers: { label: "Fewer answers than", value: 1, min: 0, max: 500, step: 1 },
+  max_failed_checks: { label: "More failed attention checks than", value: 1, min: 0, max: 20, step: 1 },
+  min_repeat_agreement: {
+    label: "Smaller share of equal repeats than",
+    value: 0,
+    min: 0,
+    max: 1,
+    step: 0.05,
+  },
+  min_median_seconds: {
+    label: "Less time for an answer (median, seconds) than",
+    value: 0.5,
+    min: 0,
+    max: 60,
+    step: 0.1,
+  },
+  max_same_answer_share: {
+    label: "Larger share of one answer than",
+    value: 0.95,
+    min: 0.05,
+    max: 1,
+    step: 0.05,
+  },
+} as const;
+type Numbers = Record<keyof typeof SHAPE | keyof typeof RULES, number>;
+const DEFAULTS = Object.fromEntries(
+  Object.entries({ ...SHAPE, ...RULES }).map(([name, { value }]) => [name, value]),
+) as Numbers;
 
 const PAGE = 24;
 type EditBody = Schemas["EditBody"];
@@ -30,7 +77,7 @@ function EditChoice({
   const whole = useEdit(edit.id, true).data;
   const job = useJob(whole?.job_id ?? null, true).data;
   const first = whole?.results[0];
-  if (!first || !job) return null;
+  if (!first || job?.status !== "succeeded") return null;
   return (
     <li>
       <label className="edit-choice">
@@ -48,86 +95,187 @@ function EditChoice({
   );
 }
 
-async function makeStudy(name: string, mode: Mode, asks: string, editIds: string[]): Promise<Study> {
-  const items = itemsOf(await candidatesOf(editIds), mode);
-  if (items.length === 0)
-    throw new Error(
-      "Nothing to compare: choose edits of the same image with the same prompts and seeds, and with different methods or presets. “Compare with other presets or methods” under Edit makes them.",
-    );
-  const id = `study_${(crypto.randomUUID?.() ?? `${Date.now()}${Math.random()}`).replace(/\W/g, "").slice(0, 20)}`;
-  const study: Study = { id, name, mode, asks, createdAt: new Date().toISOString(), items };
-  storeStudy(study);
-  return study;
-}
-
-/** Choose finished edits, and what to ask about their results. */
-export function NewStudy({ onMade }: { onMade: (study: Study) => void }) {
+function EditChoices({ chosen, onChange }: { chosen: string[]; onChange: (ids: string[]) => void }) {
   const edits = useNewestEdits((all) => all).data;
   const [limit, setLimit] = useState(PAGE);
-  const [chosen, setChosen] = useState<string[]>([]);
-  const [name, setName] = useState("");
-  const [mode, setMode] = useState<Mode>("ab");
-  const [asks, setAsks] = useState<string | null>(null);
-  const make = useMutation({
-    mutationFn: () =>
-      makeStudy(name.trim(), mode, (asks ?? QUESTIONS[mode]).trim() || QUESTIONS[mode], chosen),
-    onSuccess: onMade,
-  });
-  const toggle = (id: string) =>
-    setChosen((now) => (now.includes(id) ? now.filter((one) => one !== id) : [...now, id]));
   if (edits?.length === 0)
     return (
-      <Empty title="There is nothing to judge yet">
-        <p>A study asks people about the results of edits. Make some edits first.</p>
-      </Empty>
+      <Notice tone="info">
+        This project has no edits yet. Make some under Edit: “Compare with other presets or methods” makes
+        those that a study can compare.
+      </Notice>
     );
-  const reason = !name.trim() ? "Give the study a name." : chosen.length === 0 ? "Choose edits." : null;
+  const toggle = (id: string) =>
+    onChange(chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id]);
+  return (
+    <fieldset>
+      <legend>Edits of two or more methods or presets, of the same image, prompt and seed</legend>
+      <ul className="edit-choices">
+        {edits?.slice(0, limit).map((edit) => (
+          <EditChoice
+            key={edit.id}
+            edit={edit}
+            isChosen={chosen.includes(edit.id)}
+            onToggle={() => toggle(edit.id)}
+          />
+        ))}
+      </ul>
+      {edits && edits.length > limit && (
+        <button type="button" className="quiet" onClick={() => setLimit(limit + PAGE)}>
+          Show more
+        </button>
+      )}
+    </fieldset>
+  );
+}
+
+function FolderChoice({
+  folders,
+  onChange,
+}: {
+  folders: Folders<File> | null;
+  onChange: (f: Folders<File> | null) => void;
+}) {
+  const [error, setError] = useState("");
+  const id = useId();
+  const read = (files: File[]) => {
+    try {
+      onChange(readFolders(files));
+      setError("");
+    } catch (failure) {
+      onChange(null);
+      setError((failure as Error).message);
+    }
+  };
+  // React knows no attribute for a choice of folders.
+  const folderInput = { webkitdirectory: "" } as ComponentProps<"input">;
+  return (
+    <div className="field">
+      <label htmlFor={id}>Folder</label>
+      <input
+        id={id}
+        type="file"
+        multiple
+        {...folderInput}
+        aria-describedby={`${id}-hint`}
+        aria-invalid={Boolean(error)}
+        onChange={(event) => read([...(event.target.files ?? [])])}
+      />
+      <p className="hint" id={`${id}-hint`}>
+        It has a folder for each system. Files of the same name are compared, and the name is the prompt:{" "}
+        <code>a_dog_jumping.png</code>. The folder <code>source</code> has the images before the edit, and{" "}
+        <code>references</code> up to five images of the subject; both may be missing.
+      </p>
+      {error && <p className="field-error">{error}</p>}
+      {folders && (
+        <p role="status">
+          {folders.items.length} {folders.items.length === 1 ? "case" : "cases"} of{" "}
+          {folders.systems.join(", ")}, with {folders.references.length} references.
+          {folders.leftOut.length > 0 &&
+            ` Without a counterpart, and left out: ${folders.leftOut.join(", ")}.`}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** What is compared, what raters are asked, and the rules that are fixed before the first answer. */
+export function NewStudy({ onMade }: { onMade: (study: Study) => void }) {
+  const [name, setName] = useState("");
+  const [source, setSource] = useState<(typeof SOURCES)[number]["value"]>("edits");
+  const [questions, setQuestions] = useState<Question[]>(QUESTIONS.map(({ value }) => value));
+  const [numbers, setNumbers] = useState<Numbers>(DEFAULTS);
+  const [chosen, setChosen] = useState<string[]>([]);
+  const [folders, setFolders] = useState<Folders<File> | null>(null);
+  const [progress, setProgress] = useState(0);
+  const make = useMutation({
+    mutationFn: () => {
+      const { questions_per_rater, attention_checks, repeats, max_raters, ...exclusion } = numbers;
+      const facts: StudyFacts = {
+        name: name.trim(),
+        questions,
+        questions_per_rater,
+        attention_checks,
+        repeats,
+        max_raters,
+        exclusion,
+      };
+      setProgress(0);
+      return source === "folder" && folders
+        ? studyOfFolders(facts, folders, setProgress)
+        : studyOfEdits(facts, chosen);
+    },
+    onSuccess: onMade,
+  });
+  const problem = make.error instanceof ApiProblem ? make.error : null;
+  const field = (
+    key: keyof Numbers,
+    { label, value: _, ...bounds }: (typeof SHAPE & typeof RULES)[keyof Numbers],
+  ) => (
+    <TextField
+      key={key}
+      label={label}
+      type="number"
+      value={Number.isNaN(numbers[key]) ? "" : numbers[key]}
+      {...bounds}
+      error={problem?.about(key) ?? problem?.about(`exclusion.${key}`)}
+      onChange={(event) => setNumbers({ ...numbers, [key]: event.target.valueAsNumber })}
+    />
+  );
+  const isEmpty = source === "edits" ? chosen.length < 2 : folders === null;
+  const reason = !name.trim()
+    ? "Give the study a name."
+    : questions.length === 0
+      ? "Choose a question."
+      : Object.values(numbers).some(Number.isNaN)
+        ? "Fill in all numbers."
+        : isEmpty
+          ? source === "edits"
+            ? "Choose edits of two or more systems."
+            : "Choose a folder."
+          : null;
   return (
     <section className="card" aria-labelledby="new-study">
       <h2 id="new-study">New study</h2>
-      <div className="columns">
-        <TextField
-          label="Name"
-          value={name}
-          maxLength={80}
-          onChange={(event) => setName(event.target.value)}
-        />
-        <TextField
-          label="Question"
-          value={asks ?? QUESTIONS[mode]}
-          maxLength={160}
-          onChange={(event) => setAsks(event.target.value)}
-        />
-      </div>
-      <Choice
-        label="What a rater sees"
-        value={mode}
-        options={MODES}
-        onChange={setMode}
-        hint={
-          mode === "ab"
-            ? "Two results of the same image, prompt and seed, from different methods or presets."
-            : "Each result alone, answered by yes or no."
-        }
+      <TextField
+        label="Name"
+        value={name}
+        maxLength={200}
+        hint="Raters see it: it must not name a system."
+        error={problem?.about("name")}
+        onChange={(event) => setName(event.target.value)}
       />
       <fieldset>
-        <legend>Edits</legend>
-        <ul className="edit-choices">
-          {edits?.slice(0, limit).map((edit) => (
-            <EditChoice
-              key={edit.id}
-              edit={edit}
-              isChosen={chosen.includes(edit.id)}
-              onToggle={() => toggle(edit.id)}
-            />
-          ))}
-        </ul>
-        {edits && edits.length > limit && (
-          <button type="button" className="quiet" onClick={() => setLimit(limit + PAGE)}>
-            Show more
-          </button>
-        )}
+        <legend>Questions</legend>
+        {QUESTIONS.map(({ value, text }) => (
+          <CheckField
+            key={value}
+            label={text}
+            checked={questions.includes(value)}
+            onChange={() =>
+              setQuestions((now) =>
+                now.includes(value) ? now.filter((one) => one !== value) : [...now, value],
+              )
+            }
+          />
+        ))}
       </fieldset>
+      <Choice label="What is compared" value={source} options={SOURCES} onChange={setSource} />
+      {source === "edits" ? (
+        <EditChoices chosen={chosen} onChange={setChosen} />
+      ) : (
+        <FolderChoice folders={folders} onChange={setFolders} />
+      )}
+      <details>
+        <summary>Length, checks and rules</summary>
+        <div className="columns">{entries(SHAPE).map(([key, fact]) => field(key, fact as never))}</div>
+        <fieldset className="study-rules">
+          <legend>
+            A rater is left out of the results with one of these, and nobody can change it later
+          </legend>
+          <div className="columns">{entries(RULES).map(([key, fact]) => field(key, fact as never))}</div>
+        </fieldset>
+      </details>
       <Refusal error={make.error} />
       <div className="actions">
         <button
@@ -136,12 +284,16 @@ export function NewStudy({ onMade }: { onMade: (study: Study) => void }) {
           disabled={reason !== null || make.isPending}
           onClick={() => make.mutate()}
         >
-          {make.isPending ? "Reading the edits ..." : "Make the study"}
+          {make.isPending ? "Making the study ..." : "Make the study"}
         </button>
         <span className="hint" role="status">
-          {reason ?? `${chosen.length} chosen`}
+          {make.isPending && source === "folder"
+            ? `${Math.round(progress * 100)} % of the images are sent`
+            : (reason ?? (source === "edits" ? `${chosen.length} chosen` : ""))}
         </span>
       </div>
     </section>
   );
 }
+
+const entries = <K extends string, V>(record: Record<K, V>) => Object.entries(record) as [K, V][];

@@ -1,53 +1,53 @@
-import { useEffect, useRef } from "react";
-import type { RaterFile, Turn } from "../lib/study";
+import { useEffect, useRef, useState } from "react";
+import { pictureUrl, type RatingQuestion } from "../api/ratings";
+import type { Answer } from "../lib/rating-queue";
+import { Notice } from "./notice";
+
+const ASKS: Record<RatingQuestion["question"], string> = {
+  identity: "Which one is more like the subject?",
+  background: "Which one keeps the background better?",
+  satisfaction: "Which one answers the request better?",
+};
+const OPTIONS = [
+  { answer: "left", text: "The left one", keys: ["ArrowLeft", "1"], sign: "1" },
+  { answer: "tie", text: "Both the same", keys: ["ArrowDown", "0"], sign: "0" },
+  { answer: "right", text: "The right one", keys: ["ArrowRight", "2"], sign: "2" },
+] as const;
+const MAX_SECONDS = 3600;
 
 interface RateQuestionProps {
-  file: RaterFile;
-  turn: Turn;
-  number: number;
-  count: number;
-  pictures: Record<string, string>;
-  onAnswer: (answer: string) => void;
-  onBack: (() => void) | null;
+  question: RatingQuestion;
+  answered: number;
+  total: number;
+  onAnswer: (answer: Answer) => void;
+  /** The pictures' addresses have expired, or the connection was lost. */
+  onReload: () => void;
 }
 
-interface Option {
-  answer: string;
-  text: string;
-  key: string;
-  sign: string;
-}
-
-function optionsOf({ mode }: RaterFile, { shown }: Turn): Option[] {
-  if (mode === "keep")
-    return [
-      { answer: "no", text: "No", key: "n", sign: "N" },
-      { answer: "yes", text: "Yes", key: "y", sign: "Y" },
-    ];
-  return [
-    { answer: shown[0]?.sha256 ?? "", text: "The left one", key: "ArrowLeft", sign: "←" },
-    { answer: "tie", text: "Both the same", key: "ArrowDown", sign: "↓" },
-    { answer: shown[1]?.sha256 ?? "", text: "The right one", key: "ArrowRight", sign: "→" },
-  ];
-}
-
-/** One question: the images to judge, and beside them the references, the image before the edit, and the prompt. */
-export function RateQuestion(props: RateQuestionProps) {
-  const { file, turn, number, count, pictures, onAnswer, onBack } = props;
-  const { item, shown } = turn;
-  const options = optionsOf(file, turn);
+/** One question: two images to judge, and below them the references, the image before the edit, and the prompt. */
+export function RateQuestion({ question, answered, total, onAnswer, onReload }: RateQuestionProps) {
+  const { number, prompt, source, references } = question;
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), []);
+  const began = useRef(0);
+  const [loaded, setLoaded] = useState<ReadonlySet<string>>(new Set());
+  const [isBroken, setBroken] = useState(false);
+  const isReady = loaded.has("left") && loaded.has("right");
+  useEffect(() => heading.current?.focus({ preventScroll: true }), []);
+  useEffect(() => {
+    if (isReady) began.current = performance.now();
+  }, [isReady]);
+  const answer = (side: Answer["answer"]) => {
+    if (!isReady) return;
+    const seconds = Math.min(MAX_SECONDS, Math.round(performance.now() - began.current) / 1000);
+    onAnswer({ number, answer: side, seconds });
+  };
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-      const chosen = options.find(
-        (option) => option.key === event.key || option.key === event.key.toLowerCase(),
-      );
-      if (chosen) onAnswer(chosen.answer);
-      else if (event.key === "Backspace" && onBack) onBack();
-      else return;
+      const chosen = OPTIONS.find(({ keys }) => (keys as readonly string[]).includes(event.key));
+      if (!chosen) return;
       event.preventDefault();
+      answer(chosen.answer);
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
@@ -56,26 +56,42 @@ export function RateQuestion(props: RateQuestionProps) {
     <section className="card rate-card" aria-labelledby="asks">
       <div className="rate-head">
         <h1 id="asks" ref={heading} tabIndex={-1}>
-          {file.asks}
+          {ASKS[question.question]}
         </h1>
         <span className="hint">
-          {number} of {count}
+          {answered + 1} of {total}
         </span>
       </div>
-      <progress value={number - 1} max={count} aria-label="Answered questions" />
-      <div className={`rate-shown rate-shown-${shown.length}`}>
-        {shown.map((result, k) => (
+      <progress value={answered} max={total} aria-label="Answered questions" />
+      <div className="rate-shown">
+        {(["left", "right"] as const).map((side) => (
           <img
-            key={result.sha256}
+            key={side}
             className="picture"
-            src={pictures[result.picture]}
-            alt={shown.length === 1 ? "The image to judge" : k === 0 ? "The left image" : "The right image"}
+            src={pictureUrl(question[side])}
+            alt={side === "left" ? "The left image" : "The right image"}
+            onLoad={() => setLoaded((now) => new Set([...now, side]))}
+            onError={() => setBroken(true)}
           />
         ))}
       </div>
+      {isBroken && !isReady && (
+        <Notice tone="warning">
+          An image did not arrive. Your answers are kept.{" "}
+          <button
+            type="button"
+            onClick={() => {
+              setBroken(false);
+              onReload();
+            }}
+          >
+            Load it again
+          </button>
+        </Notice>
+      )}
       <div className="rate-options">
-        {options.map((option) => (
-          <button key={option.text} type="button" onClick={() => onAnswer(option.answer)}>
+        {OPTIONS.map((option) => (
+          <button key={option.answer} type="button" disabled={!isReady} onClick={() => answer(option.answer)}>
             {option.text}{" "}
             <span className="key" aria-hidden="true">
               {option.sign}
@@ -84,27 +100,26 @@ export function RateQuestion(props: RateQuestionProps) {
         ))}
       </div>
       <div className="rate-facts">
-        <p>
-          Asked for: <strong>{item.prompt}</strong>
-        </p>
+        {prompt && (
+          <p>
+            Asked for: <strong>{prompt}</strong>
+          </p>
+        )}
         <ul className="rate-references">
-          <li>
-            <img className="picture" src={pictures[item.source]} alt="Before the edit" />
-            <p className="hint">Before</p>
-          </li>
-          {item.references.map((name, k) => (
-            <li key={name}>
-              <img className="picture" src={pictures[name]} alt={`The subject, reference ${k + 1}`} />
+          {source && (
+            <li>
+              <img className="picture" src={pictureUrl(source)} alt="Before the edit" />
+              <p className="hint">Before</p>
+            </li>
+          )}
+          {references.map((path, k) => (
+            <li key={path}>
+              <img className="picture" src={pictureUrl(path)} alt={`The subject, reference ${k + 1}`} />
               <p className="hint">Subject</p>
             </li>
           ))}
         </ul>
       </div>
-      {onBack && (
-        <button type="button" className="quiet rate-back" onClick={onBack}>
-          Back to the last one
-        </button>
-      )}
     </section>
   );
 }

@@ -2,6 +2,9 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { ask, client, type Subject } from "../api/client";
 import { useMay } from "../api/own-key";
+import { isActive } from "../api/queries";
+import { referenceDoubts } from "../lib/cut-off";
+import { useFoundMask } from "./found-mask";
 import { Refusal } from "./notice";
 import { Picture } from "./picture";
 import { ForWriters } from "./rights";
@@ -14,11 +17,13 @@ function ReferenceCard({
   reference,
   learned,
   written,
+  isChecked,
 }: {
   subject: Subject;
   reference: Reference;
   learned: string | undefined;
   written: ImageCaption | undefined;
+  isChecked: boolean;
 }) {
   const queries = useQueryClient();
   const [caption, setCaption] = useState(reference.caption ?? "");
@@ -34,10 +39,23 @@ function ReferenceCard({
     onSuccess: (changed) => queries.setQueryData(["subject", subject.id], changed),
   });
   const mayWrite = useMay("write");
+  const wanted = { subjectId: subject.id, priorId: "", imageId: reference.image_id };
+  const { job, mask } = useFoundMask(wanted, undefined, isChecked && mayWrite);
+  const doubts = mask ? referenceDoubts(mask, subject) : [];
   const isChanged = caption.trim() !== (reference.caption ?? "");
   return (
     <li className="reference">
       <Picture id={reference.image_id} alt={`Reference of ${subject.name}`} />
+      {isActive(job) && (
+        <p className="hint" role="status">
+          Looking for the {subject.class_noun} ...
+        </p>
+      )}
+      {doubts.map((doubt) => (
+        <p key={doubt} className="doubt">
+          {doubt}
+        </p>
+      ))}
       <textarea
         rows={3}
         aria-label="Caption"
@@ -59,8 +77,15 @@ function ReferenceCard({
   );
 }
 
-/** The references with their captions. `learned`: those of the newest training, by image id. */
-export function ReferenceList({ subject, learned }: { subject: Subject; learned: Record<string, string> }) {
+interface ReferenceListProps {
+  subject: Subject;
+  learned: Record<string, string>;
+  isLearned: boolean;
+}
+
+/** The references with their captions. `learned`: those of the newest training, by image id. A worker looks for the
+ * subject in each before the first training: an image that cuts it off can still be replaced. */
+export function ReferenceList({ subject, learned, isLearned }: ReferenceListProps) {
   const { written, controls } = useWrittenCaptions(subject);
   return (
     <>
@@ -73,6 +98,7 @@ export function ReferenceList({ subject, learned }: { subject: Subject; learned:
             reference={reference}
             learned={learned[reference.image_id]}
             written={written.get(reference.image_id)}
+            isChecked={!isLearned}
           />
         ))}
       </ul>

@@ -1,32 +1,46 @@
-import type { Study } from "../lib/study";
-import type { StudyResults, SystemRow } from "../lib/study-results";
+import type { StudyResults } from "../api/studies";
+import { duration } from "../lib/words";
 
-const percent = (share: number): string => `${Math.round(share * 100)} %`;
+type Question = StudyResults["questions"][number];
+type Estimate = Question["systems"][number]["share"];
 
-function kappaWords(kappa: number | null): string {
-  if (kappa === null) return "not known: it needs two raters who differ in some answer";
-  const words =
-    kappa <= 0
-      ? "none beyond chance"
-      : kappa < 0.2
-        ? "slight"
-        : kappa < 0.4
-          ? "fair"
-          : kappa < 0.6
-            ? "moderate"
-            : kappa < 0.8
-              ? "good"
-              : "very good";
-  return `${kappa.toFixed(2)} (${words})`;
+const QUESTIONS: Record<string, string> = {
+  identity: "Identity",
+  background: "Background",
+  satisfaction: "Satisfaction",
+};
+const RULES: Record<string, string> = {
+  min_answers: "too few answers",
+  max_failed_checks: "failed attention checks",
+  min_repeat_agreement: "other answers to repeats",
+  min_median_seconds: "too fast",
+  max_same_answer_share: "always the same answer",
+};
+export const questionWord = (question: string): string => QUESTIONS[question] ?? question;
+
+function agreementWords(alpha: number | null): string {
+  if (alpha === null) return "not known: it needs two raters of the same question, and answers that differ";
+  const bounds: [number, string][] = [
+    [0, "none beyond chance"],
+    [0.2, "slight"],
+    [0.4, "fair"],
+    [0.6, "moderate"],
+    [0.8, "good"],
+  ];
+  const words = bounds.find(([bound]) => alpha <= bound)?.[1] ?? "very good";
+  return `${alpha.toFixed(2)} (${words})`;
 }
 
+const interval = ({ low, high }: Estimate): string =>
+  low === null || high === null ? "–" : `${low.toFixed(2)} to ${high.toFixed(2)}`;
+
 /** A share with its interval, as a line from 0 to 1. */
-function ShareBar({ share }: { share: NonNullable<SystemRow["share"]> }) {
-  const { value, low, high } = share;
+function ShareBar({ share: { value, low, high } }: { share: Estimate }) {
+  const [from, to] = [low ?? value, high ?? value];
   return (
     <svg className="share-bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
       <rect className="share-track" width="100" height="10" />
-      <rect className="share-range" x={low * 100} width={Math.max(0.5, (high - low) * 100)} height="10" />
+      <rect className="share-range" x={from * 100} width={Math.max(0.5, (to - from) * 100)} height="10" />
       <rect
         className="share-value"
         x={Math.min(98.5, Math.max(0, value * 100 - 0.75))}
@@ -37,54 +51,60 @@ function ShareBar({ share }: { share: NonNullable<SystemRow["share"]> }) {
   );
 }
 
-/** How the systems did, how far the raters agree, and what each rater has answered. */
-export function StudyTables({ study, results }: { study: Study; results: StudyResults }) {
-  const hasStrength = results.systems.some((row) => row.strength !== null);
+function QuestionTable({ result }: { result: Question }) {
   return (
-    <>
+    <section className="card" aria-labelledby={`results-${result.question}`}>
+      <h2 id={`results-${result.question}`}>{questionWord(result.question)}</h2>
       <div className="table-scroll">
         <table>
           <thead>
             <tr>
               <th scope="col">System</th>
-              <th scope="col">{study.mode === "keep" ? "Would be kept" : "Preferred"}</th>
+              <th scope="col">Preferred, 0 to 1</th>
               <th scope="col">95 % interval</th>
-              <th scope="col">Answers</th>
-              {hasStrength && <th scope="col">Bradley-Terry</th>}
+              <th scope="col">Score</th>
+              <th scope="col">95 % interval</th>
+              <th scope="col">Comparisons</th>
             </tr>
           </thead>
           <tbody>
-            {results.systems.map((row) => (
-              <tr key={row.system}>
-                <th scope="row">{row.system}</th>
-                <td>{row.share ? percent(row.share.value) : "–"}</td>
+            {result.systems.map(({ system, share, score, comparisons }) => (
+              <tr key={system}>
+                <th scope="row">{system}</th>
+                <td>{share.value.toFixed(2)}</td>
                 <td>
-                  {row.share && (
-                    <>
-                      <ShareBar share={row.share} />
-                      <span className="hint">
-                        {percent(row.share.low)} to {percent(row.share.high)}
-                      </span>
-                    </>
-                  )}
+                  <ShareBar share={share} />
+                  <span className="hint">{interval(share)}</span>
                 </td>
-                <td>{row.answers}</td>
-                {hasStrength && <td>{row.strength?.toFixed(2)}</td>}
+                <td>{score.value.toFixed(2)}</td>
+                <td>{interval(score)}</td>
+                <td>{comparisons}</td>
               </tr>
             ))}
           </tbody>
         </table>
       </div>
-      <p className="hint">
-        {study.mode === "ab" ? "A tie counts half for each. " : ""}
-        {study.items.length > 1
-          ? "The intervals come from a bootstrap over questions, as answers to the same question depend on each other."
-          : "With a single question, the intervals (Wilson) say nothing about other images."}
-      </p>
       <p>
-        Agreement of the raters (Fleiss’ kappa): <strong>{kappaWords(results.kappa)}</strong>
+        Agreement of the raters (Krippendorff’s alpha): <strong>{agreementWords(result.agreement)}</strong>
       </p>
-      {results.raters.length > 0 && (
+    </section>
+  );
+}
+
+/** How the systems did in each question, how far the raters agree, and who was left out. */
+export function StudyTables({ results }: { results: StudyResults }) {
+  return (
+    <>
+      {results.questions.map((result) => (
+        <QuestionTable key={result.question} result={result} />
+      ))}
+      <p className="hint">
+        A tie counts half for each. The score is the logarithm of the strength in the model of Bradley and
+        Terry. The intervals come from a bootstrap that draws raters and cases anew, as answers by one rater,
+        and answers about one case, depend on each other.
+      </p>
+      <section className="card" aria-labelledby="results-raters">
+        <h2 id="results-raters">Raters</h2>
         <div className="table-scroll">
           <table>
             <thead>
@@ -92,22 +112,30 @@ export function StudyTables({ study, results }: { study: Study; results: StudyRe
                 <th scope="col">Rater</th>
                 <th scope="col">Answers</th>
                 <th scope="col">Time for each</th>
-                <th scope="col">Same answer again</th>
+                <th scope="col">Checks passed</th>
+                <th scope="col">Same again</th>
+                <th scope="col">Counts</th>
               </tr>
             </thead>
             <tbody>
-              {results.raters.map((row) => (
-                <tr key={row.rater}>
-                  <th scope="row">{row.rater}</th>
-                  <td>{row.answers}</td>
-                  <td>{row.medianSeconds.toFixed(1)} s</td>
-                  <td>{row.sameAgain ? `${row.sameAgain.same} of ${row.sameAgain.of}` : "–"}</td>
+              {results.raters.map((rater) => (
+                <tr key={rater.number}>
+                  <th scope="row">{rater.number}</th>
+                  <td>{rater.answers}</td>
+                  <td>{duration(rater.median_seconds)}</td>
+                  <td>{rater.checks ? `${rater.checks - rater.checks_failed} of ${rater.checks}` : "–"}</td>
+                  <td>{rater.repeats ? `${rater.repeats_agreed} of ${rater.repeats}` : "–"}</td>
+                  <td>
+                    {rater.excluded.length === 0
+                      ? "yes"
+                      : `no: ${rater.excluded.map((rule) => RULES[rule] ?? rule).join(", ")}`}
+                  </td>
                 </tr>
               ))}
             </tbody>
           </table>
         </div>
-      )}
+      </section>
     </>
   );
 }

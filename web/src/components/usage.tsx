@@ -10,6 +10,7 @@ const NAMES: Record<string, string> = {
   "image-bytes": "Size of the images",
   "pending-uploads": "Uploads on their way",
   "webhook-endpoints": "Webhook endpoints",
+  studies: "Studies",
 };
 
 function amount(name: string, value: number): string {

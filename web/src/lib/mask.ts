@@ -1,5 +1,7 @@
 /** A mask that a person draws: strokes of a round brush, each of which can be undone. 1 = the edit may change it. */
 
+import { grown, shrunk } from "./grow";
+
 export interface Box {
   left: number;
   top: number;
@@ -121,6 +123,38 @@ export class MaskDrawing {
     this.dirty = this.whole;
     this.endStroke();
     return this.whole;
+  }
+
+  /** Set all pixels to `value` that a region of any size, ones and zeros over the whole image, covers. */
+  fill(region: { cells: Uint8Array; width: number; height: number }, value: 0 | 1): Box {
+    const columns = Uint32Array.from({ length: this.width }, (_, x) =>
+      Math.floor(((x + 0.5) * region.width) / this.width),
+    );
+    const filled = this.cells.slice();
+    for (let y = 0; y < this.height; y += 1) {
+      const row = Math.floor(((y + 0.5) * region.height) / this.height) * region.width;
+      for (let x = 0; x < this.width; x += 1)
+        if (region.cells[row + (columns[x] as number)]) filled[y * this.width + x] = value;
+    }
+    return this.replace(filled);
+  }
+
+  /** The cells at another size, as `fill` reads a region. */
+  scaled(width: number, height: number): Uint8Array {
+    return Uint8Array.from({ length: width * height }, (_, k) => {
+      const x = Math.floor((((k % width) + 0.5) * this.width) / width);
+      const y = Math.floor(((Math.floor(k / width) + 0.5) * this.height) / height);
+      return this.cells[y * this.width + x] as number;
+    });
+  }
+
+  /** Grow by so many pixels to all sides. */
+  grow(radius: number): Box {
+    return this.replace(grown(this.cells, this.width, this.height, radius));
+  }
+
+  shrink(radius: number): Box {
+    return this.replace(shrunk(this.cells, this.width, this.height, radius));
   }
 
   clear(): Box {

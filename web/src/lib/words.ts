@@ -16,6 +16,7 @@ const STAGES: Record<string, string> = {
   writing: "Writing the texts",
   regularizing: "Generating images of the class",
   training: "Learning the subject",
+  finding: "Finding the subject",
   inverting: "Analysing the image",
   editing: "Editing",
   decoding: "Decoding",

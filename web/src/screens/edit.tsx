@@ -12,6 +12,7 @@ import { MaskSection, type MaskStart } from "../components/mask-section";
 import { Notice, Refusal } from "../components/notice";
 import { PromptChips } from "../components/prompt-chips";
 import { draftOf, type EditDraft, emptyDraft, requestFrom } from "../lib/edit-draft";
+import { together } from "../lib/estimate";
 import type { MaskDrawing } from "../lib/mask";
 import { fileOfMask } from "../lib/mask-image";
 import type { NewEdit } from "../lib/request";
@@ -98,7 +99,6 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
             value={draft.imageId}
             subjectName={subject?.name ?? "the subject"}
             offersDrawn={subject?.metadata.studio === "drawn-bear"}
-            isHidden={mask !== null}
             onChange={(imageId) => {
               change({ imageId });
               if (imageId !== draft.imageId) setMask(null);
@@ -107,7 +107,8 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
             {draft.imageId && (
               <MaskSection
                 key={draft.imageId}
-                imageId={draft.imageId}
+                wanted={{ subjectId: draft.subjectId, priorId: draft.priorId, imageId: draft.imageId }}
+                subject={subject}
                 drawing={mask?.drawing ?? null}
                 start={draft.imageId === initial.imageId ? maskStart : null}
                 onDrawing={(drawing) => setMask(drawing && { drawing })}
@@ -181,8 +182,10 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
             ) : (
               <Estimate
                 name="edit"
-                body={JSON.stringify(body)}
-                dryRun={(text) => dryRun(JSON.parse(text) as NewEdit)}
+                body={JSON.stringify(requests)}
+                dryRun={async (text) =>
+                  together(await Promise.all((JSON.parse(text) as NewEdit[]).map(dryRun)))
+                }
               />
             )}
           </div>

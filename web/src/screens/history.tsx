@@ -1,4 +1,4 @@
-import { useQueries } from "@tanstack/react-query";
+import { keepPreviousData, useQueries, useQuery } from "@tanstack/react-query";
 import { memo, useState } from "react";
 import { ask, client, type Job, type Schemas } from "../api/client";
 import { type JobFilter, useEdit, useJobs, useSubject } from "../api/queries";
@@ -6,31 +6,39 @@ import { Empty } from "../components/empty";
 import { SelectField, TextField } from "../components/fields";
 import { JobActions } from "../components/job-actions";
 import { Refusal } from "../components/notice";
+import { RowsPart } from "../components/rows-part";
 import { StatusBadge } from "../components/status";
 import { ago, duration, statusWord, waitingWords, workSeconds } from "../lib/words";
 
 const STATES: Job["status"][] = ["queued", "running", "succeeded", "failed", "canceled", "expired"];
 
+const KINDS = { prior: "Training", edit: "Edit", captions: "Captions", mask: "Mask" } as const;
+
 const promptsOf = (edits: Schemas["EditBody"][]): [string, string][] =>
   edits.map((edit) => [edit.id, edit.target_prompts.join(" · ")]);
 
-/** The prompts of the edits around each page of jobs, by id: one request for each page. `isWhole`: all are here. */
-function usePrompts(pages: { data: Job[] }[]): { prompts: Map<string, string>; isWhole: boolean } {
-  const starts = pages.flatMap(({ data }) => (data[0] ? [Date.parse(data[0].created_at)] : []));
-  return useQueries({
-    queries: starts.map((start) => ({
-      queryKey: ["prompts", start],
-      queryFn: () => {
-        const query = { limit: 100, created_before: new Date(start + 1000).toISOString() };
-        return ask(client.GET("/v1/edits", { params: { query } }));
-      },
-      staleTime: 60_000,
-    })),
-    combine: (found) => ({
-      prompts: new Map(found.flatMap((one) => promptsOf(one.data?.data ?? []))),
-      isWhole: found.every((one) => one.isSuccess),
-    }),
-  });
+/** The edits around a page of jobs, in one request. */
+const promptsQuery = (page: { data: Job[] }) => {
+  const start = page.data[0] ? Date.parse(page.data[0].created_at) : 0;
+  return {
+    queryKey: ["prompts", start],
+    queryFn: () => {
+      const query = { limit: 100, created_before: new Date(start + 1000).toISOString() };
+      return ask(client.GET("/v1/edits", { params: { query } }));
+    },
+    enabled: start > 0,
+    placeholderData: keepPreviousData, // a new job moves the start of every page
+    staleTime: 60_000,
+    gcTime: Number.POSITIVE_INFINITY, // a search reads those of all pages
+  };
+};
+
+/** The ids of the edits of these pages whose prompts have the words; null without words. */
+function useMatches(pages: { data: Job[] }[], words: string): Set<string> | null {
+  const found = useQueries({ queries: words ? pages.map(promptsQuery) : [] });
+  if (!words) return null;
+  const edits = found.flatMap((one) => promptsOf(one.data?.data ?? []));
+  return new Set(edits.filter(([, prompt]) => prompt.toLowerCase().includes(words)).map(([id]) => id));
 }
 
 /** A row is drawn again only if its job has changed: the list may be long. */
@@ -45,9 +53,7 @@ const JobRow = memo(function JobRow({ job, known }: { job: Job; known: string | 
       <StatusBadge status={job.status} />
       <div className="row-main">
         <a href={`#/jobs/${job.id}`}>
-          {job.kind === "edit"
-            ? (prompt ?? "Edit")
-            : `${job.kind === "prior" ? "Training" : "Captions"} of ${subject?.name ?? "a subject"}`}
+          {job.kind === "edit" ? (prompt ?? "Edit") : `${KINDS[job.kind]} of ${subject?.name ?? "a subject"}`}
         </a>
         <p className="hint">
           {job.kind === "edit" && subject ? `${subject.name} · ` : ""}
@@ -62,21 +68,34 @@ const JobRow = memo(function JobRow({ job, known }: { job: Job; known: string | 
   );
 });
 
+/** The rows of one page, those that fit a search. */
+function JobRows({ page, matches }: { page: { data: Job[] }; matches: Set<string> | null }) {
+  const edits = useQuery(promptsQuery(page));
+  const prompts = new Map(promptsOf(edits.data?.data ?? []));
+  return page.data
+    .filter((job) => !matches || matches.has(job.edit_id ?? ""))
+    .map((job) => (
+      <JobRow
+        key={job.id}
+        job={job}
+        known={
+          prompts.get(job.edit_id ?? "") ?? (edits.isSuccess && !edits.isPlaceholderData ? null : undefined)
+        }
+      />
+    ));
+}
+
 export default function History() {
   const [filter, setFilter] = useState<JobFilter>({});
   const [search, setSearch] = useState("");
   const jobs = useJobs(filter);
-  const { prompts, isWhole } = usePrompts(jobs.data?.pages ?? []);
-  const all = jobs.data?.pages.flatMap((page) => page.data) ?? [];
   const words = search.trim().toLowerCase();
-  const shown = words
-    ? all.filter((job) =>
-        prompts
-          .get(job.edit_id ?? "")
-          ?.toLowerCase()
-          .includes(words),
-      )
-    : all;
+  const pages = jobs.data?.pages ?? [];
+  const matches = useMatches(pages, words);
+  const counts = pages.map(
+    ({ data }) => data.filter((job) => !matches || matches.has(job.edit_id ?? "")).length,
+  );
+  const isEmpty = counts.every((count) => count === 0);
   const isFiltered = Boolean(filter.kind || filter.status);
   return (
     <>
@@ -93,6 +112,7 @@ export default function History() {
           <option value="prior">Trainings</option>
           <option value="edit">Edits</option>
           <option value="captions">Captions</option>
+          <option value="mask">Masks</option>
         </SelectField>
         <SelectField
           label="State"
@@ -117,7 +137,7 @@ export default function History() {
         />
       </div>
       <Refusal error={jobs.error} />
-      {jobs.isSuccess && shown.length === 0 && (
+      {jobs.isSuccess && isEmpty && (
         <Empty title={isFiltered || words ? "Nothing fits these filters" : "Nothing has run yet"}>
           <p>
             {isFiltered || words
@@ -126,15 +146,20 @@ export default function History() {
           </p>
         </Empty>
       )}
-      <ul className="rows card">
-        {shown.map((job) => (
-          <JobRow
-            key={job.id}
-            job={job}
-            known={prompts.get(job.edit_id ?? "") ?? (isWhole ? null : undefined)}
-          />
-        ))}
-      </ul>
+      {!isEmpty && (
+        <div className="rows card">
+          {pages.map((page, number) => (
+            <RowsPart
+              // biome-ignore lint/suspicious/noArrayIndexKey: new jobs move the rows from page to page.
+              key={`${number} ${words}`}
+              label={`Jobs, part ${number + 1}`}
+              count={counts[number] ?? 0}
+            >
+              {() => <JobRows page={page} matches={matches} />}
+            </RowsPart>
+          ))}
+        </div>
+      )}
       {jobs.hasNextPage && (
         <button type="button" disabled={jobs.isFetchingNextPage} onClick={() => void jobs.fetchNextPage()}>
           Show more

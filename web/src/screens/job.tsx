@@ -4,6 +4,7 @@ import { type Live, useJobEvents } from "../api/events";
 import { isActive, useJob, usePrior, useSubject } from "../api/queries";
 import { EditResults } from "../components/edit-results";
 import { ThenEdit } from "../components/first-try";
+import { MaskResult } from "../components/found-mask";
 import { JobActions } from "../components/job-actions";
 import { JobFigures, JobOutcome } from "../components/job-outcome";
 import { LossPlot } from "../components/loss-plot";
@@ -54,7 +55,7 @@ function Training({ job, live }: { job: Job; live: Live }) {
   );
 }
 
-const TITLES = { prior: "Training", edit: "Edit", captions: "Captions" } as const;
+const TITLES = { prior: "Training", edit: "Edit", captions: "Captions", mask: "Mask" } as const;
 
 function Captions({ job }: { job: Job }) {
   const captions = useCaptions(job.id, job.status === "succeeded").data ?? [];
@@ -127,6 +128,7 @@ export function JobPage({ id }: { id: string }) {
       {job.kind === "prior" && <Training job={job} live={live} />}
       {job.kind === "edit" && <EditResults job={job} live={live} />}
       {job.kind === "captions" && <Captions job={job} />}
+      {job.kind === "mask" && subject && <MaskResult job={job} subject={subject} />}
       <JobFigures job={job} />
     </>
   );

@@ -1,140 +1,129 @@
-import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
-import { unpacked } from "../api/study-file";
-import { DropZone } from "../components/drop-zone";
-import { TextField } from "../components/fields";
+import { type ReactNode, useState } from "react";
+import type { ApiProblem } from "../api/client";
+import { isFinal, useRating } from "../api/ratings";
 import { Notice } from "../components/notice";
 import { RateQuestion } from "../components/rate-question";
 import { Mark, ThemeButton } from "../components/shell";
-import { asFileName, download } from "../lib/download";
-import { type Answer, parseRaterFile, type RaterFile, type Ratings, turnsOf } from "../lib/study";
-import { storeRatings, takePrepared } from "../lib/study-store";
 
-const ratingsOf = (study: string, rater: string, answers: Answer[]): Ratings => ({
-  kind: "lipe-ratings",
-  version: 1,
-  study,
-  rater,
-  answers,
-});
+const ENDS: Record<string, { title: string; text: string }> = {
+  study_closed: {
+    title: "This study is closed",
+    text: "It takes no answers any more. Thank you for your help.",
+  },
+  study_erased: {
+    title: "This study was deleted",
+    text: "Its answers were deleted with it. Thank you for your help.",
+  },
+  study_full: {
+    title: "This study has enough raters",
+    text: "All of its places are taken, so there is nothing left to do for you. Thank you.",
+  },
+  study_link_invalid: {
+    title: "This link is not whole",
+    text: "A part of it is missing or was changed. Ask the person who sent it for the whole link.",
+  },
+};
 
-function Start({ file, onStart }: { file: RaterFile; onStart: (rater: string) => void }) {
-  const [name, setName] = useState("");
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (name.trim()) onStart(name.trim());
-  };
+function Message({ title, children }: { title: string; children: ReactNode }) {
   return (
-    <form className="card" onSubmit={submit}>
-      <h1>{file.name}</h1>
-      <p>
-        {file.items.length} questions: <strong>{file.asks}</strong> Answer by what you see. Nothing says which
-        system made an image, and sides and order are random. A few questions come again at the end.
-      </p>
-      <TextField
-        label="Your name"
-        value={name}
-        maxLength={60}
-        autoComplete="off"
-        hint="A name or a pseudonym. It stands beside your answers, which stay on this machine until you send them."
-        onChange={(event) => setName(event.target.value)}
-      />
-      <button type="submit" className="primary" disabled={!name.trim()}>
-        Begin
-      </button>
-    </form>
-  );
-}
-
-function Finished({ file, ratings }: { file: RaterFile; ratings: Ratings }) {
-  const name = `ratings-${asFileName(file.name)}-${asFileName(ratings.rater)}.json`;
-  return (
-    <section className="card">
-      <h1>Thank you, {ratings.rater}</h1>
-      <p>
-        You have answered all {ratings.answers.length} questions. Download your ratings, and send the file to
-        the person who asked you. In the browser of that person they are there already.
-      </p>
-      <div className="actions">
-        <button type="button" className="primary" onClick={() => download(name, JSON.stringify(ratings))}>
-          Download the ratings
-        </button>
-        <a className="button quiet" href={`#/study/${file.id}`}>
-          To the study
-        </a>
-      </div>
+    <section className="card" role="status">
+      <h1>{title}</h1>
+      {children}
     </section>
   );
 }
 
-function Session({ file, rater }: { file: RaterFile; rater: string }) {
-  const turns = useMemo(() => turnsOf(file, rater), [file, rater]);
-  const pictures = useMemo(
-    () => Object.fromEntries(Object.entries(file.pictures).map(([name, base64]) => [name, unpacked(base64)])),
-    [file],
+function Rating({ token }: { token: string }) {
+  const rating = useRating(token);
+  const [hasBegun, setBegun] = useState(false);
+  const { study, question, answered, total, waiting, error } = rating;
+  if (isFinal(error)) {
+    const end = ENDS[(error as ApiProblem).document.code];
+    return (
+      <Message title={end?.title ?? "This study takes no answers"}>
+        <p>{end?.text}</p>
+      </Message>
+    );
+  }
+  const offline = rating.isOffline && (
+    <Notice tone="warning" title="The connection is lost">
+      {waiting === 1 ? "Your last answer is" : `Your last ${waiting} answers are`} kept in this browser and
+      sent again by itself. You can go on.
+    </Notice>
   );
-  useEffect(() => () => Object.values(pictures).forEach(URL.revokeObjectURL), [pictures]);
-  const [answers, setAnswers] = useState<Answer[]>([]);
-  const [error, setError] = useState<Error | null>(null);
-  const turn = turns[answers.length];
-  const began = useRef(performance.now());
-  const answer = (text: string) => {
-    if (!turn) return;
-    const one: Answer = {
-      item: turn.item.id,
-      shown: turn.shown.map((result) => result.sha256),
-      answer: text,
-      milliseconds: Math.round(performance.now() - began.current),
-      isRepeat: turn.isRepeat,
-      at: new Date().toISOString(),
-    };
-    began.current = performance.now();
-    const all = [...answers, one];
-    setAnswers(all);
-    if (all.length < turns.length) return;
-    try {
-      storeRatings(ratingsOf(file.id, rater, all));
-    } catch (failure) {
-      setError(failure as Error);
-    }
-  };
-  const back = () => {
-    began.current = performance.now();
-    setAnswers((now) => now.slice(0, -1));
-  };
-  if (!turn)
+  if (!question && total > 0 && answered >= total && waiting === 0)
+    return (
+      <Message title="Thank you">
+        <p>You have answered all {total} questions. You can close this page.</p>
+        <div className="actions">
+          <button
+            type="button"
+            className="quiet"
+            onClick={() => {
+              setBegun(false);
+              rating.startAnew();
+            }}
+          >
+            Another person answers here
+          </button>
+        </div>
+      </Message>
+    );
+  if (!question)
     return (
       <>
-        {error && <Notice tone="warning">{error.message} Download the ratings now.</Notice>}
-        <Finished file={file} ratings={ratingsOf(file.id, rater, answers)} />
+        {offline}
+        {error && !rating.isOffline ? (
+          <Notice tone="error" title="The questions cannot be read">
+            {error.message}{" "}
+            <button type="button" onClick={rating.reload}>
+              Try again
+            </button>
+          </Notice>
+        ) : (
+          <p className="hint" role="status">
+            {waiting > 0 ? "Sending your answers ..." : "Loading ..."}
+          </p>
+        )}
       </>
     );
+  if (!hasBegun)
+    return (
+      <section className="card">
+        <h1>{study}</h1>
+        <p>
+          {total} questions. Each shows two images: choose the better one, or say that both are the same.
+          Answer by what you see. Nothing says who or what made an image, and sides and order are random. Some
+          questions come again.
+        </p>
+        <p className="hint">
+          Keys: 1 or ← for the left one, 2 or → for the right one, 0 or ↓ for both the same. The study stores
+          your answers and their times, and nothing about you.
+        </p>
+        <div className="actions">
+          <button type="button" className="primary" onClick={() => setBegun(true)}>
+            {answered > 0 ? `Go on with question ${answered + 1}` : "Begin"}
+          </button>
+        </div>
+      </section>
+    );
   return (
-    <RateQuestion
-      key={answers.length}
-      file={file}
-      turn={turn}
-      number={answers.length + 1}
-      count={turns.length}
-      pictures={pictures}
-      onAnswer={answer}
-      onBack={answers.length > 0 ? back : null}
-    />
+    <>
+      {offline}
+      <RateQuestion
+        key={question.number}
+        question={question}
+        answered={answered}
+        total={total}
+        onAnswer={rating.answer}
+        onReload={rating.reload}
+      />
+    </>
   );
 }
 
-/** The page of a rater. It needs no key: the questions and their pictures are in a file. */
-export default function RatePage() {
-  const [file, setFile] = useState<RaterFile | null>(takePrepared);
-  const [rater, setRater] = useState("");
-  const [error, setError] = useState("");
-  const open = async (chosen: File | undefined) => {
-    try {
-      if (chosen) setFile(parseRaterFile(await chosen.text()));
-      setError("");
-    } catch (failure) {
-      setError((failure as Error).message);
-    }
-  };
+/** The page of a rater: it needs the token in its address, and no key. */
+export default function RatePage({ token }: { token: string }) {
   return (
     <main className="rate">
       <header className="rate-top">
@@ -143,22 +132,13 @@ export default function RatePage() {
         </span>
         <ThemeButton />
       </header>
-      {!file && (
-        <section className="card">
-          <h1>Judge images</h1>
-          <p>Open the file of the study that you were sent. Your answers stay on this machine.</p>
-          <DropZone
-            label="Drop the file of the study here, or choose it"
-            hint="It ends with .json"
-            multiple={false}
-            accept="application/json,.json"
-            onFiles={([chosen]) => void open(chosen)}
-          />
-          {error && <Notice tone="error">{error}</Notice>}
-        </section>
+      {token ? (
+        <Rating key={token} token={token} />
+      ) : (
+        <Message title={ENDS.study_link_invalid?.title ?? ""}>
+          <p>{ENDS.study_link_invalid?.text}</p>
+        </Message>
       )}
-      {file && !rater && <Start file={file} onStart={setRater} />}
-      {file && rater && <Session file={file} rater={rater} />}
     </main>
   );
 }

@@ -8,7 +8,7 @@ import { Verify } from "../components/verify";
 import { Webhooks } from "../components/webhooks";
 import { Workers } from "../components/workers";
 
-const KINDS = { prior: "trainings", edit: "edits", captions: "captions" } as const;
+const KINDS = { prior: "trainings", edit: "edits", captions: "captions", mask: "masks" } as const;
 const PARTS = { database: "Database", broker: "Broker", storage: "Storage" } as const;
 
 /** Readiness is no refusal: its answer says which part is away. */

@@ -1,92 +1,107 @@
 import { useMutation } from "@tanstack/react-query";
-import { useReducer, useState } from "react";
-import { raterFile } from "../api/study-file";
+import { useState } from "react";
+import { ApiProblem } from "../api/client";
+import {
+  linkOf,
+  readTable,
+  type Study,
+  useCloseStudy,
+  useDeleteStudy,
+  useStudies,
+  useStudy,
+  useStudyResults,
+} from "../api/studies";
+import { CopyButton } from "../components/copy-button";
 import { Confirm } from "../components/dialog";
-import { DropZone } from "../components/drop-zone";
 import { NewStudy } from "../components/new-study";
 import { Notice, Refusal } from "../components/notice";
-import { StudyTables } from "../components/study-tables";
+import { ForWriters, WritersOnly } from "../components/rights";
+import { questionWord, StudyTables } from "../components/study-tables";
 import { asFileName, download } from "../lib/download";
 import { go } from "../lib/router";
-import { parseRatings, type Study } from "../lib/study";
-import { csvOf, resultsOf } from "../lib/study-results";
-import { deleteStudy, prepare, storedRatings, storedStudies, storeRatings } from "../lib/study-store";
 import { ago } from "../lib/words";
 
-const questions = ({ items }: Study): string =>
-  items.length === 1 ? "1 question" : `${items.length} questions`;
+const counted = (count: number, one: string, many = `${one}s`): string =>
+  `${count} ${count === 1 ? one : many}`;
 
-/** Take the files of ratings; the errors name the files that are no ratings of this study. */
-async function importRatings(study: Study, files: File[]): Promise<string[]> {
-  const errors: string[] = [];
-  for (const file of files) {
-    try {
-      storeRatings(parseRatings(await file.text(), study));
-    } catch (error) {
-      errors.push(`${file.name}: ${(error as Error).message}`);
-    }
-  }
-  return errors;
-}
-
-function Raters({ study, onChange }: { study: Study; onChange: () => void }) {
-  const [errors, setErrors] = useState<string[]>([]);
-  const rate = useMutation({
-    mutationFn: () => raterFile(study),
-    onSuccess: (file) => {
-      prepare(file);
-      go("rate");
-    },
-  });
-  const send = useMutation({
-    mutationFn: () => raterFile(study),
-    onSuccess: (file) => download(`study-${asFileName(study.name)}.json`, JSON.stringify(file)),
-  });
-  const isBusy = rate.isPending || send.isPending;
+function Raters({ study }: { study: Study }) {
+  const [isAsking, setAsking] = useState(false);
+  const close = useCloseStudy(study.id);
+  const link = study.rater_token ? linkOf(study.rater_token) : null;
   return (
-    <section className="card">
-      <h2>Raters</h2>
-      <p>
-        Judge here, with people who sit at this machine. Others get the file of the study and open it at{" "}
-        <code>{`${location.origin}${location.pathname}#/rate`}</code>: they need no key, and the file does not
-        say which system made an image. They send back a file of ratings.
+    <section className="card" aria-labelledby="raters">
+      <h2 id="raters">Raters</h2>
+      <p role="status">
+        {counted(study.raters, "rater")} of at most {study.max_raters} {study.raters === 1 ? "has" : "have"}{" "}
+        begun, {study.finished_raters} {study.finished_raters === 1 ? "has" : "have"} finished.{" "}
+        {counted(study.answers, "answer")} so far.
       </p>
-      <div className="actions">
-        <button type="button" className="primary" disabled={isBusy} onClick={() => rate.mutate()}>
-          {rate.isPending ? "Collecting the images ..." : "Judge here"}
-        </button>
-        <button type="button" disabled={isBusy} onClick={() => send.mutate()}>
-          {send.isPending ? "Collecting the images ..." : "Download for raters"}
-        </button>
-      </div>
-      <Refusal error={rate.error ?? send.error} />
-      <DropZone
-        label="Drop files of ratings here, or choose them"
-        hint="Ratings of the same name replace earlier ones"
-        multiple
-        accept="application/json,.json"
-        onFiles={(files) =>
-          void importRatings(study, files).then((found) => {
-            setErrors(found);
-            onChange();
-          })
-        }
-      />
-      {errors.map((error) => (
-        <Notice key={error} tone="error">
-          {error}
-        </Notice>
-      ))}
+      {link && (
+        <>
+          <p>
+            Send this link to raters. They need no key, and see nothing but the questions. Who has the link
+            can answer.
+          </p>
+          <p className="study-link">
+            <a href={link} target="_blank" rel="noreferrer">
+              {link}
+            </a>
+          </p>
+          <div className="actions">
+            <CopyButton label="Copy the link" text={link} />
+            <button type="button" className="primary" onClick={() => setAsking(true)}>
+              Close the study
+            </button>
+          </div>
+          <p className="hint">
+            The results are here once the study is closed, so that they cannot change who is asked.
+          </p>
+        </>
+      )}
+      <Refusal error={close.error} />
+      {isAsking && (
+        <Confirm
+          title={`Close ${study.name}?`}
+          action="Close the study"
+          onConfirm={() => close.mutate()}
+          onClose={() => setAsking(false)}
+        >
+          <p>Raters cannot answer any more, and you see the results. It cannot be opened again.</p>
+        </Confirm>
+      )}
     </section>
   );
 }
 
+function Results({ study }: { study: Study }) {
+  const { data, error, isPending } = useStudyResults(study);
+  const table = useMutation({
+    mutationFn: () => readTable(study.id),
+    onSuccess: (text) => download(`${asFileName(study.name)}.csv`, text, "text/csv"),
+  });
+  if (study.answers === 0) return <Notice tone="info">The study was closed without an answer.</Notice>;
+  return (
+    <>
+      <div className="actions">
+        <button type="button" disabled={table.isPending} onClick={() => table.mutate()}>
+          Download all answers as CSV
+        </button>
+      </div>
+      <Refusal error={error ?? table.error} />
+      {isPending && !error && <p className="hint">Computing the results ...</p>}
+      {data?.answers_used === 0 && (
+        <Notice tone="warning" title="No answer counts">
+          The rules that were fixed with the study leave every rater out. The table below says why.
+        </Notice>
+      )}
+      {data && <StudyTables results={data} />}
+    </>
+  );
+}
+
 function StudyDetail({ study }: { study: Study }) {
-  const [, refresh] = useReducer((count: number) => count + 1, 0);
   const [isAsking, setAsking] = useState(false);
-  const ratings = storedRatings(study.id);
-  const results = resultsOf(study, ratings);
-  const save = () => download(`${asFileName(study.name)}.csv`, csvOf(study, ratings), "text/csv");
+  const remove = useDeleteStudy(study.id, () => go("study"));
   return (
     <>
       <div className="page-head">
@@ -96,79 +111,86 @@ function StudyDetail({ study }: { study: Study }) {
           </p>
           <h1>{study.name}</h1>
           <p className="hint">
-            {study.asks} · {questions(study)} · made {ago(study.createdAt)}
+            {study.state === "open" ? "Open" : "Closed"} · {study.systems.join(", ")} ·{" "}
+            {study.questions.map(questionWord).join(", ").toLowerCase()} · {counted(study.items, "case")},{" "}
+            {counted(study.questions_per_rater, "question")} to each rater · made {ago(study.created_at)}
           </p>
         </div>
-        <div className="actions">
-          <button type="button" className="quiet danger-text" onClick={() => setAsking(true)}>
-            Delete
-          </button>
-          <button type="button" disabled={ratings.length === 0} onClick={save}>
-            Export as CSV
-          </button>
-        </div>
+        <ForWriters>
+          <div className="actions">
+            <button type="button" className="quiet danger-text" onClick={() => setAsking(true)}>
+              Delete
+            </button>
+          </div>
+        </ForWriters>
       </div>
-      <Raters study={study} onChange={refresh} />
-      <section className="card">
-        <h2>Results</h2>
-        {ratings.length === 0 ? (
-          <p className="hint">No ratings yet.</p>
-        ) : (
-          <StudyTables study={study} results={results} />
-        )}
-      </section>
+      <Refusal error={remove.error} />
+      {study.state === "open" ? <Raters study={study} /> : <Results study={study} />}
       {isAsking && (
         <Confirm
           title={`Delete ${study.name}?`}
           action="Delete"
-          onConfirm={() => {
-            deleteStudy(study.id);
-            go("study");
-          }}
+          onConfirm={() => remove.mutate()}
           onClose={() => setAsking(false)}
         >
-          <p>
-            The study and its ratings are deleted from this browser. Files that you have downloaded or sent
-            stay where they are.
-          </p>
+          <p>The study is erased with all of its answers. Its images and edits stay.</p>
         </Confirm>
       )}
     </>
   );
 }
 
-/** The studies of this browser, or one of them. */
+function OneStudy({ id }: { id: string }) {
+  const { data, error } = useStudy(id);
+  if (data) return <StudyDetail study={data} />;
+  if (error instanceof ApiProblem && error.document.status === 404)
+    return (
+      <Notice tone="warning" title="This study is not there">
+        It was deleted, or it belongs to another project. <a href="#/study">All studies</a>
+      </Notice>
+    );
+  return error ? <Refusal error={error} /> : <p className="hint">Loading ...</p>;
+}
+
+/** The studies of the project, or one of them. */
 export default function StudyPage({ id }: { id: string }) {
-  const studies = storedStudies();
-  const study = studies.find((one) => one.id === id);
-  if (study) return <StudyDetail key={study.id} study={study} />;
+  const studies = useStudies();
+  if (id) return <OneStudy id={id} />;
+  const rows = studies.data?.pages.flatMap((page) => page.data) ?? [];
   return (
     <>
       <div className="page-head">
         <div>
           <h1>Studies</h1>
           <p className="hint">
-            People judge results without knowing which method made them. Studies and ratings stay in this
-            browser and in the files that you send; the service stores none.
+            People compare results without knowing which system made them. They get a link, and need no key.
           </p>
         </div>
       </div>
-      {id && <Notice tone="warning">This browser does not have that study.</Notice>}
-      {studies.length > 0 && (
+      <Refusal error={studies.error} />
+      {rows.length > 0 && (
         <ul className="rows card">
-          {studies.map((one) => (
+          {rows.map((one) => (
             <li key={one.id} className="row">
               <div className="row-main">
                 <a href={`#/study/${one.id}`}>{one.name}</a>
                 <p className="hint">
-                  {questions(one)} · {storedRatings(one.id).length} raters · {ago(one.createdAt)}
+                  {one.state} · {one.systems.join(", ")} · {counted(one.raters, "rater")} ·{" "}
+                  {counted(one.answers, "answer")} · {ago(one.created_at)}
                 </p>
               </div>
             </li>
           ))}
         </ul>
       )}
-      <NewStudy onMade={(made) => go(`study/${made.id}`)} />
+      {studies.hasNextPage && (
+        <button type="button" className="quiet" onClick={() => void studies.fetchNextPage()}>
+          Show more
+        </button>
+      )}
+      <WritersOnly what="make a study">
+        <NewStudy onMade={(made) => go(`study/${made.id}`)} />
+      </WritersOnly>
     </>
   );
 }

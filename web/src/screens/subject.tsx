@@ -72,7 +72,8 @@ function EraseSubject({ id, name }: { id: string; name: string }) {
 
 export function SubjectPage({ id }: { id: string }) {
   const subject = useSubject(id);
-  const priors = usePriors(id).data ?? [];
+  const trainings = usePriors(id);
+  const priors = trainings.data ?? [];
   const newest = priors.find((prior) => prior.ready_at);
   const learned = learnedCaptions(usePrior(newest?.id).data);
   if (subject.error) return <Refusal error={subject.error} />;
@@ -107,7 +108,11 @@ export function SubjectPage({ id }: { id: string }) {
       </div>
       <section className="card">
         <h2>References</h2>
-        <ReferenceList subject={subject.data} learned={learned} />
+        <ReferenceList
+          subject={subject.data}
+          learned={learned}
+          isLearned={!trainings.isSuccess || newest !== undefined}
+        />
       </section>
       <ConsentCard subject={subject.data} />
       {priors.length > 0 && (

@@ -1,4 +1,4 @@
-"""Jobs, their events, and jobs of captions."""
+"""Jobs, their events, and jobs of captions and masks."""
 
 from datetime import datetime
 from typing import Any
@@ -55,7 +55,7 @@ class JobWaiting(Model):
 
 
 class Job(Model):
-    """A job as it was when the service answered: a training (`kind` "prior"), an edit, or captions."""
+    """A job as it was when the service answered: a training (`kind` "prior"), an edit, captions, or a mask."""
 
     id: str
     kind: Kind
@@ -168,4 +168,20 @@ class Captions(Model):
     status: Status
     captioner: str | None
     captions: tuple[ImageCaption, ...]
+    warnings: tuple[JobWarning, ...] = ()
+
+
+class Mask(Model):
+    """The subject's mask in an image: white where it is. `mask` is None until the job has succeeded.
+
+    `share` is the part of the image that it covers. `cut_off` are the sides at which the frame cuts the subject off.
+    """
+
+    id: str
+    subject_id: str
+    image_id: str
+    status: Status
+    mask: Artefact | None
+    share: float | None
+    cut_off: tuple[str, ...] = ()
     warnings: tuple[JobWarning, ...] = ()

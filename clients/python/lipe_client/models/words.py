@@ -3,7 +3,7 @@
 from typing import Literal
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled", "expired"]
-Kind = Literal["prior", "edit", "captions"]
+Kind = Literal["prior", "edit", "captions", "mask"]
 Category = Literal["animal", "object", "person"]
 DeliveryState = Literal["pending", "delivered", "exhausted", "disabled"]
 ProjectScope = Literal["read", "write", "admin"]
