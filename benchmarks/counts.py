@@ -68,10 +68,10 @@ def edit_calls(model: BaseModel) -> Iterator[tuple[str, Counts]]:
     features, both = SourceFeatures(latest=_T), torch.cat([x_t, x_t])
     invert = features.at_timestep(sdxl.denoiser(model, conditioning(model, 1, META)))
     guided = features.at_timestep(sdxl.denoiser(model, conditioning(model, 2, META)))
-    with features.recorded(model.unet):
+    with features.recorded(model):
         invert(x_t, _T)
         yield "inversion, features recorded", counted(partial(invert, x_t, _T))
-    with features.used(model.unet):
+    with features.used(model):
         guided(both, _T)
         yield "guided, features read", counted(partial(guided, both, _T))
         yield "guided, without features", counted(partial(guided, both, _T + 1))
@@ -116,9 +116,9 @@ def edit_loops(model: BaseModel, steps: int = 4) -> Counts:
         progress.append(step)
 
     def loops() -> None:
-        with features.recorded(model.unet):
+        with features.recorded(model):
             trajectory = invert(inversion, schedule, x_0, timesteps, on_step=on_step)
-        with features.used(model.unet):
+        with features.used(model):
             x_t = sample(denoise, schedule, trajectory.x_T, timesteps[2:], on_step=on_step)
             nima.denoise_blended(denoise, schedule, x_t, trajectory.until(2), torch.ones_like(x_0[:, :1]), on_step)
 

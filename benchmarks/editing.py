@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     prior, request = fresh_prior(model, options.rank), request_of(model, options.prompts)
     monitor = ResourceMonitor(options.device)
     rows: list[int] = []
-    with patch("lipe_core.masks.recording.record_attention", ATTENTION_RECORDERS[options.system]):
+    with patch("lipe_core.sdxl.attention.record_attention", ATTENTION_RECORDERS[options.system]):
         nima.edit(model, request, config_of(options.checkpoint, 2), prior=prior)
         model.unet.register_forward_pre_hook(lambda unet, inputs: rows.append(len(inputs[0])))
         start_mb, start = monitor.reset_peak(), monitor.clock()

@@ -277,7 +277,7 @@ def edits(bench: Bench) -> None:
                       eager_because=recorded.eager_because if kind else "")  # fmt: skip
     recorded.clear()
     if bench.is_gpu:
-        with patch("lipe_core.masks.recording.record_attention", ATTENTION_RECORDERS["stored maps"]):
+        with patch("lipe_core.sdxl.attention.record_attention", ATTENTION_RECORDERS["stored maps"]):
             bench.say("an edit, stored maps", ms=bench.ms(lambda: nima.edit(model, first, config, prior=prior), 1))
     others = masactrl.MasaCtrlConfig(steps=steps, start_step=min(4, steps))
     bench.say("an edit by MasaCtrl", ms=bench.ms(lambda: masactrl.edit(model, first, others, prior=prior), 1))

@@ -97,13 +97,13 @@ def edit_evaluations(model: BaseModel) -> Measurements:
     """One guided evaluation of so many edits, which reads the source's features; and the features of one step."""
     features = SourceFeatures(latest=_T)
     x_t = torch.empty(1, *model.latent_shape((1024, 1024)))
-    with features.recorded(model.unet):
+    with features.recorded(model):
         record = partial(features.at_timestep(sdxl.denoiser(model, conditioning(1))), x_t, _T)
         yield "inversion", Measurement(peak_bytes(record, weights(model)))
         record()
     yield "features of a step", Measurement(sum(state.nbytes for state in features.states.values()))
     resident = [*weights(model), *features.states.values()]
-    with features.used(model.unet):
+    with features.used(model):
         for rows in ROWS:
             denoise = features.at_timestep(sdxl.denoiser(model, conditioning(2 * rows)))
             evaluate = partial(denoise, torch.empty(2 * rows, *x_t.shape[1:]), _T)

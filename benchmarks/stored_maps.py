@@ -37,7 +37,7 @@ class MapStore:
             self.step[name] = maps[-len(self.tokens.wanted) :]
 
     def pop(self) -> Mask:
-        """Same as `AttentionStore.pop`, from the stored maps."""
+        """Same as `QueriesAndKeys.pop`, from the stored maps."""
         for name, maps in self.step.items():
             self.total[name] = self.total[name] + maps if name in self.total else maps
         masses = {name: maps.mean(dim=1).float() for name, maps in self.step.items()}

@@ -28,9 +28,10 @@ def check_model(
         if not Path(base_model).exists():
             print(f"{base_model} is a hub id: the workers check it after the download")
             return
-        from lipe_core import sdxl  # late: it imports torch, and the first check refuses most mistakes without it
+        # Late: it imports torch, and the first check refuses most mistakes without it.
+        from lipe_core import base_models
 
-        sdxl.check_folder(Path(base_model), base_model)
+        base_models.check_folder(Path(base_model), base_model)
     except InvalidModel as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(WRONG_MODEL_STATUS) from error

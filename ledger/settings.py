@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     """The revision of a hub id; empty: the newest."""
     recipe: str = ""
     """The settings of jobs that give none: a file in the layout of `lipe.json`, whose values replace those of the base
-    model's recipe, or sdxl-base, sdxl-fine-tune or miniature; empty: by the base model."""
+    model's recipe, or sdxl-base, sdxl-fine-tune, miniature or flux2-klein-base; empty: by the base model."""
     device: str = "auto"
     """auto, cpu or cuda."""
     workers_per_gpu: int = Field(0, ge=0)

@@ -5,12 +5,12 @@ The two functions that most callers need:
     import torch
 
     import lipe_core
-    from lipe_core import sdxl
+    from lipe_core import base_models
     from lipe_core.methods.request import EditRequest
     from lipe_core.subject import Subject
     from lipe_core.training.learn import LearnRequest
 
-    model = sdxl.load("stabilityai/stable-diffusion-xl-base-1.0", device="cuda", dtype=torch.bfloat16)
+    model = base_models.load("stabilityai/stable-diffusion-xl-base-1.0", device="cuda", dtype=torch.bfloat16)
     subject = Subject("sks", "dog")
     prior = lipe_core.learn(model, LearnRequest(subject, references, category="animal"))
     request = EditRequest(photo, "a photo of sks dog sitting", ("a photo of sks dog jumping",), subject)

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.errors import InvalidParameters
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.request_check import check_request
 from lipe_core.recipe import load_recipe
-from lipe_core.sdxl import BaseModel
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.learn import LearnRequest
 from lipe_core.training.learn import learn as learn_prior

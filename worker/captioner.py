@@ -13,6 +13,7 @@ from threading import Lock
 
 from PIL import Image
 
+from lipe_core.backbone import BaseModel
 from lipe_core.captioning import vlm
 from lipe_core.captioning.captions import Captioner, plain_captions
 from lipe_core.captioning.vlm import VisionLanguageModel
@@ -20,7 +21,6 @@ from lipe_core.diffusion.ddim import OnStep
 from lipe_core.errors import InvalidModel
 from lipe_core.memory import free_memory
 from lipe_core.pretrained import public_name
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from worker.attempt import Attempt
 from worker.gpu import cpu_offloaded, with_memory_fallbacks

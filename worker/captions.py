@@ -8,7 +8,6 @@ from typing import Any
 from PIL import Image
 
 from ledger import images, jobs, subjects
-from lipe_core import sdxl
 from lipe_core.errors import InvalidRequest
 from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost
@@ -41,7 +40,7 @@ def write_captions(context: WorkerContext, attempt: Attempt) -> JobResult:
     loaded, subject = list(inputs.images.values()), inputs.subject
     with attempt.stage("captioning", 0, len(loaded)):
         written = context.caption_model.captions(loaded, subject, base=base, on_step=attempt.reporter("captioning"))
-        captions = [sdxl.shortened(base, caption) for caption in written]
+        captions = [base.shortened(caption) for caption in written]
     phrases = check_captions(context, attempt, loaded, captions, subject)
     results: list[dict[str, Any]] = []
     with attempt.stage("writing"):

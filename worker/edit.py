@@ -16,13 +16,13 @@ from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
 from ledger.projects import ResultDefaults
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.captioning.captions import plain_caption
 from lipe_core.errors import InvalidRequest
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.request_check import check_request
 from lipe_core.recipe import load_recipe
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost
 from worker.captioner import CaptionModel, load_captioner

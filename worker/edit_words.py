@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 from ledger import attempts
-from lipe_core import sdxl
 from lipe_core.methods.request import EditRequest
 from worker.attempt import Attempt, ClaimLost
 from worker.captioner import CaptionModel, captioner
@@ -24,7 +23,7 @@ def with_source_prompt(
         (written,) = captioner(model, base, attempt.reporter("captioning"))([request.image], request.subject)
     # Guidance may lead away from both prompts in one text.
     end = f", {request.negative_prompt}" if request.negative_prompt else ""
-    source_prompt = sdxl.shortened(base, written, end)
+    source_prompt = base.shortened(written, end)
     check_captions(context, attempt, [request.image], [source_prompt], request.subject)
     return replace(request, source_prompt=source_prompt)
 

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import torch
 
-from lipe_core import precision, sdxl
+from lipe_core import base_models, precision
 from lipe_core.adapters.prior import Prior, load_prior
-from lipe_core.checkpoint import sdxl_memory
+from lipe_core.backbone import BaseModel
 from lipe_core.graphs import Graphs
 from lipe_core.masks import segmenter
 from lipe_core.masks.segmenter import Segmenter
@@ -23,7 +23,6 @@ from lipe_core.methods.nima.preparation import PreparedSources
 from lipe_core.methods.resources import Resources
 from lipe_core.model_card import model_name
 from lipe_core.pretrained import public_name
-from lipe_core.sdxl import BaseModel
 
 Result = TypeVar("Result")
 KEPT_SOURCES_SHARE = 0.1
@@ -82,13 +81,13 @@ class Gpu:
         if self._model is None:
             device = torch.device(self._device())
             dtype = precision.network_dtype(device)
-            self._model = sdxl.load(
+            self._model = base_models.load(
                 self.checkpoint, revision=self.revision, device=device, dtype=dtype, hash_cache=self.hash_cache
             )
             if device.type == "cuda":
-                save_image_memory(self._model, torch.cuda.get_device_properties(device).total_memory)
-                if self.uses_graphs:
-                    self._model = replace(self._model, graphs=Graphs(tuple(self._model.unet.parameters())))
+                self._model.fit_gpu(torch.cuda.get_device_properties(device).total_memory)
+                if self.uses_graphs and self._model.records_graphs:
+                    self._model = replace(self._model, graphs=Graphs(tuple(self._model.network.parameters())))
         return self._model
 
     @property
@@ -188,42 +187,30 @@ class Gpu:
 @contextmanager
 def cpu_offloaded(model: BaseModel) -> Iterator[None]:
     """Context manager that moves the base model to main memory, so that another model has the GPU."""
-    networks = (model.unet, model.vae, *model.text_encoders)
+    places = [(network, network.device) for network in model.networks]
     if model.graphs is not None:
         model.graphs.clear()
     try:
-        for network in networks:
+        for network, _ in places:
             network.to("cpu")
         free_memory()
         yield
     finally:
-        for network in networks:
-            network.to(model.device)
-
-
-def save_image_memory(model: BaseModel, card_bytes: int) -> None:
-    """Let the VAE take one image at once, and tiles of an image on a GPU with little memory.
-
-    One image fills a GPU, so that slices cost no time.
-    """
-    model.vae.enable_slicing()
-    networks = (model.unet, model.vae, *model.text_encoders)
-    resident = sum(weight.nbytes for network in networks for weight in network.parameters())
-    if sdxl_memory.needs_tiles(card_bytes, resident, vae_bytes=model.vae.dtype.itemsize):
-        sdxl.enable_tiling(model)
+        for network, device in places:
+            network.to(device)
 
 
 @contextmanager
 def reduced_memory(model: BaseModel) -> Iterator[None]:
     """Context manager that saves memory and costs time: gradient checkpointing, and images in tiles, one by one."""
     is_sliced = model.vae.use_slicing
-    model.unet.enable_gradient_checkpointing()
+    model.network.enable_gradient_checkpointing()
     model.vae.enable_slicing()
     try:
-        with sdxl.tiled(model):
+        with model.tiled():
             yield
     finally:
-        model.unet.disable_gradient_checkpointing()
+        model.network.disable_gradient_checkpointing()
         if not is_sliced:
             model.vae.disable_slicing()
 

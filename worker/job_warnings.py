@@ -13,13 +13,13 @@ from PIL import Image
 from ledger import attempts
 from ledger.database import UNAVAILABLE
 from ledger.job_warnings import JobWarning
-from lipe_core import sdxl
+from lipe_core import backbone
+from lipe_core.backbone import BaseModel
 from lipe_core.captioning.phrase_check import Phrase
 from lipe_core.masks.presence import class_presence
 from lipe_core.memory import free_memory
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.metrics.color import VISIBLE
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from worker.attempt import Attempt, ClaimLost
 from worker.context import WorkerContext
@@ -52,7 +52,7 @@ def check_images(context: WorkerContext, attempt: Attempt, images: Sequence[Imag
     with attempt.stage(STAGE, 0, len(images)):
         try:
             for number, image in enumerate(images, start=1):
-                changes.append(sdxl.color_change(model, image))
+                changes.append(backbone.color_change(model, image))
                 attempt.report(STAGE, number, len(images))
         except torch.OutOfMemoryError:
             log.warning("job %s: no memory to check the images", attempt.claim.job_id)
@@ -71,7 +71,7 @@ def check_subject(context: WorkerContext, attempt: Attempt, request: EditRequest
     model, noun = context.gpu.base_model(), request.subject.class_noun
     with attempt.stage(STAGE):
         try:
-            latents = sdxl.encode_image(model, [sdxl.at_native_shape(model, request.image)])
+            latents = backbone.encode_image(model, [backbone.at_native_shape(model, request.image)])
             presence = float(class_presence(model, latents, noun))
         except torch.OutOfMemoryError:
             log.warning("job %s: no memory to look for the subject", attempt.claim.job_id)

@@ -14,10 +14,10 @@ from ledger import priors, workers
 from ledger.database import UNAVAILABLE
 from ledger.version import VERSION
 from ledger.workers import Facts
+from lipe_core.backbone import BaseModel
 from lipe_core.model_card import read_card
 from lipe_core.recipe import load_recipe
 from lipe_core.recipes import MINIATURE_TAG
-from lipe_core.sdxl import FAMILY, BaseModel
 from worker.context import WorkerContext
 
 DRAINING_CHECK_SECONDS = 1.0
@@ -45,7 +45,7 @@ def describe_model(model: BaseModel, recipe: str = "") -> dict[str, Any]:
     return {
         "name": model.name,
         "fingerprint": model.fingerprint,
-        "family": FAMILY,
+        "family": model.family,
         "native_size": model.native_size,
         "miniature": MINIATURE_TAG in card.tags,
         "license": card.license,

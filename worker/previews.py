@@ -18,9 +18,9 @@ from PIL import Image
 from ledger.artefacts import NewArtefact
 from ledger.database import UNAVAILABLE
 from ledger.storage import Storage, StorageError, attempt_prefix
-from lipe_core import sdxl
+from lipe_core import backbone
+from lipe_core.backbone import BaseModel
 from lipe_core.memory import free_memory
-from lipe_core.sdxl import BaseModel
 from lipe_core.training.regularization import RegularizationConfig
 from worker.attempt import Attempt
 
@@ -119,7 +119,7 @@ class PreviewGenerator:
         free_memory()  # outside the handler, whose traceback keeps tensors alive
 
     def _generate_image(self) -> Image.Image:
-        (image,) = sdxl.generate_images(
+        (image,) = backbone.generate_images(
             self.model,
             [self.prompt],
             [self.config.seed],  # the same noise each time, so that only the training changes the preview

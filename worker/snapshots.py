@@ -20,7 +20,7 @@ from ledger.artefacts import NewArtefact
 from ledger.database import UNAVAILABLE
 from ledger.storage import StorageError, attempt_prefix
 from lipe_core.adapters.prior import ADAPTER, MANIFEST, adapter_file
-from lipe_core.sdxl import BaseModel
+from lipe_core.backbone import BaseModel
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.learn import TrainingSet
 from lipe_core.training.snapshots import Scores, Snapshot, recommended

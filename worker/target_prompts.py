@@ -3,11 +3,10 @@
 import logging
 from functools import partial
 
-from lipe_core import sdxl
+from lipe_core.backbone import BaseModel
 from lipe_core.captioning.actions import replace_action
 from lipe_core.captioning.target_prompt import write_target_prompt
 from lipe_core.errors import ClassPromptsError
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 from worker.attempt import Attempt
 from worker.context import WorkerContext
@@ -25,4 +24,4 @@ def target_prompt(
             prompt = attempt.run_in_thread(partial(write_target_prompt, endpoint, caption, action, subject))
         except ClassPromptsError as error:
             log.warning("job %s: the target prompt is made by grammar: %s", attempt.claim.job_id, error)
-    return sdxl.shortened(base, prompt or replace_action(caption, action, subject))
+    return base.shortened(prompt or replace_action(caption, action, subject))

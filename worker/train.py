@@ -17,12 +17,12 @@ from ledger import jobs, subjects
 from ledger.artefacts import NewArtefact
 from ledger.models import Subject as SubjectRow
 from lipe_core.adapters.prior import ADAPTER, MANIFEST, Prior, save_prior
+from lipe_core.backbone import BaseModel
 from lipe_core.captioning.class_prompts import ClassPrompts
 from lipe_core.captioning.prompt_writer import MOST_PROMPTS, write_class_prompts
 from lipe_core.diffusion.ddim import OnStep
 from lipe_core.errors import ClassPromptsError, InvalidCheckpoint
 from lipe_core.recipe import load_recipe
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Category, Subject
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.learn import LearnRequest, TrainingSet, prepare, train_prior

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lipe_core.checkpoint.flux2_layout import adapter_targets
 from lipe_core.checkpoint.weights import component_shapes, count_parameters, read_shapes
 
 WEIGHT_BYTES = 2
@@ -19,13 +20,17 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class MemoryCounts:
-    """Numbers of parameters: of the base model, of its attention layers, of a LoRA, and of the layers it changes."""
+    """Numbers of parameters: of the base model, of its attention layers, of a LoRA, and of the layers it changes.
+
+    `text_encoder` are those that leave a small GPU after each encoding of prompts.
+    """
 
     base_model: int
     attention: int
     lora: int
     adapted: int
     is_sdxl: bool
+    text_encoder: int = 0
 
     @property
     def resident(self) -> int:
@@ -50,11 +55,22 @@ class MemoryCounts:
 
 SDXL = MemoryCounts(base_model=3_468_837_867, attention=955_353_600, lora=23_224_320, adapted=955_187_200, is_sdxl=True)
 """The counts of stabilityai/stable-diffusion-xl-base-1.0 with a LoRA of rank 16, for a hub id before its download."""
+KLEIN = MemoryCounts(
+    base_model=7_982_058_787,
+    attention=2_831_162_880,
+    lora=16_711_680,
+    adapted=2_642_411_520,
+    is_sdxl=False,
+    text_encoder=4_022_468_096,
+)
+"""The same of black-forest-labs/FLUX.2-klein-base-4B, as ``python -m benchmarks.flux2_size`` counts them."""
 
 
 def read_counts(base_model: Path, rank: int, targets: Iterable[str]) -> MemoryCounts:
     """The counts for a folder and a LoRA on the attention projections `targets`. Raises InvalidModel."""
-    unet = component_shapes(base_model, "unet")
+    unet, transformer = (component_shapes(base_model, component) for component in ("unet", "transformer"))
+    if transformer:
+        return _klein_counts(base_model, transformer, rank, list(targets))
     adapted = _adapted(unet, targets)
     return MemoryCounts(
         base_model=count_parameters(base_model),
@@ -62,6 +78,19 @@ def read_counts(base_model: Path, rank: int, targets: Iterable[str]) -> MemoryCo
         lora=sum(rank * (inputs + outputs) for outputs, inputs in adapted.values()),
         adapted=sum(math.prod(shape) for shape in adapted.values()),
         is_sdxl=sum(map(math.prod, unet.values())) == SDXL_UNET_PARAMETERS,
+    )
+
+
+def _klein_counts(base_model: Path, transformer: Shapes, rank: int, targets: list[str]) -> MemoryCounts:
+    singles = {name.split(".")[1] for name in transformer if name.startswith("single_transformer_blocks.")}
+    adapted = _adapted(transformer, adapter_targets(targets, len(singles)))
+    return MemoryCounts(
+        base_model=count_parameters(base_model),
+        attention=sum(math.prod(shape) for name, shape in transformer.items() if ".attn." in name),
+        lora=sum(rank * (inputs + outputs) for outputs, inputs in adapted.values()),
+        adapted=sum(math.prod(shape) for shape in adapted.values()),
+        is_sdxl=False,
+        text_encoder=sum(map(math.prod, component_shapes(base_model, "text_encoder").values())),
     )
 
 
@@ -73,4 +102,4 @@ def count_files(folder: Path) -> int:
 def _adapted(unet: Shapes, targets: Iterable[str]) -> Shapes:
     """The weights of the layers that get a LoRA: peft compares the end of each layer's name with the targets."""
     ends = tuple(f".{target}.weight" for target in targets)
-    return {name: shape for name, shape in unet.items() if name.endswith(ends)}
+    return {name: shape for name, shape in unet.items() if f".{name}".endswith(ends)}

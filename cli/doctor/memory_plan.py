@@ -78,7 +78,7 @@ class MemoryPlan:
             weights = counts.attention_training - counts.resident
             return (
                 f"{lora}: {gb(counts.lora_training)} with optimizer, {UNKNOWN}; {full}: {gb(counts.resident)} base "
-                f"model + {gb(weights)} weights and optimizer, {UNKNOWN}"
+                f"model + {gb(weights)} weights and optimizer, {UNKNOWN}{self._away}"
             )
         return "; ".join(self._tuning_line(name, kind) for name, kind in ((lora, "lora"), (full, "full_attention")))
 
@@ -89,7 +89,7 @@ class MemoryPlan:
             f"{gb(counts.resident)} base model + {gb(counts.editing - counts.resident)} weights that a prior changes"
         )
         if not counts.is_sdxl:
-            return f"{prior}; {UNKNOWN}; images are encoded and decoded one by one"
+            return f"{prior}; {UNKNOWN}{self._away}; images are encoded and decoded one by one"
         line = (
             f"{prior} + {gb(self.feature_steps * sdxl_memory.FEATURES_STEP)} features of the source + "
             f"{gb(sdxl_memory.EDIT_ROW)} for each row (prompt and seed)"
@@ -119,6 +119,13 @@ class MemoryPlan:
             f"one for both kinds, as `lipe up` starts it: {gb(alone)} of {gb(self.card)}; without it, "
             "`lipe worker --queues priors,edits`, or compose's profile one-gpu"
         )
+
+    @property
+    def _away(self) -> str:
+        if not self.counts.text_encoder:
+            return ""
+        text = gb(WEIGHT_BYTES * self.counts.text_encoder)
+        return f"; on a small GPU, the text encoder ({text} of the base model) leaves once prompts are encoded"
 
     def _edit_work(self, rows: int) -> int:
         return self.feature_steps * sdxl_memory.FEATURES_STEP + rows * sdxl_memory.EDIT_ROW

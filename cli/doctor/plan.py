@@ -6,10 +6,11 @@ from typing import Any
 
 from cli.doctor.base_model import base_model_of
 from cli.doctor.finding import Finding, plan, unchecked
-from cli.doctor.memory_counts import SDXL, count_files, read_counts
+from cli.doctor.memory_counts import KLEIN, SDXL, count_files, read_counts
 from cli.doctor.memory_plan import MemoryPlan
 from cli.doctor.partial_settings import PartialSettings
 from cli.doctor.seconds import Work, seconds_line
+from lipe_core.checkpoint.flux2_layout import names_flux
 from lipe_core.checkpoint.layout import check_base_model
 from lipe_core.errors import InvalidModel
 
@@ -34,14 +35,15 @@ def plan_phase(part: str, partial: PartialSettings) -> Finding:
 
 
 def memory_plan(partial: PartialSettings) -> MemoryPlan:
-    """The plan for the base model of the settings and the GPU of this machine. A hub id counts as SDXL base.
+    """The plan for the base model of the settings and the GPU of this machine. A hub id counts as its published model.
 
     Raises ImportError, InvalidModel and ValueError.
     """
     base_model = base_model_of(partial)
     check_base_model(base_model)
     folder, settings = Path(base_model), _recipe(partial)["prior"]
-    counts = read_counts(folder, settings.rank, settings.targets) if folder.is_dir() else SDXL
+    published = KLEIN if names_flux(base_model) else SDXL
+    counts = read_counts(folder, settings.rank, settings.targets) if folder.is_dir() else published
     return MemoryPlan(
         counts,
         settings.rank,

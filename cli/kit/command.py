@@ -56,7 +56,7 @@ def run_bench(
         from cli.kit.runs import Bench
         from cli.kit.subjects import read_subjects
         from cli.kit.vision_judge import NoVerdict
-        from lipe_core import precision, sdxl
+        from lipe_core import base_models, precision
         from lipe_core.captioning.chat import ChatEndpoint
 
     try:
@@ -64,7 +64,7 @@ def run_bench(
         judge = ChatEndpoint(judge_url, judge_key, judge_model) if judge_url else None
         chosen_device = _device(device)
         with precision.denormals_flushed():
-            model = sdxl.load(base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device))
+            model = base_models.load(base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device))
             bench = Bench(model, out, seed)
             typer.echo(f"{len(subjects)} subjects, {len(chosen)} systems")
             typer.echo(estimate(bench, subjects, chosen).sentence(price_per_hour))

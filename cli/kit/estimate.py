@@ -9,7 +9,7 @@ import torch
 from cli.kit.runs import Bench, is_done, missing_priors, run_folder
 from cli.kit.subjects import PhotoSubject
 from cli.kit.systems import System
-from lipe_core import sdxl
+from lipe_core.backbone import BaseModel
 from lipe_core.training.config import PriorConfig
 
 _TRIALS = 3
@@ -64,10 +64,10 @@ def _rows(config: PriorConfig) -> int:
     return config.steps * (config.batch_size + config.preservation_batch_size)
 
 
-def seconds_per_evaluation(model: sdxl.BaseModel, clock: Callable[[], float] = time.perf_counter) -> float:
+def seconds_per_evaluation(model: BaseModel, clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds of one network evaluation at the native size, the best of a few."""
     size = (model.native_size, model.native_size)
-    denoise = sdxl.denoiser(model, sdxl.encode_prompt(model, ["a photo"], size=size))
+    denoise = model.denoiser(model.encode_prompt(["a photo"], size=size))
     x_t = torch.zeros(1, *model.latent_shape(size), device=model.device)
     durations = []
     for _ in range(_TRIALS):

@@ -12,8 +12,8 @@ from PIL import Image
 
 from cli.kit.subjects import PhotoSubject
 from cli.kit.systems import System
-from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior, load_prior, save_prior
+from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditImages
@@ -47,7 +47,7 @@ class Run:
 class Bench:
     """The base model, the folder of all runs, and the seed of the edits."""
 
-    model: sdxl.BaseModel
+    model: BaseModel
     out: Path
     seed: int
 

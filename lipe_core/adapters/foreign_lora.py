@@ -18,8 +18,8 @@ from torch import Tensor
 from lipe_core.adapters.lora import linear_weights
 from lipe_core.adapters.prior import Manifest, Prior
 from lipe_core.adapters.textual_inversion import split_vectors, use_token
+from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 
 MAX_SHOWN = 5
@@ -76,7 +76,8 @@ def convert_lora(
     Raises InvalidPrior for a tensor that belongs to no linear layer of the network's transformer blocks. It is also
     raised for another shape, for a part of a layer, and for values that are not finite.
     """
-    alpha, weights = _default_alpha(metadata or {}), linear_weights(model)
+    prefix = model.adapter_prefix
+    alpha, weights = _default_alpha(metadata or {}, prefix), linear_weights(model)
     converted: dict[str, Tensor] = {}
     for layer, parts in sorted(_by_layer(model, tensors).items()):
         if not parts.keys() >= {"down", "up"}:
@@ -89,7 +90,7 @@ def convert_lora(
         up = up * _scale(parts.get("alpha"), alpha, len(down), layer)
         if not (torch.isfinite(down).all() and torch.isfinite(up).all()):
             raise InvalidPrior(f"the LoRA's layer {layer} has values that are NaN or infinite: train it again")
-        converted |= {f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}
+        converted |= {f"{prefix}{layer}.lora_A.weight": down, f"{prefix}{layer}.lora_B.weight": up}
     if not converted:
         raise InvalidPrior("the file has no tensors: export the LoRA again")
     return converted
@@ -120,27 +121,7 @@ def _by_layer(model: BaseModel, tensors: Mapping[str, Tensor]) -> dict[str, dict
 
 def _layers_by_name(model: BaseModel) -> dict[str, str]:
     """The layers of the network by each name that a program gives them."""
-    names = {}
-    for layer in linear_weights(model):
-        first = _first_release_name(layer, model.unet.config.layers_per_block)
-        before_peft = re.sub(r"\.(attn\d)\.(to_[a-z]+)(?:\.0)?$", r".\1.processor.\2", layer)
-        for name in (layer, f"unet.{layer}", f"base_model.model.{layer}", f"unet.{before_peft}", before_peft):
-            names[name] = layer
-        for name in (layer, first):
-            names[f"lora_unet_{name.replace('.', '_')}"] = layer
-        names[f"diffusion_model.{first}"] = layer
-    return names
-
-
-def _first_release_name(layer: str, layers_per_block: int) -> str:
-    """The layer's name in SDXL's first release, which numbers all blocks of a side of the network."""
-    side, _, rest = layer.partition(".")
-    if side == "mid_block":
-        return re.sub(r"^attentions\.0\.", "middle_block.1.", rest)
-    block, _, number, inner = rest.split(".", 3)
-    # Each level has one block more: the one that halves the size on the way down, and on the way up a third layer.
-    position = int(block) * (layers_per_block + 1) + int(number)
-    return f"input_blocks.{position + 1}.1.{inner}" if side == "down_blocks" else f"output_blocks.{position}.1.{inner}"
+    return {name: layer for layer in linear_weights(model) for name in model.lora_names(layer)}
 
 
 def _matrix(tensor: Tensor, layer: str) -> Tensor:
@@ -162,17 +143,17 @@ def _scale(alpha: Tensor | None, default_alpha: float | None, rank: int, layer: 
     return float(alpha) / rank
 
 
-def _default_alpha(metadata: Mapping[str, str]) -> float | None:
+def _default_alpha(metadata: Mapping[str, str], prefix: str) -> float | None:
     """The alpha of all layers in peft's settings, or None. Raises InvalidPrior for a kind of LoRA that differs."""
     if PEFT_METADATA not in metadata:
         return None
     try:
         settings = json.loads(metadata[PEFT_METADATA])
-        alpha = settings.get("unet.lora_alpha")
+        alpha = settings.get(f"{prefix}lora_alpha")
         default_alpha = None if alpha is None else float(alpha)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidPrior("the settings in the LoRA's header cannot be read: export it again") from error
     for name in ("use_dora", "use_rslora", "alpha_pattern"):
-        if settings.get(f"unet.{name}"):
+        if settings.get(f"{prefix}{name}"):
             raise InvalidPrior(f"the LoRA uses peft's {name}, which cannot be imported: train a plain LoRA")
     return default_alpha

@@ -14,9 +14,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
 from lipe_core.graphs import copy_weights
-from lipe_core.sdxl import BaseModel
 
 BaseWeights = Callable[[], AbstractContextManager[None]]
 """Makes a context manager that disables the prior: inside it, the network is the base model."""
@@ -72,7 +72,7 @@ def _move_gradient(copy: nn.Parameter, weight: Tensor) -> None:
 
 
 def _restore(model: BaseModel, network: Mapping[str, nn.Parameter], base: Mapping[str, Tensor]) -> None:
-    model.unet.requires_grad_(False)
+    model.network.requires_grad_(False)
     for name, weight in network.items():
         weight.copy_(base[name])
         weight.grad = None
@@ -105,7 +105,7 @@ def difference_name(weight: str) -> str:
 @contextmanager
 def replace_weights(model: BaseModel, tensors: Mapping[str, Tensor]) -> Iterator[BaseWeights]:
     """Replace the network's weights that `tensors` names; restores them on exit. Yields a `BaseWeights`."""
-    weights = {name: weight for name, weight in model.unet.named_parameters() if name in tensors}
+    weights = {name: weight for name, weight in model.network.named_parameters() if name in tensors}
     replacements = {name: tensors[name].to(weight.device, weight.dtype) for name, weight in weights.items()}
     exchange = _exchanged if model.graphs is None else _overwritten
     with exchange(weights, replacements) as base_weights:
@@ -155,5 +155,5 @@ def _overwritten(weights: Mapping[str, nn.Parameter], replacements: Mapping[str,
 
 
 def attention_weights(model: BaseModel) -> dict[str, torch.nn.Parameter]:
-    """All parameters of all self- and cross-attention layers, by name."""
-    return {name: w for name, w in model.unet.named_parameters() if ".attn1." in name or ".attn2." in name}
+    """All parameters of all attention layers, by name."""
+    return {name: weight for name, weight in model.network.named_parameters() if model.is_attention(name)}

@@ -25,9 +25,9 @@ from lipe_core.adapters.full_attention import (
 from lipe_core.adapters.low_rank import LowRank, low_rank_linear
 from lipe_core.adapters.prior import Prior
 from lipe_core.adapters.textual_inversion import require_distinct, split_vectors, use_token
+from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
 from lipe_core.randomness import stream
-from lipe_core.sdxl import BaseModel
 
 Target = Literal["to_q", "to_k", "to_v", "to_out.0"]
 """One of the four projections of every self- and cross-attention layer."""
@@ -37,7 +37,6 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 Tuning = Literal["lora", "full_attention"]
 """A low-rank addition to the projections, or all attention weights themselves (the paper)."""
 
-_PREFIX = "unet."
 _FLAT = "adapter"
 
 
@@ -63,7 +62,7 @@ def trainable_weights(
     """Make the network trainable; it is the base model again on exit. Full attention ignores `rank` to `targets`."""
     if tuning == "full_attention":
         with trainable_attention(model) as attention:
-            export = partial(_export_attention, attention)
+            export = partial(_export_attention, model, attention)
             yield TrainableWeights(
                 attention.weights, lambda: None, attention.publish, export, lambda name, weight: {name: weight}
             )
@@ -92,7 +91,7 @@ def new_adapter(
 def _new_adapter(
     model: BaseModel, rank: int, alpha: float, seed: int, targets: Sequence[Target]
 ) -> Iterator[tuple[str, FlatWeights]]:
-    with _added(model, LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets))) as name:
+    with _added(model, LoraConfig(r=rank, lora_alpha=alpha, target_modules=model.adapter_targets(targets))) as name:
         draw = stream("adapter", seed)
         parameters = adapter_parameters(model)
         for key, weight in parameters.items():
@@ -109,7 +108,7 @@ def _new_adapter(
 def _fuse_forward(model: BaseModel, name: str, flat: FlatWeights) -> None:
     """Let each LoRA layer compute its output in one operation. peft discards the layers when the adapter is removed."""
     values, gradients = flat.views(flat.shadow), flat.views(flat.gradient)
-    for path, layer in model.unet.named_modules():
+    for path, layer in model.network.named_modules():
         if isinstance(layer, LoraLayer):
             base: Any = layer.get_base_layer()
             down, up = (f"{path}.lora_{part}.{name}.weight" for part in "AB")
@@ -124,7 +123,7 @@ def use_adapter(model: BaseModel, prior: Prior) -> Iterator[BaseWeights]:
     Yields a `BaseWeights`. Raises InvalidPrior if a tensor is missing, unknown or of another shape.
     """
     vectors, weights = split_vectors(prior.adapter)
-    tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in weights.items()}
+    tensors = {key.removeprefix(model.adapter_prefix): tensor for key, tensor in weights.items()}
     use_weights = _use_lora if any("lora_" in key for key in tensors) else use_attention
     tokens = {prior.manifest.token: vectors, **prior.more_tokens}
     require_distinct(model, list(tokens))
@@ -162,8 +161,8 @@ def linear_weights(model: BaseModel) -> dict[str, Tensor]:
     """The weights of all linear layers in the network's transformer blocks, by the layer's name."""
     return {
         name: layer.weight.data
-        for name, layer in model.unet.named_modules()
-        if isinstance(layer, torch.nn.Linear) and ".attentions." in name
+        for name, layer in model.network.named_modules()
+        if isinstance(layer, torch.nn.Linear) and model.is_adaptable(name)
     }
 
 
@@ -177,35 +176,35 @@ def _merged(weight: Tensor, tensors: Mapping[str, Tensor], layer: str) -> Tensor
 
 def adapter_parameters(model: BaseModel) -> dict[str, torch.nn.Parameter]:
     """The LoRA's own parameters, float32, by name. Autograd does not know them: they are views of a `FlatWeights`."""
-    return {name: weight for name, weight in model.unet.named_parameters() if "lora_" in name}
+    return {name: weight for name, weight in model.network.named_parameters() if "lora_" in name}
 
 
 def export_adapter(model: BaseModel, name: str) -> dict[str, Tensor]:
     """The LoRA as diffusers' `load_lora_weights` reads it, on the CPU, with its scale alpha / rank multiplied in."""
-    config = model.unet.peft_config[name]
+    config = model.network.peft_config[name]
     scale = config.lora_alpha / config.r
     return {
-        f"{_PREFIX}{key}": tensor.detach().float().cpu() * (scale if "lora_B" in key else 1.0)
-        for key, tensor in get_peft_model_state_dict(model.unet, adapter_name=name).items()
+        f"{model.adapter_prefix}{key}": tensor.detach().float().cpu() * (scale if "lora_B" in key else 1.0)
+        for key, tensor in get_peft_model_state_dict(model.network, adapter_name=name).items()
     }
 
 
-def _export_attention(attention: AttentionTraining) -> dict[str, Tensor]:
-    return {f"{_PREFIX}{name}": difference for name, difference in attention.export().items()}
+def _export_attention(model: BaseModel, attention: AttentionTraining) -> dict[str, Tensor]:
+    return {f"{model.adapter_prefix}{name}": difference for name, difference in attention.export().items()}
 
 
 @contextmanager
 def _added(model: BaseModel, config: LoraConfig) -> Iterator[str]:
-    unet: Any = model.unet
-    if getattr(unet, "_hf_peft_config_loaded", False):
+    network: Any = model.network
+    if getattr(network, "_hf_peft_config_loaded", False):
         raise RuntimeError("the network already has an adapter: leave its `with` block first")
     name = "prior"
     try:
-        unet.add_adapter(config, adapter_name=name)
-        unet.eval()  # the layers of the adapter start in training mode
+        network.add_adapter(config, adapter_name=name)
+        network.eval()  # the layers of the adapter start in training mode
         for weight in adapter_parameters(model).values():
             weight.data = weight.data.float()
         yield name
     finally:
-        unet.unload_lora()
-        unet.requires_grad_(False)
+        network.unload_lora()
+        network.requires_grad_(False)

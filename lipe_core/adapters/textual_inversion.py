@@ -15,24 +15,24 @@ import torch
 from torch import Tensor, nn
 
 from lipe_core.adapters.full_attention import BaseWeights
-from lipe_core.errors import InvalidPrior
-from lipe_core.sdxl import BaseModel
+from lipe_core.backbone import BaseModel, TokenTable
+from lipe_core.errors import InvalidPrior, InvalidRequest
 
-_NAMES = ("lora_token.clip_l", "lora_token.clip_g")
-"""The customary names of the encoders. diffusers' `load_lora_weights` refuses a file with a name that lacks "lora"."""
+_PREFIX = "lora_token."
+"""Begins the names of vectors. diffusers' `load_lora_weights` refuses a file with a name that lacks "lora"."""
 
 
 def split_vectors(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Split a prior's tensors into the token's vectors, which may be none, and the network's tensors."""
-    vectors = {name: tensor for name, tensor in tensors.items() if name in _NAMES}
-    return vectors, {name: tensor for name, tensor in tensors.items() if name not in _NAMES}
+    vectors = {name: tensor for name, tensor in tensors.items() if name.startswith(_PREFIX)}
+    return vectors, {name: tensor for name, tensor in tensors.items() if not name.startswith(_PREFIX)}
 
 
 def token_vectors(model: BaseModel, token: str) -> dict[str, nn.Parameter]:
     """Trainable copies of the token's embeddings, float32, (ids of the token, width) for each encoder."""
     return {
-        name: nn.Parameter(_embedding_table(encoder).weight[ids].detach().float().clone())
-        for name, encoder, ids in zip(_NAMES, model.text_encoders, _token_ids(model, token), strict=True)
+        name: nn.Parameter(_embedding_table(table.encoder).weight[table.ids(token)].detach().float().clone())
+        for name, table in _tables(model).items()
     }
 
 
@@ -43,7 +43,8 @@ def use_token(model: BaseModel, token: str, vectors: Mapping[str, Tensor]) -> It
     Yields a context manager that restores the base model's embeddings. Without vectors nothing changes. Raises
     InvalidPrior for vectors of another shape.
     """
-    encoders = list(zip(_NAMES, model.text_encoders, _token_ids(model, token), strict=True)) if vectors else []
+    tables = _tables(model) if vectors else {}
+    encoders = [(name, table.encoder, table.ids(token)) for name, table in tables.items()]
     for name, encoder, ids in encoders:
         if name not in vectors or vectors[name].shape != (len(ids), _embedding_table(encoder).embedding_dim):
             raise InvalidPrior(f"the prior's vectors for {token!r} do not fit this base model's text encoders")
@@ -74,16 +75,15 @@ def use_token(model: BaseModel, token: str, vectors: Mapping[str, Tensor]) -> It
 def require_distinct(model: BaseModel, tokens: Sequence[str]) -> None:
     """Raise InvalidPrior if two tokens share an id: the embeddings of one would change the other."""
     for one, other in combinations(tokens, 2):
-        if any(
-            set(first) & set(second)
-            for first, second in zip(_token_ids(model, one), _token_ids(model, other), strict=True)
-        ):
+        if any(set(table.ids(one)) & set(table.ids(other)) for table in model.token_tables.values()):
             raise InvalidPrior(f"the tokens {one!r} and {other!r} share a part: train one prior with another token")
 
 
-def _token_ids(model: BaseModel, token: str) -> list[list[int]]:
-    """The token's ids in each tokenizer: more than one where a tokenizer splits the word."""
-    return [tokenizer(token, add_special_tokens=False).input_ids for tokenizer in model.tokenizers]
+def _tables(model: BaseModel) -> Mapping[str, TokenTable]:
+    """The tables of embeddings. Raises InvalidRequest for a base model that has none to train."""
+    if not model.token_tables:
+        raise InvalidRequest(f"{model.name} does not train the embedding of a token: set token_learning_rate to 0")
+    return model.token_tables
 
 
 def _embedding_table(encoder: Any) -> nn.Embedding:

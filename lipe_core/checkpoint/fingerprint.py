@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from lipe_core.checkpoint.weights import STEMS, weight_files
+from lipe_core.checkpoint.weights import ALL_STEMS, weight_files
 
 
 def fingerprint(folder: Path, cache: Path | None = None) -> str:
@@ -16,7 +16,7 @@ def fingerprint(folder: Path, cache: Path | None = None) -> str:
     when its path, size or time of modification has changed.
     """
     digest = hashlib.sha256()
-    for component in sorted(STEMS):
+    for component in sorted(ALL_STEMS):
         files = weight_files(folder, component)
         for file in files.paths if files else ():
             digest.update(file.relative_to(folder).as_posix().encode())

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lipe_core.checkpoint import flux2_layout
 from lipe_core.checkpoint.weights import STEMS, read_json, weight_files
 from lipe_core.errors import InvalidModel
 
@@ -44,10 +45,12 @@ def is_hub_id(base_model: str) -> bool:
 
 
 def check_base_model(base_model: str) -> None:
-    """Check the setting LIPE_BASE_MODEL. A hub id is checked by `sdxl.load`, when the files are there."""
+    """Check the setting LIPE_BASE_MODEL. The rest of a hub id is checked by `load`, when the files are there."""
     folder = Path(base_model)
     if folder.exists() or not is_hub_id(base_model):
-        check_layout(folder, base_model)
+        (flux2_layout.check_layout if flux2_layout.is_flux(folder) else check_layout)(folder, base_model)
+    else:
+        flux2_layout.check_name(base_model)
 
 
 def check_layout(folder: Path, name: str) -> None:

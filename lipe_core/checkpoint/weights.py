@@ -19,7 +19,11 @@ STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
-"""The folders with weights, and the names of their files before the first dot."""
+"""SDXL's folders with weights, and the names of their files before the first dot."""
+FLUX2_STEMS = {"text_encoder": "model", "transformer": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
+"""The same of FLUX.2 [klein]."""
+ALL_STEMS = STEMS | FLUX2_STEMS
+"""Those of all base models. A folder has the components of its own family alone."""
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 _GIT_LFS_POINTER = b"version https://git-lfs"
 
@@ -38,7 +42,7 @@ def weight_files(folder: Path, component: str) -> WeightFiles | None:
     None if there are none. Raises InvalidModel if an index cannot be read or names a missing file.
     """
     for variant in (None, "fp16"):
-        for candidate in _candidates(folder / component, STEMS[component], variant):
+        for candidate in _candidates(folder / component, ALL_STEMS[component], variant):
             if candidate.is_file():
                 return WeightFiles(tuple(sorted(_shards(candidate))), variant)
     return None
@@ -46,7 +50,7 @@ def weight_files(folder: Path, component: str) -> WeightFiles | None:
 
 def count_parameters(folder: Path) -> int:
     """The number of parameters in all weight files, by their headers. Raises InvalidModel if one is damaged."""
-    return sum(math.prod(shape) for component in STEMS for shape in component_shapes(folder, component).values())
+    return sum(math.prod(shape) for component in ALL_STEMS for shape in component_shapes(folder, component).values())
 
 
 def component_shapes(folder: Path, component: str) -> dict[str, tuple[int, ...]]:
@@ -57,6 +61,15 @@ def component_shapes(folder: Path, component: str) -> dict[str, tuple[int, ...]]
 
 def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor in a safetensors file. Raises InvalidModel if the file is damaged or incomplete."""
+    return {name: tuple(entry["shape"]) for name, entry in _read_header(file).items()}
+
+
+def read_types(file: Path) -> set[str]:
+    """The types of the tensors in a safetensors file, such as BF16. Raises InvalidModel as `read_shapes` does."""
+    return {str(entry["dtype"]) for entry in _read_header(file).values()}
+
+
+def _read_header(file: Path) -> dict[str, dict[str, Any]]:
     try:
         with file.open("rb") as weights:
             start = weights.read(len(_GIT_LFS_POINTER))
@@ -71,7 +84,9 @@ def read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
         end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
         if end != (size := file.stat().st_size):
             raise ValueError("its end is missing" if end > size else "it is longer than its header says")
-        return {name: tuple(entry["shape"]) for name, entry in header.items()}
+        for entry in header.values():
+            tuple(entry["shape"]), entry["dtype"]  # as the callers read them
+        return dict(header)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidModel(f"the file {file} is damaged ({error}): copy or download it again") from error
 

@@ -1,6 +1,6 @@
-"""The network's inputs besides x_t and t: text embeddings and SDXL's micro-conditioning.
+"""The network's inputs besides x_t and t: text embeddings, and SDXL's micro-conditioning.
 
-https://arxiv.org/abs/2307.01952, section 2.2.
+https://arxiv.org/abs/2307.01952, section 2.2. A backbone without pooled text or sizes leaves them empty, of width 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ from lipe_core.uploads import upload
 class Conditioning:
     """One row for each image of a batch.
 
-    `prompt_embeds` are the hidden states of both text encoders, concatenated. `pooled_prompt_embeds` is the projection
-    of the second encoder. `time_ids` are (original height, original width, crop top, crop left, target
+    `prompt_embeds` are the hidden states of the text encoders, concatenated. In SDXL, `pooled_prompt_embeds` is the
+    projection of the second encoder, and `time_ids` are (original height, original width, crop top, crop left, target
     height, target width) in pixels.
     """
 
     prompt_embeds: Float[Tensor, "b n d"]
     pooled_prompt_embeds: Float[Tensor, "b p"]
-    time_ids: Float[Tensor, "b 6"]
+    time_ids: Float[Tensor, "b s"]
 
     def __len__(self) -> int:
         return len(self.prompt_embeds)

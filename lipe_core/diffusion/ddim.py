@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.diffusion.schedule import Schedule
 from lipe_core.shapes import Latents, Timesteps
 
 Denoiser = Callable[[Latents, int], Latents]
@@ -22,10 +22,10 @@ def no_progress(step: int, steps: int) -> None:
     """Ignore the progress."""
 
 
-def ddim_step(schedule: NoiseSchedule, x_t: Latents, eps: Latents, t: int, s: int) -> Latents:
-    """Move x_t from noise level t to s, in either direction, with eps held constant."""
+def ddim_step(schedule: Schedule, x_t: Latents, eps: Latents, t: int, s: int) -> Latents:
+    """Move x_t from noise level t to s, in either direction, with eps held constant. A finer eps is not rounded."""
     x_0 = (x_t - schedule.sigma(t) * eps) / schedule.alpha(t)
-    return schedule.alpha(s) * x_0 + schedule.sigma(s) * eps
+    return (schedule.alpha(s) * x_0 + schedule.sigma(s) * eps).to(x_t.dtype)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Trajectory:
 
 def invert(
     denoise: Denoiser,
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     x_0: Latents,
     timesteps: Timesteps,
     *,
@@ -78,7 +78,7 @@ def invert(
 
 def sample(
     denoise: Denoiser,
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     x_T: Latents,
     timesteps: Timesteps,
     *,

@@ -6,6 +6,7 @@ table 2 of https://arxiv.org/abs/2305.08891. The schedule is an immutable table,
 inversion and sampling always use the same levels.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,12 +17,53 @@ from torch import Tensor
 
 from lipe_core.shapes import Latents, PerRow, RowTimesteps, Timesteps
 
-PredictionType = Literal["epsilon", "v_prediction"]
+PredictionType = Literal["epsilon", "v_prediction", "flow"]
 Spacing = Literal["leading", "trailing", "linspace"]
 
 
+class Schedule(ABC):
+    """Noise levels by integer timestep: x_t = alpha_t x_0 + sigma_t eps. Timestep 0 is the clean end.
+
+    Subclasses define the network's prediction and the spacing of a coarse grid.
+    """
+
+    @property
+    @abstractmethod
+    def levels(self) -> int:
+        """The number of noise levels; timesteps are 0 .. levels - 1."""
+
+    @abstractmethod
+    def alpha(self, t: int) -> float:
+        """Weight of x_0 in x_t."""
+
+    @abstractmethod
+    def sigma(self, t: int) -> float:
+        """Weight of eps in x_t."""
+
+    @abstractmethod
+    def snr(self, t: RowTimesteps) -> PerRow:
+        """Signal-to-noise ratio alpha_t^2 / sigma_t^2; infinite where sigma_t is 0."""
+
+    @abstractmethod
+    def target(self, x_0: Latents, eps: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:
+        """The training target of a network of this prediction type."""
+
+    @abstractmethod
+    def to_eps(self, prediction: Latents, x_t: Latents, t: RowTimesteps, prediction_type: PredictionType) -> Latents:
+        """The noise in x_t according to a prediction."""
+
+    def add_noise(self, x_0: Latents, eps: Latents, t: RowTimesteps) -> Latents:
+        """x_t = alpha_t x_0 + sigma_t eps, each row at its own timestep."""
+        alpha, sigma = self._weights(t, x_0)
+        return alpha * x_0 + sigma * eps
+
+    @abstractmethod
+    def _weights(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha_t and sigma_t of each row, "b 1 1 1", with the device and precision of `like`."""
+
+
 @dataclass(frozen=True)
-class NoiseSchedule:
+class NoiseSchedule(Schedule):
     """A checkpoint's noise levels and its spacing of a coarse grid over them.
 
     `alphas_cumprod[t]` decreases with t. Entry 0 is the clean end of every grid: 1 where the checkpoint sets
@@ -87,11 +129,6 @@ class NoiseSchedule:
         """Signal-to-noise ratio alpha_t^2 / sigma_t^2; infinite where alpha_t is 1."""
         level = self.alphas_cumprod.to(t.device)[t]
         return level / (1 - level)
-
-    def add_noise(self, x_0: Latents, eps: Latents, t: RowTimesteps) -> Latents:
-        """x_t = alpha_t x_0 + sigma_t eps, each row at its own timestep."""
-        alpha, sigma = self._weights(t, x_0)
-        return alpha * x_0 + sigma * eps
 
     def velocity(self, x_0: Latents, eps: Latents, t: RowTimesteps) -> Latents:
         """v = alpha_t eps - sigma_t x_0 (https://arxiv.org/abs/2202.00512, appendix D)."""

@@ -13,11 +13,11 @@ from itertools import product
 import torch
 from einops import rearrange, reduce
 
-from lipe_core import sdxl
+from lipe_core import backbone
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.memory import in_chunks
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask
 from lipe_core.subject import Subject
 
@@ -44,7 +44,7 @@ def diffedit_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subjec
     size = (rows * model.factor, columns * model.factor)
     nouns = (subject.class_noun, *other_nouns(subject))
     prompts = Conditioning.concat(
-        [sdxl.encode_prompt(model, [_with_noun(c, subject, noun) for c in captions], size=size) for noun in nouns]
+        [model.encode_prompt([_with_noun(c, subject, noun) for c in captions], size=size) for noun in nouns]
     )
     draws = list(product(range(_NOISE_SAMPLES), _NOISE_LEVELS))
     t = torch.tensor([round(level * model.schedule.levels) for _, level in draws]).repeat_interleave(b).to(x_0.device)
@@ -56,7 +56,7 @@ def diffedit_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subjec
     def some_noise(part: range) -> Latents:
         rows = slice(part.start, part.stop)
         own_rows = noised[rows].to(x_0.device)
-        return sdxl.predict_noise(model, x_t[own_rows], t[own_rows], prompts.select(prompt[rows]))
+        return backbone.predict_noise(model, x_t[own_rows], t[own_rows], prompts.select(prompt[rows]))
 
     found = torch.cat(in_chunks(len(noised), some_noise, at_most=ROWS_AT_ONCE))
     found = rearrange(found, "(draw noun b) c h w -> draw noun b c h w", draw=len(draws), b=b)

@@ -8,13 +8,13 @@ import torch
 from einops import rearrange
 
 from lipe_core.adapters.full_attention import BaseWeights
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.masks import mask_ops, segmentation
 from lipe_core.masks.diffedit_map import ROWS_AT_ONCE, diffedit_evaluations, diffedit_map
 from lipe_core.masks.recording import attention_maps, encode_prompts
 from lipe_core.masks.segmenter import Segmenter
 from lipe_core.memory import in_chunks
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
 from lipe_core.subject import Subject
 

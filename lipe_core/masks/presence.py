@@ -11,9 +11,8 @@ from itertools import product
 import torch
 from einops import rearrange
 
-from lipe_core import sdxl
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import unit_noise
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, PerRow
 
 _NOISE_LEVELS = (0.65, 0.85)
@@ -32,7 +31,7 @@ def class_presence(model: BaseModel, x_0: Latents, class_noun: str) -> PerRow:
     b, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)
     named, plain = (
-        sdxl.denoiser(model, sdxl.encode_prompt(model, [prompt] * b, size=size))
+        model.denoiser(model.encode_prompt([prompt] * b, size=size))
         for prompt in (f"{_PLAIN} of a {class_noun}", _PLAIN)
     )
     gains = []

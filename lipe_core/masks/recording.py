@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from lipe_core import sdxl
+from lipe_core.backbone import BaseModel, Tokens
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
 from lipe_core.errors import InvalidRequest
-from lipe_core.sdxl import BaseModel, Tokens, record_attention
 from lipe_core.shapes import AttentionMap, Latents, RowIndices, RowTimesteps, Size
 from lipe_core.subject import Subject
 
@@ -47,15 +46,15 @@ def encode_prompts(
     """
     words = (subject.token, subject.class_noun) if names_token else (subject.class_noun,)
     try:
-        wanted = [sdxl.token_positions(model, prompt, words) for prompt in prompts]
+        wanted = [model.token_positions(prompt, words) for prompt in prompts]
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
-    content = [len(sdxl.content_tokens(model, prompt)) for prompt in prompts]
-    cond = sdxl.encode_prompt(model, prompts, size=size)
+    content = [model.content_positions(prompt) for prompt in prompts]
+    cond = model.encode_prompt(prompts, size=size)
     _, rows, columns = model.latent_shape(size)
     return Prompts(
         cond,
-        sdxl.encode_prompt(model, [negative_prompt], size=size).expand(len(prompts)),
+        model.encode_prompt([negative_prompt], size=size).expand(len(prompts)),
         Tokens.of(wanted, content, cond.prompt_embeds.shape[1]),
         (rows, columns),
     )
@@ -80,19 +79,15 @@ def recording_denoiser(
 ) -> Iterator[RecordingDenoiser]:
     """Context manager that installs attention recording and yields the denoiser of these prompts.
 
-    `attention_tokens` and `refine` are those of `sdxl.record_attention`.
+    `attention_tokens` and `refine` are those of `BaseModel.record_attention`.
     """
     counter = EvaluationCounter()
 
     def denoiser(conditioning: Conditioning) -> Denoiser:
-        return counted(sdxl.denoiser(model, conditioning), counter)
+        return counted(model.denoiser(conditioning), counter)
 
-    with record_attention(
-        model.unet,
-        prompts.tokens,
-        latent_size=prompts.latent_size,
-        attention_tokens=attention_tokens,
-        refine=refine,
+    with model.record_attention(
+        prompts.tokens, latent_size=prompts.latent_size, attention_tokens=attention_tokens, refine=refine
     ) as store:
         denoise = guided(denoiser, prompts.cond, prompts.uncond, guidance_scale)
 
@@ -105,8 +100,8 @@ def recording_denoiser(
 @torch.no_grad()
 def attention_maps(model: BaseModel, prompts: Prompts, x_t: Latents, t: RowTimesteps, *, refine: int) -> AttentionMap:
     """The attention maps of one call of the network, each row at its own timestep."""
-    with record_attention(
-        model.unet, prompts.tokens, latent_size=prompts.latent_size, attention_tokens=256, refine=refine
+    with model.record_attention(
+        prompts.tokens, latent_size=prompts.latent_size, attention_tokens=256, refine=refine
     ) as store:
-        sdxl.predict(model, x_t, t, prompts.cond)
+        model.predict(x_t, t, prompts.cond)
         return store.pop()

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import OnStep, no_progress, sample
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.methods.progress import counted_steps
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession
-from lipe_core.sdxl import BaseModel
 from lipe_core.settings import GuidanceScale, Steps, check_settings
 
 
@@ -45,7 +45,7 @@ def edit(
 ) -> list[Edit]:
     """One edit for each target prompt. The request's mask is not used."""
     session = EditSession.of(model, request, prior, seeded=False)
-    timesteps, counter = model.schedule.timesteps(config.steps), EvaluationCounter()
+    timesteps, counter = model.timesteps(config.steps, session.size), EvaluationCounter()
     on_step = counted_steps(on_step, 2 * config.steps)
     with session.with_prior():
         trajectory = session.invert(timesteps, on_step)

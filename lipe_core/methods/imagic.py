@@ -17,8 +17,8 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import OnStep, no_progress, sample, unit_noise
 from lipe_core.diffusion.guidance import EvaluationCounter, guided
@@ -26,7 +26,6 @@ from lipe_core.errors import TrainingDiverged
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession
 from lipe_core.randomness import stream
-from lipe_core.sdxl import BaseModel
 from lipe_core.settings import GuidanceScale, LearningRate, Share, Steps, check_settings
 from lipe_core.shapes import Latents
 
@@ -115,7 +114,7 @@ def _edit_to_one_prompt(
                     guided(session.denoiser(counter), cond, prompts.uncond, config.guidance_scale),
                     model.schedule,
                     unit_noise(session.seeds, model.latent_shape(session.size)).to(x_0),
-                    model.schedule.timesteps(config.steps),
+                    model.timesteps(config.steps, session.size),
                     on_step=lambda step, steps: progress(),
                 )
     evaluations = config.embedding_steps + config.model_steps + counter.evaluations // len(session.rows)
@@ -173,7 +172,7 @@ def fit(
 def reconstruction_loss(model: BaseModel, x_0: Latents, eps: Latents, t: Tensor, conditioning: Conditioning) -> Tensor:
     """The denoising loss of the image at this noise and level."""
     with compute(model):
-        prediction = sdxl.predict(model, model.schedule.add_noise(x_0, eps, t), t, conditioning)
+        prediction = model.predict(model.schedule.add_noise(x_0, eps, t), t, conditioning)
     return (prediction - model.schedule.target(x_0, eps, t, model.prediction_type)).square().mean()
 
 
@@ -192,7 +191,7 @@ def own_weights(model: BaseModel) -> Iterator[list[torch.nn.Parameter]]:
 
     In bfloat16, steps of 5e-7 would be lost to rounding.
     """
-    weights = list(model.unet.parameters())
+    weights = list(model.network.parameters())
     originals = [weight.data for weight in weights]
     try:
         for weight in weights:

@@ -20,7 +20,7 @@ from torch import Tensor
 from lipe_core.adapters.prior import Prior
 from lipe_core.contradictions import AtMost, Rule
 from lipe_core.diffusion.ddim import OnStep, Trajectory, ddim_step, no_progress
-from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.diffusion.schedule import Schedule
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import RecordingDenoiser, recording_denoiser
 from lipe_core.methods.progress import counted_steps
@@ -83,7 +83,7 @@ def edit(
 ) -> list[Edit]:
     """One edit for each target prompt; all share one source branch. The request's mask is not used."""
     session = EditSession.of(model, request, prior, seeded=False)
-    timesteps = model.schedule.timesteps(config.steps)
+    timesteps = model.timesteps(config.steps, session.size)
     on_step = counted_steps(on_step, 2 * config.steps)
     batch = 1 + len(session.rows)  # the source and the targets
     with session.with_prior():
@@ -126,7 +126,7 @@ class MutualAttentionState:
 def edit_latents(
     denoiser: RecordingDenoiser,
     state: MutualAttentionState,
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     trajectory: Trajectory,
     config: MasaCtrlConfig,
     on_step: OnStep,

@@ -14,14 +14,14 @@ import torch
 from annotated_types import Interval
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, ddim_step, invert, no_progress
-from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.diffusion.schedule import Schedule
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import RecordingDenoiser, recording_denoiser
 from lipe_core.methods.progress import counted_steps
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession
-from lipe_core.sdxl import BaseModel
 from lipe_core.settings import GuidanceScale, Steps, check_settings
 from lipe_core.shapes import AttentionMap, Latents, Mask
 
@@ -61,7 +61,7 @@ def edit(
 ) -> list[Edit]:
     """One edit for each target prompt; all share one inversion. The request's mask takes the place of M_s."""
     session = EditSession.of(model, request, prior, seeded=False, keeps_token=True)
-    timesteps, on_step = model.schedule.timesteps(config.steps), counted_steps(on_step, 2 * config.steps)
+    timesteps, on_step = model.timesteps(config.steps, session.size), counted_steps(on_step, 2 * config.steps)
     recording = partial(recording_denoiser, model, attention_tokens=256, refine=2)
     with session.with_prior():
         targets, maps = session.encode(session.target_prompts), list[Mask]()
@@ -85,7 +85,7 @@ def subject_mask(attention: AttentionMap, size: tuple[int, int], config: NimaSin
 
 def denoise_blended(
     denoiser: RecordingDenoiser,
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     trajectory: Trajectory,
     m_s: Mask,
     config: NimaSinglePassConfig,

@@ -16,7 +16,7 @@ from annotated_types import Interval
 from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior
 from lipe_core.diffusion.ddim import OnStep, Trajectory, ddim_step, no_progress
-from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.diffusion.schedule import Schedule
 from lipe_core.masks import mask_ops
 from lipe_core.masks.mask_ops import blend
 from lipe_core.masks.recording import Prompts, RecordingDenoiser, recording_denoiser
@@ -86,7 +86,7 @@ def edit(
 ) -> list[Edit]:
     """One edit for each target prompt; all share one source branch. The request's mask replaces the maps'."""
     session = EditSession.of(model, request, prior, seeded=False)
-    timesteps = model.schedule.timesteps(config.steps)
+    timesteps = model.timesteps(config.steps, session.size)
     on_step = counted_steps(on_step, 2 * config.steps)
     with session.with_prior():
         trajectory = session.invert(timesteps, on_step)
@@ -115,7 +115,7 @@ def edit(
 def edit_latents(
     denoiser: RecordingDenoiser,
     replacement: MapReplacement,
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     trajectory: Trajectory,
     user_mask: Mask | None,
     config: PromptToPromptConfig,

@@ -30,7 +30,8 @@ class Method(NamedTuple):
     With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `needs_references`, it uses the
     request's references and ignores a prior. With `has_negative_prompt`, its guidance leads away from the request's.
     With `has_chunks`, it takes fewer rows at once by itself if the memory is full, with one inversion for all.
-    With `has_resources`, `edit` also takes `resources.Resources`.
+    With `has_resources`, `edit` also takes `resources.Resources`. `families` are those of the base models that it is
+    made for; None means all.
     """
 
     config: type[Any]
@@ -40,7 +41,11 @@ class Method(NamedTuple):
     has_negative_prompt: bool = True
     has_chunks: bool = False
     has_resources: bool = False
+    families: tuple[str, ...] | None = None
 
+
+_SDXL = ("sdxl",)
+"""Methods that read or replace the cross-attention of SDXL's U-Net."""
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
@@ -48,11 +53,11 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "nima_single_pass": Method(nima_single_pass.NimaSinglePassConfig, nima_single_pass.edit),
         "ddim": Method(ddim_edit.DdimConfig, ddim_edit.edit),
         "sdedit": Method(sdedit.SdeditConfig, sdedit.edit),
-        "prompt_to_prompt": Method(prompt_to_prompt.PromptToPromptConfig, prompt_to_prompt.edit),
-        "masactrl": Method(masactrl.MasaCtrlConfig, masactrl.edit),
-        "dreamctrl": Method(dreamctrl.DreamCtrlConfig, dreamctrl.edit),
+        "prompt_to_prompt": Method(prompt_to_prompt.PromptToPromptConfig, prompt_to_prompt.edit, families=_SDXL),
+        "masactrl": Method(masactrl.MasaCtrlConfig, masactrl.edit, families=_SDXL),
+        "dreamctrl": Method(dreamctrl.DreamCtrlConfig, dreamctrl.edit, families=_SDXL),
         "imagic": Method(imagic.ImagicConfig, imagic.edit),
-        "ledits": Method(ledits.LeditsConfig, ledits.edit, has_negative_prompt=False),
+        "ledits": Method(ledits.LeditsConfig, ledits.edit, has_negative_prompt=False, families=_SDXL),
         "mystyle": Method(mystyle.MyStyleConfig, mystyle.edit, needs_references=True, has_negative_prompt=False),
     }
 )

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from lipe_core import sdxl
+from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidRequest, PromptTooLong
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import EditRequest
-from lipe_core.sdxl import BaseModel
 
 
 def check_request(model: BaseModel, method: str, request: EditRequest, config: Any) -> None:
-    """Raise InvalidRequest for a prompt that is too long, or a negative prompt without effect.
+    """Raise InvalidRequest for a method that is not made for the base model, and for prompts without their effect.
 
     The text encoders would leave out the end of a long prompt without a word about it.
     """
+    _check_family(model, method)
     texts = [request.source_prompt, *request.target_prompts]
     if request.negative_prompt:
         _check_guidance(method, config)
@@ -21,9 +21,19 @@ def check_request(model: BaseModel, method: str, request: EditRequest, config: A
         texts.append(both if method == "nima" else request.negative_prompt)  # NIMA's guidance leads away from both
     for text in texts:
         try:
-            sdxl.require_length(model, text)
+            model.require_length(text)
         except PromptTooLong as error:
             raise InvalidRequest(f"the prompt {error}") from error
+
+
+def _check_family(model: BaseModel, method: str) -> None:
+    families = METHODS[method].families
+    if families is not None and model.family not in families:
+        known = ", ".join(name for name, other in METHODS.items() if model.family in (other.families or [model.family]))
+        raise InvalidRequest(
+            f"{method} is made for base models of the family {', '.join(families)}, and {model.name} is of the family "
+            f"{model.family}: choose from {known}"
+        )
 
 
 def _check_guidance(method: str, config: Any) -> None:

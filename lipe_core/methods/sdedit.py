@@ -13,14 +13,14 @@ import torch
 from annotated_types import Interval
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.contradictions import ProductAtLeast, Rule
 from lipe_core.diffusion.ddim import Denoiser, OnStep, ddim_step, no_progress, unit_noise
 from lipe_core.diffusion.guidance import EvaluationCounter
-from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.diffusion.schedule import Schedule
 from lipe_core.masks.mask_ops import blend
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession
-from lipe_core.sdxl import BaseModel
 from lipe_core.settings import GuidanceScale, Steps, check_settings
 from lipe_core.shapes import Latents, Mask, Timesteps
 
@@ -61,7 +61,7 @@ def edit(
 ) -> list[Edit]:
     """One edit for each target prompt and seed, all in one batch."""
     session = EditSession.of(model, request, prior)
-    timesteps = model.schedule.timesteps(config.steps)[: 1 + max(1, round(config.strength * config.steps))]
+    timesteps = model.timesteps(config.steps, session.size)[: 1 + max(1, round(config.strength * config.steps))]
     counter, mask = EvaluationCounter(), session.user_mask()
     with session.with_prior(), session.clock.stage("editing"):
         x_0 = session.for_rows(session.x_0())
@@ -75,7 +75,7 @@ def edit(
 
 def edit_latents(
     denoise: Denoiser,
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     x_0: Latents,
     noise: Latents,
     timesteps: Timesteps,
@@ -93,5 +93,5 @@ def edit_latents(
     return x_t
 
 
-def _noised(schedule: NoiseSchedule, x_0: Latents, noise: Latents, t: int) -> Latents:
+def _noised(schedule: Schedule, x_0: Latents, noise: Latents, t: int) -> Latents:
     return schedule.add_noise(x_0, noise, torch.full((len(x_0),), t, device=x_0.device))

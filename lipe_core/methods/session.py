@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from lipe_core import sdxl
+from lipe_core import backbone
 from lipe_core.adapters.full_attention import BaseWeights
 from lipe_core.adapters.lora import use_adapter
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, invert, no_progress
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
@@ -32,7 +33,6 @@ from lipe_core.methods.clock import Clock
 from lipe_core.methods.crop import Box
 from lipe_core.methods.request import Edit, EditRequest, MakeImage
 from lipe_core.pixels import resized, to_mask, to_pixels, to_rgb
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size, Timesteps
 
 Network = Callable[[Conditioning], Denoiser]
@@ -74,12 +74,12 @@ class EditSession:
             raise InvalidRequest("this method draws no noise: all seeds give one image, so give one seed")
         rows = tuple(product(request.target_prompts, request.seeds))
         part = crop.whole((request.image.height, request.image.width))
-        size = sdxl.native_shape(model, part.size)
+        size = model.native_shape(part.size)
         return cls(model, request, prior, part, size, rows, keeps_token or prior is not None, Clock(model.device))
 
     def cropped(self, part: Box) -> "EditSession":
         """The same session on another part of the image."""
-        return replace(self, crop=part, size=sdxl.native_shape(self.model, part.size))
+        return replace(self, crop=part, size=self.model.native_shape(part.size))
 
     def part(self, rows: range) -> "EditSession":
         """The same session for some of its rows."""
@@ -131,7 +131,7 @@ class EditSession:
 
     def x_0(self) -> Latents:
         """The image's latents, one row."""
-        return sdxl.encode_image(self.model, [self._working_image()])
+        return backbone.encode_image(self.model, [self._working_image()])
 
     def user_silhouette(self) -> PixelMask | None:
         """The request's own mask at the size that the network works at, one row, or None."""
@@ -159,7 +159,7 @@ class EditSession:
 
     def denoiser(self, counter: EvaluationCounter, network: Network | None = None) -> Network:
         """The network, by default that of the model, with its evaluations counted."""
-        network = network or partial(sdxl.denoiser, self.model)
+        network = network or self.model.denoiser
         return lambda conditioning: counted(network(conditioning), counter)
 
     def invert(self, timesteps: Timesteps, on_step: OnStep = no_progress, network: Network | None = None) -> Trajectory:
@@ -171,7 +171,7 @@ class EditSession:
     def decode(self, x_0: Latents) -> list[Image.Image]:
         """Decode latents to images."""
         with self.clock.stage("decoding"):
-            return sdxl.decode(self.model, x_0)
+            return backbone.decode(self.model, x_0)
 
     def mask_images(self, masks: Mask | PixelMask, feather: float = 0.0) -> list[MakeImage]:
         """Masks as greyscale images of the request's size, with soft edges as wide as `feather`, in the user's mask."""

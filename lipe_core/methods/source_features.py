@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lipe_core import sdxl
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.graphs import Graphs, Tensors
-from lipe_core.sdxl import BaseModel, Processor, self_attention_layers, use_processors
 from lipe_core.shapes import Latents, Timesteps
 
 LATE = 10 / 16
@@ -61,7 +60,7 @@ class SourceFeatures:
         Use it where no other change of the network's layers is in place.
         """
         if model.graphs is None:
-            return lambda conditioning: self.at_timestep(sdxl.denoiser(model, conditioning))
+            return lambda conditioning: self.at_timestep(model.denoiser(conditioning))
         replayed = partial(self._replayed, model, model.graphs)
         return lambda conditioning: self.at_timestep(replayed(conditioning))
 
@@ -74,7 +73,7 @@ class SourceFeatures:
             layers = {name: tensor for name, tensor in inputs.items() if name not in ("x_t", "t", *conditions)}
             self._layers = layers if self._layers is not None else None
             given = Conditioning(**{name: inputs[name] for name in conditions})
-            prediction = sdxl.predict(model, inputs["x_t"], inputs["t"], given)
+            prediction = model.predict(inputs["x_t"], inputs["t"], given)
             return {"prediction": prediction, **(layers if self._use == "record" else {})}
 
         def denoise(x_t: Latents, t: int) -> Latents:
@@ -88,52 +87,32 @@ class SourceFeatures:
         return denoise
 
     @contextmanager
-    def recorded(self, unet: Any) -> Iterator[None]:
+    def recorded(self, model: BaseModel) -> Iterator[None]:
         """Context manager in which the late layers record the batch's last row."""
-        with self._late_layers(unet, "record", self._recording):
+        with self._using("record"), model.visited_attention(LATE, self._record):
             yield
 
     @contextmanager
-    def used(self, unet: Any) -> Iterator[None]:
+    def used(self, model: BaseModel) -> Iterator[None]:
         """Context manager in which the late layers read the recorded features beside the image's own."""
-        with self._late_layers(unet, "read", self._reading):
+        with self._using("read"), model.visited_attention(LATE, self._read):
             yield
 
     @contextmanager
-    def _late_layers(
-        self, unet: Any, use: Literal["record", "read"], wrap: Callable[[str, Processor], Processor]
-    ) -> Iterator[None]:
-        late = set(late_layers(unet, LATE))
+    def _using(self, use: Literal["record", "read"]) -> Iterator[None]:
         before, self._use = self._use, use
         try:
-            with use_processors(unet, lambda name, old: wrap(name, old) if name in late else old):
-                yield
+            yield
         finally:
             self._use = before
 
-    def _recording(self, name: str, inner: Processor) -> Processor:
-        def attend(attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            if self._layers is not None:
-                self._layers[name] = hidden_states[-1:].clone()  # a view would keep all rows
-            return inner(attn, hidden_states, *args, **kwargs)
+    def _record(self, name: str, hidden_states: Tensor) -> None:
+        if self._layers is not None:
+            self._layers[name] = hidden_states[-1:].clone()  # a view would keep all rows
 
-        return attend
-
-    def _reading(self, name: str, inner: Processor) -> Processor:
-        def attend(attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            source = self._layers.get(name) if self._layers is not None else None
-            if source is None:
-                return inner(attn, hidden_states, *args, **kwargs)
-            both = torch.cat([hidden_states, source.expand(len(hidden_states), -1, -1)], dim=1)
-            return inner(attn, hidden_states, both)
-
-        return attend
-
-
-def late_layers(unet: Any, share: float) -> list[str]:
-    """The self-attention layers that follow the first `share` of them, in the order of execution."""
-    names = self_attention_layers(unet)
-    return names[round(share * len(names)) :]
+    def _read(self, name: str, hidden_states: Tensor) -> Tensor | None:
+        source = self._layers.get(name) if self._layers is not None else None
+        return None if source is None else source.expand(len(hidden_states), -1, -1)
 
 
 def latest_lookup(timesteps: Timesteps, start: float) -> int:

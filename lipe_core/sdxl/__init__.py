@@ -1,32 +1,31 @@
-"""The Stable Diffusion XL backbone: the only package that imports diffusers' classes, but for the method `ledits`.
+"""The Stable Diffusion XL backbone (https://arxiv.org/abs/2307.01952): checkpoints of its classes and folder layout.
 
-The names below are the interface of a backbone. No other package imports the modules of this one, so that a second
-backbone can be added as a package with the same names.
+Other packages know its models by the interface in `lipe_core.backbone`, except methods that are made for SDXL.
 """
 
-from lipe_core.sdxl.attention import (
-    AttentionStore,
-    Processor,
-    RecordedLayers,
+from lipe_core.backbone import (
     Tokens,
-    record_attention,
-    self_attention_layers,
-    subject_share,
-    use_processors,
-)
-from lipe_core.sdxl.base_model import FAMILY, BaseModel, denoiser, load, predict, predict_noise
-from lipe_core.sdxl.components import check_folder
-from lipe_core.sdxl.images import (
     at_native_shape,
     color_change,
     decode,
-    decode_pixels,
-    enable_tiling,
     encode_image,
-    encode_pixels,
-    native_shape,
-    tiled,
+    generate_images,
+    generate_latents,
+    predict_noise,
+    subject_share,
 )
+from lipe_core.sdxl.attention import (
+    Processor,
+    QueriesAndKeys,
+    RecordedLayers,
+    record_attention,
+    self_attention_layers,
+    use_processors,
+)
+from lipe_core.sdxl.base_model import FAMILY, denoiser, predict
+from lipe_core.sdxl.components import check_folder
+from lipe_core.sdxl.images import decode_pixels, enable_tiling, encode_pixels, native_shape, tiled
+from lipe_core.sdxl.model import BaseModel, load
 from lipe_core.sdxl.text import (
     content_tokens,
     encode_prompt,
@@ -35,13 +34,12 @@ from lipe_core.sdxl.text import (
     shortened,
     token_positions,
 )
-from lipe_core.sdxl.text_to_image import generate_images, generate_latents
 
 __all__ = [
     "FAMILY",
-    "AttentionStore",
     "BaseModel",
     "Processor",
+    "QueriesAndKeys",
     "RecordedLayers",
     "Tokens",
     "at_native_shape",

@@ -15,10 +15,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from einops import einsum, rearrange
-from jaxtyping import Bool, Float
+from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor
 
+from lipe_core.backbone import Tokens, Visit, subject_share
 from lipe_core.shapes import AttentionMap
 
 _MOST_LOGITS = 2**25
@@ -40,30 +41,6 @@ def use_processors(unet: Any, replace: Callable[[str, Processor], Processor]) ->
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """The tokens of each prompt whose attention is recorded (`wanted`), and all tokens of words (`content`).
-
-    Start, end and padding are not content: start-of-text absorbs most of the attention and would hide the rest.
-    """
-
-    wanted: Bool[Tensor, "b n"]
-    content: Bool[Tensor, "b n"]
-
-    @classmethod
-    def of(cls, wanted: Sequence[Sequence[int]], content: Sequence[int], length: int) -> "Tokens":
-        """From the positions of the wanted tokens and the number of content tokens of each row."""
-        at = torch.arange(length)
-        return cls(
-            torch.stack([torch.isin(at, torch.tensor(list(row))) for row in wanted]),
-            torch.stack([(at >= 1) & (at <= count) for count in content]),
-        )
-
-    def to(self, device: torch.device) -> "Tokens":
-        """The same tokens on this device."""
-        return Tokens(self.wanted.to(device), self.content.to(device))
-
-
-@dataclass(frozen=True)
 class RecordedLayers:
     """The layers of one level of the network whose attention is recorded. `size` is the level's (rows, columns)."""
 
@@ -82,7 +59,7 @@ class RecordedLayers:
 
 
 @dataclass(frozen=True)
-class AttentionStore:
+class QueriesAndKeys:
     """Queries and keys of the recorded layers in the first call of the network since the last `pop`, by name.
 
     Maps are made from them in `pop`, for many layers at once: one by one, they double the operations of a call.
@@ -126,30 +103,10 @@ class AttentionStore:
             yield _head_mean(attn, q, k)
 
 
-def subject_share(
-    wanted: Float[Tensor, "b q"],
-    content: Float[Tensor, "b q"],
-    affinity: Float[Tensor, "b q q"] | None,
-    refine: int,
-    size: tuple[int, int],
-) -> AttentionMap:
-    """The share of the attention to `content` that goes to the wanted tokens, over `size` (rows, columns).
-
-    With `refine` = k it is propagated k times along self-attention, A^k map: positions that attend to the subject
-    become part of it.
-    """
-    share = wanted / content
-    if affinity is not None:
-        transition = affinity / affinity.sum(dim=-1, keepdim=True)
-        for _ in range(refine):
-            share = einsum(transition, share, "b q k, b k -> b q")
-    return rearrange(share, "b (h w) -> b 1 h w", h=size[0])
-
-
 @contextmanager
 def record_attention(
     unet: Any, tokens: Tokens, *, latent_size: tuple[int, int], attention_tokens: int = 256, refine: int = 0
-) -> Iterator[AttentionStore]:
+) -> Iterator[QueriesAndKeys]:
     """Record the attention to the wanted tokens inside; yields the store.
 
     A batch's last rows are recorded, because rows always are [uncond, cond]. The level is the coarsest one with
@@ -158,7 +115,7 @@ def record_attention(
     same, and all of them cost a fifth of an edit.
     """
     layers = RecordedLayers.of(unet, latent_size, attention_tokens, refine)
-    store = AttentionStore(unet, layers, tokens.to(unet.device), refine)
+    store = QueriesAndKeys(unet, layers, tokens.to(unet.device), refine)
     with ExitStack() as hooks:
         for name in (*layers.cross, *layers.own):
             attn = unet.get_submodule(name.removesuffix(".processor"))
@@ -215,3 +172,22 @@ def self_attention_layers(unet: Any) -> list[str]:
     order = ("down_blocks", "mid_block", "up_blocks")
     names = [name for name in unet.attn_processors if ".attn1." in name]
     return sorted(names, key=lambda name: order.index(name.split(".")[0]))
+
+
+@contextmanager
+def visited_attention(unet: Any, share: float, visit: Visit) -> Iterator[None]:
+    """Call `visit` in the self-attention layers that follow the first `share` of them, in the order of execution."""
+    names = self_attention_layers(unet)
+    late = set(names[round(share * len(names)) :])
+    with use_processors(unet, lambda name, old: _visited(visit, name, old) if name in late else old):
+        yield
+
+
+def _visited(visit: Visit, name: str, inner: Processor) -> Processor:
+    def attend(attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        more = visit(name, hidden_states)
+        if more is None:
+            return inner(attn, hidden_states, *args, **kwargs)
+        return inner(attn, hidden_states, torch.cat([hidden_states, more], dim=1))
+
+    return attend

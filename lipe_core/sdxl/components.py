@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from lipe_core.backbone import check_tensors, load_network, reason
 from lipe_core.checkpoint.layout import check_layout
-from lipe_core.checkpoint.weights import read_json, read_shapes, weight_files
+from lipe_core.checkpoint.weights import read_json
 from lipe_core.errors import InvalidModel
 
 _NETWORKS: dict[str, Any] = {
@@ -19,8 +20,6 @@ _NETWORKS: dict[str, Any] = {
     "unet": UNet2DConditionModel,
     "vae": AutoencoderKL,
 }
-_OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-"""Names of the VAE's attention in older files, which diffusers reads as the new ones."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ def check_folder(folder: Path, name: str) -> None:
     `name` is what the user called the base model. Raises InvalidModel with one sentence that says what to do.
     """
     check_layout(folder, name)
-    for component in _NETWORKS:
-        _check_tensors(folder, component, name)
+    for component, network in _NETWORKS.items():
+        check_tensors(folder, component, network, name)
 
 
 def load_components(folder: Path, name: str, dtype: torch.dtype) -> Components:
@@ -50,13 +49,13 @@ def load_components(folder: Path, name: str, dtype: torch.dtype) -> Components:
     vae_dtype = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
     try:
         networks = {
-            component: _load_network(folder, component, vae_dtype if component == "vae" else dtype)
-            for component in _NETWORKS
+            component: load_network(folder, component, network, vae_dtype if component == "vae" else dtype)
+            for component, network in _NETWORKS.items()
         }
         tokenizers = [CLIPTokenizer.from_pretrained(folder / part) for part in ("tokenizer", "tokenizer_2")]
         scheduler = DDIMScheduler.from_config(read_json(folder / "scheduler" / "scheduler_config.json"))
     except (OSError, ValueError, TypeError, KeyError, ImportError, SafetensorError) as error:
-        raise InvalidModel(f"the base model {name} cannot be loaded: {_reason(error)}") from error
+        raise InvalidModel(f"the base model {name} cannot be loaded: {reason(error)}") from error
     return Components(
         unet=networks["unet"],
         vae=networks["vae"],
@@ -65,54 +64,3 @@ def load_components(folder: Path, name: str, dtype: torch.dtype) -> Components:
         scheduler=scheduler,
         zero_empty_prompt=bool(read_json(folder / "model_index.json").get("force_zeros_for_empty_prompt", True)),
     )
-
-
-def _load_network(folder: Path, component: str, dtype: torch.dtype) -> Any:
-    files = weight_files(folder, component)
-    network = _NETWORKS[component].from_pretrained(
-        folder / component, dtype=dtype, use_safetensors=True, variant=files.variant if files else None
-    )
-    return network.requires_grad_(False).eval()
-
-
-def _check_tensors(folder: Path, component: str, name: str) -> None:
-    files = weight_files(folder, component)
-    found: dict[str, tuple[int, ...]] = {}
-    for file in files.paths if files else ():
-        found |= {_current_name(tensor): shape for tensor, shape in read_shapes(file).items()}
-    for tensor, shape in _expected_shapes(folder, component, name).items():
-        if tensor not in found:
-            fault = f"lacks the tensor {tensor} in {component}"
-        elif found[tensor] != shape:
-            fault = f"has the tensor {tensor} of {component} in the shape {found[tensor]}, not {shape}"
-        else:
-            continue
-        raise InvalidModel(f"the base model {name} {fault}: use weights and config.json of the same model")
-
-
-def _expected_shapes(folder: Path, component: str, name: str) -> dict[str, tuple[int, ...]]:
-    """The shapes by the component's config.json. The network has no memory, so that this takes a second for SDXL."""
-    config, network = read_json(folder / component / "config.json"), _NETWORKS[component]
-    try:
-        with torch.device("meta"):
-            if component.startswith("text_encoder"):
-                made = network(CLIPTextConfig.from_dict(config))
-            else:
-                made = network.from_config(config)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, RuntimeError) as error:
-        raise InvalidModel(
-            f"the base model {name} has a config.json in {component} that makes no network ({_reason(error)}): "
-            "copy or download it again"
-        ) from error
-    return {_current_name(tensor): tuple(value.shape) for tensor, value in made.state_dict().items()}
-
-
-def _current_name(tensor: str) -> str:
-    """The tensor's name without the differences between versions of the libraries."""
-    for old, new in _OLD_NAMES.items():
-        tensor = tensor.replace(old, new)
-    return tensor.removeprefix("text_model.")
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

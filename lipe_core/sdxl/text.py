@@ -10,11 +10,11 @@ from einops import rearrange
 
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.errors import PromptTooLong, WordNotFound
-from lipe_core.sdxl.base_model import BaseModel
+from lipe_core.sdxl.base_model import Networks
 from lipe_core.shapes import Size
 
 
-def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Conditioning:
+def encode_prompt(model: Networks, prompts: Sequence[str], *, size: Size) -> Conditioning:
     """The prompts' embeddings with the micro-conditioning of an uncropped image of this size.
 
     The empty prompt is the unconditional row of guidance; it is zeros if the checkpoint sets
@@ -42,7 +42,19 @@ def encode_prompt(model: BaseModel, prompts: Sequence[str], *, size: Size) -> Co
     )
 
 
-def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tuple[int, ...]:
+def size_conditioning(original: Size, size: Size) -> tuple[float, ...]:
+    """The micro-conditioning of an image that was resized and cropped to `size`.
+
+    A larger original counts as one of `size`, because edits ask for `size`. A smaller one keeps its own size, so that
+    the network does not learn its blur as part of the subject.
+    """
+    scale = max(size[0] / original[0], size[1] / original[1])
+    top, left = (round((scale * side - target) / 2) for side, target in zip(original, size, strict=True))
+    height, width = (min(side, target) for side, target in zip(original, size, strict=True))
+    return tuple(map(float, (height, width, top, left, *size)))
+
+
+def token_positions(model: Networks, prompt: str, words: Sequence[str]) -> tuple[int, ...]:
     """Positions of the tokens of `words` in the encoded prompt, ascending, of every occurrence.
 
     Raises WordNotFound for a word that the prompt does not contain or the tokenizer does not know. A word that is cut
@@ -62,19 +74,19 @@ def token_positions(model: BaseModel, prompt: str, words: Sequence[str]) -> tupl
     return tuple(sorted(positions))
 
 
-def is_in_vocabulary(model: BaseModel, phrase: str) -> bool:
+def is_in_vocabulary(model: Networks, phrase: str) -> bool:
     """Whether each word of the phrase is one token. A word that the tokenizer splits was rare in the training data."""
     tokenizer = model.tokenizers[0]
     return all(len(tokenizer(word, add_special_tokens=False).input_ids) == 1 for word in phrase.split())
 
 
-def require_length(model: BaseModel, prompt: str) -> None:
+def require_length(model: Networks, prompt: str) -> None:
     """Raise PromptTooLong for a prompt whose end the text encoders would not read."""
     if (count := _token_count(model, prompt)) > (limit := _token_limit(model)):
         raise PromptTooLong(f"{prompt!r} has {count} tokens, and the base model reads {limit}: shorten it")
 
 
-def shortened(model: BaseModel, prompt: str, end: str = "") -> str:
+def shortened(model: Networks, prompt: str, end: str = "") -> str:
     """The prompt without its last words, so that the text encoders read all of it, also with `end` behind it."""
     words = prompt.split(" ")
     while len(words) > 1 and _token_count(model, " ".join(words) + end) > _token_limit(model):
@@ -82,16 +94,16 @@ def shortened(model: BaseModel, prompt: str, end: str = "") -> str:
     return " ".join(words)
 
 
-def _token_count(model: BaseModel, prompt: str) -> int:
+def _token_count(model: Networks, prompt: str) -> int:
     return max(len(tokenizer(prompt, add_special_tokens=False).input_ids) for tokenizer in model.tokenizers)
 
 
-def _token_limit(model: BaseModel) -> int:
+def _token_limit(model: Networks) -> int:
     """Tokens without those of start and end."""
     return int(min(tokenizer.model_max_length for tokenizer in model.tokenizers)) - 2
 
 
-def content_tokens(model: BaseModel, prompt: str) -> list[int]:
+def content_tokens(model: Networks, prompt: str) -> list[int]:
     """The prompt's token ids without start, end and padding; in the encoded prompt their positions are 1, 2, ..."""
     tokenizer = model.tokenizers[0]
     ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.randomness import stream
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PerRow, RowIndices, RowTimesteps
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet, reencode_captions, select_batch

@@ -12,11 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lipe_core import sdxl
+from lipe_core import backbone
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.memory import in_chunks
 from lipe_core.randomness import stream
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, RowIndices, Size
 from lipe_core.subject import Sample
 
@@ -70,7 +70,7 @@ def encode(model: BaseModel, samples: Sequence[Sample]) -> tuple[EncodedSet, ...
         raise ValueError("there is nothing to encode: give at least one sample")
     buckets: dict[Size, list[Sample]] = {}
     for sample in samples:
-        buckets.setdefault(sdxl.native_shape(model, (sample.image.height, sample.image.width)), []).append(sample)
+        buckets.setdefault(model.native_shape((sample.image.height, sample.image.width)), []).append(sample)
     return tuple(_encode_bucket(model, size, bucket) for size, bucket in buckets.items())
 
 
@@ -79,11 +79,13 @@ def _encode_bucket(model: BaseModel, size: Size, samples: Sequence[Sample]) -> E
     images = [ImageOps.fit(s.image.convert("RGB"), (width, height), Image.Resampling.LANCZOS) for s in samples]
 
     def encode_rows(rows: range) -> Latents:
-        return sdxl.encode_image(model, images[rows.start : rows.stop]).cpu()
+        return backbone.encode_image(model, images[rows.start : rows.stop]).cpu()
 
     latents = torch.cat(in_chunks(len(images), encode_rows, at_most=_ROWS_AT_ONCE))
     encoded = with_captions(model, latents, [sample.caption for sample in samples])
-    time_ids = torch.tensor([_time_ids((sample.image.height, sample.image.width), size) for sample in samples])
+    originals = [(sample.image.height, sample.image.width) for sample in samples]
+    originals = [(sample.image.height, sample.image.width) for sample in samples]
+    time_ids = torch.tensor([model.size_conditioning(original, size) for original in originals])
     return replace(encoded, conditioning=replace(encoded.conditioning, time_ids=time_ids))
 
 
@@ -102,14 +104,14 @@ def _time_ids(original: Size, size: Size) -> tuple[float, ...]:
 def with_captions(model: BaseModel, latents: Latents, captions: Sequence[str]) -> EncodedSet:
     """An encoded set of given latents, with the captions encoded."""
     size = (latents.shape[2] * model.factor, latents.shape[3] * model.factor)
-    conditioning = sdxl.encode_prompt(model, captions, size=size).to("cpu", torch.float32)
+    conditioning = model.encode_prompt(captions, size=size).to("cpu", torch.float32)
     return EncodedSet(latents.float().cpu(), conditioning, tuple(captions))
 
 
 def reencode_captions(model: BaseModel, encoded: EncodedSet) -> EncodedSet:
     """The same rows with their captions encoded again, since the token's embeddings change. Gradients flow to them."""
     size = (encoded.latents.shape[2] * model.factor, encoded.latents.shape[3] * model.factor)
-    conditioning = sdxl.encode_prompt(model, encoded.captions, size=size)
+    conditioning = model.encode_prompt(encoded.captions, size=size)
     return replace(encoded, conditioning=replace(conditioning, time_ids=encoded.conditioning.time_ids))
 
 

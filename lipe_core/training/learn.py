@@ -8,18 +8,16 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
-from lipe_core import sdxl
 from lipe_core.adapters.prior import Manifest, Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.captioning.captions import Captioner, identity_set, plain_captions
 from lipe_core.captioning.class_prompts import ClassPrompts, PromptWriter, bank_prompts
 from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.errors import InvalidCaptions, PromptTooLong
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Category, Subject
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
@@ -109,7 +107,7 @@ def prepare(
     _check_captions(model, request)
     with stage("captioning"):
         samples = identity_set(request.references, request.subject, request.captions, request.captioner)
-        samples = [replace(sample, caption=sdxl.shortened(model, sample.caption)) for sample in samples]
+        samples = [replace(sample, caption=model.shortened(sample.caption)) for sample in samples]
         references = encode_references(model, samples, request.subject, config)
     prompts, encoded = ClassPrompts(()), None
     if config.preservation_batch_size:
@@ -161,7 +159,7 @@ def _check_captions(model: BaseModel, request: LearnRequest) -> None:
     """Raise InvalidCaptions for a caption of the user that is too long. Those of the captioner are shortened."""
     for caption in request.captions or ():
         try:
-            sdxl.require_length(model, caption or "")
+            model.require_length(caption or "")
         except PromptTooLong as error:
             raise InvalidCaptions(f"the caption {error}") from error
 
@@ -169,5 +167,5 @@ def _check_captions(model: BaseModel, request: LearnRequest) -> None:
 def _class_prompts(model: BaseModel, request: LearnRequest, config: RegularizationConfig) -> ClassPrompts:
     noun = request.subject.class_noun
     written = request.prompt_writer(noun, config.count) if request.prompt_writer else None
-    is_known = partial(sdxl.is_in_vocabulary, model)
+    is_known = model.is_in_vocabulary
     return written or bank_prompts(noun, config.count, config.seed, request.category, is_known)

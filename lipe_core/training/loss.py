@@ -2,16 +2,19 @@
 
 import torch
 
-from lipe_core.diffusion.schedule import NoiseSchedule, PredictionType
+from lipe_core.diffusion.schedule import PredictionType, Schedule
 from lipe_core.shapes import Latents, Mask, PerRow, RowTimesteps
 
 
-def min_snr_weight(schedule: NoiseSchedule, t: RowTimesteps, gamma: float, prediction_type: PredictionType) -> PerRow:
+def min_snr_weight(schedule: Schedule, t: RowTimesteps, gamma: float, prediction_type: PredictionType) -> PerRow:
     """min(SNR, gamma) / SNR for a noise prediction, min(SNR, gamma) / (SNR + 1) for a velocity.
 
-    Efficient Diffusion Training via Min-SNR Weighting Strategy, https://arxiv.org/abs/2303.09556, section 3.4.
+    Efficient Diffusion Training via Min-SNR Weighting Strategy, https://arxiv.org/abs/2303.09556, section 3.4. An error
+    of a flow's velocity is 1 / s times the error of x_0, with the noise level s = 1 / (1 + sqrt(SNR)).
     """
     snr = schedule.snr(t)
+    if prediction_type == "flow":
+        return snr.clamp(max=gamma) / (1 + snr.sqrt()).square()
     return snr.clamp(max=gamma) / (snr if prediction_type == "epsilon" else snr + 1)
 
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from PIL import ImageOps
 
-from lipe_core import sdxl
+from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidSubject, WordNotFound
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Sample, Subject
 from lipe_core.training import dataset
 from lipe_core.training.config import PriorConfig
@@ -27,7 +26,7 @@ def encode_references(
     """
     for sample in samples:
         try:
-            sdxl.token_positions(model, sample.caption, (subject.token, subject.class_noun))
+            model.token_positions(sample.caption, (subject.token, subject.class_noun))
         except WordNotFound as error:
             raise InvalidSubject(str(error)) from error
     encoded = dataset.encode(model, with_mirrored(samples) if config.mirror else samples)

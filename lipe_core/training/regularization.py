@@ -22,10 +22,10 @@ import torch
 from annotated_types import Interval
 from safetensors import SafetensorError
 
-from lipe_core import sdxl
+from lipe_core import backbone
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.memory import in_chunks
-from lipe_core.sdxl import BaseModel
 from lipe_core.settings import Steps, check_settings
 from lipe_core.shapes import Latents
 from lipe_core.training import dataset
@@ -157,7 +157,7 @@ def _generate(model: BaseModel, prompts: Sequence[str], config: RegularizationCo
         def report(step: int, steps: int) -> None:
             on_step(round(total * (rows.start + len(rows) * step / steps) / count), total)
 
-        return sdxl.generate_latents(
+        return backbone.generate_latents(
             model, prompts[rows.start : rows.stop], [config.seed + k for k in rows], size=size, steps=config.steps,
             guidance_scale=config.guidance_scale, on_step=report,
         )  # fmt: skip

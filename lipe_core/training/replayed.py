@@ -5,9 +5,9 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.graphs import Graphs, Tensors
-from lipe_core.sdxl import BaseModel
 from lipe_core.training.batches import Batch
 from lipe_core.training.loss_scale import scaled
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, PerRow
 from lipe_core.training.batches import Batch, TrainingData, noised, sample_training_batch
 from lipe_core.training.config import PriorConfig

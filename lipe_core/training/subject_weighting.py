@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import torch
 
+from lipe_core.backbone import BaseModel
 from lipe_core.masks import mask_ops
 from lipe_core.masks.localization import class_map
 from lipe_core.memory import in_chunks
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Mask
 from lipe_core.subject import Subject
 from lipe_core.training.dataset import EncodedSet

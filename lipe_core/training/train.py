@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lipe_core import precision, sdxl
+from lipe_core import precision
 from lipe_core.adapters import lora
 from lipe_core.adapters.textual_inversion import token_vectors, use_token
-from lipe_core.sdxl import BaseModel
+from lipe_core.backbone import BaseModel
 from lipe_core.shapes import Latents
 from lipe_core.training.batches import Batch, Rows, TrainingData, noised, sample_training_step
 from lipe_core.training.checkpoint import Checkpoint, TrainState, Weights
@@ -88,7 +88,7 @@ def train_adapter(
     ValueError for a missing token.
     """
     vectors = _trained_vectors(model, token, config)
-    empty = sdxl.encode_prompt(model, [""], size=(model.native_size,) * 2)
+    empty = model.encode_prompt([""], size=(model.native_size,) * 2)
     data = TrainingData(references, regularization, empty).on(model)
     scorer = _scorer(model, data, config, run)
     with (
@@ -169,7 +169,7 @@ def _backward(model: BaseModel, rows: Rows, config: PriorConfig) -> Float[Tensor
     # Captions encoded in this step share one graph of autograd with all parts of the batch.
     trains_captions = rows.conditioning.prompt_embeds.requires_grad
     # Only a LoRA's gradients have fixed places, and checkpointing reads the state of the random numbers.
-    can_replay = config.tuning == "lora" and not trains_captions and not model.unet.is_gradient_checkpointing
+    can_replay = config.tuning == "lora" and not trains_captions and not model.network.is_gradient_checkpointing
     if model.graphs is not None and can_replay:
         return replayed_backward(model, model.graphs, noised(model, rows, config), partial(_batch_loss, model, config))
     loss = training_loss(model, rows, config)
@@ -205,7 +205,7 @@ def learning_rate_factor(step: int, config: PriorConfig) -> float:
 
 def _predict(model: BaseModel, config: PriorConfig, batch: Batch) -> Latents:
     with _autocast(model, config):
-        return sdxl.predict(model, batch.x_t, batch.t, batch.conditioning)
+        return model.predict(batch.x_t, batch.t, batch.conditioning)
 
 
 def _export(trainable: lora.TrainableWeights, vectors: Weights) -> dict[str, Tensor]:

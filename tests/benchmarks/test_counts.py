@@ -68,9 +68,9 @@ def test_the_work_that_a_graph_records_waits_for_nothing_and_copies_nothing_from
     with as_gpu(), training_step(training) as step:
         step()
     features, x_t = SourceFeatures(latest=500), torch.empty(1, *model.latent_shape((1024, 1024)), device=META)
-    with as_gpu(), features.recorded(model.unet):
+    with as_gpu(), features.recorded(model):
         features.network(inverting)(conditioning(model, 1, META))(x_t, 500)
-    with as_gpu(), features.used(model.unet):
+    with as_gpu(), features.used(model):
         features.network(editing)(conditioning(model, 2, META))(torch.cat([x_t, x_t]), 500)
     assert len(recorded) == 3
     for counts in recorded:

@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
 def test_every_way_of_recording_attention_gives_the_same_output_and_maps(model: BaseModel) -> None:
     prompts = ["a photo of sks dog", "sks dog jumping"]
     positions = [sdxl.token_positions(model, prompt, ["sks", "dog"]) for prompt in prompts]
-    content = [len(sdxl.content_tokens(model, prompt)) for prompt in prompts]
+    content = [model.content_positions(prompt) for prompt in prompts]
     tokens = Tokens.of(positions, content, model.tokenizers[0].model_max_length)
     denoise = sdxl.denoiser(model, sdxl.encode_prompt(model, ["", *prompts], size=(128, 128)))
     x_t = torch.randn(3, *model.latent_shape((128, 128)), generator=torch.Generator().manual_seed(0))

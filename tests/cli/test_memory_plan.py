@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,10 +18,11 @@ from cli.doctor.memory_counts import SDXL, MemoryCounts, read_counts
 from cli.doctor.memory_plan import MemoryPlan
 from cli.doctor.partial_settings import read_settings
 from cli.doctor.seconds import Work, seconds_line
-from lipe_core import sdxl
+from lipe_core import base_models, sdxl
 from lipe_core.adapters import lora
 from lipe_core.adapters.full_attention import attention_weights
 from lipe_core.checkpoint import sdxl_memory
+from tests.support.tiny_klein import write_klein
 
 RANK = 16
 LLAVA = 7_063_000_000
@@ -67,6 +69,19 @@ def test_the_counts_are_those_of_the_networks(checkpoint: Path, targets: tuple[l
     with lora.new_adapter(model, rank=RANK, alpha=RANK, seed=0, targets=targets):
         assert counts.lora == sum(weight.numel() for weight in lora.adapter_parameters(model).values())
     assert not counts.is_sdxl
+
+
+def test_the_counts_of_a_klein_are_those_of_its_networks(tmp_path: Path) -> None:
+    write_klein(tmp_path)
+    model, counts = base_models.load(tmp_path), read_counts(tmp_path, RANK, lora.TARGETS)
+    text_encoder = model.networks[-1]
+    assert counts.attention == sum(weight.numel() for weight in attention_weights(model).values())
+    assert counts.text_encoder == sum(weight.numel() for weight in text_encoder.parameters())
+    with lora.new_adapter(model, rank=RANK, alpha=RANK, seed=0):
+        assert counts.lora == sum(weight.numel() for weight in lora.adapter_parameters(model).values())
+    plan = MemoryPlan(replace(counts, text_encoder=4 * 10**9), RANK, 0, None)
+    for line in (plan.training_line(), plan.editing_line()):
+        assert "the text encoder (8.0 GB of the base model) leaves once prompts are encoded" in line
 
 
 def test_the_constants_for_a_hub_id_are_sdxls_counts(true_size: MemoryCounts) -> None:

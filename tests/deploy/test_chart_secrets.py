@@ -52,6 +52,9 @@ def test_the_bundled_servers_have_the_secrets_that_they_have_in_compose() -> Non
     for server in ("postgres", "broker", "s3"):
         (volume,) = [one for one in rendered[server]["spec"]["volumes"] if one["name"] == "secrets"]
         assert [one["key"] for one in volume["secret"]["items"]] == SERVICES[server]["secrets"]
+    (container,) = rendered["s3"]["spec"]["containers"]
+    assert container["args"] == SERVICES["s3"]["command"]
+    assert {one["name"]: one["value"] for one in container["env"]} == SERVICES["s3"]["environment"]
 
 
 def test_without_keys_of_the_storage_the_cloud_gives_them() -> None:

@@ -57,8 +57,11 @@ def test_a_repeat_comes_later_with_the_sides_exchanged() -> None:
     repeats = [(place, task) for place, task in enumerate(tasks) if task.kind == "repeat"]
     assert len(repeats) == 4
     for place, task in repeats:
+        exchanged = (task.item_id, task.question, task.right, task.left, "question")
         originals = [
-            before for before, other in enumerate(tasks) if other.kind == "question" and other.exchanged() == task
+            before
+            for before, other in enumerate(tasks)
+            if (other.item_id, other.question, other.left, other.right, other.kind) == exchanged
         ]
         assert len(originals) == 1
         assert originals[0] < place - 1

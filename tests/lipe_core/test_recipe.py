@@ -81,6 +81,7 @@ def test_an_invalid_recipe_is_named(tmp_path: Path, recipe: str, message: str) -
         ("/models/stable-diffusion-xl-base-1.0/", "sdxl-base"),
         ("studio/photos-xl", "sdxl-fine-tune"),
         (CHECKPOINT, "miniature"),
+        ("black-forest-labs/FLUX.2-klein-base-4B", "flux2-klein-base"),
     ],
 )
 def test_a_recipe_is_chosen_by_the_base_model(checkpoint: str | Path, name: str) -> None:
@@ -91,6 +92,12 @@ def test_the_name_in_the_index_tells_sdxl_base(tmp_path: Path) -> None:
     index = {"_name_or_path": "stabilityai/stable-diffusion-xl-base-1.0"}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     assert recipes.recipe_name(tmp_path) == "sdxl-base"
+
+
+def test_the_pipelines_class_tells_flux(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "Flux2KleinPipeline"}))
+    assert recipes.recipe_name(tmp_path) == "flux2-klein-base"
+    assert load_recipe(tmp_path).prior_config("animal").min_snr_gamma == 0  # the loss of a flow counts all levels alike
 
 
 def test_the_miniatures_recipe_comes_from_its_tag_and_its_folder_replaces_single_values(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from lipe_core.adapters import lora
 from lipe_core.adapters.prior import Manifest, Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.methods.request import EditRequest
-from lipe_core.sdxl import BaseModel
 
 SOURCE, TARGET = "a photo of sks dog sitting", "a photo of sks dog jumping"
 

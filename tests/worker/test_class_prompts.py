@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from ledger.models import Prior, Project, Subject
 from ledger.settings import Settings
 from ledger.states import State
 from ledger.storage import Storage
-from lipe_core import sdxl
 from lipe_core.captioning.class_prompts import bank_prompts
 from lipe_core.captioning.prompt_writer import MOST_PROMPTS
 from tests.support.chat import KEY, Chat, prompts, serving
@@ -92,7 +90,7 @@ def test_without_a_usable_answer_the_bank_is_used_and_the_key_stays_secret(
     run_job(context, job.id)
     learned, saved = current(begin, job), manifest(begin, job.prior_id)
     assert (learned.state, learned.resolved["prompt_writer"], saved["prompt_writer"]) == (State.SUCCEEDED, None, None)
-    known_words = partial(sdxl.is_in_vocabulary, context.gpu.base_model())
+    known_words = context.gpu.base_model().is_in_vocabulary
     assert saved["class_prompts"] == list(bank_prompts("dog", 2, 0, "animal", known_words).prompts)
     assert len(chat.requests) == len(steps)
     assert "the built-in class prompts are used" in caplog.text

@@ -3,18 +3,16 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 import torch
 
-from lipe_core import sdxl
+from lipe_core import backbone, sdxl
 from lipe_core.adapters.prior import Manifest, save_prior
-from lipe_core.checkpoint import sdxl_memory
 from tests.support.tiny_checkpoint import write_checkpoint
+from tests.support.tiny_klein import write_klein
 from worker import gpu
-from worker.gpu import Gpu, GpuOutOfMemory, reduced_memory, save_image_memory, with_memory_fallbacks
+from worker.gpu import Gpu, GpuOutOfMemory, cpu_offloaded, reduced_memory, with_memory_fallbacks
 
 
 def full() -> str:
@@ -52,24 +50,23 @@ def test_reduced_memory_takes_slices_and_tiles_and_is_undone(device: Gpu) -> Non
     with reduced_memory(model):
         assert model.vae.use_slicing
         assert (model.vae.use_tiling, model.vae.tile_sample_min_size) == (True, model.native_size // 2)
-        assert model.unet.is_gradient_checkpointing
+        assert model.network.is_gradient_checkpointing
         tiled = sdxl.decode(model, torch.zeros(2, *model.latent_shape((64, 64))))
         assert [image.size for image in tiled] == [(64, 64)] * 2
-    assert not model.unet.is_gradient_checkpointing
+    assert not model.network.is_gradient_checkpointing
     assert {name: vars(model.vae)[name] for name in before} == before
 
 
-@pytest.mark.parametrize(("card", "tiled"), [(12, True), (16, False), (24, False)])
-def test_the_vae_takes_slices_on_a_gpu_and_tiles_on_a_small_one(
-    device: Gpu, monkeypatch: pytest.MonkeyPatch, card: int, tiled: bool
-) -> None:
-    vae = SimpleNamespace(enable_slicing=lambda: used.append("slices"), dtype=torch.bfloat16, parameters=lambda: [])
-    used: list[str] = []
-    weights = torch.empty(sdxl_memory.RESIDENT // 2, dtype=torch.bfloat16, device="meta")
-    model = SimpleNamespace(vae=vae, unet=SimpleNamespace(parameters=lambda: [weights]), text_encoders=())
-    monkeypatch.setattr(sdxl, "enable_tiling", lambda _: used.append("tiles"))
-    save_image_memory(cast(Any, model), card * 10**9)
-    assert used == ["slices", *(["tiles"] if tiled else [])]
+def test_a_klein_works_with_less_memory_and_leaves_the_gpu(tmp_path: Path) -> None:
+    write_klein(tmp_path)
+    model = Gpu(str(tmp_path), device="cpu").base_model()
+    with reduced_memory(model):
+        assert model.network.is_gradient_checkpointing
+        (image,) = backbone.decode(model, torch.zeros(1, *model.latent_shape((64, 64))))
+        assert image.size == (64, 64)
+    assert not model.network.is_gradient_checkpointing
+    with cpu_offloaded(model):
+        assert {network.device.type for network in model.networks} == {"cpu"}
 
 
 def test_the_priors_used_last_stay_in_memory(device: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:

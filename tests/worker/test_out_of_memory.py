@@ -10,10 +10,10 @@ from ledger.database import UnitOfWork
 from ledger.models import Artefact, Project, Subject
 from ledger.states import State
 from ledger.storage import Storage
-from lipe_core import sdxl
+from lipe_core import backbone
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditRequest
-from lipe_core.sdxl import BaseModel, base_model
+from lipe_core.sdxl import BaseModel
 from lipe_core.training import learn as learning
 from tests.support.factories import current, edit, learn
 from tests.support.running import run_job
@@ -27,17 +27,17 @@ def full(*arguments: Any, **options: Any) -> None:
 
 
 TRAINING: dict[str, tuple[Any, str]] = {
-    "encoding the prompts": (sdxl, "encode_prompt"),
-    "encoding the references": (sdxl, "encode_image"),
+    "encoding the prompts": (BaseModel, "encode_prompt"),
+    "encoding the references": (backbone, "encode_image"),
     "generating the class images": (learning, "regularization_set"),
     "training": (train, "train_prior"),
     "saving the weights": (train, "save_prior"),
 }
 EDITING: dict[str, tuple[Any, str]] = {
-    "encoding the image": (sdxl, "encode_image"),
-    "encoding the prompts": (sdxl, "encode_prompt"),
-    "inverting and editing": (base_model, "predict"),
-    "decoding": (sdxl, "decode"),
+    "encoding the image": (backbone, "encode_image"),
+    "encoding the prompts": (BaseModel, "encode_prompt"),
+    "inverting and editing": (BaseModel, "predict"),
+    "decoding": (backbone, "decode"),
     "writing the images": (results, "encode"),
 }
 
@@ -84,7 +84,7 @@ def test_prompts_are_edited_in_smaller_parts(
 ) -> None:  # fmt: skip
     method, parts = METHODS["sdedit"], list[int]()
 
-    def edit_at_most_two(model: BaseModel, request: EditRequest, config: Any, **options: Any) -> list[Edit]:
+    def edit_at_most_two(model: backbone.BaseModel, request: EditRequest, config: Any, **options: Any) -> list[Edit]:
         parts.append(len(request.target_prompts))
         if parts[-1] > 2:
             full()
@@ -104,7 +104,7 @@ def test_prompts_are_edited_in_smaller_parts(
 def test_nima_takes_fewer_rows_at_once_by_itself(
     context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject,
 ) -> None:  # fmt: skip
-    inversions, unet = list[int](), context.gpu.base_model().unet
+    inversions, unet = list[int](), context.gpu.base_model().network
 
     def refuse(unet: Any, inputs: Any) -> None:
         if len(inputs[0]) > 2:
@@ -123,7 +123,12 @@ def test_nima_takes_fewer_rows_at_once_by_itself(
         assert session.scalar(images) == 2
 
 
-def is_restored(model: BaseModel) -> bool:
+def is_restored(model: backbone.BaseModel) -> bool:
     """Whether no memory option, no adapter and no gradient is still enabled."""
-    frozen = not any(weight.requires_grad or weight.grad is not None for weight in model.unet.parameters())
-    return frozen and not model.unet.is_gradient_checkpointing and not model.vae.use_slicing and not model.unet.training
+    frozen = not any(weight.requires_grad or weight.grad is not None for weight in model.network.parameters())
+    return (
+        frozen
+        and not model.network.is_gradient_checkpointing
+        and not model.vae.use_slicing
+        and not model.network.training
+    )

@@ -15,7 +15,7 @@ from ledger.database import UnitOfWork
 from ledger.models import Job, Project, Subject
 from ledger.states import State
 from ledger.storage import Storage, StorageError, attempt_prefix
-from lipe_core import sdxl
+from lipe_core import backbone
 from tests.support.factories import current, edit, learn, verified
 from tests.support.running import run_job
 from worker.context import WorkerContext
@@ -131,7 +131,7 @@ def test_a_preview_that_cannot_be_stored_or_generated_does_not_fail_the_job(
         tries.append("generated")
         raise torch.OutOfMemoryError("full")
 
-    for target, name, broken, times in ((Storage, "put", full, 1), (sdxl, "generate_images", out_of_memory, 4)):
+    for target, name, broken, times in ((Storage, "put", full, 1), (backbone, "generate_images", out_of_memory, 4)):
         tries.clear()
         job = new_job(previews=4)
         with monkeypatch.context() as patch:
@@ -150,7 +150,7 @@ def test_an_upload_that_hangs_delays_nothing_and_leaves_no_object(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put, proceed, threads, generated = Storage.put, Event(), list[Thread | None](), list[dict[str, Any]]()
-    generate = sdxl.generate_images
+    generate = backbone.generate_images
 
     def slow(storage: Storage, prefix: str, name: str, *rest: Any) -> Any:
         if name.startswith("preview"):
@@ -169,7 +169,7 @@ def test_an_upload_that_hangs_delays_nothing_and_leaves_no_object(
     monkeypatch.setattr(PreviewUploader, "close", close)
     monkeypatch.setattr(Storage, "put", slow)
     job = new_job(previews=4)
-    monkeypatch.setattr(sdxl, "generate_images", generate_and_record)
+    monkeypatch.setattr(backbone, "generate_images", generate_and_record)
     run_job(context, job.id)
     assert current(begin, job).state == State.SUCCEEDED
     previews = [options for options in generated if options["size"] == (64, 64) and options["steps"] == 2]
@@ -190,7 +190,7 @@ def test_a_cancel_during_a_preview_leaves_no_object(
     new_job: Callable[..., Job],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job, generate, calls = new_job(previews=4), sdxl.generate_images, list[Any]()
+    job, generate, calls = new_job(previews=4), backbone.generate_images, list[Any]()
 
     def cancel_and_generate(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
@@ -199,7 +199,7 @@ def test_a_cancel_during_a_preview_leaves_no_object(
                 jobs.cancel(session, job.project_id, job.id)
         return generate(*arguments, **options)
 
-    monkeypatch.setattr(sdxl, "generate_images", cancel_and_generate)
+    monkeypatch.setattr(backbone, "generate_images", cancel_and_generate)
     run_job(context, job.id)
     assert (current(begin, job).state, len(calls)) == (State.CANCELED, 2)
     assert "preview" not in current(begin, job).progress

@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.diffusion.guidance import EvaluationCounter
 from lipe_core.errors import InvalidModel, InvalidRequest
@@ -33,7 +34,6 @@ from lipe_core.methods.mystyle.tuning import TrackedGenerator, at_all_layers, in
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession
 from lipe_core.pixels import resized, to_images, to_pixels
-from lipe_core.sdxl import BaseModel
 from lipe_core.settings import LearningRate, check_settings
 from lipe_core.shapes import Pixels
 

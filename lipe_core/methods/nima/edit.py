@@ -12,11 +12,11 @@ from itertools import pairwise
 import torch
 from PIL import Image
 
-from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, ddim_step, no_progress, sample
 from lipe_core.diffusion.guidance import EvaluationCounter, guided
-from lipe_core.diffusion.schedule import NoiseSchedule
+from lipe_core.diffusion.schedule import Schedule
 from lipe_core.errors import InvalidRequest
 from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_ops import blend
@@ -33,7 +33,6 @@ from lipe_core.methods.resources import NO_RESOURCES, Resources
 from lipe_core.methods.session import EditSession
 from lipe_core.methods.source_features import SourceFeatures, latest_lookup
 from lipe_core.pixels import to_images
-from lipe_core.sdxl import BaseModel
 from lipe_core.shapes import Latents, Mask, PixelMask
 
 _SHARED = 0.6
@@ -109,7 +108,7 @@ class Rows:
             x_0, mask = two_passes(session, denoise, source, finder, self.config, *callbacks)
             return Generated(x_0, mask, counter.evaluations // len(rows))
 
-        with self.session.clock.stage("editing"), features.used(self.session.model.unet):
+        with self.session.clock.stage("editing"), features.used(self.session.model):
             parts = in_chunks(count, passes)
         mask = EditMask.concat([part.mask for part in parts])
         evaluations = parts[0].evaluations + (finder.evaluations if mask.figure is not None else 0)
@@ -167,13 +166,13 @@ def two_passes(
 def find_figure(session: EditSession, finder: SubjectFinder, x_0: Latents, on_preview: OnPreview) -> PixelMask:
     """The subject's silhouettes in the finished first pass, whose images are the preview."""
     with torch.no_grad():
-        images = sdxl.decode_pixels(session.model, x_0).clamp(-1, 1)
+        images = session.model.decode_pixels(x_0).clamp(-1, 1)
     on_preview(to_images(images))
     return finder.silhouette(images, x_0, session.target_prompts)
 
 
 def denoise_blended(
-    denoise: Denoiser, schedule: NoiseSchedule, x_t: Latents, trajectory: Trajectory, mask: Mask, on_step: OnStep
+    denoise: Denoiser, schedule: Schedule, x_t: Latents, trajectory: Trajectory, mask: Mask, on_step: OnStep
 ) -> Latents:
     """Denoise x_t while the latents outside the mask follow the source's trajectory: figure 3, right."""
     grid = trajectory.timesteps.tolist()

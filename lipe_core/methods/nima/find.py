@@ -5,13 +5,13 @@ from functools import partial
 import torch
 from PIL import Image
 
+from lipe_core.backbone import BaseModel
 from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_images import hard_mask_image
 from lipe_core.masks.segmenter import Segmenter
 from lipe_core.methods.nima.focus import focused
 from lipe_core.methods.request import EditRequest
 from lipe_core.methods.session import EditSession
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Subject
 
 

@@ -1,6 +1,5 @@
 """NIMA's step 0: look for the subject in the whole image, and edit only a crop around it where that is sharper."""
 
-from lipe_core import sdxl
 from lipe_core.masks.localization import SubjectFinder
 from lipe_core.masks.mask_images import hard_mask_image
 from lipe_core.methods.crop import around, crop_around, snapped, whole
@@ -27,4 +26,4 @@ def focused(session: EditSession, finder: SubjectFinder) -> EditSession:
     part = crop_around(subject, image, native_area)
     if part == session.crop:
         return session
-    return session.cropped(snapped(part, sdxl.native_shape(session.model, part.size), image))
+    return session.cropped(snapped(part, session.model.native_shape(part.size), image))

@@ -94,7 +94,7 @@ def prepare(
             session = session.cropped(found.crop)
             source = replace(found.source, silhouette=session.for_rows(found.source.silhouette), evaluations=0)
         return session, source, found.features
-    timesteps = session.model.schedule.leaning_timesteps(config.steps, _LEAN)
+    timesteps = session.model.leaning_timesteps(config.steps, _LEAN, session.size)
     features = SourceFeatures(latest_lookup(timesteps, config.source_attention_start))
     if config.crops:
         session = focused(session, finder)

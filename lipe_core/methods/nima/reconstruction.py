@@ -8,11 +8,9 @@ Decoder Inversion, Hong et al. (https://arxiv.org/abs/2409.18442), which needs n
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
-from lipe_core import sdxl
 from lipe_core.diffusion.ddim import OnStep
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.nima.edit_mask import EditMask, trimmed
@@ -30,11 +28,11 @@ def restore_source(
     model = session.model
     with session.clock.stage("decoding"):
         with torch.no_grad():
-            generated = sdxl.decode_pixels(model, x_0).clamp(-1, 1)
+            generated = model.decode_pixels(x_0).clamp(-1, 1)
         mask = trimmed(mask, source, generated)
         x_0 = reconstruct_background(
-            partial(sdxl.encode_pixels, model),
-            partial(sdxl.decode_pixels, model),
+            model.encode_pixels,
+            model.decode_pixels,
             x_0,
             torch.where(mask.pixels > 0, generated, session.for_rows(session.pixels())),
             steps=config.reconstruction_steps,

@@ -45,7 +45,7 @@ def read_source(
     session: EditSession, timesteps: Timesteps, finder: SubjectFinder, features: SourceFeatures, on_step: OnStep
 ) -> Source:
     """Invert the image under the source prompt and find the subject in it. The user's mask replaces the finder."""
-    with features.recorded(session.model.unet):
+    with features.recorded(session.model):
         trajectory = session.invert(timesteps, on_step, features.network(session.model))
     silhouette = session.user_silhouette()
     if silhouette is not None:

@@ -35,7 +35,7 @@ def call(model, request):
 @pytest.fixture
 def tokens(model):
     wanted = [sdxl.token_positions(model, prompt, ["sks", "dog"]) for prompt in PROMPTS]
-    content = [len(sdxl.content_tokens(model, prompt)) for prompt in PROMPTS]
+    content = [model.content_positions(prompt) for prompt in PROMPTS]
     return Tokens.of(wanted, content, model.tokenizers[0].model_max_length)
 
 

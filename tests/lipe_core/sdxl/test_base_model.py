@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from lipe_core import sdxl
+from lipe_core.backbone import bucket
 from lipe_core.errors import InvalidModel
 from lipe_core.methods.mystyle.face_generator import FOLDER
-from lipe_core.sdxl.images import bucket
 from tests.support.tiny_checkpoint import write_checkpoint
 from tests.support.toy_faces import write_toy_faces
 

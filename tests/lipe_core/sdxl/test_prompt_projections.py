@@ -10,9 +10,9 @@ import torch
 
 from lipe_core import sdxl
 from lipe_core.adapters.lora import new_adapter, use_adapter
+from lipe_core.backbone import predict_noise
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.sdxl import BaseModel
-from lipe_core.sdxl.base_model import predict_noise
 from tests.support.editing import SOURCE, TARGET, make_prior
 
 T = 500

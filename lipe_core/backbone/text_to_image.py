@@ -1,15 +1,13 @@
 """Text-to-image sampling by plain DDIM, with the base model or an applied prior."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from PIL import Image
 
+from lipe_core.backbone.base_model import BaseModel
+from lipe_core.backbone.images import decode
 from lipe_core.diffusion.ddim import OnStep, no_progress, sample, unit_noise
 from lipe_core.diffusion.guidance import guided
-from lipe_core.sdxl.base_model import BaseModel, denoiser
-from lipe_core.sdxl.images import decode
-from lipe_core.sdxl.text import encode_prompt
 from lipe_core.shapes import Latents, Size
 
 
@@ -25,10 +23,10 @@ def generate_latents(
 ) -> Latents:
     """Latents of prompt k from seed k, all in one batch, without gradients. An applied prior has its effect."""
     x_T = unit_noise(seeds, model.latent_shape(size)).to(model.device)
-    cond = encode_prompt(model, prompts, size=size)
-    uncond = encode_prompt(model, [""] * len(prompts), size=size)
-    denoise = guided(partial(denoiser, model), cond, uncond, guidance_scale)
-    return sample(denoise, model.schedule, x_T, model.schedule.timesteps(steps), on_step=on_step)
+    cond = model.encode_prompt(prompts, size=size)
+    uncond = model.encode_prompt([""] * len(prompts), size=size)
+    denoise = guided(model.denoiser, cond, uncond, guidance_scale)
+    return sample(denoise, model.schedule, x_T, model.timesteps(steps, size), on_step=on_step)
 
 
 def generate_images(

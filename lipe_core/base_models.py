@@ -1,0 +1,37 @@
+"""Loading of a base model by the backbone that knows its family."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lipe_core import flux2, sdxl
+from lipe_core.backbone import BaseModel
+from lipe_core.checkpoint.flux2_layout import is_flux, names_flux
+from lipe_core.checkpoint.layout import check_base_model
+
+
+def load(
+    checkpoint: str | Path,
+    *,
+    revision: str | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    hash_cache: Path | None = None,
+) -> BaseModel:
+    """Check and load a folder, or a repository of the model hub, from safetensors files only.
+
+    `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
+    files. Raises InvalidModel, whose message says what to do.
+    """
+    check_base_model(str(checkpoint))
+    load_family: Callable[..., BaseModel] = flux2.load if names_flux(str(checkpoint)) else sdxl.load
+    return load_family(checkpoint, revision=revision, device=device, dtype=dtype, hash_cache=hash_cache)
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Check that the folder holds a base model with every tensor in its shape, without reading the tensors.
+
+    `name` is what the user called the base model. Raises InvalidModel with one sentence that says what to do.
+    """
+    (flux2 if is_flux(folder) else sdxl).check_folder(folder, name)

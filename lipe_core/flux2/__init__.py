@@ -1,0 +1,9 @@
+"""The FLUX.2 [klein] backbone (https://bfl.ai/models/flux-2-klein): checkpoints of its classes and folder layout.
+
+Other packages know its models by the interface in `lipe_core.backbone`.
+"""
+
+from lipe_core.flux2.components import check_folder
+from lipe_core.flux2.model import BaseModel, load
+
+__all__ = ["BaseModel", "check_folder", "load"]
