@@ -187,17 +187,18 @@ class Gpu:
 @contextmanager
 def cpu_offloaded(model: BaseModel) -> Iterator[None]:
     """Context manager that moves the base model to main memory, so that another model has the GPU."""
-    places = [(network, network.device) for network in model.networks]
+    # The text encoder of a klein may lie in main memory already.
+    moved = [network for network in model.networks if network.device.type == model.device.type]
     if model.graphs is not None:
         model.graphs.clear()
     try:
-        for network, _ in places:
+        for network in moved:
             network.to("cpu")
         free_memory()
         yield
     finally:
-        for network, device in places:
-            network.to(device)
+        for network in moved:
+            network.to(model.device)
 
 
 @contextmanager
