@@ -57,7 +57,8 @@ def test_an_entry_stays_unless_its_message_was_sent(engine: Engine, begin: UnitO
 
 def test_each_kind_of_job_has_its_own_queue() -> None:
     """The program that may call other servers takes all that needs it: webhooks and files by URL."""
-    assert sorted(QUEUES.values()) == ["edits", "edits", "priors", "webhooks", "webhooks"]
+    assert {task for task, queue in QUEUES.items() if queue == "webhooks"} == {"lipe.webhook", "lipe.fetch"}
+    assert {task for task, queue in QUEUES.items() if queue == "edits"} == {"lipe.edit", "lipe.captions", "lipe.mask"}
 
 
 def waiting(begin: UnitOfWork) -> int:
