@@ -29,6 +29,8 @@ AHEAD = 4
 MAX_SECONDS = 3600.0
 COMMON = ("malformed_request", "body_too_slow", "too_many_requests", "body_too_large", "invalid_request", "internal",
           "unavailable")  # fmt: skip
+_IMAGE_CONTENT: dict[str, Any] = {"image/*": {}, "application/octet-stream": {}}
+"""An image's own type is sent. openapi-python-client takes bytes only from the second type."""
 REFUSALS = problem_responses("study_link_invalid", "study_closed", "study_full", "study_erased", common=COMMON)
 
 rater_scheme = APIKeyHeader(
@@ -142,7 +144,7 @@ def create_rating(rating: NewRating, service: ServiceDep, study_id: StudyDep, ra
     operation_id="get_rating_image",
     response_class=Response,
     responses=problem_responses("signed_url_invalid", "not_found", "storage_unavailable", common=COMMON)
-    | {200: {"description": "The image without metadata.", "content": {"image/*": {}}}},
+    | {200: {"description": "The image without metadata.", "content": _IMAGE_CONTENT}},
 )
 def get_rating_image(
     image_id: PathId,
@@ -150,7 +152,7 @@ def get_rating_image(
     expires: Annotated[int, Query(ge=0, le=2**53, description="Part of the signed URL.")],
     signature: Annotated[str, Query(max_length=64, description="Part of the signed URL.")],
 ) -> Response:
-    """A image of a question, by the signed URL of the question. It needs no header."""
+    """An image of a question, by the signed URL of the question. It needs no header."""
     try:
         StudyLinks(service.settings).check_image(image_id, expires, signature)
     except InvalidImage as error:

@@ -43,7 +43,7 @@ def test_every_route_is_documented_as_needing_a_key(app: FastAPI) -> None:
 
 
 def test_only_the_paths_of_raters_need_no_key(app: FastAPI) -> None:
-    """Their routes check the token of the study's link, or the signature of a image."""
+    """Their routes check the token of the study's link, or the signature of an image."""
     open_paths = {path for path in app.openapi()["paths"] if path.startswith("/v1/") and not needs_key(path)}
     assert open_paths == {"/v1/ratings", "/v1/ratings/next", "/v1/ratings/images/{image_id}"}
     for path in ("/v1/ratings/", "/v1/ratings/next/", "/v1/ratings/other", "/v1/ratings/images/x/y", "/v1/ratingss"):

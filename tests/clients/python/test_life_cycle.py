@@ -36,7 +36,7 @@ def test_the_life_of_a_subject(lipe: Client, work: Work) -> None:
     job = lipe.edit(prior=prior, image=first, prompt=PROMPT, seed=7)
     with pytest.raises(Problem, match="prior_in_use") as caught:
         lipe.delete_prior(prior)
-    assert caught.value.body["used_by"] == {"subjects": [], "edits": [job.edit_id]}
+    assert caught.value.body["used_by"] == {"subjects": [], "edits": [job.edit_id], "studies": []}
     work(job.id, IMAGE)
     lipe.delete_prior(prior)
     edit = lipe.get_edit(job)
