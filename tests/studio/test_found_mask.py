@@ -127,6 +127,7 @@ def test_the_results_of_a_set_appear_one_by_one(studio: Visit, service: Service,
     page.route(f"**/v1/jobs/{job.id}/events", lambda route: route.abort())
     page.route(f"**/v1/edits/{job.edit_id}", hold_results)
     page.goto(f"{service.url}/#/jobs/{job.id}")
+    page.reload()  # without what the page has read before
     expect(page.get_by_text("1 of 2 results are here. The others follow.")).to_be_visible()
     expect(page.get_by_role("slider")).to_have_count(1)
     is_held = False
