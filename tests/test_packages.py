@@ -147,6 +147,7 @@ def test_the_programs_of_the_wheels_are_those_that_run(installed: Installed) -> 
     assert all(str(installed.python.parents[1]) in path for path in installed.run("python", "-c", program).split())
 
 
+@pytest.mark.slow
 def test_the_service_starts_from_the_wheel(installed: Installed) -> None:
     """`lipe up` runs `lipe check-model` on the packaged miniature and `lipe migrate`, and fails if one of them does."""
     command: list[str | Path] = [installed.python.parent / "lipe", "up", "--json", "--port", "0", "--data", "data"]

@@ -31,7 +31,8 @@ def settings(settings: Settings, checkpoint: Path) -> Settings:
     return settings.model_copy(update={"base_model": str(checkpoint)})
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_training_stopped_at_a_random_step(
     seed: int, start: Start, begin: UnitOfWork, storage: Storage, project: Project, run_audit: RunAudit
 ) -> None:

@@ -29,7 +29,12 @@ def settings(settings: Settings, heartbeat: Path) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("dispatcher",), ("worker", "--queues", "webhooks"), ("worker", "--queues", "edits")]
+    "arguments",
+    [
+        ("dispatcher",),
+        ("worker", "--queues", "webhooks"),
+        pytest.param(("worker", "--queues", "edits"), marks=pytest.mark.slow),
+    ],
 )
 def test_a_running_program_touches_the_file_repeatedly(
     program: Program, heartbeat: Path, arguments: tuple[str, ...]

@@ -60,6 +60,7 @@ def test_a_cancelled_training_stops_and_leaves_no_files(
     assert ended(begin, next_job).state == State.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_a_job_with_bad_parameters_fails_with_its_code(
     begin: UnitOfWork, storage: Storage, project: Project, program: Program
 ) -> None:

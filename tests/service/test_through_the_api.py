@@ -7,6 +7,7 @@ from subprocess import Popen
 
 import httpx
 import psutil
+import pytest
 from PIL import Image
 
 from cli.embedded.process import free_port
@@ -24,6 +25,7 @@ Program = Callable[..., Popen[bytes]]
 STEPS = 70
 
 
+@pytest.mark.slow
 def test_a_job_of_a_killed_worker_succeeds_later(
     begin: UnitOfWork, storage: Storage, project: Project, settings: Settings, program: Program, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.mark.enable_socket  # it connects to this machine's own address, as other machines do
+@pytest.mark.slow
 def test_from_references_to_an_edited_image(checkpoint: Path, tmp_path: Path) -> None:
     environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "LIPE_ALLOW_PRIVATE_URLS": "true"}
     with (
