@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from select import select as select_sockets
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -115,11 +116,12 @@ def test_bodies_in_progress_of_one_project_have_a_share_of_the_memory(
     server: str, address: tuple[str, int], attacker: dict[str, str], victim: dict[str, str], settings: Settings
 ) -> None:
     """Each announces the largest file and stalls. The next one is refused at once, and another project's is stored."""
+    size = settings.max_upload_bytes
     with ExitStack() as stalled:
-        for _ in range(BODIES):
-            stalled.enter_context(announced(address, attacker, settings.max_upload_bytes, b"x"))
-        # The server may read the connections later than the next request.
-        eventually(lambda: send_image(server, attacker).status_code == 429)
+        connections = [stalled.enter_context(announced(address, attacker, size, b"x")) for _ in range(BODIES + 1)]
+        # The server reads the connections in any order; when it has answered one, the others fill the share.
+        answered, _, _ = select_sockets(connections, [], [], 300)
+        assert answered[0].recv(64).startswith(b"HTTP/1.1 429 ")
         refused = send_image(server, attacker)
         assert refused.json()["code"] == "too_many_bodies"
         assert refused.json()["retryable"] is True
