@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 import migrations
@@ -129,6 +129,10 @@ def test_a_migration_that_never_gets_a_lock_fails(
     migrate(settings)
 
 
+def timeouts(connection: Connection) -> list[object]:
+    return [connection.scalar(text(f"SHOW {name}")) for name in schema.TIMEOUTS]
+
+
 def test_an_index_is_built_while_another_program_writes(settings: Settings, engine: Engine) -> None:
     """An invalid index of an interrupted migration is replaced."""
     with engine.begin() as connection:
@@ -142,9 +146,10 @@ def test_an_index_is_built_while_another_program_writes(settings: Settings, engi
             context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
             with Operations.context(context), context.begin_transaction():
                 indexes.create_index("ix_large", "large", ["n"], postgresql_where=text("n > 7"))
-                assert connection.scalar(text("SHOW lock_timeout")) == "10s"
         is_built.set()
 
+    with engine.connect() as connection:
+        before = timeouts(connection)
     builder = threading.Thread(target=build)
     with engine.connect() as writer:
         writer.execute(text("INSERT INTO large VALUES (0)"))  # a transaction that the build waits for
@@ -160,11 +165,30 @@ def test_an_index_is_built_while_another_program_writes(settings: Settings, engi
     builder.join()
     assert is_built.is_set()
     with engine.begin() as connection:
+        assert timeouts(connection) == before
         found = "SELECT indisvalid, pg_get_indexdef(indexrelid) FROM pg_index WHERE indexrelid = 'ix_large'::regclass"
         assert tuple(connection.execute(text(found)).one()) == (
             True,
             "CREATE INDEX ix_large ON public.large USING btree (n) WHERE (n > 7)",
         )
+        connection.execute(text("DROP TABLE large"))
+
+
+@without_pooler
+def test_the_timeouts_of_a_statement_do_not_bound_the_build_of_an_index(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE large AS SELECT 1 AS n"))
+    with engine.connect() as writer, engine.connect() as connection:
+        writer.execute(text("INSERT INTO large VALUES (2)"))
+        end = threading.Timer(1.0, writer.rollback)
+        end.start()
+        connection.execute(text("SET statement_timeout = '200ms'; SET lock_timeout = '200ms'"))
+        connection.commit()
+        context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
+        with Operations.context(context), context.begin_transaction():
+            indexes.create_index("ix_large", "large", ["n"])
+        end.join()
+    with engine.begin() as connection:
         connection.execute(text("DROP TABLE large"))
 
 
