@@ -67,3 +67,28 @@ def changed_pixels(service: Service, edit: Edit) -> int:
     changed = (source != result).any(axis=-1)
     assert not changed[(mask == 0).all(axis=-1)].any()
     return int(changed.sum())
+
+
+def test_an_older_subject_than_those_of_the_first_page_can_be_chosen(
+    studio: Visit, service: Service, edited: Job
+) -> None:
+    page = studio.page
+    with Client(service.url, service.key.token) as lipe:
+        oldest = lipe.subject(edited.subject_id or "")
+        references = [reference.image_id for reference in oldest.references]
+        others = [
+            lipe.create_subject(name=f"Bear {number}", class_noun="bear", references=references) for number in range(24)
+        ]
+        try:
+            page.goto(f"{service.url}/#/edit")
+            page.reload()  # the page knew one subject, and has chosen it
+            choice = page.get_by_label("Subject", exact=True)
+            expect(choice.get_by_role("option", name="Bear 0")).to_be_attached()
+            expect(choice.get_by_role("option", name=oldest.name)).not_to_be_attached()
+            page.get_by_role("button", name="Offer older subjects").click()
+            expect(choice.get_by_role("option", name=oldest.name)).to_be_attached()
+            page.goto(f"{service.url}/#/edit?from={edited.edit_id}")  # a link chooses it without the older pages
+            expect(choice).to_have_value(oldest.id)
+        finally:
+            for subject in others:
+                lipe.delete_subject(subject)

@@ -81,7 +81,9 @@ def test_three_raters_compare_two_presets_without_knowing_them(
         expect(late.get_by_role("heading", name="This study was deleted")).to_be_visible()
 
 
-def test_a_folder_of_images_becomes_a_study(studio: Visit, browser: Browser, tmp_path: Path) -> None:
+def test_a_folder_of_images_becomes_a_study(
+    studio: Visit, service: Service, edited: Job, browser: Browser, tmp_path: Path
+) -> None:
     folder = tmp_path / "images"
     for system, colour in (("ours", "red"), ("theirs", "green"), ("source", "white")):
         (folder / system).mkdir(parents=True)
@@ -101,7 +103,14 @@ def test_a_folder_of_images_becomes_a_study(studio: Visit, browser: Browser, tmp
     expect(page.get_by_text("images/theirs/a_bear_jumping.png")).to_be_visible()  # what was typed is still there
     Image.new("RGB", (96, 96), "green").save(folder / "theirs" / "a_bear_jumping.png")
     page.get_by_label("Folder", exact=True).set_input_files(folder)
-    page.get_by_role("button", name="Make the study").click()
+    with Client(service.url, service.key.token) as lipe:
+        subject = lipe.subject(edited.subject_id or "")
+    page.get_by_label("Subject", exact=True).select_option(label=subject.name)
+    assert studio.accessibility_violations() == []
+    with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/studies")) as made:
+        page.get_by_role("button", name="Make the study").click()
+    sent = json.loads(made.value.post_data or "")
+    assert {item["subject_id"] for item in sent["items"]} == {subject.id}
     link = page.get_by_role("link", name="#/rate/").inner_text()
     with rater(browser, link, DESKTOP) as ada:
         begin(ada)

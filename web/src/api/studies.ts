@@ -112,6 +112,7 @@ export async function studyOfEdits(facts: StudyFacts, editIds: string[]): Promis
 export async function studyOfFolders(
   facts: StudyFacts,
   folders: Folders<File>,
+  subjectId: string | null,
   onProgress: (share: number) => void,
 ): Promise<Study> {
   const files = new Set<File>(folders.references);
@@ -133,6 +134,7 @@ export async function studyOfFolders(
   const idOf = (file: File) => ids.get(file) ?? "";
   const items = folders.items.map((item) => ({
     prompt: item.prompt,
+    subject_id: subjectId,
     results: Object.fromEntries([...item.results].map(([system, file]) => [system, idOf(file)])),
     source_image_id: item.source ? idOf(item.source) : null,
     reference_image_ids: folders.references.map(idOf),

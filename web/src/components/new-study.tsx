@@ -1,11 +1,12 @@
 import { useMutation } from "@tanstack/react-query";
-import { type ComponentProps, useId, useState } from "react";
+import { useState } from "react";
 import { ApiProblem, type Schemas } from "../api/client";
 import { useEdit, useJob, useNewestEdits } from "../api/queries";
 import { type Study, type StudyFacts, studyOfEdits, studyOfFolders, systemOf } from "../api/studies";
-import { type Folders, readFolders } from "../lib/folders";
+import type { Folders } from "../lib/folders";
 import { ago } from "../lib/words";
 import { CheckField, Choice, TextField } from "./fields";
+import { FolderChoice } from "./folder-choice";
 import { Notice, Refusal } from "./notice";
 
 const SOURCES = [
@@ -129,56 +130,6 @@ function EditChoices({ chosen, onChange }: { chosen: string[]; onChange: (ids: s
   );
 }
 
-function FolderChoice({
-  folders,
-  onChange,
-}: {
-  folders: Folders<File> | null;
-  onChange: (f: Folders<File> | null) => void;
-}) {
-  const [error, setError] = useState("");
-  const id = useId();
-  const read = (files: File[]) => {
-    try {
-      onChange(readFolders(files));
-      setError("");
-    } catch (failure) {
-      onChange(null);
-      setError((failure as Error).message);
-    }
-  };
-  // React knows no attribute for a choice of folders.
-  const folderInput = { webkitdirectory: "" } as ComponentProps<"input">;
-  return (
-    <div className="field">
-      <label htmlFor={id}>Folder</label>
-      <input
-        id={id}
-        type="file"
-        multiple
-        {...folderInput}
-        aria-describedby={`${id}-hint`}
-        aria-invalid={Boolean(error)}
-        onChange={(event) => read([...(event.target.files ?? [])])}
-      />
-      <p className="hint" id={`${id}-hint`}>
-        It has a folder for each system. Files of the same name are compared, and the name is the prompt:{" "}
-        <code>a_dog_jumping.png</code>. The folder <code>source</code> has the images before the edit, and{" "}
-        <code>references</code> up to five images of the subject; both may be missing.
-      </p>
-      {error && <p className="field-error">{error}</p>}
-      {folders && (
-        <p role="status">
-          {folders.items.length} {folders.items.length === 1 ? "case" : "cases"} of{" "}
-          {folders.systems.join(", ")}, with {folders.references.length} references.
-          {folders.leftOut.length > 0 &&
-            ` Without a counterpart, and left out: ${folders.leftOut.join(", ")}.`}
-        </p>
-      )}
-    </div>
-  );
-}
-
 /** What is compared, what raters are asked, and the rules that are fixed before the first answer. */
 export function NewStudy({ onMade }: { onMade: (study: Study) => void }) {
   const [name, setName] = useState("");
@@ -187,6 +138,7 @@ export function NewStudy({ onMade }: { onMade: (study: Study) => void }) {
   const [numbers, setNumbers] = useState<Numbers>(DEFAULTS);
   const [chosen, setChosen] = useState<string[]>([]);
   const [folders, setFolders] = useState<Folders<File> | null>(null);
+  const [subjectId, setSubjectId] = useState("");
   const [progress, setProgress] = useState(0);
   const make = useMutation({
     mutationFn: () => {
@@ -202,7 +154,7 @@ export function NewStudy({ onMade }: { onMade: (study: Study) => void }) {
       };
       setProgress(0);
       return source === "folder" && folders
-        ? studyOfFolders(facts, folders, setProgress)
+        ? studyOfFolders(facts, folders, subjectId || null, setProgress)
         : studyOfEdits(facts, chosen);
     },
     onSuccess: onMade,
@@ -264,7 +216,12 @@ export function NewStudy({ onMade }: { onMade: (study: Study) => void }) {
       {source === "edits" ? (
         <EditChoices chosen={chosen} onChange={setChosen} />
       ) : (
-        <FolderChoice folders={folders} onChange={setFolders} />
+        <FolderChoice
+          folders={folders}
+          onChange={setFolders}
+          subjectId={subjectId}
+          onSubject={setSubjectId}
+        />
       )}
       <details>
         <summary>Length, checks and rules</summary>

@@ -11,6 +11,7 @@ import { ImagePicker } from "../components/image-picker";
 import { MaskSection, type MaskStart } from "../components/mask-section";
 import { Notice, Refusal } from "../components/notice";
 import { PromptChips } from "../components/prompt-chips";
+import { SubjectSelect } from "../components/subject-select";
 import { draftOf, type EditDraft, emptyDraft, requestFrom } from "../lib/edit-draft";
 import { together } from "../lib/estimate";
 import type { MaskDrawing } from "../lib/mask";
@@ -119,18 +120,11 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
         <section className="card" aria-labelledby="change-head">
           <h2 id="change-head">Change</h2>
           <div className="columns">
-            <SelectField
-              label="Subject"
+            <SubjectSelect
               value={draft.subjectId}
-              onChange={(event) => change({ subjectId: event.target.value, priorId: "", prompts: [] })}
-            >
-              <option value="">Choose ...</option>
-              {known.map((one) => (
-                <option key={one.id} value={one.id}>
-                  {one.name}
-                </option>
-              ))}
-            </SelectField>
+              onChange={(subjectId) => change({ subjectId, priorId: "", prompts: [] })}
+              none="Choose ..."
+            />
             {ready.length > 1 && (
               <SelectField
                 label="Training"
