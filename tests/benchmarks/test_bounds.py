@@ -22,7 +22,7 @@ from menagerie.judge import Score, load_judge, outside_mask, score
 from menagerie.models import CHECKPOINT
 from menagerie.subjects import benchmark
 
-SUBJECTS = (0, 4, 12, 14, 20, 24)
+SUBJECTS = (0, 14, 20)
 BOUNDS = {"clean": 0.0, "success": 0.83, "identity": 0.92, "outside_mask_psnr": 31.0, "mask_iou": 0.91}
 """Of the means over all edits. The bound of `clean` is provisional: it is 0 until the next weights are measured."""
 SUBJECT_BOUNDS = {"clean": 0.0, "success": 0.25, "identity": 0.75, "outside_mask_psnr": 28.0, "mask_iou": 0.7}
