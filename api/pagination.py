@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from api import problems
 from api.fields import ResponseModel
@@ -20,17 +20,13 @@ MAX_PAGE = 100
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-class Listing(ResponseModel, Generic[Body]):
+# The class of each kind of entry would search for docstrings of attributes in the source code, which takes long.
+class Listing(ResponseModel, Generic[Body], use_attribute_docstrings=False):
     """One page. `next_cursor` is the `cursor` of the next page, or null."""
 
-    data: list[Body]
-    """Entries of this page, newest first."""
-
-    has_more: bool
-    """Whether another page follows."""
-
-    next_cursor: str | None
-    """The `cursor` of the next page; null on the last page."""
+    data: list[Body] = Field(description="Entries of this page, newest first.")
+    has_more: bool = Field(description="Whether another page follows.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last page.")
 
 
 def _is_rfc3339(text: object) -> object:

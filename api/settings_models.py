@@ -34,7 +34,9 @@ def settings_model(schema: Mapping[str, Any], base: type[RequestModel]) -> type[
         name: (Annotated[_type(setting) | None, Field(description=_description(setting))], None)
         for name, setting in schema["properties"].items()
     }
-    return create_model(schema["title"], __base__=base, __doc__=schema["description"], **fields)
+    # Without source code there are no docstrings of attributes, and the search for them takes long.
+    options = {"use_attribute_docstrings": False}
+    return create_model(schema["title"], __base__=base, __doc__=schema["description"], __cls_kwargs__=options, **fields)
 
 
 def _type(setting: Mapping[str, Any]) -> Any:

@@ -180,11 +180,14 @@ def refused(begin: UnitOfWork, storage: Storage, project: Project) -> Refuse:
 
 def _stored(begin: UnitOfWork, storage: Storage, project: Project) -> tuple[dict[str, int], list[str]]:
     """The number of rows of each table, and the keys of the project's objects."""
-    with begin() as session:
-        rows = {
-            name: session.scalar(select(func.count()).select_from(table)) or 0
+    counts = select(
+        *(
+            select(func.count()).select_from(table).scalar_subquery().label(name)
             for name, table in METADATA.tables.items()
-        }
+        )
+    )
+    with begin() as session:
+        rows = dict(session.execute(counts).mappings().one())
     return rows, sorted(storage.keys(f"projects/{project.id}/"))
 
 
