@@ -15,7 +15,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-counts bench-photos bench-service bench-neighbours bench-fleet openapi docs reliability soak test-servers fuzz secrets compose-test lock digests audit-security dist version clean
+.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-klein bench-counts bench-photos bench-service bench-neighbours bench-fleet openapi docs reliability soak test-servers fuzz secrets compose-test lock digests audit-security dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -109,6 +109,9 @@ bench-speed: setup ## LIPE's speed and memory compared with diffusers' example: 
 
 bench-sdxl: setup ## the same at SDXL's size with random weights: out/sdxl (EXAMPLE=; without a GPU SCALE="--depth 1 --side 128")
 	@$(RUN)/python -m benchmarks.sdxl_scale --out out/sdxl $(SCALE) $(if $(EXAMPLE),--example "$(EXAMPLE)")
+
+bench-klein: setup ## a training and an edit at klein's size with random weights: out/klein (without a GPU SCALE=, see --help)
+	@$(RUN)/python -m benchmarks.flux2_scale --out out/klein $(SCALE)
 
 bench-counts: setup ## SDXL's FLOPs, kernels, waits and memory beside diffusers', counted without a GPU: docs/speed.md
 	@$(RUN)/python -m benchmarks.counts

@@ -49,7 +49,7 @@ def dry_run(
         job = create_job(session)
         check_quotas(quotas.of_jobs(session, project_id, service.settings))
         place = waiting.of_jobs(session, project_id, [job], max_running=service.settings.max_running_jobs)[job.id]
-        model = next(iter(served(session, kind)), {})
+        model = next(iter(served(session, kind, job.base_model)), {})
         asked = job.parameters
         settings = effective(section, model, asked.get(section, {}), asked.get("choices", {}))
         rest = {name: value for name, value in asked.items() if name != section}

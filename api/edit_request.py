@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
 
+from api.base_model import BaseModelName
 from api.choices import (
     Change,
     Identity,
@@ -91,6 +92,10 @@ class NewEdit(RequestModel):
 
     use_prior: StrictBool = True
     """False: edit with the base model, without the prior. Set it to false to see the prior's effect."""
+
+    base_model: BaseModelName | None = None
+    """Name or fingerprint of the base model, as `GET /v1/models` has them. With `subject_id`, the edit uses the newest
+    prior of this base model. Default: that of the prior; without a prior the service's."""
 
     seed: Seed | None = None
     """Seed of the first image. Default: drawn by the service. Give it to get the same image again."""

@@ -57,21 +57,27 @@ def contradiction(
     given: Settings,
     choices: Mapping[str, str],
     rules: Sequence[Rule] = (),
+    base_model: str | None = None,
 ) -> str:
     """The rule that the settings break on every base model that live workers serve, in words; "" without one.
 
-    `rules` are rules of the request besides those of the section.
+    `rules` are rules of the request besides those of the section. `base_model` is the fingerprint of the one that the
+    job needs, if it needs one.
     """
     if not (schema_of(section)["rules"] or rules):
         return ""
-    models = served(session, kind) or [{}]
+    models = served(session, kind, base_model) or [{}]
     refusals = [refusal(section, effective(section, model, given, choices), rules) for model in models]
     return refusals[0] if all(refusals) else ""
 
 
-def served(session: Session, kind: JobKind) -> list[dict[str, Any]]:
-    """The descriptions of the base models of the live workers that take jobs of this kind."""
-    return [model.description for model in workers.served_models(session) if kind in model.kinds]
+def served(session: Session, kind: JobKind, base_model: str | None = None) -> list[dict[str, Any]]:
+    """The descriptions of the base models of the live workers that take jobs of this kind.
+
+    With a fingerprint, only those of this base model, which differ in their recipes.
+    """
+    found = [model.description for model in workers.served_models(session) if kind in model.kinds]
+    return [model for model in found if base_model in (None, model.get("fingerprint"))]
 
 
 def refusal(section: str, values: Settings, rules: Sequence[Rule] = ()) -> str:

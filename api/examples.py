@@ -55,7 +55,8 @@ _consent = {
 }  # fmt: skip
 _person = _subject | {"name": "Ada", "class_noun": "woman", "category": "person", "consent": _consent}
 _prior = {
-    "id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256, "reference_ids": _references, "ready_at": LATER,
+    "id": PRIOR, "subject_id": SUBJECT, "adapter_sha256": SHA256,
+    "base_model": {"name": "sdxl", "fingerprint": SHA256}, "reference_ids": _references, "ready_at": LATER,
     "created_at": MOMENT, "warnings": [],
 }  # fmt: skip
 _snapshot = {
@@ -79,7 +80,7 @@ _edit = {
 _urls = {name: f"/v1/jobs/{JOB}/{name}" for name in ("cancel", "retry", "events")} | {"self": f"/v1/jobs/{JOB}"}
 _prior_job: dict[str, Any] = {
     "id": JOB, "kind": "prior", "status": "queued", "subject_id": SUBJECT, "prior_id": PRIOR, "edit_id": None,
-    "attempt": 0, "waiting": None, "progress": None, "error": None, "warnings": [],
+    "base_model": SHA256, "attempt": 0, "waiting": None, "progress": None, "error": None, "warnings": [],
     "parameters": {"prior": {"steps": 800}, "regularization": {}},
     "resolved": {}, "metrics": {}, "metadata": {"order": "7"}, "webhook_url": HOOK, "webhook_events": [],
     "request_id": "req_1",

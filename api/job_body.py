@@ -53,9 +53,9 @@ class JobWaiting(ResponseModel):
     """Why a queued job waits."""
 
     reason: Reason
-    """`no_worker_serves_it`: no live worker takes jobs of this kind. `quota`: the project has as many running jobs as
-    it may have. `jobs_before_it`: older jobs of the project are first. `workers_busy`: it starts as soon as a worker is
-    free."""
+    """`no_worker_serves_it`: no live worker takes jobs of this kind. `no_worker_has_its_base_model`: those that do have
+    loaded other base models. `quota`: the project has as many running jobs as it may have. `jobs_before_it`: older jobs
+    of the project are first. `workers_busy`: it starts as soon as a worker is free."""
 
     position: int | None
     """Its place among the project's queued jobs of this kind; 1 is the first. Null: over 200."""
@@ -104,6 +104,9 @@ class JobBody(ResponseModel):
 
     edit_id: str | None
     """Id of the edit; null for the other kinds."""
+
+    base_model: str | None
+    """Fingerprint of the base model that the job needs: only workers that have loaded it take the job. Null: any."""
 
     attempt: int
     """Number of times that a worker has claimed the job."""
@@ -180,6 +183,7 @@ class JobBody(ResponseModel):
             subject_id=job.subject_id,
             prior_id=job.prior_id,
             edit_id=job.edit_id,
+            base_model=job.base_model,
             attempt=job.attempt,
             waiting=JobWaiting(reason=waiting.reason, position=waiting.position) if waiting else None,
             progress=JobProgress(**with_preview_url(service, progress)) if progress else None,

@@ -14,6 +14,16 @@ from ledger.models import Artefact, Prior
 from ledger.snapshots import Snapshot
 
 
+class TrainedModel(ResponseModel):
+    """The base model that a prior belongs to."""
+
+    name: str
+    """Name of the base model when the prior was trained."""
+
+    fingerprint: str
+    """Fingerprint of its weights: the prior works with these only."""
+
+
 class PriorBody(ResponseModel):
     """A prior; `ready_at` and `adapter_sha256` are null until its job has succeeded."""
 
@@ -25,6 +35,9 @@ class PriorBody(ResponseModel):
 
     adapter_sha256: str | None
     """SHA-256 of the adapter file that edits use, in hexadecimal; null until the training has succeeded."""
+
+    base_model: TrainedModel | None
+    """Base model that it was trained on; null until the training has succeeded."""
 
     reference_ids: list[str]
     """Ids of the images that the prior was trained on, in the order of its captions. Some may be deleted since. Empty
@@ -42,8 +55,9 @@ class PriorBody(ResponseModel):
     @classmethod
     def of(cls, prior: Prior, warnings: Iterable[Mapping[str, str]]) -> "PriorBody":
         """The body of a row, with the warnings of its newest job."""
-        columns = {name: getattr(prior, name) for name in PriorBody.model_fields if name != "warnings"}
-        return PriorBody.model_validate(columns | {"warnings": list(warnings)})
+        made = {"warnings": list(warnings), "base_model": _trained_model(prior.manifest or {})}
+        columns = {name: getattr(prior, name) for name in PriorBody.model_fields if name not in made}
+        return PriorBody.model_validate(columns | made)
 
 
 class SnapshotBody(ResponseModel):
@@ -104,6 +118,11 @@ def downloadable_prior(service: Service, session: Session, prior: Prior) -> Down
         artefacts=[_file(service, file, found) for file in files],
         snapshots=[_snapshot(service, snapshot) for snapshot in found],
     )
+
+
+def _trained_model(manifest: Mapping[str, Any]) -> TrainedModel | None:
+    name, fingerprint = manifest.get("base_model"), manifest.get("fingerprint")
+    return TrainedModel(name=str(name), fingerprint=str(fingerprint)) if fingerprint else None
 
 
 def _snapshot(service: Service, snapshot: Snapshot) -> SnapshotBody:

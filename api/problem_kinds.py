@@ -53,6 +53,8 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "range_not_satisfiable": ProblemKind(416, "The file has none of the requested bytes"),
     "invalid_request": ProblemKind(422, "The request is invalid"),
     "snapshot_unknown": ProblemKind(422, "The prior has no such snapshot"),
+    "base_model_unknown": ProblemKind(422, "The service does not know the base model"),
+    "base_model_mismatch": ProblemKind(422, "The prior belongs to another base model"),
     "priors_not_mixable": ProblemKind(422, "The priors cannot be mixed"),
     "idempotency_key_reused": ProblemKind(422, "The idempotency key belongs to another request"),
     "image_too_many_pixels": ProblemKind(422, "The image has too many pixels"),
@@ -77,6 +79,7 @@ PROBLEM_KINDS: Mapping[str, ProblemKind] = {
     "too_many_bodies": ProblemKind(429, "The project sends too much at once", retryable=True),
     "internal": ProblemKind(500, "The service failed", retryable=True),
     "unavailable": ProblemKind(503, "The database is not available", retryable=True),
+    "default_base_model_unknown": ProblemKind(503, "No worker has had the default base model yet", retryable=True),
     "policy_unavailable": ProblemKind(503, "The operator's policy is not available", retryable=True),
     "storage_unavailable": ProblemKind(503, "The object storage is not available", retryable=True),
 }

@@ -21,11 +21,12 @@ from benchmarks.stored_maps import store_maps
 from lipe_core import sdxl
 from lipe_core.adapters import lora
 from lipe_core.adapters.prior import Manifest, Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.methods.nima import edit as nima
 from lipe_core.methods.nima.config import NimaConfig
 from lipe_core.methods.request import EditRequest
 from lipe_core.recipe import load_recipe
-from lipe_core.sdxl import BaseModel, record_attention
+from lipe_core.sdxl import record_attention
 from lipe_core.subject import Subject
 from menagerie.experiment import image_of
 from menagerie.subjects import benchmark

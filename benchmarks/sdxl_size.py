@@ -22,7 +22,7 @@ _HEAD = 64
 _TEXT_LENGTH = 77
 _VOCABULARY = 49408
 _LARGEST_FILE = "2GB"  # a file is copied in memory while it is written
-_WORDS = (TOKEN, "a", "an", "photo", "of", "dog", "in", "the", "sitting", "standing", "asleep", "jumping", "backpack")
+WORDS = (TOKEN, "a", "an", "photo", "of", "dog", "in", "the", "sitting", "standing", "asleep", "jumping", "backpack")
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def write_checkpoint(
     Without `tokenizers`, they know the words of the benchmark's prompts only; the embedding tables have SDXL's size.
     """
     torch.manual_seed(0)
-    first_tokenizer, second_tokenizer = tokenizers or (build_tokenizer(_WORDS, _TEXT_LENGTH),) * 2
+    first_tokenizer, second_tokenizer = tokenizers or (build_tokenizer(WORDS, _TEXT_LENGTH),) * 2
     tokens = len(first_tokenizer)
     first, second = text_config(scale, tokens, 768, 12), text_config(scale, tokens, 1280, 32)
-    with _default_dtype(dtype):
+    with default_dtype(dtype):
         pipeline = StableDiffusionXLPipeline(
             vae=vae(scale),
             text_encoder=CLIPTextModel(first),
@@ -85,9 +85,9 @@ def write_checkpoint(
 def model(scale: Scale, device: torch.device, dtype: torch.dtype) -> BaseModel:
     """The networks with random weights, made on the device."""
     torch.manual_seed(0)
-    tokenizer = build_tokenizer(_WORDS, _TEXT_LENGTH)
+    tokenizer = build_tokenizer(WORDS, _TEXT_LENGTH)
     first, second = (text_config(scale, len(tokenizer), width, layers) for width, layers in ((768, 12), (1280, 32)))
-    with device, _default_dtype(dtype):
+    with device, default_dtype(dtype):
         network, autoencoder = unet(scale, first.hidden_size, second.hidden_size), vae(scale)
         encoders = CLIPTextModel(first), CLIPTextModelWithProjection(second)
     for each in (network, autoencoder, *encoders):
@@ -100,7 +100,7 @@ def model(scale: Scale, device: torch.device, dtype: torch.dtype) -> BaseModel:
 
 
 @contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Make new weights in this precision, since float32 weights of SDXL's size take 14 GB."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

@@ -19,7 +19,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from benchmarks.measure import ResourceMonitor
 from lipe_core import sdxl
-from lipe_core.sdxl import BaseModel
+from lipe_core.backbone import BaseModel
 from lipe_core.subject import Sample
 from lipe_core.training import dataset, train
 from lipe_core.training.config import PriorConfig

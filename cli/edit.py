@@ -50,6 +50,12 @@ def edit(
         bool,
         typer.Option("--use-prior/--no-prior", help="--no-prior edits with the base model alone and needs --subject."),
     ] = True,
+    base_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Name or fingerprint of the base model. Default: that of the newest prior, or the service's."
+        ),
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option(help="A parameter of the method, as name=value: steps=20. Repeatable. /docs lists them."),
@@ -119,6 +125,7 @@ def edit(
                 "negative_prompt": negative_prompt,
                 "method": method,
                 "use_prior": use_prior,
+                "base_model": base_model,
                 "preset": preset,
                 "identity": identity,
                 "change": change,

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from cli.consent_options import ConsentFor, ConsentOf, ConsentUntil, Evidence, NotAPerson, receipt
-from cli.service import ApiKey, Url, connect, follow_job, image_source
+from cli.service import ApiKey, BaseModelOption, Url, connect, follow_job, image_source
 from cli.settings_file import Data
 from cli.train import new_subject
 from lipe_client import Category
@@ -28,6 +28,7 @@ def import_prior(
     category: Annotated[
         Category | None, typer.Option(help="The new subject's category. Default: derived from the class noun.")
     ] = None,
+    base_model: BaseModelOption = None,
     consent_of: ConsentOf = "",
     consent_for: ConsentFor = "",
     consent_until: ConsentUntil = None,
@@ -49,7 +50,7 @@ def import_prior(
     console = Console(stderr=True)
     with connect(url, api_key, console, data) as lipe:
         if subject:
-            job = lipe.import_prior(subject, file)
+            job = lipe.import_prior(subject, file, base_model=base_model)
         else:
             created = new_subject(
                 lipe,
@@ -62,7 +63,7 @@ def import_prior(
                 not_a_person=not_a_person,
             )
             with created as one:
-                job = lipe.import_prior(one, file)
+                job = lipe.import_prior(one, file, base_model=base_model)
         print(f"subject {job.subject_id}\nprior {job.prior_id}", flush=True)
         console.print(f"job {job.id}", highlight=False)
         if wait:

@@ -19,6 +19,10 @@ LOCAL_URL = "http://127.0.0.1:8000"
 Url = Annotated[
     str | None, typer.Option(envvar="LIPE_URL", help=f"The service's URL. Default: {LOCAL_URL}.", show_default=False)
 ]
+BaseModelOption = Annotated[
+    str | None,
+    typer.Option(help="Name or fingerprint of the base model, as `lipe status` prints it. Default: the service's."),
+]
 ApiKey = Annotated[str, typer.Option(envvar="LIPE_API_KEY", help="The API key. Prefer the environment variable.")]
 
 

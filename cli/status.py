@@ -16,6 +16,7 @@ from cli.settings_file import DEFAULT_DATA, NAME, Data
 from lipe_client import Client, ServedModel
 
 NOT_READY = 1
+KINDS = {"prior": "priors", "edit": "edits", "captions": "captions", "mask": "masks"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def describe(found: Status, present: datetime) -> list[str]:
         since = datetime.fromisoformat(found.since)
         lines.append(f"up since    {since:%Y-%m-%d %H:%M} UTC ({_duration((present - since).total_seconds())})")
     for model in found.models:
-        size, kinds = f"{model['native_size']} px", " and ".join(f"{kind}s" for kind in model["kinds"])
+        size, kinds = f"{model['native_size']} px", " and ".join(KINDS.get(kind, kind) for kind in model["kinds"])
         miniature = ", which knows no photos" if model["miniature"] else ""
         workers = "1 worker" if model["workers"] == 1 else f"{model['workers']} workers"
         lines.append(f"base model  {model['name']} ({model['family']}, {size}{miniature}): {workers} for {kinds}")

@@ -11,7 +11,16 @@ from rich.console import Console
 
 from cli.consent_options import ConsentFor, ConsentOf, ConsentUntil, Evidence, NotAPerson, receipt
 from cli.dry_run import DryRunOption, deleted_afterwards, print_dry_run
-from cli.service import ApiKey, Url, connect, follow_job, image_source, parse_parameters, uploaded_images
+from cli.service import (
+    ApiKey,
+    BaseModelOption,
+    Url,
+    connect,
+    follow_job,
+    image_source,
+    parse_parameters,
+    uploaded_images,
+)
 from cli.settings_file import Data
 from lipe_client import Artefact, Category, Client, Preset, Problem, Progress, Subject
 
@@ -41,6 +50,7 @@ def train(
     consent_until: ConsentUntil = None,
     evidence: Evidence = "",
     not_a_person: NotAPerson = False,
+    base_model: BaseModelOption = None,
     preset: Annotated[
         Preset, typer.Option(help="Time against likeness: fast halves the training steps, best doubles them.")
     ] = "balanced",
@@ -73,6 +83,7 @@ def train(
     if subject and (captions or name or category or consent or not_a_person):
         raise typer.BadParameter("--name, --captions, --category and those of consent belong to a new subject")
     options: dict[str, Any] = {
+        "base_model": base_model,
         "preset": preset,
         "parameters": parse_parameters(parameter, "--parameter"),
         "regularization": parse_parameters(regularization, "--regularization"),

@@ -43,6 +43,10 @@ QUEUE = [
     Panel("Queued jobs", "short", {"{{kind}}": whole("lipe_jobs", "kind", '{state="queued"}')}),
     Panel("Running jobs", "short", {"{{kind}}": whole("lipe_jobs", "kind", '{state="running"}')}),
     Panel("Oldest queued job", "s", {"{{kind}}": whole("lipe_jobs_oldest_seconds", "kind", '{state="queued"}')}),
+    Panel(
+        "Queued jobs that no live worker can do", "short",
+        {"{{kind}} {{base_model}}": whole("lipe_jobs_unserved", "kind, base_model")},
+    ),
     Panel("Jobs finished", "ops", {"{{kind}} {{outcome}}": rate("lipe_jobs_finished_total", "kind, outcome")}),
     Panel(
         "Failures by code", "ops",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, String, and_, bindparam, func, literal, select
+from sqlalchemy import ColumnElement, Executable, String, and_, bindparam, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from ledger import workers
@@ -42,19 +42,24 @@ def find(
     prior_id: str | None,
     image_id: str,
     mask_image_id: str | None,
+    base_model: str | None = None,
 ) -> EditInputs:
     """Look up by the prior, with its subject; or by the subject, with a ready prior if there is one.
 
-    It is the newest one of a base model that a live worker has loaded, or else the newest one.
+    It is the newest one of a base model that a live worker has loaded, or else the newest one. With the fingerprint
+    `base_model`, it is one of that base model.
     """
     named = {"project": project_id, "subject": subject_id, "prior": prior_id, "image": image_id, "mask": mask_image_id}
+    named["base_model"] = base_model
     (found,) = _FIND(session, **named)
     return EditInputs(*found)
 
 
 def _find() -> Executable:
     project, subject, prior = (bindparam(name, type_=String) for name in ("project", "subject", "prior"))
-    ready = (Prior.project_id == project, Prior.subject_id == subject, Prior.ready_at.is_not(None))
+    wanted = bindparam("base_model", type_=String)
+    is_wanted = or_(wanted.is_(None), _base_model(Prior) == wanted)
+    ready = (Prior.project_id == project, Prior.subject_id == subject, Prior.ready_at.is_not(None), is_wanted)
     fits = workers.has_loaded("edit", _base_model(Prior))
     newest = select(Prior.id).where(*ready).order_by(fits.desc(), Prior.ready_at.desc()).limit(1).scalar_subquery()
     chosen, mask = aliased(Prior), aliased(Image)

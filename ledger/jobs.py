@@ -98,9 +98,10 @@ def of_edit(session: Session, project_id: str, edit_id: str) -> Job | None:
 
 
 def newest_alike(session: Session, job: Job) -> Job | None:
-    """The newest job for the same captions, or the same mask, as this one."""
+    """The newest job for the same captions, or the same mask on the same base model, as this one."""
     same = (Job.project_id == job.project_id, Job.subject_id == job.subject_id, Job.kind == job.kind)
-    query = select(Job).where(*same, Job.parameters == job.parameters)
+    model = Job.base_model.is_not_distinct_from(job.base_model)
+    query = select(Job).where(*same, model, Job.parameters == job.parameters)
     return session.scalars(query.order_by(Job.created_at.desc()).limit(1)).first()
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
-from ledger import leases
-from ledger.models import Delivery, Job, KindUsage, OutboxEntry, Project
-from ledger.states import TERMINAL, State
+from ledger import leases, workers
+from ledger.models import Delivery, Job, KindUsage, KnownModel, OutboxEntry, Project
+from ledger.states import JOB_KINDS, TERMINAL, State
 from ledger.usage import TODAY
 
 MOST_PROJECTS = 100
@@ -33,6 +33,14 @@ class Outbox:
 
     depth: int
     oldest_seconds: float
+
+
+class Unserved(NamedTuple):
+    """Queued jobs that no live worker can do. `base_model`: its name, or its fingerprint; "" for jobs of any."""
+
+    kind: str
+    base_model: str
+    depth: int
 
 
 class ProjectQueue(NamedTuple):
@@ -80,6 +88,29 @@ def queues(session: Session) -> list[Queue]:
         query = select(Job.kind, func.count(), age).where(Job.state == state).group_by(Job.kind)
         found += [Queue(kind, state, depth, float(seconds)) for kind, depth, seconds in session.execute(query)]
     return found
+
+
+def unserved(session: Session) -> list[Unserved]:
+    """The queued jobs that no live worker can do, by kind and base model."""
+    # Grouped first, so that the workers are compared with a few rows and not with each job of a long queue.
+    waits = (
+        select(Job.kind, Job.base_model, func.count().label("depth"))
+        .where(Job.state == State.QUEUED)
+        .group_by(Job.kind, Job.base_model)
+        .subquery()
+    )
+    is_served = or_(
+        *((waits.c.kind == kind) & workers.is_served(kind, waits.c.base_model) for kind in JOB_KINDS),
+    )
+    name = func.coalesce(KnownModel.name, waits.c.base_model, "")
+    query = (
+        select(waits.c.kind, name, func.sum(waits.c.depth))
+        .outerjoin(KnownModel, KnownModel.fingerprint == waits.c.base_model)
+        .where(~is_served)
+        .group_by(waits.c.kind, name)
+        .order_by(waits.c.kind, name)
+    )
+    return [Unserved(kind, base_model, int(depth)) for kind, base_model, depth in session.execute(query)]
 
 
 def expired_leases(session: Session) -> int:

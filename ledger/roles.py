@@ -26,7 +26,7 @@ ENDPOINT = "SELECT (id, project_id, url, events, disabled_at)"
 
 RIGHTS: Mapping[Program, Mapping[str, str]] = {
     "api": {
-        **dict.fromkeys(("artefacts", "leases", "workers"), READ),
+        **dict.fromkeys(("artefacts", "base_models", "leases", "workers"), READ),
         **dict.fromkeys(("decisions", "events"), ADD),
         **dict.fromkeys(
             ("consents", "erasures", "jobs", "keys", "shares", "usage", "usage_by_kind", "webhook_deliveries"), CHANGE
@@ -38,7 +38,7 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         "projects": "SELECT, UPDATE (webhook_secrets, former_secret_expires_at)",
     },
     "dispatcher": {
-        **dict.fromkeys(("artefacts", "subject_references"), READ),
+        **dict.fromkeys(("artefacts", "base_models", "subject_references"), READ),
         **dict.fromkeys(("decisions", "events"), ADD),
         **dict.fromkeys(("erasures", "shares", "usage", "usage_by_kind", "webhook_deliveries"), CHANGE),
         **dict.fromkeys(("consents", "jobs"), "SELECT, UPDATE"),
@@ -63,7 +63,7 @@ RIGHTS: Mapping[Program, Mapping[str, str]] = {
         **dict.fromkeys(("artefacts", "decisions", "events", "outbox", "webhook_deliveries"), ADD),
         **dict.fromkeys(("jobs", "priors"), "SELECT, UPDATE"),
         "projects": f"SELECT (id, result_kind, visible_label, weight, max_running_jobs), {LOCK}",
-        **dict.fromkeys(("shares", "usage", "usage_by_kind"), CHANGE),
+        **dict.fromkeys(("base_models", "shares", "usage", "usage_by_kind"), CHANGE),
         "webhook_endpoints": ENDPOINT,
         **dict.fromkeys(("leases", "workers"), ALL),
     },

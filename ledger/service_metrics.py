@@ -43,7 +43,13 @@ def _queues(session: Session) -> Iterator[Metric]:
     for queue in queue_metrics.queues(session):
         depth.add_metric([queue.kind, queue.state], queue.depth)
         age.add_metric([queue.kind, queue.state], queue.oldest_seconds)
+    unserved = GaugeMetricFamily(
+        "lipe_jobs_unserved", "Queued jobs that no live worker can do.", labels=["kind", "base_model"]
+    )
+    for row in queue_metrics.unserved(session):
+        unserved.add_metric([row.kind, row.base_model], row.depth)
     outbox = queue_metrics.outbox(session)
+    yield unserved
     yield depth
     yield age
     for name, description, value in (

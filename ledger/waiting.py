@@ -14,7 +14,7 @@ from ledger import workers
 from ledger.models import Job, Project
 from ledger.states import JOB_KINDS, State
 
-Reason = Literal["no_worker_serves_it", "quota", "jobs_before_it", "workers_busy"]
+Reason = Literal["no_worker_serves_it", "no_worker_has_its_base_model", "quota", "jobs_before_it", "workers_busy"]
 MAX_POSITION = 200
 """Positions are counted up to here, so that the query reads no more rows in a long queue."""
 
@@ -37,7 +37,7 @@ def of_jobs(session: Session, project_id: str, jobs: Sequence[Job], *, max_runni
 
 
 def _query(project_id: str, job_ids: Sequence[str]) -> Select[Any]:
-    """Rows: id, position, whether a live worker can do it, the project's running jobs, and its own quota of them."""
+    """Rows: id, position, whether a live worker can do it and takes its kind, the project's running jobs, its quota."""
     mine = select(Job.id, Job.kind, Job.rank_at).where(Job.project_id == project_id, Job.state == State.QUEUED)
     first = mine.order_by(Job.rank_at, Job.id).limit(MAX_POSITION).subquery()
     place = func.row_number().over(partition_by=first.c.kind, order_by=(first.c.rank_at, first.c.id))
@@ -45,8 +45,16 @@ def _query(project_id: str, job_ids: Sequence[str]) -> Select[Any]:
     running = select(func.count()).where(Job.project_id == project_id, Job.state == State.RUNNING).scalar_subquery()
     quota = select(Project.max_running_jobs).where(Project.id == project_id).scalar_subquery()
     is_served = case(*((Job.kind == kind, workers.is_served(kind, Job.base_model)) for kind in JOB_KINDS))
+    takes_kind = case(*((Job.kind == kind, workers.takes(kind)) for kind in JOB_KINDS))
     return (
-        select(Job.id, ranked.c.position, is_served.label("is_served"), running.label("running"), quota.label("quota"))
+        select(
+            Job.id,
+            ranked.c.position,
+            is_served.label("is_served"),
+            takes_kind.label("takes_kind"),
+            running.label("running"),
+            quota.label("quota"),
+        )
         .outerjoin(ranked, ranked.c.id == Job.id)
         .where(Job.project_id == project_id, Job.id.in_(job_ids))
     )
@@ -54,7 +62,7 @@ def _query(project_id: str, job_ids: Sequence[str]) -> Select[Any]:
 
 def _reason(row: Any, max_running: int) -> Reason:
     if not row.is_served:
-        return "no_worker_serves_it"
+        return "no_worker_has_its_base_model" if row.takes_kind else "no_worker_serves_it"
     if row.running >= (max_running if row.quota is None else row.quota):
         return "quota"
     return "workers_busy" if row.position == 1 else "jobs_before_it"

@@ -150,7 +150,12 @@ def is_served(kind: JobKind, base_model: SQLColumnExpression[str | None]) -> Col
     return select(Worker).where(*_live(kind), fits).exists()
 
 
-def has_loaded(kind: JobKind, base_model: ColumnElement[str]) -> ColumnElement[bool]:
+def takes(kind: JobKind) -> ColumnElement[bool]:
+    """Condition: a live worker takes jobs of this kind."""
+    return select(Worker).where(*_live(kind)).exists()
+
+
+def has_loaded(kind: JobKind, base_model: SQLColumnExpression[str]) -> ColumnElement[bool]:
     """Condition: a live worker takes jobs of this kind and has loaded this base model."""
     return select(Worker).where(*_live(kind), _fingerprint() == base_model).exists()
 

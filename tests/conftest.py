@@ -43,14 +43,14 @@ SERVER_IMPORTS = frozenset({postgres, s3, valkey})
 MODEL_FIXTURES = frozenset(
     {
         "checkpoint", "tiny_checkpoint", "model", "deep_model", "device", "llava",
-        "clip_folder", "dinov2_folder", "lpips", "judge", "judges", "probe",
+        "klein_folder", "klein", "clip_folder", "dinov2_folder", "lpips", "judge", "judges", "probe",
     }
 )  # fmt: skip
 """Fixtures that write or load a network."""
 MODEL_IMPORTS = frozenset(
     {
         "CHECKPOINT", "load_clip", "load_dinov2", "load_judge", "load_judges", "load_probe", "load_wholeness",
-        "write_checkpoint", "write_llava",
+        "write_checkpoint", "write_klein", "write_llava",
     }
 )  # fmt: skip
 """Names whose import means that a test file writes or loads a network."""

@@ -10,6 +10,7 @@ MAX_BYTES = 1_000_000
 MAX_PNG_BYTES = 300_000
 MINIATURE = "weights of the miniature, which tests and `make demo` use; committed once an issue"
 LARGE_FILES = {
+    "docs/openapi.json": "the contract of the API, which is written from the code and compared with it",
     "menagerie/captioner/model.safetensors": MINIATURE,
     "menagerie/checkpoint/text_encoder_2/model.safetensors": MINIATURE,
     "menagerie/checkpoint/unet/diffusion_pytorch_model.safetensors": MINIATURE,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ledger import priors, workers
+from ledger import base_models, priors, workers
 from ledger.database import UNAVAILABLE
 from ledger.version import VERSION
 from ledger.workers import Facts
@@ -109,5 +109,6 @@ def _report(context: WorkerContext, kinds: Sequence[str], model: dict[str, Any],
     try:
         with context.begin() as session:
             workers.report(session, context.name, kinds, model, facts)
+            base_models.remember(session, model)
     except (SQLAlchemyError, *UNAVAILABLE) as error:
         log.warning("cannot report this worker, which tries again: %s", error)

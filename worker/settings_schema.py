@@ -69,6 +69,7 @@ def settings_schema() -> dict[str, Any]:
                 "seeded": method.config.seeded,
                 "has_negative_prompt": method.has_negative_prompt,
                 "has_prior": not method.needs_references,
+                "families": list(method.families) if method.families else None,
                 "choices": choices[name],
                 **_for_requests(method.config, METHOD_LIMITS),
             }

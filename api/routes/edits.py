@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
+from api.base_model import BASE_MODEL_PROBLEMS, model_of_edit, named_model
 from api.consent import consent_ended
 from api.dry_run import DryRunBody, dry_run
 from api.edit_body import DownloadableEdit, EditBody, edit_files, edit_results
@@ -28,6 +29,7 @@ from api.problems import Problem, problem_responses
 from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from ledger import artefacts, edit_inputs, edits, images, jobs, policy, projects, results
+from ledger.base_models import BaseModel
 from ledger.edit_inputs import EditInputs
 from ledger.models import Job
 from ledger.policy import Question
@@ -42,6 +44,8 @@ EDIT_PROBLEMS = (
     "consent_required",
     "consent_ended",
     "mask_size_mismatch",
+    *BASE_MODEL_PROBLEMS,
+    "base_model_mismatch",
     *POLICY_PROBLEMS,
 )
 """Codes that an edit and its dry run may answer with."""
@@ -130,15 +134,17 @@ def _create_job(
     idempotent: IdempotentRequest, new_edit: NewEdit, parameters: dict[str, Any], request: Request, session: Session
 ) -> Job:
     _check_marks(session, idempotent, new_edit)
+    settings, named = idempotent.service.settings, named_model(session, new_edit.base_model, "edit")
+    inputs = _inputs(session, idempotent.project_id, new_edit, named)
+    subject_id, prior_id = inputs.subject_id, inputs.prior_id if new_edit.use_prior else None
+    base_model = model_of_edit(session, settings, named, new_edit.method, inputs if prior_id else None)
     given, choices = new_edit.parameters.given(), new_edit.choices()
     rules = [GUIDED] if new_edit.negative_prompt else []
-    if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules):
+    if refusal := contradiction(session, "edit", new_edit.method, given, choices, rules, base_model):
         raise problems.invalid(refusal, param="parameters")
-    inputs = _inputs(session, idempotent.project_id, new_edit)
-    subject_id, prior_id = inputs.subject_id, inputs.prior_id if new_edit.use_prior else None
     assert subject_id is not None  # noqa: S101 - `_inputs` has checked it
     shown, has_statement = others_shown(session, subject_id, inputs.faces), new_edit.other_people is not None
-    require_statement(idempotent.service.settings, shown, has_statement)
+    require_statement(settings, shown, has_statement)
     mix = checked_mix(session, idempotent.project_id, new_edit.mix, prior_id) if new_edit.mix and prior_id else None
     edit = edits.draft(
         idempotent.project_id,
@@ -167,7 +173,7 @@ def _create_job(
         idempotency_key=idempotent.key,
         deadline_seconds=new_edit.deadline_seconds,
         priority=new_edit.priority,
-        base_model=inputs.base_model if prior_id else None,
+        base_model=base_model,
     )
     note_others(session, job, shown, has_statement, caller_of(request).actor)
     return job
@@ -185,7 +191,7 @@ def _check_marks(session: Session, idempotent: IdempotentRequest, new_edit: NewE
         raise problems.invalid(detail, param="visible_label")
 
 
-def _inputs(session: Session, project_id: str, new_edit: NewEdit) -> EditInputs:
+def _inputs(session: Session, project_id: str, new_edit: NewEdit, named: BaseModel | None) -> EditInputs:
     """The rows that the edit names. Raises Problem unless all of it exists and fits."""
     inputs = edit_inputs.find(
         session,
@@ -194,6 +200,7 @@ def _inputs(session: Session, project_id: str, new_edit: NewEdit) -> EditInputs:
         prior_id=new_edit.prior_id,
         image_id=new_edit.image_id,
         mask_image_id=new_edit.mask_image_id,
+        base_model=named.fingerprint if named else None,
     )
     if new_edit.prior_id is not None:
         _check_prior(inputs, new_edit.prior_id)
@@ -202,7 +209,11 @@ def _inputs(session: Session, project_id: str, new_edit: NewEdit) -> EditInputs:
     if inputs.consent_ended:
         raise consent_ended()
     if new_edit.use_prior and inputs.prior_id is None:
-        detail = f"the subject has no ready prior: POST /v1/subjects/{inputs.subject_id}/priors and wait for its job"
+        of_model = f" of the base model {named.name}" if named else ""
+        detail = (
+            f"the subject has no ready prior{of_model}: POST /v1/subjects/{inputs.subject_id}/priors "
+            f"{'with this base_model ' if named else ''}and wait for its job"
+        )
         raise Problem("prior_not_ready", detail, param="subject_id")
     require_subject(new_edit, f"{inputs.token} {inputs.class_noun}")
     _check_images(inputs, new_edit)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from api import problems
 from api.artefact_body import ArtefactBody, artefact_body
 from api.auth import CallerDep
+from api.base_model import BASE_MODEL_PROBLEMS, model_of_job
 from api.consent import consent_ended
 from api.fields import (
     DeadlineSeconds,
@@ -29,6 +30,7 @@ from api.service import ServiceDep
 from api.submission import JOB_PROBLEMS, WaitDep, submit_job
 from api.webhook_choice import require_webhook_url
 from ledger import artefacts, edit_inputs, images, jobs
+from ledger.edit_inputs import EditInputs
 from ledger.models import Job
 from ledger.states import State
 from ledger.webhooks import MaskEventType
@@ -108,7 +110,7 @@ class MaskBody(ResponseModel):
     status_code=202,
     operation_id="create_mask",
     response_model=JobBody,
-    responses=problem_responses(*JOB_PROBLEMS, "consent_ended"),
+    responses=problem_responses(*JOB_PROBLEMS, *BASE_MODEL_PROBLEMS, "consent_ended"),
 )
 async def create_mask(new_mask: NewMask, request: Request, idempotent: IdempotencyDep, wait: WaitDep) -> Response:
     """Find the subject in an image; 202 with the job. Its result is at `/v1/masks/{job_id}`."""
@@ -171,5 +173,13 @@ def _create_job(idempotent: IdempotentRequest, new_mask: NewMask, request_id: st
         idempotency_key=idempotent.key,
         deadline_seconds=new_mask.deadline_seconds,
         priority=new_mask.priority,
-        base_model=inputs.base_model if inputs.ready_at is not None else None,
+        base_model=_base_model(session, idempotent, inputs),
     )
+
+
+def _base_model(session: Session, idempotent: IdempotentRequest, inputs: EditInputs) -> str | None:
+    """The fingerprint of the base model that the job needs: its prior's, or the service's default. None: any."""
+    if inputs.ready_at is not None:
+        return inputs.base_model
+    model = model_of_job(session, idempotent.service.settings, None, "mask")
+    return model.fingerprint if model else None

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import caller_of
+from api.base_model import BASE_MODEL_PROBLEMS, BaseModelName, model_of_job
 from api.consent import require_valid
 from api.fields import Id, Metadata, PathId, RequestModel, WebhookUrl, check_url
 from api.idempotency import IdempotencyDep, IdempotentRequest, json_response
@@ -36,6 +37,10 @@ class NewImport(RequestModel):
     """Id of an upload of the type `application/x-safetensors`, whose file must have arrived. Each upload makes one
     prior."""
 
+    base_model: BaseModelName | None = None
+    """Name or fingerprint of the base model that the LoRA was trained on, as `GET /v1/models` has them. Default: the
+    service's. Give it if the service has several."""
+
     metadata: Metadata = Field(default_factory=dict)
     webhook_url: WebhookUrl | None = None
     """URL that gets the events of this job. Default: only the project's endpoints get them. Give it if the receiver
@@ -59,6 +64,7 @@ class NewImport(RequestModel):
     responses=problem_responses(
         *JOB_PROBLEMS,
         *POLICY_PROBLEMS,
+        *BASE_MODEL_PROBLEMS,
         "consent_ended",
         "upload_incomplete",
         "upload_used",
@@ -101,6 +107,7 @@ def _create_job(
     if subjects.get(session, idempotent.project_id, subject_id) is None:
         raise problems.not_found("subject", subject_id)
     require_valid(session, subject_id)
+    model = model_of_job(session, idempotent.service.settings, new_import.base_model, "prior")
     use_upload(session, idempotent, new_import.upload_id)
     priors.create(session, idempotent.project_id, subject_id, prior_id=prior_id)
     return jobs.submit(
@@ -115,4 +122,5 @@ def _create_job(
         webhook_events=new_import.webhook_events or (),
         request_id=request_id,
         idempotency_key=idempotent.key,
+        base_model=model.fingerprint if model else None,
     )

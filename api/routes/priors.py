@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
+from api.base_model import BASE_MODEL_PROBLEMS, BaseModelName, model_of_job
 from api.choices import Preset, chosen
 from api.consent import require_valid
 from api.dry_run import DryRunBody, dry_run
@@ -57,6 +58,10 @@ class NewPrior(RequestModel):
     """Settings of the images of the class, which the base model generates. Default: the recipe of the base model.
     Most trainings need no change."""
 
+    base_model: BaseModelName | None = None
+    """Name or fingerprint of the base model to train on, as `GET /v1/models` has them. Default: the service's. The
+    prior works with this base model only. Give it if the service has several."""
+
     previews: Annotated[int, Field(ge=0, le=20)] = 4
     """Largest number of preview images during the training. Set 0 for the fastest training."""
 
@@ -89,7 +94,7 @@ OptionalNewPrior = Annotated[NewPrior, Body(default_factory=NewPrior)]
     status_code=202,
     operation_id="train_prior",
     response_model=JobBody,
-    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS, "consent_ended"),
+    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS, *BASE_MODEL_PROBLEMS, "consent_ended"),
 )
 async def train_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, wait: WaitDep, new_prior: OptionalNewPrior
@@ -105,7 +110,7 @@ async def train_prior(
     "/subjects/{subject_id}/priors/dry-run",
     operation_id="dry_run_prior",
     response_model=DryRunBody,
-    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS, "consent_ended"),
+    responses=problem_responses(*JOB_PROBLEMS, *POLICY_PROBLEMS, *BASE_MODEL_PROBLEMS, "consent_ended"),
 )
 async def dry_run_prior(
     subject_id: PathId, request: Request, idempotent: IdempotencyDep, new_prior: OptionalNewPrior
@@ -177,6 +182,7 @@ def _create_job(
     if subjects.get(session, idempotent.project_id, subject_id) is None:
         raise problems.not_found("subject", subject_id)
     require_valid(session, subject_id)
+    model = model_of_job(session, idempotent.service.settings, new_prior.base_model, "prior")
     prior = priors.create(session, idempotent.project_id, subject_id)
     return jobs.submit(
         session,
@@ -198,4 +204,5 @@ def _create_job(
         idempotency_key=idempotent.key,
         deadline_seconds=new_prior.deadline_seconds,
         priority=new_prior.priority,
+        base_model=model.fingerprint if model else None,
     )

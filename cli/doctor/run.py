@@ -12,7 +12,7 @@ from cli.doctor.finding import Finding, Result, failed
 from cli.doctor.machine import check_device, check_disk, check_memory, check_packages, check_python
 from cli.doctor.partial_settings import PartialSettings, check_settings, read_settings
 from cli.doctor.plan import PARTS, plan_phase
-from cli.doctor.servers import check_broker, check_clock, check_database, check_storage
+from cli.doctor.servers import check_broker, check_clock, check_database, check_queue, check_storage
 
 NO_FAULT, FAULT = 0, 1
 STYLES = {Result.FINE: "green", Result.FAILED: "red", Result.UNCHECKED: "yellow", Result.PLAN: "cyan"}
@@ -28,6 +28,7 @@ CHECKS: dict[str, Check] = {
     "base model": check_base_model,
     "database": check_database,
     "clock": check_clock,
+    "queue": check_queue,
     "broker": check_broker,
     "storage": check_storage,
     "credentials": check_credentials,

@@ -1,13 +1,14 @@
-"""The checks of the servers: database, its clock, broker and storage."""
+"""The checks of the servers: database, its clock and the queue in it, broker and storage."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import ProgrammingError
 
 from cli.doctor.finding import Finding, failed, fine, one_line, unchecked
 from cli.doctor.partial_settings import PartialSettings
-from ledger import database, notify, schema
+from ledger import database, notify, queue_metrics, schema, workers
 from ledger.s3_client import credentials_source
 from ledger.storage import PROJECTS, NoSuchObject, Storage, StorageError
 
@@ -66,6 +67,30 @@ def _clock_difference(engine: Engine) -> timedelta:
         theirs = database.now(session)
         after = datetime.now(UTC)
     return before + (after - before) / 2 - theirs
+
+
+def check_queue(partial: PartialSettings) -> Finding:
+    """Whether live workers leave queued jobs that none of them can do."""
+    if lacking := partial.lacking("database_url"):
+        return unchecked("queue", f"set {lacking}")
+    engine = database.make_engine(partial.settings.database_url, pool_size=1)
+    try:
+        with database.unit_of_work(engine)() as session:
+            served, waiting = workers.served_models(session), queue_metrics.unserved(session)
+    except database.UNAVAILABLE:
+        return unchecked("queue", "the database does not answer")
+    except ProgrammingError:
+        return unchecked("queue", "the database has not the newest schema")
+    finally:
+        engine.dispose()
+    if not served:
+        return fine("queue", f"no worker is live; {sum(row.depth for row in waiting)} jobs wait")
+    live = ", ".join(f"{model.workers} of {model.description.get('name')}" for model in served)
+    if not waiting:
+        return fine("queue", f"live workers: {live}; they can do all that waits")
+    jobs = ", ".join(f"{row.kind} with {row.base_model or 'any base model'}: {row.depth}" for row in waiting)
+    advice = "start a worker of that kind and base model, or cancel the jobs"
+    return failed("queue", f"live workers: {live}; they cannot do jobs that wait ({jobs}): {advice}")
 
 
 def check_broker(partial: PartialSettings) -> Finding:

@@ -34,6 +34,18 @@ PROBLEMS: Mapping[str, str] = {
         "The prior has no snapshot of the step; `detail` lists those that it has. An imported prior has none. "
         "[Snapshots](snapshots.md) explains them."
     ),
+    "base_model_unknown": (
+        "No worker of this service has ever loaded the base model. `detail` lists those that workers have loaded, and "
+        "`GET /v1/models` those that they serve now."
+    ),
+    "base_model_mismatch": (
+        "The prior was trained on another base model than the request names. Leave `base_model` out, or train a prior "
+        "on that base model."
+    ),
+    "default_base_model_unknown": (
+        "The request names no base model, and no worker has loaded `LIPE_DEFAULT_BASE_MODEL` yet. Name one, or start "
+        "a worker of the default."
+    ),
     "priors_not_mixable": (
         "The priors have different base models, different kinds of weights, or the same token; `detail` says which. "
         "[Mixing two priors](mixing.md) lists what can be mixed."

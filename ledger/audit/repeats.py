@@ -28,7 +28,9 @@ def violations(session: Session, bounds: Bounds) -> Iterator[Violation]:
         func.lag(column).over(partition_by=(Job.kind, work), order_by=(Job.created_at, Job.id))
         for column in (Job.id, Job.state, Job.finished_at)
     ]
-    pairs = select(Job.id, Job.created_at, *(column.label(f"before_{n}") for n, column in enumerate(before))).subquery()
+    columns = (column.label(f"before_{n}") for n, column in enumerate(before))
+    # Captions and masks have neither: two of them may be about the same images.
+    pairs = select(Job.id, Job.created_at, *columns).where(work.is_not(None)).subquery()
     job_id, state, finished_at = (pairs.c[f"before_{n}"] for n in range(len(before)))
     live = or_(state.not_in(RETRYABLE), finished_at > pairs.c.created_at)
     for one, other in session.execute(select(job_id, pairs.c.id).where(job_id.is_not(None), live)):

@@ -32,7 +32,7 @@ from ledger.models.resources import (
     Usage,
 )
 from ledger.models.studies import Study, StudyAnswer, StudyImage, StudyItem, StudyRater
-from ledger.models.workers import Worker
+from ledger.models.workers import KnownModel, Worker
 
 METADATA = Row.metadata
 
@@ -50,6 +50,7 @@ __all__ = [
     "Image",
     "Job",
     "KindUsage",
+    "KnownModel",
     "KnownPeriod",
     "Lease",
     "OutboxEntry",

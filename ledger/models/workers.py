@@ -1,4 +1,4 @@
-"""The table of workers that run jobs."""
+"""The tables of workers that run jobs, and of their base models."""
 
 from typing import Any
 
@@ -27,3 +27,14 @@ class Worker(Row):
     adapters: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     is_draining: Mapped[bool] = mapped_column(server_default=text("false"))
     seen_at: Mapped[Moment]
+
+
+class KnownModel(Row):
+    """A base model that a worker has loaded, now or before: the fingerprint of its weights, and how it is called."""
+
+    __tablename__ = "base_models"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    family: Mapped[str]
+    created_at: Mapped[Moment]

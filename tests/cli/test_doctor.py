@@ -12,17 +12,20 @@ from typer.testing import CliRunner
 
 from cli.doctor import machine
 from cli.main import app
-from ledger import database, schema
+from ledger import base_models, database, schema, workers
+from ledger.database import UnitOfWork
+from ledger.models import Job, Project
 from ledger.settings import Settings
 from ledger.storage import PROJECTS, Storage
+from tests.support.factories import learn, make_subject
 from tests.support.layouts import UNET, Change, edited, overwritten, truncated
 
 PARTS = (
     "python", "packages", "device", "memory", "disk", "settings",
-    "base model", "database", "clock", "broker", "storage", "credentials",
+    "base model", "database", "clock", "queue", "broker", "storage", "credentials",
     "captioning", "training", "editing", "workers", "seconds",
 )  # fmt: skip
-SERVERS = ("database", "clock", "broker", "storage")
+SERVERS = ("database", "clock", "queue", "broker", "storage")
 
 
 @pytest.fixture
@@ -149,10 +152,28 @@ def test_wrong_and_missing_settings_are_named_and_the_others_checked(monkeypatch
 
 
 @pytest.mark.usefixtures("installed")
+def test_jobs_that_no_live_worker_can_do_are_a_fault(begin: UnitOfWork, storage: Storage, project: Project) -> None:
+    klein, sdxl = ({"name": name, "fingerprint": name * 2, "family": name} for name in ("klein", "sdxl"))
+    job = learn(begin, project, make_subject(begin, storage, project))
+    with begin() as session:
+        base_models.remember(session, klein)
+        session.get_one(Job, job.id).base_model = klein["fingerprint"]
+    assert examine()[1]["queue"] == ("fine", "no worker is live; 1 jobs wait")
+    with begin() as session:
+        workers.report(session, "a:1", ["prior"], sdxl)
+    status, lines = examine()
+    assert (status, failures(lines)) == (1, ["queue"])
+    assert "live workers: 1 of sdxl; they cannot do jobs that wait (prior with klein: 1)" in lines["queue"][1]
+    with begin() as session:
+        workers.report(session, "b:1", ["prior"], klein)
+    assert examine()[1]["queue"] == ("fine", "live workers: 1 of klein, 1 of sdxl; they can do all that waits")
+
+
+@pytest.mark.usefixtures("installed")
 def test_an_unreadable_url_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPE_DATABASE_URL", "postgresql://lipe@host:secret/lipe")
     status, lines = examine()
-    assert (status, failures(lines)) == (1, ["database", "clock"])
+    assert (status, failures(lines)) == (1, ["database", "clock", "queue"])
     assert "secret" not in str(lines)
 
 

@@ -40,7 +40,7 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 def test_the_stack_has_exactly_our_services() -> None:
     workers = {f"{device}-{kind}-worker" for device in ("cpu", "gpu") for kind in ("prior", "edit")}
     profiles = {worker: [worker[:3]] for worker in workers} | {"gpu-worker": ["one-gpu"]}
-    profiles |= {f"gpus-{kind}-worker": ["gpus"] for kind in ("prior", "edit")}
+    profiles |= {f"gpus-{kind}-worker": ["gpus"] for kind in ("prior", "edit")} | {"second-worker": ["second"]}
     others = {"proxy", "api", "dispatcher", "webhook-worker", "migrate", "postgres", "broker", "s3"}
     profiles |= {name: ["monitoring"] for name in MONITORING}
     assert set(SERVICES) == others | set(profiles)
@@ -227,12 +227,19 @@ def test_a_file_in_progress_has_room() -> None:
 def test_only_gpu_workers_reserve_a_gpu() -> None:
     reserving = {name for name, service in SERVICES.items() if "reservations" in service["deploy"]["resources"]}
     pool = {"gpus-prior-worker", "gpus-edit-worker"}
-    assert reserving == {"gpu-prior-worker", "gpu-edit-worker", "gpu-worker"} | pool
+    assert reserving == {"gpu-prior-worker", "gpu-edit-worker", "gpu-worker", "second-worker"} | pool
     for name in pool:
         (device,) = SERVICES[name]["deploy"]["resources"]["reservations"]["devices"]
         assert device["count"] == "all"  # and each worker takes a free one, by locks in a folder that they share
         assert SERVICES[name]["environment"]["LIPE_WORKERS_PER_GPU"] == "${LIPE_WORKERS_PER_GPU:-1}"
         assert "work:/data" in SERVICES[name]["volumes"]
+
+
+def test_the_second_pool_has_a_base_model_and_a_recipe_of_its_own() -> None:
+    own, first = SERVICES["second-worker"]["environment"], SERVICES["gpu-worker"]["environment"]
+    different = {name for name in first if own[name] != first[name]}
+    assert different == {"LIPE_BASE_MODEL", "LIPE_RECIPE"}
+    assert "LIPE_DEFAULT_BASE_MODEL" in SERVICES["api"]["environment"]
 
 
 @each_service

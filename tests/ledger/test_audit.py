@@ -8,12 +8,13 @@ from sqlalchemy import delete, func, text, update
 from sqlalchemy.exc import InternalError
 
 from ledger import audit as auditing
-from ledger import erasures, webhooks
+from ledger import erasures, jobs, webhooks
 from ledger.audit import INVARIANTS, artefacts, audit
 from ledger.audit.violation import Violation
 from ledger.database import UnitOfWork
 from ledger.models import Delivery, Erasure, Job, Project, WebhookEndpoint
 from ledger.settings import Settings
+from ledger.states import JobKind
 from ledger.storage import Storage, StorageError, StoredObject
 from tests.support.sample_project import SampleProject, make_sample_project
 from tests.support.violations import HOUR, VIOLATIONS, share_key
@@ -54,6 +55,16 @@ def test_what_is_not_late_yet_is_no_violation(begin: UnitOfWork, storage: Storag
             VIOLATIONS[name][2](session, storage, sample)
         session.execute(update(Erasure).values(finished_at=None))
     assert found(begin, storage, patience=2 * HOUR) == []
+
+
+def test_two_masks_and_two_captions_are_no_repeated_work(
+    begin: UnitOfWork, storage: Storage, project: Project, sample: SampleProject
+) -> None:
+    kinds: tuple[JobKind, ...] = ("mask", "captions")
+    with begin() as session:
+        for kind in kinds * 2:
+            jobs.submit(session, project.id, kind, subject_id=sample.subject, parameters={})
+    assert found(begin, storage) == []
 
 
 def test_a_key_may_be_used_again_after_its_lifetime(begin: UnitOfWork, storage: Storage, sample: SampleProject) -> None:

@@ -9,23 +9,18 @@ from diffusers import (
     Flux2KleinPipeline,
     Flux2Transformer2DModel,
 )
-from tokenizers.pre_tokenizers import ByteLevel
 from transformers import Qwen2TokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from benchmarks.flux2_random import build_tokenizer
 
 WORDS = ["a", "photo", "of", "sks", "dog", "cat", "sitting", "jumping", "in", "meadow", "user", "assistant"]
 TEXT_LAYERS, TEXT_WIDTH, LATENT_CHANNELS = 27, 16, 4
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
-)
-"""Qwen3's chat template without tools and system messages."""
 
 
 def write_klein(folder: Path, *, is_distilled: bool = False) -> None:
     """Write the checkpoint, with the same random weights at every call."""
     torch.manual_seed(0)
-    tokenizer = _tokenizer()
+    tokenizer = build_tokenizer(WORDS)
     pipeline = Flux2KleinPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=_vae(),
@@ -35,26 +30,6 @@ def write_klein(folder: Path, *, is_distilled: bool = False) -> None:
         is_distilled=is_distilled,
     )
     pipeline.save_pretrained(folder)
-
-
-def _tokenizer() -> Qwen2TokenizerFast:
-    """Byte-level byte-pair encoding with merges that make each of WORDS one token, with or without a space before."""
-    vocab, merges = sorted(ByteLevel.alphabet()), list[tuple[str, str]]()
-    for form in [*WORDS, *(f"\u0120{word}" for word in WORDS)]:
-        pieces = list(form)
-        while len(pieces) > 1:
-            merged = pieces[0] + pieces[1]
-            if merged not in vocab:
-                vocab.append(merged)
-                merges.append((pieces[0], pieces[1]))
-            pieces[:2] = [merged]
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
-    tokenizer = Qwen2TokenizerFast(
-        vocab={piece: number for number, piece in enumerate([*vocab, *special])}, merges=merges
-    )
-    tokenizer.add_special_tokens({"additional_special_tokens": special[1:]})
-    tokenizer.chat_template = TEMPLATE
-    return tokenizer
 
 
 def _text_config(tokenizer: Qwen2TokenizerFast) -> Qwen3Config:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from lipe_client.model import Model
+from lipe_client.models import ServedModel
 from lipe_client.version import VERSION
 
 ResponseT = TypeVar("ResponseT")
@@ -73,6 +74,11 @@ class Identified(Protocol):
 def id_of(resource: Identified | str) -> str:
     """The id of a resource; a string is taken as the id itself."""
     return resource if isinstance(resource, str) else resource.id
+
+
+def fingerprint_of(model: ServedModel | str | None) -> str | None:
+    """How a request names a base model: by its fingerprint, or as the caller does."""
+    return model.fingerprint if isinstance(model, ServedModel) else model
 
 
 def path_of(*parts: Identified | str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from lipe_client.call import Call, Listing, create, filters, id_of, no_content, path_of
+from lipe_client.call import Call, Listing, create, filters, fingerprint_of, id_of, no_content, path_of
 from lipe_client.dry_runs import dry_run_of
 from lipe_client.models import (
     Change,
@@ -19,6 +19,7 @@ from lipe_client.models import (
     PriorSummary,
     Result,
     ResultKind,
+    ServedModel,
     Status,
     Subject,
 )
@@ -44,6 +45,7 @@ class Edits:
         negative_prompt: str | None = None,
         method: Method | None = None,
         use_prior: bool | None = None,
+        base_model: ServedModel | str | None = None,
         preset: Preset | None = None,
         identity: Identity | None = None,
         change: Change | None = None,
@@ -71,6 +73,7 @@ class Edits:
         The edit uses the given prior, or the subject's newest one. With `use_prior=False` it uses the base model
         alone; `subject` then says how the prompts name the subject. `preset` trades time for quality; `identity` and
         `change` are controls of the method `nima`. Parameters replace what these three choose.
+        `base_model` is one of `models()`, or its name or fingerprint: the edit uses the newest prior of it.
 
         Instead of a prompt, an `action` such as "jumping over a fence" keeps the scene: the service makes the target
         prompt from its description of the source, or from `source_prompt`.
@@ -105,6 +108,7 @@ class Edits:
             "negative_prompt": negative_prompt,
             "method": method,
             "use_prior": use_prior,
+            "base_model": fingerprint_of(base_model),
             "preset": preset,
             "identity": identity,
             "change": change,

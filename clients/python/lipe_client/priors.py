@@ -5,9 +5,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lipe_client.call import Call, Listing, create, filters, no_content, path_of
+from lipe_client.call import Call, Listing, create, filters, fingerprint_of, no_content, path_of
 from lipe_client.dry_runs import dry_run_of
-from lipe_client.models import Job, Preset, Prior, PriorSummary, Snapshot, Status, Subject, Upload
+from lipe_client.models import Job, Preset, Prior, PriorSummary, ServedModel, Snapshot, Status, Subject, Upload
 from lipe_client.operations import list_operation, operation
 
 
@@ -19,6 +19,7 @@ class Priors:
         self,
         subject: Subject | str,
         *,
+        base_model: ServedModel | str | None = None,
         preset: Preset | None = None,
         parameters: Mapping[str, Any] | None = None,
         regularization: Mapping[str, Any] | None = None,
@@ -33,6 +34,7 @@ class Priors:
     ) -> Call[Job]:
         """Train a prior for the subject. Omitted parameters take the values of the base model's recipe.
 
+        `base_model`: one of `models()`, or its name or fingerprint; by default the service's.
         `preset` trades time for likeness; parameters replace what it chooses.
         `deadline_seconds`: the job expires if no worker begins it in this time. `priority`: minutes by which it goes
         ahead of the project's other jobs.
@@ -41,6 +43,7 @@ class Priors:
         types of event that `webhook_url` gets, by default those of the job's end; add "prior.started" for its start.
         """
         body = {
+            "base_model": fingerprint_of(base_model),
             "preset": preset,
             "parameters": parameters,
             "regularization": regularization,
@@ -69,6 +72,7 @@ class Priors:
         subject: Subject | str,
         file: Path | str | bytes,
         *,
+        base_model: ServedModel | str | None = None,
         metadata: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         webhook_events: Sequence[str] | None = None,
@@ -76,7 +80,8 @@ class Priors:
     ) -> Call[Job]:
         """Make a prior of the subject from a LoRA that another program trained: a safetensors file or its bytes.
 
-        Prompts name the subject by its token, which must be the word that the LoRA was trained with.
+        Prompts name the subject by its token, which must be the word that the LoRA was trained with. `base_model` is
+        the one that it was trained on: one of `models()`, or its name or fingerprint; by default the service's.
         """
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
 
@@ -84,6 +89,7 @@ class Priors:
             upload = Upload.model_validate_json(response)
             body = {
                 "upload_id": upload.id,
+                "base_model": fingerprint_of(base_model),
                 "metadata": metadata,
                 "webhook_url": webhook_url,
                 "webhook_events": list(webhook_events) if webhook_events is not None else None,

@@ -25,6 +25,8 @@ const STAGES: Record<string, string> = {
 };
 const WAITING: Record<string, string> = {
   no_worker_serves_it: "No worker takes jobs of this kind now. Start one, or wait until it is back.",
+  no_worker_has_its_base_model:
+    "No worker has the base model that this job needs. Start one with it, or wait until it is back.",
   quota: "The project already runs as many jobs as it may. This one starts when another ends.",
   jobs_before_it: "Older jobs of this project come first.",
   workers_busy: "All workers are busy. This job starts when one is free.",

@@ -41,6 +41,7 @@ from lipe_client.models.resources import (
     Result,
     Snapshot,
     Subject,
+    TrainedModel,
 )
 from lipe_client.models.studies import (
     ComparedSystem,
@@ -127,6 +128,7 @@ __all__ = [
     "StudyRater",
     "StudyResults",
     "Subject",
+    "TrainedModel",
     "Upload",
     "Usage",
     "Verification",

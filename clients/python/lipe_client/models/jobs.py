@@ -63,6 +63,8 @@ class Job(Model):
     subject_id: str
     prior_id: str | None
     edit_id: str | None
+    base_model: str | None = None
+    """The fingerprint of the base model that the job needs; None: any."""
     attempt: int
     waiting: JobWaiting | None = None
     progress: JobProgress | None

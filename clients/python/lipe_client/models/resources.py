@@ -36,15 +36,23 @@ class Subject(Model):
         return f"{self.token} {self.class_noun}"
 
 
+class TrainedModel(Model):
+    """The base model that a prior belongs to."""
+
+    name: str
+    fingerprint: str
+
+
 class PriorSummary(Model):
     """A prior of a subject, with the warnings of its newest job.
 
-    `ready_at` and `reference_ids` are set once its training job succeeded.
+    `ready_at`, `base_model` and `reference_ids` are set once its training job succeeded.
     """
 
     id: str
     subject_id: str
     adapter_sha256: str | None
+    base_model: TrainedModel | None = None
     reference_ids: tuple[str, ...] = ()
     ready_at: datetime | None
     created_at: datetime
