@@ -106,6 +106,10 @@ class Settings(BaseSettings):
     cuda_graphs: Literal["auto", "off"] = "off"
     """auto: trainings and edits by NIMA are recorded as CUDA graphs, and run as they are where recording fails. Not yet
     measured on a GPU: docs/speed.md. off: no graphs."""
+    compile: Literal["auto", "off"] = "off"
+    """auto: a worker compiles parts of the network by torch.compile before its first job, which takes minutes once and
+    needs a C++ compiler. Without one it works as it is, and with LIPE_CUDA_GRAPHS=auto on a GPU, too. Not yet measured
+    on a GPU: docs/speed.md. off: nothing is compiled."""
     data_dir: Path = Path("data")
     """The folder of the workers' caches and checkpoints; it may be lost."""
     heartbeat_file: str = ""
@@ -293,6 +297,11 @@ class Settings(BaseSettings):
                 "without a path and without *"
             )
         return origins
+
+    @property
+    def compiled_dir(self) -> Path:
+        """The folder of compiled code, which workers of one machine share."""
+        return self.data_dir.resolve() / "compiled"
 
     @property
     def signs_results(self) -> bool:
