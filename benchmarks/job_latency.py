@@ -33,9 +33,9 @@ def measure(stack: Stack, *, idle: int, queued: int) -> JobLatency:
     """Submit `idle` jobs one by one to a waiting worker, then `queued` jobs at once."""
     argv = (sys.executable, "-m", "benchmarks.paced_worker", "edits")
     with stack.program("worker", *argv):
-        _wait_for(stack, [post(stack.edit)["id"]])  # until the worker has started
+        wait_for(stack, [post(stack.edit)["id"]])  # until the worker has started
         to_claim = tuple(_seconds_to_claim(stack) for _ in range(idle))
-        ends = _wait_for(stack, [post(stack.edit)["id"] for _ in range(queued + 1)])
+        ends = wait_for(stack, [post(stack.edit)["id"] for _ in range(queued + 1)])
     between = [(later - earlier).total_seconds() for earlier, later in pairwise(ends)]
     return JobLatency(to_claim, tuple(seconds - EDIT_SECONDS for seconds in between))
 
@@ -44,7 +44,7 @@ def _seconds_to_claim(stack: Stack) -> float:
     with stack.begin() as session:
         submitted = now(session)  # the database's clock also gives the time of the claim
     job_id = post(stack.edit)["id"]
-    _wait_for(stack, [job_id])
+    wait_for(stack, [job_id])
     time.sleep(IDLE_SECONDS)  # the worker still cleans up after the end of the job
     with stack.begin() as session:
         claimed = session.get_one(Job, job_id).claimed_at
@@ -53,7 +53,7 @@ def _seconds_to_claim(stack: Stack) -> float:
     return (claimed - submitted).total_seconds()
 
 
-def _wait_for(stack: Stack, job_ids: list[str]) -> list[datetime]:
+def wait_for(stack: Stack, job_ids: list[str]) -> list[datetime]:
     """Wait for the jobs; returns their end times, in order. Raises AssertionError unless all succeed in time."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     query = select(Job.state, Job.finished_at).where(Job.id.in_(job_ids))

@@ -12,6 +12,7 @@ the same shares, and so differ from the exact order by one job.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from psycopg import Connection
 from sqlalchemy import ARRAY, Executable, String, bindparam, text
@@ -77,6 +78,17 @@ def is_waiting(on: Session | Connection, abilities: Abilities, *, max_running: i
     return bool(_turns(on, abilities, max_running, besides))
 
 
+def peek(session: Session, abilities: Abilities, *, max_running: int, running: str = "") -> tuple[str, str] | None:
+    """The project and the job that `claim_next` would probably claim after the job `running`.
+
+    It changes and locks nothing. Another worker may claim the job first, or a later submission may come before it.
+    """
+    for project_id, *_ in _turns(session, abilities, max_running, running):
+        for (job_id,) in _NEXT(session, **_choice(project_id, abilities)):
+            return project_id, job_id
+    return None
+
+
 def _turns(
     on: SessionOrConnection, abilities: Abilities, max_running: int, besides: str = ""
 ) -> list[tuple[str, int, int]]:
@@ -95,18 +107,21 @@ def _turns(
 
 def _first(session: Session, project_id: str, abilities: Abilities) -> str | None:
     """Lock the project's first job that no other worker is claiming; return its id."""
-    rows = _FIRST(
-        session,
-        project=project_id,
-        kinds=list(abilities.kinds),
-        base_model=abilities.base_model,
-        adapters=list(abilities.adapters),
-        images=list(abilities.images),
-        affinity=timedelta(seconds=AFFINITY_SECONDS),
-        training=timedelta(seconds=TRAINING_SECONDS),
-        candidates=CANDIDATES,
-    )
-    return next((job_id for (job_id,) in rows), None)
+    return next((job_id for (job_id,) in _FIRST(session, **_choice(project_id, abilities))), None)
+
+
+def _choice(project_id: str, abilities: Abilities) -> dict[str, Any]:
+    """The parameters of a choice among the project's jobs."""
+    return {
+        "project": project_id,
+        "kinds": list(abilities.kinds),
+        "base_model": abilities.base_model,
+        "adapters": list(abilities.adapters),
+        "images": list(abilities.images),
+        "affinity": timedelta(seconds=AFFINITY_SECONDS),
+        "training": timedelta(seconds=TRAINING_SECONDS),
+        "candidates": CANDIDATES,
+    }
 
 
 def _with_lists(statement: str, *lists: str) -> Executable:
@@ -132,9 +147,9 @@ FROM waiting
 JOIN projects ON projects.id = waiting.id
 LEFT JOIN shares ON shares.project_id = projects.id
 CROSS JOIN LATERAL (
-    SELECT count(*) AS count,
+    SELECT count(*) FILTER (WHERE jobs.id <> :besides) AS count,
         coalesce(sum(greatest(extract(epoch FROM clock_timestamp() - claimed_at), :min_running)), 0) AS seconds
-    FROM jobs WHERE jobs.project_id = projects.id AND jobs.state = 'running' AND jobs.id <> :besides
+    FROM jobs WHERE jobs.project_id = projects.id AND jobs.state = 'running'
 ) AS running
 WHERE running.count < coalesce(projects.max_running_jobs, :max_running)
     AND EXISTS (
@@ -153,9 +168,7 @@ ORDER BY (running.seconds + coalesce(shares.seconds * power(0.5, least(50,
     )
 )
 
-_FIRST = CompiledStatement(
-    _with_lists(
-        """
+_CHOICE = """
 SELECT jobs.id
 FROM (
     SELECT first.* FROM unnest(CAST(:kinds AS text[])) AS wanted(kind) CROSS JOIN LATERAL (
@@ -178,10 +191,6 @@ ORDER BY candidate.rank_at + CASE
         ELSE interval '0'
     END, candidate.id
 LIMIT 1
-FOR UPDATE OF jobs SKIP LOCKED
-""",
-        "kinds",
-        "adapters",
-        "images",
-    )
-)
+"""
+_FIRST = CompiledStatement(_with_lists(_CHOICE + "FOR UPDATE OF jobs SKIP LOCKED", "kinds", "adapters", "images"))
+_NEXT = CompiledStatement(_with_lists(_CHOICE, "kinds", "adapters", "images"))

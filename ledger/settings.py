@@ -103,9 +103,16 @@ class Settings(BaseSettings):
     kept_source_bytes: int = Field(4 * 1024**3, ge=0)
     """Memory of each worker's device for inverted images, from which further edits of an image start: 1.2 GB for an
     image with SDXL. A GPU gives at most a tenth of its memory, and none during a training. 0: none."""
+    prefetch_bytes: int = Field(512 * 1024**2, ge=0)
+    """Main memory of each worker for the images and the prior of the job that it will probably do next. It fetches them
+    while a job runs. 0: each job fetches its own."""
     cuda_graphs: Literal["auto", "off"] = "off"
     """auto: trainings and edits by NIMA are recorded as CUDA graphs, and run as they are where recording fails. Not yet
     measured on a GPU: docs/speed.md. off: no graphs."""
+    compile: Literal["auto", "off"] = "off"
+    """auto: a worker compiles parts of the network by torch.compile before its first job, which takes minutes once and
+    needs a C++ compiler. Without one it works as it is, and with LIPE_CUDA_GRAPHS=auto on a GPU, too. Not yet measured
+    on a GPU: docs/speed.md. off: nothing is compiled."""
     data_dir: Path = Path("data")
     """The folder of the workers' caches and checkpoints; it may be lost."""
     heartbeat_file: str = ""
@@ -293,6 +300,11 @@ class Settings(BaseSettings):
                 "without a path and without *"
             )
         return origins
+
+    @property
+    def compiled_dir(self) -> Path:
+        """The folder of compiled code, which workers of one machine share."""
+        return self.data_dir.resolve() / "compiled"
 
     @property
     def signs_results(self) -> bool:

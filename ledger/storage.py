@@ -5,6 +5,7 @@ other bytes. A row references an object only after `put` has read it back.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ __all__ = [
     "Storage",
     "StorageError",
     "StoredObject",
+    "TooLarge",
     "WrongSize",
     "attempt_prefix",
     "image_prefix",
@@ -52,6 +54,10 @@ HASH_DIGITS = 16
 
 class ObjectDamaged(StorageError):
     """The object differs from the one that was stored."""
+
+
+class TooLarge(StorageError):
+    """The object has more bytes than the caller can take."""
 
 
 class WrongSize(Exception):
@@ -106,12 +112,14 @@ class Storage:
                 size += len(chunk)
         return StoredObject(key, size, digest.hexdigest())
 
-    def get(self, key: str, sha256: str) -> bytes:
-        """Return the object's bytes, checked by their SHA-256 (hex).
+    def get(self, key: str, sha256: str, most_bytes: float = math.inf) -> bytes:
+        """Return the object's bytes, checked by their SHA-256 (hex). Nothing of a larger object is read.
 
-        Raises ObjectDamaged, NoSuchObject and StorageError.
+        Raises TooLarge, ObjectDamaged, NoSuchObject and StorageError.
         """
         with self.stream(key) as body:
+            if body.size > most_bytes:
+                raise TooLarge(f"object {key} has {body.size} bytes, more than {most_bytes}")
             content = body.read()
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:

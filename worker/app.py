@@ -56,6 +56,8 @@ WEBHOOK_THREADS_PER_RECEIVER = 4  # so that a receiver that hangs does not block
 WEBHOOK_THREADS_PER_PROJECT = 32  # so that many of them do not block other projects
 FETCH_THREADS = 4  # each holds a file in memory
 FETCH_THREADS_PER_PROJECT = 3
+START_SECONDS = {"off": 600.0, "auto": 7200.0}
+"""By LIPE_COMPILE: a child process is up when the base model is loaded, and compiled."""
 EVENT_SECONDS = 30.0
 """A worker tells monitors of Celery that it lives so often."""
 LEAVE_SECONDS = 3.0
@@ -91,7 +93,7 @@ def make_app(
         task_acks_late=False,
         task_routes={name: {"queue": queue} for name, queue in QUEUES.items()},
         worker_prefetch_multiplier=1,
-        worker_proc_alive_timeout=600.0,  # a child is up when the base model is loaded
+        worker_proc_alive_timeout=START_SECONDS[settings.compile],
         worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
@@ -129,6 +131,7 @@ def make_app(
     def work() -> "Work":
         # Imported here, because these modules import torch.
         from worker.checkpoints import keep_forgetting
+        from worker.compiling import compile_network
         from worker.context import make_context
         from worker.presence import report_presence
         from worker.work import Work
@@ -137,6 +140,8 @@ def make_app(
         context = make_context(settings, engine(), draining, worker_metrics, tracing())
         worker_metrics.show_gpu(context.gpu.memory)
         context.warm_up()
+        if settings.compile == "auto":
+            compile_network(context, kinds)
         jobs = Work(context, kinds)
         if kinds:
             presence.append(report_presence(context, kinds, lambda: jobs.is_over))
@@ -249,6 +254,8 @@ def serve(queues: Sequence[str]) -> None:
     setup_logging.connect(_keep_logging, weak=False)
     # The warning about root concerns pickled messages. This worker accepts JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    # Read when torch is imported. The usual folder, in /tmp, is lost with the container, and often has noexec.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.compiled_dir))
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars of libraries are no log lines
     kinds = [kind for kind in JOB_KINDS if QUEUES[f"lipe.{kind}"] in queues]
     webhook_metrics = WebhookMetrics()

@@ -74,7 +74,7 @@ class Attempt:
     stored. Each report includes it. The work runs inside `lease_kept`, whose thread alone writes to the database, so
     that the work goes on while the database does not answer. It calls `on_renewal` with the seconds of each renewal, or
     with None if the database did not answer. The thread asks `gives_way` whether the job shall return
-    to the queue because a short one waits.
+    to the queue because a short one waits. `on_loaded` is called when the job has all objects that it needs.
     """
 
     autocommit: Autocommit
@@ -89,6 +89,7 @@ class Attempt:
     max_seconds: float = math.inf
     gives_way: Callable[[Connection], bool] = lambda _: False
     on_renewal: Callable[[float | None], None] = lambda _: None
+    on_loaded: Callable[[], None] = lambda: None
     tracing: Tracing = NO_TRACING
     _began: float = field(init=False)
     _latest: Progress = field(default_factory=lambda: Progress("", 0, 1))
@@ -128,6 +129,8 @@ class Attempt:
         with self.tracing.span(f"stage {name}"):
             yield
         self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - start
+        if name == "loading":
+            self.on_loaded()
 
     def report(self, stage: str, step: int, total: int, **details: Any) -> None:
         """Report that step `step` of `total` is done. The lease's thread writes it, if a renewal is due.

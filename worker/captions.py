@@ -70,7 +70,7 @@ def _load(context: WorkerContext, attempt: Attempt) -> CaptionInputs:
         raise InvalidRequest(f"the image {missing[0]} was deleted: ask for the captions of the others")
     loaded = {}
     for number, image_id in enumerate(wanted, start=1):
-        content = attempt.retry_storage(partial(context.storage.get, rows[image_id].key, rows[image_id].sha256))
+        content = attempt.retry_storage(partial(context.input, rows[image_id].key, rows[image_id].sha256))
         loaded[image_id] = Image.open(io.BytesIO(content)).convert("RGB")
         attempt.report("loading", number, len(wanted))
     return CaptionInputs(Subject(subject.token, subject.class_noun), loaded, job.parameters.get("action"))

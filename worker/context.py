@@ -6,7 +6,7 @@ It is made after the fork: database connections and CUDA do not survive one.
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -21,6 +21,7 @@ from worker.caption_checker import CaptionChecker
 from worker.captioner import CaptionModel
 from worker.gpu import Gpu
 from worker.metrics import WorkerMetrics
+from worker.prefetched import Prefetched
 from worker.signer import result_signer
 
 
@@ -29,6 +30,7 @@ class WorkerContext:
     """`draining` returns True once the worker must stop; `name` identifies this process in job rows.
 
     `caption_model`, `prompt_writer`, `caption_checker` and `signer` (of results) are None where the settings name none.
+    `prefetched` has objects of the running job and of the next one.
     """
 
     settings: Settings
@@ -44,6 +46,16 @@ class WorkerContext:
     prompt_writer: ChatEndpoint | None = None
     caption_checker: CaptionChecker | None = None
     signer: Signer | None = None
+    prefetched: Prefetched = field(default_factory=Prefetched)
+
+    def input(self, key: str, sha256: str) -> bytes:
+        """An object that the running job needs, from `prefetched` or the storage.
+
+        Raises ObjectDamaged, NoSuchObject and StorageError.
+        """
+        content = self.prefetched.take(key, sha256)
+        self.metrics.count_input(content is not None)
+        return self.storage.get(key, sha256) if content is None else content
 
     @property
     def checkpoints(self) -> Path:

@@ -8,13 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from ledger import edits, images, jobs, partial_results, priors, projects, subjects
-from ledger.models import Edit as EditRow
 from ledger.models import Image as ImageRow
-from ledger.models import Prior as PriorRow
-from ledger.models import Subject as SubjectRow
 from ledger.partial_results import PartialResults
-from ledger.projects import ResultDefaults
 from lipe_core.adapters.prior import Prior
 from lipe_core.backbone import BaseModel
 from lipe_core.captioning.captions import plain_caption
@@ -29,6 +24,7 @@ from worker.captioner import CaptionModel, load_captioner
 from worker.context import WorkerContext
 from worker.credentials import edit_facts, job_credentials
 from worker.edit_prior import load_prior
+from worker.edit_rows import EditRows, find_rows
 from worker.edit_words import with_action, with_source_prompt
 from worker.gpu import halvings, reduced_memory, with_memory_fallbacks
 from worker.job_result import JobResult
@@ -61,22 +57,6 @@ class EditInputs:
     archive: bytes | None
     result_kind: str
     has_label: bool
-
-
-@dataclass(frozen=True)
-class EditRows:
-    """The database rows of an edit job."""
-
-    edit: EditRow
-    subject: SubjectRow
-    image: ImageRow
-    mask: ImageRow | None
-    prior: PriorRow | None
-    mix: PriorRow | None
-    parameters: dict[str, Any]
-    partial: PartialResults | None
-    archive: bytes | None
-    project: ResultDefaults
 
 
 def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
@@ -130,16 +110,18 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
 
 def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
     """Read the job's rows, images and prior. Raises ClaimLost, InvalidPrior, NoSuchObject, StorageError."""
-    rows = _rows(context, attempt)
+    with context.begin() as session:
+        rows = find_rows(session, attempt.claim.project_id, attempt.claim.job_id)
+    if rows is None:
+        raise ClaimLost
 
     def image(row: ImageRow) -> Image.Image:
-        return Image.open(io.BytesIO(attempt.retry_storage(partial(context.storage.get, row.key, row.sha256))))
+        return Image.open(io.BytesIO(attempt.retry_storage(partial(context.input, row.key, row.sha256))))
 
     subject = Subject(rows.subject.token, rows.subject.class_noun)
     kind = rows.parameters.get("result_kind", rows.project.result_kind)
     source = image(rows.image).convert("RGB")
     source_prompt = (rows.edit.source_prompt or "").strip()
-    references = rows.subject.references if _needs_references(rows.edit) else []
     request = EditRequest(
         image=source,
         source_prompt=source_prompt or plain_caption(source, subject),
@@ -148,7 +130,7 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         seeds=tuple(rows.parameters.get("seeds") or (0,)),
         mask=image(rows.mask).convert("L") if rows.mask is not None else None,
         negative_prompt=rows.parameters.get("negative_prompt", ""),
-        references=tuple(image(reference.image).convert("RGB") for reference in references),
+        references=tuple(image(reference).convert("RGB") for reference in rows.references),
     )
     caption_model = None if source_prompt else context.caption_model
     load_captioner(attempt, caption_model, context.gpu.base_model())
@@ -166,32 +148,6 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
         kind,
         kind == PUBLISHED and rows.parameters.get("visible_label", rows.project.visible_label),
     )
-
-
-def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
-    project_id = attempt.claim.project_id
-    with context.begin() as session:
-        job = jobs.get(session, project_id, attempt.claim.job_id)
-        edit = edits.get(session, project_id, job.edit_id) if job is not None and job.edit_id else None
-        if job is None or edit is None:
-            raise ClaimLost
-        subject = subjects.get(session, project_id, edit.subject_id)
-        image = images.get(session, project_id, edit.image_id)
-        project = projects.result_defaults(session, project_id)
-        archive = images.credentials(session, project_id, edit.image_id)
-        mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
-        uses_prior = edit.prior_id and not _needs_references(edit)
-        prior = priors.get(session, project_id, edit.prior_id) if edit.prior_id and uses_prior else None
-        mix = priors.get(session, project_id, edit.mix_prior_id) if edit.mix_prior_id and uses_prior else None
-    if subject is None or image is None:
-        raise ClaimLost
-    return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive, project)
-
-
-def _needs_references(edit: EditRow) -> bool:
-    """Whether the method learns from the references itself and uses no prior."""
-    method = METHODS.get(edit.method)
-    return method is not None and method.needs_references
 
 
 def _mix_of(rows: EditRows) -> dict[str, Any] | None:

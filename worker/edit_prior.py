@@ -34,7 +34,8 @@ def _load(context: WorkerContext, attempt: Attempt, row: PriorRow) -> Prior:
         raise InvalidPrior(f"the prior {row.id} is not learned yet")
 
     def fetch(folder: Path) -> None:
-        attempt.retry_storage(partial(context.storage.download, key, sha256, folder / prior.ADAPTER))
+        content = attempt.retry_storage(partial(context.input, key, sha256))
+        (folder / prior.ADAPTER).write_bytes(content)
         (folder / prior.MANIFEST).write_text(json.dumps(row.manifest))
 
     return context.gpu.prior(sha256, fetch)

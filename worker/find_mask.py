@@ -59,5 +59,5 @@ def _load(context: WorkerContext, attempt: Attempt) -> tuple[Image.Image, Subjec
         row = images.get(session, project_id, job.image_id) if job is not None and job.image_id else None
     if subject is None or row is None:
         raise ClaimLost  # the image or the subject was erased, and the job with it
-    content = attempt.retry_storage(partial(context.storage.get, row.key, row.sha256))
+    content = attempt.retry_storage(partial(context.input, row.key, row.sha256))
     return Image.open(io.BytesIO(content)).convert("RGB"), Subject(subject.token, subject.class_noun)

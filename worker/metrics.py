@@ -30,6 +30,15 @@ class WorkerMetrics(ProgramMetrics):
         self.prior_cache = self.counter(
             "lipe_prior_cache", "Priors that an edit needed: in memory (hit) or fetched (miss).", ("result",)
         )
+        self.input_cache = self.counter(
+            "lipe_input_cache",
+            "Objects that a job needed: fetched before (hit) or by itself (miss).",
+            ("result",),
+        )
+
+    def count_input(self, is_hit: bool) -> None:
+        """Count an object that a job needed."""
+        self.input_cache.labels("hit" if is_hit else "miss").inc()
 
     def count_prior(self, is_hit: bool) -> None:
         """Count a prior that an edit needed."""

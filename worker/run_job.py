@@ -77,6 +77,7 @@ def _run_attempt(
         max_seconds=settings.max_job_seconds,
         gives_way=gives_way,
         on_renewal=context.metrics.count_renewal,
+        on_loaded=context.prefetched.loaded,
         tracing=context.tracing,
     )
     context.metrics.queue_seconds.labels(claim.kind).observe(claim.seconds_queued)

@@ -85,7 +85,7 @@ def _load(context: WorkerContext, attempt: Attempt) -> tuple[dict[str, Any], Sub
         raise ClaimLost
     images = []
     for number, reference in enumerate(row.references, start=1):
-        content = attempt.retry_storage(partial(context.storage.get, reference.image.key, reference.image.sha256))
+        content = attempt.retry_storage(partial(context.input, reference.image.key, reference.image.sha256))
         images.append(Image.open(io.BytesIO(content)).convert("RGB"))
         attempt.report("loading", number, len(row.references))
     return job.parameters, row, images

@@ -4,7 +4,7 @@ A message only wakes the worker, and carries no order: any message may start any
 for jobs by itself now and then, so that a broker that is away delays jobs by seconds and stops none.
 
 One thread runs all jobs, because settings of torch and CUDA belong to a thread. The end of an edit needs no GPU: a
-second thread stores its results while the first one runs the next job.
+second thread stores its results while the first one runs the next job. A third one fetches what the next job needs.
 """
 
 import logging
@@ -24,6 +24,7 @@ from ledger.database import UNAVAILABLE
 from ledger.states import JobKind
 from lipe_core import precision
 from worker.context import WorkerContext
+from worker.prefetch import Prefetch
 from worker.run_job import run_job
 
 POLL_SECONDS = (2.0, 4.0)
@@ -81,10 +82,13 @@ class Work:
         self._is_over = False
         self._ending = Ending(self._wake)
         self._thread = Thread(target=self._serve, name="jobs", daemon=True)
+        self._prefetch = Prefetch(context, lambda: self._abilities(self.kinds))
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+        if self.context.settings.prefetch_bytes:
+            self._prefetch.start()
 
     def run_waiting(self) -> None:
         """Wake the thread, and return when no job waits any more that this worker can do, or when it drains.
@@ -111,6 +115,7 @@ class Work:
             with precision.denormals_flushed():
                 self._run_until_draining()
         finally:
+            self.context.prefetched.begin("")
             self._ending.join()
             with self._changed:
                 self._is_over = True
@@ -139,7 +144,9 @@ class Work:
         has_given_way = False
         while True:
             asked = self._asked
+            self.context.prefetched.end()
             claim = (self._claim(self.short_kinds) if has_given_way else None) or self._claim(self.kinds)
+            self.context.prefetched.begin(claim.job_id if claim is not None else "")
             if claim is not None:
                 has_given_way = run_job(self.context, claim, self._when_to_give_way(claim), self._ending.run)
             elif self._ending.is_busy:

@@ -79,6 +79,11 @@ class BaseModel(ABC):
     def networks(self) -> tuple[Any, ...]:
         """All networks of the checkpoint."""
 
+    @property
+    def regions(self) -> Sequence[Any]:
+        """The modules of the network that may be compiled: nothing replaces, hooks or trains them. None by default."""
+        return ()
+
     @abstractmethod
     def fit_gpu(self, card_bytes: int) -> None:
         """Choose the ways that the memory of a GPU of this size asks for. They cost little time, or none."""

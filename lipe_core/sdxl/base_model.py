@@ -3,11 +3,14 @@
 https://arxiv.org/abs/2307.01952. `components` loads the networks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention import FeedForward
+from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -41,6 +44,11 @@ class Networks(backbone.BaseModel):
     def network(self) -> Any:
         """The U-Net."""
         return self.unet
+
+    @property
+    def regions(self) -> Sequence[Any]:
+        """Residual blocks and feed-forward layers. Attention is recorded, read and exchanged."""
+        return [part for part in self.unet.modules() if isinstance(part, ResnetBlock2D | FeedForward)]
 
     @property
     def networks(self) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import func, text, update
 from sqlalchemy.orm import Session
 
 from ledger import attempts, claims, edits, jobs, priors, projects, quotas
@@ -221,3 +221,44 @@ def test_a_waiting_job_is_noticed_without_claiming_it(begin: UnitOfWork, subject
         assert claims.is_waiting(session, ALL, max_running=MANY)
         assert not claims.is_waiting(session, Abilities(["edit"]), max_running=MANY)
         assert not claims.is_waiting(session, ALL, max_running=0)
+
+
+def test_the_next_job_is_seen_in_the_order_of_claims(begin: UnitOfWork, subject: Subject, other: Subject) -> None:
+    """With the running jobs that the other claims of the test leave."""
+    for owner, kind in ((subject, "edit"), (other, "prior"), (subject, "prior"), (other, "edit"), (other, "edit")):
+        submit(begin, owner, kind)
+    seen, claimed = [], []
+    while found := look(begin):
+        seen.append(found[1])
+        claim = take(begin)
+        assert claim is not None
+        assert found[0] == claim.project_id
+        claimed.append(claim.job_id)
+    assert seen == claimed
+    assert len(seen) == 5
+
+
+def test_the_next_job_of_a_full_project_is_seen_if_the_running_one_ends_before(
+    begin: UnitOfWork, subject: Subject, other: Subject
+) -> None:
+    first, second = submit(begin, subject), submit(begin, subject)
+    assert take(begin)
+    assert look(begin, max_running=1) is None
+    assert look(begin, max_running=1, running=first) == (subject.project_id, second)
+    waiting = submit(begin, other)  # the project that has used less is before it
+    assert look(begin, max_running=1, running=first) == (other.project_id, waiting)
+
+
+def test_a_look_waits_for_no_claim_and_changes_nothing(begin: UnitOfWork, subject: Subject) -> None:
+    job_id = submit(begin, subject)
+    with begin() as claiming:
+        assert claims.claim_next(claiming, ALL, "worker", lease_seconds=60, max_running=MANY)
+        assert look(begin) == (subject.project_id, job_id)  # another transaction, before the claim is committed
+    assert look(begin) is None
+
+
+def look(begin: UnitOfWork, max_running: int = MANY, running: str = "") -> tuple[str, str] | None:
+    """The next job, by a transaction that cannot write or lock."""
+    with begin() as session:
+        session.execute(text("SET TRANSACTION READ ONLY"))
+        return claims.peek(session, ALL, max_running=max_running, running=running)
