@@ -139,7 +139,7 @@ def load_inputs(context: WorkerContext, attempt: Attempt) -> EditInputs:
     kind = rows.parameters.get("result_kind", rows.project.result_kind)
     source = image(rows.image).convert("RGB")
     source_prompt = (rows.edit.source_prompt or "").strip()
-    references = rows.subject.references if _needs_references(rows.edit) else []
+    references = rows.subject.references if _reads_references(rows.edit) else []
     request = EditRequest(
         image=source,
         source_prompt=source_prompt or plain_caption(source, subject),
@@ -180,7 +180,7 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
         project = projects.result_defaults(session, project_id)
         archive = images.credentials(session, project_id, edit.image_id)
         mask = images.get(session, project_id, edit.mask_image_id) if edit.mask_image_id else None
-        uses_prior = edit.prior_id and not _needs_references(edit)
+        uses_prior = edit.prior_id and _has_prior(edit)
         prior = priors.get(session, project_id, edit.prior_id) if edit.prior_id and uses_prior else None
         mix = priors.get(session, project_id, edit.mix_prior_id) if edit.mix_prior_id and uses_prior else None
     if subject is None or image is None:
@@ -188,10 +188,16 @@ def _rows(context: WorkerContext, attempt: Attempt) -> EditRows:
     return EditRows(edit, subject, image, mask, prior, mix, job.parameters, partial_results.read(job), archive, project)
 
 
-def _needs_references(edit: EditRow) -> bool:
-    """Whether the method learns from the references itself and uses no prior."""
+def _reads_references(edit: EditRow) -> bool:
+    """Whether the method may read the references."""
     method = METHODS.get(edit.method)
-    return method is not None and method.needs_references
+    return method is not None and method.reads_references
+
+
+def _has_prior(edit: EditRow) -> bool:
+    """Whether the method uses a prior."""
+    method = METHODS.get(edit.method)
+    return method is None or method.has_prior
 
 
 def _mix_of(rows: EditRows) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from diffusers import Flux2KleinPipeline
+from PIL import Image
 
 from lipe_core.backbone import Tokens, TokenTable, Visit, bucket
 from lipe_core.checkpoint.fingerprint import fingerprint
@@ -16,10 +17,10 @@ from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.flow import FlowSchedule
 from lipe_core.errors import InvalidModel
-from lipe_core.flux2 import attention, images, text
+from lipe_core.flux2 import attention, images, references, text
 from lipe_core.flux2.base_model import Networks, predict
 from lipe_core.flux2.components import check_folder, load_components
-from lipe_core.shapes import Latents, Pixels, RowTimesteps, Size, Timesteps
+from lipe_core.shapes import ImageLatents, Latents, Pixels, RowTimesteps, Size, Timesteps
 
 _WORK = 16_000_000_000
 """Bytes of a GPU beside the networks, for a job of klein 4B: by arithmetic, not measured (docs/backbones.md)."""
@@ -47,6 +48,10 @@ class BaseModel(Networks):
     def decode_pixels(self, latents: Latents) -> Pixels:
         """Pixels of latents, float32, in about [-1, 1], not clipped. Gradients flow."""
         return images.decode_pixels(self, latents)
+
+    def encode_reference(self, image: Image.Image) -> ImageLatents:
+        """The clean latents of an image for `denoiser`, at its own shape and at most the native area; no gradients."""
+        return references.encode_reference(self, image)
 
     def enable_tiling(self) -> None:
         """Let the VAE work on tiles of half the native side."""
@@ -97,14 +102,19 @@ class BaseModel(Networks):
         """The velocity in float32. Gradients flow."""
         return predict(self, x_t, t, conditioning)
 
-    def denoiser(self, conditioning: Conditioning) -> Denoiser:
-        """A denoiser under this conditioning, without gradients. Its eps is float64, as `FlowSchedule` needs it."""
+    def denoiser(self, conditioning: Conditioning, images: Sequence[ImageLatents] = ()) -> Denoiser:
+        """A denoiser under this conditioning, without gradients. Its eps is float64, as `FlowSchedule` needs it.
+
+        The network reads `images`, clean latents of one row each, as further tokens beside the target.
+        """
         conditioning = conditioning.to(self.device, self.dtype)
+        beside = references.beside(images) if images else None
 
         @torch.no_grad()
         def denoise(x_t: Latents, t: int) -> Latents:
             at = torch.full((len(x_t),), t, device=x_t.device)
-            return self.schedule.to_eps(predict(self, x_t, at, conditioning), x_t.double(), at, self.prediction_type)
+            velocity = predict(self, x_t, at, conditioning, beside)
+            return self.schedule.to_eps(velocity, x_t.double(), at, self.prediction_type)
 
         return denoise
 
