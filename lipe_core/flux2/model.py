@@ -14,8 +14,9 @@ from lipe_core.checkpoint.fingerprint import fingerprint
 from lipe_core.checkpoint.flux2_layout import adapter_targets
 from lipe_core.checkpoint.layout import is_hub_id
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.diffusion.ddim import Denoiser
+from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, no_progress
 from lipe_core.diffusion.flow import FlowSchedule
+from lipe_core.diffusion.flow_inversion import invert_flow
 from lipe_core.errors import InvalidModel
 from lipe_core.flux2 import attention, images, references, text
 from lipe_core.flux2.base_model import Networks, predict
@@ -117,6 +118,12 @@ class BaseModel(Networks):
             return self.schedule.to_eps(velocity, x_t.double(), at, self.prediction_type)
 
         return denoise
+
+    def invert(
+        self, denoise: Denoiser, x_0: Latents, timesteps: Timesteps, *, on_step: OnStep = no_progress
+    ) -> Trajectory:
+        """The trajectory by predictor and corrector, with one evaluation more than there are steps."""
+        return invert_flow(denoise, self.schedule, x_0, timesteps, on_step=on_step)
 
     def record_attention(
         self, tokens: Tokens, *, latent_size: tuple[int, int], attention_tokens: int, refine: int
