@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     """Checkpoint folder or hub id. The workers require it."""
     base_model_revision: str = ""
     """The revision of a hub id; empty: the newest."""
+    allow_distilled: bool = False
+    """Whether the workers load a distilled FLUX.2 [klein], too, which neither trains nor inverts well."""
     recipe: str = ""
     """The settings of jobs that give none: a file in the layout of `lipe.json`, whose values replace those of the base
     model's recipe, or sdxl-base, sdxl-fine-tune, miniature or flux2-klein-base; empty: by the base model."""

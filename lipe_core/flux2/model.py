@@ -1,5 +1,6 @@
 """The base model: a checkpoint of klein's classes behind the interface of all backbones."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from PIL import Image
 
 from lipe_core.backbone import Tokens, TokenTable, Visit, bucket
 from lipe_core.checkpoint.fingerprint import fingerprint
-from lipe_core.checkpoint.flux2_layout import adapter_targets
+from lipe_core.checkpoint.flux2_layout import adapter_targets, distilled_warning, is_distilled
 from lipe_core.checkpoint.layout import is_hub_id
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, no_progress
@@ -22,6 +23,8 @@ from lipe_core.flux2 import attention, images, references, text
 from lipe_core.flux2.base_model import Networks, predict
 from lipe_core.flux2.components import check_folder, load_components
 from lipe_core.shapes import ImageLatents, Latents, Pixels, RowTimesteps, Size, Timesteps
+
+log = logging.getLogger(__name__)
 
 _WORK = 16_000_000_000
 """Bytes of a GPU beside the networks, for a job of klein 4B: by arithmetic, not measured (docs/backbones.md)."""
@@ -169,15 +172,19 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     hash_cache: Path | None = None,
+    allow_distilled: bool = False,
 ) -> BaseModel:
     """Check and load a folder, or a repository of the model hub, from safetensors files only.
 
     `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
-    files. Raises InvalidModel, whose message says what to do.
+    files. With `allow_distilled`, a distilled klein is loaded, and the log warns of it. Raises InvalidModel, whose
+    message says what to do.
     """
     is_folder = Path(checkpoint).exists() or not is_hub_id(str(checkpoint))
     folder = Path(checkpoint) if is_folder else _download(str(checkpoint), revision)
-    check_folder(folder, str(checkpoint))
+    check_folder(folder, str(checkpoint), allow_distilled=allow_distilled)
+    if is_distilled(str(folder)):
+        log.warning("%s", distilled_warning(str(checkpoint)))
     parts = load_components(folder, str(checkpoint), dtype)
     for network in (parts.transformer, parts.vae, parts.text_encoder):
         network.to(device)
