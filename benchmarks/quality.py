@@ -53,7 +53,7 @@ def run(
     prior_settings = _prior_settings(system, recipe, drawn)
     key = [drawn.name, name, seed, asdict(config), prior_settings, model.fingerprint, judge.held_out]
     key += [field.name for kept in (Run, Score) for field in fields(kept)]  # a run that lacks a field is repeated
-    if METHODS[system.method].needs_references:
+    if not METHODS[system.method].has_prior:
         key.append(face_generator.fingerprint(Path(model.checkpoint) / face_generator.FOLDER))
     folder = out / "runs" / hashlib.sha256(json.dumps(key, default=str).encode()).hexdigest()[:16]
     if not (folder / "run.json").exists():

@@ -19,6 +19,7 @@ from cli.edit import edit
 from cli.embedded.announce import announce
 from cli.embedded.browser import is_wanted, open_studio
 from cli.embedded.workers import Workers, WorkersOption
+from cli.force_option import ForceOption
 from cli.import_prior import import_prior
 from cli.jobs import cancel, jobs, retry
 from cli.kit import command as bench
@@ -77,13 +78,17 @@ def up(
     workers: WorkersOption = Workers.AUTO,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready, for scripts.")] = False,
     opens: OpenOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Start the whole service on this machine, and open its studio in the browser. Ctrl-C stops it."""
     with needs_packages("api,worker,embedded"):
         from cli.embedded.process import FolderInUse, StartError
         from cli.embedded.up import embedded_service
+        from lipe_core.checkpoint.flux2_layout import distilled_warning, is_distilled
 
     console = Console(stderr=True)
+    if force and is_distilled(named := base_model or os.environ.get("LIPE_BASE_MODEL", "")):
+        console.print(distilled_warning(named), style="yellow", markup=False, highlight=False, soft_wrap=True)
     for signal_number in STOP_SIGNALS:
         signal.signal(signal_number, _interrupt)
     try:
@@ -96,6 +101,7 @@ def up(
                 base_model=base_model,
                 workers=workers,
                 on_start=lambda name: status.update(f"starting {name}"),
+                allow_distilled=force,
             ) as service,
         ):
             status.stop()

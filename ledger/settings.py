@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     default_base_model: str = ""
     """Name or fingerprint of the base model of trainings, imports and edits without a prior whose request names none.
     Only the API uses it. Empty: any worker takes them, which is right with one base model."""
+    allow_distilled: bool = False
+    """Whether the workers load a distilled FLUX.2 [klein], too, which neither trains nor inverts well."""
     recipe: str = ""
     """The settings of jobs that give none: a file in the layout of `lipe.json`, whose values replace those of the base
     model's recipe, or sdxl-base, sdxl-fine-tune, miniature or flux2-klein-base; empty: by the base model."""

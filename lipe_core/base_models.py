@@ -1,6 +1,7 @@
 """Loading of a base model by the backbone that knows its family."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,20 +19,27 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     hash_cache: Path | None = None,
+    allow_distilled: bool = False,
 ) -> BaseModel:
     """Check and load a folder, or a repository of the model hub, from safetensors files only.
 
     `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
-    files. Raises InvalidModel, whose message says what to do.
+    files. With `allow_distilled`, a distilled klein is loaded, and the log warns of it. Raises InvalidModel, whose
+    message says what to do.
     """
-    check_base_model(str(checkpoint))
-    load_family: Callable[..., BaseModel] = flux2.load if names_flux(str(checkpoint)) else sdxl.load
+    check_base_model(str(checkpoint), allow_distilled=allow_distilled)
+    load_family: Callable[..., BaseModel] = sdxl.load
+    if names_flux(str(checkpoint)):
+        load_family = partial(flux2.load, allow_distilled=allow_distilled)
     return load_family(checkpoint, revision=revision, device=device, dtype=dtype, hash_cache=hash_cache)
 
 
-def check_folder(folder: Path, name: str) -> None:
+def check_folder(folder: Path, name: str, *, allow_distilled: bool = False) -> None:
     """Check that the folder holds a base model with every tensor in its shape, without reading the tensors.
 
     `name` is what the user called the base model. Raises InvalidModel with one sentence that says what to do.
     """
-    (flux2 if is_flux(folder) else sdxl).check_folder(folder, name)
+    if is_flux(folder):
+        flux2.check_folder(folder, name, allow_distilled=allow_distilled)
+    else:
+        sdxl.check_folder(folder, name)

@@ -82,6 +82,7 @@ CHOICES: Mapping[str, Mapping[str, Options]] = MappingProxyType(
         "imagic": {"preset": _work("steps", "embedding_steps", "model_steps")},
         "ledits": {"preset": _work("steps", "warmup_steps", "zero_noise_steps")},
         "mystyle": {"preset": _work("inversion_steps", "tuning_steps", "projection_steps", "image_steps")},
+        "reference_tokens": {"preset": _work("steps")},
     }
 )
 """The choices of each section of a recipe. `seeds` follows from the number of a request's seeds: NIMA without

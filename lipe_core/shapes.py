@@ -13,6 +13,9 @@ Pixels = Float[Tensor, "b 3 H W"]
 Latents = Float[Tensor, "b c h w"]
 """The VAE's mean, normalized with the checkpoint's scaling factor to about unit variance."""
 
+ImageLatents = Float[Tensor, "1 c _ _"]
+"""`Latents` of one image, which may have another size than others in the same call."""
+
 Mask = Float[Tensor, "b 1 h w"]
 """In [0, 1] over latents: 1 = may change, 0 = the source stays."""
 

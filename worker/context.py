@@ -93,6 +93,7 @@ def make_context(
             settings.segmenter,
             settings.segmenter_revision or None,
             uses_graphs=settings.cuda_graphs == "auto",
+            allows_distilled=settings.allow_distilled,
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",

@@ -14,7 +14,7 @@ from lipe_core.methods.registry import METHODS
 
 @dataclass(frozen=True)
 class EditRows:
-    """The rows that an edit reads. A method that learns from the references itself has no `prior` and no `mix`."""
+    """The rows that an edit reads. A method that uses no prior has no `prior` and no `mix`."""
 
     edit: Edit
     subject: Subject
@@ -29,8 +29,10 @@ class EditRows:
 
     @property
     def references(self) -> list[Image]:
-        """The references that the method learns from, in their order."""
-        return [reference.image for reference in self.subject.references] if _needs_references(self.edit) else []
+        """The references that the method may read, in their order."""
+        method = METHODS.get(self.edit.method)
+        reads = method is not None and method.reads_references
+        return [reference.image for reference in self.subject.references] if reads else []
 
 
 def find_rows(session: Session, project_id: str, job_id: str) -> EditRows | None:
@@ -43,7 +45,8 @@ def find_rows(session: Session, project_id: str, job_id: str) -> EditRows | None
     image = images.get(session, project_id, edit.image_id)
     if subject is None or image is None:
         return None
-    uses_prior = not _needs_references(edit)
+    method = METHODS.get(edit.method)
+    uses_prior = method is None or method.has_prior
     return EditRows(
         edit,
         subject,
@@ -56,8 +59,3 @@ def find_rows(session: Session, project_id: str, job_id: str) -> EditRows | None
         images.credentials(session, project_id, edit.image_id),
         projects.result_defaults(session, project_id),
     )
-
-
-def _needs_references(edit: Edit) -> bool:
-    method = METHODS.get(edit.method)
-    return method is not None and method.needs_references

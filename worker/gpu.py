@@ -56,6 +56,8 @@ class Gpu:
     segmenter_revision: str | None = None
     uses_graphs: bool = False
     """Whether a GPU records trainings and edits as CUDA graphs."""
+    allows_distilled: bool = False
+    """Whether a distilled klein is loaded, too."""
     _model: BaseModel | None = None
     _priors: OrderedDict[str, Prior] = field(default_factory=OrderedDict)
     _sources: PreparedSources | None = None
@@ -82,7 +84,12 @@ class Gpu:
             device = torch.device(self._device())
             dtype = precision.network_dtype(device)
             self._model = base_models.load(
-                self.checkpoint, revision=self.revision, device=device, dtype=dtype, hash_cache=self.hash_cache
+                self.checkpoint,
+                revision=self.revision,
+                device=device,
+                dtype=dtype,
+                hash_cache=self.hash_cache,
+                allow_distilled=self.allows_distilled,
             )
             if device.type == "cuda":
                 self._model.fit_gpu(torch.cuda.get_device_properties(device).total_memory)

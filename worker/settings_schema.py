@@ -68,7 +68,7 @@ def settings_schema() -> dict[str, Any]:
                 "title": method.config.__name__.replace("Config", "Parameters"),
                 "seeded": method.config.seeded,
                 "has_negative_prompt": method.has_negative_prompt,
-                "has_prior": not method.needs_references,
+                "has_prior": method.has_prior,
                 "families": list(method.families) if method.families else None,
                 "choices": choices[name],
                 **_for_requests(method.config, METHOD_LIMITS),

@@ -5,6 +5,7 @@ from pathlib import Path
 from cli.doctor.finding import Finding, failed, fine, unchecked
 from cli.doctor.partial_settings import PartialSettings
 from lipe_core.checkpoint import layout
+from lipe_core.checkpoint.flux2_layout import distilled_warning, is_distilled
 from lipe_core.checkpoint.weights import count_parameters
 from lipe_core.errors import InvalidModel
 
@@ -27,7 +28,7 @@ def check_base_model(partial: PartialSettings) -> Finding:
         return failed(PART, f"LIPE_BASE_MODEL is not set, and {advice}")
     base_model = base_model_of(partial)
     try:
-        parameters = _count_parameters(base_model)
+        parameters = _count_parameters(base_model, allow_distilled=partial.settings.allow_distilled)
     except InvalidModel as error:
         return failed(PART, str(error))
     if parameters is None:
@@ -35,19 +36,21 @@ def check_base_model(partial: PartialSettings) -> Finding:
     files = f"{base_model}, {parameters:,} parameters in complete weight files"
     if not partial.settings.base_model:
         files += "; it is the miniature, which knows only its drawn world: for photos, set LIPE_BASE_MODEL"
+    if is_distilled(base_model):
+        files += f"; {distilled_warning(base_model)}"
     return fine(PART, files)
 
 
 def weight_bytes(base_model: str, bytes_each: int) -> int | None:
     """The memory of the weights if a parameter takes `bytes_each`; None if the checkpoint is unusable or not here."""
     try:
-        parameters = _count_parameters(base_model)
+        parameters = _count_parameters(base_model, allow_distilled=True)
     except InvalidModel:
         return None
     return None if parameters is None else bytes_each * parameters
 
 
-def _count_parameters(base_model: str) -> int | None:
+def _count_parameters(base_model: str, *, allow_distilled: bool) -> int | None:
     """The number of parameters in a checked folder; None for a hub id, whose files are not here."""
-    layout.check_base_model(base_model)
+    layout.check_base_model(base_model, allow_distilled=allow_distilled)
     return count_parameters(Path(base_model)) if Path(base_model).exists() else None

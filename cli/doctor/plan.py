@@ -40,7 +40,7 @@ def memory_plan(partial: PartialSettings) -> MemoryPlan:
     Raises ImportError, InvalidModel and ValueError.
     """
     base_model = base_model_of(partial)
-    check_base_model(base_model)
+    check_base_model(base_model, allow_distilled=partial.settings.allow_distilled)
     folder, settings = Path(base_model), _recipe(partial)["prior"]
     published = KLEIN if names_flux(base_model) else SDXL
     counts = read_counts(folder, settings.rank, settings.targets) if folder.is_dir() else published

@@ -15,10 +15,10 @@ from lipe_core.checkpoint import layout
 from lipe_core.errors import InvalidModel
 
 
-def check_base_model(base_model: str) -> None:
+def check_base_model(base_model: str, *, allow_distilled: bool = False) -> None:
     """Check a folder's files and configurations. A hub id is accepted: the worker checks it after the download."""
     try:
-        layout.check_base_model(base_model)
+        layout.check_base_model(base_model, allow_distilled=allow_distilled)
     except InvalidModel as error:
         raise StartError(str(error)) from error
 

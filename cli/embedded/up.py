@@ -66,14 +66,16 @@ def embedded_service(
     workers: Workers = Workers.AUTO,
     environment: Mapping[str, str] | None = None,
     on_start: Callable[[str], None] = lambda name: None,
+    allow_distilled: bool = False,
 ) -> Iterator[Service]:
     """Run the service in the block. At the end, everything it started is stopped in reverse order.
 
     `port` 0 selects a free port. `base_model` takes precedence over LIPE_BASE_MODEL; the default is the packaged
     miniature with its captioner. If a server's LIPE_..._URL is set, that server is used and none is started. The
     embedded storage answers this machine alone, so the API serves its files, under LIPE_PUBLIC_URL or the URL that
-    other machines use. `on_start` receives the name of each part before it starts. While the service runs, the file
-    `settings.sh` in `data_dir` exports the settings that the other `lipe` commands need.
+    other machines use. `on_start` receives the name of each part before it starts. With `allow_distilled`, the base
+    model may be a distilled klein. While the service runs, the file `settings.sh` in `data_dir` exports the settings
+    that the other `lipe` commands need.
 
     Raises StartError with the mistake, or with the end of the log of the part that failed. Raises FolderInUse if
     another service uses `data_dir`.
@@ -83,7 +85,9 @@ def embedded_service(
     stop_orphan(data_dir / "api")  # it would hold the port
     defaults = _default_settings(data_dir, base_model, allows_private_urls=is_loopback(host))
     model = defaults.get("LIPE_BASE_MODEL") or os.environ["LIPE_BASE_MODEL"]
-    check_base_model(model)
+    check_base_model(model, allow_distilled=allow_distilled)
+    if allow_distilled:
+        defaults["LIPE_ALLOW_DISTILLED"] = "true"
     with ExitStack() as stack:
         reserved_port = stack.enter_context(reserve_port(host, port))
         port = reserved_port.getsockname()[1]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.force_option import ForceOption
 from cli.missing_package import needs_packages
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def run_bench(
     judge_key: Annotated[str, typer.Option(help="Its API key.", envvar="LIPE_BENCH_JUDGE_KEY")] = "",
     price_per_hour: Annotated[float | None, typer.Option(help="The price of this machine, for the estimate.")] = None,
     only_estimate: Annotated[bool, typer.Option("--estimate", help="Print the estimate and stop.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Learn the subjects, edit their photos by each system, and write a table, sheets and a page.
 
@@ -64,7 +66,9 @@ def run_bench(
         judge = ChatEndpoint(judge_url, judge_key, judge_model) if judge_url else None
         chosen_device = _device(device)
         with precision.denormals_flushed():
-            model = base_models.load(base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device))
+            model = base_models.load(
+                base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device), allow_distilled=force
+            )
             bench = Bench(model, out, seed)
             typer.echo(f"{len(subjects)} subjects, {len(chosen)} systems")
             typer.echo(estimate(bench, subjects, chosen).sentence(price_per_hour))

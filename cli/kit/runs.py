@@ -17,6 +17,7 @@ from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit, EditImages
+from lipe_core.methods.request_check import check_request
 from lipe_core.recipe import Recipe, load_recipe
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.learn import learn
@@ -71,9 +72,10 @@ def run(bench: Bench, subject: PhotoSubject, name: str, system: System) -> Run:
     """The system's edits of the subject, from the output folder if they are there with the same settings and files."""
     folder = run_folder(bench, subject, system)
     if not is_done(folder):
+        config, request = bench.method_config(system), subject.edit_request(bench.seed)
+        check_request(bench.model, system.method, request, config)
         training = bench.prior_config(subject, system)
         prior = _prior(bench, subject, training) if training else None
-        config, request = bench.method_config(system), subject.edit_request(bench.seed)
         edits = METHODS[system.method].edit(bench.model, request, config, prior=prior)
         _store(folder, subject, edits, _settings(bench, subject, system))
     facts = json.loads((folder / RUN).read_text())

@@ -30,6 +30,9 @@ SYSTEMS: Mapping[str, System] = {
     "sdedit": System("sdedit"),
     "ddim": System("ddim"),
     "imagic": System("imagic"),
+    "reference tokens": System("reference_tokens", {"images": "references"}),
+    "reference tokens, source": System("reference_tokens"),
+    "reference tokens, with prior": System("reference_tokens", training=WITH_PRIOR),
 }
 
 _EDIT_SWEEP: Mapping[str, tuple[Any, ...]] = {

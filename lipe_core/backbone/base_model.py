@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lipe_core.backbone.attention import AttentionStore, Tokens, Visit
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.diffusion.ddim import Denoiser
+from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, no_progress
 from lipe_core.diffusion.schedule import PredictionType, Schedule
 from lipe_core.graphs import Graphs
 from lipe_core.model_card import model_name
@@ -175,6 +175,12 @@ class BaseModel(ABC):
     @abstractmethod
     def denoiser(self, conditioning: Conditioning) -> Denoiser:
         """A denoiser under this conditioning, one row of x_t for each of its rows, without gradients."""
+
+    @abstractmethod
+    def invert(
+        self, denoise: Denoiser, x_0: Latents, timesteps: Timesteps, *, on_step: OnStep = no_progress
+    ) -> Trajectory:
+        """The trajectory from x_0 to the noise from which `ddim.sample` nearly reconstructs x_0 on the same grid."""
 
     # Attention
 

@@ -28,6 +28,7 @@ _OTHERS = {
 _FLOATS = {"F32", "F16", "BF16"}
 _FLUX_NAME = re.compile(r"flux|klein", re.IGNORECASE)
 _DISTILLED_NAME = re.compile(r"klein-(?!base)[\w.-]*\d+b", re.IGNORECASE)
+_DISTILLED = "is a distilled klein of few steps, which neither trains nor inverts well"
 _OTHER_SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "shift_terminal", "invert_sigmas")
 
 
@@ -44,10 +45,23 @@ def names_flux(checkpoint: str) -> bool:
     return is_flux(Path(checkpoint)) if Path(checkpoint).exists() else _FLUX_NAME.search(checkpoint) is not None
 
 
-def check_name(base_model: str) -> None:
+def check_name(base_model: str, *, allow_distilled: bool = False) -> None:
     """Refuse the hub id of a distilled klein before it is downloaded."""
-    if _DISTILLED_NAME.search(base_model):
+    if not allow_distilled and is_distilled(base_model):
         _refuse_distilled(base_model)
+
+
+def is_distilled(base_model: str) -> bool:
+    """Whether a folder's index, or else the hub id, names a distilled klein. False for other families."""
+    if not Path(base_model).exists():
+        return _DISTILLED_NAME.search(base_model) is not None
+    index = Path(base_model) / "model_index.json"
+    return index.is_file() and _says_distilled(read_json(index))
+
+
+def distilled_warning(base_model: str) -> str:
+    """The warning of a distilled klein that is used all the same."""
+    return f"the base model {base_model} {_DISTILLED}: expect poor priors and edits, or use {KLEIN_BASE}"
 
 
 def adapter_targets(projections: Sequence[str], single_blocks: int) -> list[str]:
@@ -61,14 +75,14 @@ def adapter_targets(projections: Sequence[str], single_blocks: int) -> list[str]
     return [*projections, *fused, *(f"single_transformer_blocks.{number}.attn.to_out" for number in blocks)]
 
 
-def check_layout(folder: Path, name: str) -> None:
+def check_layout(folder: Path, name: str, *, allow_distilled: bool = False) -> None:
     """Check files and configurations; reads no weights. `name` is what the user called the base model."""
     _check_place(folder, name)
     index = read_json(folder / "model_index.json")
     family = str(index.get("_class_name"))
     if family != "Flux2KleinPipeline":
         _refuse(name, f"is {_OTHERS.get(family, f'of the class {family}')}, not FLUX.2 [klein] base", _USE_KLEIN)
-    if index.get("is_distilled") or _DISTILLED_NAME.search(str(index.get("_name_or_path", ""))):
+    if not allow_distilled and _says_distilled(index):
         _refuse_distilled(name)
     _check_files(folder, name)
     _check_types(folder, name)
@@ -81,8 +95,13 @@ def _refuse(name: str, fault: str, advice: str = _DOWNLOAD) -> NoReturn:
 
 
 def _refuse_distilled(name: str) -> NoReturn:
-    fault = "is a distilled klein of few steps, which neither trains nor inverts well"
-    _refuse(name, fault, f"use {KLEIN_BASE}, the undistilled one")
+    _refuse(name, _DISTILLED, f"use {KLEIN_BASE}, the undistilled one, or --force (LIPE_ALLOW_DISTILLED=true)")
+
+
+def _says_distilled(index: dict[str, Any]) -> bool:
+    if index.get("_class_name") != "Flux2KleinPipeline":
+        return False
+    return bool(index.get("is_distilled") or _DISTILLED_NAME.search(str(index.get("_name_or_path", ""))))
 
 
 def _check_place(folder: Path, name: str) -> None:

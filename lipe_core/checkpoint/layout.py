@@ -44,13 +44,18 @@ def is_hub_id(base_model: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", base_model) is not None
 
 
-def check_base_model(base_model: str) -> None:
-    """Check the setting LIPE_BASE_MODEL. The rest of a hub id is checked by `load`, when the files are there."""
+def check_base_model(base_model: str, *, allow_distilled: bool = False) -> None:
+    """Check the setting LIPE_BASE_MODEL. The rest of a hub id is checked by `load`, when the files are there.
+
+    With `allow_distilled`, a distilled klein is not refused for being one.
+    """
     folder = Path(base_model)
-    if folder.exists() or not is_hub_id(base_model):
-        (flux2_layout.check_layout if flux2_layout.is_flux(folder) else check_layout)(folder, base_model)
+    if not folder.exists() and is_hub_id(base_model):
+        flux2_layout.check_name(base_model, allow_distilled=allow_distilled)
+    elif flux2_layout.is_flux(folder):
+        flux2_layout.check_layout(folder, base_model, allow_distilled=allow_distilled)
     else:
-        flux2_layout.check_name(base_model)
+        check_layout(folder, base_model)
 
 
 def check_layout(folder: Path, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from einops import rearrange
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
@@ -22,6 +22,14 @@ from lipe_core.shapes import Latents, RowTimesteps
 
 PATCH = 2
 """Latents of the VAE along each side of a token."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The tokens of images that the network reads beside the target, and their positions (`references`)."""
+
+    tokens: Float[Tensor, "1 m c"]
+    ids: Int[Tensor, "m 4"]
 
 
 @dataclass(frozen=True)
@@ -62,24 +70,34 @@ class Networks(backbone.BaseModel):
         return int(self.vae.config.sample_size)
 
 
-def predict(model: Networks, x_t: Latents, t: RowTimesteps, conditioning: Conditioning) -> Latents:
-    """The velocity eps - x_0 in float32. Gradients flow."""
+def predict(
+    model: Networks,
+    x_t: Latents,
+    t: RowTimesteps,
+    conditioning: Conditioning,
+    beside: Beside | None = None,
+) -> Latents:
+    """The velocity eps - x_0 in float32, where image tokens also read those of `beside`. Gradients flow."""
     conditioning = conditioning.to(model.device, model.dtype)
     rows, columns = x_t.shape[2:]
+    tokens, ids = rearrange(x_t.to(model.dtype), "b c h w -> b (h w) c"), image_ids(rows, columns).to(x_t.device)
+    if beside is not None:
+        tokens = torch.cat([tokens, beside.tokens.to(tokens).expand(len(tokens), -1, -1)], dim=1)
+        ids = torch.cat([ids, beside.ids])
     velocity: Tensor = model.transformer(
-        hidden_states=rearrange(x_t.to(model.dtype), "b c h w -> b (h w) c"),
+        hidden_states=tokens,
         encoder_hidden_states=conditioning.prompt_embeds,
         timestep=model.schedule.level(t),
-        img_ids=image_ids(rows, columns).to(x_t.device),
+        img_ids=ids,
         txt_ids=text_ids(conditioning.prompt_embeds.shape[1]).to(x_t.device),
         return_dict=False,
     )[0]
-    return rearrange(velocity.float(), "b (h w) c -> b c h w", h=rows)
+    return rearrange(velocity[:, : rows * columns].float(), "b (h w) c -> b c h w", h=rows)
 
 
-def image_ids(rows: int, columns: int) -> Int[Tensor, "n 4"]:
+def image_ids(rows: int, columns: int, number: int = 0) -> Int[Tensor, "n 4"]:
     """The positions of image tokens on the axes (image, row, column, word); the generated image is number 0."""
-    return torch.cartesian_prod(torch.arange(1), torch.arange(rows), torch.arange(columns), torch.arange(1))
+    return torch.cartesian_prod(torch.tensor([number]), torch.arange(rows), torch.arange(columns), torch.arange(1))
 
 
 def text_ids(length: int) -> Int[Tensor, "n 4"]:

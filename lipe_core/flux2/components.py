@@ -30,12 +30,12 @@ class Components:
     text_encoder: Qwen3ForCausalLM
 
 
-def check_folder(folder: Path, name: str) -> None:
+def check_folder(folder: Path, name: str, *, allow_distilled: bool = False) -> None:
     """Check that the folder holds a klein with every tensor in its shape, without reading the tensors.
 
     `name` is what the user called the base model. Raises InvalidModel with one sentence that says what to do.
     """
-    check_layout(folder, name)
+    check_layout(folder, name, allow_distilled=allow_distilled)
     for component, network in _NETWORKS.items():
         check_tensors(folder, component, network, name)
 

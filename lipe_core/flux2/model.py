@@ -1,5 +1,6 @@
 """The base model: a checkpoint of klein's classes behind the interface of all backbones."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -7,19 +8,23 @@ from pathlib import Path
 
 import torch
 from diffusers import Flux2KleinPipeline
+from PIL import Image
 
 from lipe_core.backbone import Tokens, TokenTable, Visit, bucket
 from lipe_core.checkpoint.fingerprint import fingerprint
-from lipe_core.checkpoint.flux2_layout import adapter_targets
+from lipe_core.checkpoint.flux2_layout import adapter_targets, distilled_warning, is_distilled
 from lipe_core.checkpoint.layout import is_hub_id
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.diffusion.ddim import Denoiser
+from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, no_progress
 from lipe_core.diffusion.flow import FlowSchedule
+from lipe_core.diffusion.flow_inversion import invert_flow
 from lipe_core.errors import InvalidModel
-from lipe_core.flux2 import attention, images, text
+from lipe_core.flux2 import attention, images, references, text
 from lipe_core.flux2.base_model import Networks, predict
 from lipe_core.flux2.components import check_folder, load_components
-from lipe_core.shapes import Latents, Pixels, RowTimesteps, Size, Timesteps
+from lipe_core.shapes import ImageLatents, Latents, Pixels, RowTimesteps, Size, Timesteps
+
+log = logging.getLogger(__name__)
 
 _WORK = 16_000_000_000
 """Bytes of a GPU beside the networks, for a job of klein 4B: by arithmetic, not measured (docs/backbones.md)."""
@@ -47,6 +52,10 @@ class BaseModel(Networks):
     def decode_pixels(self, latents: Latents) -> Pixels:
         """Pixels of latents, float32, in about [-1, 1], not clipped. Gradients flow."""
         return images.decode_pixels(self, latents)
+
+    def encode_reference(self, image: Image.Image) -> ImageLatents:
+        """The clean latents of an image for `denoiser`, at its own shape and at most the native area; no gradients."""
+        return references.encode_reference(self, image)
 
     def enable_tiling(self) -> None:
         """Let the VAE work on tiles of half the native side."""
@@ -97,16 +106,27 @@ class BaseModel(Networks):
         """The velocity in float32. Gradients flow."""
         return predict(self, x_t, t, conditioning)
 
-    def denoiser(self, conditioning: Conditioning) -> Denoiser:
-        """A denoiser under this conditioning, without gradients. Its eps is float64, as `FlowSchedule` needs it."""
+    def denoiser(self, conditioning: Conditioning, images: Sequence[ImageLatents] = ()) -> Denoiser:
+        """A denoiser under this conditioning, without gradients. Its eps is float64, as `FlowSchedule` needs it.
+
+        The network reads `images`, clean latents of one row each, as further tokens beside the target.
+        """
         conditioning = conditioning.to(self.device, self.dtype)
+        beside = references.beside(images) if images else None
 
         @torch.no_grad()
         def denoise(x_t: Latents, t: int) -> Latents:
             at = torch.full((len(x_t),), t, device=x_t.device)
-            return self.schedule.to_eps(predict(self, x_t, at, conditioning), x_t.double(), at, self.prediction_type)
+            velocity = predict(self, x_t, at, conditioning, beside)
+            return self.schedule.to_eps(velocity, x_t.double(), at, self.prediction_type)
 
         return denoise
+
+    def invert(
+        self, denoise: Denoiser, x_0: Latents, timesteps: Timesteps, *, on_step: OnStep = no_progress
+    ) -> Trajectory:
+        """The trajectory by predictor and corrector, with one evaluation more than there are steps."""
+        return invert_flow(denoise, self.schedule, x_0, timesteps, on_step=on_step)
 
     def record_attention(
         self, tokens: Tokens, *, latent_size: tuple[int, int], attention_tokens: int, refine: int
@@ -152,15 +172,19 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     hash_cache: Path | None = None,
+    allow_distilled: bool = False,
 ) -> BaseModel:
     """Check and load a folder, or a repository of the model hub, from safetensors files only.
 
     `dtype` is the network's; the VAE's is bfloat16 or float32. `hash_cache` is a folder that keeps the hashes of weight
-    files. Raises InvalidModel, whose message says what to do.
+    files. With `allow_distilled`, a distilled klein is loaded, and the log warns of it. Raises InvalidModel, whose
+    message says what to do.
     """
     is_folder = Path(checkpoint).exists() or not is_hub_id(str(checkpoint))
     folder = Path(checkpoint) if is_folder else _download(str(checkpoint), revision)
-    check_folder(folder, str(checkpoint))
+    check_folder(folder, str(checkpoint), allow_distilled=allow_distilled)
+    if is_distilled(str(folder)):
+        log.warning("%s", distilled_warning(str(checkpoint)))
     parts = load_components(folder, str(checkpoint), dtype)
     for network in (parts.transformer, parts.vae, parts.text_encoder):
         network.to(device)

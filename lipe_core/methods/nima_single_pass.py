@@ -15,7 +15,7 @@ from annotated_types import Interval
 
 from lipe_core.adapters.prior import Prior
 from lipe_core.backbone import BaseModel
-from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, ddim_step, invert, no_progress
+from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, ddim_step, no_progress
 from lipe_core.diffusion.schedule import Schedule
 from lipe_core.masks import mask_ops
 from lipe_core.masks.recording import RecordingDenoiser, recording_denoiser
@@ -67,7 +67,7 @@ def edit(
         targets, maps = session.encode(session.target_prompts), list[Mask]()
         with session.clock.stage("inverting"), recording(session.encode([session.source_prompt]), 1.0) as inverting:
             denoise = _denoise_and_keep(inverting, maps)
-            trajectory = invert(denoise, model.schedule, session.x_0(), timesteps, on_step=on_step)
+            trajectory = model.invert(denoise, session.x_0(), timesteps, on_step=on_step)
         m_s = session.user_mask()
         if m_s is None:
             m_s = session.for_rows(subject_mask(torch.stack(maps).mean(dim=0), targets.latent_size, config))

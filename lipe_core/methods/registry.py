@@ -17,7 +17,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from lipe_core.methods import ddim_edit, dreamctrl, imagic, ledits, masactrl, nima_single_pass, prompt_to_prompt, sdedit
+from lipe_core.methods import (
+    ddim_edit,
+    dreamctrl,
+    imagic,
+    ledits,
+    masactrl,
+    nima_single_pass,
+    prompt_to_prompt,
+    reference_tokens,
+    sdedit,
+)
 from lipe_core.methods.mystyle import edit as mystyle
 from lipe_core.methods.nima import edit as nima
 from lipe_core.methods.nima.config import NimaConfig
@@ -27,17 +37,18 @@ from lipe_core.methods.request import Edit
 class Method(NamedTuple):
     """A method's config class and its `edit`.
 
-    With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `needs_references`, it uses the
-    request's references and ignores a prior. With `has_negative_prompt`, its guidance leads away from the request's.
-    With `has_chunks`, it takes fewer rows at once by itself if the memory is full, with one inversion for all.
-    With `has_resources`, `edit` also takes `resources.Resources`. `families` are those of the base models that it is
-    made for; None means all.
+    With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `reads_references`, it may read the
+    request's references. Without `has_prior`, it ignores a prior. With `has_negative_prompt`, its guidance leads away
+    from the request's. With `has_chunks`, it takes fewer rows at once by itself if the memory is full, with one
+    inversion for all. With `has_resources`, `edit` also takes `resources.Resources`. `families` are those of the base
+    models that it is made for; None means all.
     """
 
     config: type[Any]
     edit: Callable[..., list[Edit]]
     has_previews: bool = False
-    needs_references: bool = False
+    reads_references: bool = False
+    has_prior: bool = True
     has_negative_prompt: bool = True
     has_chunks: bool = False
     has_resources: bool = False
@@ -46,6 +57,8 @@ class Method(NamedTuple):
 
 _SDXL = ("sdxl",)
 """Methods that read or replace the cross-attention of SDXL's U-Net."""
+_FLUX2 = ("flux2",)
+"""Methods for networks that read further images as tokens."""
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
@@ -58,6 +71,11 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "dreamctrl": Method(dreamctrl.DreamCtrlConfig, dreamctrl.edit, families=_SDXL),
         "imagic": Method(imagic.ImagicConfig, imagic.edit),
         "ledits": Method(ledits.LeditsConfig, ledits.edit, has_negative_prompt=False, families=_SDXL),
-        "mystyle": Method(mystyle.MyStyleConfig, mystyle.edit, needs_references=True, has_negative_prompt=False),
+        "mystyle": Method(
+            mystyle.MyStyleConfig, mystyle.edit, reads_references=True, has_prior=False, has_negative_prompt=False
+        ),
+        "reference_tokens": Method(
+            reference_tokens.ReferenceTokensConfig, reference_tokens.edit, reads_references=True, families=_FLUX2
+        ),
     }
 )

@@ -6,23 +6,19 @@ stochastic solver, as the image-to-image mode of later text-to-image models does
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, ClassVar
 
-import torch
 from annotated_types import Interval
 
 from lipe_core.adapters.prior import Prior
 from lipe_core.backbone import BaseModel
 from lipe_core.contradictions import ProductAtLeast, Rule
-from lipe_core.diffusion.ddim import Denoiser, OnStep, ddim_step, no_progress, unit_noise
+from lipe_core.diffusion.ddim import OnStep, no_progress, unit_noise
 from lipe_core.diffusion.guidance import EvaluationCounter
-from lipe_core.diffusion.schedule import Schedule
-from lipe_core.masks.mask_ops import blend
+from lipe_core.methods.masked_sampling import sample_inside
 from lipe_core.methods.request import Edit, EditRequest
 from lipe_core.methods.session import EditSession
 from lipe_core.settings import GuidanceScale, Steps, check_settings
-from lipe_core.shapes import Latents, Mask, Timesteps
 
 
 @dataclass(frozen=True)
@@ -67,31 +63,7 @@ def edit(
         x_0 = session.for_rows(session.x_0())
         noise = unit_noise(session.seeds, model.latent_shape(session.size)).to(x_0)
         denoise = session.guided(session.encode(session.target_prompts), config.guidance_scale, counter)
-        x_0 = edit_latents(denoise, model.schedule, x_0, noise, timesteps, mask, on_step)
+        x_0 = sample_inside(denoise, model.schedule, x_0, noise, timesteps, mask, on_step)
     masks = None if mask is None else session.mask_images(mask)
     evaluations = counter.evaluations // len(session.rows)
     return session.edits(session.decode(x_0), config, evaluations, source_masks=masks, edit_masks=masks)
-
-
-def edit_latents(
-    denoise: Denoiser,
-    schedule: Schedule,
-    x_0: Latents,
-    noise: Latents,
-    timesteps: Timesteps,
-    mask: Mask | None,
-    on_step: OnStep,
-) -> Latents:
-    """Noise x_0 to the grid's end and denoise it. Outside the mask, each step returns to the noised x_0."""
-    grid = timesteps.tolist()
-    x_t = _noised(schedule, x_0, noise, grid[-1])
-    for step, (t, s) in enumerate(pairwise(reversed(grid)), start=1):
-        x_t = ddim_step(schedule, x_t, denoise(x_t, t), t, s)
-        if mask is not None:
-            x_t = blend(x_t, _noised(schedule, x_0, noise, s) if s else x_0, mask)
-        on_step(step, len(grid) - 1)
-    return x_t
-
-
-def _noised(schedule: Schedule, x_0: Latents, noise: Latents, t: int) -> Latents:
-    return schedule.add_noise(x_0, noise, torch.full((len(x_0),), t, device=x_0.device))

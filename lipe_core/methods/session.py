@@ -21,7 +21,7 @@ from lipe_core.adapters.lora import use_adapter
 from lipe_core.adapters.prior import Prior
 from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, invert, no_progress
+from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, no_progress
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
 from lipe_core.errors import InvalidRequest
 from lipe_core.grain import add_grain
@@ -163,10 +163,10 @@ class EditSession:
         return lambda conditioning: counted(network(conditioning), counter)
 
     def invert(self, timesteps: Timesteps, on_step: OnStep = no_progress, network: Network | None = None) -> Trajectory:
-        """Invert the image with DDIM under the source prompt. There is no guidance, because it does not invert."""
+        """Invert the image under the source prompt. There is no guidance, because it does not invert."""
         with self.clock.stage("inverting"):
             denoise = self.denoiser(self.inversion, network)(self.encode([self.source_prompt]).cond)
-            return invert(denoise, self.model.schedule, self.x_0(), timesteps, on_step=on_step)
+            return self.model.invert(denoise, self.x_0(), timesteps, on_step=on_step)
 
     def decode(self, x_0: Latents) -> list[Image.Image]:
         """Decode latents to images."""

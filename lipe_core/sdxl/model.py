@@ -12,7 +12,7 @@ from lipe_core.backbone import Tokens, TokenTable, Visit
 from lipe_core.checkpoint.fingerprint import fingerprint
 from lipe_core.checkpoint.layout import is_hub_id
 from lipe_core.diffusion.conditioning import Conditioning
-from lipe_core.diffusion.ddim import Denoiser
+from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, invert, no_progress
 from lipe_core.diffusion.schedule import NoiseSchedule
 from lipe_core.errors import InvalidModel
 from lipe_core.sdxl import attention, images, text
@@ -93,6 +93,12 @@ class BaseModel(Networks):
     def denoiser(self, conditioning: Conditioning) -> Denoiser:
         """A denoiser under this conditioning, without gradients. Its calls share the prompts' keys and values."""
         return denoiser(self, conditioning)
+
+    def invert(
+        self, denoise: Denoiser, x_0: Latents, timesteps: Timesteps, *, on_step: OnStep = no_progress
+    ) -> Trajectory:
+        """The trajectory of DDIM inversion, with one evaluation for each step."""
+        return invert(denoise, self.schedule, x_0, timesteps, on_step=on_step)
 
     def record_attention(
         self, tokens: Tokens, *, latent_size: tuple[int, int], attention_tokens: int, refine: int

@@ -52,6 +52,12 @@ DOG, HOOK = "a photo of sks dog jumping", "http://127.0.0.1:9/"
         ({"method": "ledits", "parameters": {"steps": 1}}, 422, "invalid_request", "parameters.steps"),
         ({"method": "mystyle", "parameters": {"beta": -1}}, 422, "invalid_request", "parameters.beta"),
         ({"n": 2, "method": "mystyle"}, 422, "invalid_request", "body"),
+        (
+            {"method": "reference_tokens", "parameters": {"images": "none"}},
+            422,
+            "invalid_request",
+            "parameters.images",
+        ),
         ({"negative_prompt": "blurry", "method": "ledits"}, 422, "invalid_request", "body"),
         ({"negative_prompt": "blurry", "parameters": {"guidance_scale": 1}}, 422, "invalid_request", "parameters"),
         ({"negative_prompt": "x" * 501}, 422, "invalid_request", "negative_prompt"),

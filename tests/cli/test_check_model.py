@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from cli.main import app
 from tests.support.layouts import UNET, Change, scheduler, truncated
+from tests.support.tiny_klein import write_klein
 
 
 def test_a_checkpoint_and_a_hub_id_are_accepted(checkpoint: Path) -> None:
@@ -32,6 +33,17 @@ def test_a_wrong_model_is_refused_in_one_line(change: Change, sentence: str, che
     assert (result.exit_code, result.stdout) == (1, "")
     assert sentence in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_force_accepts_a_distilled_klein_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_klein(tmp_path, is_distilled=True)
+    refused = run(str(tmp_path))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    forced = run(str(tmp_path), "--force")
+    assert (forced.exit_code, forced.stdout) == (0, f"{tmp_path} is a base model that LIPE can use\n")
+    assert "neither trains nor inverts well: expect poor priors and edits" in forced.stderr
+    monkeypatch.setenv("LIPE_ALLOW_DISTILLED", "true")  # as `lipe up --force` sets it for its check
+    assert run(str(tmp_path)).stderr == forced.stderr
 
 
 def run(*arguments: str) -> Result:

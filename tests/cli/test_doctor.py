@@ -19,6 +19,7 @@ from ledger.settings import Settings
 from ledger.storage import PROJECTS, Storage
 from tests.support.factories import learn, make_subject
 from tests.support.layouts import UNET, Change, edited, overwritten, truncated
+from tests.support.tiny_klein import write_klein
 
 PARTS = (
     "python", "packages", "device", "memory", "disk", "settings",
@@ -124,6 +125,17 @@ def test_an_unusable_base_model_fails_one_check(
     status, lines = examine()
     assert (status, failures(lines)) == (1, ["base model"])
     assert fault in lines["base model"][1]
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_distilled_klein_fails_unless_the_setting_allows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_klein(tmp_path, is_distilled=True)
+    monkeypatch.setenv("LIPE_BASE_MODEL", str(tmp_path))
+    assert failures(examine()[1]) == ["base model"]
+    monkeypatch.setenv("LIPE_ALLOW_DISTILLED", "true")
+    status, lines = examine()
+    assert (status, lines["base model"][0]) == (0, "fine")
+    assert "neither trains nor inverts well" in lines["base model"][1]
 
 
 @pytest.mark.usefixtures("installed")

@@ -20,6 +20,7 @@ from cli.embedded.up import Service
 from cli.main import STOP_SIGNALS, app
 from ledger.version import VERSION
 from tests.support.checkout import PYTHON_PATH
+from tests.support.tiny_klein import write_klein
 
 
 @pytest.fixture
@@ -73,6 +74,19 @@ def test_up_refuses_a_port_in_use(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         result = run("up", "--data", tmp_path / "data", "--port", port)
     assert_refused(result, f"port {port} is in use by another program or another LIPE: choose another with --port")
+
+
+@pytest.mark.usefixtures("signals")
+def test_up_takes_a_distilled_klein_by_force_alone_and_warns(tmp_path: Path) -> None:
+    write_klein(tmp_path / "klein", is_distilled=True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        options = ("up", "--data", tmp_path / "data", "--port", port, "--base-model", tmp_path / "klein")
+        refused, forced = run(*options), run(*options, "--force")
+    assert_refused(refused, f"the base model {tmp_path / 'klein'} is a distilled klein of few steps")
+    warning, fault = forced.stderr.strip().splitlines()
+    assert "expect poor priors and edits, or use black-forest-labs/FLUX.2-klein-base-4B" in warning
+    assert fault.startswith(f"port {port} is in use")  # the check after that of the base model
 
 
 @pytest.mark.usefixtures("signals")

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from sqlalchemy import Engine
 
+from ledger.settings import Settings
 from lipe_core import backbone, sdxl
 from lipe_core.adapters.prior import Manifest, save_prior
+from lipe_core.errors import InvalidModel
 from tests.support.tiny_checkpoint import write_checkpoint
 from tests.support.tiny_klein import write_klein
 from worker import gpu
+from worker.context import make_context
 from worker.gpu import Gpu, GpuOutOfMemory, cpu_offloaded, reduced_memory, with_memory_fallbacks
 
 
@@ -107,3 +111,12 @@ def _manifest(device: Gpu) -> Manifest:
         config={},
         losses=(),
     )
+
+
+def test_the_setting_lets_a_worker_load_a_distilled_klein(settings: Settings, engine: Engine, tmp_path: Path) -> None:
+    write_klein(tmp_path, is_distilled=True)
+    wanted = settings.model_copy(update={"base_model": str(tmp_path), "device": "cpu", "data_dir": tmp_path / "data"})
+    with pytest.raises(InvalidModel, match="LIPE_ALLOW_DISTILLED=true"):
+        make_context(wanted, engine, lambda: False).gpu.base_model()
+    allowed = wanted.model_copy(update={"allow_distilled": True})
+    assert make_context(allowed, engine, lambda: False).gpu.base_model().family == "flux2"

@@ -26,6 +26,7 @@ from lipe_core.training.learn import train_prior
 from lipe_core.training.train import training_loss
 from tests.support.factories import current, edit, history, learn, put_image, verified
 from tests.support.running import run_job
+from tests.support.tiny_klein import write_klein
 from tests.support.toy_faces import write_toy_faces
 from worker import attempt, train
 from worker.context import WorkerContext
@@ -198,6 +199,24 @@ def test_a_method_that_needs_references_gets_them_and_names_what_the_checkpoint_
     done = current(begin, job)
     assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
     assert done.resolved["evaluations"] == 3 * 2 + 3 + 1 + (1 + 3) + 1  # three references
+    assert len(verified(begin, storage, job)) == 2 * 3
+
+
+def test_references_are_read_beside_the_target_by_a_base_model_that_can(
+    context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"images": "references", "steps": 1, "guidance_scale": 1.0}
+    refused = edit(begin, storage, project, subject, None, method="reference_tokens", **settings)
+    run_job(context, refused.id)
+    assert current(begin, refused).error_code == "invalid_request"
+    assert "is made for base models of the family flux2" in (current(begin, refused).error_detail or "")
+    write_klein(tmp_path)
+    other = replace(context, gpu=Gpu(str(tmp_path), device="cpu"))
+    job = edit(begin, storage, project, subject, None, method="reference_tokens", **settings)
+    run_job(other, job.id)
+    done = current(begin, job)
+    assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
+    assert done.resolved["reference_tokens"]["images"] == "references"
     assert len(verified(begin, storage, job)) == 2 * 3
 
 

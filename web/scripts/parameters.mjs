@@ -15,6 +15,7 @@ const FORMS = {
   imagic: "ImagicParameters",
   ledits: "LeditsParameters",
   mystyle: "MyStyleParameters",
+  reference_tokens: "ReferenceTokensParameters",
 };
 
 /** The type of a value without null, and the description of the field. */

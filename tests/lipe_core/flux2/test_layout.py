@@ -11,6 +11,7 @@ from lipe_core.checkpoint.layout import check_base_model
 from lipe_core.errors import InvalidModel
 from lipe_core.flux2 import BaseModel
 from tests.support.layouts import Change, all_of, edited, removed, renamed, tensors
+from tests.support.tiny_klein import write_klein
 
 TRANSFORMER = "transformer/diffusion_pytorch_model.safetensors"
 FETCH = "black-forest-labs/FLUX.2-klein-base-4B"
@@ -84,6 +85,31 @@ def test_the_hub_id_of_a_distilled_klein_is_refused_before_the_download() -> Non
     with pytest.raises(InvalidModel, match="distilled klein"):
         check_base_model("black-forest-labs/FLUX.2-klein-4B")
     check_base_model(FETCH)
+
+
+def test_a_distilled_klein_loads_by_force_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    check_base_model("black-forest-labs/FLUX.2-klein-4B", allow_distilled=True)
+    write_klein(tmp_path, is_distilled=True)
+    for refuse in (check_base_model, base_models.load):
+        with pytest.raises(InvalidModel, match=r"use .*klein-base-4B, the undistilled one, or --force \(LIPE_ALLOW_"):
+            refuse(str(tmp_path))
+    with pytest.raises(InvalidModel, match="distilled klein"):
+        base_models.check_folder(tmp_path, "klein")
+    assert caplog.messages == []
+    base_models.check_folder(tmp_path, "klein", allow_distilled=True)
+    assert base_models.load(tmp_path, allow_distilled=True).family == "flux2"
+    (warning,) = caplog.messages
+    assert "a distilled klein of few steps, which neither trains nor inverts well: expect poor priors" in warning
+
+
+def test_force_allows_no_other_fault(klein_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    base_models.load(klein_folder, allow_distilled=True)
+    assert caplog.messages == []
+    folder = tmp_path / "klein"
+    shutil.copytree(klein_folder, folder)
+    edited("model_index.json", _class_name="Flux2Pipeline", is_distilled=True)(folder)
+    with pytest.raises(InvalidModel, match=r"is FLUX.2 \[dev\]"):
+        check_base_model(str(folder), allow_distilled=True)
 
 
 def test_a_folder_loads_with_the_backbone_of_its_family(klein_folder: Path) -> None:

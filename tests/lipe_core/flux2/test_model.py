@@ -8,7 +8,7 @@ import torch
 from diffusers import Flux2KleinPipeline
 
 from lipe_core import backbone
-from lipe_core.diffusion.ddim import invert, sample, unit_noise
+from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.errors import PromptTooLong, WordNotFound
 from lipe_core.flux2 import BaseModel
 
@@ -64,19 +64,6 @@ def test_the_grid_is_the_schedulers(klein: BaseModel, pipeline: Flux2KleinPipeli
         pipeline.scheduler.set_timesteps(sigmas=sigmas, mu=compute_empirical_mu(tokens, steps))
         ours = klein.schedule.level(klein.timesteps(steps, size)).flip(0)
         torch.testing.assert_close(ours, pipeline.scheduler.sigmas, atol=2e-5, rtol=0)
-
-
-def test_inversion_returns_to_the_image(klein: BaseModel) -> None:
-    x_0 = torch.randn(1, *klein.latent_shape((64, 64)), generator=torch.Generator().manual_seed(0))
-    denoise = klein.denoiser(klein.encode_prompt([PROMPT], size=(64, 64)))
-    errors = []
-    for steps in (4, 16):
-        timesteps = klein.timesteps(steps, (64, 64))
-        trajectory = invert(denoise, klein.schedule, x_0, timesteps)
-        back = sample(denoise, klein.schedule, trajectory.x_T, timesteps)
-        errors.append(float((back - x_0).square().mean().sqrt()))
-    assert errors[1] < errors[0] / 2
-    assert errors[1] < 0.1
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, "sks dog", "user sks dog, assistant Dog", "  a dog and sks"])

@@ -46,6 +46,8 @@ CASES = {
         3 * 4 + 3 * 2 + 3 + 4 + 1,
     ),
 }
+OTHERS = {"reference_tokens"}
+"""Methods for the other backbone, whose tests are in `tests/lipe_core/flux2`."""
 SEEDED = [name for name, case in CASES.items() if case.seeded]
 
 
@@ -54,10 +56,11 @@ def configured(name: str) -> Any:
 
 
 def test_every_method_is_listed_here() -> None:
-    assert set(METHODS) == set(CASES)
+    assert set(METHODS) == set(CASES) | OTHERS
+    assert {METHODS[name].families for name in OTHERS} == {("flux2",)}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CASES)
 def test_an_edit_counts_its_steps_and_evaluations_and_can_be_repeated(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
 ) -> None:
@@ -85,7 +88,7 @@ def test_an_edit_counts_its_steps_and_evaluations_and_can_be_repeated(
     assert difference(repeated.image, edit.image) < 0.01
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CASES)
 def test_the_network_is_restored_to_the_bit_when_the_last_step_raises(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
 ) -> None:
@@ -106,7 +109,7 @@ def test_the_network_is_restored_to_the_bit_when_the_last_step_raises(
     assert not any(weight.requires_grad or weight.grad is not None for weight in deep_model.unet.parameters())
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CASES)
 def test_rows_are_in_order_and_equal_single_edits(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
 ) -> None:
@@ -120,7 +123,7 @@ def test_rows_are_in_order_and_equal_single_edits(
     assert difference(edits[0].image, edits[-1].image) > 1
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.has_negative_prompt])
+@pytest.mark.parametrize("name", [name for name in CASES if METHODS[name].has_negative_prompt])
 def test_guidance_leads_away_from_the_negative_prompt(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
 ) -> None:
@@ -137,7 +140,7 @@ def test_a_seed_decides_the_noise(deep_model: BaseModel, ask: MakeRequest, name:
     assert difference(one.image, two.image) > 1
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in SEEDED])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in SEEDED])
 def test_several_seeds_without_noise_are_refused(
     deep_model: BaseModel, ask: MakeRequest, prior: Prior, name: str
 ) -> None:

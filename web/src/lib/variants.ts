@@ -15,6 +15,7 @@ export const METHODS: Record<Method, string> = {
   imagic: "Imagic",
   ledits: "LEDITS++",
   mystyle: "MyStyle",
+  reference_tokens: "Reference tokens, for FLUX.2",
 };
 export const PRESETS: Record<Preset, string> = { fast: "Fast", balanced: "Balanced", best: "Best" };
 const MAX_SEED = 2 ** 31;

@@ -20,6 +20,7 @@ Method = Literal[
     "imagic",
     "ledits",
     "mystyle",
+    "reference_tokens",
 ]
 OutputFormat = Literal["png", "jpeg", "webp"]
 Preset = Literal["fast", "balanced", "best"]

@@ -1,0 +1,15 @@
+"""The option of commands that load or check a base model, to use one that LIPE advises against."""
+
+from typing import Annotated
+
+import typer
+
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Use a distilled FLUX.2 [klein], too. It neither trains nor inverts well.",
+        envvar="LIPE_ALLOW_DISTILLED",
+        show_envvar=True,
+    ),
+]
