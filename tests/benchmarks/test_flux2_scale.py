@@ -34,6 +34,7 @@ def test_it_measures_each_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert all(phase["peak_gb"] >= phase["start_gb"] > 0 for phase in found["phases"])
     assert found["seconds_per_step"] > 0
     assert found["evaluations"] >= 2 * 2  # inversion and generation of two steps
+    assert found["encodings"] > 0
     assert not found["is_full"]
     assert "a smaller klein" in (tmp_path / "klein.md").read_text()
 
