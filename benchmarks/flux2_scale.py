@@ -83,13 +83,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         train.train_adapter(model, identity, regularization, recipe.prior_config("animal", changes))
     hook.remove()
     prior, request = fresh_prior(model, recipe.prior_config("animal").rank), request_of(model, 1)
+    encodings: list[int] = []
+    counter = model.text_encoder.model.register_forward_hook(lambda *_: encodings.append(1))
     with measurement.phase("edit"):
         (edit,) = nima.edit(model, request, recipe.method_config("nima", {"steps": options.edit_steps}), prior=prior)
+    counter.remove()
     evaluation, step = flux2_random.flops(scale)
     return {
         "scale": asdict(scale), "is_full": scale.is_full, "device": options.device, "dtype": options.dtype,
         "phases": [asdict(phase) for phase in measurement.phases],
         "seconds_per_step": (times[-1] - times[0]) / (len(times) - 1), "evaluations": edit.evaluations,
+        "encodings": len(encodings), "keeps_text_encoder": options.keep_text_encoder,
         "flops_of_an_evaluation": evaluation, "flops_of_a_step_of_one_row": step,
         "ceiling": matmul_ceiling(options.device, dtype),
     }  # fmt: skip
@@ -107,7 +111,8 @@ def report(found: dict[str, Any]) -> str:
         ),
         "",
         f"- A training step takes {found['seconds_per_step']:.3f} s.",
-        f"- The edit has {found['evaluations']} network evaluations.",
+        f"- The edit has {found['evaluations']} network evaluations and encodes prompts {found['encodings']} times"
+        + ("." if found["keeps_text_encoder"] else ": each moves the text encoder to the device and back."),
         f"- One evaluation of one row: {found['flops_of_an_evaluation'] / 1e12:.3g} TFLOP; "
         f"with gradients: {found['flops_of_a_step_of_one_row'] / 1e12:.3g} TFLOP.",
         f"- The fastest matrix product has {found['ceiling'] / 1e12:.3g} TFLOP/s.",
