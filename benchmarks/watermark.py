@@ -4,8 +4,8 @@ The images are drawings, of 768 x 768 pixels, and with --photos random crops of 
 region of a drawing is its subject; that of a photo is an ellipse of 10 to 50 % of its area. Each image is marked twice:
 without a message and with one.
 
---regions marks squares of several sides in images of 1,024 x 1,024 pixels: drawings, and photos that are enlarged and
-get noise.
+--regions marks squares of several sides instead, in images of 1,024 x 1,024 pixels: drawings, and photos that are
+enlarged and get noise.
 """
 
 import argparse
@@ -52,11 +52,11 @@ def main() -> None:
     parser.add_argument("--regions", type=int, nargs="*", default=[], help="sides of squares, in pixels")
     arguments = parser.parse_args()
     photos = sorted(arguments.photos.iterdir()) if arguments.photos else []
-    if arguments.marked:
+    for side in arguments.regions:
+        print(f"regions of {side} x {side} pixels in images of {LARGE} x {LARGE}")
+        survive(squares(photos, arguments.marked, side, np.random.default_rng(SEED + 2)))
+    if arguments.marked and not arguments.regions:
         survive(samples(photos, arguments.marked, np.random.default_rng(SEED)))
-        for side in arguments.regions:
-            print(f"regions of {side} x {side} pixels in images of {LARGE} x {LARGE}")
-            survive(squares(photos, arguments.marked, side, np.random.default_rng(SEED + 2)))
     if arguments.unmarked:
         raise_alarms(samples(photos, arguments.unmarked, np.random.default_rng(SEED + 3)))
 
