@@ -23,7 +23,7 @@ from api.fair_queue import FairQueue
 from api.image_formats import ImageRefused
 from api.image_sanitizer import SanitizedImage, sanitize_image
 from api.problems import Problem
-from api.watermark_reader import find_watermark
+from api.watermark_reader import ReadWatermark, find_watermark
 from provenance.reading import Credentials, Trust
 
 Result = TypeVar("Result")
@@ -61,7 +61,7 @@ class Decoder:
         with self._refusals():
             return self._run(read_untrusted, content, trust, max_bytes=max_bytes)
 
-    def find_watermark(self, content: bytes, key: bytes) -> bool:
+    def find_watermark(self, content: bytes, key: bytes) -> ReadWatermark:
         """Wait for the search of the watermark in a file. Raises Problem as for an upload."""
         with self._refusals():
             return self._run(find_watermark, content, key)

@@ -273,7 +273,8 @@ RESPONSES: Mapping[str, Any] = {
         "signer": {
             "organization": "Example", "common_name": "Example images", "serial_number": "271828", "algorithm": "Es256",
         },
-        "software": "LIPE 0.2.0", "ingredients": 1, "watermark": None,
+        "software": "LIPE 0.2.0", "ingredients": 1,
+        "watermark": True, "watermark_edit_id": EDIT,
         "actions": [
             {"action": "c2pa.opened", "digital_source_type": None, "software": None, "regions": []},
             {

@@ -97,10 +97,16 @@ class VerificationBody(ResponseModel):
 
     watermark: bool | None
     """Whether the image has this service's watermark, which survives most programs that drop the credentials; null if
-    the service has none. It names no edit."""
+    the service has none."""
+
+    watermark_edit_id: str | None
+    """Id of the edit that the watermark names, if its message can be read and the key's project has the edit; otherwise
+    null. A hint and no proof: a watermark can be copied into another image."""
 
     @classmethod
-    def of(cls, found: Credentials, edit_id: str | None, watermark: bool | None) -> "VerificationBody":
+    def of(
+        cls, found: Credentials, watermark: bool | None, edit_id: str | None, watermark_edit_id: str | None
+    ) -> "VerificationBody":
         """The body of the credentials and the watermark that were found."""
         return cls(
             credentials=found.state,
@@ -112,4 +118,5 @@ class VerificationBody(ResponseModel):
             actions=[ActionBody.of(action) for action in found.actions],
             ingredients=found.ingredients,
             watermark=watermark,
+            watermark_edit_id=watermark_edit_id,
         )

@@ -1,27 +1,46 @@
-"""Survival and false alarms of the watermark: ``python -m benchmarks.watermark --unmarked 1000 --marked 60``.
+"""Survival, messages and false alarms of the watermark: ``python -m benchmarks.watermark --unmarked 1000 --marked 60``.
 
 The images are drawings, of 768 x 768 pixels, and with --photos random crops of the photos of a folder. The marked
-region of a drawing is its subject; that of a photo is an ellipse of 10 to 50 % of its area.
+region of a drawing is its subject; that of a photo is an ellipse of 10 to 50 % of its area. Each image is marked twice:
+without a message and with one.
+
+--regions marks squares of several sides instead, in images of 1,024 x 1,024 pixels: drawings, and photos that are
+enlarged and get noise.
 """
 
 import argparse
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from menagerie.draw import mask as subject_mask
 from menagerie.draw import render
 from menagerie.pool import drawing_of
-from provenance.watermark import THRESHOLD, WHITE, detect, embed
+from provenance.watermark import WHITE, Found, detect, embed, has_room
+from provenance.watermark_message import BITS
 
 SEED, SIDE, KEY = 24681, 768, b"benchmark"
 Change = Callable[[Image.Image], Image.Image]
 Marked = tuple[Image.Image, Image.Image]
+
+
+LARGE = 1024
+
+
+@dataclass
+class Tally:
+    """The outcomes of one change: scores of marks without and with a message, found ones, and messages."""
+
+    before: list[Found] = field(default_factory=list)
+    after: list[Found] = field(default_factory=list)
+    right: int = 0
+    wrong: int = 0
 
 
 def main() -> None:
@@ -30,39 +49,65 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of photos, for half of the images")
     parser.add_argument("--unmarked", type=int, default=1000)
     parser.add_argument("--marked", type=int, default=60)
+    parser.add_argument("--regions", type=int, nargs="*", default=[], help="sides of squares, in pixels")
     arguments = parser.parse_args()
     photos = sorted(arguments.photos.iterdir()) if arguments.photos else []
-    rng = np.random.default_rng(SEED)
-    survive(samples(photos, arguments.marked, rng))
-    raise_alarms(samples(photos, arguments.unmarked, rng))
+    for side in arguments.regions:
+        print(f"regions of {side} x {side} pixels in images of {LARGE} x {LARGE}")
+        survive(squares(photos, arguments.marked, side, np.random.default_rng(SEED + 2)))
+    if arguments.marked and not arguments.regions:
+        survive(samples(photos, arguments.marked, np.random.default_rng(SEED)))
+    if arguments.unmarked:
+        raise_alarms(samples(photos, arguments.unmarked, np.random.default_rng(SEED + 3)))
 
 
 def survive(marked: Iterator[Marked]) -> None:
-    """Print the detection rate and the lowest and median score after each change, and the error inside the region."""
-    scores: dict[str, list[float]] = {}
-    errors, rng = [], np.random.default_rng(SEED + 1)
+    """Print the rates of detection and of messages after each change, and the error inside the region."""
+    tallies: dict[str, Tally] = {}
+    errors: tuple[list[float], list[float]] = ([], [])
+    rng = np.random.default_rng(SEED + 1)
     for image, mask in marked:
-        result = embed(image, mask, KEY)
-        inside = np.asarray(mask) >= WHITE
-        before, after = np.asarray(image, float), np.asarray(result, float)
-        if (before[~inside] != after[~inside]).any():
-            raise AssertionError("the mark left its region")
-        errors.append(10 * np.log10(255**2 / np.mean((before - after)[inside] ** 2)))
+        message = int(rng.integers(1 << BITS))
+        results = [embed(image, mask, KEY, value) for value in (None, message)]
+        for kept, result in zip(errors, results, strict=True):
+            kept.append(_error(image, mask, result))
         for name, change in changes(rng).items():
-            scores.setdefault(name, []).append(detect(change(result), KEY).score)
-    print(f"{len(errors)} marked images; PSNR inside the region: {_spread(errors)} dB")
-    for name, found in scores.items():
-        rate = np.mean(np.array(found) >= THRESHOLD)
-        print(f"{name:22} found {rate:6.1%}, score {_spread(found)}", flush=True)
+            tally = tallies.setdefault(name, Tally())
+            state = rng.bit_generator.state
+            tally.before.append(detect(change(results[0]), KEY))
+            rng.bit_generator.state = state  # so that both are changed in the same way
+            found = detect(change(results[1]), KEY) if has_room(mask) else tally.before[-1]
+            tally.after.append(found)
+            tally.right += found.message == message
+            tally.wrong += found.message not in (message, None)
+        wrong_before = sum(found.message is not None for tally in tallies.values() for found in tally.before)
+    print(f"{len(errors[0])} marked images; PSNR inside the region: without a message {_spread(errors[0])} dB;", end="")
+    print(f" with one {_spread(errors[1])} dB; messages in marks without one: {wrong_before}")
+    for name, tally in tallies.items():
+        before, after = ([found.score for found in kept] for kept in (tally.before, tally.after))
+        rates = [sum(found.is_found for found in kept) for kept in (tally.before, tally.after)]
+        print(f"{name:22} found {rates[0]} -> {rates[1]} of {len(before)}, messages {tally.right}", end="")
+        print(f" ({tally.wrong} wrong), score {_spread(before)} -> {_spread(after)}", flush=True)
 
 
 def raise_alarms(unmarked: Iterator[Marked]) -> None:
     """Print how many unmarked images are taken for marked ones, and the seconds of a detection."""
     start = time.process_time()
-    found = [detect(image, KEY).score for image, _ in unmarked]
-    seconds = (time.process_time() - start) / max(len(found), 1)
-    print(f"{len(found)} unmarked images: {sum(score >= THRESHOLD for score in found)} false alarms", end="")
-    print(f" at {THRESHOLD}; highest score {max(found):.2f}; {seconds:.2f} CPU seconds each", flush=True)
+    found = [detect(image, KEY) for image, _ in unmarked]
+    seconds = (time.process_time() - start) / len(found)
+    messages = sum(one.message is not None for one in found)
+    print(
+        f"{len(found)} unmarked images: {sum(one.is_found for one in found)} false alarms, {messages} messages", end=""
+    )
+    print(f"; highest score {max(one.score for one in found):.2f}; {seconds:.2f} CPU seconds each", flush=True)
+
+
+def _error(image: Image.Image, mask: Image.Image, result: Image.Image) -> float:
+    inside = np.asarray(mask) >= WHITE
+    before, after = np.asarray(image, float), np.asarray(result, float)
+    if (before[~inside] != after[~inside]).any():
+        raise AssertionError("the mark left its region")
+    return float(10 * np.log10(255**2 / np.mean((before - after)[inside] ** 2)))
 
 
 def changes(rng: np.random.Generator) -> Mapping[str, Change]:
@@ -88,6 +133,22 @@ def samples(photos: list[Path], count: int, rng: np.random.Generator) -> Iterato
             drawing = drawing_of(SEED, int(rng.integers(1 << 30)))
             silhouette = Image.fromarray(subject_mask(drawing, SIDE).astype(np.uint8) * 255)
             yield Image.fromarray(render(drawing, SIDE)), silhouette
+
+
+def squares(photos: list[Path], count: int, side: int, rng: np.random.Generator) -> Iterator[Marked]:
+    """Large images, with a square of this side at a random place as the edited region."""
+    for index in range(count):
+        if photos and index % 2:
+            photo = Image.open(photos[int(rng.integers(len(photos)))]).convert("RGB")
+            large = ImageOps.fit(photo, (LARGE, LARGE), Image.Resampling.BICUBIC)
+            noise = rng.normal(0, 3, (LARGE, LARGE, 1))
+            image = Image.fromarray(np.clip(np.asarray(large) + noise, 0, 255).astype(np.uint8))
+        else:
+            image = Image.fromarray(render(drawing_of(SEED, int(rng.integers(1 << 30))), LARGE))
+        left, top = (int(rng.integers(LARGE - side + 1)) for _ in range(2))
+        mask = Image.new("L", image.size)
+        mask.paste(255, (left, top, left + side, top + side))
+        yield image, mask
 
 
 def _photo(photo: Image.Image, rng: np.random.Generator) -> Marked:

@@ -54,4 +54,6 @@ def _lines(found: Verification) -> list[str]:
     lines += [f"failed: {failure}" for failure in found.failures]
     if found.watermark is not None:
         lines.append(f"watermark: {'found' if found.watermark else 'not found'}")
+    if found.watermark_edit_id:
+        lines.append(f"edit by the watermark: {found.watermark_edit_id}")
     return [line.translate(CONTROLS) for line in lines]

@@ -5,9 +5,9 @@
 # invalid. The files are readable by all users because each container reads them as a different user. Only the owner
 # can enter the folder. A folder of an older version gets the files that it lacks.
 #
-# Each program has its own database user and storage key (<program>_...): docs/production.md. The files lipe_database_url
-# and lipe_s3_... are those of the owner, which only the service `migrate` gets. The storage key of a program is for the
-# bucket LIPE_S3_BUCKET (default: lipe) alone.
+# Each program has its own user of the database and of the broker, and its own storage key (<program>_...):
+# docs/production.md. The files lipe_database_url, lipe_broker_url and lipe_s3_... are those of the owner, which only the
+# service `migrate` gets. The storage key of a program is for the bucket LIPE_S3_BUCKET (default: lipe) alone.
 #
 # credentials_chain.pem and credentials_key.pem sign the results, by a local authority for trying out. Replace them by
 # those of your organization before you publish results: docs/content-credentials.md.
@@ -83,10 +83,46 @@ make_programs() { # users and keys of the programs, by the owner's, in the folde
     keep unused_pepper "$(random)"
 }
 
+# The commands are those of kombu's transport for Redis, and those with which redis-py opens a connection. Sending needs
+# no right to read: a program that only sends cannot see what waits. Tables of bindings hold names of queues alone.
+SENDS='+sadd +smembers +exists +llen +lpush +multi +exec +discard ~_kombu.binding*'
+TAKES='+srem +brpop +rpop +rpush +del +zadd +zrem +zrange +zrangebyscore +hset +hget +hdel +watch +unwatch +set +get
+    +pexpire +time +eval +evalsha +script|load +script|exists +publish +psubscribe +punsubscribe +subscribe +unsubscribe
+    ~*.pidbox &/0.celery.pidbox &/0.celeryev/*'
+broker_user() { # the name, its rights, its password
+    opens='+hello +auth +ping +select +quit +client|setinfo +client|setname +client|id'
+    echo user "$1" on resetkeys resetchannels -@all $opens $2 ">$3"
+}
+make_broker_users() { # users of the programs, beside the owner's, in the folder $target
+    owner_url=$(cat "$target/lipe_broker_url")
+    owner=$(echo "$owner_url" | sed -n 's#^redis://:\([^@/]*\)@.*#\1#p')
+    is_ours=$([ -n "$owner" ] && grep -sc "^requirepass $owner\$" "$target/broker.conf" || true)
+    lines="requirepass $owner"
+    for program in api dispatcher webhooks worker; do
+        if [ "${is_ours:-0}" = 0 ]; then # the broker is the operator's own
+            keep "${program}_broker_url" "$owner_url"
+            continue
+        fi
+        case $program in
+        webhooks) rights="$SENDS $TAKES ~webhooks* ~unacked.webhooks*" ;;
+        worker) rights="$SENDS $TAKES ~priors* ~edits* ~unacked.jobs*" ;;
+        *) rights="$SENDS %W~priors* %W~edits* %W~webhooks*" ;;
+        esac
+        password=$(random)
+        keep "${program}_broker_url" "$(echo "$owner_url" | sed "s#//:[^@]*@#//lipe_$program:$password@#")"
+        lines="$lines
+$(broker_user "lipe_$program" "$rights" "$password")"
+    done
+    if [ "${is_ours:-0}" != 0 ]; then # in place, because a container has the file itself mounted
+        chmod 644 "$target/broker.conf"
+        keep broker.conf "$lines"
+    fi
+}
+
 if [ -e "$folder" ]; then
     target=$folder
     if [ -e "$folder/credentials_key.pem" ] && [ -e "$folder/grafana_password" ] && [ -e "$folder/unused_pepper" ] \
-        && [ -e "$folder/s3_internal.pem" ]; then
+        && [ -e "$folder/s3_internal.pem" ] && [ -e "$folder/worker_broker_url" ]; then
         echo "$folder exists: its secrets are unchanged"
     else
         [ -e "$folder/credentials_key.pem" ] || make_certificate "$folder"
@@ -95,6 +131,7 @@ if [ -e "$folder" ]; then
             [ -e "$folder/$name" ] || { new_secret "$name" >"$folder/$name" && chmod 444 "$folder/$name"; }
         done
         [ -e "$folder/unused_pepper" ] || make_programs
+        [ -e "$folder/worker_broker_url" ] || make_broker_users
         echo "$folder exists: it got the secrets that it lacked, and the others are unchanged"
     fi
     exit 0
@@ -118,6 +155,7 @@ keep lipe_watermark_key "$(random)"
 keep lipe_metrics_token "$(random)"
 keep grafana_password "$(random)"
 make_programs
+make_broker_users
 make_certificate "$target"
 make_internal_certificate "$target"
 mv "$target" "$folder"

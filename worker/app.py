@@ -100,7 +100,9 @@ def make_app(
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=address.options | BROKER_OPTIONS,
+        broker_transport_options=address.options
+        | BROKER_OPTIONS
+        | _unacked_keys("webhooks" if webhooks_only else "jobs"),
     )
 
     is_loaded = RawValue("b", webhooks_only)  # shared with the child
@@ -281,6 +283,11 @@ def serve(queues: Sequence[str]) -> None:
     )
     worker.start()
     raise SystemExit(INVALID_MODEL_STATUS if is_refused.value else worker.exitcode)
+
+
+def _unacked_keys(program: str) -> dict[str, str]:
+    """The keys of messages in progress. A program's user of the broker may read its own ones only."""
+    return {f"unacked{part}_key": f"unacked.{program}{part}" for part in ("", "_index", "_mutex")}
 
 
 def _keep_logging(**_: object) -> None:

@@ -95,7 +95,7 @@ def make_edits(context: WorkerContext, attempt: Attempt) -> JobResult:
         "visible_label": inputs.has_label,
     }
     key = context.settings.watermark_key.get_secret_value()
-    marks = result_marks(inputs.result_kind, inputs.has_label, key)
+    marks = result_marks(inputs.result_kind, inputs.has_label, key, inputs.edit_id)
     facts = edit_facts(inputs.edit_id, inputs.source_sha256, resolved, inputs.request.image.size)
     credentials = job_credentials(context.signer, facts, inputs.archive, inputs.parameters)
     roles = result_roles(inputs.parameters)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from ledger.edits import mark_number
 from lipe_core.errors import InvalidRequest
 from lipe_core.methods.request import Edit
 from provenance.visible_label import add_label
@@ -14,14 +15,15 @@ PUBLISHED = "published"
 
 @dataclass(frozen=True)
 class Marks:
-    """The marks of published results: the watermark's key, and whether a visible label is added."""
+    """The marks of published results: the watermark's key and message, and whether a visible label is added."""
 
     key: bytes
+    message: int
     has_label: bool
 
 
-def result_marks(result_kind: str, has_label: bool, key: str) -> Marks | None:
-    """The marks of a job's results. None: they are archival.
+def result_marks(result_kind: str, has_label: bool, key: str, edit_id: str) -> Marks | None:
+    """The marks of an edit's results. None: they are archival.
 
     Raises InvalidRequest if the service has no key.
     """
@@ -29,7 +31,7 @@ def result_marks(result_kind: str, has_label: bool, key: str) -> Marks | None:
         return None
     if not key:
         raise InvalidRequest("published results need a watermark, and the operator has not set LIPE_WATERMARK_KEY")
-    return Marks(key.encode(), has_label)
+    return Marks(key.encode(), mark_number(edit_id), has_label)
 
 
 def published(edit: Edit, role: str, image: Image.Image, edit_mask: Image.Image, marks: Marks) -> Image.Image:
@@ -41,5 +43,6 @@ def published(edit: Edit, role: str, image: Image.Image, edit_mask: Image.Image,
     if role.endswith("_mask"):
         return image
     is_composited = role == "image" and edit.source is not None
-    marked = embed(image, edit_mask if is_composited else Image.new("L", image.size, 255), marks.key)
+    region = edit_mask if is_composited else Image.new("L", image.size, 255)
+    marked = embed(image, region, marks.key, marks.message)
     return add_label(marked) if marks.has_label else marked

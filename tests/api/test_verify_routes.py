@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from ledger.database import UnitOfWork
+from ledger.edits import mark_number
 from ledger.models import Image as ImageRow
 from ledger.models import Project
 from provenance.reading import Trust
@@ -122,6 +123,24 @@ def test_a_watermark_is_found_in_a_screenshot_and_no_other_keys(app: FastAPI, ap
         assert verified(api, screenshot(marked))["watermark"] is found
     assert verified(api, screenshot(photo))["watermark"] is False
     app.state.service = service
+
+
+def test_the_watermark_of_a_screenshot_names_the_edit_to_its_project(
+    app: FastAPI, api: TestClient, stranger: TestClient, prior: str, upload: Callable[..., str]
+) -> None:
+    payload = {"prior_id": prior, "image_id": upload("white"), "prompt": "a photo of sks dog jumping"}
+    edit_id = api.post("/v1/edits", json=payload).json()["edit_id"]
+    photo = Image.effect_noise((640, 480), 30).convert("RGB").filter(ImageFilter.GaussianBlur(2))
+    sent = screenshot(embed(photo, Image.new("L", photo.size, 255), b"a key", mark_number(edit_id)))
+    service = app.state.service
+    settings = service.settings.model_copy(update={"watermark_key": SecretStr("a key")})
+    app.state.service = replace(service, settings=settings)
+    found = [verified(client, sent) for client in (api, stranger)]
+    app.state.service = service
+    assert [one["watermark_edit_id"] for one in found] == [edit_id, None]
+    assert [one["watermark"] for one in found] == [True, True]
+    assert [one["edit_id"] for one in found] == [None, None]
+    assert edit_id not in str(found[1])
 
 
 def screenshot(image: Image.Image) -> bytes:

@@ -28,7 +28,7 @@ SECRET = {"LIPE_DATABASE_URL", "LIPE_BROKER_URL", "LIPE_KEY_PEPPER", "LIPE_WATER
     "LIPE_S3_SECRET_ACCESS_KEY",
     "LIPE_FILE_URL_SECRET",
 }
-OWN = ("lipe_database_url", "lipe_s3_access_key_id", "lipe_s3_secret_access_key")
+OWN = ("lipe_database_url", "lipe_broker_url", "lipe_s3_access_key_id", "lipe_s3_secret_access_key")
 PROGRAM_OF = {"api": "api", "dispatcher": "dispatcher", "webhook-worker": "webhooks"} | {
     name: "worker" for name in SERVICES if name.endswith("-worker") and name != "webhook-worker"
 }
@@ -88,6 +88,7 @@ def test_the_script_makes_every_secret_once(tmp_path: Path) -> None:
     assert len(set(made.values())) == len(made)
     assert made["postgres_password"].strip() in made["lipe_database_url"]
     assert made["broker.conf"].split()[1] in made["lipe_broker_url"]
+    assert all(f"//lipe_{program}:" in made[f"{program}_broker_url"] for program in PROGRAMS)
     assert made["lipe_s3_secret_access_key"].strip() in made["s3.json"]
     actions = {
         each["credentials"][0]["secretKey"]: each["actions"] for each in json.loads(made["s3.json"])["identities"]
@@ -104,16 +105,15 @@ def test_the_script_makes_a_certificate_that_signs_and_adds_it_to_an_older_folde
     folder = tmp_path / "secrets"
     folder.mkdir()
     before = {"lipe_key_pepper": "as before", "lipe_s3_access_key_id": "lipe", "lipe_s3_secret_access_key": "key",
-              "lipe_database_url": "postgresql+psycopg://lipe:word@postgres/lipe"}  # fmt: skip
+              "lipe_database_url": "postgresql+psycopg://lipe:word@postgres/lipe",
+              "lipe_broker_url": "redis://:word@elsewhere:6379/0"}  # fmt: skip
     for name, value in before.items():
         (folder / name).write_text(value)
     (folder / "s3.json").write_text('{"identities": [{"name": "lipe", "credentials": [{"secretKey": "key"}]}]}')
     (folder / "s3.json").chmod(0o444)
     subprocess.run([ROOT / "deploy/make_secrets.sh", folder], check=True, capture_output=True)
     made = {file.name: file.read_text().strip() for file in folder.iterdir()}
-    assert {*made, "lipe_broker_url", "broker.conf", "postgres_password", "lipe_prompt_writer_key"} == set(
-        STACK["secrets"]
-    )
+    assert {*made, "broker.conf", "postgres_password", "lipe_prompt_writer_key"} == set(STACK["secrets"])
     assert before.items() <= made.items()
     assert made["worker_database_url"].startswith("postgresql+psycopg://lipe_worker:")
     assert [each["name"] for each in json.loads(made["s3.json"])["identities"]] == [

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from provenance.watermark import SMALLEST, THRESHOLD, Found, detect, embed
+from provenance.watermark import THRESHOLD, Found, detect, embed
+from provenance.watermark_signal import SMALLEST
 
 KEY, SIZE = b"a key", (768, 512)
 

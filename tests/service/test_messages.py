@@ -112,4 +112,4 @@ def test_a_message_of_any_shape_is_dropped_and_the_next_is_handled(
         assert worker.poll() is None
         inspect(settings, worker)
         with Redis.from_url(settings.broker_url) as broker:
-            eventually(lambda: broker.llen("webhooks") == 0 and broker.hlen("unacked") == 0)
+            eventually(lambda: broker.llen("webhooks") == 0 and broker.hlen("unacked.webhooks") == 0)

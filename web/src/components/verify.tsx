@@ -36,6 +36,7 @@ function Facts({ found }: { found: Verification }) {
     ],
     ["Software", found.software],
     ["Watermark", found.watermark === null ? null : found.watermark ? "found" : "not found"],
+    ["Edit by the watermark", found.watermark_edit_id],
     ["Failed checks", found.failures.join(", ")],
   ];
   return (

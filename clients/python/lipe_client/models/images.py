@@ -50,7 +50,8 @@ class ClaimSigner(Model):
 class Verification(Model):
     """The claims of an image file about itself. `watermark` is None if the service did not look for one.
 
-    `edit_id` is set if this service made the file and the key's project has the edit.
+    `edit_id` is set if this service made the file and the key's project has the edit. `watermark_edit_id` is that of
+    the watermark, which survives most programs that drop the credentials: a hint and no proof.
     """
 
     credentials: CredentialState
@@ -62,6 +63,7 @@ class Verification(Model):
     actions: tuple[ClaimedAction, ...] = ()
     ingredients: int = 0
     watermark: bool | None = None
+    watermark_edit_id: str | None = None
 
 
 class Upload(Model):

@@ -57,7 +57,7 @@ projected:
         name: {{ $secret }}
         items:
           - {key: {{ $of }}_database_url, path: lipe_database_url}
-          - {key: lipe_broker_url, path: lipe_broker_url}
+          - {key: {{ $of }}_broker_url, path: lipe_broker_url}
           - {key: {{ has .program (list "api" "migrate") | ternary "lipe_key_pepper" "unused_pepper" }}, path: lipe_key_pepper}
           {{- if .root.Values.storage.accessKeys }}
           - {key: {{ $of }}_s3_access_key_id, path: lipe_s3_access_key_id}
