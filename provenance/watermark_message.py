@@ -1,4 +1,4 @@
-"""A message of 32 bits in the watermark: which of many key's patterns lies beside the one that detection searches.
+"""A message of 32 bits in the watermark: which of the key's many patterns lies beside the one that detection searches.
 
 The message and its checksum are four symbols of 12 bits. Each symbol chooses one of 4,096 sequences of signs, which
 modulate frequencies between those of the watermark's own pattern. The reader correlates with all sequences and takes
