@@ -29,7 +29,7 @@ TRANSFORMER = {
 
 @dataclass(frozen=True)
 class Size:
-    """Numbers of parameters, and FLOPs of one row."""
+    """Numbers of parameters, and FLOPs of one row; `evaluation_beside` has one image of its size beside the target."""
 
     transformer: int
     text_encoder: int
@@ -38,6 +38,7 @@ class Size:
     adapted: int
     attention: int
     evaluation: int
+    evaluation_beside: int
     encoding_of_a_prompt: int
     features: int
 
@@ -50,16 +51,8 @@ def true_size() -> Size:
         text_encoder = Qwen3ForCausalLM(Qwen3Config(**TEXT))
         vae = AutoencoderKLFlux2()
         tokens = (SIDE // 16) ** 2
-        inputs = {
-            "hidden_states": torch.empty(1, tokens, 128),
-            "encoder_hidden_states": torch.empty(1, TEXT_LENGTH, TRANSFORMER["joint_attention_dim"]),
-            "timestep": torch.empty(1),
-            "img_ids": torch.empty(tokens, 4),
-            "txt_ids": torch.empty(TEXT_LENGTH, 4),
-        }
         prompt = torch.zeros(1, TEXT_LENGTH, dtype=torch.long)
-        with FlopCounterMode(display=False) as evaluation:
-            transformer(**inputs)
+        evaluation, beside = (_evaluation(transformer, images * tokens) for images in (1, 2))
         with FlopCounterMode(display=False) as encoding:
             # A mask would be read, which a tensor without memory cannot be.
             text_encoder.model(input_ids=prompt, attention_mask={"full_attention": None}, use_cache=False)
@@ -74,10 +67,24 @@ def true_size() -> Size:
         lora=sum(RANK * sum(weight.shape) for weight in layers),
         adapted=sum(weight.numel() for weight in layers),
         attention=sum(weight.numel() for name, weight in transformer.named_parameters() if ".attn." in name),
-        evaluation=evaluation.get_total_flops(),
+        evaluation=evaluation,
+        evaluation_beside=beside,
         encoding_of_a_prompt=encoding.get_total_flops(),
         features=(blocks - round(LATE * blocks)) * tokens * width,
     )
+
+
+def _evaluation(transformer: Flux2Transformer2DModel, tokens: int) -> int:
+    """The FLOPs with so many image tokens."""
+    with FlopCounterMode(display=False) as counter:
+        transformer(
+            hidden_states=torch.empty(1, tokens, 128),
+            encoder_hidden_states=torch.empty(1, TEXT_LENGTH, len(TEXT_LAYERS) * 2560),
+            timestep=torch.empty(1),
+            img_ids=torch.empty(tokens, 4),
+            txt_ids=torch.empty(TEXT_LENGTH, 4),
+        )
+    return int(counter.get_total_flops())
 
 
 def main() -> None:
@@ -87,6 +94,7 @@ def main() -> None:
         count = getattr(size, name)
         print(f"{name}: {count:,} numbers, {BYTES * count / 1e9:.2f} GB")
     print(f"evaluation: {size.evaluation / 1e12:.1f} TFLOPs")
+    print(f"evaluation with an image beside the target: {size.evaluation_beside / 1e12:.1f} TFLOPs")
     print(f"encoding of a prompt: {size.encoding_of_a_prompt / 1e12:.1f} TFLOPs")
 
 

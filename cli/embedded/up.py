@@ -84,10 +84,9 @@ def embedded_service(
     check_data_folder(data_dir)
     stop_orphan(data_dir / "api")  # it would hold the port
     defaults = _default_settings(data_dir, base_model, allows_private_urls=is_loopback(host))
+    defaults |= {"LIPE_ALLOW_DISTILLED": "true"} if allow_distilled else {}
     model = defaults.get("LIPE_BASE_MODEL") or os.environ["LIPE_BASE_MODEL"]
     check_base_model(model, allow_distilled=allow_distilled)
-    if allow_distilled:
-        defaults["LIPE_ALLOW_DISTILLED"] = "true"
     with ExitStack() as stack:
         reserved_port = stack.enter_context(reserve_port(host, port))
         port = reserved_port.getsockname()[1]

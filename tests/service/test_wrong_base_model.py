@@ -10,8 +10,10 @@ import pytest
 from cli.embedded.process import StartError
 from cli.embedded.up import embedded_service
 from ledger.settings import Settings
+from lipe_client import Client
 from tests.support.layouts import UNET, renamed, tensors
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.tiny_klein import write_klein
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture
@@ -55,3 +57,15 @@ def test_up_starts_nothing_for_a_wrong_folder(wrong_model: Path, tmp_path: Path)
     ):
         pytest.fail("the service started")
     assert started == []
+
+
+@pytest.mark.slow
+def test_up_has_workers_with_a_distilled_klein_by_force(tmp_path: Path) -> None:
+    write_klein(tmp_path / "klein", is_distilled=True)
+    with (
+        embedded_service(tmp_path / "data", base_model=tmp_path / "klein", allow_distilled=True) as service,
+        Client(service.url, service.key.token) as lipe,
+    ):
+        eventually(lambda: [model.workers for model in lipe.models()] == [2])
+        for name in ("prior-worker", "edit-worker"):
+            assert "neither trains nor inverts well" in (service.data_dir / name / "log").read_text()
