@@ -12,8 +12,10 @@ import argparse
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from PIL import Image, ImageDraw, ImageOps
 from menagerie.draw import mask as subject_mask
 from menagerie.draw import render
 from menagerie.pool import drawing_of
-from provenance.watermark import WHITE, Found, detect, embed, has_room
+from provenance.watermark import WHITE, Found, detect, embed
 from provenance.watermark_message import BITS
 
 SEED, SIDE, KEY = 24681, 768, b"benchmark"
@@ -50,44 +52,53 @@ def main() -> None:
     parser.add_argument("--unmarked", type=int, default=1000)
     parser.add_argument("--marked", type=int, default=60)
     parser.add_argument("--regions", type=int, nargs="*", default=[], help="sides of squares, in pixels")
+    parser.add_argument("--processes", type=int, default=1, help="processes that measure marked images")
     arguments = parser.parse_args()
     photos = sorted(arguments.photos.iterdir()) if arguments.photos else []
     for side in arguments.regions:
         print(f"regions of {side} x {side} pixels in images of {LARGE} x {LARGE}")
-        survive(squares(photos, arguments.marked, side, np.random.default_rng(SEED + 2)))
+        survive(squares(photos, arguments.marked, side, np.random.default_rng(SEED + 2)), arguments.processes)
     if arguments.marked and not arguments.regions:
-        survive(samples(photos, arguments.marked, np.random.default_rng(SEED)))
+        survive(samples(photos, arguments.marked, np.random.default_rng(SEED)), arguments.processes)
     if arguments.unmarked:
         raise_alarms(samples(photos, arguments.unmarked, np.random.default_rng(SEED + 3)))
 
 
-def survive(marked: Iterator[Marked]) -> None:
+def survive(marked: Iterator[Marked], processes: int) -> None:
     """Print the rates of detection and of messages after each change, and the error inside the region."""
     tallies: dict[str, Tally] = {}
-    errors: tuple[list[float], list[float]] = ([], [])
-    rng = np.random.default_rng(SEED + 1)
-    for image, mask in marked:
-        message = int(rng.integers(1 << BITS))
-        results = [embed(image, mask, KEY, value) for value in (None, message)]
-        for kept, result in zip(errors, results, strict=True):
-            kept.append(_error(image, mask, result))
-        for name, change in changes(rng).items():
+    with ProcessPoolExecutor(processes) as pool:
+        measured = list(pool.map(_measure, marked, count()))
+    for _, outcomes in measured:
+        for name, (message, before, after) in outcomes.items():
             tally = tallies.setdefault(name, Tally())
-            state = rng.bit_generator.state
-            tally.before.append(detect(change(results[0]), KEY))
-            rng.bit_generator.state = state  # so that both are changed in the same way
-            found = detect(change(results[1]), KEY) if has_room(mask) else tally.before[-1]
-            tally.after.append(found)
-            tally.right += found.message == message
-            tally.wrong += found.message not in (message, None)
-        wrong_before = sum(found.message is not None for tally in tallies.values() for found in tally.before)
-    print(f"{len(errors[0])} marked images; PSNR inside the region: without a message {_spread(errors[0])} dB;", end="")
-    print(f" with one {_spread(errors[1])} dB; messages in marks without one: {wrong_before}")
+            tally.before.append(before)
+            tally.after.append(after)
+            tally.right += after.message == message
+            tally.wrong += (after.message not in (message, None)) + (before.message is not None)
+    errors = [[pair[which] for pair, _ in measured] for which in (0, 1)]
+    print(f"{len(measured)} marked images; PSNR inside the region: without a message {_spread(errors[0])} dB;", end="")
+    print(f" with one {_spread(errors[1])} dB")
     for name, tally in tallies.items():
-        before, after = ([found.score for found in kept] for kept in (tally.before, tally.after))
+        scores = ([found.score for found in kept] for kept in (tally.before, tally.after))
         rates = [sum(found.is_found for found in kept) for kept in (tally.before, tally.after)]
-        print(f"{name:22} found {rates[0]} -> {rates[1]} of {len(before)}, messages {tally.right}", end="")
-        print(f" ({tally.wrong} wrong), score {_spread(before)} -> {_spread(after)}", flush=True)
+        print(f"{name:22} found {rates[0]} -> {rates[1]} of {len(tally.before)}, messages {tally.right}", end="")
+        print(f" ({tally.wrong} wrong), score {' -> '.join(map(_spread, scores))}", flush=True)
+
+
+def _measure(sample: Marked, number: int) -> tuple[list[float], dict[str, tuple[int, Found, Found]]]:
+    """The errors of both marks of an image, and for each change the message and the two detections."""
+    image, mask = sample
+    message = int(np.random.default_rng((SEED, number)).integers(1 << BITS))
+    results = [embed(image, mask, KEY, value) for value in (None, message)]
+    outcomes = {}
+    both = [changes(np.random.default_rng((SEED + 1, number))) for _ in results]  # each is changed in the same way
+    for name in both[0]:
+        changed = [functions[name](result) for functions, result in zip(both, results, strict=True)]
+        before = detect(changed[0], KEY)
+        is_same = changed[0].tobytes() == changed[1].tobytes()
+        outcomes[name] = message, before, before if is_same else detect(changed[1], KEY)
+    return [_error(image, mask, result) for result in results], outcomes
 
 
 def raise_alarms(unmarked: Iterator[Marked]) -> None:

@@ -88,15 +88,24 @@ def has_room(mask: Image.Image) -> bool:
 
 
 def embed(image: Image.Image, mask: Image.Image, key: bytes, message: int | None = None) -> Image.Image:
-    """The RGB image with the mark where the mask is white, and with the message if the region has room for it.
+    """The RGB image with the mark where the mask is white. All other pixels keep their values.
 
-    All other pixels keep their values.
+    It carries the message if that can be read again. Otherwise the mark is stronger without one.
     """
-    source, region = np.asarray(image), np.asarray(mask) >= WHITE
+    region = np.asarray(mask) >= WHITE
+    if message is not None and has_room(mask):
+        marked = _marked(image, region, key, message)
+        if detect(marked, key).message == message:
+            return marked
+    return _marked(image, region, key, None)
+
+
+def _marked(image: Image.Image, region: NDArray[np.bool_], key: bytes, message: int | None) -> Image.Image:
+    source = np.asarray(image)
     height, width = region.shape
     own, period = _key_waves(key), max(image.size) / PERIODS
     patterns = [(own, period, HIGHEST)]
-    if message is not None and has_room(mask):
+    if message is not None:
         half = np.float32(np.sqrt(0.5))
         patterns = [
             (own * half, period, HIGHEST),

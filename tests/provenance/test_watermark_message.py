@@ -64,6 +64,13 @@ def test_a_small_region_has_the_whole_mark_and_no_message(photo: Image.Image) ->
     assert not has_room(large.resize((1536, 256)))  # as many pixels, and 1.6 % of a square with the longer side
 
 
+def test_a_message_that_cannot_be_read_again_leaves_the_mark_whole() -> None:
+    harsh = np.random.default_rng(8).integers(0, 2, (64, 96, 3), dtype=np.uint8) * 255
+    image, mask = Image.fromarray(harsh).resize(SIZE, Image.Resampling.NEAREST), region(200, 190)
+    assert has_room(mask)
+    assert embed(image, mask, KEY, MESSAGE).tobytes() == embed(image, mask, KEY).tobytes()
+
+
 def test_one_wrong_symbol_makes_no_other_message() -> None:
     right = _symbols(MESSAGE, KEY)
     assert _message(right, KEY) == MESSAGE
