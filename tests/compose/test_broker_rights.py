@@ -105,7 +105,7 @@ def owner(urls: dict[str, str]) -> Iterator[Redis]:
 def settings_of(url: str) -> dict[str, str]:
     """The settings of a program that has this broker."""
     names = ("DATABASE_URL", "S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY")
-    values = ("postgresql://nobody@127.0.0.1:9/none", "http://127.0.0.1:9", "key", "secret")
+    values = ("postgresql://user@127.0.0.1:9/none", "http://127.0.0.1:9", "key", "secret")
     given = dict(zip(names, values, strict=True)) | {"KEY_PEPPER": "0123456789abcdef", "BROKER_URL": url}
     return {f"LIPE_{name}": value for name, value in given.items()}
 
