@@ -72,9 +72,11 @@ FLEET = [
     Panel("Attempts lost", "ops", {"{{kind}}": rate("lipe_attempts_lost_total", "kind")}),
     Panel("Memory of the GPUs", "bytes", {"{{instance}} {{use}}": "lipe_gpu_memory_bytes"}),
     Panel(
-        "Priors in memory", "percentunit",
-        {"hits": "sum(rate(lipe_prior_cache_total{result=\"hit\"}[$__rate_interval])) / "
-                 "sum(rate(lipe_prior_cache_total[$__rate_interval]))"},
+        "In memory when a job needs them", "percentunit",
+        {
+            legend: f"sum(rate({metric}{{result=\"hit\"}}[$__rate_interval])) / sum(rate({metric}[$__rate_interval]))"
+            for legend, metric in (("priors", "lipe_prior_cache_total"), ("objects", "lipe_input_cache_total"))
+        },
     ),
     Panel("Stages, 95 %", "s", {"{{kind}} {{stage}}": quantile(0.95, "lipe_job_stage_seconds", "kind, stage")}),
     Panel("Renewals of leases", "ops", {"all": "sum(rate(lipe_lease_renewal_seconds_count[$__rate_interval]))"}),
