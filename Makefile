@@ -56,7 +56,7 @@ clients/typescript/node_modules: clients/typescript/package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error --prefix clients/typescript >/dev/null && touch $@ \
 		|| echo 'Without Node 20, npm and its registry, the test of the TypeScript client is skipped.'
 
-generators: $(VENV)/generator/.ready clients/typescript/node_modules ## install the client generators (`make test` does, too)
+generators: $(VENV)/generator/.ready clients/typescript/node_modules ## install the client generators (`make test` installs that of TypeScript)
 
 demo: setup ## train a prior and edit an image through the whole service: out/demo/sheet.png (SUBJECT= REFS= PROMPT=)
 	@$(RUN)/python -m menagerie.demo --out out/demo \
@@ -70,7 +70,7 @@ check: setup ## lint, types, import contracts, language rules and file sizes
 	@$(RUN)/lint-imports
 	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
-test: check generators ## the checks and all tests that are not slow, in two processes
+test: check clients/typescript/node_modules ## the checks and all tests that are not slow, in two processes
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-fast: setup ## the unit tests: no servers, no models, nothing slow

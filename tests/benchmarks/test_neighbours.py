@@ -18,6 +18,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.mark.slow
 def test_every_operation_is_measured_alone_and_under_attack(stack: Stack) -> None:
     (stalled,) = [name for name in ATTACKS if "stall" in name]
     pairs = neighbours.measure(stack, [stalled], seconds=0.1, rest=0.0, lead=0.0)

@@ -44,6 +44,7 @@ def test_flops_are_those_of_the_products() -> None:
     assert flops(lambda: torch.ones(8, 16) @ torch.ones(16, 4)) == 2 * 8 * 16 * 4
 
 
+@pytest.mark.slow
 def test_the_recorded_figures_of_an_image_are_those_of_the_benchmark() -> None:
     with sdxl_memory.fake_model() as model:
         found = dict(sdxl_memory.images(model))

@@ -38,6 +38,7 @@ def test_a_refused_edit_is_an_error(stack: Stack) -> None:
         run_load(unauthorized, 1, 0.1)
 
 
+@pytest.mark.slow
 def test_every_job_of_the_paced_worker_is_measured(stack: Stack) -> None:
     latency = job_latency.measure(stack, idle=1, queued=2)
     assert len(latency.to_claim) == 1

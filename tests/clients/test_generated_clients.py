@@ -70,6 +70,7 @@ def _run(*command: str, folder: Path, service: Service | None = None) -> str:
     return ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_a_generated_python_client(python_generator: str, service: Service, images: list[str], tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text("post_hooks: []\n")  # the default formats the client with ruff
     options = ("--path", str(CONTRACT), "--meta", "none", "--config", "config.yml", "--fail-on-warning")

@@ -23,6 +23,7 @@ def test_all_weights_are_small_and_in_half_precision() -> None:
             assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {"F16"}, file  # noqa: SIM118
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_plain_diffusers_generates_recognisable_subjects() -> None:
     rng = np.random.default_rng(2026)

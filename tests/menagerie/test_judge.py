@@ -90,6 +90,7 @@ def test_two_blended_images_are_not_clean_although_each_of_them_is_whole(
     assert sum(s.clean for s in scores) <= 1
 
 
+@pytest.mark.slow
 def test_a_lost_accessory_is_seen(judge: Judge, subjects: list[DrawnSubject]) -> None:
     dressed = [subject for subject in subjects if subject.identity.accessory != "none"]
     bare = [subject for subject in subjects if subject.identity.accessory == "none"]

@@ -24,7 +24,9 @@ from tests.support.waiting import PATIENCE_SECONDS
 CLIENTS = 20
 
 
-@pytest.mark.parametrize("point", failpoints.API)
+@pytest.mark.parametrize(
+    "point", [pytest.param(p, marks=pytest.mark.slow if p == "before commit" else ()) for p in failpoints.API]
+)
 def test_an_api_killed_at(
     point: str, start: Start, begin: UnitOfWork, storage: Storage, project: Project, key: str, run_audit: RunAudit,
     tmp_path: Path,

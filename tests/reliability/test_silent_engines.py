@@ -26,6 +26,7 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"lease_seconds": LEASE_SECONDS, "stuck_seconds": STUCK_SECONDS})
 
 
+@pytest.mark.slow
 def test_a_step_of_three_lease_times_succeeds_in_the_first_attempt(
     start: Start, begin: UnitOfWork, storage: Storage, project: Project, settings: Settings, run_audit: RunAudit
 ) -> None:

@@ -31,7 +31,9 @@ STEPS = 30
 STOPS = failpoints.WORKER | {"before commit": failpoints.Point("worker.run_job:_write", before=True)}
 
 
-@pytest.mark.parametrize("point", ["mid step", "before commit", pytest.param("after upload", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "point", ["mid step", *(pytest.param(point, marks=pytest.mark.slow) for point in ("before commit", "after upload"))]
+)
 def test_a_worker_stopped_until_its_lease_expired_at(
     point: str, start: Start, begin: UnitOfWork, storage: Storage, project: Project, settings: Settings,
     run_audit: RunAudit, tmp_path: Path,

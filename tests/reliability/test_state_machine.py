@@ -348,7 +348,7 @@ def test_random_lives_of_jobs_keep_the_invariants(engine: Engine, begin: UnitOfW
     run_state_machine_as_test(
         machine(engine, begin, storage),
         settings=bounds(
-            max_examples=10, stateful_step_count=25, derandomize=True, deadline=None,
+            max_examples=5, stateful_step_count=25, derandomize=True, deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip

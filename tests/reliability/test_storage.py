@@ -53,7 +53,7 @@ def short_retries() -> list[Body]:
 @pytest.mark.parametrize(
     "fault", ["halved", *(pytest.param(name, marks=SLOW) for name in ("500", "403", "cut", "flipped"))]
 )
-@pytest.mark.parametrize("phase", ["reading", "storing"])
+@pytest.mark.parametrize("phase", [pytest.param("reading", marks=SLOW), "storing"])
 def test_a_short_outage(
     fault: str, phase: str, proxy: HttpProxy, start: Start, begin: UnitOfWork, storage: Storage, project: Project,
     settings: Settings, run_audit: RunAudit,
@@ -79,7 +79,7 @@ class TestSlowResponse:
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"lease_seconds": SHORT_LEASE_SECONDS})
 
-    @pytest.mark.parametrize("phase", ["reading", "storing"])
+    @pytest.mark.parametrize("phase", [pytest.param("reading", marks=SLOW), "storing"])
     def test_the_lease_is_kept(
         self, phase: str, proxy: HttpProxy, start: Start, begin: UnitOfWork, storage: Storage, project: Project,
         settings: Settings, run_audit: RunAudit,

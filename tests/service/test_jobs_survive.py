@@ -42,6 +42,7 @@ def test_a_draining_worker_of_both_kinds_returns_the_job_uncharged(
     assert [ended(begin, each).state for each in (waiting, following)] == [State.SUCCEEDED] * 2
 
 
+@pytest.mark.slow
 def test_a_cancelled_training_stops_and_leaves_no_files(
     begin: UnitOfWork, storage: Storage, project: Project, program: Program, settings: Settings
 ) -> None:

@@ -37,6 +37,7 @@ class TestWorker:
         assert "lacks the tensor conv_out.weight in unet: use weights and config.json" in log.read_text()
 
 
+@pytest.mark.slow
 def test_up_announces_nothing(wrong_model: Path, tmp_path: Path) -> None:
     started: list[str] = []
     with (

@@ -79,6 +79,7 @@ def test_tuning_brings_the_generator_nearer_to_the_references_of_a_drawn_face(de
     assert pyramid_distance(generator.network(anchors), references).mean() < 0.75 * before
 
 
+@pytest.mark.slow
 def test_an_edit_of_a_drawn_face_follows_the_prompt_and_changes_the_background(deep_model: BaseModel) -> None:
     drawn = next(subject for subject in benchmark() if subject.identity.kind == "face")
     smiling = with_action(drawn.test, expression="smiling")
