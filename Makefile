@@ -15,7 +15,7 @@ TORCH_CPU := echo 'torch==$(TORCH)+cpu' |
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup studio studio-check generators demo test test-fast test-true-size check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-klein bench-counts bench-photos bench-service bench-neighbours bench-fleet openapi docs reliability soak test-servers fuzz secrets compose-test lock digests audit-security dist version clean
+.PHONY: help setup studio studio-check generators demo test test-fast test-true-size lint check format bench-report bench-edits bench-quality bench-speed bench-sdxl bench-klein bench-counts bench-photos bench-service bench-neighbours bench-fleet openapi docs reliability soak test-servers fuzz secrets compose-test lock digests audit-security dist version clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -63,14 +63,16 @@ demo: setup ## train a prior and edit an image through the whole service: out/de
 		$(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(REFS),--refs "$(REFS)") $(if $(PROMPT),--prompt "$(PROMPT)") \
 		$(if $(CONSENT),--consent "$(CONSENT)")
 
-check: setup ## lint, types, import contracts, language rules and file sizes
+lint: setup ## lint, format, types and import contracts
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports
+
+check: lint ## the same, language rules and file sizes
 	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
-test: check clients/typescript/node_modules ## the checks and all tests that are not slow, in two processes
+test: lint clients/typescript/node_modules ## the checks and all tests that are not slow, in two processes
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-fast: setup ## the unit tests: no servers, no models, nothing slow

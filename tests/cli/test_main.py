@@ -48,6 +48,7 @@ def test_a_command_of_the_workers_says_where_to_run_it(arguments: list[str]) -> 
     )
 
 
+@pytest.mark.slow
 def test_the_libraries_of_the_networks_print_no_warnings() -> None:
     program = "from cli.main import app; app()"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRANSFORMERS_")}

@@ -34,6 +34,7 @@ def settings(folder: Path, steps: int, *, resume: bool = False) -> Settings:
     return Settings(out=folder, minutes=60.0, steps=steps, batch=4, warmup=2, workers=1, resume=resume, images=64)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_all_stages_make_a_checkpoint_and_resume(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"

@@ -46,7 +46,6 @@ TESTS = (
     "tests/worker/test_deliveries.py",
     "tests/worker/test_dispatcher.py",
     "tests/reliability/test_outages.py",
-    "tests/reliability/test_storage.py",
     "tests/service/test_through_the_api.py",
 )
 

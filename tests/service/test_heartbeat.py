@@ -59,6 +59,7 @@ class TestLostBroker:
         """Settings with that broker."""
         return settings.model_copy(update={"broker_url": self.url})
 
+    @pytest.mark.slow
     def test_a_worker_that_lost_its_broker_does_not_touch_the_file(
         self, program: Program, broker: ExitStack, heartbeat: Path
     ) -> None:
