@@ -56,7 +56,7 @@ clients/typescript/node_modules: clients/typescript/package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error --prefix clients/typescript >/dev/null && touch $@ \
 		|| echo 'Without Node 20, npm and its registry, the test of the TypeScript client is skipped.'
 
-generators: $(VENV)/generator/.ready clients/typescript/node_modules ## install the client generators (`make test` installs that of TypeScript)
+generators: $(VENV)/generator/.ready clients/typescript/node_modules ## install the client generators, for the slow tests of tests/clients
 
 demo: setup ## train a prior and edit an image through the whole service: out/demo/sheet.png (SUBJECT= REFS= PROMPT=)
 	@$(RUN)/python -m menagerie.demo --out out/demo \
@@ -72,7 +72,7 @@ lint: setup ## lint, format, types and import contracts
 check: lint ## the same, language rules and file sizes
 	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
-test: lint clients/typescript/node_modules ## the checks and all tests that are not slow, in two processes
+test: lint ## the checks and all tests that are not slow, in two processes
 	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-fast: setup ## the unit tests: no servers, no models, nothing slow

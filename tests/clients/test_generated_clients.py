@@ -81,6 +81,7 @@ def test_a_generated_python_client(python_generator: str, service: Service, imag
     _run(interpreter, "drive.py", *images, folder=tmp_path, service=service)
 
 
+@pytest.mark.slow
 def test_the_typescript_client(node_modules: Path, service: Service, images: list[str], tmp_path: Path) -> None:
     """clients/typescript/tests/types.ts has requests that the types accept, and mistakes that they refuse."""
     package = tmp_path / "clients" / "typescript"
