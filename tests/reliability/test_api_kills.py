@@ -25,7 +25,7 @@ CLIENTS = 20
 
 
 @pytest.mark.parametrize(
-    "point", [pytest.param(p, marks=pytest.mark.slow if p == "before commit" else ()) for p in failpoints.API]
+    "point", [pytest.param(p, marks=pytest.mark.slow if p != "after commit" else ()) for p in failpoints.API]
 )
 def test_an_api_killed_at(
     point: str, start: Start, begin: UnitOfWork, storage: Storage, project: Project, key: str, run_audit: RunAudit,

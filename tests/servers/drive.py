@@ -26,12 +26,10 @@ PROGRAMS = ("initdb", "postgres", "pgbouncer", "redis-server", *ceph.PROGRAMS)
 PROCESSES = 2
 TESTS = (
     "tests/ledger",
-    # Of the API, what stores, locks, counts, notifies or pages.
+    # Of the API, what stores, locks, notifies or pages.
     "tests/api/test_deletion_races.py",
     "tests/api/test_deletion_routes.py",
-    "tests/api/test_edit_routes.py",
     "tests/api/test_file_routes.py",
-    "tests/api/test_filters.py",
     "tests/api/test_idempotency.py",
     "tests/api/test_image_routes.py",
     "tests/api/test_job_events.py",
@@ -39,9 +37,6 @@ TESTS = (
     "tests/api/test_journey.py",
     "tests/api/test_outages.py",
     "tests/api/test_pagination.py",
-    "tests/api/test_quotas.py",
-    "tests/api/test_rate_limit.py",
-    "tests/api/test_study_routes.py",
     "tests/api/test_upload_routes.py",
     "tests/worker/test_deliveries.py",
     "tests/worker/test_dispatcher.py",
