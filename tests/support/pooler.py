@@ -4,7 +4,7 @@ import os
 
 import pytest
 
+IS_POOLED = "prepared_statements" in os.environ.get("LIPE_TEST_DATABASE_URL", "")
 without_pooler = pytest.mark.skipif(
-    "prepared_statements" in os.environ.get("LIPE_TEST_DATABASE_URL", ""),
-    reason="a pooler, and not this process, owns the connection to the server",
+    IS_POOLED, reason="a pooler, and not this process, owns the connection to the server"
 )
