@@ -35,8 +35,7 @@ class ReferenceTokensConfig:
 
     images: Literal["source", "references", "both"] = "source"
     """The images that the network reads beside the target: the `source`, the subject's first four `references`, or
-    `both`, the source first. Each image adds up to as many tokens as
-    the target has."""
+    `both`, the source first. Each image adds up to as many tokens as the target has."""
 
     steps: Steps = 50
     """Denoising steps. More steps are slower and more exact."""
