@@ -3,27 +3,19 @@
 Nothing is written to a disk, so that a machine without the weights measures their cost in minutes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
-from tokenizers.pre_tokenizers import ByteLevel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import Qwen2TokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from benchmarks.flux2_size import TEXT, TEXT_LENGTH, TRANSFORMER
 from benchmarks.sdxl_size import WORDS, default_dtype
 from lipe_core.checkpoint.flux2_layout import TEXT_LAYERS
 from lipe_core.diffusion.flow import FlowSchedule
 from lipe_core.flux2 import BaseModel
-
-_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
-)
-"""Qwen3's chat template without tools and system messages."""
+from menagerie.klein_models import build_tokenizer
 
 
 @dataclass(frozen=True)
@@ -115,23 +107,3 @@ def flops(scale: Scale) -> tuple[int, int]:
         with FlopCounterMode(display=False) as step:
             network(**inputs, return_dict=False)[0].sum().backward()
     return evaluation.get_total_flops(), step.get_total_flops()
-
-
-def build_tokenizer(words: Sequence[str]) -> Qwen2TokenizerFast:
-    """A tokenizer of Qwen's class: each of the words is one token, with or without a space before; others are bytes."""
-    vocab, merges = sorted(ByteLevel.alphabet()), list[tuple[str, str]]()
-    for form in [*words, *(f"\u0120{word}" for word in words)]:
-        pieces = list(form)
-        while len(pieces) > 1:
-            merged = pieces[0] + pieces[1]
-            if merged not in vocab:
-                vocab.append(merged)
-                merges.append((pieces[0], pieces[1]))
-            pieces[:2] = [merged]
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
-    tokenizer = Qwen2TokenizerFast(
-        vocab={piece: number for number, piece in enumerate([*vocab, *special])}, merges=merges
-    )
-    tokenizer.add_special_tokens({"additional_special_tokens": special[1:]})
-    tokenizer.chat_template = _TEMPLATE
-    return tokenizer

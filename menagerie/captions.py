@@ -12,6 +12,7 @@ import numpy as np
 from menagerie.attributes import ATTRIBUTES, Action, Drawing, Identity, Scene, poses
 
 TOKENS = ("sks", "zwx", "ohwx", "vtn")
+PUNCTUATION = (",", ".")
 _PLACES = {
     "meadow": ("in a meadow", "on a green meadow"),
     "beach": ("at the beach", "on a sandy beach"),

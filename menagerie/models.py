@@ -7,7 +7,6 @@ on this folder also runs on SDXL. SDXL's pipeline reads `latents_mean` and `late
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPi
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from menagerie.byte_pairs import merge_rules
 from menagerie.vision_models import VisionSizes
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
@@ -77,7 +77,7 @@ def normalize_latents(vae: AutoencoderKL, mean: Tensor, deviation: Tensor) -> No
 
 def build_tokenizer(words: Iterable[str], length: int) -> CLIPTokenizer:
     """A CLIP tokenizer that has one token for each of `words`, and splits any other text into bytes."""
-    merges = _merges(words)
+    merges = merge_rules((*word[:-1], f"{word[-1]}</w>") for word in words)
     letters = _byte_letters()
     tokens = [
         *letters,
@@ -98,32 +98,6 @@ def _byte_letters() -> list[str]:
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     shifted = [256 + k for k in range(256 - len(plain))]
     return [chr(code) for code in (*plain, *shifted)]
-
-
-def _merges(words: Iterable[str]) -> list[tuple[str, str]]:
-    """BPE merge rules that join each word to one token: they join the pieces that earlier rules leave, from the left.
-
-    A later rule has a lower priority, so it cannot break a word that earlier rules complete.
-    """
-    ranks: dict[tuple[str, str], int] = {}
-    for word in sorted(set(words), key=lambda word: (len(word), word)):
-        pieces = _pieces(word, ranks)
-        while len(pieces) > 1:
-            ranks.setdefault((pieces[0], pieces[1]), len(ranks))
-            pieces[:2] = [pieces[0] + pieces[1]]
-    return list(ranks)
-
-
-def _pieces(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
-    """Split `word` into tokens: join the adjacent pair of the best rank until no rule applies."""
-    pieces = [*word[:-1], f"{word[-1]}</w>"]
-    while True:
-        pairs = [pair for pair in pairwise(pieces) if pair in ranks]
-        if not pairs:
-            return pieces
-        best = min(pairs, key=ranks.__getitem__)
-        k = next(k for k in range(len(pieces) - 1) if (pieces[k], pieces[k + 1]) == best)
-        pieces[k : k + 2] = ["".join(best)]
 
 
 def build_text_encoders(sizes: Sizes, tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:

@@ -68,11 +68,20 @@ def orthogonalize(matrices: Tensor, steps: int = 5) -> Tensor:
     return orthogonal
 
 
+_ENDS = ("conv_in", "conv_out", "embedding", "add_", "embed_tokens", "lm_head")
+
+
 def optimizers(
-    model: nn.Module, lr: float, weight_decay: float = 0.0, adam_share: float = 1.0
+    model: nn.Module,
+    lr: float,
+    weight_decay: float = 0.0,
+    adam_share: float = 1.0,
+    ends: Sequence[str] = _ENDS,
 ) -> list[torch.optim.Optimizer]:
-    """Muon for hidden matrices; AdamW, at `adam_share` of the rate, for vectors, embeddings and outermost layers."""
-    ends = ("conv_in", "conv_out", "embedding", "add_", "embed_tokens", "lm_head")
+    """Muon for hidden matrices; AdamW, at `adam_share` of the rate, for vectors, embeddings and outermost layers.
+
+    `ends` are parts of the names of embeddings and outermost layers.
+    """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     hidden = [p for name, p in named if p.ndim > 1 and not any(end in name for end in ends)]
     chosen = {id(p) for p in hidden}

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from lipe_core import sdxl
 from lipe_core.methods.mystyle import face_generator
 from lipe_core.methods.mystyle.face_generator import save_face_generator
 from lipe_core.methods.mystyle.stylegan2 import Generator
-from menagerie.captions import vocabulary
+from menagerie.captions import PUNCTUATION, vocabulary
 from menagerie.models import (
     CHECKPOINT,
     Sizes,
@@ -28,6 +29,7 @@ from menagerie.models import (
     build_tokenizer,
     build_unet,
     build_vae,
+    encode_tokens,
 )
 from menagerie.pool import Pool
 from menagerie.stages.decoder import train_decoder
@@ -35,7 +37,7 @@ from menagerie.stages.faces import SIZES as FACE_SIZES
 from menagerie.stages.faces import train_faces, with_directions
 from menagerie.stages.loop import Settings
 from menagerie.stages.probe import train_probe
-from menagerie.stages.text import train_text
+from menagerie.stages.text import tokenize, train_text
 from menagerie.stages.unet import train_unet
 from menagerie.stages.vae import train_vae
 from menagerie.stages.vision import FOLDER, train_vision_model
@@ -56,7 +58,6 @@ STAGES = {
     "export": (0.0, 1, 0.0),
     "wholeness": (0.05, 32, 3e-3),
 }
-PUNCTUATION = (",", ".")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -122,7 +123,13 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
         case "text":
             tokenizer = build_tokenizer([*vocabulary(), *PUNCTUATION], sizes.text_length)
             encoders = build_text_encoders(sizes, tokenizer)
-            train_text(tokenizer, encoders, settings)
+            widths = sum(sizes.text_widths), sizes.text_widths[1]
+            train_text(
+                nn.ModuleList(encoders),
+                lambda captions: encode_tokens(encoders, tokenize(tokenizer, captions).to(settings.device)),
+                widths,
+                settings,
+            )
             for name, part in zip(_TEXT_PARTS, (tokenizer, tokenizer, *encoders), strict=True):
                 part.save_pretrained(folder / name)
         case "unet":

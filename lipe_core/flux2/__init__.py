@@ -4,6 +4,8 @@ Other packages know its models by the interface in `lipe_core.backbone`.
 """
 
 from lipe_core.flux2.components import check_folder
+from lipe_core.flux2.images import to_tokens
 from lipe_core.flux2.model import BaseModel, load
+from lipe_core.flux2.text import embed, tokenize
 
-__all__ = ["BaseModel", "check_folder", "load"]
+__all__ = ["BaseModel", "check_folder", "embed", "load", "to_tokens", "tokenize"]

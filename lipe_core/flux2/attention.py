@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lipe_core.backbone import Tokens, Visit, subject_share
-from lipe_core.flux2.text import TEXT_LENGTH
 from lipe_core.shapes import AttentionMap
 
 _MOST_LOGITS = 2**25
@@ -52,20 +51,25 @@ class QueriesAndKeys:
         if not self.kept:
             raise RuntimeError("nothing was recorded: the network has not run since the last pop")
         maps = [self._probabilities(layer) for layer in self.layers]
+        words = self._words(self.layers[-1])
         self.kept.clear()
         self.rotary.clear()
-        to_text = torch.stack([found[..., :TEXT_LENGTH] for found in maps]).sum(dim=0)
+        to_text = torch.stack([found[..., :words] for found in maps]).sum(dim=0)
         wanted, content = (
             (to_text @ columns.to(to_text)[..., None])[..., 0] for columns in (self.tokens.wanted, self.tokens.content)
         )
-        affinity = maps[-1][..., TEXT_LENGTH:] if self.refine else None
+        affinity = maps[-1][..., words:] if self.refine else None
         return subject_share(wanted, content, affinity, self.refine, self.size)
+
+    def _words(self, layer: str) -> int:
+        """The number of text tokens, which come first."""
+        return self.kept[layer, "norm_added_k"].shape[1]
 
     def _probabilities(self, layer: str) -> Float[Tensor, "b q k"]:
         """The attention of the recorded rows' image tokens to text and image, averaged over heads, float32."""
         rows, queries = len(self.tokens.wanted), math.prod(self.size)
         cos, sin = self.rotary[layer]
-        of_image = cos[TEXT_LENGTH:], sin[TEXT_LENGTH:]
+        of_image = tuple(part[self._words(layer) :] for part in (cos, sin))
         image_query, image_key, text_key = (
             self.kept[layer, norm][-rows:] for norm in ("norm_q", "norm_k", "norm_added_k")
         )
@@ -116,10 +120,10 @@ def _keep_first(
 
 
 @contextmanager
-def visited_attention(transformer: Any, share: float, visit: Visit) -> Iterator[None]:
+def visited_attention(transformer: Any, share: float, visit: Visit, words: int) -> Iterator[None]:
     """Call `visit` in the single-stream blocks that follow the first `share` of all blocks, in the order of execution.
 
-    An image that reads another one takes twice the tokens through such a block.
+    `words` is the number of text tokens. An image that reads another one takes twice the tokens through such a block.
     """
     doubles, singles = len(transformer.transformer_blocks), len(transformer.single_transformer_blocks)
     first = max(0, round(share * (doubles + singles)) - doubles)
@@ -128,7 +132,7 @@ def visited_attention(transformer: Any, share: float, visit: Visit) -> Iterator[
     before = {name: layer.processor for name, layer in layers.items()}
     try:
         for name, layer in layers.items():
-            layer.processor = _Visited(name, before[name], visit)
+            layer.processor = _Visited(name, before[name], visit, words)
         yield
     finally:
         for name, layer in layers.items():
@@ -142,6 +146,7 @@ class _Visited:
     name: str
     inner: Any
     visit: Visit
+    words: int
 
     def __call__(
         self,
@@ -150,11 +155,11 @@ class _Visited:
         attention_mask: Tensor | None = None,
         image_rotary_emb: Rotary | None = None,
     ) -> Tensor:
-        more = self.visit(self.name, hidden_states[:, TEXT_LENGTH:])
+        more = self.visit(self.name, hidden_states[:, self.words :])
         if more is None or image_rotary_emb is None:
             output: Tensor = self.inner(attn, hidden_states, attention_mask, image_rotary_emb)
             return output
         both = torch.cat([hidden_states, more], dim=1)
-        cos, sin = (torch.cat([part, part[TEXT_LENGTH:]]) for part in image_rotary_emb)
+        cos, sin = (torch.cat([part, part[self.words :]]) for part in image_rotary_emb)
         read: Tensor = self.inner(attn, both, attention_mask, (cos, sin))
         return read[:, : hidden_states.shape[1]]

@@ -15,7 +15,12 @@ from lipe_core.shapes import Latents, Pixels
 def encode_pixels(model: Networks, pixels: Pixels) -> Latents:
     """Latents of pixels in [-1, 1]: the VAE's mean in patches, normalized, float32. Gradients flow."""
     mean: Tensor = model.vae.encode(pixels.to(model.vae.dtype)).latent_dist.mode().float()
-    patches = rearrange(mean, "b c (h i) (w j) -> b (c i j) h w", i=PATCH, j=PATCH)
+    return to_tokens(model, mean)
+
+
+def to_tokens(model: Networks, latents: Float[Tensor, "b c2 h2 w2"]) -> Latents:
+    """Normalized tokens of the VAE's latents: four times the channels, half the side."""
+    patches = rearrange(latents, "b c (h i) (w j) -> b (c i j) h w", i=PATCH, j=PATCH)
     shift, scale = _latent_statistics(model)
     return (patches - shift) / scale
 

@@ -136,7 +136,7 @@ class BaseModel(Networks):
 
     def visited_attention(self, share: float, visit: Visit) -> AbstractContextManager[None]:
         """Context manager that calls `visit` in the later single-stream blocks."""
-        return attention.visited_attention(self.transformer, share, visit)
+        return attention.visited_attention(self.transformer, share, visit, text.text_length(self.tokenizer))
 
     @property
     def adapter_prefix(self) -> str:

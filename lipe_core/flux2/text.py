@@ -1,7 +1,8 @@
 """Prompts for the transformer: hidden states of a language model that reads the prompt as a user's message.
 
-As `Flux2KleinPipeline.encode_prompt` of diffusers: the chat template without thinking, padded to 512 tokens. The hidden
-states after three of the layers are concatenated. The transformer reads the padding, too: it gets no mask.
+As `Flux2KleinPipeline.encode_prompt` of diffusers: the chat template without thinking, padded to 512 tokens, or to the
+length that a small tokenizer states. The hidden states after three of the layers are concatenated. The transformer
+reads the padding, too: it gets no mask.
 """
 
 import re
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 
 import torch
 from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import BatchEncoding, Qwen2TokenizerFast, Qwen3ForCausalLM
 
 from lipe_core.checkpoint.flux2_layout import TEXT_LAYERS
 from lipe_core.diffusion.conditioning import Conditioning
@@ -17,7 +21,7 @@ from lipe_core.errors import PromptTooLong, WordNotFound
 from lipe_core.flux2.base_model import Networks
 
 TEXT_LENGTH = 512
-"""Tokens of an encoded prompt."""
+"""Tokens of an encoded prompt, unless the tokenizer states fewer."""
 
 _PLACE = "PROMPT"
 """Stands for the prompt where its place in the template is measured."""
@@ -29,22 +33,31 @@ def encode_prompt(model: Networks, prompts: Sequence[str]) -> Conditioning:
 
     The language model computes on the model's device. If it lies in main memory, it returns there.
     """
-    texts = [_in_template(model, prompt) for prompt in prompts]
-    tokens = model.tokenizer(
-        texts, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
-    ).to(model.device)
+    tokens = tokenize(model.tokenizer, prompts).to(model.device)
     with _on_device(model):
-        # Without the head, which would make logits of the whole vocabulary for each token.
-        output = model.text_encoder.model(
-            input_ids=tokens.input_ids,
-            attention_mask=tokens.attention_mask,
-            output_hidden_states=True,
-            use_cache=False,
-        )
-        layers = torch.stack([output.hidden_states[layer] for layer in TEXT_LAYERS], dim=2)
-    embeds = rearrange(layers, "b n layer d -> b n (layer d)").to(model.device, model.dtype)
+        embeds = embed(model.text_encoder, tokens.input_ids, tokens.attention_mask).to(model.device, model.dtype)
     empty = embeds.new_empty(len(embeds), 0)
     return Conditioning(prompt_embeds=embeds, pooled_prompt_embeds=empty, time_ids=empty)
+
+
+def tokenize(tokenizer: Qwen2TokenizerFast, prompts: Sequence[str]) -> BatchEncoding:
+    """Token ids and attention mask (b, n) of the prompts in the chat template, padded to `text_length`."""
+    texts = [_in_template(tokenizer, prompt) for prompt in prompts]
+    length = text_length(tokenizer)
+    return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+
+
+def embed(text_encoder: Qwen3ForCausalLM, ids: Int[Tensor, "b n"], mask: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+    """The hidden states of the tokens after `TEXT_LAYERS`, concatenated. Gradients flow."""
+    # Without the head, which would make logits of the whole vocabulary for each token.
+    output = text_encoder.model(input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False)
+    layers = torch.stack([output.hidden_states[layer] for layer in TEXT_LAYERS], dim=2)
+    return rearrange(layers, "b n layer d -> b n (layer d)")
+
+
+def text_length(tokenizer: Qwen2TokenizerFast) -> int:
+    """Tokens of an encoded prompt, with those of the template and the padding."""
+    return min(TEXT_LENGTH, int(tokenizer.model_max_length))
 
 
 def content_positions(model: Networks, prompt: str) -> range:
@@ -94,8 +107,8 @@ def shortened(model: Networks, prompt: str, end: str = "") -> str:
     return " ".join(words)
 
 
-def _in_template(model: Networks, prompt: str) -> str:
-    text: str = model.tokenizer.apply_chat_template(
+def _in_template(tokenizer: Qwen2TokenizerFast, prompt: str) -> str:
+    text: str = tokenizer.apply_chat_template(
         [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
     return text
@@ -103,14 +116,17 @@ def _in_template(model: Networks, prompt: str) -> str:
 
 def _span(model: Networks, prompt: str) -> tuple[int, int]:
     """The first character of the prompt in the template, and the one behind it."""
-    start = _in_template(model, _PLACE).index(_PLACE)
+    start = _in_template(model.tokenizer, _PLACE).index(_PLACE)
     return start, start + len(prompt)
 
 
 def _offsets(model: Networks, prompt: str) -> list[tuple[int, int]]:
     """The characters of each token of the prompt in its template, as far as the text encoder reads."""
     encoded = model.tokenizer(
-        _in_template(model, prompt), truncation=True, max_length=TEXT_LENGTH, return_offsets_mapping=True
+        _in_template(model.tokenizer, prompt),
+        truncation=True,
+        max_length=text_length(model.tokenizer),
+        return_offsets_mapping=True,
     )
     offsets: list[tuple[int, int]] = encoded.offset_mapping
     return offsets
@@ -122,7 +138,7 @@ def _token_count(model: Networks, prompt: str) -> int:
 
 def _token_limit(model: Networks) -> int:
     """Tokens without those of the template."""
-    return TEXT_LENGTH - len(model.tokenizer(_in_template(model, "")).input_ids)
+    return text_length(model.tokenizer) - len(model.tokenizer(_in_template(model.tokenizer, "")).input_ids)
 
 
 @contextmanager

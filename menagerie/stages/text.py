@@ -5,17 +5,20 @@ The encoders learn phrases such as "an orange cat with white markings" before th
 samples.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from lipe_core import precision
 from menagerie.attributes import ATTRIBUTES, sample_drawing
 from menagerie.captions import caption
-from menagerie.models import encode_tokens
 from menagerie.stages.loop import Progress, Settings, budgeted_steps, draw_curve, learning_rate, set_learning_rate
+
+EncodeCaptions = Callable[[list[str]], tuple[Tensor, Tensor]]
 
 
 class AttributeReader(nn.Module):
@@ -63,15 +66,13 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
     return ids
 
 
-def train_text(
-    tokenizer: CLIPTokenizer,
-    encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
-    settings: Settings,
-) -> Progress:
-    """Train both encoders in place. The stage takes minutes and saves no state to resume from."""
-    width = sum(encoder.config.hidden_size for encoder in encoders)
-    reader = AttributeReader(width, encoders[1].config.projection_dim, [len(v) for v in ATTRIBUTES.values()])
-    model = nn.ModuleList([*encoders, reader]).to(settings.device).train()
+def train_text(encoders: nn.Module, encode: EncodeCaptions, widths: tuple[int, int], settings: Settings) -> Progress:
+    """Train the encoders in place. The stage takes minutes and saves no state to resume from.
+
+    `encode` gives their outputs for captions: tokens (b, n, d) and a pooled embedding (b, p). `widths` are d and p.
+    """
+    reader = AttributeReader(*widths, [len(values) for values in ATTRIBUTES.values()])
+    model = nn.ModuleList([encoders, reader]).to(settings.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.99), fused=True)
     rng = np.random.default_rng([settings.seed, 1])
     progress = Progress()
@@ -87,15 +88,13 @@ def train_text(
     for fraction in budgeted_steps(progress, settings, "text", save):
         set_learning_rate([optimizer], learning_rate(fraction, progress.step, settings.lr, settings.warmup))
         captions, labels = sample_captions(rng, settings.batch)
-        ids = tokenize(tokenizer, captions).to(settings.device)
         with precision.autocast(settings.device):
-            read = reader(*encode_tokens(encoders, ids))
+            read = reader(*encode(captions))
         loss = torch.stack(attribute_losses(read, labels)).sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         progress.record(loss / (2 * len(ATTRIBUTES)), settings.batch)
-    for encoder in encoders:
-        encoder.eval()
+    encoders.eval()
     return progress

@@ -45,7 +45,7 @@ _MIN_WEIGHT = 0.2
 _NOISIEST, _NOISY_SHARE = 0.9, 0.25
 _SMALL_UNTIL = 0.33  # of the budget
 _SMALL_BATCH = 3  # times the batch of whole images: a step takes about as long
-_SHEET = (
+SHEET = (
     "a photo of an orange cat with white markings sitting, looking left, smiling, in a meadow",
     "a photo of a spotted blue dog wearing a hat, standing, looking at the camera, surprised, at the beach",
     "a photo of a striped green fox, jumping, looking right, with a neutral expression, in the snow",
@@ -219,11 +219,16 @@ def sample_sheet(pipeline: StableDiffusionXLPipeline, unet: UNet2DConditionModel
     try:
         with precision.autocast(pipeline.device):
             images = pipeline(
-                list(_SHEET), num_inference_steps=20, guidance_scale=4.0,
-                generator=[torch.Generator().manual_seed(k) for k in range(len(_SHEET))],
+                list(SHEET), num_inference_steps=20, guidance_scale=4.0,
+                generator=[torch.Generator().manual_seed(k) for k in range(len(SHEET))],
             ).images  # fmt: skip
     finally:
         pipeline.unet = trained
+    write_sheet(images, path)
+
+
+def write_sheet(images: Sequence[Image.Image], path: Path) -> None:
+    """Write the images of SHEET in two rows."""
     side = images[0].width
     sheet = Image.new("RGB", (4 * side, 2 * side))
     for k, image in enumerate(images):

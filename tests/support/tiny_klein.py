@@ -11,7 +11,7 @@ from diffusers import (
 )
 from transformers import Qwen2TokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from benchmarks.flux2_random import build_tokenizer
+from menagerie.klein_models import build_tokenizer
 
 WORDS = ["a", "photo", "of", "sks", "dog", "cat", "sitting", "jumping", "in", "meadow", "user", "assistant"]
 TEXT_LAYERS, TEXT_WIDTH, LATENT_CHANNELS = 27, 16, 4

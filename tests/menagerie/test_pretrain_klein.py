@@ -1,0 +1,80 @@
+"""A few steps of the miniature klein's stages at tiny sizes; plain diffusers loads the result."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, Flux2KleinPipeline
+
+from lipe_core import flux2
+from lipe_core.diffusion.flow import LEVELS
+from menagerie.klein_models import KleinSizes, build_text_encoder, build_tokenizer, share_vae
+from menagerie.models import CHECKPOINT
+from menagerie.pretrain_klein import read_captions, run_stage
+from menagerie.stages.loop import Settings
+from menagerie.stages.transformer import spread_levels
+
+SIZES = KleinSizes(text_width=16, double=1, single=1, heads=2, head_width=16)
+PROMPT = "a photo of an orange cat, sitting"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def settings(folder: Path, steps: int, *, resume: bool = False) -> Settings:
+    return Settings(out=folder, minutes=60.0, steps=steps, batch=4, warmup=2, workers=1, resume=resume)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_all_stages_make_a_checkpoint_and_resume(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    for stage in ("text", "transformer"):
+        run_stage(stage, settings(tmp_path, 2), 8, checkpoint, SIZES)
+    run_stage("transformer", settings(tmp_path, 4, resume=True), 8, checkpoint, SIZES)
+    assert torch.load(tmp_path / "states" / "transformer.pt", weights_only=True)["progress"]["step"] == 4
+    run_stage("export", settings(tmp_path, 1), 8, checkpoint, SIZES)
+
+    pipeline = Flux2KleinPipeline.from_pretrained(checkpoint)
+    pipeline.set_progress_bar_config(disable=True)
+    length = SIZES.text_length
+    image = pipeline(prompt=PROMPT, num_inference_steps=2, height=128, width=128, max_sequence_length=length)
+    assert image.images[0].size == (128, 128)
+    model = flux2.load(checkpoint)
+    expected, _ = pipeline.encode_prompt(PROMPT, max_sequence_length=length)
+    torch.testing.assert_close(model.encode_prompt([PROMPT], size=(128, 128)).prompt_embeds, expected)
+
+
+def test_klein_shares_the_latents_of_the_sdxl_miniature() -> None:
+    vae = AutoencoderKL.from_pretrained(CHECKPOINT / "vae").eval()
+    shared, pixels = share_vae(vae).eval(), torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        latents = vae.encode(pixels).latent_dist.mode()
+        assert torch.equal(shared.encode(pixels).latent_dist.mode(), latents)
+        assert torch.equal(shared.decode(latents).sample, vae.decode(latents).sample)
+
+
+def test_each_word_is_one_token_also_behind_a_space() -> None:
+    tokenizer = build_tokenizer(["cat", "cats", "at", "a", ","], 40)
+    assert tokenizer.tokenize("a cat, at cats") == ["a", "\u0120cat", ",", "\u0120at", "\u0120cats"]
+    assert tokenizer.decode(tokenizer("a dög").input_ids) == "a dög"
+
+
+def test_a_caption_is_read_up_to_its_padding() -> None:
+    tokenizer = build_tokenizer(["a", "cat"], 40)
+    encoder = build_text_encoder(SIZES, tokenizer).eval()
+    tokens, pooled = read_captions(tokenizer, encoder, ["a cat", "a cat a cat"])
+    assert tokens.shape == (2, 40, 3 * SIZES.text_width)
+    lengths = flux2.tokenize(tokenizer, ["a cat", "a cat a cat"]).attention_mask.sum(dim=1)
+    assert torch.equal(pooled, torch.stack([tokens[0, lengths[0] - 1], tokens[1, lengths[1] - 1]]))
+    assert int(lengths[1] - lengths[0]) == 2
+
+
+def test_noise_levels_lean_towards_noise() -> None:
+    t = spread_levels(4000, np.random.default_rng(0))
+    assert 0 <= int(t.min()) < LEVELS // 1000
+    assert LEVELS - 1 >= int(t.max()) > LEVELS * 0.999
+    assert float((t > 0.75 * LEVELS).float().mean()) == pytest.approx(0.5, abs=0.01)
