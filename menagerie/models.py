@@ -5,6 +5,7 @@ on this folder also runs on SDXL. SDXL's pipeline reads `latents_mean` and `late
 `normalize_latents` folds the latents' mean and deviation into two convolutions of the VAE.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,3 +186,14 @@ def encode_tokens(text_encoders: tuple[nn.Module, nn.Module], ids: Tensor) -> tu
     first = text_encoders[0](ids, output_hidden_states=True)
     second = text_encoders[1](ids, output_hidden_states=True)
     return torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1), second.text_embeds
+
+
+def make_portable(checkpoint: Path) -> None:
+    """Remove local paths from the configurations of a written pipeline, and let all parts load in float32."""
+    for config in checkpoint.glob("*/config.json"):
+        values = json.loads(config.read_text())
+        values.pop("_name_or_path", None)  # a local path
+        if config.parent.name.startswith("text_encoder"):
+            # transformers loads weights in the precision of the config, diffusers in float32: both must be the same.
+            values["dtype"] = "float32"
+        config.write_text(json.dumps(values, indent=2) + "\n")

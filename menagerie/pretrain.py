@@ -7,7 +7,6 @@ in float32, and the face generator), ``vision`` (judges and captioner, transform
 """
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from menagerie.models import (
     build_unet,
     build_vae,
     encode_tokens,
+    make_portable,
 )
 from menagerie.pool import Pool
 from menagerie.stages.decoder import train_decoder
@@ -191,13 +191,7 @@ def export(out: Path, checkpoint: Path, sizes: Sizes) -> None:
     faces = out / "pipeline" / face_generator.FOLDER
     if faces.exists():
         shutil.copytree(faces, checkpoint / face_generator.FOLDER, dirs_exist_ok=True)
-    for config in checkpoint.glob("*/config.json"):
-        values = json.loads(config.read_text())
-        values.pop("_name_or_path", None)  # a local path
-        if config.parent.name.startswith("text_encoder"):
-            # transformers loads weights in the precision of the config, diffusers in float32: both must be the same.
-            values["dtype"] = "float32"
-        config.write_text(json.dumps(values, indent=2) + "\n")
+    make_portable(checkpoint)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from menagerie.klein_models import (
     share_vae,
 )
 from menagerie.models import CHECKPOINT as SDXL_CHECKPOINT
+from menagerie.models import make_portable
 from menagerie.pool import Pool
 from menagerie.stages.loop import Settings
 from menagerie.stages.text import train_text
@@ -128,6 +129,7 @@ def export(out: Path, checkpoint: Path) -> None:
     if state.exists():
         pipeline.transformer.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["average"])
     pipeline.to(dtype=torch.float16).save_pretrained(checkpoint, safe_serialization=True)
+    make_portable(checkpoint)
     (checkpoint / "README.md").write_text(_CARD)
 
 
