@@ -21,17 +21,16 @@ from benchmarks.judges import add_metrics, load_judges
 from benchmarks.measure import ResourceMonitor
 from benchmarks.quality_report import Run, write_report
 from benchmarks.systems import SYSTEMS, System
-from lipe_core import sdxl
 from lipe_core.adapters.prior import Prior, load_prior, save_prior
+from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
 from lipe_core.methods.mystyle import face_generator
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit
 from lipe_core.recipe import Recipe, load_recipe
-from lipe_core.sdxl import BaseModel
 from menagerie.experiment import CATEGORIES, DataVariant, edit_request, learn
 from menagerie.judge import Judge, Score, load_judge, score
-from menagerie.models import CHECKPOINT
+from menagerie.miniatures import add_options, load_chosen
 from menagerie.subjects import DrawnSubject, benchmark, fresh
 from menagerie.vision_models import CLIP, DINOV2
 
@@ -117,12 +116,12 @@ def _prior_settings(system: System, recipe: Recipe, drawn: DrawnSubject) -> list
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
-    judge, model = load_judge(), sdxl.load(options.checkpoint, device=options.device)
+    judge, model = load_judge(), load_chosen(options)
     judges = load_judges(options.clip, options.dinov2, options.lpips, options.device)
     subjects = list(fresh(options.subjects, options.seed)) if options.fresh else benchmark()[: options.subjects]
     runs: list[Run] = []
-    work = [(drawn, name) for drawn in subjects for name in options.systems
-            if SYSTEMS[name].edits(drawn.identity.kind)]  # fmt: skip
+    systems = [name for name in options.systems if METHODS[SYSTEMS[name].method].supports(model.family)]
+    work = [(drawn, name) for drawn in subjects for name in systems if SYSTEMS[name].edits(drawn.identity.kind)]
     with tqdm(total=len(work), unit="run", desc="quality") as bar:
         for drawn, name in work:
             bar.set_postfix_str(f"{drawn.name}: {name}")
@@ -138,7 +137,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--systems",
         type=parse_systems,
         default=list(SYSTEMS),
-        help="systems, separated by semicolons: " + "; ".join(SYSTEMS),
+        help="systems, separated by semicolons; one that the backbone has not is left out: " + "; ".join(SYSTEMS),
     )
     parser.add_argument("--subjects", type=int, default=28, help="number of subjects")
     parser.add_argument(
@@ -146,13 +145,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the edits, and of fresh subjects")
     parser.add_argument("--out", type=Path, default=Path("out/quality"), help="output folder")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    add_options(parser)
     parser.add_argument("--clip", default=CLIP, help="model of CLIP-I, CLIP-T and CLIP-D: a folder or a hub id")
     parser.add_argument("--dinov2", default=DINOV2, help="model of DINOv2-I: a folder or a hub id")
     parser.add_argument(
         "--lpips", type=Path, help="weights of LPIPS (lipe_core/metrics/lpips.py); without them LPIPS is not measured"
     )
-    parser.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 
 

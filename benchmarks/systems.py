@@ -48,4 +48,6 @@ SYSTEMS: Mapping[str, System] = {
     "ddim": System("ddim"),
     "imagic": System("imagic"),
     "mystyle": System("mystyle", kinds=("face",)),
+    "reference tokens": System("reference_tokens", changes={"images": "both"}),
+    "reference tokens with prior": System("reference_tokens", "full", {"images": "both"}),
 }

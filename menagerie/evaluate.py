@@ -1,35 +1,51 @@
 """Evaluate NIMA on drawn subjects: ``python -m menagerie.evaluate --subjects 12 --seed 1 --json FILE``.
 
 Each fresh subject is learned from its references alone (`menagerie.experiment`). Four runs share test images, prompts
-and priors: NIMA, the paper's single pass, NIMA without its mask, and NIMA without the prior. The judge's own accuracy
-is printed with the results: no score can exceed it.
+and priors: NIMA, the paper's single pass, NIMA without its mask, and NIMA without the prior. With `--backbone flux2`,
+two more runs read the source and the references as tokens, without and with the prior. The judge's own accuracy is
+printed with the results: no score can exceed it.
 """
 
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from lipe_core import sdxl
+from lipe_core.backbone import BaseModel
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import Edit
 from lipe_core.recipe import Recipe, load_recipe
-from lipe_core.sdxl import BaseModel
 from menagerie.draw import render
 from menagerie.experiment import edit_request, image_of, learn
 from menagerie.judge import Judge, Score, load_judge, outside_mask, score
-from menagerie.models import CHECKPOINT
+from menagerie.miniatures import add_options, load_chosen
 from menagerie.sheet import Cell, contact_sheet, success_label
 from menagerie.subjects import EDITS, DrawnSubject, fresh
 
-RUNS = ("nima", "single_pass", "unmasked", "no_prior")
+
+class Run(NamedTuple):
+    """A method, changes of its settings, and whether it has the subject's prior."""
+
+    method: str
+    changes: Mapping[str, Any] = {}
+    has_prior: bool = True
+
+
+RUNS: Mapping[str, Run] = {
+    "nima": Run("nima"),
+    "single_pass": Run("nima_single_pass"),
+    "unmasked": Run("nima", {"mask_mode": "none", "composite": False}),
+    "no_prior": Run("nima", has_prior=False),
+    "tokens": Run("reference_tokens", {"images": "both"}, has_prior=False),
+    "tokens_prior": Run("reference_tokens", {"images": "both"}),
+}
 #: Least values of the run `nima` on 12 fresh subjects, shown in the table.
 TARGETS = {
     "clean": 0.70,
@@ -79,27 +95,23 @@ def evaluate(
     model: BaseModel, recipe: Recipe, judge: Judge, subjects: Sequence[DrawnSubject], cache: Path, sheets: Path | None
 ) -> dict[str, RunScores]:
     """Learn and edit every subject in all runs. With `sheets`, write a contact sheet of each subject to that folder."""
-    results = {run: RunScores() for run in RUNS}
-    nima_config = recipe.method_config("nima")
-    configs = {
-        "single_pass": recipe.method_config("nima_single_pass"),
-        "unmasked": replace(nima_config, mask_mode="none", composite=False),
-    }
-    with tqdm(total=len(subjects) * len(RUNS), unit="run", desc="evaluating") as bar:
+    results = {name: RunScores() for name, run in RUNS.items() if METHODS[run.method].supports(model.family)}
+    with tqdm(total=len(subjects) * len(results), unit="run", desc="evaluating") as bar:
         for drawn in subjects:
             prior, training_seconds = learn(model, recipe, drawn, cache, on_step=partial(_show_step, bar, drawn.name))
             rows = []
-            for run, result in results.items():
-                bar.set_postfix_str(f"{drawn.name}: {run}")
-                config, used = configs.get(run, nima_config), None if run == "no_prior" else prior
-                method = METHODS["nima_single_pass" if run == "single_pass" else "nima"]
+            for name, result in results.items():
+                bar.set_postfix_str(f"{drawn.name}: {name}")
+                run = RUNS[name]
+                config = recipe.method_config(run.method, run.changes)
+                method, used = METHODS[run.method], prior if run.has_prior else None
                 edits = method.edit(model, edit_request(drawn), config, prior=used)
                 scores = [_score(judge, drawn, k, edit) for k, edit in enumerate(edits)]
                 result.scores += scores
                 result.outside_mask += [outside_mask(render(drawn.test), edit) for edit in edits]
-                for stage, seconds in {**(training_seconds if run == "nima" else {}), **edits[0].timings}.items():
+                for stage, seconds in {**(training_seconds if name == "nima" else {}), **edits[0].timings}.items():
                     result.seconds[stage].append(seconds)
-                rows.append((run, _cells(drawn, edits, scores)))
+                rows.append((name, _cells(drawn, edits, scores)))
                 bar.update()
             if sheets is not None:
                 sheets.mkdir(parents=True, exist_ok=True)
@@ -145,13 +157,14 @@ def _cells(drawn: DrawnSubject, edits: list[Edit], scores: list[Score]) -> list[
 def render_table(results: dict[str, dict[str, Any]]) -> str:
     """The figures as a text table."""
     names = [name for name in results["nima"] if name not in ("seconds", "by_edit", "clean_by_edit")]
-    lines = [f"{'':<26}" + "".join(f"{run:>12}" for run in RUNS) + f"{'target':>10}"]
+    runs = [name for name in RUNS if name in results]
+    lines = [f"{'':<26}" + "".join(f"{run:>14}" for run in runs) + f"{'target':>10}"]
     for name in names:
         target = f"{TARGETS[name]:>10.2f}" if name in TARGETS else ""
-        lines.append(f"{name:<26}" + "".join(f"{results[run][name]:>12.3f}" for run in RUNS) + target)
+        lines.append(f"{name:<26}" + "".join(f"{results[run][name]:>14.3f}" for run in runs) + target)
     for label, table in (("clean", "clean_by_edit"), ("success", "by_edit")):
         for name in EDITS:
-            values = "".join(f"{results[run][table][name]:>12.3f}" for run in RUNS)
+            values = "".join(f"{results[run][table][name]:>14.3f}" for run in runs)
             lines.append(f"  {f'{label}: {name}':<24}{values}")
     lines.append("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in results["nima"]["seconds"].items()))
     lines.append("judge accuracy: " + ", ".join(f"{k} {v:.1%}" for k, v in results["probe"].items()))
@@ -161,8 +174,8 @@ def render_table(results: dict[str, dict[str, Any]]) -> str:
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     judge = load_judge()
-    model = sdxl.load(options.checkpoint, device=options.device)
-    recipe = load_recipe(options.checkpoint)
+    model = load_chosen(options)
+    recipe = load_recipe(model.checkpoint)
     subjects = list(fresh(options.subjects, options.seed))
     results = evaluate(model, recipe, judge, subjects, options.cache, options.sheets)
     figures = {run: result.figures() for run, result in results.items()} | {"probe": judge.held_out}
@@ -178,11 +191,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="seed of the subjects")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--sheets", type=Path, help="write a contact sheet of each subject to this folder")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder of the base model")
+    add_options(parser)
     parser.add_argument(
         "--cache", type=Path, default=Path("out/regularization"), help="cache of the regularization sets"
     )
-    parser.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 
 

@@ -12,12 +12,12 @@ from typing import Literal
 from PIL import Image
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel
 from lipe_core.captioning.class_prompts import ClassPrompts
 from lipe_core.diffusion.ddim import OnStep, no_progress
 from lipe_core.methods.clock import Clock
 from lipe_core.methods.request import EditRequest
 from lipe_core.recipe import Recipe
-from lipe_core.sdxl import BaseModel
 from lipe_core.subject import Category, Subject
 from lipe_core.training import learn as training
 from lipe_core.training.learn import LearnRequest

@@ -89,8 +89,12 @@ def test_the_settings_of_every_system_fit_its_method() -> None:
     recipe = load_recipe(CHECKPOINT)
     for system in SYSTEMS.values():
         assert isinstance(quality.config_of(system, recipe), METHODS[system.method].config)
-    of_the_miniature = {name for name, method in METHODS.items() if "sdxl" in (method.families or ["sdxl"])}
-    assert {system.method for system in SYSTEMS.values()} == of_the_miniature
+    assert {system.method for system in SYSTEMS.values()} == set(METHODS)
+
+
+def test_a_backbone_without_a_miniature_is_refused_with_advice() -> None:
+    with pytest.raises(SystemExit, match=r"menagerie/klein is missing.*pretrain_klein"):
+        quality.main(["--backbone", "flux2"])
 
 
 def test_an_unknown_system_is_refused_by_name() -> None:
