@@ -93,8 +93,8 @@ bench-report: setup ## measure the miniature checkpoint on newly drawn subjects 
 bench-edits: setup ## measure NIMA on 12 newly drawn subjects (SEED=)
 	@$(RUN)/python -m menagerie.evaluate --subjects 12 --seed $(SEED) --json out/edits-$(SEED).json
 
-bench-quality: setup ## LIPE, its ablations and the baselines on the drawn benchmark: out/quality (SYSTEMS="lipe; ddim" SUBJECTS=)
-	@$(RUN)/python -m benchmarks.quality --out out/quality \
+bench-quality: setup ## LIPE, its ablations and the baselines on the drawn benchmark: out/quality (SYSTEMS="lipe; ddim" SUBJECTS= BACKBONE=)
+	@$(RUN)/python -m benchmarks.quality --out out/quality$(if $(BACKBONE),-$(BACKBONE) --backbone $(BACKBONE)) \
 		$(if $(SYSTEMS),--systems "$(SYSTEMS)") $(if $(SUBJECTS),--subjects $(SUBJECTS))
 
 openapi: setup ## write all that is made from the code: api/settings_schema.json, docs/openapi.json, the pages of docs/
