@@ -9,6 +9,7 @@ import { Webhooks } from "../components/webhooks";
 import { Workers } from "../components/workers";
 
 const KINDS = { prior: "trainings", edit: "edits", captions: "captions", mask: "masks" } as const;
+const WORDS = new Intl.ListFormat("en");
 const PARTS = { database: "Database", broker: "Broker", storage: "Storage" } as const;
 
 /** Readiness is no refusal: its answer says which part is away. */
@@ -57,7 +58,7 @@ function Models() {
           </div>
           <span className="hint">
             {model.workers} {model.workers === 1 ? "worker" : "workers"} for{" "}
-            {model.kinds.map((kind) => KINDS[kind]).join(" and ")}
+            {WORDS.format(model.kinds.map((kind) => KINDS[kind]))}
           </span>
         </li>
       ))}
