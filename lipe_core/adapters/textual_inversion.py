@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lipe_core.adapters.full_attention import BaseWeights
-from lipe_core.backbone import BaseModel, TokenTable
+from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel, PromptCache, TokenTable
 from lipe_core.errors import InvalidPrior, InvalidRequest
 
 _PREFIX = "lora_token."
@@ -26,6 +27,13 @@ def split_vectors(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dic
     """Split a prior's tensors into the token's vectors, which may be none, and the network's tensors."""
     vectors = {name: tensor for name, tensor in tensors.items() if name.startswith(_PREFIX)}
     return vectors, {name: tensor for name, tensor in tensors.items() if not name.startswith(_PREFIX)}
+
+
+def base_prompts(cache: PromptCache, prior: Prior | None) -> PromptCache:
+    """The cache for prompts without the prior: the same one, unless the prior has embeddings of its own."""
+    if prior is None or not (split_vectors(prior.adapter)[0] or prior.more_tokens):
+        return cache
+    return PromptCache(cache.model)
 
 
 def token_vectors(model: BaseModel, token: str) -> dict[str, nn.Parameter]:
