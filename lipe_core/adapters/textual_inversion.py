@@ -40,7 +40,7 @@ def token_vectors(model: BaseModel, token: str) -> dict[str, nn.Parameter]:
     """Trainable copies of the token's embeddings, float32, (ids of the token, width) for each encoder."""
     return {
         name: nn.Parameter(_embedding_table(table.encoder).weight[table.ids(token)].detach().float().clone())
-        for name, table in _tables(model).items()
+        for name, table in token_tables(model).items()
     }
 
 
@@ -51,7 +51,7 @@ def use_token(model: BaseModel, token: str, vectors: Mapping[str, Tensor]) -> It
     Yields a context manager that restores the base model's embeddings. Without vectors nothing changes. Raises
     InvalidPrior for vectors of another shape.
     """
-    tables = _tables(model) if vectors else {}
+    tables = token_tables(model) if vectors else {}
     encoders = [(name, table.encoder, table.ids(token)) for name, table in tables.items()]
     for name, encoder, ids in encoders:
         if name not in vectors or vectors[name].shape != (len(ids), _embedding_table(encoder).embedding_dim):
@@ -87,7 +87,7 @@ def require_distinct(model: BaseModel, tokens: Sequence[str]) -> None:
             raise InvalidPrior(f"the tokens {one!r} and {other!r} share a part: train one prior with another token")
 
 
-def _tables(model: BaseModel) -> Mapping[str, TokenTable]:
+def token_tables(model: BaseModel) -> Mapping[str, TokenTable]:
     """The tables of embeddings. Raises InvalidRequest for a base model that has none to train."""
     if not model.token_tables:
         raise InvalidRequest(f"{model.name} does not train the embedding of a token: set token_learning_rate to 0")

@@ -54,6 +54,10 @@ class Method(NamedTuple):
     has_resources: bool = False
     families: tuple[str, ...] | None = None
 
+    def fits(self, family: str) -> bool:
+        """Whether the method is made for base models of this family."""
+        return self.families is None or family in self.families
+
 
 _SDXL = ("sdxl",)
 """Methods that read or replace the cross-attention of SDXL's U-Net."""

@@ -27,11 +27,11 @@ def check_request(model: BaseModel, method: str, request: EditRequest, config: A
 
 
 def _check_family(model: BaseModel, method: str) -> None:
-    families = METHODS[method].families
-    if families is not None and model.family not in families:
-        known = ", ".join(name for name, other in METHODS.items() if model.family in (other.families or [model.family]))
+    if not METHODS[method].fits(model.family):
+        known = ", ".join(name for name, other in METHODS.items() if other.fits(model.family))
+        families = ", ".join(METHODS[method].families or ())
         raise InvalidRequest(
-            f"{method} is made for base models of the family {', '.join(families)}, and {model.name} is of the family "
+            f"{method} is made for base models of the family {families}, and {model.name} is of the family "
             f"{model.family}: choose from {known}"
         )
 
