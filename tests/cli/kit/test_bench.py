@@ -108,10 +108,8 @@ def test_a_bench_of_a_klein_leaves_the_methods_for_sdxl_out(photos: Path, models
     rows = json.loads((tmp_path / "table.json").read_text())
     assert [row["system"] for row in rows] == ["lipe", "ddim", "reference tokens, with prior"]
     alone = bench(photos, models, tmp_path, "--systems", "masactrl", base_model="klein")
-    assert (alone.exit_code, alone.stderr.strip()) == (
-        1,
-        "not made for klein, a base model of the family flux2: masactrl",
-    )
+    assert alone.exit_code == 1
+    assert "not made for klein, a base model of the family flux2: masactrl" in alone.stderr
 
 
 def test_an_estimate_makes_nothing(photos: Path, models: Path, tmp_path: Path) -> None:
