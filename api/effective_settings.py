@@ -71,6 +71,21 @@ def contradiction(
     return refusals[0] if all(refusals) else ""
 
 
+def unsupported(
+    session: Session, kind: JobKind, section: str, given: Settings, base_model: str | None = None
+) -> str | None:
+    """The first setting that no base model of the live workers has, or None. Its default changes nothing.
+
+    `base_model` is the fingerprint of the one that the job needs, if it needs one.
+    """
+    recipes = [model.get("recipe", {}).get(section) for model in served(session, kind, base_model)]
+    if not recipes or not all(recipes):  # a worker reports no settings if its recipe cannot be read
+        return None
+    known, settings = {name for recipe in recipes for name in recipe}, schema_of(section)["properties"]
+    changed = (name for name, value in given.items() if value != settings[name]["default"])
+    return next((name for name in changed if name not in known), None)
+
+
 def served(session: Session, kind: JobKind, base_model: str | None = None) -> list[dict[str, Any]]:
     """The descriptions of the base models of the live workers that take jobs of this kind.
 

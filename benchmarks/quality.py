@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
     judges = load_judges(options.clip, options.dinov2, options.lpips, options.device)
     subjects = list(fresh(options.subjects, options.seed)) if options.fresh else benchmark()[: options.subjects]
     runs: list[Run] = []
-    systems = [name for name in options.systems if METHODS[SYSTEMS[name].method].supports(model.family)]
+    systems = [name for name in options.systems if METHODS[SYSTEMS[name].method].fits(model.family)]
     work = [(drawn, name) for drawn in subjects for name in systems if SYSTEMS[name].edits(drawn.identity.kind)]
     with tqdm(total=len(work), unit="run", desc="quality") as bar:
         for drawn, name in work:

@@ -8,7 +8,7 @@ ForceOption = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="Use a distilled FLUX.2 [klein], too. It neither trains nor inverts well.",
+        help="Use a distilled klein of FLUX.2, too. It neither trains nor inverts well.",
         envvar="LIPE_ALLOW_DISTILLED",
         show_envvar=True,
     ),

@@ -95,7 +95,7 @@ def evaluate(
     model: BaseModel, recipe: Recipe, judge: Judge, subjects: Sequence[DrawnSubject], cache: Path, sheets: Path | None
 ) -> dict[str, RunScores]:
     """Learn and edit every subject in all runs. With `sheets`, write a contact sheet of each subject to that folder."""
-    results = {name: RunScores() for name, run in RUNS.items() if METHODS[run.method].supports(model.family)}
+    results = {name: RunScores() for name, run in RUNS.items() if METHODS[run.method].fits(model.family)}
     with tqdm(total=len(subjects) * len(results), unit="run", desc="evaluating") as bar:
         for drawn in subjects:
             prior, training_seconds = learn(model, recipe, drawn, cache, on_step=partial(_show_step, bar, drawn.name))

@@ -15,6 +15,7 @@ from ledger.database import UNAVAILABLE
 from ledger.version import VERSION
 from ledger.workers import Facts
 from lipe_core.backbone import BaseModel
+from lipe_core.methods.registry import METHODS
 from lipe_core.model_card import read_card
 from lipe_core.recipe import load_recipe
 from lipe_core.recipes import MINIATURE_TAG
@@ -49,18 +50,25 @@ def describe_model(model: BaseModel, recipe: str = "") -> dict[str, Any]:
         "native_size": model.native_size,
         "miniature": MINIATURE_TAG in card.tags,
         "license": card.license,
-        **_describe_recipe(model.checkpoint, recipe),
+        **_describe_recipe(model, recipe),
     }
 
 
-def _describe_recipe(checkpoint: str, override: str) -> dict[str, Any]:
+def _describe_recipe(model: BaseModel, override: str) -> dict[str, Any]:
     """The settings of jobs whose request gives none, by section, and those that the choices of a request replace.
 
+    Methods that are not made for the base model are left out, and so is a setting of the training that it lacks.
     Nothing for a recipe that cannot be read: each job then fails with the reason.
     """
     try:
-        recipe = load_recipe(checkpoint, override)
-        sections = {name: asdict(settings) for name, settings in recipe.sections().items()}
+        recipe = load_recipe(model.checkpoint, override)
+        sections = {
+            name: asdict(settings)
+            for name, settings in recipe.sections().items()
+            if name not in METHODS or METHODS[name].fits(model.family)
+        }
+        if not model.token_tables:
+            del sections["prior"]["token_learning_rate"]
         return {"recipe": sections, "choices": recipe.choices()}
     except ValueError as error:
         log.warning("the settings of the base model cannot be reported: %s", error)

@@ -37,7 +37,8 @@ class ModelBody(ResponseModel):
     """The licence that the checkpoint's model card states, if any."""
 
     recipe: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """The settings that apply where a request gives none, for `prior`, `regularization` and each editing method."""
+    """The settings that apply where a request gives none, for `prior`, `regularization` and each editing method that is
+    made for the base model. Requests with another method, or with a setting that is missing here, are refused."""
 
     choices: dict[str, dict[str, dict[str, dict[str, Any]]]] = Field(default_factory=dict)
     """The settings that each option of `preset`, `identity` and `change` replaces, for `prior` and each editing method.
@@ -52,8 +53,13 @@ class ModelBody(ResponseModel):
 
 @router.get("", operation_id="list_models", response_model=Listing[ModelBody])
 def list_models(service: ServiceDep, caller: CallerDep) -> Any:
-    """The base models that live workers have loaded, by name, on one page. Empty if no worker has loaded one."""
+    """The base models that live workers have loaded, on one page: the service's default first, then by name.
+
+    Empty if no worker has loaded one.
+    """
     with service.begin() as session:
         served = workers.served_models(session)
+    default = service.settings.default_base_model
+    served.sort(key=lambda model: default not in (model.description["name"], model.description["fingerprint"]))
     rows = [{**model.description, "kinds": model.kinds, "workers": model.workers} for model in served]
     return {"data": rows, "has_more": False, "next_cursor": None}

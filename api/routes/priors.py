@@ -15,6 +15,7 @@ from api.base_model import BASE_MODEL_PROBLEMS, BaseModelName, model_of_job
 from api.choices import Preset, chosen
 from api.consent import require_valid
 from api.dry_run import DryRunBody, dry_run
+from api.effective_settings import unsupported
 from api.fields import (
     DeadlineSeconds,
     Metadata,
@@ -183,6 +184,10 @@ def _create_job(
         raise problems.not_found("subject", subject_id)
     require_valid(session, subject_id)
     model = model_of_job(session, idempotent.service.settings, new_prior.base_model, "prior")
+    given, fingerprint = new_prior.parameters.given(), model.fingerprint if model else None
+    if (name := unsupported(session, "prior", "prior", given, fingerprint)) is not None:
+        detail = f"the base model cannot train with {name}: leave it out, or name another base_model"
+        raise problems.invalid(detail, param=f"parameters.{name}")
     prior = priors.create(session, idempotent.project_id, subject_id)
     return jobs.submit(
         session,
@@ -191,7 +196,7 @@ def _create_job(
         subject_id=subject_id,
         prior_id=prior.id,
         parameters={
-            "prior": new_prior.parameters.given(),
+            "prior": given,
             **({"choices": choices} if (choices := chosen({"preset": new_prior.preset})) else {}),
             "regularization": new_prior.regularization.given(),
             "previews": new_prior.previews,
@@ -204,5 +209,5 @@ def _create_job(
         idempotency_key=idempotent.key,
         deadline_seconds=new_prior.deadline_seconds,
         priority=new_prior.priority,
-        base_model=model.fingerprint if model else None,
+        base_model=fingerprint,
     )

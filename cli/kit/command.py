@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cli.kit.runs import Bench
     from cli.kit.subjects import PhotoSubject
     from cli.kit.systems import System
+    from lipe_core.backbone import BaseModel
     from lipe_core.captioning.chat import ChatEndpoint
 
 UNUSABLE_STATUS = 1
@@ -70,6 +71,7 @@ def run_bench(
                 base_model, device=chosen_device, dtype=_dtype(dtype, chosen_device), allow_distilled=force
             )
             bench = Bench(model, out, seed)
+            chosen = usable(chosen, model)
             typer.echo(f"{len(subjects)} subjects, {len(chosen)} systems")
             typer.echo(estimate(bench, subjects, chosen).sentence(price_per_hour))
             if not only_estimate:
@@ -103,6 +105,19 @@ def choose_systems(text: str) -> "Mapping[str, System]":
         wrong = f"unknown systems {', '.join(unknown)}" if names else "no system is named"
         raise ValueError(f"{wrong}: choose from {'; '.join(SYSTEMS)}, or `all`, or `sweep`")
     return {name: SYSTEMS[name] for name in names}
+
+
+def usable(systems: "Mapping[str, System]", model: "BaseModel") -> "Mapping[str, System]":
+    """The systems whose methods are made for the base model; the others are named. Raises ValueError if none is."""
+    from lipe_core.methods.registry import METHODS
+
+    found = {name: system for name, system in systems.items() if METHODS[system.method].fits(model.family)}
+    if left_out := "; ".join(name for name in systems if name not in found):
+        sentence = f"not made for {model.name}, a base model of the family {model.family}: {left_out}"
+        if not found:
+            raise ValueError(sentence)
+        typer.echo(sentence)
+    return found
 
 
 def _carry_out(

@@ -110,12 +110,17 @@ def _by_layer(model: BaseModel, tensors: Mapping[str, Tensor]) -> dict[str, dict
             raise InvalidPrior(f"the LoRA has two tensors for the {part} of {layer}: it may be two LoRAs in one file")
         found[layer][part] = tensor
     if unknown:
-        names = ", ".join(sorted(unknown)[:MAX_SHOWN])
-        raise InvalidPrior(
-            f"the file has {len(unknown)} tensors that cannot be imported, such as {names}. A prior can be a plain "
-            "LoRA (not LoCon, LoHa, LoKr or DoRA) on linear layers of this base model's transformer blocks, without "
-            "text encoders (kohya: --network_train_unet_only)"
+        advice = (
+            "A prior can be a plain LoRA (not LoCon, LoHa, LoKr or DoRA) on linear layers of this base model's "
+            "transformer blocks, without text encoders (kohya: --network_train_unet_only)"
         )
+        if not found:
+            advice = (
+                f"None of its tensors belongs to {model.name}, a base model of the family {model.family}: import the "
+                "LoRA for the base model that it was trained on"
+            )
+        names = ", ".join(sorted(unknown)[:MAX_SHOWN])
+        raise InvalidPrior(f"the file has {len(unknown)} tensors that cannot be imported, such as {names}. {advice}")
     return found
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lipe_core.adapters.full_attention import BaseWeights
-from lipe_core.backbone import BaseModel, TokenTable
+from lipe_core.adapters.prior import Prior
+from lipe_core.backbone import BaseModel, PromptCache, TokenTable
 from lipe_core.errors import InvalidPrior, InvalidRequest
 
 _PREFIX = "lora_token."
@@ -28,11 +29,18 @@ def split_vectors(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dic
     return vectors, {name: tensor for name, tensor in tensors.items() if not name.startswith(_PREFIX)}
 
 
+def base_prompts(cache: PromptCache, prior: Prior | None) -> PromptCache:
+    """The cache for prompts without the prior: the same one, unless the prior has embeddings of its own."""
+    if prior is None or not (split_vectors(prior.adapter)[0] or prior.more_tokens):
+        return cache
+    return PromptCache(cache.model)
+
+
 def token_vectors(model: BaseModel, token: str) -> dict[str, nn.Parameter]:
     """Trainable copies of the token's embeddings, float32, (ids of the token, width) for each encoder."""
     return {
         name: nn.Parameter(_embedding_table(table.encoder).weight[table.ids(token)].detach().float().clone())
-        for name, table in _tables(model).items()
+        for name, table in token_tables(model).items()
     }
 
 
@@ -43,7 +51,7 @@ def use_token(model: BaseModel, token: str, vectors: Mapping[str, Tensor]) -> It
     Yields a context manager that restores the base model's embeddings. Without vectors nothing changes. Raises
     InvalidPrior for vectors of another shape.
     """
-    tables = _tables(model) if vectors else {}
+    tables = token_tables(model) if vectors else {}
     encoders = [(name, table.encoder, table.ids(token)) for name, table in tables.items()]
     for name, encoder, ids in encoders:
         if name not in vectors or vectors[name].shape != (len(ids), _embedding_table(encoder).embedding_dim):
@@ -79,7 +87,7 @@ def require_distinct(model: BaseModel, tokens: Sequence[str]) -> None:
             raise InvalidPrior(f"the tokens {one!r} and {other!r} share a part: train one prior with another token")
 
 
-def _tables(model: BaseModel) -> Mapping[str, TokenTable]:
+def token_tables(model: BaseModel) -> Mapping[str, TokenTable]:
     """The tables of embeddings. Raises InvalidRequest for a base model that has none to train."""
     if not model.token_tables:
         raise InvalidRequest(f"{model.name} does not train the embedding of a token: set token_learning_rate to 0")

@@ -8,11 +8,13 @@ from lipe_core.backbone.attention import AttentionStore, Tokens, Visit, subject_
 from lipe_core.backbone.base_model import BaseModel, TokenTable, predict_noise
 from lipe_core.backbone.components import check_tensors, load_network, reason
 from lipe_core.backbone.images import at_native_shape, bucket, color_change, decode, encode_image
+from lipe_core.backbone.prompt_cache import PromptCache
 from lipe_core.backbone.text_to_image import generate_images, generate_latents
 
 __all__ = [
     "AttentionStore",
     "BaseModel",
+    "PromptCache",
     "TokenTable",
     "Tokens",
     "Visit",

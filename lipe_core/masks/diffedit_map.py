@@ -14,7 +14,7 @@ import torch
 from einops import rearrange, reduce
 
 from lipe_core import backbone
-from lipe_core.backbone import BaseModel
+from lipe_core.backbone import BaseModel, PromptCache
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.memory import in_chunks
@@ -38,13 +38,16 @@ _CLIP_QUANTILE = 0.95
 times those of a whole hat."""
 
 
-def diffedit_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject) -> Mask:
+def diffedit_map(
+    model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject, cache: PromptCache | None = None
+) -> Mask:
     """The raw map of each row, of the latents' size. Every caption must name the class noun."""
     b, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)
     nouns = (subject.class_noun, *other_nouns(subject))
+    cache = cache or PromptCache(model)
     prompts = Conditioning.concat(
-        [model.encode_prompt([_with_noun(c, subject, noun) for c in captions], size=size) for noun in nouns]
+        [cache.encode([_with_noun(c, subject, noun) for c in captions], size=size) for noun in nouns]
     )
     draws = list(product(range(_NOISE_SAMPLES), _NOISE_LEVELS))
     t = torch.tensor([round(level * model.schedule.levels) for _, level in draws]).repeat_interleave(b).to(x_0.device)

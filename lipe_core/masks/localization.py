@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 
 from lipe_core.adapters.full_attention import BaseWeights
-from lipe_core.backbone import BaseModel
+from lipe_core.backbone import BaseModel, PromptCache
 from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.masks import mask_ops, segmentation
 from lipe_core.masks.diffedit_map import ROWS_AT_ONCE, diffedit_evaluations, diffedit_map
@@ -28,13 +28,14 @@ _REFINE = 3
 class SubjectFinder:
     """Finds one subject's silhouette in images. `base_weights` disables a prior that is in use: training blurs maps.
 
-    A `segmenter` has the last word on outlines.
+    A `segmenter` has the last word on outlines. `cache` has the base model's prompts.
     """
 
     model: BaseModel
     subject: Subject
     base_weights: BaseWeights | None = None
     segmenter: Segmenter | None = None
+    cache: PromptCache | None = None
 
     def silhouette(self, images: Pixels, x_0: Latents, captions: Sequence[str]) -> PixelMask:
         """The subject in each image, to the pixel; zeros and ones.
@@ -50,7 +51,7 @@ class SubjectFinder:
         Attention finds a subject's typical parts; the difference also finds what the subject wears or carries.
         """
         with self.base_weights() if self.base_weights else nullcontext():
-            maps = (make(self.model, x_0, captions, self.subject) for make in (class_map, diffedit_map))
+            maps = (make(self.model, x_0, captions, self.subject, self.cache) for make in (class_map, diffedit_map))
             return mask_ops.union(*(mask_ops.min_max_normalize(m) for m in maps))
 
     @property
@@ -59,7 +60,9 @@ class SubjectFinder:
         return len(_NOISE_LEVELS) + diffedit_evaluations(self.subject)
 
 
-def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject) -> Mask:
+def class_map(
+    model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject, cache: PromptCache | None = None
+) -> Mask:
     """The network's mean attention to the class noun at a few noise levels; raw maps of the latents' size.
 
     Each caption must name the class noun. The base model's map needs no inversion, and no training has blurred it;
@@ -68,7 +71,7 @@ def class_map(model: BaseModel, x_0: Latents, captions: Sequence[str], subject: 
     _, _, rows, columns = x_0.shape
     size = (rows * model.factor, columns * model.factor)
     eps = unit_noise([0], model.latent_shape(size)).to(x_0).expand_as(x_0)  # so that a row's map is the same alone
-    prompts = encode_prompts(model, captions, subject, size, names_token=False)
+    prompts = encode_prompts(model, captions, subject, size, names_token=False, negative_prompt=None, cache=cache)
     steps = [round(level * model.schedule.levels) for level in _NOISE_LEVELS]
     t = torch.tensor(steps).repeat_interleave(len(x_0)).to(x_0.device)
     x_t = model.schedule.add_noise(x_0.repeat(len(steps), 1, 1, 1), eps.repeat(len(steps), 1, 1, 1), t)

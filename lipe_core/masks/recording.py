@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lipe_core.backbone import BaseModel, Tokens
+from lipe_core.backbone import BaseModel, PromptCache, Tokens
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
@@ -37,12 +37,13 @@ def encode_prompts(
     size: Size,
     *,
     names_token: bool = True,
-    negative_prompt: str = "",
+    negative_prompt: str | None = "",
+    cache: PromptCache | None = None,
 ) -> Prompts:
     """Encode prompts. Raises InvalidRequest for a prompt in which the model does not find the subject.
 
     `names_token` says whether the prompts name the subject by token and class noun, or by the class noun alone.
-    Guidance leads away from `negative_prompt`.
+    Guidance leads away from `negative_prompt`. With None there is no guidance, and `uncond` is `cond`.
     """
     words = (subject.token, subject.class_noun) if names_token else (subject.class_noun,)
     try:
@@ -50,14 +51,12 @@ def encode_prompts(
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
     content = [model.content_positions(prompt) for prompt in prompts]
-    cond = model.encode_prompt(prompts, size=size)
+    cache = cache or PromptCache(model)
+    cond = uncond = cache.encode(prompts, size=size)
+    if negative_prompt is not None:
+        uncond = cache.encode([negative_prompt], size=size).expand(len(prompts))
     _, rows, columns = model.latent_shape(size)
-    return Prompts(
-        cond,
-        model.encode_prompt([negative_prompt], size=size).expand(len(prompts)),
-        Tokens.of(wanted, content, cond.prompt_embeds.shape[1]),
-        (rows, columns),
-    )
+    return Prompts(cond, uncond, Tokens.of(wanted, content, cond.prompt_embeds.shape[1]), (rows, columns))
 
 
 @dataclass(frozen=True)

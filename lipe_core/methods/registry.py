@@ -54,7 +54,7 @@ class Method(NamedTuple):
     has_resources: bool = False
     families: tuple[str, ...] | None = None
 
-    def supports(self, family: str) -> bool:
+    def fits(self, family: str) -> bool:
         """Whether the method is made for base models of this family."""
         return self.families is None or family in self.families
 

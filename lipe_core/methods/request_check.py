@@ -27,8 +27,8 @@ def check_request(model: BaseModel, method: str, request: EditRequest, config: A
 
 
 def _check_family(model: BaseModel, method: str) -> None:
-    if not METHODS[method].supports(model.family):
-        known = ", ".join(name for name, other in METHODS.items() if other.supports(model.family))
+    if not METHODS[method].fits(model.family):
+        known = ", ".join(name for name, other in METHODS.items() if other.fits(model.family))
         families = ", ".join(METHODS[method].families or ())
         raise InvalidRequest(
             f"{method} is made for base models of the family {families}, and {model.name} is of the family "

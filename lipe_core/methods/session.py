@@ -19,7 +19,7 @@ from lipe_core import backbone
 from lipe_core.adapters.full_attention import BaseWeights
 from lipe_core.adapters.lora import use_adapter
 from lipe_core.adapters.prior import Prior
-from lipe_core.backbone import BaseModel
+from lipe_core.backbone import BaseModel, PromptCache
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, no_progress
 from lipe_core.diffusion.guidance import EvaluationCounter, counted, guided
@@ -54,6 +54,7 @@ class EditSession:
     rows: tuple[tuple[str, int], ...]
     names_token: bool
     clock: Clock
+    cache: PromptCache
     inversion: EvaluationCounter = field(default_factory=EvaluationCounter)
 
     @classmethod
@@ -75,7 +76,8 @@ class EditSession:
         rows = tuple(product(request.target_prompts, request.seeds))
         part = crop.whole((request.image.height, request.image.width))
         size = model.native_shape(part.size)
-        return cls(model, request, prior, part, size, rows, keeps_token or prior is not None, Clock(model.device))
+        names_token, clock = keeps_token or prior is not None, Clock(model.device)
+        return cls(model, request, prior, part, size, rows, names_token, clock, PromptCache(model))
 
     def cropped(self, part: Box) -> "EditSession":
         """The same session on another part of the image."""
@@ -123,6 +125,7 @@ class EditSession:
             self.size,
             names_token=self.names_token,
             negative_prompt=self.request.negative_prompt if negative_prompt is None else negative_prompt,
+            cache=self.cache,
         )
 
     def pixels(self) -> Pixels:
@@ -146,8 +149,7 @@ class EditSession:
         if silhouette is None:
             return None
         _, height, width = self.model.latent_shape(self.size)
-        mask = mask_ops.resize(silhouette, (height, width)) > 0
-        return self.for_rows(mask.float().to(self.model.device))
+        return self.for_rows((mask_ops.resize(silhouette, (height, width)) > 0).float())
 
     def for_rows(self, single: torch.Tensor) -> torch.Tensor:
         """Expand a tensor of one row to all rows of the session."""
@@ -165,7 +167,8 @@ class EditSession:
     def invert(self, timesteps: Timesteps, on_step: OnStep = no_progress, network: Network | None = None) -> Trajectory:
         """Invert the image under the source prompt. There is no guidance, because it does not invert."""
         with self.clock.stage("inverting"):
-            denoise = self.denoiser(self.inversion, network)(self.encode([self.source_prompt]).cond)
+            prompts = self.encode([self.source_prompt], negative_prompt=self.source_prompt)
+            denoise = self.denoiser(self.inversion, network)(prompts.cond)
             return self.model.invert(denoise, self.x_0(), timesteps, on_step=on_step)
 
     def decode(self, x_0: Latents) -> list[Image.Image]:

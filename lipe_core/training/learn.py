@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from lipe_core.adapters.prior import Manifest, Prior
+from lipe_core.adapters.textual_inversion import token_tables
 from lipe_core.backbone import BaseModel
 from lipe_core.captioning.captions import Captioner, identity_set, plain_captions
 from lipe_core.captioning.class_prompts import ClassPrompts, PromptWriter, bank_prompts
@@ -101,9 +102,12 @@ def prepare(
 ) -> TrainingSet:
     """Caption and encode the references, and generate the regularization set if the config uses one.
 
-    `cache` is a folder for regularization sets, and `shared` has those of other machines. Raises InvalidCaptions,
-    InvalidSubject, and the errors of the captioner, the prompt writer and `stage`.
+    `cache` is a folder for regularization sets, and `shared` has those of other machines. Raises InvalidRequest for a
+    setting that the base model lacks, InvalidCaptions, InvalidSubject, and the errors of the captioner, the prompt
+    writer and `stage`.
     """
+    if config.token_learning_rate:
+        token_tables(model)  # before the work of the class images
     _check_captions(model, request)
     with stage("captioning"):
         samples = identity_set(request.references, request.subject, request.captions, request.captioner)

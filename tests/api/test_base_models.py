@@ -14,6 +14,7 @@ from tests.support.api_fixtures import Refuse
 
 SDXL = {"name": "sdxl", "fingerprint": "a" * 64, "family": "sdxl"}
 KLEIN = {"name": "klein", "fingerprint": "b" * 64, "family": "flux2"}
+SERVED = {"native_size": 64, "miniature": False, "license": None}
 DOG = "a photo of sks dog jumping"
 Train = Callable[..., dict[str, Any]]
 
@@ -78,6 +79,36 @@ def test_without_a_name_the_default_applies(
     assert api.post("/v1/masks", json=body).json()["base_model"] == KLEIN["fingerprint"]
     alone = body | {"prompt": DOG, "use_prior": False}
     assert api.post("/v1/edits", json=alone).json()["base_model"] == KLEIN["fingerprint"]
+
+
+def test_the_default_is_the_first_of_the_served_models(
+    api: TestClient, begin: UnitOfWork, default: Callable[[str], None]
+) -> None:
+    with begin() as session:
+        for model in (SDXL, KLEIN):
+            workers.report(session, f"{model['name']}:1", ["prior"], model | SERVED)
+    for chosen, names in (("", ["klein", "sdxl"]), ("sdxl", ["sdxl", "klein"]), ("a" * 64, ["sdxl", "klein"])):
+        default(chosen)
+        assert [model["name"] for model in api.get("/v1/models").json()["data"]] == names
+
+
+def test_a_setting_that_the_base_model_lacks_is_refused(
+    api: TestClient, begin: UnitOfWork, refused: Refuse, train: Train, subject: dict[str, Any]
+) -> None:
+    with begin() as session:
+        workers.report(session, "klein:1", ["prior"], KLEIN | SERVED | {"recipe": {"prior": {"steps": 500}}})
+    path, setting = f"/v1/subjects/{subject['id']}/priors", {"token_learning_rate": 0.001}
+    for route in (path, f"{path}/dry-run"):
+        problem = refused(422, "invalid_request", api.post, route, json={"parameters": setting})
+        assert problem["param"] == "parameters.token_learning_rate"
+        assert "cannot train with token_learning_rate: leave it out" in problem["detail"]
+    train(parameters={"token_learning_rate": 0, "steps": 10})
+    train(parameters=setting, base_model="sdxl")  # no worker reports the settings of this one
+    with begin() as session:
+        recipe = {"prior": {"steps": 500, "token_learning_rate": 0.0}}
+        workers.report(session, "sdxl:1", ["prior"], SDXL | SERVED | {"recipe": recipe})
+    train(parameters=setting)
+    refused(422, "invalid_request", api.post, path, json={"parameters": setting, "base_model": "klein"})
 
 
 def test_an_unknown_base_model_is_refused_with_the_known_ones(

@@ -28,13 +28,16 @@ def settings(settings: Settings, checkpoint: Path) -> Settings:
 def program(
     settings: Settings, engine: Engine, tmp_path: Path, program_urls: dict[Program, str]
 ) -> Iterator[Callable[..., Popen[bytes]]]:
-    """`program("worker", "--queues", "priors")` starts a program under its database role, until the test ends."""
+    """`program("worker", "--queues", "priors")` starts a program under its database role, until the test ends.
+
+    Keywords are variables of its environment.
+    """
     with ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(
+        yield lambda *arguments, **changes: stack.enter_context(
             running(
                 lipe_command(*arguments),
                 tmp_path / "-".join((*arguments, str(len(list(tmp_path.iterdir()))))).replace("/", "_"),
-                environment=_environment(settings) | {"LIPE_DATABASE_URL": program_urls[_role(arguments)]},
+                environment=_environment(settings) | {"LIPE_DATABASE_URL": program_urls[_role(arguments)]} | changes,
                 cwd=ROOT,
                 is_ready=lambda: True,
             )

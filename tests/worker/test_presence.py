@@ -16,6 +16,7 @@ from ledger.models import Project, Subject
 from ledger.version import VERSION
 from lipe_core.recipe import Recipe, load_recipe
 from menagerie.models import CHECKPOINT
+from tests.support.tiny_klein import write_klein
 from tests.support.waiting import eventually
 from worker import presence
 from worker.context import WorkerContext
@@ -25,7 +26,9 @@ from worker.gpu import Gpu
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """The part of a description that the recipe decides."""
     return {
-        "recipe": {name: asdict(settings) for name, settings in recipe.sections().items()},
+        "recipe": {
+            name: asdict(settings) for name, settings in recipe.sections().items() if name != "reference_tokens"
+        },
         "choices": recipe.choices(),
     }
 
@@ -118,6 +121,15 @@ def test_the_description_has_the_settings_of_the_recipe(checkpoint: Path, tmp_pa
     assert described["choices"]["nima"]["preset"] == {"fast": {"steps": 2}, "balanced": {}, "best": {"steps": 8}}
     (folder / "lipe.json").write_text(json.dumps({"nima": {"steps": 0}}))
     assert presence.describe_model(model) | {"recipe": {}, "choices": {}} == presence.describe_model(model)
+
+
+def test_settings_that_a_klein_lacks_are_not_offered(tmp_path: Path) -> None:
+    write_klein(tmp_path / "klein")
+    recipe = presence.describe_model(Gpu(str(tmp_path / "klein"), device="cpu").base_model())["recipe"]
+    assert {"nima", "sdedit", "reference_tokens"} <= recipe.keys()
+    assert not {"prompt_to_prompt", "masactrl", "dreamctrl", "ledits"} & recipe.keys()
+    assert "learning_rate" in recipe["prior"]
+    assert "token_learning_rate" not in recipe["prior"]
 
 
 def test_the_packaged_miniature_says_what_it_is() -> None:

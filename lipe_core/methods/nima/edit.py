@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from lipe_core.adapters.prior import Prior
+from lipe_core.adapters.textual_inversion import base_prompts
 from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import Denoiser, OnStep, Trajectory, ddim_step, no_progress, sample
 from lipe_core.diffusion.guidance import EvaluationCounter, guided
@@ -62,7 +63,8 @@ def edit(
     session = EditSession.of(model, request, prior, keeps_token=True)
     total = step_count(config)
     with session.with_prior() as base_weights:
-        finder = SubjectFinder(model, request.subject, base_weights, resources.segmenter)
+        cache = base_prompts(session.cache, prior)
+        finder = SubjectFinder(model, request.subject, base_weights, resources.segmenter, cache)
         session, source, features = prepare(session, finder, config, counted_steps(on_step, total), resources.kept)
         rows = Rows(session, source, config)
         generated = rows.generate(features, finder, lambda step, _: on_step(config.steps + step, total), on_preview)

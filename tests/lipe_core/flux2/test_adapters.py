@@ -6,16 +6,22 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import Flux2KleinPipeline
+from diffusers.training_utils import _collate_lora_metadata
+from peft import LoraConfig, get_peft_model_state_dict
+from PIL import Image
 from torch import Tensor
 
 from lipe_core import base_models
 from lipe_core.adapters import lora
-from lipe_core.adapters.foreign_lora import convert_lora
+from lipe_core.adapters.foreign_lora import convert_lora, import_lora
 from lipe_core.adapters.prior import ADAPTER, load_prior, save_prior
 from lipe_core.errors import InvalidPrior, InvalidRequest, PriorMismatch
 from lipe_core.flux2 import BaseModel
+from lipe_core.subject import Subject
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import load, save, with_captions
+from lipe_core.training.learn import LearnRequest, prepare
+from lipe_core.training.regularization import RegularizationConfig
 from lipe_core.training.train import train_adapter
 from tests.support.editing import make_prior
 from tests.support.tiny_checkpoint import write_checkpoint
@@ -88,6 +94,14 @@ def test_the_embedding_of_a_token_is_not_trained(klein: BaseModel) -> None:
         train_adapter(klein, [samples], None, replace(CONFIG, token_learning_rate=1e-3), token="sks")
 
 
+def test_a_training_of_it_is_refused_before_any_work(klein: BaseModel) -> None:
+    request = LearnRequest(
+        Subject("sks", "dog"), (Image.new("RGB", (64, 64)),), "animal", captioner=lambda *_: pytest.fail("it works")
+    )
+    with pytest.raises(InvalidRequest, match="set token_learning_rate to 0"):
+        prepare(klein, request, replace(CONFIG, token_learning_rate=1e-3), RegularizationConfig())
+
+
 def test_a_prior_of_the_other_backbone_is_refused(klein: BaseModel, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "sdxl")
     sdxl = base_models.load(tmp_path / "sdxl")
@@ -101,12 +115,25 @@ def test_a_prior_of_the_other_backbone_is_refused(klein: BaseModel, tmp_path: Pa
             lora.use_adapter(model, prior),
         ):
             pass
-        with pytest.raises(InvalidPrior, match="tensors that cannot be imported"):
+        with pytest.raises(InvalidPrior, match=f"a base model of the family {model.family}: import the LoRA"):
             convert_lora(model, prior.adapter)
 
 
-def test_a_lora_of_diffusers_is_imported(klein: BaseModel) -> None:
-    adapter = make_prior(klein).adapter
-    converted = convert_lora(klein, adapter)
-    assert converted.keys() == adapter.keys()
-    assert all(torch.equal(converted[name], tensor) for name, tensor in adapter.items())
+def test_a_lora_as_the_example_of_diffusers_writes_it_predicts_the_same(
+    klein: BaseModel, klein_folder: Path, tmp_path: Path
+) -> None:
+    """As examples/dreambooth/train_dreambooth_lora_flux2_klein.py adds and saves it; alpha / rank is 2."""
+    trained = Flux2KleinPipeline.from_pretrained(klein_folder).transformer
+    layers = ["to_k", "to_q", "to_v", "to_out.0", "to_qkv_mlp_proj"]
+    layers += [f"single_transformer_blocks.{k}.attn.to_out" for k in range(3)]
+    trained.add_adapter(LoraConfig(r=4, lora_alpha=8, init_lora_weights="gaussian", target_modules=layers))
+    for name, weight in trained.named_parameters():
+        if "lora_B" in name:
+            weight.data.normal_(generator=torch.Generator().manual_seed(len(name)), std=0.1)
+    metadata = _collate_lora_metadata({"transformer": trained})
+    adapter = get_peft_model_state_dict(trained)
+    Flux2KleinPipeline.save_lora_weights(tmp_path, transformer_lora_layers=adapter, **metadata)
+    prior = import_lora(klein, Subject("sks", "dog"), tmp_path / "pytorch_lora_weights.safetensors")
+    with lora.use_adapter(klein, prior):
+        torch.testing.assert_close(prediction(klein), prediction(replace(klein, transformer=trained)))
+    assert len(prior.adapter) == 28

@@ -3,6 +3,8 @@ import { METHODS, type Method, type Others, PRESETS, type Preset } from "../lib/
 interface CompareWithProps {
   preset: Preset;
   method: Method;
+  /** Those that the base model can use. */
+  known: Method[];
   others: Others;
   onChange: (others: Others) => void;
 }
@@ -11,10 +13,10 @@ const toggled = <T,>(list: T[], one: T): T[] =>
   list.includes(one) ? list.filter((other) => other !== one) : [...list, one];
 
 /** Other presets and methods that edit the same image with the same prompts and seeds. */
-export function CompareWith({ preset, method, others, onChange }: CompareWithProps) {
+export function CompareWith({ preset, method, known, others, onChange }: CompareWithProps) {
   const count = others.presets.length + others.methods.length;
   const presets = (Object.keys(PRESETS) as Preset[]).filter((one) => one !== preset);
-  const methods = (Object.keys(METHODS) as Method[]).filter((one) => one !== method);
+  const methods = known.filter((one) => one !== method);
   return (
     <details open={count > 0 ? true : undefined}>
       <summary>Compare with other presets or methods{count > 0 ? `: ${count} chosen` : ""}</summary>

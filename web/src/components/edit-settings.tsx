@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { useModels } from "../api/queries";
+import { methodsFor, modelFor, recipeOf } from "../lib/base-model";
 import type { EditDraft } from "../lib/edit-draft";
 import { METHODS, NO_OTHERS } from "../lib/variants";
 import { CompareWith } from "./compare-with";
@@ -22,16 +23,20 @@ const CHANGE = [
   { value: "large", text: "Large" },
 ] as const;
 
-/** How the edit is made. */
+/** How the edit is made. `fingerprint` is that of the base model of its prior, if there is one. */
 export function EditSettings({
   draft,
+  fingerprint,
   onChange,
 }: {
   draft: EditDraft;
+  fingerprint: string | undefined;
   onChange: (part: Partial<EditDraft>) => void;
 }) {
   const [isOpen, setOpen] = useState(false);
-  const recipe = useModels().data?.[0]?.recipe as Record<string, Record<string, unknown>> | undefined;
+  const model = modelFor(useModels().data, fingerprint);
+  const recipe = recipeOf(model);
+  const methods = methodsFor(model);
   return (
     <>
       <Choice
@@ -80,6 +85,7 @@ export function EditSettings({
       <CompareWith
         preset={draft.preset}
         method={draft.method}
+        known={methods}
         others={draft.others}
         onChange={(others) => onChange({ others })}
       />
@@ -126,9 +132,9 @@ export function EditSettings({
               }
               hint="The others are published methods, to compare with."
             >
-              {Object.entries(METHODS).map(([method, name]) => (
+              {(methods.includes(draft.method) ? methods : [...methods, draft.method]).map((method) => (
                 <option key={method} value={method}>
-                  {name}
+                  {METHODS[method]}
                 </option>
               ))}
             </SelectField>

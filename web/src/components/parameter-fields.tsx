@@ -80,11 +80,13 @@ interface ParameterFieldsProps {
   onChange: (texts: Texts) => void;
 }
 
-/** All settings of a training or a method, from the contract, each with its meaning. Empty means the recipe's value. */
+/** The settings of a training or a method that the base model has, from the contract, each with its meaning. Empty
+ * means the recipe's value. */
 export function ParameterFields({ form, texts, recipe, onChange }: ParameterFieldsProps) {
+  const shown = (forms[form] as Parameter[]).filter(({ name }) => !recipe || name in recipe);
   return (
     <div className="parameters">
-      {(forms[form] as Parameter[]).map((parameter) => (
+      {shown.map((parameter) => (
         <Field
           key={parameter.name}
           parameter={parameter}

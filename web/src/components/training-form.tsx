@@ -2,6 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { ask, client, type Schemas, type Subject } from "../api/client";
 import { useModels } from "../api/queries";
+import { modelFor, recipeOf } from "../lib/base-model";
 import { go } from "../lib/router";
 import { Estimate } from "./estimate";
 import { Choice, SelectField } from "./fields";
@@ -21,7 +22,7 @@ type NewPrior = Schemas["NewPrior"];
 export function TrainingForm({ subject }: { subject: Subject }) {
   const queries = useQueryClient();
   const isPhoto = useIsPhotoOnMiniature(subject);
-  const recipe = useModels().data?.[0]?.recipe as Record<string, Record<string, unknown>> | undefined;
+  const recipe = recipeOf(modelFor(useModels().data));
   const [preset, setPreset] = useState<Preset>("balanced");
   const [previews, setPreviews] = useState("4");
   const [snapshots, setSnapshots] = useState("default");

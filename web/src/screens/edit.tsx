@@ -66,6 +66,7 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
   const subject = useSubject(draft.subjectId).data;
   const priors = usePriors(draft.subjectId);
   const ready = (priors.data ?? []).filter((prior) => prior.ready_at);
+  const prior = ready.find(({ id }) => id === draft.priorId) ?? ready[0];
   const only = known.length === 1 ? known[0]?.id : undefined;
   useEffect(() => {
     if (only) setDraft((now) => (now.subjectId ? now : { ...now, subjectId: only }));
@@ -154,7 +155,7 @@ function EditForm({ initial, start: maskStart }: { initial: EditDraft; start: Ma
               onChange={(prompts) => change({ prompts })}
             />
           )}
-          <EditSettings draft={draft} onChange={change} />
+          <EditSettings draft={draft} fingerprint={prior?.base_model?.fingerprint} onChange={change} />
           <Refusal error={edit.error} />
           <div className="actions">
             <button
