@@ -35,6 +35,7 @@ def person(begin: UnitOfWork, storage: Storage, project: Project) -> Subject:
     return subject
 
 
+@pytest.mark.slow
 def test_a_revocation_in_mid_training_frees_the_worker_and_ends_all_use(
     start: Start, begin: UnitOfWork, storage: Storage, settings: Settings, project: Project, person: Subject, key: str,
     run_audit: RunAudit,
