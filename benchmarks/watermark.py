@@ -110,7 +110,8 @@ def raise_alarms(unmarked: Iterator[Marked]) -> None:
     print(
         f"{len(found)} unmarked images: {sum(one.is_found for one in found)} false alarms, {messages} messages", end=""
     )
-    print(f"; highest score {max(one.score for one in found):.2f}; {seconds:.2f} CPU seconds each", flush=True)
+    scores = f"{max(one.score for one in found):.2f}, at its place {max(one.placed for one in found):.2f}"
+    print(f"; highest score {scores}; {seconds:.2f} CPU seconds each", flush=True)
 
 
 def _error(image: Image.Image, mask: Image.Image, result: Image.Image) -> float:

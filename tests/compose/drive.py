@@ -1,15 +1,16 @@
 """A test of the running containers: ``make compose-test``.
 
 Builds the images and starts docker-compose.yml with CPU workers, one of them twice, as a separate project. It checks
-the privileges of the containers and what they reach. As a client it learns a subject, edits an image that was uploaded
-to the storage directly, and receives the webhooks. It kills a worker during an edit and recreates the servers'
-containers. Then it removes all containers and starts them on their data. Finally it removes everything. If the images
-that the container files name can neither be found nor pulled, it builds stand-ins. Without a Docker engine it prints a
-notice and succeeds.
+the privileges of the containers, what they reach, and their users of the broker. As a client it learns a subject, edits
+an image that was uploaded to the storage directly, and receives the webhooks. It kills a worker during an edit and
+recreates the servers' containers. Then it removes all containers and starts them on their data. Finally it removes
+everything. If the images that the container files name can neither be found nor pulled, it builds stand-ins. Without a
+Docker engine it prints a notice and succeeds.
 """
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 
 from cli.embedded.process import free_port
+from ledger.roles import PROGRAMS
 from lipe_client import Client, Image, Job, Subject, verify_webhook
 from menagerie.scenario import Scenario, drawn_scenario
 from menagerie.subjects import TOKEN, benchmark
@@ -105,6 +107,7 @@ def _test(stack: Stack, folder: Path) -> None:
             edit = _done(lipe, _edit(lipe, subject, image, scenario))
         before = lipe.download(lipe.results(edit)[0].image, folder / "edit.png").read_bytes()
         _check_webhooks(stack, lipe.webhook_secret(), {prior.id, edit.id})
+        _check_broker(stack)
         with _timed("two edits, and the worker of one killed"):
             _survive_a_killed_worker(stack, lipe, [_edit(lipe, subject, image, scenario, steps=40) for _ in range(2)])
         with _timed("servers recreated"):
@@ -188,6 +191,19 @@ def _check_networks(stack: Stack) -> None:
         assert reached == ({S3_PORT, 8000} if service == "webhook-worker" else {S3_PORT}), (service, reached)
     handshake = f"import ssl; print(ssl.get_server_certificate(('s3', {S3_GRPC_PORT})))"
     assert "BEGIN CERTIFICATE" in stack.compose("exec", "-T", "api", "python", "-c", handshake)
+
+
+def _check_broker(stack: Stack) -> None:
+    """Each program is connected as its own user, and the broker has refused no command of theirs."""
+
+    def ask(command: str) -> str:
+        password = 'REDISCLI_AUTH=$(sed -n "s/^requirepass //p" /run/secrets/broker.conf)'
+        return stack.compose("exec", "-T", "broker", "sh", "-c", f"{password} valkey-cli {command}")
+
+    users = set(re.findall(r" user=(\S+)", ask("client list")))
+    assert users == {"default", *(f"lipe_{program}" for program in PROGRAMS)}, users  # default: the one who asks
+    refused = ask("acl log")
+    assert not refused.strip(), refused
 
 
 def _stack(folder: Path, *, stand_ins: bool) -> Stack:

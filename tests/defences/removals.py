@@ -125,4 +125,5 @@ REMOVALS = (
     Removal(74, "api/decoder.py", "    signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"),
     Removal(75, "docker-compose.yml", "- -ip.bind=127.0.0.1", "- -ip.bind=0.0.0.0"),
     Removal(76, "deploy/make_secrets.sh", "resetkeys resetchannels -@all $opens $2", "allkeys allchannels +@all"),
+    Removal(77, "ledger/consents.py", "    stop_jobs(session, subject_id)\n"),
 )  # fmt: skip

@@ -58,8 +58,19 @@ def test_without_the_mark_or_with_another_key_nothing_is_found(photo: Image.Imag
         Image.fromarray(np.indices((512, 512))[1].astype(np.uint8) // 8 * 30),
     )
     for image, key in ((photo, KEY), (marked, b"another"), (flat, KEY), (stripes, KEY)):
-        assert detect(image, key).score < THRESHOLD
+        assert not detect(image, key).is_found
     assert detect(Image.new("L", (SMALLEST - 1, 500)), KEY) == Found(0.0, 1.0)
+
+
+def test_a_small_mark_is_found_at_its_place() -> None:
+    noise = np.random.default_rng(0).integers(256, size=(*SIZE[::-1], 3), dtype=np.uint8)
+    photo = Image.fromarray(noise).filter(ImageFilter.GaussianBlur(2))
+    mask = Image.new("L", SIZE, 0)
+    mask.paste(255, (300, 200, 425, 325))  # 4 % of the image
+    for image, is_found in ((jpeg(embed(photo, mask, KEY), 60), True), (photo, False)):
+        found = detect(image, KEY)
+        assert found.score < THRESHOLD  # as chance may score at one of millions of other places
+        assert found.is_found == is_found
 
 
 def test_a_large_image_is_marked_as_its_small_copy(photo: Image.Image) -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from ledger import jobs
 from ledger.database import UnitOfWork
-from ledger.models import Job, Project
+from ledger.models import Project
 from ledger.settings import Settings
-from ledger.states import TERMINAL, State
+from ledger.states import State
 from ledger.storage import Storage
 from tests.support.factories import current, edit, history, learn, make_subject
+from tests.support.kills import at_step, ended
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 Program = Callable[..., Popen[bytes]]
@@ -73,18 +74,3 @@ def test_a_job_with_bad_parameters_fails_with_its_code(
     assert ended(begin, unknown).error_code == "invalid_parameters"
     assert "momentum" in (current(begin, unknown).error_detail or "")
     assert ended(begin, without_token).error_code == "invalid_request"
-
-
-def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
-    def reached() -> bool:
-        row = current(begin, job)
-        assert row.status not in TERMINAL, f"{row.error_code}: {row.error_detail}"
-        _, progress = row.latest_progress
-        return progress.get("stage") == "training" and progress["step"] >= step
-
-    eventually(reached, seconds=300)
-
-
-def ended(begin: UnitOfWork, job: Job, seconds: float = 300) -> Job:
-    eventually(lambda: current(begin, job).status in TERMINAL, seconds)
-    return current(begin, job)

@@ -31,6 +31,18 @@ def ended(begin: UnitOfWork, job: Job, seconds: float = PATIENCE_SECONDS) -> Job
     return current(begin, job)
 
 
+def at_step(begin: UnitOfWork, job: Job, step: int) -> None:
+    """Return once the training has reached this step. Raises AssertionError if the job ends before."""
+
+    def reached() -> bool:
+        row = current(begin, job)
+        assert row.status not in TERMINAL, f"{row.error_code}: {row.error_detail}"
+        _, progress = row.latest_progress
+        return progress.get("stage") == "training" and progress["step"] >= step
+
+    eventually(reached)
+
+
 def expire_lease(begin: UnitOfWork, job: Job) -> None:
     """Let the lease of a dead or stopped worker expire now, as if its time had passed."""
     with begin() as session:

@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ledger import attempts, edits, jobs
+from ledger import attempts, consents, edits, jobs
+from ledger.consents import Receipt
 from ledger.database import UnitOfWork
 from ledger.models import Edit, Job, Prior, Project, Reference, Subject
 from ledger.states import State
@@ -319,6 +320,27 @@ def test_a_job_that_runs_for_too_long_fails_with_its_code(
     run_job(context, job.id)
     failed = current(begin, job)
     assert (failed.state, failed.error_code, failed.attempt) == (State.FAILED, "over_time", 1)
+
+
+def test_a_training_takes_no_further_step_after_the_consent_was_revoked(
+    context: WorkerContext, begin: UnitOfWork, project: Project, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begin() as session:
+        consents.give(session, session.get_one(Subject, subject.id), Receipt("Ada", "images for her book"), "operator")
+    loss, steps = training_loss, Counter[str]()
+
+    def revoked_in_the_second_step(*inputs: Any) -> torch.Tensor:
+        steps["taken"] += 1
+        if steps["taken"] == 2:
+            with begin() as session:
+                consents.revoke(session, project.id, subject.id, "operator")
+        return loss(*inputs)
+
+    monkeypatch.setattr("lipe_core.training.train.training_loss", revoked_in_the_second_step)
+    job = learn(begin, project, subject, steps=9)
+    run_job(context, job.id)
+    stopped = current(begin, job)
+    assert (stopped.state, stopped.error_code, steps["taken"]) == (State.CANCELED, "consent_ended", 2)
 
 
 def test_an_unexpected_error_reveals_no_secrets(
