@@ -17,7 +17,8 @@ from lipe_core.backbone import BaseModel
 from lipe_core.captioning.captions import Captioner, identity_set, plain_captions
 from lipe_core.captioning.class_prompts import ClassPrompts, PromptWriter, bank_prompts
 from lipe_core.diffusion.ddim import OnStep, no_progress
-from lipe_core.errors import InvalidCaptions, PromptTooLong
+from lipe_core.errors import InvalidCaptions, InvalidParameters, PromptTooLong
+from lipe_core.quantization import is_quantized
 from lipe_core.subject import Category, Subject
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
@@ -102,9 +103,10 @@ def prepare(
     """Caption and encode the references, and generate the regularization set if the config uses one.
 
     `cache` is a folder for regularization sets, and `shared` has those of other machines. Raises InvalidCaptions,
-    InvalidSubject, and the errors of the captioner, the prompt writer and `stage`.
+    InvalidSubject, InvalidParameters, and the errors of the captioner, the prompt writer and `stage`.
     """
     _check_captions(model, request)
+    _check_tuning(model, config)
     with stage("captioning"):
         samples = identity_set(request.references, request.subject, request.captions, request.captioner)
         samples = [replace(sample, caption=model.shortened(sample.caption)) for sample in samples]
@@ -126,6 +128,13 @@ def prepare(
         regularization=encoded,
         class_prompts=prompts,
     )
+
+
+def _check_tuning(model: BaseModel, config: PriorConfig) -> None:
+    if config.tuning == "full_attention" and is_quantized(model.network):
+        raise InvalidParameters(
+            "full attention cannot be trained in a base model of 8 bits: train a LoRA, or set LIPE_BASE_MODEL_BITS=16"
+        )
 
 
 def train_prior(model: BaseModel, training_set: TrainingSet, run: TrainingRun = TrainingRun()) -> Prior:
