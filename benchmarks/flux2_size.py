@@ -29,7 +29,10 @@ TRANSFORMER = {
 
 @dataclass(frozen=True)
 class Size:
-    """Numbers of parameters, and FLOPs of one row; `evaluation_beside` has one image of its size beside the target."""
+    """Numbers of parameters, and FLOPs of one row; `evaluation_beside` has one image of its size beside the target.
+
+    `linear` are the parameters that a base model of 8 bits rounds.
+    """
 
     transformer: int
     text_encoder: int
@@ -37,6 +40,7 @@ class Size:
     lora: int
     adapted: int
     attention: int
+    linear: int
     evaluation: int
     evaluation_beside: int
     encoding_of_a_prompt: int
@@ -67,11 +71,17 @@ def true_size() -> Size:
         lora=sum(RANK * sum(weight.shape) for weight in layers),
         adapted=sum(weight.numel() for weight in layers),
         attention=sum(weight.numel() for name, weight in transformer.named_parameters() if ".attn." in name),
+        linear=_linear(transformer, "transformer_blocks.") + _linear(text_encoder.model, ""),
         evaluation=evaluation,
         evaluation_beside=beside,
         encoding_of_a_prompt=encoding.get_total_flops(),
         features=(blocks - round(LATE * blocks)) * tokens * width,
     )
+
+
+def _linear(network: torch.nn.Module, part: str) -> int:
+    layers = ((name, layer) for name, layer in network.named_modules() if isinstance(layer, torch.nn.Linear))
+    return sum(layer.weight.numel() for name, layer in layers if part in name)
 
 
 def _evaluation(transformer: Flux2Transformer2DModel, tokens: int) -> int:
@@ -90,7 +100,7 @@ def _evaluation(transformer: Flux2Transformer2DModel, tokens: int) -> int:
 def main() -> None:
     """Print the figures of docs/backbones.md."""
     size = true_size()
-    for name in ("transformer", "text_encoder", "vae", "lora", "adapted", "features"):
+    for name in ("transformer", "text_encoder", "vae", "linear", "lora", "adapted", "features"):
         count = getattr(size, name)
         print(f"{name}: {count:,} numbers, {BYTES * count / 1e9:.2f} GB")
     print(f"evaluation: {size.evaluation / 1e12:.1f} TFLOPs")

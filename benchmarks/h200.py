@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "graphs": parts.graphs,
     "compiled": parts.compiled,
     "edits": parts.edits,
+    "weights": parts.weights,
     "fp8": parts.fp8,
 }
 

@@ -21,18 +21,20 @@ from benchmarks import sdxl_size
 from benchmarks.editing import ATTENTION_RECORDERS, fresh_prior, request_of
 from benchmarks.empty_data import training_data
 from benchmarks.sdxl_size import Scale
-from lipe_core import sdxl
+from lipe_core import base_models, sdxl
 from lipe_core.adapters import lora
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.graphs import Graphs, copy_weights
 from lipe_core.methods import masactrl
 from lipe_core.methods.nima import edit as nima
 from lipe_core.methods.nima.config import NimaConfig
+from lipe_core.quantization import weight_bytes
 from lipe_core.sdxl import BaseModel
 from lipe_core.training import train
 from lipe_core.training.config import PriorConfig
 
 _RANK = 16
+_EIGHT_BITS = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 _KERNELS_EXPLAIN = 0.25
 """Seconds of kernels in one training step that would explain its wall time: then the host is not the limit."""
 
@@ -289,6 +291,28 @@ def edits(bench: Bench) -> None:
         latents = sdxl.encode_pixels(model, pixels)
         bench.say("VAE", encode_ms=bench.ms(lambda: sdxl.encode_pixels(model, pixels)),
                   decode_ms=bench.ms(lambda: sdxl.decode_pixels(model, latents)))  # fmt: skip
+
+
+def weights(bench: Bench) -> None:
+    """Evaluations and a training step with frozen weights in 8 bits, beside those with full weights."""
+    model, rows = bench.model(), 2
+    values = inputs(bench, model, rows)
+    wanted = forward(model, *values)
+    for kind in ("full", "int8", "fp8"):
+        if kind != "full":
+            model = bench.model()
+            base_models.quantize_linear(model, _EIGHT_BITS[kind])
+        error = (forward(model, *values) - wanted).norm() / wanted.norm()
+        run, recorded = graphed(partial(forward, model))
+        found = {"network_gb": round(weight_bytes(model.unet) / 1e9, 3), "relative_error": float(error)}
+        if bench.is_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        with training_step(model) as step:
+            found |= {"step_ms": bench.ms(step, 5)}
+        peak = {"peak_gb": round(torch.cuda.max_memory_allocated() / 1e9, 1)} if bench.is_gpu else {}
+        bench.say("frozen weights", kind=kind, ms=bench.ms(partial(forward, model, *values)),
+                  graph_ms=bench.ms(partial(run, *values)), eager_because=recorded.eager_because,
+                  **found, **peak)  # fmt: skip
 
 
 def fp8(bench: Bench) -> None:

@@ -21,13 +21,15 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from benchmarks import sdxl_size
 from benchmarks.live_memory import flops, peak_bytes
 from benchmarks.sdxl_size import Scale
-from lipe_core import sdxl
+from lipe_core import base_models, sdxl
 from lipe_core.adapters.flat import FlatWeights
 from lipe_core.adapters.full_attention import trainable_attention
+from lipe_core.adapters.lora import Tuning
 from lipe_core.adapters.low_rank import LowRank, low_rank_linear
 from lipe_core.diffusion.conditioning import Conditioning
 from lipe_core.diffusion.schedule import NoiseSchedule
 from lipe_core.methods.source_features import SourceFeatures
+from lipe_core.quantization import is_quantized, weight_bytes
 from lipe_core.sdxl import BaseModel
 from lipe_core.training import train
 from lipe_core.training.batches import Rows
@@ -146,7 +148,8 @@ def fake_lora(model: BaseModel, config: PriorConfig) -> Iterator[FlatWeights]:
     for name, layer in layers.items():
         down, up = f"{name}.down", f"{name}.up"
         added = LowRank(values[down], values[up], gradients[down], gradients[up], flat.scale, flat.master)
-        layer.forward = partial(low_rank_linear, weight=layer.weight, bias=layer.bias, added=added)
+        layer.forward = partial(low_rank_linear, weight=layer.weight, bias=layer.bias, added=added,
+                                weight_scale=getattr(layer, "scale", None))  # fmt: skip
     try:
         yield flat
     finally:
@@ -185,7 +188,9 @@ def training_step(model: BaseModel, config: PriorConfig, rows: int, *, checkpoin
 
 def trainings(model: BaseModel) -> Measurements:
     """A step of one reference and one regularization image for each tuning, plain and with the worker's fallbacks."""
-    for config in (PriorConfig(), PriorConfig(tuning="full_attention")):
+    yield "all networks", Measurement(sum(map(weight_bytes, model.networks)))
+    tunings: tuple[Tuning, ...] = ("lora",) if is_quantized(model.unet) else ("lora", "full_attention")
+    for config in (PriorConfig(tuning=tuning) for tuning in tunings):
         for name, rows, checkpointing in (("plain", 2, False), ("checkpointing", 2, True), ("row by row", 1, True)):
             peak = training_step(model, config, rows, checkpointing=checkpointing)
             yield f"{config.tuning}, {name}", Measurement(peak)
@@ -232,10 +237,13 @@ PHASES: dict[str, Callable[[BaseModel], Measurements]] = {
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sdxl_memory", description=__doc__)
     parser.add_argument("phases", nargs="*", default=list(PHASES), help=f"of {', '.join(PHASES)}; default: all")
+    parser.add_argument("--bits", type=int, choices=(16, 8), default=16, help="of the weights in linear layers")
     parser.add_argument("--vae", choices=("bfloat16", "float32"), default="bfloat16", help="precision of the VAE")
     options = parser.parse_args(argv)
     for phase in options.phases:
         with fake_model(getattr(torch, options.vae)) as model:
+            if options.bits == 8:
+                base_models.quantize_linear(model)
             for name, found in PHASES[phase](model):
                 print(json.dumps({"phase": name, "bytes": found.peak, "flops": found.flops}), flush=True)
 

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     """Checkpoint folder or hub id. The workers require it."""
     base_model_revision: str = ""
     """The revision of a hub id; empty: the newest."""
+    base_model_bits: int = Field(16, ge=8, le=16, multiple_of=8)
+    """16, or 8 to keep the linear layers of the base model as 8-bit integers, for GPUs of little memory: docs/gpus.md.
+    Not yet measured on a GPU. Full attention and Imagic need 16."""
     default_base_model: str = ""
     """Name or fingerprint of the base model of trainings, imports and edits without a prior whose request names none.
     Only the API uses it. Empty: any worker takes them, which is right with one base model."""

@@ -29,6 +29,13 @@ def autocast(device: torch.device | str) -> torch.autocast:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
+def compute_dtype(x: torch.Tensor) -> torch.dtype:
+    """The precision in which `torch.nn.functional.linear` would compute with x: autocast's, or that of x."""
+    kind = x.device.type
+    autocasts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if autocasts else x.dtype
+
+
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
     """Context manager that treats the smallest numbers as zero in this thread, and in those that it starts.

@@ -94,6 +94,7 @@ def make_context(
             settings.segmenter_revision or None,
             uses_graphs=settings.cuda_graphs == "auto",
             allows_distilled=settings.allow_distilled,
+            bits=settings.base_model_bits,
         ),
         draining,
         f"{socket.gethostname()}:{os.getpid()}",

@@ -58,6 +58,8 @@ class Gpu:
     """Whether a GPU records trainings and edits as CUDA graphs."""
     allows_distilled: bool = False
     """Whether a distilled klein is loaded, too."""
+    bits: int = 16
+    """Bits of the weights in the base model's linear layers: 16 or 8. With 16, a CPU keeps 32."""
     _model: BaseModel | None = None
     _priors: OrderedDict[str, Prior] = field(default_factory=OrderedDict)
     _sources: PreparedSources | None = None
@@ -90,6 +92,7 @@ class Gpu:
                 dtype=dtype,
                 hash_cache=self.hash_cache,
                 allow_distilled=self.allows_distilled,
+                bits=self.bits,
             )
             if device.type == "cuda":
                 self._model.fit_gpu(torch.cuda.get_device_properties(device).total_memory)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cli.doctor.finding import Finding, failed, fine, unchecked
+from cli.doctor.memory_counts import count_linear
 from cli.doctor.partial_settings import PartialSettings
 from lipe_core.checkpoint import layout
 from lipe_core.checkpoint.flux2_layout import distilled_warning, is_distilled
@@ -41,13 +42,17 @@ def check_base_model(partial: PartialSettings) -> Finding:
     return fine(PART, files)
 
 
-def weight_bytes(base_model: str, bytes_each: int) -> int | None:
-    """The memory of the weights if a parameter takes `bytes_each`; None if the checkpoint is unusable or not here."""
+def weight_bytes(base_model: str, bytes_each: int, bits: int) -> int | None:
+    """The memory of the weights if a parameter takes `bytes_each`; None if the checkpoint is unusable or not here.
+
+    With 8 `bits`, those of linear layers take one byte.
+    """
     try:
         parameters = _count_parameters(base_model, allow_distilled=True)
+        linear = count_linear(Path(base_model)) if bits == 8 and parameters is not None else 0
     except InvalidModel:
         return None
-    return None if parameters is None else bytes_each * parameters
+    return None if parameters is None else bytes_each * (parameters - linear) + linear
 
 
 def _count_parameters(base_model: str, *, allow_distilled: bool) -> int | None:

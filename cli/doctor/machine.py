@@ -88,7 +88,8 @@ def check_memory(partial: PartialSettings) -> Finding:
     if isinstance(torch, Exception):
         return unchecked("memory", "torch cannot be imported")
     on_gpu = torch.cuda.is_available() and partial.settings.device != "cpu"
-    needed = weight_bytes(base_model_of(partial), BFLOAT16_BYTES if on_gpu else FLOAT32_BYTES)
+    bytes_each = BFLOAT16_BYTES if on_gpu else FLOAT32_BYTES
+    needed = weight_bytes(base_model_of(partial), bytes_each, partial.settings.base_model_bits)
     free = torch.cuda.mem_get_info()[0] if on_gpu else _free_main_memory()
     kind = "GPU memory" if on_gpu else "memory"
     if needed is None:

@@ -22,7 +22,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 class MemoryCounts:
     """Numbers of parameters: of the base model, of its attention layers, of a LoRA, and of the layers it changes.
 
-    `text_encoder` are those that leave a small GPU after each encoding of prompts.
+    `text_encoder` are those that leave a small GPU after each encoding of prompts. `linear` are those of the base model
+    that take one byte with 8 `bits`.
     """
 
     base_model: int
@@ -31,11 +32,13 @@ class MemoryCounts:
     adapted: int
     is_sdxl: bool
     text_encoder: int = 0
+    linear: int = 0
+    bits: int = 16
 
     @property
     def resident(self) -> int:
         """Bytes of the base model, which each worker keeps."""
-        return WEIGHT_BYTES * self.base_model
+        return WEIGHT_BYTES * self.base_model - (self.linear if self.bits == 8 else 0)
 
     @property
     def lora_training(self) -> int:
@@ -49,11 +52,21 @@ class MemoryCounts:
 
     @property
     def editing(self) -> int:
-        """Bytes of an edit without activations: the changed weights of the prior are beside the base model's."""
-        return self.resident + WEIGHT_BYTES * max(self.adapted, self.attention)
+        """Bytes of an edit without activations: the changed weights of the prior are beside the base model's.
+
+        Weights of 8 bits are not changed: the LoRA itself is beside them.
+        """
+        return self.resident + WEIGHT_BYTES * (self.lora if self.bits == 8 else max(self.adapted, self.attention))
 
 
-SDXL = MemoryCounts(base_model=3_468_837_867, attention=955_353_600, lora=23_224_320, adapted=955_187_200, is_sdxl=True)
+SDXL = MemoryCounts(
+    base_model=3_468_837_867,
+    attention=955_353_600,
+    lora=23_224_320,
+    adapted=955_187_200,
+    is_sdxl=True,
+    linear=2_923_462_656,
+)
 """The counts of stabilityai/stable-diffusion-xl-base-1.0 with a LoRA of rank 16, for a hub id before its download."""
 KLEIN = MemoryCounts(
     base_model=7_982_058_787,
@@ -62,6 +75,7 @@ KLEIN = MemoryCounts(
     adapted=2_642_411_520,
     is_sdxl=False,
     text_encoder=4_022_468_096,
+    linear=7_313_817_600,
 )
 """The same of black-forest-labs/FLUX.2-klein-base-4B, as ``python -m benchmarks.flux2_size`` counts them."""
 
@@ -78,6 +92,7 @@ def read_counts(base_model: Path, rank: int, targets: Iterable[str]) -> MemoryCo
         lora=sum(rank * (inputs + outputs) for outputs, inputs in adapted.values()),
         adapted=sum(math.prod(shape) for shape in adapted.values()),
         is_sdxl=sum(map(math.prod, unet.values())) == SDXL_UNET_PARAMETERS,
+        linear=count_linear(base_model),
     )
 
 
@@ -91,7 +106,23 @@ def _klein_counts(base_model: Path, transformer: Shapes, rank: int, targets: lis
         adapted=sum(math.prod(shape) for shape in adapted.values()),
         is_sdxl=False,
         text_encoder=sum(map(math.prod, component_shapes(base_model, "text_encoder").values())),
+        linear=count_linear(base_model),
     )
+
+
+def count_linear(base_model: Path) -> int:
+    """The number of parameters in the layers that a base model of 8 bits rounds. Raises InvalidModel.
+
+    They are the matrices of the network's transformer blocks, and those of text encoders but the embeddings.
+    """
+    blocks = {"unet": ".attentions.", "transformer": "transformer_blocks."}
+    found = 0
+    for component in (*blocks, "text_encoder", "text_encoder_2"):
+        for name, shape in component_shapes(base_model, component).items():
+            is_embedding = "embed" in name or name.startswith("lm_head.")
+            is_wanted = blocks[component] in name if component in blocks else not is_embedding
+            found += math.prod(shape) if is_wanted and len(shape) == 2 else 0
+    return found
 
 
 def count_files(folder: Path) -> int:

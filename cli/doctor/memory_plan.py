@@ -42,7 +42,7 @@ class MemoryPlan:
         """The bytes of a training of a LoRA: of the first way that fits the card, or of the fastest one."""
         if not self.counts.is_sdxl:
             return self.counts.lora_training
-        return self.counts.resident + TRAININGS["lora"][self._way("lora") or "plain"]
+        return self.counts.resident + self._ways("lora")[self._way("lora") or "plain"]
 
     def fits_two_workers(self) -> bool:
         """Whether a worker for trainings and one for edits fit on the card together; True without a card.
@@ -51,7 +51,7 @@ class MemoryPlan:
         """
         if self.card is None:
             return True
-        training = TRAININGS["lora"]["plain"] if self.counts.is_sdxl else 0
+        training = self._ways("lora")["plain"] if self.counts.is_sdxl else 0
         return max(self.counts.resident + training, self.training) + self.editing + 2 * RESERVE <= self.card
 
     def captioning_line(self) -> str:
@@ -74,10 +74,13 @@ class MemoryPlan:
     def training_line(self) -> str:
         """Memory of a training, for both kinds of adapter."""
         counts, lora, full = self.counts, f"LoRA of rank {self.rank}", "full attention"
+        if counts.bits == 8:
+            alone = self._tuning_line(lora, "lora") if counts.is_sdxl else self._unknown_line(lora)
+            return f"{alone}; {full}: not with LIPE_BASE_MODEL_BITS=8"
         if not counts.is_sdxl:
             weights = counts.attention_training - counts.resident
             return (
-                f"{lora}: {gb(counts.lora_training)} with optimizer, {UNKNOWN}; {full}: {gb(counts.resident)} base "
+                f"{self._unknown_line(lora)}; {full}: {gb(counts.resident)} base "
                 f"model + {gb(weights)} weights and optimizer, {UNKNOWN}{self._away}"
             )
         return "; ".join(self._tuning_line(name, kind) for name, kind in ((lora, "lora"), (full, "full_attention")))
@@ -85,9 +88,8 @@ class MemoryPlan:
     def editing_line(self) -> str:
         """Memory of an edit, how many rows fit at once, and how images are decoded."""
         counts = self.counts
-        prior = (
-            f"{gb(counts.resident)} base model + {gb(counts.editing - counts.resident)} weights that a prior changes"
-        )
+        kind = "weights of a prior's LoRA" if counts.bits == 8 else "weights that a prior changes"
+        prior = f"{gb(counts.resident)} base model + {gb(counts.editing - counts.resident)} {kind}"
         if not counts.is_sdxl:
             return f"{prior}; {UNKNOWN}{self._away}; images are encoded and decoded one by one"
         line = (
@@ -97,7 +99,7 @@ class MemoryPlan:
         decoded = sdxl_memory.DECODED_IMAGE
         if self.card is None:
             return f"{line}; images are decoded one by one, {gb(decoded)}"
-        tiles = sdxl_memory.needs_tiles(self.card, counts.resident)
+        tiles = sdxl_memory.needs_tiles(self.card, counts.resident, prior=0 if counts.bits == 8 else sdxl_memory.PRIOR)
         images = f"in tiles, {gb(sdxl_memory.DECODED_TILE)}" if tiles else f"one by one, {gb(decoded)}"
         rows = (self.card - RESERVE - counts.editing - self._edit_work(0)) // sdxl_memory.EDIT_ROW
         if rows < 1:
@@ -127,18 +129,26 @@ class MemoryPlan:
         text = gb(WEIGHT_BYTES * self.counts.text_encoder)
         return f"; on a small GPU, the text encoder ({text} of the base model) leaves once prompts are encoded"
 
+    def _unknown_line(self, name: str) -> str:
+        return f"{name}: {gb(self.counts.lora_training)} with optimizer, {UNKNOWN}"
+
     def _edit_work(self, rows: int) -> int:
         return self.feature_steps * sdxl_memory.FEATURES_STEP + rows * sdxl_memory.EDIT_ROW
 
+    def _ways(self, tuning: str) -> dict[str, int]:
+        """The bytes beside the networks, by the ways in which the worker tries a training."""
+        more = sdxl_memory.MULTIPLIED if self.counts.bits == 8 else 0
+        return {way: work + more for way, work in TRAININGS[tuning].items()}
+
     def _way(self, tuning: str) -> str | None:
         """The first of the ways in which the worker tries a training that fits the card; None if none does."""
-        ways = TRAININGS[tuning]
+        ways = self._ways(tuning)
         if self.available is None:
             return next(iter(ways))
         return next((way for way, work in ways.items() if self.counts.resident + work <= self.available), None)
 
     def _tuning_line(self, name: str, tuning: str) -> str:
-        ways = ", ".join(f"{gb(self.counts.resident + work)} {way}" for way, work in TRAININGS[tuning].items())
+        ways = ", ".join(f"{gb(self.counts.resident + work)} {way}" for way, work in self._ways(tuning).items())
         if self.card is None:
             return f"{name}: {ways}"
         chosen = self._way(tuning)

@@ -1,6 +1,7 @@
 """The lines of `lipe doctor` that plan the GPU's memory for the base model and the card of this machine."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def memory_plan(partial: PartialSettings) -> MemoryPlan:
     published = KLEIN if names_flux(base_model) else SDXL
     counts = read_counts(folder, settings.rank, settings.targets) if folder.is_dir() else published
     return MemoryPlan(
-        counts,
+        replace(counts, bits=partial.settings.base_model_bits),
         settings.rank,
         _count_captioner(partial.settings.captioner),
         _card_bytes(partial),

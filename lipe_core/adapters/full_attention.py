@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
 from lipe_core.graphs import copy_weights
+from lipe_core.quantization import is_quantized
 
 BaseWeights = Callable[[], AbstractContextManager[None]]
 """Makes a context manager that disables the prior: inside it, the network is the base model."""
@@ -84,6 +85,11 @@ def use_attention(model: BaseModel, differences: Mapping[str, Tensor]) -> Iterat
 
     Yields a `BaseWeights`. Raises InvalidPrior if a tensor is missing, unknown or of another shape.
     """
+    if is_quantized(model.network):
+        raise InvalidPrior(
+            "a prior with full attention weights cannot change a base model in 8 bits: use a prior with a LoRA, or "
+            "LIPE_BASE_MODEL_BITS=16"
+        )
     weights = attention_weights(model)
     expected = {difference_name(name): weight.shape for name, weight in weights.items()}
     if {name: difference.shape for name, difference in differences.items()} != expected:

@@ -14,6 +14,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
+from lipe_core.adapters.beside_weights import beside_weights
 from lipe_core.adapters.flat import FlatWeights
 from lipe_core.adapters.full_attention import (
     AttentionTraining,
@@ -27,6 +28,7 @@ from lipe_core.adapters.prior import Prior
 from lipe_core.adapters.textual_inversion import require_distinct, split_vectors, use_token
 from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidPrior
+from lipe_core.quantization import is_quantized
 from lipe_core.randomness import stream
 
 Target = Literal["to_q", "to_k", "to_v", "to_out.0"]
@@ -113,7 +115,13 @@ def _fuse_forward(model: BaseModel, name: str, flat: FlatWeights) -> None:
             base: Any = layer.get_base_layer()
             down, up = (f"{path}.lora_{part}.{name}.weight" for part in "AB")
             added = LowRank(values[down], values[up], gradients[down], gradients[up], flat.scale, flat.master)
-            layer.forward = partial(low_rank_linear, weight=base.weight, bias=base.bias, added=added)
+            layer.forward = partial(
+                low_rank_linear,
+                weight=base.weight,
+                bias=base.bias,
+                added=added,
+                weight_scale=getattr(base, "scale", None),
+            )
 
 
 @contextmanager
@@ -145,15 +153,20 @@ def use_adapter(model: BaseModel, prior: Prior) -> Iterator[BaseWeights]:
 def _use_lora(model: BaseModel, tensors: dict[str, Tensor]) -> Iterator[BaseWeights]:
     """Add the low-rank products to the weights once, so that an evaluation costs as much as the base model's.
 
-    The adapter may leave out layers, and have another rank in each.
+    Weights in 8 bits stay, and the products are beside them. The adapter may leave out layers, and have another rank in
+    each.
     """
     weights, layers = linear_weights(model), {key.rpartition(".lora_")[0] for key in tensors}
     if not layers <= weights.keys() or tensors.keys() != {
         f"{layer}.lora_{part}.weight" for layer in layers for part in "AB"
     }:
         raise InvalidPrior("the adapter's tensors do not belong to this base model's attention layers")
-    merged = {f"{layer}.weight": _merged(weights[layer], tensors, layer) for layer in layers}
-    with replace_weights(model, merged) as base_weights:
+    products = {layer: _matrices(weights[layer], tensors, layer) for layer in layers}
+    if is_quantized(model.network):
+        changed = beside_weights(model, products)
+    else:
+        changed = {f"{layer}.weight": _merged(weights[layer], *matrices) for layer, matrices in products.items()}
+    with replace_weights(model, changed) as base_weights:
         yield base_weights
 
 
@@ -166,11 +179,16 @@ def linear_weights(model: BaseModel) -> dict[str, Tensor]:
     }
 
 
-def _merged(weight: Tensor, tensors: Mapping[str, Tensor], layer: str) -> Tensor:
-    """W + B A, added in float32."""
+def _matrices(weight: Tensor, tensors: Mapping[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
+    """A and B of a layer, float32, on the device of its weight."""
     down, up = (tensors[f"{layer}.lora_{part}.weight"].to(weight.device, torch.float32) for part in "AB")
     if up.ndim != 2 or down.ndim != 2 or up.shape[1] != down.shape[0] or (len(up), down.shape[1]) != weight.shape:
         raise InvalidPrior(f"the adapter's {layer} does not fit this base model's attention layer")
+    return down, up
+
+
+def _merged(weight: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """W + B A, added in float32."""
     return (weight.float() + up @ down).to(weight.dtype)
 
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
+
+from lipe_core.precision import compute_dtype
+from lipe_core.quantization import multiplied
 
 
 @dataclass(frozen=True)
@@ -31,31 +34,41 @@ class LowRank:
 
 def low_rank_linear(
     x: Float[Tensor, "*rows inputs"],
-    weight: Float[Tensor, "outputs inputs"],
+    weight: Shaped[Tensor, "outputs inputs"],
     bias: Float[Tensor, " outputs"] | None,
     added: LowRank,
+    weight_scale: Float[Tensor, "outputs 1"] | None = None,
 ) -> Float[Tensor, "*rows outputs"]:
     """W x + b + s B A x. x gets a gradient, W and b do not; those of A and B overwrite `d_down` and `d_up`.
 
-    Under autocast it computes in autocast's dtype, as `torch.nn.functional.linear` does.
+    With `weight_scale`, W is a weight in 8 bits (`quantization`). Under autocast it computes in autocast's dtype, as
+    `torch.nn.functional.linear` does.
     """
-    kind = x.device.type
-    autocasts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    dtype = torch.get_autocast_dtype(kind) if autocasts else x.dtype
-    inputs = x.to(dtype), weight.to(dtype), bias if bias is None else bias.to(dtype)
-    output: Tensor = _LowRankLinear.apply(*inputs, added.trained, added)  # type: ignore[no-untyped-call]
+    dtype = compute_dtype(x)
+    frozen = weight.to(dtype) if weight_scale is None else weight
+    inputs = x.to(dtype), frozen, bias if bias is None else bias.to(dtype)
+    output: Tensor = _LowRankLinear.apply(*inputs, added.trained, added, weight_scale)  # type: ignore[no-untyped-call]
     return output
 
 
 class _LowRankLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, trained: Tensor, added: LowRank) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        trained: Tensor,
+        added: LowRank,
+        weight_scale: Tensor | None,
+    ) -> Tensor:
         rows, down, up = x.reshape(-1, x.shape[-1]), added.down.to(x.dtype), added.up.to(x.dtype)
+        full = multiplied(weight, weight_scale, x.dtype)
         inner = rows @ down.T
-        output = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
+        output = rows @ full.T if bias is None else torch.addmm(bias, rows, full.T)
         output.addmm_(inner, up.T, alpha=added.scale)
         ctx.save_for_backward(rows, inner, weight, down, up)
-        ctx.added = added
+        ctx.added, ctx.weight_scale = added, weight_scale
         return output.view(*x.shape[:-1], len(weight))
 
     @staticmethod
@@ -66,11 +79,12 @@ class _LowRankLinear(torch.autograd.Function):
         d_inner = d_output @ up
         d_x = None
         if ctx.needs_input_grad[0]:
-            d_x = (d_output @ weight).addmm_(d_inner, down, alpha=added.scale)
+            full = multiplied(weight, ctx.weight_scale, d_output.dtype)
+            d_x = (d_output @ full).addmm_(d_inner, down, alpha=added.scale)
             d_x = d_x.view(*gradient.shape[:-1], rows.shape[-1])
         _write_product(d_inner.T, rows, added.d_down)
         _write_product(d_output.T, inner, added.d_up)
-        return d_x, None, None, None, None
+        return d_x, None, None, None, None, None
 
 
 def _write_product(a: Tensor, b: Tensor, into: Tensor) -> None:

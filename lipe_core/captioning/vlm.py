@@ -17,9 +17,9 @@ from PIL import Image
 from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoModelForImageTextToText, AutoProcessor
 
 from lipe_core.captioning.captions import Captioner, name_subject
-from lipe_core.captioning.quantization import quantize
 from lipe_core.errors import InvalidModel
 from lipe_core.pretrained import pretrained, read
+from lipe_core.quantization import quantize
 from lipe_core.subject import Subject
 
 QUESTION = (

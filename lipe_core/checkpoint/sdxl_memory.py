@@ -21,6 +21,9 @@ TRAININGS: Mapping[str, Mapping[str, int]] = MappingProxyType(
 
 Weights, gradients and moments of the optimizer are in it; the LoRA has rank 16.
 """
+MULTIPLIED = 92_898_000
+"""Weights of 8 bits take so much more in a step with gradient checkpointing, and less in a plain one: those of the
+layers at work, multiplied out."""
 EDIT_ROW = 382_457_000
 """One guided evaluation of one edit, which reads the source's features, with the keys and values of its prompts, which
 stay for all steps. Several rows take as many times as much."""
@@ -52,10 +55,10 @@ EDIT_FEATURE_STEPS = 14
 """Steps of an edit of 20 steps in which it reads the source's features, by the default settings."""
 
 
-def needs_tiles(card: int, resident: int, vae_bytes: int = 2) -> bool:
+def needs_tiles(card: int, resident: int, vae_bytes: int = 2, prior: int = PRIOR) -> bool:
     """Whether a GPU with `card` bytes is too small to decode whole images of SDXL's size during an edit.
 
-    `vae_bytes` is the size of a number in the VAE.
+    `vae_bytes` is the size of a number in the VAE, and `prior` the memory of a prior.
     """
     features = EDIT_FEATURE_STEPS * FEATURES_STEP
-    return resident + PRIOR + features + DECODED_IMAGE * vae_bytes // 2 + RESERVE > card
+    return resident + prior + features + DECODED_IMAGE * vae_bytes // 2 + RESERVE > card

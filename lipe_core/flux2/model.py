@@ -22,6 +22,7 @@ from lipe_core.errors import InvalidModel
 from lipe_core.flux2 import attention, images, references, text
 from lipe_core.flux2.base_model import Networks, predict
 from lipe_core.flux2.components import check_folder, load_components
+from lipe_core.quantization import weight_bytes
 from lipe_core.shapes import ImageLatents, Latents, Pixels, RowTimesteps, Size, Timesteps
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class BaseModel(Networks):
     def fit_gpu(self, card_bytes: int) -> None:
         """Let the VAE take one image at once. On a small GPU, the text encoder leaves it after each encoding."""
         self.vae.enable_slicing()
-        resident = sum(weight.nbytes for network in self.networks for weight in network.parameters())
+        resident = sum(map(weight_bytes, self.networks))
         if resident + _WORK > card_bytes:
             self.text_encoder.to("cpu")
 

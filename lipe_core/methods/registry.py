@@ -40,8 +40,9 @@ class Method(NamedTuple):
     With `has_previews`, `edit` also takes `on_preview` (`request.OnPreview`). With `reads_references`, it may read the
     request's references. Without `has_prior`, it ignores a prior. With `has_negative_prompt`, its guidance leads away
     from the request's. With `has_chunks`, it takes fewer rows at once by itself if the memory is full, with one
-    inversion for all. With `has_resources`, `edit` also takes `resources.Resources`. `families` are those of the base
-    models that it is made for; None means all.
+    inversion for all. With `has_resources`, `edit` also takes `resources.Resources`. With `trains_network`, it trains
+    all weights of the network for each edit. `families` are those of the base models that it is made for; None means
+    all.
     """
 
     config: type[Any]
@@ -52,6 +53,7 @@ class Method(NamedTuple):
     has_negative_prompt: bool = True
     has_chunks: bool = False
     has_resources: bool = False
+    trains_network: bool = False
     families: tuple[str, ...] | None = None
 
     def fits(self, family: str) -> bool:
@@ -73,7 +75,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "prompt_to_prompt": Method(prompt_to_prompt.PromptToPromptConfig, prompt_to_prompt.edit, families=_SDXL),
         "masactrl": Method(masactrl.MasaCtrlConfig, masactrl.edit, families=_SDXL),
         "dreamctrl": Method(dreamctrl.DreamCtrlConfig, dreamctrl.edit, families=_SDXL),
-        "imagic": Method(imagic.ImagicConfig, imagic.edit),
+        "imagic": Method(imagic.ImagicConfig, imagic.edit, trains_network=True),
         "ledits": Method(ledits.LeditsConfig, ledits.edit, has_negative_prompt=False, families=_SDXL),
         "mystyle": Method(
             mystyle.MyStyleConfig, mystyle.edit, reads_references=True, has_prior=False, has_negative_prompt=False

@@ -6,10 +6,11 @@ from lipe_core.backbone import BaseModel
 from lipe_core.errors import InvalidRequest, PromptTooLong
 from lipe_core.methods.registry import METHODS
 from lipe_core.methods.request import EditRequest
+from lipe_core.quantization import is_quantized
 
 
 def check_request(model: BaseModel, method: str, request: EditRequest, config: Any) -> None:
-    """Raise InvalidRequest for a method that is not made for the base model, and for prompts without their effect.
+    """Raise InvalidRequest for a method that cannot work with the base model, and for prompts without their effect.
 
     The text encoders would leave out the end of a long prompt without a word about it.
     """
@@ -33,6 +34,11 @@ def _check_family(model: BaseModel, method: str) -> None:
         raise InvalidRequest(
             f"{method} is made for base models of the family {families}, and {model.name} is of the family "
             f"{model.family}: choose from {known}"
+        )
+    if METHODS[method].trains_network and is_quantized(model.network):
+        raise InvalidRequest(
+            f"{method} trains all weights of the base model, which cannot be done in 8 bits: choose another method, or "
+            "set LIPE_BASE_MODEL_BITS=16"
         )
 
 

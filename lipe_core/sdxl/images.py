@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lipe_core.backbone import bucket
-from lipe_core.checkpoint.sdxl_memory import needs_tiles
+from lipe_core.checkpoint.sdxl_memory import PRIOR, needs_tiles
+from lipe_core.quantization import is_quantized, weight_bytes
 from lipe_core.sdxl.base_model import Networks
 from lipe_core.shapes import Latents, Pixels, Size
 
@@ -47,8 +48,8 @@ def fit_gpu(model: Networks, card_bytes: int) -> None:
     One image fills a GPU, so that slices cost no time.
     """
     model.vae.enable_slicing()
-    resident = sum(weight.nbytes for network in model.networks for weight in network.parameters())
-    if needs_tiles(card_bytes, resident, vae_bytes=model.vae.dtype.itemsize):
+    resident, prior = sum(map(weight_bytes, model.networks)), 0 if is_quantized(model.unet) else PRIOR
+    if needs_tiles(card_bytes, resident, model.vae.dtype.itemsize, prior):
         enable_tiling(model)
 
 

@@ -18,7 +18,8 @@ from lipe_core.backbone import BaseModel
 from lipe_core.captioning.captions import Captioner, identity_set, plain_captions
 from lipe_core.captioning.class_prompts import ClassPrompts, PromptWriter, bank_prompts
 from lipe_core.diffusion.ddim import OnStep, no_progress
-from lipe_core.errors import InvalidCaptions, PromptTooLong
+from lipe_core.errors import InvalidCaptions, InvalidParameters, PromptTooLong
+from lipe_core.quantization import is_quantized
 from lipe_core.subject import Category, Subject
 from lipe_core.training.config import PriorConfig
 from lipe_core.training.dataset import EncodedSet
@@ -103,12 +104,13 @@ def prepare(
     """Caption and encode the references, and generate the regularization set if the config uses one.
 
     `cache` is a folder for regularization sets, and `shared` has those of other machines. Raises InvalidRequest for a
-    setting that the base model lacks, InvalidCaptions, InvalidSubject, and the errors of the captioner, the prompt
-    writer and `stage`.
+    setting that the base model lacks, InvalidCaptions, InvalidSubject, InvalidParameters, and the errors of the
+    captioner, the prompt writer and `stage`.
     """
     if config.token_learning_rate:
         token_tables(model)  # before the work of the class images
     _check_captions(model, request)
+    _check_tuning(model, config)
     with stage("captioning"):
         samples = identity_set(request.references, request.subject, request.captions, request.captioner)
         samples = [replace(sample, caption=model.shortened(sample.caption)) for sample in samples]
@@ -130,6 +132,13 @@ def prepare(
         regularization=encoded,
         class_prompts=prompts,
     )
+
+
+def _check_tuning(model: BaseModel, config: PriorConfig) -> None:
+    if config.tuning == "full_attention" and is_quantized(model.network):
+        raise InvalidParameters(
+            "full attention cannot be trained in a base model of 8 bits: train a LoRA, or set LIPE_BASE_MODEL_BITS=16"
+        )
 
 
 def train_prior(model: BaseModel, training_set: TrainingSet, run: TrainingRun = TrainingRun()) -> Prior:

@@ -16,4 +16,4 @@ def test_the_page_and_the_doctor_have_the_counts() -> None:
         assert f"{flops / 1e12:.1f} TFLOPs" in page
     assert (KLEIN.lora, KLEIN.adapted, KLEIN.text_encoder) == (size.lora, size.adapted, size.text_encoder)
     assert KLEIN.base_model == size.transformer + size.text_encoder + size.vae
-    assert KLEIN.attention == size.attention
+    assert (KLEIN.attention, KLEIN.linear) == (size.attention, size.linear)

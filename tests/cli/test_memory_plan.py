@@ -21,7 +21,9 @@ from cli.doctor.seconds import Work, seconds_line
 from lipe_core import base_models, sdxl
 from lipe_core.adapters import lora
 from lipe_core.adapters.full_attention import attention_weights
+from lipe_core.backbone import BaseModel
 from lipe_core.checkpoint import sdxl_memory
+from lipe_core.quantization import QuantizedLinear
 from tests.support.tiny_klein import write_klein
 
 RANK = 16
@@ -82,6 +84,37 @@ def test_the_counts_of_a_klein_are_those_of_its_networks(tmp_path: Path) -> None
     plan = MemoryPlan(replace(counts, text_encoder=4 * 10**9), RANK, 0, None)
     for line in (plan.training_line(), plan.editing_line()):
         assert "the text encoder (8.0 GB of the base model) leaves once prompts are encoded" in line
+
+
+def test_8_bits_of_sdxl_fit_a_smaller_gpu() -> None:
+    small = MemoryPlan(replace(SDXL, bits=8), RANK, LLAVA, 10 * 10**9)
+    assert small.training_line() == (
+        "LoRA of rank 16: 15.8 GB plain, 5.5 GB with gradient checkpointing, 4.9 GB row by row; here with gradient "
+        "checkpointing; full attention: not with LIPE_BASE_MODEL_BITS=8"
+    )
+    assert small.editing_line().startswith("4.0 GB base model + under 0.1 GB weights of a prior's LoRA + 1.2 GB")
+    assert "3 rows fit at once" in small.editing_line()
+    assert small.workers_line().startswith("one for both kinds")
+    assert "too little" in replace(small, card=8 * 10**9).workers_line()
+
+
+@pytest.mark.parametrize("family", ["sdxl", "flux2"])
+def test_with_8_bits_linear_layers_take_one_byte_a_parameter(checkpoint: Path, tmp_path: Path, family: str) -> None:
+    folder = checkpoint
+    if family == "flux2":
+        write_klein(folder := tmp_path / "klein")
+    full, rounded = (base_models.load(folder, dtype=torch.bfloat16, bits=bits) for bits in (16, 8))
+    counts = read_counts(folder, RANK, lora.TARGETS)
+    small = replace(counts, bits=8)
+    assert weight_bytes(full) - weight_bytes(rounded) == counts.resident - small.resident == counts.linear > 0
+    assert small.editing - small.resident == 2 * counts.lora
+
+
+def weight_bytes(model: BaseModel) -> int:
+    """Without the scales of rounded weights, which are a thousandth at true size."""
+    layers = [layer for network in model.networks for layer in network.modules() if isinstance(layer, QuantizedLinear)]
+    rounded = sum(layer.weight.nbytes for layer in layers)
+    return rounded + sum(weight.nbytes for network in model.networks for weight in network.parameters())
 
 
 def test_the_constants_for_a_hub_id_are_sdxls_counts(true_size: MemoryCounts) -> None:

@@ -10,8 +10,10 @@ from sqlalchemy import Engine
 
 from ledger.settings import Settings
 from lipe_core import backbone, sdxl
+from lipe_core.adapters import lora
 from lipe_core.adapters.prior import Manifest, save_prior
 from lipe_core.errors import InvalidModel
+from lipe_core.quantization import is_quantized
 from tests.support.tiny_checkpoint import write_checkpoint
 from tests.support.tiny_klein import write_klein
 from worker import gpu
@@ -120,3 +122,15 @@ def test_the_setting_lets_a_worker_load_a_distilled_klein(settings: Settings, en
         make_context(wanted, engine, lambda: False).gpu.base_model()
     allowed = wanted.model_copy(update={"allow_distilled": True})
     assert make_context(allowed, engine, lambda: False).gpu.base_model().family == "flux2"
+
+
+def test_the_setting_rounds_the_base_model_to_8_bits(settings: Settings, engine: Engine, tmp_path: Path) -> None:
+    write_klein(tmp_path)
+    own = {"base_model": str(tmp_path), "device": "cpu", "data_dir": tmp_path / "data", "base_model_bits": 8}
+    model = make_context(settings.model_copy(update=own), engine, lambda: False).gpu.base_model()
+    assert is_quantized(model.network)
+    assert model.device == torch.device("cpu")
+    with reduced_memory(model), lora.new_adapter(model, rank=2, alpha=2, seed=1):
+        conditioning = model.encode_prompt(["a sks dog"], size=(64, 64))
+        latents = torch.zeros(1, *model.latent_shape((64, 64)))
+        model.predict(latents, torch.tensor([500]), conditioning).square().sum().backward()
