@@ -107,10 +107,8 @@ def prepare(
     setting that the base model lacks, InvalidCaptions, InvalidSubject, InvalidParameters, and the errors of the
     captioner, the prompt writer and `stage`.
     """
-    if config.token_learning_rate:
-        token_tables(model)  # before the work of the class images
     _check_captions(model, request)
-    _check_tuning(model, config)
+    _check_settings(model, config)
     with stage("captioning"):
         samples = identity_set(request.references, request.subject, request.captions, request.captioner)
         samples = [replace(sample, caption=model.shortened(sample.caption)) for sample in samples]
@@ -134,7 +132,10 @@ def prepare(
     )
 
 
-def _check_tuning(model: BaseModel, config: PriorConfig) -> None:
+def _check_settings(model: BaseModel, config: PriorConfig) -> None:
+    """Refuse what the base model cannot train before the work of the class images."""
+    if config.token_learning_rate:
+        token_tables(model)
     if config.tuning == "full_attention" and is_quantized(model.network):
         raise InvalidParameters(
             "full attention cannot be trained in a base model of 8 bits: train a LoRA, or set LIPE_BASE_MODEL_BITS=16"
