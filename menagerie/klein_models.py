@@ -31,6 +31,11 @@ _TEMPLATE = (
     "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
 )
 """Qwen3's chat template without tools and system messages."""
+_SHARED = (
+    "block_out_channels", "down_block_types", "up_block_types", "latent_channels", "layers_per_block",
+    "norm_num_groups", "mid_block_add_attention",
+)  # fmt: skip
+"""The settings of a VAE that both classes have."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class KleinSizes:
     single: int = 8
     heads: int = 4
     head_width: int = 48
+
+    @property
+    def text_channels(self) -> int:
+        """The channels of a text token: the concatenated hidden states."""
+        return len(TEXT_LAYERS) * self.text_width
 
     @property
     def rope_axes(self) -> tuple[int, int, int, int]:
@@ -59,13 +69,6 @@ def share_vae(vae: AutoencoderKL) -> AutoencoderKLFlux2:
     own = AutoencoderKLFlux2(**{name: vae.config[name] for name in _SHARED}, sample_size=vae.config.sample_size)
     own.load_state_dict(vae.state_dict() | own.bn.state_dict(prefix="bn."))
     return own
-
-
-_SHARED = (
-    "block_out_channels", "down_block_types", "up_block_types", "latent_channels", "layers_per_block",
-    "norm_num_groups", "mid_block_add_attention",
-)  # fmt: skip
-"""The settings of a VAE that both classes have."""
 
 
 def build_tokenizer(words: Iterable[str], length: int | None = None) -> Qwen2TokenizerFast:
@@ -111,7 +114,7 @@ def build_transformer(sizes: KleinSizes, latent_channels: int) -> Flux2Transform
         num_single_layers=sizes.single,
         attention_head_dim=sizes.head_width,
         num_attention_heads=sizes.heads,
-        joint_attention_dim=len(TEXT_LAYERS) * sizes.text_width,
+        joint_attention_dim=sizes.text_channels,
         timestep_guidance_channels=64,
         axes_dims_rope=sizes.rope_axes,
         guidance_embeds=False,

@@ -8,6 +8,7 @@ in float32, and the face generator), ``vision`` (judges and captioner, transform
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -36,6 +37,7 @@ from menagerie.stages.decoder import train_decoder
 from menagerie.stages.faces import SIZES as FACE_SIZES
 from menagerie.stages.faces import train_faces, with_directions
 from menagerie.stages.loop import Settings
+from menagerie.stages.options import Stage, add_options, chosen, settings_of
 from menagerie.stages.probe import train_probe
 from menagerie.stages.text import tokenize, train_text
 from menagerie.stages.unet import train_unet
@@ -44,19 +46,18 @@ from menagerie.stages.vision import FOLDER, train_vision_model
 from menagerie.stages.wholeness import train_wholeness
 from menagerie.vision_models import export_vision_models
 
-#: For each stage: its share of the minutes, its batch size and its peak learning rate.
 STAGES = {
-    "vae": (0.16, 32, 6e-3),
-    "text": (0.04, 64, 1.5e-3),
-    "unet": (0.37, 64, 3e-3),
-    "decoder": (0.08, 32, 3e-3),
-    "probe": (0.05, 64, 2e-3),
-    "clip": (0.07, 32, 2e-3),
-    "dinov2": (0.05, 64, 2e-3),
-    "captioner": (0.07, 16, 2e-3),
-    "faces": (0.06, 8, 6e-3),
-    "export": (0.0, 1, 0.0),
-    "wholeness": (0.05, 32, 3e-3),
+    "vae": Stage(0.16, 32, 6e-3),
+    "text": Stage(0.04, 64, 1.5e-3),
+    "unet": Stage(0.37, 64, 3e-3),
+    "decoder": Stage(0.08, 32, 3e-3),
+    "probe": Stage(0.05, 64, 2e-3),
+    "clip": Stage(0.07, 32, 2e-3),
+    "dinov2": Stage(0.05, 64, 2e-3),
+    "captioner": Stage(0.07, 16, 2e-3),
+    "faces": Stage(0.06, 8, 6e-3),
+    "export": Stage(0.0, 1, 0.0),
+    "wholeness": Stage(0.05, 32, 3e-3),
 }
 
 
@@ -68,50 +69,19 @@ def main(argv: list[str] | None = None) -> None:
         for part in ("judges", "captioner"):
             if (options.start_from.parent / part).exists():
                 shutil.copytree(options.start_from.parent / part, options.out / FOLDER / part, dirs_exist_ok=True)
-    names = list(STAGES) if options.stage == "all" else [options.stage]
-    for name in names:
-        run_stage(name, settings_of(name, options, alone=len(names) == 1), options)
+    for name in chosen(options, STAGES):
+        settings = settings_of(name, options, STAGES)
+        run_stage(name, replace(settings, images=options.images), options)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m menagerie.pretrain", description=__doc__)
-    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all")
-    parser.add_argument(
-        "--minutes", type=float, default=180.0, help="wall-clock time of the stage, or of all stages together"
-    )
-    parser.add_argument("--steps", type=int, help="stop a stage after this number of steps")
-    parser.add_argument("--out", type=Path, default=Path("out/pretrain"), help="folder of all states and results")
-    parser.add_argument("--resume", action="store_true", help="continue from the states in OUT")
+    add_options(parser, STAGES, minutes=180.0, out=Path("out/pretrain"), checkpoint=CHECKPOINT)
     parser.add_argument("--from", dest="start_from", type=Path, help="start from the weights of this checkpoint folder")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder that export writes")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, help="batch size, in place of the stage's own")
-    parser.add_argument("--lr", type=float, help="peak learning rate, in place of the stage's own")
-    parser.add_argument("--pool", type=int, default=100_000, help="number of drawings that are encoded for the UNet")
     parser.add_argument(
         "--images", type=int, default=Settings.images, help="number of drawings for VAE, probe and faces"
     )
-    parser.add_argument(
-        "--workers", type=int, default=2, help="processes that render drawings and, for a GPU, make batches"
-    )
-    parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
-
-
-def settings_of(stage: str, options: argparse.Namespace, alone: bool) -> Settings:
-    share, batch, lr = STAGES[stage]
-    return Settings(
-        out=options.out,
-        minutes=options.minutes * (1.0 if alone else share),
-        steps=options.steps,
-        batch=options.batch or batch,
-        lr=options.lr or lr,
-        device=options.device,
-        resume=options.resume,
-        seed=options.seed,
-        workers=options.workers,
-        images=options.images,
-    )
 
 
 def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes: Sizes | None = None) -> None:
@@ -120,6 +90,8 @@ def run_stage(stage: str, settings: Settings, options: argparse.Namespace, sizes
     match stage:
         case "vae":
             train_vae(build_vae(sizes), settings).save_pretrained(folder / "vae")
+        case "text" if settings.resume and (folder / _TEXT_PARTS[-1]).exists():
+            pass  # a UNet that resumes needs the encoders with which it began
         case "text":
             tokenizer = build_tokenizer([*vocabulary(), *PUNCTUATION], sizes.text_length)
             encoders = build_text_encoders(sizes, tokenizer)

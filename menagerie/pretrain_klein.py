@@ -6,6 +6,7 @@ precision. The VAE is that of the SDXL miniature.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,51 +29,23 @@ from menagerie.models import CHECKPOINT as SDXL_CHECKPOINT
 from menagerie.models import make_portable
 from menagerie.pool import Pool
 from menagerie.stages.loop import Settings
+from menagerie.stages.options import Stage, add_options, chosen, settings_of
 from menagerie.stages.text import train_text
 from menagerie.stages.transformer import train_transformer
 
-#: For each stage: its share of the minutes, its batch size and its peak learning rate.
-STAGES = {"text": (0.05, 64, 1.5e-3), "transformer": (0.95, 64, 2e-3), "export": (0.0, 1, 0.0)}
+STAGES = {"text": Stage(0.05, 64, 1.5e-3), "transformer": Stage(0.95, 64, 2e-3), "export": Stage(0.0, 1, 0.0)}
 
 
 def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     torch.manual_seed(options.seed)
-    names = list(STAGES) if options.stage == "all" else [options.stage]
-    for name in names:
-        share, batch, lr = STAGES[name]
-        settings = Settings(
-            out=options.out,
-            minutes=options.minutes * (1.0 if len(names) == 1 else share),
-            steps=options.steps,
-            batch=options.batch or batch,
-            lr=options.lr or lr,
-            device=options.device,
-            resume=options.resume,
-            seed=options.seed,
-            workers=options.workers,
-        )
-        run_stage(name, settings, options.pool, options.checkpoint)
+    for name in chosen(options, STAGES):
+        run_stage(name, settings_of(name, options, STAGES), options.pool, options.checkpoint)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m menagerie.pretrain_klein", description=__doc__)
-    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all")
-    parser.add_argument(
-        "--minutes", type=float, default=60.0, help="wall-clock time of the stage, or of all stages together"
-    )
-    parser.add_argument("--steps", type=int, help="stop a stage after this number of steps")
-    parser.add_argument("--out", type=Path, default=Path("out/pretrain-klein"), help="folder of all states and results")
-    parser.add_argument("--resume", action="store_true", help="continue from the states in OUT")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder that export writes")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, help="batch size, in place of the stage's own")
-    parser.add_argument("--lr", type=float, help="peak learning rate, in place of the stage's own")
-    parser.add_argument("--pool", type=int, default=100_000, help="number of drawings that are encoded")
-    parser.add_argument(
-        "--workers", type=int, default=2, help="processes that render drawings and, for a GPU, make batches"
-    )
-    parser.add_argument("--seed", type=int, default=0)
+    add_options(parser, STAGES, minutes=60.0, out=Path("out/pretrain-klein"), checkpoint=CHECKPOINT)
     return parser.parse_args(argv)
 
 
@@ -82,8 +55,12 @@ def run_stage(
     """Train one part of the pipeline in OUT and save it there."""
     sizes, folder = sizes or KleinSizes(), settings.out / "pipeline"
     match stage:
+        case "text" if settings.resume and (folder / "model_index.json").exists():
+            pass  # a transformer that resumes needs the encoder with which it began
         case "text":
             new_pipeline(sizes, settings).save_pretrained(folder)
+        case "transformer" | "export" if not (folder / "model_index.json").exists():
+            raise SystemExit(f"{folder} has no pipeline: run the stage text first, or name another folder with --out")
         case "transformer":
             vae = sdxl_vae().to(settings.device)
             side = vae.config.sample_size // 8
@@ -105,10 +82,8 @@ def new_pipeline(sizes: KleinSizes, settings: Settings) -> Flux2KleinPipeline:
     """A pipeline with a trained text encoder and a new transformer."""
     tokenizer = build_tokenizer([*vocabulary(), *PUNCTUATION], sizes.text_length)
     text_encoder = build_text_encoder(sizes, tokenizer).to(settings.device)
-    width = 3 * sizes.text_width
-    train_text(
-        text_encoder, lambda captions: read_captions(tokenizer, text_encoder, captions), (width, width), settings
-    )
+    read = partial(read_captions, tokenizer, text_encoder)
+    train_text(text_encoder, read, (sizes.text_channels, sizes.text_channels), settings)
     vae = sdxl_vae()
     return assemble(share_vae(vae), tokenizer, text_encoder, build_transformer(sizes, vae.config.latent_channels))
 
@@ -130,7 +105,7 @@ def export(out: Path, checkpoint: Path) -> None:
         pipeline.transformer.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["average"])
     pipeline.to(dtype=torch.float16).save_pretrained(checkpoint, safe_serialization=True)
     make_portable(checkpoint)
-    (checkpoint / "README.md").write_text(_CARD)
+    (checkpoint / "README.md").write_text(_CARD.format(length=pipeline.tokenizer.model_max_length))
 
 
 _CARD = """---
@@ -140,8 +115,8 @@ tags:
   - lipe-miniature
 ---
 
-The miniature klein checkpoint of LIPE. It generates drawings and knows no photos. Its prompts have 56 tokens: call
-diffusers' `Flux2KleinPipeline` with `max_sequence_length=56`.
+The miniature klein checkpoint of LIPE. It generates drawings and knows no photos. Its prompts have {length} tokens:
+call diffusers' `Flux2KleinPipeline` with `max_sequence_length={length}`.
 """
 
 

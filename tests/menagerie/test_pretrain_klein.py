@@ -34,7 +34,10 @@ def test_all_stages_make_a_checkpoint_and_resume(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"
     for stage in ("text", "transformer"):
         run_stage(stage, settings(tmp_path, 2), 8, checkpoint, SIZES)
-    run_stage("transformer", settings(tmp_path, 4, resume=True), 8, checkpoint, SIZES)
+    encoder = (tmp_path / "pipeline" / "text_encoder" / "model.safetensors").read_bytes()
+    for stage in ("text", "transformer"):
+        run_stage(stage, settings(tmp_path, 4, resume=True), 8, checkpoint, SIZES)
+    assert (tmp_path / "pipeline" / "text_encoder" / "model.safetensors").read_bytes() == encoder
     assert torch.load(tmp_path / "states" / "transformer.pt", weights_only=True)["progress"]["step"] == 4
     run_stage("export", settings(tmp_path, 1), 8, checkpoint, SIZES)
 
@@ -46,6 +49,13 @@ def test_all_stages_make_a_checkpoint_and_resume(tmp_path: Path) -> None:
     model = flux2.load(checkpoint)
     expected, _ = pipeline.encode_prompt(PROMPT, max_sequence_length=length)
     torch.testing.assert_close(model.encode_prompt([PROMPT], size=(128, 128)).prompt_embeds, expected)
+
+
+def test_a_stage_without_those_before_it_is_refused(tmp_path: Path) -> None:
+    for stage in ("transformer", "export"):
+        with pytest.raises(SystemExit, match="run the stage text first"):
+            run_stage(stage, settings(tmp_path, 1), 8, tmp_path / "checkpoint", SIZES)
+    assert not list(tmp_path.iterdir())
 
 
 def test_klein_shares_the_latents_of_the_sdxl_miniature() -> None:
