@@ -9,7 +9,8 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from api import problems
-from api.effective_settings import schema_of
+from api.effective_settings import Settings as Given
+from api.effective_settings import schema_of, unsupported
 from api.fields import Text
 from api.problems import Problem
 from ledger import base_models
@@ -47,6 +48,24 @@ def model_of_job(session: Session, settings: Settings, name: str | None, kind: J
         )
         raise Problem("default_base_model_unknown", detail)
     return found
+
+
+def model_of_training(session: Session, settings: Settings, name: str | None, given: Given) -> BaseModel | None:
+    """The base model that a training needs. `given` are the settings of its request.
+
+    If only some of the served base models have all these settings, it is the first of them. Raises Problem for a
+    setting that the base model lacks.
+    """
+    model = model_of_job(session, settings, name, "prior")
+    fingerprint = model.fingerprint if model else None
+    if (lacking := unsupported(session, "prior", "prior", given, fingerprint)) is not None:
+        detail = f"the base model cannot train with {lacking}: leave it out, or name another base_model"
+        raise problems.invalid(detail, param=f"parameters.{lacking}")
+    if model is not None:
+        return model
+    served = base_models.served(session, "prior")
+    fitting = [one for one in served if unsupported(session, "prior", "prior", given, one.fingerprint) is None]
+    return fitting[0] if 0 < len(fitting) < len(served) else None
 
 
 def model_of_edit(

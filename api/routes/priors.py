@@ -11,11 +11,10 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep, caller_of
-from api.base_model import BASE_MODEL_PROBLEMS, BaseModelName, model_of_job
+from api.base_model import BASE_MODEL_PROBLEMS, BaseModelName, model_of_training
 from api.choices import Preset, chosen
 from api.consent import require_valid
 from api.dry_run import DryRunBody, dry_run
-from api.effective_settings import unsupported
 from api.fields import (
     DeadlineSeconds,
     Metadata,
@@ -183,11 +182,8 @@ def _create_job(
     if subjects.get(session, idempotent.project_id, subject_id) is None:
         raise problems.not_found("subject", subject_id)
     require_valid(session, subject_id)
-    model = model_of_job(session, idempotent.service.settings, new_prior.base_model, "prior")
-    given, fingerprint = new_prior.parameters.given(), model.fingerprint if model else None
-    if (name := unsupported(session, "prior", "prior", given, fingerprint)) is not None:
-        detail = f"the base model cannot train with {name}: leave it out, or name another base_model"
-        raise problems.invalid(detail, param=f"parameters.{name}")
+    given = new_prior.parameters.given()
+    model = model_of_training(session, idempotent.service.settings, new_prior.base_model, given)
     prior = priors.create(session, idempotent.project_id, subject_id)
     return jobs.submit(
         session,
@@ -209,5 +205,5 @@ def _create_job(
         idempotency_key=idempotent.key,
         deadline_seconds=new_prior.deadline_seconds,
         priority=new_prior.priority,
-        base_model=fingerprint,
+        base_model=model.fingerprint if model else None,
     )

@@ -38,6 +38,7 @@ class Settings:
     save_every: float = 180.0
     seed: int = 0
     workers: int = 2
+    compiled: bool = False
     images: int = 24_000
     """Number of drawings on which the VAE, the probe and the face generator are trained."""
 

@@ -37,6 +37,7 @@ def add_options(
     parser.add_argument(
         "--workers", type=int, default=2, help="processes that render drawings and, for a GPU, make batches"
     )
+    parser.add_argument("--compiled", action="store_true", help="compile the networks of klein's transformer stage")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -58,4 +59,5 @@ def settings_of(name: str, options: argparse.Namespace, stages: Mapping[str, Sta
         resume=options.resume,
         seed=options.seed,
         workers=options.workers,
+        compiled=options.compiled,
     )

@@ -31,7 +31,7 @@ from menagerie.stages.loop import (
     set_learning_rate,
     stream,
 )
-from menagerie.stages.unet import SHEET, batch_captions, unfused_attention, write_sheet
+from menagerie.stages.unet import SHEET, batch_captions, write_sheet
 
 _LEAN = 3.0
 _ENDS = ("embed", "modulation", "norm_out", "proj_out")
@@ -72,6 +72,9 @@ def train_transformer(model: BaseModel, pool: Pool, settings: Settings) -> Avera
     state_file = settings.state_file("transformer")
     if settings.resume and state_file.exists():
         run.load(state_file)
+    if settings.compiled:
+        transformer.compile()
+        model.text_encoder.model.compile()
     make = partial(draw_batch, pool, model.tokenizer, settings.batch)
     batches = stream(make, (settings.seed, 12, progress.step), settings)
     generator = torch.Generator(model.device).manual_seed(settings.seed + progress.step)
@@ -97,7 +100,7 @@ def batch_loss(model: BaseModel, batch: Batch, generator: torch.Generator) -> Te
     weights = adaptive_avg_pool2d(weights.float(), (x_0.shape[2], x_0.shape[3]))
     eps = torch.randn(x_0.shape, generator=generator, device=device)
     s = model.schedule.level(t).view(-1, 1, 1, 1)
-    with precision.autocast(device), unfused_attention(device.type):
+    with precision.autocast(device):
         with torch.no_grad():
             embeds = flux2.embed(model.text_encoder, ids, mask)
         empty = embeds.new_empty(len(embeds), 0)

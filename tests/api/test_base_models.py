@@ -107,7 +107,8 @@ def test_a_setting_that_the_base_model_lacks_is_refused(
     with begin() as session:
         recipe = {"prior": {"steps": 500, "token_learning_rate": 0.0}}
         workers.report(session, "sdxl:1", ["prior"], SDXL | SERVED | {"recipe": recipe})
-    train(parameters=setting)
+    assert train(parameters=setting)["base_model"] == SDXL["fingerprint"], "a worker of klein must not claim it"
+    assert train(parameters={"steps": 10})["base_model"] is None
     refused(422, "invalid_request", api.post, path, json={"parameters": setting, "base_model": "klein"})
 
 
