@@ -14,9 +14,17 @@ interface Parameter {
   description: string;
 }
 
-/** The values of the texts that are not empty. */
-export function parsed(form: FormName, texts: Texts): Record<string, unknown> {
-  const known = new Map((forms[form] as Parameter[]).map((parameter) => [parameter.name, parameter]));
+/** The parameters of the form that a base model of this recipe has. */
+const parametersOf = (form: FormName, recipe: Record<string, unknown> | undefined): Parameter[] =>
+  (forms[form] as Parameter[]).filter(({ name }) => !recipe || name in recipe);
+
+/** The values of the texts that are not empty, without those of parameters that the base model lacks. */
+export function parsed(
+  form: FormName,
+  texts: Texts,
+  recipe?: Record<string, unknown>,
+): Record<string, unknown> {
+  const known = new Map(parametersOf(form, recipe).map((parameter) => [parameter.name, parameter]));
   const typed = (name: string, text: string) => {
     const type = known.get(name)?.type;
     if (type === "boolean") return text === "true";
@@ -83,10 +91,9 @@ interface ParameterFieldsProps {
 /** The settings of a training or a method that the base model has, from the contract, each with its meaning. Empty
  * means the recipe's value. */
 export function ParameterFields({ form, texts, recipe, onChange }: ParameterFieldsProps) {
-  const shown = (forms[form] as Parameter[]).filter(({ name }) => !recipe || name in recipe);
   return (
     <div className="parameters">
-      {shown.map((parameter) => (
+      {parametersOf(form, recipe).map((parameter) => (
         <Field
           key={parameter.name}
           parameter={parameter}

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { ask, client, type Subject } from "../api/client";
-import { useModels } from "../api/queries";
+import type { BaseModel } from "../lib/base-model";
 import { looksLikePhoto, PHOTO_SIDE } from "../lib/photo";
 import { pixelsOf } from "../lib/pixels";
 import { Notice } from "./notice";
@@ -11,11 +11,10 @@ async function isPhoto(imageId: string): Promise<boolean> {
   return looksLikePhoto(pixels.data, PHOTO_SIDE);
 }
 
-/** Whether the service has the miniature alone, and most references of the subject look like photos. */
-export function useIsPhotoOnMiniature(subject: Subject): boolean {
-  const models = useModels().data ?? [];
+/** Whether the base model is the miniature, and most references of the subject look like photos. */
+export function useIsPhotoOnMiniature(subject: Subject, model: BaseModel | undefined): boolean {
   const ids = subject.references.map((reference) => reference.image_id);
-  const isMiniature = models.length > 0 && models.every((model) => model.miniature);
+  const isMiniature = model?.miniature ?? false;
   const photos = useQuery({
     queryKey: ["photos", ids],
     queryFn: async () => (await Promise.all(ids.map(isPhoto))).filter(Boolean).length,
@@ -28,9 +27,9 @@ export function useIsPhotoOnMiniature(subject: Subject): boolean {
 
 export function PhotoWarning() {
   return (
-    <Notice tone="warning" title="These look like photos, and this service runs the miniature">
+    <Notice tone="warning" title="These look like photos, and the base model is the miniature">
       The miniature knows only a drawn world: the training will run, but its results will not resemble the
-      subject. Start the service with an SDXL checkpoint first:{" "}
+      subject. Choose another base model, or start the service with an SDXL checkpoint:{" "}
       <code>lipe up --base-model stabilityai/stable-diffusion-xl-base-1.0</code>
     </Notice>
   );

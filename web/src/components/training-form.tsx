@@ -2,7 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { ask, client, type Schemas, type Subject } from "../api/client";
 import { useModels } from "../api/queries";
-import { modelFor, recipeOf } from "../lib/base-model";
+import { modelFor, recipeOf, trainable } from "../lib/base-model";
 import { go } from "../lib/router";
 import { Estimate } from "./estimate";
 import { Choice, SelectField } from "./fields";
@@ -21,8 +21,11 @@ type NewPrior = Schemas["NewPrior"];
 /** Starts a training. Sensible settings are chosen; the fold has all of them. */
 export function TrainingForm({ subject }: { subject: Subject }) {
   const queries = useQueryClient();
-  const isPhoto = useIsPhotoOnMiniature(subject);
-  const recipe = recipeOf(modelFor(useModels().data));
+  const models = trainable(useModels().data);
+  const [fingerprint, setFingerprint] = useState<string>();
+  const model = modelFor(models, fingerprint);
+  const recipe = recipeOf(model);
+  const isPhoto = useIsPhotoOnMiniature(subject, model);
   const [preset, setPreset] = useState<Preset>("balanced");
   const [previews, setPreviews] = useState("4");
   const [snapshots, setSnapshots] = useState("default");
@@ -34,8 +37,9 @@ export function TrainingForm({ subject }: { subject: Subject }) {
     preset,
     previews: Number(previews),
     snapshots: snapshots === "default" ? null : Number(snapshots),
-    parameters: parsed("prior", prior) as NewPrior["parameters"],
-    regularization: parsed("regularization", regularization) as NewPrior["regularization"],
+    parameters: parsed("prior", prior, recipe?.prior) as NewPrior["parameters"],
+    regularization: parsed("regularization", regularization, recipe?.regularization) as NewPrior["regularization"],
+    base_model: models.length > 1 && model ? model.fingerprint : null,
   };
   const train = useMutation({
     mutationFn: () => ask(client.POST("/v1/subjects/{subject_id}/priors", { params: { path }, body })),
@@ -55,6 +59,20 @@ export function TrainingForm({ subject }: { subject: Subject }) {
   return (
     <section className="card" aria-labelledby="train">
       <h2 id="train">Learn {subject.name}</h2>
+      {models.length > 1 && (
+        <SelectField
+          label="Base model"
+          value={model?.fingerprint}
+          onChange={(event) => setFingerprint(event.target.value)}
+          hint="Edits with this training's result use the same one."
+        >
+          {models.map((one) => (
+            <option key={one.fingerprint} value={one.fingerprint}>
+              {one.name}
+            </option>
+          ))}
+        </SelectField>
+      )}
       <div className="columns">
         <Choice
           label="Time against likeness"

@@ -9,6 +9,12 @@ export type Recipe = Record<string, Record<string, unknown>>;
 export const modelFor = (models: BaseModel[] | undefined, fingerprint?: string): BaseModel | undefined =>
   models?.find((model) => model.fingerprint === fingerprint) ?? models?.[0];
 
+/** The base models that a training can use, each once: the service's default is the first. */
+export const trainable = (models: BaseModel[] | undefined): BaseModel[] => {
+  const found = (models ?? []).filter((model) => model.kinds.includes("prior"));
+  return found.filter((model, place) => modelFor(found, model.fingerprint) === found[place]);
+};
+
 /** The settings that apply where a request gives none; nothing if no worker has reported them. */
 export const recipeOf = (model: BaseModel | undefined): Recipe | undefined => {
   const recipe = model?.recipe as Recipe | undefined;
