@@ -136,14 +136,15 @@ def make_app(
         from worker.compiling import compile_network
         from worker.context import make_context
         from worker.presence import report_presence
+        from worker.short_thread import in_short_thread
         from worker.work import Work
 
         logs.adopt("transformers", "diffusers", "huggingface_hub")
         context = make_context(settings, engine(), draining, worker_metrics, tracing())
         worker_metrics.show_gpu(context.gpu.memory)
-        context.warm_up()
+        in_short_thread(context.warm_up)
         if settings.compile == "auto":
-            compile_network(context, kinds)
+            in_short_thread(partial(compile_network, context, kinds))
         jobs = Work(context, kinds)
         if kinds:
             presence.append(report_presence(context, kinds, lambda: jobs.is_over))
