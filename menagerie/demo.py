@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from lipe_client import Client, Job, JobFailed, Problem, Progress, Result
-from menagerie.judge import load_judge, score
 from menagerie.memory import track_peak_memory
 from menagerie.receiver import Receiver, run_receiver
 from menagerie.scenario import Scenario, drawn_scenario, user_scenario
@@ -37,10 +37,13 @@ _STOP_TIMEOUT = 120.0  # seconds
 @contextmanager
 def service(folder: Path) -> Iterator[dict[str, str]]:
     """Run `lipe up` while the block runs; yields its url and api_key."""
-    command = [sys.executable, "-m", "cli.main", "up", "--json", "--port", "0", "--data", str(folder)]
+    # One worker, because the demo's jobs follow each other.
+    options = ["--json", "--port", "0", "--workers", "one", "--data", str(folder)]
+    command = [sys.executable, "-m", "cli.main", "up", *options]
     # A new session: Ctrl-C must reach the demo alone, which then lets the service stop its servers in order.
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603
     try:
+        import_module("menagerie.judge")  # torch takes seconds, in which the service starts
         line = process.stdout.readline()  # type: ignore[union-attr]
         if not line:
             raise SystemExit("the service did not start: see its output above")
@@ -118,6 +121,8 @@ def score_edits(scenario: Scenario, out: Path) -> dict[int, dict[str, Any]]:
     """
     if scenario.drawn_test is None:
         return {}
+    from menagerie.judge import load_judge, score
+
     judge, scores = load_judge(), {}
     source_mask = Image.open(out / "source-mask.png").convert("L")
     for k, edit in enumerate(scenario.edits, start=1):

@@ -47,16 +47,23 @@ class Supervisor:
 
     @contextmanager
     def running(self) -> Iterator["Supervisor"]:
-        """Run the program in the block, from when it is ready. Raises StartError if it cannot start."""
+        """Run the program in the block, which can wait until it is ready."""
         self._thread.start()
         try:
-            self._ready.wait()
-            if self.failure:
-                raise StartError(self.failure)
             yield self
         finally:
-            self._stopping.set()
+            self.stop()
             self._thread.join()
+
+    def stop(self) -> None:
+        """Let the program end, and do not wait for its end, as the end of `running` does."""
+        self._stopping.set()
+
+    def wait_until_ready(self) -> None:
+        """Raises StartError if it cannot start."""
+        self._ready.wait()
+        if self.failure:
+            raise StartError(self.failure)
 
     def _supervise(self) -> None:
         exits: list[float] = []

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -68,7 +68,7 @@ def embedded_service(
     on_start: Callable[[str], None] = lambda name: None,
     allow_distilled: bool = False,
 ) -> Iterator[Service]:
-    """Run the service in the block. At the end, everything it started is stopped in reverse order.
+    """Run the service in the block. At the end, the programs that it started are stopped, then the servers.
 
     `port` 0 selects a free port. `base_model` takes precedence over LIPE_BASE_MODEL; the default is the packaged
     miniature with its captioner. If a server's LIPE_..._URL is set, that server is used and none is started. The
@@ -91,8 +91,10 @@ def embedded_service(
         reserved_port = stack.enter_context(reserve_port(host, port))
         port = reserved_port.getsockname()[1]
         outside_url = os.environ.get("LIPE_PUBLIC_URL") or public_url(host, port)
-        # It takes seconds, because it imports torch: the servers start in the meantime.
-        wait_for_check = stack.enter_context(concurrent_check(lipe_command("check-model", model), defaults))
+        wait_for_check = None
+        if not is_miniature(model):  # the package is tested with that
+            # It takes seconds, because it imports torch: the servers start in the meantime.
+            wait_for_check = stack.enter_context(concurrent_check(lipe_command("check-model", model), defaults))
         addresses, servers = _start_servers(stack, data_dir, on_start)
         if "LIPE_S3_ENDPOINT_URL" in addresses:
             addresses["LIPE_PUBLIC_URL"] = outside_url
@@ -100,8 +102,9 @@ def embedded_service(
         settings = {**addresses, **defaults, **credentials, **(environment or {})}
         on_start("migrate")
         _run_command("migrate", environment=settings)
-        on_start("the check of the base model")
-        wait_for_check()
+        if wait_for_check is not None:
+            on_start("the check of the base model")
+            wait_for_check()
         key = ensure_key(data_dir, settings_from(settings))  # `lipe migrate` has accepted these settings
         url = local_url(host, port)
         reserved_port.close()
@@ -115,10 +118,18 @@ def embedded_service(
             is_ready = api_is_ready(url, key.token) if name == "api" else _always_ready
             program = Supervisor(name, lipe_command(*arguments), data_dir / name, environment=own, is_ready=is_ready)
             programs[name] = stack.enter_context(program.running())
+        stack.callback(_stop_together, programs.values())
+        for program in programs.values():
+            program.wait_until_ready()
         file = stack.enter_context(
             _written_settings(data_dir / SETTINGS_FILE, settings | {"LIPE_URL": url, "LIPE_API_KEY": key.token})
         )
         yield Service(url, outside_url, key, is_miniature(model), data_dir, settings, programs, servers, file)
+
+
+def _stop_together(programs: Iterable[Supervisor]) -> None:
+    for program in programs:
+        program.stop()
 
 
 def _metrics_port(settings: Mapping[str, str], place: int) -> dict[str, str]:

@@ -20,6 +20,7 @@ SLEEP = "import time; time.sleep(60)"
 def test_a_killed_program_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "RESTART_SECONDS", 0.01)
     with _program(SLEEP, tmp_path).running() as program:
+        program.wait_until_ready()
         first = program.child
         assert first is not None
         os.kill(first.pid, signal.SIGKILL)
@@ -43,8 +44,8 @@ def test_a_program_that_exits_before_it_is_ready_is_an_error(tmp_path: Path) -> 
     program = Supervisor(
         "it", [sys.executable, "-c", "exit('no luck')"], tmp_path, environment={}, is_ready=lambda: False
     )
-    with pytest.raises(StartError, match="no luck"), program.running():
-        pass
+    with program.running(), pytest.raises(StartError, match="no luck"):
+        program.wait_until_ready()
 
 
 def test_the_programs_own_children_end_with_it(tmp_path: Path) -> None:
@@ -53,7 +54,8 @@ import subprocess, sys, time
 print(subprocess.Popen([sys.executable, "-c", {SLEEP!r}]).pid, flush=True)
 time.sleep(60)
 """
-    with _program(nested, tmp_path).running():
+    with _program(nested, tmp_path).running() as program:
+        program.wait_until_ready()
         eventually(lambda: (tmp_path / "log").read_text().endswith("\n"))
         grandchild = psutil.Process(int(json.loads((tmp_path / "log").read_text())["event"]))
     eventually(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
