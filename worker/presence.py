@@ -15,8 +15,9 @@ from ledger.database import UNAVAILABLE
 from ledger.version import VERSION
 from ledger.workers import Facts
 from lipe_core.backbone import BaseModel
-from lipe_core.methods.registry import METHODS
+from lipe_core.methods.registry import METHODS, Method
 from lipe_core.model_card import read_card
+from lipe_core.quantization import is_quantized
 from lipe_core.recipe import load_recipe
 from lipe_core.recipes import MINIATURE_TAG
 from worker.context import WorkerContext
@@ -57,7 +58,8 @@ def describe_model(model: BaseModel, recipe: str = "") -> dict[str, Any]:
 def _describe_recipe(model: BaseModel, override: str) -> dict[str, Any]:
     """The settings of jobs whose request gives none, by section, and those that the choices of a request replace.
 
-    Methods that are not made for the base model are left out, and so is a setting of the training that it lacks.
+    Methods that are not made for the base model or its precision are left out, and so is a training setting that it
+    lacks.
     Nothing for a recipe that cannot be read: each job then fails with the reason.
     """
     try:
@@ -65,7 +67,7 @@ def _describe_recipe(model: BaseModel, override: str) -> dict[str, Any]:
         sections = {
             name: asdict(settings)
             for name, settings in recipe.sections().items()
-            if name not in METHODS or METHODS[name].fits(model.family)
+            if name not in METHODS or _can_edit(model, METHODS[name])
         }
         if not model.token_tables:
             del sections["prior"]["token_learning_rate"]
@@ -73,6 +75,10 @@ def _describe_recipe(model: BaseModel, override: str) -> dict[str, Any]:
     except ValueError as error:
         log.warning("the settings of the base model cannot be reported: %s", error)
         return {"recipe": {}, "choices": {}}
+
+
+def _can_edit(model: BaseModel, method: Method) -> bool:
+    return method.fits(model.family) and not (method.trains_network and is_quantized(model.network))
 
 
 def _report_until_over(

@@ -108,6 +108,7 @@ class Work:
 
     def finish(self) -> None:
         """Wait for the end of the thread. The worker must be draining."""
+        self._wake()
         self._thread.join()
 
     def _serve(self) -> None:
@@ -121,10 +122,13 @@ class Work:
                 self._is_over = True
                 self._changed.notify_all()
 
+    def _must_look(self) -> bool:
+        return self._asked > self._answered or self.context.draining()
+
     def _run_until_draining(self) -> None:
         while not self.context.draining():
             with self._changed:
-                self._changed.wait_for(lambda: self._asked > self._answered, random.uniform(*POLL_SECONDS))  # noqa: S311
+                self._changed.wait_for(self._must_look, random.uniform(*POLL_SECONDS))  # noqa: S311
                 asked = self._asked
             try:
                 self._run_all()

@@ -132,6 +132,14 @@ def test_settings_that_a_klein_lacks_are_not_offered(tmp_path: Path) -> None:
     assert "token_learning_rate" not in recipe["prior"]
 
 
+def test_methods_that_weights_of_8_bits_lack_are_not_offered(tmp_path: Path) -> None:
+    write_klein(tmp_path / "klein")
+    model = Gpu(str(tmp_path / "klein"), device="cpu", bits=8).base_model()
+    recipe = presence.describe_model(model)["recipe"]
+    assert "nima" in recipe
+    assert "imagic" not in recipe
+
+
 def test_the_packaged_miniature_says_what_it_is() -> None:
     folder = Path(__file__).parents[2] / "menagerie" / "checkpoint"
     description = presence.describe_model(Gpu(str(folder), device="cpu").base_model())

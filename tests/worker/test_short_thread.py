@@ -32,7 +32,7 @@ print(after <= before, threads() > after)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux counts the threads of a process")
 def test_work_in_a_short_thread_leaves_no_thread_of_openmp() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "3"}
-    printed = subprocess.run(  # noqa: S603
+    printed = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert printed.split() == ["True", "True"], "in a thread that stays, they stay"

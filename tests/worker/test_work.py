@@ -161,3 +161,14 @@ def test_a_message_to_a_worker_that_drains_is_let_go(running: Work, drains: list
     for thread in waiting:
         thread.join(60)
         assert not thread.is_alive()
+
+
+def test_an_idle_worker_ends_at_once(running: Work, drains: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "POLL_SECONDS", (3600.0, 3600.0))
+    running.start()
+    running.run_waiting()
+    drains.append(True)
+    end = Thread(target=running.finish, daemon=True)
+    end.start()
+    end.join(60)
+    assert running.is_over
