@@ -38,7 +38,11 @@ export function TrainingForm({ subject }: { subject: Subject }) {
     previews: Number(previews),
     snapshots: snapshots === "default" ? null : Number(snapshots),
     parameters: parsed("prior", prior, recipe?.prior) as NewPrior["parameters"],
-    regularization: parsed("regularization", regularization, recipe?.regularization) as NewPrior["regularization"],
+    regularization: parsed(
+      "regularization",
+      regularization,
+      recipe?.regularization,
+    ) as NewPrior["regularization"],
     base_model: models.length > 1 && model ? model.fingerprint : null,
   };
   const train = useMutation({
