@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import anyio
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -21,6 +22,10 @@ from api.problems import Problem
 
 BURST_SECONDS = 10
 MAX_BUCKETS = 10_000
+DELAY_SECONDS = 0.5
+"""A refusal is answered so much later: a client that repeats it at once would cost as much as one that is answered."""
+MAX_DELAYED = 100
+"""Refusals that wait at once. Others are answered at once, so that they hold no connections that others need."""
 LIMITED_PATHS = "/v1/"
 CREDENTIALS = (("API key", "authorization"), ("study", "x-study-token"))
 """What a request may be counted for, beside its address: the name, and the header that has it."""
@@ -58,15 +63,25 @@ class RateLimitMiddleware:
     def __init__(self, app: ASGIApp, *, per_address: float, per_key: float) -> None:
         self.app = app
         self._addresses, self._keys = Buckets(per_address), Buckets(per_key)
+        self._delayed = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 429, or pass the request on."""
         if scope["type"] == "http" and scope["path"].startswith(LIMITED_PATHS):
             request = Request(scope)
             if refusal := self._refusal(request):
+                await self._delay()
                 await problem_answers.answer(request, refusal)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+    async def _delay(self) -> None:
+        if self._delayed < MAX_DELAYED:
+            self._delayed += 1
+            try:
+                await anyio.sleep(DELAY_SECONDS)
+            finally:
+                self._delayed -= 1
 
     def _refusal(self, request: Request) -> Problem | None:
         address = request.client.host if request.client else ""

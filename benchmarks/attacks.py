@@ -1,15 +1,20 @@
 """Attacks of one project on the service, each as a context manager: it goes on while the block runs.
 
 They are those of `docs/attacks.md` that use up what projects share: decoders, threads of webhooks, streams, memory of
-bodies, connections, the database.
+bodies, connections, the database. ``python -m benchmarks.attacks NAME`` reads an Attacker as JSON from a line of
+standard input, and attacks until its standard input ends.
 """
 
 import io
+import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,6 +26,8 @@ SLOW_IMAGES, STALLED_BODIES, STREAMS, RECEIVERS, SENDERS, HALF_REQUESTS = 6, 30,
 BODY_BYTES = 32 * 1024 * 1024
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 5.0
+NICENESS = 10
+STARTED = "started"
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,19 @@ ATTACKS: Mapping[str, Attack] = {
 
 
 @contextmanager
+def from_another_process(name: str, attacker: Attacker) -> Iterator[None]:
+    """The attack of ATTACKS, by a process that leaves the cores to the service: a real attacker has its own ones."""
+    command = [sys.executable, "-m", "benchmarks.attacks", name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the process of the attack has no pipes")
+        print(json.dumps(asdict(attacker)), file=process.stdin, flush=True)
+        if process.stdout.readline().strip() != STARTED:
+            raise RuntimeError(f"the attack did not start: {name}")
+        yield
+
+
+@contextmanager
 def _repeated(act: Callable[[], None], threads: int) -> Iterator[None]:
     """Repeat `act` in threads until the block ends. A refusal or a closed connection is what an attacker expects."""
     stop = threading.Event()
@@ -175,3 +195,15 @@ def _repeated(act: Callable[[], None], threads: int) -> Iterator[None]:
         yield
     finally:
         stop.set()
+
+
+def main() -> None:
+    os.nice(NICENESS)
+    attacker = Attacker(**json.loads(sys.stdin.readline()))
+    with ATTACKS[sys.argv[1]](attacker):
+        print(STARTED, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ from statistics import median, quantiles
 import httpx
 from PIL import Image
 
-from benchmarks.attacks import ATTACKS, Attacker
+from benchmarks.attacks import ATTACKS, Attacker, from_another_process
 from benchmarks.service_stack import Stack, run_stack
 from cli.embedded.up import lipe_command
 
@@ -150,7 +150,7 @@ def measure(stack: Stack, attacks: list[str], *, seconds: float, rest: float, le
         neighbour.seconds(min(seconds, 3.0))  # the first requests are slower
         for name in attacks:
             alone = neighbour.seconds(seconds)
-            with ATTACKS[name](attacker):
+            with from_another_process(name, attacker):
                 time.sleep(lead)
                 pairs[name] = Pair(alone, neighbour.seconds(seconds))
             time.sleep(rest)
@@ -182,7 +182,10 @@ def main(argv: list[str] | None = None) -> None:
     times = {"seconds": options.seconds, "rest": options.rest, "lead": options.lead}
     with tempfile.TemporaryDirectory() as folder, run_stack(Path(folder), limits=limits) as stack:
         pairs = measure(stack, options.attacks or list(ATTACKS), **times)
-    facts = f"{cores} cores for servers, API, attacker and neighbour; load average before: {load:.1f}."
+    facts = (
+        f"{cores} cores for servers, API, neighbour and, at a lower priority, the attacker; load average before: "
+        f"{load:.1f}."
+    )
     text = f"{as_markdown(pairs)}\n\n{facts}\n"
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "table.md").write_text(text)

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+import anyio
 import pytest
 from fastapi.testclient import TestClient
+from starlette.responses import PlainTextResponse
+from starlette.types import Message
 
 from api import rate_limit
 from api.app import make_app
 from api.auth import AuthMiddleware
-from api.rate_limit import BURST_SECONDS, MAX_BUCKETS, Buckets
+from api.rate_limit import BURST_SECONDS, MAX_BUCKETS, Buckets, RateLimitMiddleware
 from ledger.models import Project
 from ledger.settings import Settings
 from tests.support.api_fixtures import NewKey
@@ -70,3 +73,41 @@ def test_a_flood_is_refused_before_the_database(
         monkeypatch.undo()
         assert get(other) == (200 if name == "API key" else 429)
         assert api.get("/healthz").status_code == 200
+
+
+def test_refusals_are_late_but_hold_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "MAX_DELAYED", 2)
+    answered: list[int] = []
+
+    async def flood() -> None:
+        released = anyio.Event()
+
+        async def wait(seconds: float) -> None:
+            await released.wait()
+
+        monkeypatch.setattr(anyio, "sleep", wait)
+        limited = RateLimitMiddleware(PlainTextResponse(), per_address=0.001, per_key=0)
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered.append(message["status"])
+
+        async def request() -> None:
+            scope = {"type": "http", "method": "GET", "path": "/v1/jobs", "headers": [], "query_string": b""}
+            await limited(scope, receive, send)
+
+        await request()
+        async with anyio.create_task_group() as requests:
+            for _ in range(2):
+                requests.start_soon(request)
+            await anyio.wait_all_tasks_blocked()
+            assert answered == [200]
+            await request()
+            assert answered == [200, 429]
+            released.set()
+
+    async def receive() -> Message:
+        raise AssertionError("a refusal reads no body")
+
+    anyio.run(flood)
+    assert answered == [200, 429, 429, 429]
