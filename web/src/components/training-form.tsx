@@ -21,9 +21,11 @@ type NewPrior = Schemas["NewPrior"];
 /** Starts a training. Sensible settings are chosen; the fold has all of them. */
 export function TrainingForm({ subject }: { subject: Subject }) {
   const queries = useQueryClient();
-  const models = trainable(useModels().data);
+  const known = useModels().data;
+  const models = trainable(known);
   const [fingerprint, setFingerprint] = useState<string>();
-  const model = modelFor(models, fingerprint);
+  // Without a worker of trainings now, those of edits tell what the service will train with.
+  const model = modelFor(models.length > 0 ? models : known, fingerprint);
   const recipe = recipeOf(model);
   const isPhoto = useIsPhotoOnMiniature(subject, model);
   const [preset, setPreset] = useState<Preset>("balanced");
