@@ -112,7 +112,7 @@ def report(found: dict[str, Any]) -> str:
         "",
         f"- A training step takes {found['seconds_per_step']:.3f} s.",
         f"- The edit has {found['evaluations']} network evaluations and encodes prompts {found['encodings']} times"
-        + ("." if found["keeps_text_encoder"] else ": each moves the text encoder to the device and back."),
+        + ("." if found["keeps_text_encoder"] else ": the text encoder moves to the device once for them."),
         f"- One evaluation of one row: {found['flops_of_an_evaluation'] / 1e12:.3g} TFLOP; "
         f"with gradients: {found['flops_of_a_step_of_one_row'] / 1e12:.3g} TFLOP.",
         f"- The fastest matrix product has {found['ceiling'] / 1e12:.3g} TFLOP/s.",

@@ -67,6 +67,10 @@ class BaseModel(ABC):
             raise ValueError(f"image sides must be multiples of {self.factor}, got {height} x {width}")
         return self.latent_channels, height // self.factor, width // self.factor
 
+    def image_size(self, latents: Latents) -> Size:
+        """(height, width) in pixels of the images that these latents encode."""
+        return latents.shape[2] * self.factor, latents.shape[3] * self.factor
+
     # Networks
 
     @property
@@ -130,6 +134,10 @@ class BaseModel(ABC):
     @abstractmethod
     def encode_prompt(self, prompts: Sequence[str], *, size: Size) -> Conditioning:
         """The prompts' embeddings for an image of this size. The empty prompt is the unconditional row of guidance."""
+
+    @abstractmethod
+    def text_encoders_ready(self) -> AbstractContextManager[None]:
+        """Context manager in which the text encoders stay on the device between encodings."""
 
     @abstractmethod
     def size_conditioning(self, original: Size, size: Size) -> tuple[float, ...]:

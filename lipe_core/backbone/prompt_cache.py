@@ -1,6 +1,6 @@
 """Encodings of prompts that are made once and kept, for work that reads a prompt several times, such as an edit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lipe_core.backbone.base_model import BaseModel
@@ -23,7 +23,18 @@ class PromptCache:
 
     def encode(self, prompts: Sequence[str], *, size: Size) -> Conditioning:
         """As `BaseModel.encode_prompt`."""
-        call = tuple(prompts), self.model.size_conditioning(size, size)
+        call = self._call(prompts, size)
         if call not in self._kept:
             self._kept[call] = self.model.encode_prompt(prompts, size=size)
         return self._kept[call]
+
+    def read_ahead(self, calls: Iterable[Sequence[str]], *, size: Size) -> None:
+        """Make the encodings of further calls. Text encoders that lie in main memory move to the device once."""
+        missing = [prompts for prompts in calls if self._call(prompts, size) not in self._kept]
+        if missing:
+            with self.model.text_encoders_ready():
+                for prompts in missing:
+                    self.encode(prompts, size=size)
+
+    def _call(self, prompts: Sequence[str], size: Size) -> _Call:
+        return tuple(prompts), self.model.size_conditioning(size, size)

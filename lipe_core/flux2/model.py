@@ -36,7 +36,7 @@ class BaseModel(Networks):
     """A loaded checkpoint of FLUX.2 [klein]'s classes."""
 
     def fit_gpu(self, card_bytes: int) -> None:
-        """Let the VAE take one image at once. On a small GPU, the text encoder leaves it after each encoding."""
+        """Let the VAE take one image at once. On a small GPU, the text encoder leaves it after the prompts."""
         self.vae.enable_slicing()
         resident = sum(map(weight_bytes, self.networks))
         if resident + _WORK > card_bytes:
@@ -69,6 +69,10 @@ class BaseModel(Networks):
     def encode_prompt(self, prompts: Sequence[str], *, size: Size) -> Conditioning:
         """The prompts' embeddings, which do not depend on the image's size. No gradients."""
         return text.encode_prompt(self, prompts)
+
+    def text_encoders_ready(self) -> AbstractContextManager[None]:
+        """Context manager in which the language model is on the device. It returns to where it was."""
+        return text.on_device(self)
 
     def size_conditioning(self, original: Size, size: Size) -> tuple[float, ...]:
         """Nothing: the network takes no sizes."""

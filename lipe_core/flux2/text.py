@@ -34,7 +34,7 @@ def encode_prompt(model: Networks, prompts: Sequence[str]) -> Conditioning:
     The language model computes on the model's device. If it lies in main memory, it returns there.
     """
     tokens = tokenize(model.tokenizer, prompts).to(model.device)
-    with _on_device(model):
+    with on_device(model):
         embeds = embed(model.text_encoder, tokens.input_ids, tokens.attention_mask).to(model.device, model.dtype)
     empty = embeds.new_empty(len(embeds), 0)
     return Conditioning(prompt_embeds=embeds, pooled_prompt_embeds=empty, time_ids=empty)
@@ -142,9 +142,12 @@ def _token_limit(model: Networks) -> int:
 
 
 @contextmanager
-def _on_device(model: Networks) -> Iterator[None]:
+def on_device(model: Networks) -> Iterator[None]:
     """Context manager that moves the text encoder to the model's device, and back to where it was."""
     place = model.text_encoder.device
+    if place == model.device:
+        yield
+        return
     model.text_encoder.to(model.device)
     try:
         yield

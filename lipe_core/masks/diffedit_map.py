@@ -42,18 +42,16 @@ def diffedit_map(
     model: BaseModel, x_0: Latents, captions: Sequence[str], subject: Subject, cache: PromptCache | None = None
 ) -> Mask:
     """The raw map of each row, of the latents' size. Every caption must name the class noun."""
-    b, _, rows, columns = x_0.shape
-    size = (rows * model.factor, columns * model.factor)
-    nouns = (subject.class_noun, *other_nouns(subject))
+    b = len(x_0)
+    size = model.image_size(x_0)
     cache = cache or PromptCache(model)
-    prompts = Conditioning.concat(
-        [cache.encode([_with_noun(c, subject, noun) for c in captions], size=size) for noun in nouns]
-    )
+    by_noun = diffedit_prompts(captions, subject)
+    prompts = Conditioning.concat([cache.encode(batch, size=size) for batch in by_noun])
     draws = list(product(range(_NOISE_SAMPLES), _NOISE_LEVELS))
     t = torch.tensor([round(level * model.schedule.levels) for _, level in draws]).repeat_interleave(b).to(x_0.device)
     eps = torch.cat([unit_noise([sample], model.latent_shape(size)).to(x_0).expand_as(x_0) for sample, _ in draws])
     x_t = model.schedule.add_noise(x_0.repeat(len(draws), 1, 1, 1), eps, t)
-    noised, prompt = torch.cartesian_prod(torch.arange(len(draws)), torch.arange(len(nouns) * b)).unbind(dim=1)
+    noised, prompt = torch.cartesian_prod(torch.arange(len(draws)), torch.arange(len(by_noun) * b)).unbind(dim=1)
     noised = noised * b + prompt % b
 
     def some_noise(part: range) -> Latents:
@@ -71,6 +69,12 @@ def diffedit_map(
     mean = torch.stack(differences).mean(dim=0)
     highest = torch.quantile(mean.flatten(1), _CLIP_QUANTILE, dim=1)
     return torch.minimum(mean, rearrange(highest, "b -> b 1 1 1"))
+
+
+def diffedit_prompts(captions: Sequence[str], subject: Subject) -> list[list[str]]:
+    """The captions without the token, and again with each of the other nouns."""
+    nouns = subject.class_noun, *other_nouns(subject)
+    return [[_with_noun(caption, subject, noun) for caption in captions] for noun in nouns]
 
 
 def diffedit_evaluations(subject: Subject) -> int:

@@ -1,7 +1,7 @@
 """Subject localization: the base model's attention maps, and silhouettes made from maps."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +11,11 @@ from lipe_core.adapters.full_attention import BaseWeights
 from lipe_core.backbone import BaseModel, PromptCache
 from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.masks import mask_ops, segmentation
-from lipe_core.masks.diffedit_map import ROWS_AT_ONCE, diffedit_evaluations, diffedit_map
+from lipe_core.masks.diffedit_map import ROWS_AT_ONCE, diffedit_evaluations, diffedit_map, diffedit_prompts
 from lipe_core.masks.recording import attention_maps, encode_prompts
 from lipe_core.masks.segmenter import Segmenter
 from lipe_core.memory import in_chunks
-from lipe_core.shapes import Latents, Mask, PixelMask, Pixels
+from lipe_core.shapes import Latents, Mask, PixelMask, Pixels, Size
 from lipe_core.subject import Subject
 
 _NOISE_LEVELS = (0.05, 0.25, 0.45, 0.65, 0.85)
@@ -50,14 +50,25 @@ class SubjectFinder:
 
         Attention finds a subject's typical parts; the difference also finds what the subject wears or carries.
         """
-        with self.base_weights() if self.base_weights else nullcontext():
-            maps = (make(self.model, x_0, captions, self.subject, self.cache) for make in (class_map, diffedit_map))
+        cache = self.read_ahead(captions, size=self.model.image_size(x_0))
+        with self._without_prior():
+            maps = (make(self.model, x_0, captions, self.subject, cache) for make in (class_map, diffedit_map))
             return mask_ops.union(*(mask_ops.min_max_normalize(m) for m in maps))
+
+    def read_ahead(self, captions: Sequence[str], *, size: Size) -> PromptCache:
+        """The cache with all prompts that a search with these captions reads."""
+        cache = self.cache or PromptCache(self.model)
+        with self._without_prior():
+            cache.read_ahead([captions, *diffedit_prompts(captions, self.subject)], size=size)
+        return cache
 
     @property
     def evaluations(self) -> int:
         """Network evaluations for each image."""
         return len(_NOISE_LEVELS) + diffedit_evaluations(self.subject)
+
+    def _without_prior(self) -> AbstractContextManager[None]:
+        return self.base_weights() if self.base_weights else nullcontext()
 
 
 def class_map(
@@ -69,7 +80,7 @@ def class_map(
     but it cannot tell two subjects of one class apart.
     """
     _, _, rows, columns = x_0.shape
-    size = (rows * model.factor, columns * model.factor)
+    size = model.image_size(x_0)
     eps = unit_noise([0], model.latent_shape(size)).to(x_0).expand_as(x_0)  # so that a row's map is the same alone
     prompts = encode_prompts(model, captions, subject, size, names_token=False, negative_prompt=None, cache=cache)
     steps = [round(level * model.schedule.levels) for level in _NOISE_LEVELS]

@@ -28,8 +28,8 @@ def class_presence(model: BaseModel, x_0: Latents, class_noun: str) -> PerRow:
 
     The value is the mean gain of a latent by the noun, divided by its standard error. It has no unit.
     """
-    b, _, rows, columns = x_0.shape
-    size = (rows * model.factor, columns * model.factor)
+    b = len(x_0)
+    size = model.image_size(x_0)
     named, plain = (
         model.denoiser(model.encode_prompt([prompt] * b, size=size))
         for prompt in (f"{_PLAIN} of a {class_noun}", _PLAIN)

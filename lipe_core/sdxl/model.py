@@ -1,7 +1,7 @@
 """The base model: a checkpoint of SDXL's classes behind the interface of all backbones."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,10 @@ class BaseModel(Networks):
     def encode_prompt(self, prompts: Sequence[str], *, size: Size) -> Conditioning:
         """The prompts' embeddings with the micro-conditioning of an uncropped image of this size."""
         return text.encode_prompt(self, prompts, size=size)
+
+    def text_encoders_ready(self) -> AbstractContextManager[None]:
+        """Nothing to do: the text encoders are always on the device."""
+        return nullcontext()
 
     def size_conditioning(self, original: Size, size: Size) -> tuple[float, ...]:
         """The micro-conditioning of an image that was resized and cropped to `size`."""

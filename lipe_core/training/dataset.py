@@ -103,14 +103,14 @@ def _time_ids(original: Size, size: Size) -> tuple[float, ...]:
 
 def with_captions(model: BaseModel, latents: Latents, captions: Sequence[str]) -> EncodedSet:
     """An encoded set of given latents, with the captions encoded."""
-    size = (latents.shape[2] * model.factor, latents.shape[3] * model.factor)
+    size = model.image_size(latents)
     conditioning = model.encode_prompt(captions, size=size).to("cpu", torch.float32)
     return EncodedSet(latents.float().cpu(), conditioning, tuple(captions))
 
 
 def reencode_captions(model: BaseModel, encoded: EncodedSet) -> EncodedSet:
     """The same rows with their captions encoded again, since the token's embeddings change. Gradients flow to them."""
-    size = (encoded.latents.shape[2] * model.factor, encoded.latents.shape[3] * model.factor)
+    size = model.image_size(encoded.latents)
     conditioning = model.encode_prompt(encoded.captions, size=size)
     return replace(encoded, conditioning=replace(conditioning, time_ids=encoded.conditioning.time_ids))
 

@@ -93,15 +93,35 @@ def prepare(
         with session.clock.stage("inverting"):
             session = session.cropped(found.crop)
             source = replace(found.source, silhouette=session.for_rows(found.source.silhouette), evaluations=0)
+        read_targets(session, finder, config)
         return session, source, found.features
     timesteps = session.model.leaning_timesteps(config.steps, _LEAN, session.size)
     features = SourceFeatures(latest_lookup(timesteps, config.source_attention_start))
     if config.crops:
         session = focused(session, finder)
+    with session.model.text_encoders_ready():
+        read_source_prompt(session, finder)
+        read_targets(session, finder, config)
     source = read_source(session, timesteps, finder, features, on_step)
     if kept is not None and key is not None:
         kept.keep(key, Preparation(session.crop, replace(source, silhouette=source.silhouette[:1]), features))
     return session, source, features
+
+
+def read_targets(session: EditSession, finder: SubjectFinder, config: NimaConfig) -> None:
+    """Encode the prompts of both passes, before the network works."""
+    targets, size = session.target_prompts, session.size
+    with session.model.text_encoders_ready():
+        session.cache.read_ahead([targets, [session.source_and_negative_prompt]], size=size)
+        if config.mask_mode == "union":
+            finder.read_ahead(targets, size=size)
+
+
+def read_source_prompt(session: EditSession, finder: SubjectFinder) -> None:
+    """Encode the prompts of the inversion and of the search in the source."""
+    session.cache.read_ahead([[session.source_prompt]], size=session.size)
+    if session.request.mask is None:
+        finder.read_ahead([session.source_prompt], size=session.size)
 
 
 def _key(session: EditSession, config: NimaConfig) -> object | None:

@@ -13,12 +13,25 @@ from lipe_core.methods.registry import METHODS
 from tests.support.editing import TARGET, make_prior
 from tests.support.nima_requests import PHOTO, half_mask, request
 
+ELSEWHERE = torch.device("meta")
 SETTINGS = {
     "nima_single_pass": {},
     "ddim": {},
     "sdedit": {},
     "imagic": {"embedding_steps": 1, "model_steps": 1},
 }
+
+
+def test_a_text_encoder_in_main_memory_moves_to_the_device_once_for_an_edit(
+    klein: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves = [ELSEWHERE]
+    encoder = type(klein.text_encoder)
+    monkeypatch.setattr(encoder, "device", property(lambda _: moves[-1]))
+    monkeypatch.setattr(encoder, "to", lambda _, device: moves.append(device))
+    requests = request(TARGET, "a photo of sks dog in a meadow")
+    lipe_core.edit(klein, requests, config=NimaConfig(steps=2, reconstruction_steps=0), prior=make_prior(klein))
+    assert moves == [ELSEWHERE, klein.device, ELSEWHERE]
 
 
 def test_a_nima_edit_keeps_every_byte_outside_its_mask(klein: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
