@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from lipe_core import base_models
 from lipe_core.backbone import BaseModel
+from lipe_core.errors import InvalidModel
 from menagerie import klein_models, models
 
 MINIATURES: Mapping[str, Path] = MappingProxyType({"sdxl": models.CHECKPOINT, "flux2": klein_models.CHECKPOINT})
@@ -20,11 +21,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_chosen(options: argparse.Namespace) -> BaseModel:
-    """The base model that the options name. Exits with a message if the backbone's miniature is not there."""
+    """The base model that the options name. Exits with a message if the folder has none."""
     folder = options.checkpoint or MINIATURES[options.backbone]
     if options.checkpoint is None and not folder.exists():
         raise SystemExit(
             f"{folder} is missing: the miniature of {options.backbone} is not part of LIPE yet. Train one on a GPU "
             "with `python -m menagerie.pretrain_klein`, or name a folder with --checkpoint"
         )
-    return base_models.load(folder, device=options.device)
+    try:
+        return base_models.load(folder, device=options.device)
+    except InvalidModel as error:
+        raise SystemExit(str(error)) from error

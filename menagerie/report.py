@@ -1,4 +1,4 @@
-"""Measure the checkpoint on fresh drawings: ``python -m menagerie.report --captions 200 --seed S --json FILE``.
+"""Measure a miniature on fresh drawings: ``python -m menagerie.report --captions 200 --seed S --json FILE``.
 
 The report has the PSNR of the VAE and the agreement of each attribute: the share of generated images in which the
 probe finds the value of the caption. Plain diffusers generates the images. The probe's own accuracy on fresh drawings
@@ -15,19 +15,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from diffusers import DDIMScheduler, StableDiffusionXLPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, Flux2KleinPipeline, StableDiffusionXLPipeline
 from PIL import Image
 from tqdm import tqdm
 
-from lipe_core import precision
+from lipe_core import backbone, precision
+from lipe_core.backbone import BaseModel
+from lipe_core.metrics.background import psnr
 from menagerie.attributes import ATTRIBUTES, Drawing
 from menagerie.captions import full_caption
-from menagerie.models import CHECKPOINT
+from menagerie.miniatures import add_options, load_chosen
 from menagerie.pool import drawing_of, render_many
 from menagerie.probe import Probe, load_probe
 from menagerie.sheet import Cell, contact_sheet
-from menagerie.stages.vae import reconstruct
 
 TARGETS = {"class_noun": 0.85, "color": 0.90, "background": 0.95, "pose": 0.85, "head": 0.75}
 VAE_TARGET = 30.0
@@ -49,19 +51,25 @@ class Report:
 
 
 def generate(
-    pipeline: StableDiffusionXLPipeline, captions: list[str], seed: int, steps: int, guidance_scale: float
+    pipeline: DiffusionPipeline, captions: list[str], seed: int, steps: int, guidance_scale: float | None
 ) -> list[Image.Image]:
     """Generate one image per caption. The noise of image k is a function of (seed, k)."""
+    side = pipeline.vae.config.sample_size
+    settings = {} if guidance_scale is None else {"guidance_scale": guidance_scale}
+    if isinstance(pipeline, Flux2KleinPipeline):
+        settings["max_sequence_length"] = pipeline.tokenizer.model_max_length
     images: list[Image.Image] = []
     for start in tqdm(range(0, len(captions), _BATCH), desc="generating", unit="batch"):
         chosen = captions[start : start + _BATCH]
         seeds = [int(np.random.default_rng([seed, start + k]).integers(2**63)) for k in range(len(chosen))]
         with precision.autocast(pipeline.device):
             images += pipeline(
-                chosen,
+                prompt=chosen,
+                height=side,
+                width=side,
                 num_inference_steps=steps,
-                guidance_scale=guidance_scale,
                 generator=[torch.Generator().manual_seed(s) for s in seeds],
+                **settings,
             ).images
     return images
 
@@ -88,12 +96,20 @@ def clean_share(drawings: list[Drawing], images: list[Image.Image], probe: Probe
     return round(float(np.mean(right)), 4)
 
 
-def load_pipeline(checkpoint: Path) -> StableDiffusionXLPipeline:
-    """Load the folder with plain diffusers, with DDIM sampling on the folder's own noise schedule."""
-    pipeline = StableDiffusionXLPipeline.from_pretrained(checkpoint)
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+def load_pipeline(checkpoint: str, device: str) -> DiffusionPipeline:
+    """Load the folder with plain diffusers. SDXL samples with DDIM, on the folder's own noise schedule."""
+    pipeline = DiffusionPipeline.from_pretrained(checkpoint)
+    if isinstance(pipeline, StableDiffusionXLPipeline):
+        pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+    return pipeline.to(device)
+
+
+@torch.no_grad()
+def reconstruction_psnr(model: BaseModel, images: npt.NDArray[np.uint8]) -> float:
+    """Mean PSNR in dB of images (n, size, size, 3) that the VAE encodes and decodes."""
+    decoded = [backbone.decode(model, backbone.encode_image(model, [Image.fromarray(image)]))[0] for image in images]
+    return float(np.mean([psnr(np.asarray(found), image) for found, image in zip(decoded, images, strict=True)]))
 
 
 def render_table(report: Report) -> str:
@@ -124,7 +140,8 @@ def sheet(images: list[Image.Image], drawings: list[Drawing], probe: Probe) -> I
 
 def main(argv: list[str] | None = None) -> Report:
     options = parse(argv)
-    probe, pipeline = load_probe(), load_pipeline(options.checkpoint)
+    probe, model = load_probe(), load_chosen(options)
+    pipeline = load_pipeline(model.checkpoint, options.device)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         # The index 1 makes this seed different from those of all training pools.
@@ -132,7 +149,7 @@ def main(argv: list[str] | None = None) -> Report:
         drawings = [drawing_of(pool_seed, k) for k in range(options.captions)]
         captions = [full_caption(drawing) for drawing in drawings]
         images = generate(pipeline, captions, options.seed, options.steps, options.guidance_scale)
-        vae_psnr = reconstruct(pipeline.vae.eval(), render_many(pool_seed, min(200, options.captions), 128, 1))
+        vae_psnr = reconstruction_psnr(model, render_many(pool_seed, min(200, options.captions), 128, 1))
     report = Report(
         round(vae_psnr, 3),
         clean_share(drawings, images, probe),
@@ -155,9 +172,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="seed of the drawings and of the noise")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--sheet", type=Path, help="write a sheet of generated images to this file")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder of the base model")
+    add_options(parser)
     parser.add_argument("--steps", type=int, default=30, help="sampling steps")
-    parser.add_argument("--guidance-scale", type=float, default=5.0, help="default of the SDXL pipeline: 5")
+    parser.add_argument("--guidance-scale", type=float, help="default: that of diffusers' pipeline")
     return parser.parse_args(argv)
 
 

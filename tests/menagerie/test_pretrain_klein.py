@@ -1,4 +1,4 @@
-"""A few steps of the miniature klein's stages at tiny sizes; plain diffusers loads the result."""
+"""A few steps of the miniature klein's stages at tiny sizes; plain diffusers generates with the result."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, Flux2KleinPipeline
 
 from lipe_core import flux2
 from lipe_core.diffusion.flow import LEVELS
+from menagerie import report
 from menagerie.klein_models import KleinSizes, build_text_encoder, build_tokenizer, share_vae
 from menagerie.models import CHECKPOINT
 from menagerie.pretrain_klein import read_captions, run_stage
@@ -41,13 +42,10 @@ def test_all_stages_make_a_checkpoint_and_resume(tmp_path: Path) -> None:
     assert torch.load(tmp_path / "states" / "transformer.pt", weights_only=True)["progress"]["step"] == 4
     run_stage("export", settings(tmp_path, 1), 8, checkpoint, SIZES)
 
-    pipeline = Flux2KleinPipeline.from_pretrained(checkpoint)
-    pipeline.set_progress_bar_config(disable=True)
-    length = SIZES.text_length
-    image = pipeline(prompt=PROMPT, num_inference_steps=2, height=128, width=128, max_sequence_length=length)
-    assert image.images[0].size == (128, 128)
-    model = flux2.load(checkpoint)
-    expected, _ = pipeline.encode_prompt(PROMPT, max_sequence_length=length)
+    found = report.main(["--backbone", "flux2", "--checkpoint", str(checkpoint), "--captions", "2", "--steps", "2"])
+    assert found.agreement.keys() <= found.probe.keys()
+    model, pipeline = flux2.load(checkpoint), Flux2KleinPipeline.from_pretrained(checkpoint)
+    expected, _ = pipeline.encode_prompt(PROMPT, max_sequence_length=SIZES.text_length)
     torch.testing.assert_close(model.encode_prompt([PROMPT], size=(128, 128)).prompt_embeds, expected)
 
 
