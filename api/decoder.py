@@ -1,4 +1,4 @@
-"""Decoding of uploaded images in separate processes, within limits of time and memory.
+"""Decoding of uploaded images in separate processes, within limits of time and memory, slow ones at a low priority.
 
 A file's header does not tell what decoding it costs: a JPEG of a few kilobytes may need a hundred thousand passes over
 its pixels. A process can be ended in the middle of that; a thread cannot.
@@ -24,6 +24,7 @@ from api.image_formats import ImageRefused
 from api.image_sanitizer import SanitizedImage, sanitize_image
 from api.problems import Problem
 from api.watermark_reader import ReadWatermark, find_watermark
+from api.yielding import yielding
 from provenance.reading import Credentials, Trust
 
 Result = TypeVar("Result")
@@ -85,7 +86,8 @@ class Decoder:
             if not self._pool.active:  # one of its processes was ended from outside while it waited
                 self._end_pool()
                 self._pool = self._new_pool()
-            task: Future[Result] = self._pool.schedule(function, args=args, kwargs=options, timeout=self.seconds)
+            work = yielding, (function, *args), options
+            task: Future[Result] = self._pool.schedule(*work, timeout=self.seconds)
             self._tasks.add(task)
         try:
             return task.result()
@@ -102,12 +104,16 @@ class Decoder:
         self._end_pool()
 
     def _new_pool(self) -> ProcessPool:
+        # A process forked from this one may inherit a lock that a thread holds. The server's has no threads, and has
+        # imported the libraries once for all of them.
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["__main__", "api.decoder_libraries"])
         return ProcessPool(
             PROCESSES + 1,  # a spare: another one may have been ended and start anew
             max_tasks=IMAGES_PER_PROCESS,
             initializer=_start,
             initargs=(self.memory,),
-            context=get_context("spawn"),  # a forked process may inherit a lock that a thread of the parent holds
+            context=context,
         )
 
     def _end_pool(self) -> None:
@@ -120,8 +126,6 @@ def _start(memory: int) -> None:
 
     From then on it opens no socket and starts no program.
     """
-    for library in ("OMP", "OPENBLAS"):  # each thread would reserve address space of its own
-        os.environ[f"{library}_NUM_THREADS"] = "1"
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     # A handler in Python, such as the pool's, waits for the native decoder, and all other images wait meanwhile.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

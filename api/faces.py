@@ -32,7 +32,7 @@ def count_faces(image: Image.Image) -> int:
     smallest = max(TRAINED_SIDE, shorter // SMALLEST)
     if shorter <= smallest:
         return 0
-    found = _detector().detect_multi_scale(
+    found = detector().detect_multi_scale(
         pixels,
         scale_factor=SCALE,
         step_ratio=1,
@@ -44,7 +44,8 @@ def count_faces(image: Image.Image) -> int:
 
 
 @cache
-def _detector() -> "Cascade":
+def detector() -> "Cascade":
+    """The detector, loaded once in a process."""
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
 

@@ -31,8 +31,8 @@ from ledger.storage import Storage, image_prefix
 
 ROOT = Path(__file__).resolve().parents[1]
 MANY = 10**6
-"""A quota that no benchmark reaches."""
-MANY_JOBS: Mapping[str, float] = {"max_queued_jobs": MANY}
+"""A limit that no benchmark reaches."""
+MANY_JOBS: Mapping[str, float] = {"max_queued_jobs": MANY, "rate_per_key": MANY, "rate_per_address": MANY}
 
 
 @dataclass(frozen=True)

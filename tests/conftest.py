@@ -147,6 +147,7 @@ def server_settings(server_folder: Path, database_url: str, broker_url: str, obj
         s3_secret_access_key=object_store.secret_access_key,
         key_pepper="a pepper for tests only",
         allow_private_urls=True,
+        rate_per_key=1000.0,  # a test may send many requests at once
         data_dir=server_folder / "data",
     )
     migrate(settings)

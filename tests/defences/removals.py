@@ -26,7 +26,7 @@ REMOVALS = (
     Removal(1, "api/fair_queue.py", "max(slots - 1, 1)", "slots"),
     Removal(2, "api/fair_queue.py", "self._waiting.move_to_end(owner)", "pass"),
     Removal(3, "api/fair_queue.py", "self._free += 1", "self._free += 0"),
-    Removal(4, "api/decoder.py", "kwargs=options, timeout=self.seconds", "kwargs=options"),
+    Removal(4, "api/decoder.py", "schedule(*work, timeout=self.seconds)", "schedule(*work)"),
     Removal(5, "api/decoder.py", "resource.setrlimit(resource.RLIMIT_AS, (memory, memory))", "pass"),
     Removal(6, "api/decoder.py", "except ProcessExpired:  # perhaps", "except ZeroDivisionError:  # perhaps"),
     Removal(7, "api/decoder.py", "    close_ways_out()\n", "    pass\n"),
