@@ -106,6 +106,22 @@ def test_without_a_worker_or_a_mask_the_person_draws(studio: Visit, service: Ser
     expect(page.get_by_role("button", name="Look again")).to_be_visible()
 
 
+def test_an_image_that_is_asked_for_too_often_comes_later_and_is_not_called_deleted(
+    studio: Visit, source: Image
+) -> None:
+    page, image = studio.page, f"**/v1/images/{source.id}"
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=429, json={"code": "too_many_requests", "status": 429, "title": "", "detail": ""})
+
+    page.route(image, refuse, times=1)
+    page.reload()
+    expect(page.get_by_role("img", name="To edit, with the subject marked")).to_be_visible()
+    page.route(image, refuse)
+    page.reload()
+    expect(page.get_by_text("The image does not load now").first).to_be_visible()
+
+
 def test_the_results_of_a_set_appear_one_by_one(studio: Visit, service: Service, edited: Job) -> None:
     with Client(service.url, service.key.token) as lipe:
         image = lipe.get_edit(edited).image_id

@@ -1,7 +1,7 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { ApiProblem } from "./api/client";
+import { ApiProblem, isTemporary } from "./api/client";
 import { takeKeyFromAddress } from "./api/session";
 import { App } from "./app";
 import "./styles/base.css";
@@ -18,9 +18,9 @@ takeKeyFromAddress();
 // Before the router hears of it: the screen below the question stays, with what is typed there.
 addEventListener("hashchange", ({ oldURL }) => takeKeyFromAddress(new URL(oldURL).hash || undefined));
 
-/** A refusal is an answer: only a lost connection or a busy server is asked again. */
+/** A refusal is an answer, and is not asked again. */
 const shouldRetry = (failures: number, error: Error) =>
-  error instanceof ApiProblem ? error.document.status >= 500 && failures < 3 : failures < 6;
+  isTemporary(error) && failures < (error instanceof ApiProblem ? 3 : 6);
 
 const queries = new QueryClient({
   defaultOptions: { queries: { retry: shouldRetry, staleTime: 2000 }, mutations: { retry: false } },

@@ -38,6 +38,10 @@ export class ConnectionLost extends Error {
   }
 }
 
+/** Whether the same request may succeed soon: the connection is lost, the server is busy, or too many were sent. */
+export const isTemporary = (error: unknown): boolean =>
+  !(error instanceof ApiProblem) || error.document.status >= 500 || error.document.status === 429;
+
 /** The problem of an answer that is no success. A key that is not valid any more ends the session. */
 export async function problemOf(response: Response, { endsSession = true } = {}): Promise<ApiProblem> {
   const text = await response.text();

@@ -11,7 +11,7 @@ import {
   withAnswer,
   withoutAnswer,
 } from "../lib/rating-queue";
-import { ApiProblem, BASE, ConnectionLost, problemOf, type Schemas } from "./client";
+import { ApiProblem, BASE, ConnectionLost, isTemporary, problemOf, type Schemas } from "./client";
 
 export type RatingQuestion = Schemas["RatingQuestion"];
 type NextRatings = Schemas["NextRatings"];
@@ -73,8 +73,7 @@ export function useRating(token: string) {
         await call(token, session, "ratings", answer);
         setSent((now) => new Set([...now, answer.number]));
       } catch (error) {
-        const isKept =
-          !(error instanceof ApiProblem) || error.document.status >= 500 || error.document.status === 429;
+        const isKept = isTemporary(error);
         setOffline(isKept);
         if (isKept) return false;
         if (isFinal(error)) setRefusal(error as Error);

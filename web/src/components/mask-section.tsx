@@ -8,6 +8,7 @@ import { Choice } from "./fields";
 import { FoundPicture, FoundWords, useFoundMask, type Wanted } from "./found-mask";
 import { MaskEditor } from "./mask-editor";
 import { Refusal } from "./notice";
+import { whyMissing } from "./picture";
 
 const WHO = [
   { value: "found", text: "LIPE finds it" },
@@ -62,7 +63,7 @@ export function MaskSection({ wanted, subject, drawing, start, onDrawing }: Mask
     hasStarted.current = true;
     mutate(start);
   }, [image, start, mutate]);
-  if (stored.isError) return <div className="picture missing picked">The image was deleted</div>;
+  if (stored.isError) return <div className="picture missing picked">{whyMissing(stored.error)}</div>;
   if (!image) return <div className="picture loading picked" />;
   const correct = () => {
     const corrected = new MaskDrawing(image.width, image.height);
