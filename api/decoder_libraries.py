@@ -8,8 +8,6 @@ import os
 for _library in ("OMP", "OPENBLAS"):  # each thread would reserve address space of its own, and none outlives a fork
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 
-import c2pa  # noqa: E402, F401
-
 import api.decoder  # noqa: E402, F401
 from api.faces import detector  # noqa: E402
 

@@ -1,8 +1,8 @@
 """Measure what an attack of one project costs another: ``python -m benchmarks.neighbours``.
 
 A quiet project uploads small images, submits edits, reads events and gets webhooks: alone, and while another project
-attacks in each way of `benchmarks.attacks`. Both times are taken one after the other for each attack, so that other
-load on the machine affects both. The bound is a p95 that at most doubles. Writes table.md and table.json.
+attacks in each way of `benchmarks.attacks`. Both are measured in turns for each attack, so that other load on the
+machine affects both. The bound is a p95 that at most doubles. Writes table.md and table.json.
 """
 
 import argparse
@@ -43,6 +43,14 @@ class Pair:
     def ratio(self, operation: str) -> float:
         """The p95 under attack, relative to that alone."""
         return p95(self.attacked[operation]) / p95(self.alone[operation])
+
+    def __add__(self, other: "Pair") -> "Pair":
+        """The times of both."""
+        return Pair(_together(self.alone, other.alone), _together(self.attacked, other.attacked))
+
+
+def _together(first: Seconds, second: Seconds) -> Seconds:
+    return {name: first.get(name, ()) + times for name, times in second.items()}
 
 
 @dataclass
@@ -131,8 +139,10 @@ def p95(seconds: tuple[float, ...]) -> float:
     return quantiles(seconds, n=100, method="inclusive")[94]
 
 
-def measure(stack: Stack, attacks: list[str], *, seconds: float, rest: float, lead: float) -> dict[str, Pair]:
-    """The times of the attacks that are named.
+def measure(
+    stack: Stack, attacks: list[str], *, rounds: int, seconds: float, rest: float, lead: float
+) -> dict[str, Pair]:
+    """The times of the attacks that are named, over `rounds` of `seconds` alone and as many under attack.
 
     Each has gone on for `lead` seconds when the measurement begins, and `rest` seconds pass after it, until its
     requests have ended.
@@ -140,7 +150,7 @@ def measure(stack: Stack, attacks: list[str], *, seconds: float, rest: float, le
     url = stack.edit.url.removesuffix("/v1/edits")
     other = stack.add_project("attacker")
     attacker = Attacker(url, other.headers, other.body)
-    inbox, pairs = Inbox(), dict[str, Pair]()
+    inbox, pairs = Inbox(), dict.fromkeys(attacks, Pair({}, {}))
     with (
         inbox.open(),
         stack.program("webhooks", *lipe_command("worker", "--queues", "webhooks")),
@@ -148,11 +158,11 @@ def measure(stack: Stack, attacks: list[str], *, seconds: float, rest: float, le
     ):
         neighbour = Neighbour(client, stack.edit.body, inbox)
         neighbour.seconds(min(seconds, 3.0))  # the first requests are slower
-        for name in attacks:
+        for name in attacks * rounds:
             alone = neighbour.seconds(seconds)
             with from_another_process(name, attacker):
                 time.sleep(lead)
-                pairs[name] = Pair(alone, neighbour.seconds(seconds))
+                pairs[name] += Pair(alone, neighbour.seconds(seconds))
             time.sleep(rest)
     return pairs
 
@@ -179,7 +189,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parse(argv)
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     limits = {"allow_private_urls": True} | ({"rate_per_key": options.rate} if options.rate else {})
-    times = {"seconds": options.seconds, "rest": options.rest, "lead": options.lead}
+    times = {name: getattr(options, name) for name in ("rounds", "seconds", "rest", "lead")}
     with tempfile.TemporaryDirectory() as folder, run_stack(Path(folder), limits=limits) as stack:
         pairs = measure(stack, options.attacks or list(ATTACKS), **times)
     facts = (
@@ -197,6 +207,7 @@ def main(argv: list[str] | None = None) -> None:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.neighbours", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of each measurement")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each attack is measured")
     parser.add_argument(
         "--rest", type=float, default=25.0, help="pause after each attack, until its requests have ended"
     )
