@@ -1,4 +1,4 @@
-"""What every decoding process needs, which the server of these processes loads once for all of them.
+"""The libraries of every decoding process, which the server of these processes loads once for all of them.
 
 Import it nowhere else: it limits the threads of the whole process.
 """
