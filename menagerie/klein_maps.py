@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from lipe_core import backbone, flux2
+from lipe_core import backbone
 from lipe_core.backbone import BaseModel
 from lipe_core.diffusion.ddim import unit_noise
 from lipe_core.masks import localization, mask_ops
@@ -33,7 +33,7 @@ from lipe_core.subject import Subject
 from menagerie.attributes import Drawing
 from menagerie.captions import class_prompt
 from menagerie.draw import mask, render
-from menagerie.klein_models import CHECKPOINT
+from menagerie.miniatures import load_chosen
 from menagerie.pool import drawing_of
 
 LEVELS = (0.05, 0.25, 0.45, 0.65, 0.85)
@@ -120,7 +120,9 @@ def otsu_iou(scores: Float[np.ndarray, " n"], true: Bool[np.ndarray, " n"]) -> f
 
 def main(argv: list[str] | None = None) -> dict[str, tuple[float, float]]:
     options = parse(argv)
-    model = flux2.load(options.checkpoint, device="cpu")
+    model = load_chosen(options)
+    if model.family != "flux2":
+        raise SystemExit(f"{options.checkpoint} is no klein: name the folder of one with --checkpoint")
     found: dict[str, list[tuple[float, float]]] = {}
     for k in tqdm(range(options.images), desc="images"):
         drawing = drawing_of(options.seed, k)
@@ -139,7 +141,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m menagerie.klein_maps", description=__doc__)
     parser.add_argument("--images", type=int, default=64, help="number of drawings")
     parser.add_argument("--seed", type=int, default=1, help="seed of the drawings")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="folder of the klein")
+    parser.add_argument("--checkpoint", type=Path, help="folder of the klein (default: its miniature)")
+    parser.set_defaults(backbone="flux2", device="cpu")
     return parser.parse_args(argv)
 
 

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from api import faces
 from api.decoder import Decoder
 from api.problems import Problem
 from tests.api.test_image_sanitizer import HALVES, encoded
@@ -80,6 +81,14 @@ def test_the_next_image_is_decoded_after_all_processes_were_killed(decoder: Deco
             child.kill()
     eventually(lambda: not decoder._pool.active)
     assert decoder(jpeg(64), **BOUNDS).width == 64
+
+
+def has_the_libraries() -> bool:
+    return faces.detector.cache_info().currsize == 1 and os.environ["OPENBLAS_NUM_THREADS"] == "1"
+
+
+def test_a_new_process_has_the_libraries_already(decoder: Decoder) -> None:
+    assert decoder._run(has_the_libraries)
 
 
 def test_an_image_that_takes_too_much_memory_is_refused_and_the_next_one_accepted() -> None:

@@ -8,6 +8,7 @@ from lipe_core import flux2
 from lipe_core.masks.recording import attention_maps, encode_prompts
 from lipe_core.subject import Subject
 from menagerie import klein_maps
+from menagerie.models import CHECKPOINT
 from tests.support.tiny_klein import write_klein
 
 SIZE = (64, 64)
@@ -32,6 +33,11 @@ def test_each_block_has_two_maps_and_those_of_attention_are_the_products(klein: 
     assert all(((values >= 0) & (values <= 1)).all() for values in found.values())
     recorded = attention_maps(klein, prompts, x_t, torch.tensor([t]), refine=0)
     torch.testing.assert_close(found["attention 1"], recorded.flatten())
+
+
+def test_a_folder_that_has_no_klein_is_refused() -> None:
+    with pytest.raises(SystemExit, match="is no klein: name the folder of one"):
+        klein_maps.main(["--checkpoint", str(CHECKPOINT)])
 
 
 @pytest.mark.parametrize(
