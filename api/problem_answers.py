@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import compile_path
 
@@ -22,7 +23,15 @@ log = logging.getLogger(__name__)
 
 def install(app: FastAPI) -> None:
     """Make the application answer every exception with a problem document."""
-    for kind in (HTTPException, RequestValidationError, StorageError, *UNAVAILABLE, OSError, Exception):
+    for kind in (
+        HTTPException,
+        RequestValidationError,
+        ClientDisconnect,
+        StorageError,
+        *UNAVAILABLE,
+        OSError,
+        Exception,
+    ):
         app.add_exception_handler(kind, answer)
 
 
@@ -57,6 +66,8 @@ def _problem_of(request: Request, error: Exception) -> Problem:
         return _invalid(error)
     if isinstance(error, HTTPException):
         return _of_framework(request, error)
+    if isinstance(error, ClientDisconnect):  # no client reads it, and the service has not failed
+        return Problem("malformed_request", "the connection ended before the answer")
     if isinstance(error, UNAVAILABLE):
         log.warning("database unavailable: %s", error)
         return Problem("unavailable", "the database did not answer: send the same request again")

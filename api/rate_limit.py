@@ -8,6 +8,7 @@ are kept: the one that was used longest ago is dropped first, and a dropped buck
 
 import hashlib
 import math
+import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,10 +21,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import problem_answers
 from api.problems import Problem
 
-BURST_SECONDS = 10
+BURST_SECONDS = 20
 MAX_BUCKETS = 10_000
-DELAY_SECONDS = 0.5
-"""A refusal is answered so much later: a client that repeats it at once would cost as much as one that is answered."""
+DELAY_SECONDS = (0.5, 1.5)
+"""A refusal is answered so much later: a client that repeats it at once would cost as much as one that is answered.
+
+The delay is random, because the refusals of many connections would otherwise come back all at the same moment.
+"""
 MAX_DELAYED = 100
 """Refusals that wait at once. Others are answered at once, so that they hold no connections that others need."""
 LIMITED_PATHS = "/v1/"
@@ -79,7 +83,7 @@ class RateLimitMiddleware:
         if self._delayed < MAX_DELAYED:
             self._delayed += 1
             try:
-                await anyio.sleep(DELAY_SECONDS)
+                await anyio.sleep(random.uniform(*DELAY_SECONDS))  # noqa: S311 # no secret
             finally:
                 self._delayed -= 1
 

@@ -201,8 +201,8 @@ class Settings(BaseSettings):
     """The most webhook endpoints of one project. Each gets a delivery of every event."""
     max_studies: int = Field(100, ge=1)
     """The most studies of one project."""
-    rate_per_key: float = Field(20.0, ge=0)
-    """The most requests a second with one API key, for each API process, on average of 10 seconds; 0: no limit."""
+    rate_per_key: float = Field(10.0, ge=0)
+    """The most requests a second with one API key, for each API process, on average of 20 seconds; 0: no limit."""
     rate_per_address: float = Field(400.0, ge=0)
     """The same for one network address. Behind a proxy that does not forward addresses, all users share one."""
     max_event_streams: int = Field(100, ge=1)

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problems
 from api.auth import CallerDep
+from api.decoder_turn import decoder_turn
 from api.fields import Id, ImageUrl, PathId, RequestModel
 from api.file_body import IMAGE_FILE_PROBLEMS, file_request_body, read_file
 from api.idempotency import IdempotencyDep, IdempotentRequest, fingerprint, json_response
@@ -65,10 +66,10 @@ REQUEST_BODY = file_request_body({JSON: {"schema": NewImage.model_json_schema()}
 async def upload_image(request: Request, service: ServiceDep, idempotent: IdempotencyDep) -> Response:
     """Send the file as the body or as the field `file` of a form, or name the upload that has it, or its URL."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON:
-        return json_response(await _stored(idempotent, _parse(await request.body())))
+        return json_response(await _stored(request, idempotent, _parse(await request.body())))
     content = await read_file(request)
     idempotent = replace(idempotent, fingerprint=fingerprint(request, content))  # each form has another boundary
-    async with service.decoder.queue.turn(idempotent.project_id):
+    async with decoder_turn(request, service, idempotent.project_id):
         image = await to_thread.run_sync(sanitize, service, content, limiter=service.decoder.limiter)
     return json_response(await run_in_threadpool(store_image, idempotent, image))
 
@@ -92,7 +93,7 @@ def get_image(image_id: PathId, service: ServiceDep, caller: CallerDep) -> Any:
     return DownloadableImage(**ImageBody.model_validate(image).model_dump(), url=service.storage.presign_get(image.key))
 
 
-async def _stored(idempotent: IdempotentRequest, new_image: NewImage) -> Answer:
+async def _stored(request: Request, idempotent: IdempotentRequest, new_image: NewImage) -> Answer:
     """The answer with the image of an upload or of a URL."""
     upload_id = new_image.upload_id
     if new_image.url is not None:
@@ -102,7 +103,7 @@ async def _stored(idempotent: IdempotentRequest, new_image: NewImage) -> Answer:
         upload_id = fetched
     service, key = idempotent.service, uploads.file_key(idempotent.project_id, str(upload_id))
     try:
-        async with service.decoder.queue.turn(idempotent.project_id):
+        async with decoder_turn(request, service, idempotent.project_id):
             answer = await to_thread.run_sync(store_upload, idempotent, str(upload_id), limiter=service.decoder.limiter)
     except Problem:
         if new_image.url is not None:

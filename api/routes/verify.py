@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import CallerDep
+from api.decoder_turn import decoder_turn
 from api.file_body import IMAGE_FILE_PROBLEMS, file_request_body, read_file
 from api.problems import problem_responses
 from api.service import Service, ServiceDep
@@ -28,9 +29,9 @@ async def verify_image(request: Request, service: ServiceDep, caller: CallerDep)
     The file is not stored. Nothing is fetched: credentials that are not in the file count as absent.
     """
     content = await read_file(request)
-    async with service.decoder.queue.turn(caller.project_id):
+    async with decoder_turn(request, service, caller.project_id):
         credentials = await to_thread.run_sync(_read, service, content, limiter=service.decoder.limiter)
-    async with service.decoder.queue.turn(caller.project_id):
+    async with decoder_turn(request, service, caller.project_id):
         watermark = await to_thread.run_sync(_watermark, service, content, limiter=service.decoder.limiter)
     edit_ids = await run_in_threadpool(_own_edits, service, caller.project_id, credentials, watermark)
     return VerificationBody.of(credentials, watermark and watermark.is_found, *edit_ids)

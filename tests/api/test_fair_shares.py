@@ -74,6 +74,30 @@ def test_slow_images_of_one_project_leave_a_decoder_to_another(
         assert {future.result(60).status_code for future in waiting} == {500}
 
 
+def test_images_whose_clients_have_left_are_not_decoded(
+    server: str, address: tuple[str, int], served_app: FastAPI, project: Project, attacker: dict[str, str]
+) -> None:
+    """Three clients leave while their images wait for a decoder. The decoder's next image is one that comes later."""
+    queue, content = served_app.state.service.decoder.queue, png()
+
+    async def queued(count: int) -> None:
+        await asyncio.to_thread(eventually, lambda: sum(map(len, queue._waiting.values())) == count)
+
+    async def occupy() -> Future[httpx.Response]:
+        async with queue.turn(project.id):
+            for count in (1, 2, 3):
+                with announced(address, attacker, len(content), content):
+                    await queued(count)
+            later = pool.submit(send_image, server, attacker)  # the server sees the ends of the others before it
+            await queued(4)
+        return later
+
+    with ThreadPoolExecutor(1) as pool:
+        stored = asyncio.run(occupy()).result(60).raise_for_status().json()["id"]
+    listed = httpx.get(f"{server}/v1/images", headers=attacker, timeout=60).raise_for_status().json()["data"]
+    assert [image["id"] for image in listed] == [stored]
+
+
 def announced(address: tuple[str, int], headers: dict[str, str], size: int, content: bytes) -> socket.socket:
     """A connection that announces a body of `size` bytes and has sent `content` of it."""
     connection = socket.create_connection(address)
@@ -131,6 +155,17 @@ def test_bodies_in_progress_of_one_project_have_a_share_of_the_memory(
 
 def send_image(server: str, headers: dict[str, str]) -> httpx.Response:
     return httpx.post(f"{server}/v1/images", content=png(), headers=headers, timeout=60)
+
+
+def test_a_client_that_leaves_within_its_body_is_no_failure_of_the_service(
+    address: tuple[str, int], attacker: dict[str, str], served_app: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    shares = served_app.state.service.body_shares
+    for _ in range(3):
+        with announced(address, attacker, 1_000_000, b"x" * 1000):
+            eventually(lambda: any(shares._held.values()))
+        eventually(lambda: not any(shares._held.values()))
+    assert "unexpected failure" not in caplog.text
 
 
 def test_headers_that_do_not_end_close_the_connection(

@@ -40,7 +40,7 @@ def test_a_bucket_empties_and_fills_again() -> None:
 
 def test_memory_is_bounded_and_the_busy_bucket_stays() -> None:
     clock = Clock()
-    buckets = Buckets(0.1, clock)
+    buckets = Buckets(1 / BURST_SECONDS, clock)
     assert buckets.wait(b"busy") == 0.0
     for number in range(2 * MAX_BUCKETS):
         assert buckets.wait(b"%d" % number) == 0.0
@@ -77,12 +77,13 @@ def test_a_flood_is_refused_before_the_database(
 
 def test_refusals_are_late_but_hold_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "MAX_DELAYED", 2)
-    answered: list[int] = []
+    answered, delays = list[int](), list[float]()
 
     async def flood() -> None:
         released = anyio.Event()
 
         async def wait(seconds: float) -> None:
+            delays.append(seconds)
             await released.wait()
 
         monkeypatch.setattr(anyio, "sleep", wait)
@@ -111,3 +112,5 @@ def test_refusals_are_late_but_hold_few_connections(monkeypatch: pytest.MonkeyPa
 
     anyio.run(flood)
     assert answered == [200, 429, 429, 429]
+    assert len(set(delays)) == 2  # many refusals do not come back all at the same moment
+    assert all(0.5 <= delay <= 1.5 for delay in delays)

@@ -3,12 +3,11 @@
 import os
 import sys
 import threading
+import time
 
 import pytest
 
-from api.yielding import NICENESS, yielding
-
-AMPLE_SECONDS = 600.0  # more than a loaded machine needs; no test waits for it
+from api.yielding import Step, yielding
 
 
 def own_niceness() -> int:
@@ -16,20 +15,32 @@ def own_niceness() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no priorities of threads")
-def test_work_that_takes_long_loses_its_priority() -> None:
-    before, lowered = own_niceness(), threading.Event()
+@pytest.mark.parametrize(("last", "lowered"), [(1e9, 3), (0.2, 7)])
+def test_work_that_takes_long_loses_its_priority_step_by_step(last: float, lowered: int) -> None:
+    before = own_niceness()
 
     def work() -> int:
-        while own_niceness() == before:
-            lowered.wait(0.01)
+        while own_niceness() != min(19, before + lowered):
+            sum(range(1000))  # only CPU time counts
         return own_niceness()
 
-    assert yielding(work, seconds=0.0) == min(19, before + NICENESS)
+    assert yielding(work, steps=[Step(0.1, 3), Step(last, 7)]) == min(19, before + lowered)
     assert own_niceness() == before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no priorities of threads")
+def test_work_that_waits_keeps_its_priority() -> None:
+    """As it does on a busy machine: only its own CPU time counts."""
+
+    def work() -> int:
+        time.sleep(0.5)
+        return own_niceness()
+
+    assert yielding(work, steps=[Step(0.2, 3)]) == own_niceness()
+
+
 def test_short_work_keeps_its_priority() -> None:
-    assert yielding(own_niceness, seconds=AMPLE_SECONDS) == own_niceness()
+    assert yielding(own_niceness) == own_niceness()
 
 
 def test_errors_and_arguments_pass() -> None:

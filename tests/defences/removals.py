@@ -126,4 +126,5 @@ REMOVALS = (
     Removal(75, "docker-compose.yml", "- -ip.bind=127.0.0.1", "- -ip.bind=0.0.0.0"),
     Removal(76, "deploy/make_secrets.sh", "resetkeys resetchannels -@all $opens $2", "allkeys allchannels +@all"),
     Removal(77, "ledger/consents.py", "    stop_jobs(session, subject_id)\n"),
+    Removal(78, "api/decoder_turn.py", "if await request.is_disconnected():", "if False:"),
 )  # fmt: skip
