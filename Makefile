@@ -141,7 +141,7 @@ test-servers: setup ## the integration tests on installed PostgreSQL, Redis and 
 	@$(RUN)/python -m tests.servers.drive $(TESTS)
 
 defences: setup ## remove each defence of docs/attacks.md in a copy of the project, and see its test fail (ATTACKS="1 2")
-	@$(PYTHON) -m tests.defences $(ATTACKS)
+	@$(RUN)/python -m tests.defences $(ATTACKS)
 
 fuzz: setup ## fuzz image decoder, safetensors headers, URLs and idempotency headers (SECONDS=150 for each of the four)
 	@OMP_NUM_THREADS=1 LIPE_FUZZ_SECONDS=$(or $(SECONDS),150) $(RUN)/pytest tests/fuzz -m 'slow or not slow'
