@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from api import problems
 from api.auth import CallerDep
@@ -105,7 +106,7 @@ async def _stored(request: Request, idempotent: IdempotentRequest, new_image: Ne
     try:
         async with decoder_turn(request, service, idempotent.project_id):
             answer = await to_thread.run_sync(store_upload, idempotent, str(upload_id), limiter=service.decoder.limiter)
-    except Problem:
+    except (Problem, ClientDisconnect):
         if new_image.url is not None:
             await run_in_threadpool(forget_upload, idempotent, str(upload_id))
         raise

@@ -1,7 +1,7 @@
 """The integration tests on the servers that production uses: ``make test-servers``.
 
 Starts the machine's PostgreSQL behind a PgBouncer that lends connections by transaction, its Redis, and a Ceph with its
-S3 gateway, on free loopback ports and temporary data. Then it runs the tests in two processes and stops what it
+S3 gateway, on free loopback ports and temporary data. Then it runs the tests in three processes and stops what it
 started. If a program is not installed, it prints the packages to install and succeeds. Arguments go to pytest in place
 of the usual tests.
 """
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(__file__).with_name("packages.txt")
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")  # not on PATH there
 PROGRAMS = ("initdb", "postgres", "pgbouncer", "redis-server", *ceph.PROGRAMS)
-PROCESSES = 2
+PROCESSES = 3
 TESTS = (
     "tests/ledger",
     # Of the API, what stores, locks, notifies or pages.
