@@ -72,12 +72,11 @@ lint: setup ## lint, format, types and import contracts
 check: lint ## the same, language rules and file sizes
 	@$(RUN)/pytest --quiet --durations-min=60 tests/test_language.py tests/test_file_sizes.py
 
-# Three processes on two cores: many tests wait, for a lease to end or a server to start.
-test: lint ## the checks and all tests that are not slow
-	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 3 --dist loadfile --max-worker-restart 0
+test: lint ## the checks and all tests that are not slow, in two processes
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-fast: setup ## the unit tests: no servers, no models, nothing slow
-	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 3 --dist loadfile --max-worker-restart 0 -m "not servers and not models and not slow"
+	@OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not servers and not models and not slow"
 
 # The package open-clip-torch carries the vocabulary of CLIP; nothing of it is imported.
 test-true-size: setup ## load, training and edit at SDXL's own size with random weights: half an hour of CPU, 12 GB
