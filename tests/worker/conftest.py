@@ -15,6 +15,7 @@ from ledger.roles import Program
 from ledger.settings import Settings
 from ledger.storage import Storage
 from tests.support.factories import make_subject
+from tests.support.tiny_klein import write_klein
 from worker.attempt import STOPS, Attempt
 from worker.context import WorkerContext, make_context
 from worker.gpu import Gpu
@@ -24,6 +25,14 @@ from worker.gpu import Gpu
 def gpu(checkpoint: Path) -> Gpu:
     """The tiny checkpoint, loaded once."""
     return Gpu(str(checkpoint), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def klein_gpu(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
+    """A tiny klein, loaded once."""
+    folder = tmp_path_factory.mktemp("klein")
+    write_klein(folder)
+    return Gpu(str(folder), device="cpu")
 
 
 @pytest.fixture
@@ -42,6 +51,14 @@ def sender_begin(role_begin: Callable[[Program], UnitOfWork]) -> UnitOfWork:
 def context(settings: Settings, worker_engine: Engine, storage: Storage, gpu: Gpu) -> WorkerContext:
     """A worker process that is not draining."""
     return replace(make_context(settings, worker_engine, lambda: False), storage=storage, gpu=gpu)
+
+
+@pytest.fixture
+def klein(context: WorkerContext, klein_gpu: Gpu, tmp_path: Path) -> WorkerContext:
+    """A worker of the tiny klein on another machine."""
+    klein_gpu.base_model()
+    settings = context.settings.model_copy(update={"data_dir": tmp_path / "other"})
+    return replace(context, name="klein:1", gpu=klein_gpu, settings=settings)
 
 
 @pytest.fixture

@@ -95,6 +95,23 @@ def test_each_image_gets_its_caption_target_prompt_and_scored_phrases(
     assert {"seconds_captioning", "seconds_checking", "seconds_writing"} <= done.metrics.keys()
 
 
+def test_a_worker_of_a_klein_writes_the_same_captions(
+    context: WorkerContext,
+    klein: WorkerContext,
+    begin: UnitOfWork,
+    storage: Storage,
+    project: Project,
+    subject: Subject,
+) -> None:
+    made = []
+    for worker in (context, klein):
+        job = ask(begin, storage, project, subject, "white", "black", action="asleep")
+        run_job(worker, job.id)
+        assert (current(begin, job).state, current(begin, job).error_detail) == (State.SUCCEEDED, None)
+        made.append(current(begin, job).resolved["captions"])
+    assert made[0] == made[1]
+
+
 def test_the_language_model_writes_the_target_prompt_and_grammar_replaces_a_bad_one(
     context: WorkerContext, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject, chat: Chat
 ) -> None:

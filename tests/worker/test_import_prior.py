@@ -4,6 +4,7 @@ import io
 from datetime import timedelta
 
 import httpx
+import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -106,3 +107,36 @@ def test_a_file_that_does_not_fit_fails_and_can_be_retried(
     run_job(context, retried["id"])
     answer = api.get(f"/v1/jobs/{retried['id']}").json()
     assert (answer["status"], answer["error"]["code"]) == ("failed", "invalid_prior")
+
+
+# Autocast on the CPU gives torch's RMS norm bfloat16 for float32 weights, so that it takes a slower kernel.
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight:UserWarning")
+def test_a_klein_imports_a_lora_of_diffusers_and_edits_with_it(
+    klein: WorkerContext, api: TestClient, begin: UnitOfWork, storage: Storage, project: Project, subject: Subject
+) -> None:
+    adapter = make_prior(klein.gpu.base_model()).adapter
+    job = submitted(api, begin, subject, adapter)
+    run_job(klein, job.id)
+    done = current(begin, job)
+    assert (done.state, done.error_detail) == (State.SUCCEEDED, None)
+    made = verified(begin, storage, job)[0]
+    torch.testing.assert_close(load(storage.get(made.key, made.sha256)), adapter)
+    assert done.resolved["fingerprint"] == klein.gpu.fingerprint
+
+    changed = edit(begin, storage, project, subject, job.prior_id, prompts=["a photo of sks dog jumping"])
+    run_job(klein, changed.id)
+    assert (current(begin, changed).state, current(begin, changed).error_detail) == (State.SUCCEEDED, None)
+    assert current(begin, changed).resolved["adapter_sha256"] == made.sha256
+
+
+def test_a_lora_of_the_other_backbone_is_refused_in_words(
+    context: WorkerContext, klein: WorkerContext, api: TestClient, begin: UnitOfWork, subject: Subject
+) -> None:
+    for own, other in ((context, klein), (klein, context)):
+        job = submitted(api, begin, subject, make_prior(own.gpu.base_model()).adapter)
+        run_job(other, job.id)
+        failed = current(begin, job)
+        assert (failed.state, failed.error_code) == (State.FAILED, "invalid_prior")
+        reason = failed.error_detail or ""
+        assert f"None of its tensors belongs to {other.gpu.name}, a base model of the family" in reason
+        assert "import the LoRA for the base model that it was trained on" in reason

@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,9 @@ from ledger.states import JobKind, State
 from ledger.storage import Storage
 from tests.support.factories import current, edit, learn, verified
 from tests.support.running import run_job
-from tests.support.tiny_klein import write_klein
 from tests.support.waiting import eventually
 from worker import presence, work
 from worker.context import WorkerContext
-from worker.gpu import Gpu
 from worker.work import Work
 
 KINDS: tuple[JobKind, ...] = ("prior", "edit", "captions", "mask")
@@ -33,26 +30,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and
 Start = Callable[[WorkerContext], Work]
 
 
-@pytest.fixture(scope="module")
-def klein_gpu(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
-    folder = tmp_path_factory.mktemp("klein")
-    write_klein(folder)
-    return Gpu(str(folder), device="cpu")
-
-
 @pytest.fixture
 def sdxl(context: WorkerContext) -> WorkerContext:
     """A worker of the miniature SDXL."""
     context.gpu.base_model()
     return replace(context, name="sdxl:1")
-
-
-@pytest.fixture
-def klein(context: WorkerContext, klein_gpu: Gpu, tmp_path: Path) -> WorkerContext:
-    """A worker of the tiny klein on another machine."""
-    klein_gpu.base_model()
-    settings = context.settings.model_copy(update={"data_dir": tmp_path / "other"})
-    return replace(context, name="klein:1", gpu=klein_gpu, settings=settings)
 
 
 @pytest.fixture
