@@ -27,13 +27,15 @@ from menagerie.klein_models import (
 )
 from menagerie.models import CHECKPOINT as SDXL_CHECKPOINT
 from menagerie.models import make_portable
-from menagerie.pool import Pool
+from menagerie.pool import Pool, companion_of
 from menagerie.stages.loop import Settings
 from menagerie.stages.options import Stage, add_options, chosen, settings_of
 from menagerie.stages.text import train_text
 from menagerie.stages.transformer import train_transformer
 
 STAGES = {"text": Stage(0.05, 64, 1.5e-3), "transformer": Stage(0.95, 64, 2e-3), "export": Stage(0.0, 1, 0.0)}
+_PAIRED = 0.25
+"""Share of the drawings that have a companion. A tenth of the batches has some."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -64,11 +66,13 @@ def run_stage(
         case "transformer":
             vae = sdxl_vae().to(settings.device)
             side = vae.config.sample_size // 8
-            shape = (vae.config.latent_channels, side, side)
-            pool = Pool(settings.out / f"pool-{side}-{pool_size}", settings.seed + 1, pool_size, shape)
+            shape, seed = (vae.config.latent_channels, side, side), settings.seed + 1
+            pool = Pool(settings.out / f"pool-{side}-{pool_size}", seed, pool_size, shape)
+            companions = Pool(settings.out / f"companions-{side}-{pool_size}", seed, pool_size, shape, companion_of)
             pool.grow(vae, pool_size, settings.workers)
+            companions.grow(vae, max(1, round(_PAIRED * pool_size)), settings.workers)
             model = flux2.load(folder, device=settings.device)
-            train_transformer(model, pool, settings).model.save_pretrained(folder / "transformer")
+            train_transformer(model, pool, companions, settings).model.save_pretrained(folder / "transformer")
         case "export":
             export(settings.out, checkpoint)
 

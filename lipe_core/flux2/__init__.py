@@ -3,9 +3,11 @@
 Other packages know its models by the interface in `lipe_core.backbone`.
 """
 
+from lipe_core.flux2.base_model import predict
 from lipe_core.flux2.components import check_folder
 from lipe_core.flux2.images import to_tokens
 from lipe_core.flux2.model import BaseModel, load
+from lipe_core.flux2.references import beside
 from lipe_core.flux2.text import embed, tokenize
 
-__all__ = ["BaseModel", "check_folder", "embed", "load", "to_tokens", "tokenize"]
+__all__ = ["BaseModel", "beside", "check_folder", "embed", "load", "predict", "to_tokens", "tokenize"]

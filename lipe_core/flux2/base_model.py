@@ -28,7 +28,7 @@ PATCH = 2
 class Beside:
     """The tokens of images that the network reads beside the target, and their positions (`references`)."""
 
-    tokens: Float[Tensor, "1 m c"]
+    tokens: Float[Tensor, "b m c"]
     ids: Int[Tensor, "m 4"]
 
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from lipe_core.flux2.base_model import Beside, Networks, image_ids
 from lipe_core.flux2.images import encode_pixels
@@ -20,9 +22,12 @@ _SPACING = 10
 """Distance of neighbouring images on their axis."""
 
 
-def beside(images: Sequence[ImageLatents]) -> Beside:
-    """The tokens of at least one image, from the clean latents of one row each, which may have any sizes."""
-    tokens = [rearrange(latents, "1 c h w -> 1 (h w) c") for latents in images]
+def beside(images: Sequence[Float[Tensor, "b c _ _"]]) -> Beside:
+    """The tokens of at least one image, which may have any sizes, from clean latents.
+
+    All have one row, which stands beside every row of the target, or each has as many rows as the target.
+    """
+    tokens = [rearrange(latents, "b c h w -> b (h w) c") for latents in images]
     ids = [
         image_ids(latents.shape[2], latents.shape[3], number * _SPACING)
         for number, latents in enumerate(images, start=1)

@@ -24,15 +24,15 @@ _BASE = "stable-diffusion-xl-base-1.0"
 def recipe_name(checkpoint: str | Path) -> str:
     """The name of the recipe for a base model.
 
-    The miniature's model card has its tag. FLUX.2 is known by the class of its pipeline, or by its hub id. SDXL base is
+    FLUX.2 is known by the class of its pipeline, or by its hub id. The miniature's model card has its tag. SDXL base is
     known by its hub id, by the same name of a folder, or by the name in `model_index.json`; a folder with another name
     counts as a model that was fine-tuned from it.
     """
     folder = Path(checkpoint)
-    if MINIATURE_TAG in read_card(folder).tags:
-        return MINIATURE
     if _is_flux(checkpoint):
         return FLUX2
+    if MINIATURE_TAG in read_card(folder).tags:
+        return MINIATURE
     names = (str(checkpoint), _name_or_path(folder))
     return SDXL_BASE if any(name.rstrip("/").endswith(_BASE) for name in names) else SDXL_FINE_TUNE
 

@@ -4,11 +4,12 @@ One caption in ten is dropped. A new UNet first trains on images of half the sid
 The meaning of a word does not depend on the size, which is an input through SDXL's micro-conditioning.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,9 @@ from menagerie.stages.loop import (
 from menagerie.stages.text import tokenize
 
 _CAPTION_DROPOUT = 0.1
+_KEPT = MappingProxyType({1.0: 0.35, 0.8: 0.5, 0.4: 0.15})
+"""Shares of captions by the probability with which they name an attribute."""
+
 _GAMMA = 5.0
 _MIN_WEIGHT = 0.2
 _NOISIEST, _NOISY_SHARE = 0.9, 0.25
@@ -113,9 +117,11 @@ def unfused_attention(device: str) -> Iterator[None]:
         yield
 
 
-def batch_captions(drawings: Sequence[Drawing], rng: np.random.Generator) -> list[str]:
+def batch_captions(
+    drawings: Sequence[Drawing], rng: np.random.Generator, shares: Mapping[float, float] = _KEPT
+) -> list[str]:
     """A new caption of each drawing that names all attributes, most or few. Some are empty, for guidance."""
-    kept = rng.choice([1.0, 0.8, 0.4], size=len(drawings), p=[0.35, 0.5, 0.15])
+    kept = rng.choice(list(shares), size=len(drawings), p=list(shares.values()))
     dropped = rng.random(len(drawings)) < _CAPTION_DROPOUT
     return [
         "" if is_dropped else caption(drawing, rng, keep=float(keep))

@@ -98,6 +98,8 @@ def test_the_pipelines_class_tells_flux(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "Flux2KleinPipeline"}))
     assert recipes.recipe_name(tmp_path) == "flux2-klein-base"
     assert load_recipe(tmp_path).prior_config("animal").min_snr_gamma == 0  # the loss of a flow counts all levels alike
+    shutil.copy(CHECKPOINT / "README.md", tmp_path)  # the tag of a miniature: its recipe is that of SDXL's
+    assert recipes.recipe_name(tmp_path) == "flux2-klein-base"
 
 
 def test_the_miniatures_recipe_comes_from_its_tag_and_its_folder_replaces_single_values(tmp_path: Path) -> None:

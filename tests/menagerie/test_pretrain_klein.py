@@ -10,11 +10,20 @@ from diffusers import AutoencoderKL, Flux2KleinPipeline
 from lipe_core import flux2
 from lipe_core.diffusion.flow import LEVELS
 from menagerie import report
-from menagerie.klein_models import KleinSizes, build_text_encoder, build_tokenizer, share_vae
+from menagerie.captions import PUNCTUATION, vocabulary
+from menagerie.klein_models import (
+    KleinSizes,
+    assemble,
+    build_text_encoder,
+    build_tokenizer,
+    build_transformer,
+    share_vae,
+)
 from menagerie.models import CHECKPOINT
-from menagerie.pretrain_klein import read_captions, run_stage
+from menagerie.pool import Pool, companion_of, drawing_of
+from menagerie.pretrain_klein import read_captions, run_stage, sdxl_vae
 from menagerie.stages.loop import Settings
-from menagerie.stages.transformer import spread_levels
+from menagerie.stages.transformer import batch_loss, draw_batch, draw_pairs, spread_levels
 
 SIZES = KleinSizes(text_width=16, double=1, single=1, heads=2, head_width=16)
 PROMPT = "a photo of an orange cat, sitting"
@@ -47,6 +56,43 @@ def test_all_stages_make_a_checkpoint_and_resume(tmp_path: Path) -> None:
     model, pipeline = flux2.load(checkpoint), Flux2KleinPipeline.from_pretrained(checkpoint)
     expected, _ = pipeline.encode_prompt(PROMPT, max_sequence_length=SIZES.text_length)
     torch.testing.assert_close(model.encode_prompt([PROMPT], size=(128, 128)).prompt_embeds, expected)
+
+
+def test_a_companion_shows_the_same_subject_half_of_them_in_another_scene() -> None:
+    pairs = [(drawing_of(1, k), companion_of(1, k)) for k in range(64)]
+    assert all(first.identity == second.identity for first, second in pairs)
+    assert 16 < sum(first.scene == second.scene for first, second in pairs) < 48
+    assert companion_of(1, 5) == pairs[5][1]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_network_learns_to_read_an_image_beside_the_target(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer([*vocabulary(), *PUNCTUATION], SIZES.text_length)
+    networks = build_text_encoder(SIZES, tokenizer), build_transformer(SIZES, 16)
+    assemble(share_vae(sdxl_vae()), tokenizer, *networks).save_pretrained(tmp_path / "pipeline")
+    model = flux2.load(tmp_path / "pipeline")
+    torch.nn.init.normal_(model.transformer.requires_grad_(True).proj_out.weight)
+    pool = Pool(tmp_path / "pool", 1, 6, (16, 16, 16))
+    companions = Pool(tmp_path / "companions", 1, 6, (16, 16, 16), companion_of)
+    pool.grow(sdxl_vae(), 6, 1)
+    companions.grow(sdxl_vae(), 2, 1)
+
+    pairs = draw_pairs(pool, companions, tokenizer, 8, np.random.default_rng(0))
+    assert pairs.companions is not None
+    first, second = pool.rows(np.arange(2))[0], companions.rows(np.arange(2))[0]
+    of_first = (pairs.latents == first[0]).flatten(1).all(dim=1)
+    assert 0 < int(of_first.sum()) < 8
+    assert torch.equal(pairs.companions, torch.where(of_first.view(-1, 1, 1, 1), second[0], second[1]))
+
+    def loss(companions: torch.Tensor | None) -> torch.Tensor:
+        return batch_loss(model, pairs._replace(companions=companions), torch.Generator().manual_seed(0))
+
+    assert not torch.isclose(loss(pairs.companions), loss(None))
+    assert not torch.isclose(loss(pairs.companions), loss(pairs.companions.flip(0)))
+    loss(pairs.companions).backward()
+    assert model.transformer.x_embedder.weight.grad is not None
+    assert draw_batch(pool, tokenizer, 3, np.random.default_rng(0)).companions is None
 
 
 def test_a_stage_without_those_before_it_is_refused(tmp_path: Path) -> None:
