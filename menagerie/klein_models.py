@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from diffusers import (
     AutoencoderKL,
     AutoencoderKLFlux2,
@@ -16,12 +17,14 @@ from diffusers import (
     Flux2Transformer2DModel,
 )
 from tokenizers.pre_tokenizers import ByteLevel
+from torch.nn.functional import silu
 from transformers import Qwen2TokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from lipe_core.checkpoint.flux2_layout import TEXT_LAYERS
 from menagerie.byte_pairs import merge_rules
 
 CHECKPOINT = Path(__file__).parent / "klein"
+_RIDGE = 1e-4
 _SPACE = "\u0120"  # a space before a word, in byte-level BPE
 _BREAK = "\u010a"  # a line break
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
@@ -40,7 +43,11 @@ _SHARED = (
 
 @dataclass(frozen=True)
 class KleinSizes:
-    """The sizes of the miniature. `double` and `single` are its blocks, `heads` the attention heads of each."""
+    """The sizes of the miniature. `double` and `single` are its blocks, `heads` the attention heads of each.
+
+    `rope_base` is that of the rotary positions: klein's own of 2000 leaves only two of six frequencies to a grid of
+    8 x 8 tokens.
+    """
 
     text_length: int = 56
     text_width: int = 48
@@ -48,6 +55,7 @@ class KleinSizes:
     single: int = 8
     heads: int = 4
     head_width: int = 48
+    rope_base: int = 16
 
     @property
     def text_channels(self) -> int:
@@ -107,8 +115,8 @@ def build_text_encoder(sizes: KleinSizes, tokenizer: Qwen2TokenizerFast) -> Qwen
 
 
 def build_transformer(sizes: KleinSizes, latent_channels: int) -> Flux2Transformer2DModel:
-    """klein's transformer. A token has the channels of 2 x 2 latents."""
-    return Flux2Transformer2DModel(
+    """klein's transformer with new weights (`initialize`). A token has the channels of 2 x 2 latents."""
+    transformer = Flux2Transformer2DModel(
         in_channels=4 * latent_channels,
         num_layers=sizes.double,
         num_single_layers=sizes.single,
@@ -117,8 +125,36 @@ def build_transformer(sizes: KleinSizes, latent_channels: int) -> Flux2Transform
         joint_attention_dim=sizes.text_channels,
         timestep_guidance_channels=64,
         axes_dims_rope=sizes.rope_axes,
+        rope_theta=sizes.rope_base,
         guidance_embeds=False,
     )
+    initialize(transformer)
+    return transformer
+
+
+@torch.no_grad()
+def initialize(transformer: Flux2Transformer2DModel) -> None:
+    """Let all blocks add to the image from the first step on, alike at all noise levels, and predict zero.
+
+    diffusers' layers begin with gates of about 0.04 and of random sign, which all blocks of a kind share. There are no
+    biases, so that a gate of 1 is the least-squares solution over the embeddings of the noise levels.
+    """
+    embedder = transformer.time_guidance_embed
+    levels = torch.linspace(0, 1000, 257)
+    embedder.timestep_embedder.linear_2.weight /= embedder(levels, None).square().mean().sqrt()
+    features = silu(embedder(levels, None))
+    damped = features.mT @ features / len(features) + _RIDGE * torch.eye(features.shape[1])
+    to_one = torch.linalg.solve(damped, features.mean(dim=0))
+    for modulation in (
+        transformer.double_stream_modulation_img,
+        transformer.double_stream_modulation_txt,
+        transformer.single_stream_modulation,
+    ):
+        modulation.linear.weight.zero_()
+        parts = modulation.linear.weight.view(-1, 3, transformer.inner_dim, len(to_one))
+        parts[:, 2] = to_one  # after shift and scale
+    transformer.norm_out.linear.weight.zero_()
+    transformer.proj_out.weight.zero_()
 
 
 def assemble(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, Flux2KleinPipeline
+from torch.nn.functional import silu
 
 from lipe_core import flux2
 from lipe_core.diffusion.flow import LEVELS
@@ -109,6 +110,24 @@ def test_klein_shares_the_latents_of_the_sdxl_miniature() -> None:
         latents = vae.encode(pixels).latent_dist.mode()
         assert torch.equal(shared.encode(pixels).latent_dist.mode(), latents)
         assert torch.equal(shared.decode(latents).sample, vae.decode(latents).sample)
+
+
+@torch.no_grad()
+def test_a_new_transformer_predicts_zero_with_all_blocks_open_at_all_noise_levels() -> None:
+    torch.manual_seed(0)
+    transformer = build_transformer(KleinSizes(), 16)
+    features = silu(transformer.time_guidance_embed(torch.linspace(0, 1000, 33), None))
+    for modulation in (transformer.double_stream_modulation_img, transformer.single_stream_modulation):
+        shift, scale, gate = modulation.linear(features).unflatten(1, (-1, 3, transformer.inner_dim)).unbind(2)
+        assert shift.count_nonzero() == scale.count_nonzero() == 0
+        assert 0.9 < float(gate.min()) <= float(gate.max()) < 1.1
+    assert transformer.config.rope_theta == 16
+    predicted = transformer(
+        hidden_states=torch.randn(1, 4, 64), encoder_hidden_states=torch.randn(1, 3, 144), timestep=torch.rand(1),
+        img_ids=torch.zeros(4, 4), txt_ids=torch.zeros(3, 4), return_dict=False,
+    )[0]  # fmt: skip
+    assert predicted.shape == (1, 4, 64)
+    assert predicted.count_nonzero() == 0
 
 
 def test_each_word_is_one_token_also_behind_a_space() -> None:
