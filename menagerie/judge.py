@@ -20,7 +20,7 @@ from menagerie.wholeness import Wholeness, load_wholeness
 #: Scores ignore an attribute if the probe's accuracy on held-out drawings is lower.
 MIN_PROBE_ACCURACY = 0.95
 #: An edit is whole if its probability of damage is at most this. Tuned on labelled edits (`menagerie.calibration`).
-MAX_DAMAGE = 0.1
+MAX_DAMAGE = 0.2
 #: A clean edit has at most this share of ghosts.
 MAX_GHOST_SHARE = 0.02
 

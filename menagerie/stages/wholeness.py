@@ -36,7 +36,7 @@ from menagerie.stages.loop import (
 )
 from menagerie.wholeness import CELLS, WEIGHTS, Wholeness, WholenessNet, save_wholeness
 
-_PAIRS = 4400
+_PAIRS = 12_000
 _HELD_OUT = 600
 _MAX_NOISE = 0.15  # deviations of the noise on latents
 _ONE_STEP = (20, 150)  # timesteps: a longer step repairs damage, and harms whole images
