@@ -81,7 +81,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add_options(parser)
     parser.add_argument("--images", type=int, default=64, help="number of drawings")
     parser.add_argument("--seed", type=int, default=4242, help="seed of the drawings")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.images < 1:
+        parser.error("--images must be at least 1")
+    return options
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def train_transformer(
         model.text_encoder.model.compile()
     single = partial(draw_batch, pool, model.tokenizer, settings.batch)
     paired = partial(draw_pairs, pool, companions, model.tokenizer, settings.batch)
-    batches, pairs = (stream(make, (settings.seed, 12, progress.step), settings) for make in (single, paired))
+    batches = stream(single, (settings.seed, 12, progress.step), settings)
+    pairs = stream(paired, (settings.seed, 13, progress.step), settings)
     generator = torch.Generator(model.device).manual_seed(settings.seed + progress.step)
     images = settings.out / "images"
 

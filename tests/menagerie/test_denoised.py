@@ -1,5 +1,6 @@
 """A miniature is judged by the true drawings that it denoises."""
 
+import pytest
 from PIL import Image
 
 from menagerie import denoised
@@ -22,3 +23,9 @@ def test_the_true_drawing_is_whole_and_another_one_is_not() -> None:
     wholeness = load_wholeness()
     assert denoised.judge(wholeness, [first, second], images).whole == 1.0
     assert denoised.judge(wholeness, [second, first], images).whole == 0.0
+
+
+def test_no_images_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        denoised.main(["--images", "0"])
+    assert "--images must be at least 1" in capsys.readouterr().err
