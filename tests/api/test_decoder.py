@@ -162,7 +162,7 @@ import multiprocessing, pathlib, threading, time
 from api.decoder import PROCESSES, Decoder
 
 def report():
-    while len(multiprocessing.active_children()) < PROCESSES:
+    while len(multiprocessing.active_children()) <= PROCESSES:  # with the spare, which may be the one that decodes
         time.sleep(0.05)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 
