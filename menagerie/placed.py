@@ -1,7 +1,7 @@
 """Compare an edit with its true result where the subject is or was: PSNR at the best placement, and ghosts.
 
 A good edit may have its subject a few pixels beside the true place. A ghost is a visible remainder of the source where
-the subject has left and the true result shows the ground.
+the subject has left and the true result shows the ground. A whole subject beside its true place is no ghost.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,8 @@ P = TypeVar("P", np.uint8, np.bool_)
 
 _PLACEMENT = 3 / 128
 """Largest difference of position, as a share of the image's side."""
+_DISTANT = 12 / 128
+"""Largest distance of the whole subject from its true place, of which no part is then a ghost."""
 _VISIBLE = 40
 """Least difference in one channel, in grey levels, that a person sees on one pixel beside the decoder's noise."""
 _GHOST_STRENGTH = 0.3
@@ -41,9 +43,10 @@ def ghost_share(image: Bytes, source: Bytes, truth: Bytes, old: Mask, new: Mask)
     """The share of the area that the subject left in which the source is still visible, in [0, 1].
 
     `old` and `new` are the true silhouettes in `source` and in `truth`. Pixels near the new silhouette are not counted,
-    because they may belong to a subject that is placed a little beside the truth.
+    because they may belong to a subject that is placed a little beside the truth; nor are those near the place where
+    the image shows the subject best.
     """
-    near_new = np.any(list(_placements(new)), axis=0)
+    near_new = np.any([*_placements(new), *_placements(_found(image, truth, new))], axis=0)
     left = old & ~near_new
     if left.sum() < _MIN_PIXELS * (len(left) / 128) ** 2:
         return 0.0
@@ -53,10 +56,16 @@ def ghost_share(image: Bytes, source: Bytes, truth: Bytes, old: Mask, new: Mask)
     return float((left & visible & (strength > _GHOST_STRENGTH)).sum() / left.sum())
 
 
-def _placements(image: npt.NDArray[P]) -> Iterator[npt.NDArray[P]]:
-    """The image moved by up to three pixels at 128 x 128 in each direction. Its edge pixels are repeated."""
+def _found(image: Bytes, truth: Bytes, new: Mask) -> Mask:
+    """The new silhouette, moved to where the image is most like the subject of `truth`."""
+    moved = zip(_placements(truth, _DISTANT), _placements(new, _DISTANT), strict=True)
+    return max(moved, key=lambda pair: psnr(image, *pair))[1]
+
+
+def _placements(image: npt.NDArray[P], distance: float = _PLACEMENT) -> Iterator[npt.NDArray[P]]:
+    """The image moved by up to `distance` of its side in each direction. Its edge pixels are repeated."""
     side = len(image)
-    reach = round(_PLACEMENT * side)
+    reach = round(distance * side)
     padded = np.pad(image, [(reach, reach), (reach, reach), *[(0, 0)] * (image.ndim - 2)], mode="edge")
     for y, x in product(range(2 * reach + 1), repeat=2):
         yield padded[y : y + side, x : x + side]

@@ -29,6 +29,14 @@ def test_the_true_result_and_one_that_is_moved_a_little_have_no_ghost() -> None:
     assert ghosts_of(np.roll(truth, (2, -2), axis=(0, 1))) == 0
 
 
+def test_a_whole_subject_beside_its_true_place_is_no_ghost_but_its_remainder_is() -> None:
+    truth, source, old = render(POSE.truth), render(SUBJECT.test), mask(SUBJECT.test)
+    beside = np.roll(truth, (0, -10), axis=(0, 1))
+    assert ghosts_of(beside) < 0.01
+    remains = np.where((old & ~np.roll(mask(POSE.truth), (0, -10), axis=(0, 1)))[..., None], source, beside)
+    assert ghosts_of(remains) > 0.5
+
+
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_a_remainder_of_the_source_is_a_ghost(strength: float) -> None:
     truth, source, old = render(POSE.truth), render(SUBJECT.test), mask(SUBJECT.test)
