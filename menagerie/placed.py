@@ -58,14 +58,18 @@ def ghost_share(image: Bytes, source: Bytes, truth: Bytes, old: Mask, new: Mask)
 
 def _found(image: Bytes, truth: Bytes, new: Mask) -> Mask:
     """The new silhouette, moved to where the image is most like the subject of `truth`."""
-    moved = zip(_placements(truth, _DISTANT), _placements(new, _DISTANT), strict=True)
+    step = max(1, len(image) // 128)  # as many places in an image of any size
+    moved = zip(_placements(truth, _DISTANT, step), _placements(new, _DISTANT, step), strict=True)
     return max(moved, key=lambda pair: psnr(image, *pair))[1]
 
 
-def _placements(image: npt.NDArray[P], distance: float = _PLACEMENT) -> Iterator[npt.NDArray[P]]:
-    """The image moved by up to `distance` of its side in each direction. Its edge pixels are repeated."""
+def _placements(image: npt.NDArray[P], distance: float = _PLACEMENT, step: int = 1) -> Iterator[npt.NDArray[P]]:
+    """The image moved by up to `distance` of its side in each direction, in steps of `step` pixels.
+
+    Its edge pixels are repeated.
+    """
     side = len(image)
     reach = round(distance * side)
     padded = np.pad(image, [(reach, reach), (reach, reach), *[(0, 0)] * (image.ndim - 2)], mode="edge")
-    for y, x in product(range(2 * reach + 1), repeat=2):
+    for y, x in product(range(0, 2 * reach + 1, step), repeat=2):
         yield padded[y : y + side, x : x + side]
