@@ -20,7 +20,7 @@ P = TypeVar("P", np.uint8, np.bool_)
 _PLACEMENT = 3 / 128
 """Largest difference of position, as a share of the image's side."""
 _DISTANT = 12 / 128
-"""Largest distance of the whole subject from its true place, of which no part is then a ghost."""
+"""Largest distance of a whole subject from its true place at which it is no ghost, as a share of the image's side."""
 _VISIBLE = 40
 """Least difference in one channel, in grey levels, that a person sees on one pixel beside the decoder's noise."""
 _GHOST_STRENGTH = 0.3
@@ -43,8 +43,8 @@ def ghost_share(image: Bytes, source: Bytes, truth: Bytes, old: Mask, new: Mask)
     """The share of the area that the subject left in which the source is still visible, in [0, 1].
 
     `old` and `new` are the true silhouettes in `source` and in `truth`. Pixels near the new silhouette are not counted,
-    because they may belong to a subject that is placed a little beside the truth; nor are those near the place where
-    the image shows the subject best.
+    because they may belong to a subject that is placed a little beside the truth. Nor are those near the place where
+    the image is most like the true subject.
     """
     near_new = np.any([*_placements(new), *_placements(_found(image, truth, new))], axis=0)
     left = old & ~near_new
