@@ -30,7 +30,7 @@ from menagerie.scenario import Scenario, drawn_scenario, user_scenario
 from menagerie.sheet import Cell, contact_sheet
 from menagerie.subjects import TOKEN, benchmark
 
-_DEFAULT_SUBJECT = 2  # index in the benchmark
+_DEFAULT_SUBJECT = 13  # index in the benchmark
 _STOP_TIMEOUT = 120.0  # seconds
 
 

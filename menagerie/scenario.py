@@ -1,14 +1,13 @@
 """The input of the demo: a drawn subject of the benchmark, or the user's own files."""
 
 import glob
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from lipe_client import NewConsent
-from menagerie.attributes import EXPRESSIONS, HEADS, Drawing, poses, with_action
+from menagerie.attributes import Drawing
 from menagerie.captions import edit_prompt
 from menagerie.draw import render
 from menagerie.subjects import TOKEN, DrawnEdit, DrawnSubject
@@ -41,32 +40,21 @@ class Scenario:
 
 
 def drawn_scenario(drawn: DrawnSubject, folder: Path) -> Scenario:
-    """A benchmark subject, rendered to files in `folder`. The edits change pose, then head and expression, then all."""
+    """A benchmark subject, rendered to files in `folder`, with its edits of one attribute: pose, head, expression."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def draw(drawing: Drawing, name: str) -> Path:
         Image.fromarray(render(drawing)).save(folder / f"{name}.png")
         return folder / f"{name}.png"
 
-    action, noun = drawn.test.action, drawn.identity.class_noun
-    pose = _next_value(poses(noun), action.pose)
-    head, expression = _next_value(HEADS, action.head), _next_value(EXPRESSIONS, action.expression)
-    changes = {
-        f"pose: {pose}": {"pose": pose},
-        f"head: {head}, {expression}": {"head": head, "expression": expression},
-        f"{pose}, {head}, {expression}": {"pose": pose, "head": head, "expression": expression},
-    }
-    truths = {
-        label: DrawnEdit(label, tuple(change), with_action(drawn.test, **change)) for label, change in changes.items()
-    }
     return Scenario(
         name=drawn.name,
-        class_noun=noun,
+        class_noun=drawn.identity.class_noun,
         references=tuple(draw(drawing, f"reference-{k}") for k, drawing in enumerate(drawn.references, start=1)),
         test=draw(drawn.test, "test"),
         edits=tuple(
-            PlannedEdit(label, edit_prompt(edit.truth, TOKEN), draw(edit.truth, f"truth-{k}"), edit)
-            for k, (label, edit) in enumerate(truths.items(), start=1)
+            PlannedEdit(_label(edit), edit_prompt(edit.truth, TOKEN), draw(edit.truth, f"truth-{k}"), edit)
+            for k, edit in enumerate((edit for edit in drawn.edits if len(edit.changed) == 1), start=1)
         ),
         drawn_test=drawn.test,
     )
@@ -81,5 +69,6 @@ def user_scenario(class_noun: str, pattern: str, prompt: str, *, consent: str) -
     return Scenario("mine", class_noun, tuple(files[:-1]), files[-1], (PlannedEdit("edit", prompt),), consent=receipt)
 
 
-def _next_value(values: Sequence[str], value: str) -> str:
-    return values[(values.index(value) + 1) % len(values)]
+def _label(edit: DrawnEdit) -> str:
+    (changed,) = edit.changed
+    return f"{changed}: {getattr(edit.truth.action, changed)}"

@@ -67,6 +67,7 @@ def test_a_system_has_the_mean_of_its_subjects_without_edits_that_were_not_judge
     assert success.high == pytest.approx(1)
     assert cells["lipe"]["identity given success"].mean == pytest.approx(0.75)
     assert "identity given success" not in cells["ddim"]
+    assert cells["lipe"]["clean x identity x composited dB"].mean == pytest.approx((2 / 4 * 1.0 * 40 + 0.5 * 40) / 2)
 
 
 def test_the_report_has_all_columns_and_files(runs: list[Run], tmp_path: Path) -> None:
