@@ -103,6 +103,28 @@ def table(runs: Sequence[Run]) -> dict[str, dict[str, Interval]]:
     return cells
 
 
+#: The columns in which the first system is compared with each other system.
+LEADS = ("clean", "edit success", "identity", "accessory kept", "ghosts", "placed dB", "composited dB")
+
+
+def leads(runs: Sequence[Run]) -> dict[str, dict[str, Interval]]:
+    """The figures of the first run's system minus those of each other, paired by subject, with 95 % intervals."""
+    run_of: dict[str, dict[str, Run]] = {}
+    for run in runs:
+        run_of.setdefault(run.system, {})[run.subject] = run
+    first, *others = run_of
+    cells: dict[str, dict[str, Interval]] = {}
+    for other in others:
+        pairs = [(run_of[first][subject], run) for subject, run in run_of[other].items() if subject in run_of[first]]
+        columns = {name: _differences(pairs, COLUMNS[name]) for name in LEADS}
+        cells[other] = {name: bootstrap_mean(values) for name, values in columns.items() if values}
+    return cells
+
+
+def _differences(pairs: Sequence[tuple[Run, Run]], of: Callable[[Run], float | None]) -> list[float]:
+    return [a - b for run, other in pairs if (a := of(run)) is not None and (b := of(other)) is not None]
+
+
 def as_markdown(
     cells: Mapping[str, Mapping[str, Interval]],
     held_out: Mapping[str, float],
@@ -113,12 +135,8 @@ def as_markdown(
 
     `fewer` maps the systems that did not edit all subjects to the number that they edited.
     """
-    lines = [f"| system | {' | '.join(COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
     names = {system: f"{system} ({fewer[system]} of {subjects})" if system in fewer else system for system in cells}
-    lines += [
-        f"| {names[system]} | " + " | ".join(_shown(row[name]) if name in row else "-" for name in COLUMNS) + " |"
-        for system, row in cells.items()
-    ]
+    lines = _table("system", tuple(COLUMNS), {names[system]: row for system, row in cells.items()})
     judged = ", ".join(f"{name} {value:.1%}" for name, value in held_out.items())
     notes = (
         f"{subjects} subjects, 4 edits each; 95 % bootstrap. Judge, held out: {judged}.",
@@ -126,6 +144,20 @@ def as_markdown(
         "Peak MB: without the weights, all edits of an image at once.",
     )
     return "\n".join([*lines, "", *notes])
+
+
+def leads_as_markdown(first: str, cells: Mapping[str, Mapping[str, Interval]]) -> str:
+    """The table of `leads`, with a line that explains it."""
+    note = f"{first} minus the system of the row, paired by subject; 95 % bootstrap. Fewer ghosts are better."
+    return "\n".join([*_table(f"{first} minus", LEADS, cells), "", note])
+
+
+def _table(title: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, Interval]]) -> list[str]:
+    lines = [f"| {title} | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for name, row in rows.items():
+        cells = (_shown(row[column]) if column in row else "-" for column in columns)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
 
 def _shown(cell: Interval) -> str:
@@ -136,21 +168,27 @@ def _shown(cell: Interval) -> str:
 def write_report(
     runs: Sequence[Run], subjects: Sequence[DrawnSubject], held_out: Mapping[str, float], out: Path
 ) -> str:
-    """Write table.md, table.json, quality.png and the sheets. Returns the table."""
-    cells = table(runs)
+    """Write table.md, table.json, quality.png and the sheets. Returns the tables."""
+    cells, compared = table(runs), leads(runs)
     edited = Counter(run.system for run in runs)
     fewer = {system: count for system, count in edited.items() if count < len(subjects)}
     text = as_markdown(cells, held_out, len(subjects), fewer)
+    if compared:
+        text += "\n\n" + leads_as_markdown(runs[0].system, compared)
     out.mkdir(parents=True, exist_ok=True)
     (out / "table.md").write_text(text + "\n")
-    figures = {system: {name: asdict(cell) for name, cell in row.items()} for system, row in cells.items()}
-    (out / "table.json").write_text(json.dumps({"systems": figures, "probe": dict(held_out)}, indent=2) + "\n")
+    figures = {"systems": _plain(cells), "leads": _plain(compared), "probe": dict(held_out)}
+    (out / "table.json").write_text(json.dumps(figures, indent=2) + "\n")
     plot(cells, out / "quality.png")
     (out / "sheets").mkdir(exist_ok=True)
     for drawn in subjects:
         if own := [run for run in runs if run.subject == drawn.name]:
             sheet(drawn, own).save(out / "sheets" / f"{drawn.name}.png")
     return text
+
+
+def _plain(cells: Mapping[str, Mapping[str, Interval]]) -> dict[str, dict[str, dict[str, float]]]:
+    return {system: {name: asdict(cell) for name, cell in row.items()} for system, row in cells.items()}
 
 
 def plot(cells: Mapping[str, Mapping[str, Interval]], path: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks import quality
 from benchmarks.judges import add_metrics, load_judges
-from benchmarks.quality_report import COLUMNS, Run, as_markdown, table, write_report
+from benchmarks.quality_report import COLUMNS, Run, as_markdown, leads, table, write_report
 from benchmarks.systems import SYSTEMS
 from lipe_core.methods.registry import METHODS
 from lipe_core.recipe import load_recipe
@@ -70,11 +70,19 @@ def test_a_system_has_the_mean_of_its_subjects_without_edits_that_were_not_judge
     assert cells["lipe"]["clean x identity x composited dB"].mean == pytest.approx((2 / 4 * 1.0 * 40 + 0.5 * 40) / 2)
 
 
+def test_the_first_system_is_compared_on_the_subjects_that_both_have_edited(runs: list[Run]) -> None:
+    (lead,) = leads(runs).values()
+    assert lead["edit success"].mean == pytest.approx(2 / 3 - 0)  # the first subject's; ddim lacks the second
+    assert lead["identity"].mean == pytest.approx(0.75)
+    assert leads(runs[:2]) == {}
+
+
 def test_the_report_has_all_columns_and_files(runs: list[Run], tmp_path: Path) -> None:
     text = write_report(runs, DRAWN, {"pose": 0.99}, tmp_path / "report")
     assert text.splitlines()[2].startswith("| lipe | 0.75 (0.50 to 1.00) | 0.83 (0.67 to 1.00) |")
     assert text.splitlines()[3].startswith("| ddim (1 of 2) | 0.00 ")
     assert "pose 99.0%" in text
+    assert "| ddim | 0.50 (0.50 to 0.50) | 0.67 (0.67 to 0.67) |" in text
     assert all(f" {name} |" in text for name in ("DINOv2-I", "DINOv2-I whole", "CLIP-I", "CLIP-T", "CLIP-D"))
     figures = json.loads((tmp_path / "report" / "table.json").read_text())
     assert figures["systems"]["ddim"]["edit success"]["mean"] == 0
