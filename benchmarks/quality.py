@@ -122,6 +122,8 @@ def main(argv: list[str] | None = None) -> None:
     runs: list[Run] = []
     systems = [name for name in options.systems if METHODS[SYSTEMS[name].method].fits(model.family)]
     work = [(drawn, name) for drawn in subjects for name in systems if SYSTEMS[name].edits(drawn.identity.kind)]
+    if not work:
+        raise SystemExit(f"none of the systems edits one of the {len(subjects)} subjects: choose more of either")
     with tqdm(total=len(work), unit="run", desc="quality") as bar:
         for drawn, name in work:
             bar.set_postfix_str(f"{drawn.name}: {name}")

@@ -162,7 +162,7 @@ def _table(title: str, columns: Sequence[str], rows: Mapping[str, Mapping[str, I
 
 def _shown(cell: Interval) -> str:
     digits = 2 if abs(cell.mean) < 10 else 1
-    return f"{cell.mean:.{digits}f} ({cell.low:.{digits}f} to {cell.high:.{digits}f})"
+    return f"{cell.mean:z.{digits}f} ({cell.low:z.{digits}f} to {cell.high:z.{digits}f})"
 
 
 def write_report(

@@ -106,6 +106,13 @@ def test_a_backbone_without_a_miniature_is_refused_with_advice() -> None:
         quality.main(["--backbone", "flux2"])
 
 
+@pytest.mark.parametrize("options", [["--systems", "mystyle", "--subjects", "1"], ["--subjects", "0"]])
+def test_a_benchmark_without_any_edit_is_refused(options: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"one of the [01] subjects: choose more"):
+        quality.main([*options, "--out", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_system_is_refused_by_name() -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="magic"):
         quality.parse_systems("lipe; magic")
