@@ -60,7 +60,7 @@ def test_a_true_result_is_a_success_and_an_unedited_image_is_not(judge: Judge, s
 
 
 def test_a_true_result_that_is_moved_by_two_pixels_is_clean(judge: Judge, subjects: list[DrawnSubject]) -> None:
-    moved = scores_of(judge, subjects[:8], lambda _, edit: np.roll(render(edit.truth), (1, 2), axis=(0, 1)))
+    moved = scores_of(judge, subjects[:10], lambda _, edit: np.roll(render(edit.truth), (1, 2), axis=(0, 1)))
     assert np.mean([s.whole for s in moved]) > 0.9
     assert np.mean([s.clean for s in moved]) > 0.85
 
@@ -85,7 +85,7 @@ def test_two_blended_images_are_not_clean_although_each_of_them_is_whole(
     def blended(subject: DrawnSubject, edit: DrawnEdit) -> Pixels:
         return ((render(subject.test).astype(int) + render(edit.truth)) // 2).astype(np.uint8)
 
-    scores = scores_of(judge, subjects[:8], blended)
+    scores = scores_of(judge, subjects[:10], blended)
     assert np.mean([s.whole for s in scores]) < 0.1
     assert sum(s.clean for s in scores) <= 1
 
